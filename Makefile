@@ -1,0 +1,115 @@
+# Lockstep. `make` builds, `make demo` shows it, `make test` proves it.
+#
+#   BUILD=dir      where everything goes (build)
+#   SANITIZE=1     with AddressSanitizer and UndefinedBehaviorSanitizer
+BUILD ?= build
+PREFIX ?= /usr/local
+CC ?= cc
+PKG_CONFIG ?= pkg-config
+LIBS_WANTED = jansson yaml-0.1 zlib libxxhash
+
+VERSION := $(shell sed -n 's/.*VERSION_TEXT "\(.*\)"/\1/p' src/base/error.c)
+WARNINGS = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
+CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden -ffp-contract=off -pthread -MMD -MP
+LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS_WANTED)) -lm -ldl
+ifdef SANITIZE
+override CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+endif
+
+LIB_SRC := $(wildcard src/*/*.c)
+CLI_SRC := $(wildcard cli/*.c)
+# What the preload library is made of: libc alone.
+HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/base/text.c
+TEST_SRC := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
+BENCH_SRC := $(wildcard bench/*.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
+FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+
+.PHONY: all install bench asan fuzz deps demo test check-deps clean unit-tests fuzz-replays test-deps
+all: check-deps
+	@$(MAKE) --no-print-directory $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so
+
+check-deps:
+	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/lockstep: $(call obj,$(CLI_SRC)) $(BUILD)/liblockstep.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC))
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
+
+$(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $^ -ldl -o $@
+
+# --- tests: see tests/run.py for the suites and their time budgets
+unit-tests: $(TESTS)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/liblockstep.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs cmocka) -o $@
+
+# A fuzz target replayed over its seeds, without a fuzzer.
+fuzz-replays: $(FUZZ_REPLAYS)
+$(BUILD)/fuzz/%: $(BUILD)/obj/fuzz/%.o $(BUILD)/obj/fuzz/replay.o $(BUILD)/liblockstep.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all unit-tests fuzz-replays
+
+fuzz:
+	@scripts/fuzz
+
+deps:
+	@scripts/deps build
+
+test-deps:
+	@scripts/deps build test
+
+test: test-deps
+	@$(MAKE) --no-print-directory all
+	@python3 tests/run.py
+
+demo:
+	@scripts/deps build
+	@$(MAKE) --no-print-directory all
+	@scripts/demo
+
+bench: test-deps all $(BENCHES)
+	@python3 bench/run.py
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/liblockstep.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lockstep \
+	  $(DESTDIR)$(PREFIX)/share/lockstep/maps $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep
+	install -m 755 $(BUILD)/lockstep $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/liblockstep.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/liblockstep.so $(DESTDIR)$(PREFIX)/lib/liblockstep.so.0
+	ln -sf liblockstep.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep.so
+	install -m 755 $(BUILD)/liblockstep-ggml.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 include/lockstep/*.h $(DESTDIR)$(PREFIX)/include/lockstep/
+	install -m 644 maps/*.yaml $(DESTDIR)$(PREFIX)/share/lockstep/maps/
+	install -m 644 hooks/torch/lockstep/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep/
+	install -m 644 hooks/torch/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/lockstep.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lockstep.pc
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

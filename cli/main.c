@@ -1,0 +1,36 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <lockstep/lockstep.h>
+
+#include "base/escape.h"
+#include "options.h"
+
+static const command_row *const commands[] = {&command_capture, &command_diff, &command_ls,
+                                              &command_show};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *to) {
+    fprintf(to, "usage: lockstep COMMAND …\n\n"
+                "Finds the first tensor at which two implementations of a neural network part ways.\n\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(to, "\n'lockstep COMMAND --help' explains one. "
+                "Exit status: 0 match, 1 diverged, 2 trouble.\n");
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2)
+        return print_help(stderr), EXIT_TROUBLE;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return print_help(stdout), EXIT_MATCH;
+    if (strcmp(argv[1], "--version") == 0)
+        return printf("lockstep %s\n", lockstep_version()), EXIT_MATCH;
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i]->name, argv[1]) == 0)
+            return command_run(commands[i], argc - 2, argv + 2);
+    char shown[200];
+    ls_escape(argv[1], strlen(argv[1]), shown, sizeof shown);
+    fprintf(stderr, "lockstep: no command '%s'; 'lockstep --help' lists them\n", shown);
+    return EXIT_TROUBLE;
+}

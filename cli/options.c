@@ -1,0 +1,118 @@
+#include "options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+
+static void print_help(const command_row *row) {
+    printf("usage: lockstep %s %s\n\n%s\n", row->name, row->usage, row->summary);
+    for (const option_row *o = row->options; o->name != NULL; o++) {
+        char left[48];
+        snprintf(left, sizeof left, "%s%s%s", o->name, o->value != NULL ? " " : "",
+                 o->value != NULL ? o->value : "");
+        printf("%s  %-24s %s\n", o == row->options ? "\noptions:\n" : "", left, o->help);
+    }
+}
+
+static int usage_error(const command_row *row, const char *what, const char *word) {
+    char shown[200];
+    ls_escape(word, strlen(word), shown, sizeof shown);
+    fprintf(stderr, "lockstep %s: %s%s%s\nusage: lockstep %s %s\n", row->name, what,
+            *shown ? ": " : "", shown, row->name, row->usage);
+    return EXIT_TROUBLE;
+}
+
+static const option_row *find_option(const command_row *row, const char *word, size_t length) {
+    for (const option_row *o = row->options; o->name != NULL; o++)
+        if (strlen(o->name) == length && memcmp(o->name, word, length) == 0)
+            return o;
+    return NULL;
+}
+
+/* NULL, or what is wrong with the value. */
+static const char *set_option(const option_row *o, const char *value, char *options) {
+    void *field = options + o->offset;
+    if (o->kind == OPTION_FLAG) {
+        *(bool *)field = true;
+        return NULL;
+    }
+    if (o->kind == OPTION_NUMBER) {
+        char *end;
+        double number = strtod(value, &end);
+        if (end == value || *end != '\0' || !isfinite(number) || number < 0)
+            return "not a number of at least 0";
+        *(double *)field = number;
+        return NULL;
+    }
+    if (o->choices != NULL) {
+        const char *const *choice = o->choices;
+        while (*choice != NULL && strcmp(*choice, value) != 0)
+            choice++;
+        if (*choice == NULL)
+            return "not one of its values (see --help)";
+    }
+    *(const char **)field = value;
+    return NULL;
+}
+
+static int parse(const command_row *row, int argc, char **argv, char *options, arguments *args) {
+    for (int i = 0; i < argc; i++) {
+        char *word = argv[i];
+        if (strcmp(word, "--") == 0 && row->takes_command) {
+            args->command = argv + i + 1;
+            break;
+        }
+        if (word[0] != '-' || word[1] == '\0') {
+            args->positional[args->positional_count++] = word;
+            continue;
+        }
+        const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
+        const option_row *o = find_option(row, word, equals != NULL ? (size_t)(equals - word) : strlen(word));
+        if (o == NULL)
+            return usage_error(row, "unknown option", word);
+        const char *value = equals != NULL ? equals + 1 : NULL;
+        if (o->kind == OPTION_FLAG && value != NULL)
+            return usage_error(row, "takes no value", o->name);
+        if (o->kind != OPTION_FLAG && value == NULL) {
+            if (i + 1 >= argc)
+                return usage_error(row, "needs a value", o->name);
+            value = argv[++i];
+        }
+        const char *wrong = set_option(o, value, options);
+        if (wrong != NULL) {
+            char text[160];
+            snprintf(text, sizeof text, "%s: %s", o->name, wrong);
+            return usage_error(row, text, value);
+        }
+    }
+    if (args->positional_count < row->min_positional)
+        return usage_error(row, "too few arguments", "");
+    if (row->max_positional >= 0 && args->positional_count > row->max_positional)
+        return usage_error(row, row->takes_command ? "unexpected argument (the command goes after --)"
+                                                   : "unexpected argument",
+                           args->positional[row->max_positional]);
+    if (row->takes_command && !row->command_optional &&
+        (args->command == NULL || args->command[0] == NULL))
+        return usage_error(row, "no command given after --", "");
+    return EXIT_MATCH;
+}
+
+int command_run(const command_row *row, int argc, char **argv) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return print_help(row), EXIT_MATCH;
+    char *options = calloc(1, row->options_size + 1);
+    const char **positional = calloc((size_t)argc + 1, sizeof *positional);
+    arguments args = {.positional = positional};
+    int status = EXIT_TROUBLE;
+    if (options == NULL || positional == NULL)
+        fprintf(stderr, "lockstep: out of memory\n");
+    else if ((status = parse(row, argc, argv, options, &args)) == EXIT_MATCH)
+        status = row->run(&args, options);
+    free(options);
+    free(positional);
+    return status;
+}

@@ -1,0 +1,83 @@
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+static bool reserve(ls_text *text, size_t more) {
+    if (text->failed)
+        return false;
+    if (more < text->capacity - text->length)
+        return true;
+    size_t need = text->length + more + 1;
+    size_t capacity = text->capacity < 128 ? 128 : text->capacity;
+    while (capacity < need && capacity <= SIZE_MAX / 2)
+        capacity *= 2;
+    char *data = need <= more || capacity < need ? NULL : realloc(text->data, capacity);
+    if (data == NULL) {
+        ls_text_done(text);
+        text->failed = true;
+        return false;
+    }
+    text->data = data;
+    text->capacity = capacity;
+    return true;
+}
+
+void ls_text_append(ls_text *text, const char *bytes, size_t length) {
+    if (!reserve(text, length))
+        return;
+    if (length > 0)
+        memcpy(text->data + text->length, bytes, length);
+    text->length += length;
+    text->data[text->length] = '\0';
+}
+
+void ls_text_printf(ls_text *text, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length >= 0 && reserve(text, (size_t)length)) {
+        vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
+        text->length += (size_t)length;
+    }
+    va_end(again);
+}
+
+void ls_text_json(ls_text *text, const char *bytes, size_t length) {
+    ls_text_append(text, "\"", 1);
+    for (size_t i = 0; i < length;) {
+        uint32_t code;
+        size_t n = ls_utf8_decode(bytes + i, length - i, &code);
+        if (n == 0) {
+            ls_text_append(text, "\xef\xbf\xbd", 3);
+            n = 1;
+        } else if (code == '"' || code == '\\') {
+            char pair[2] = {'\\', (char)code};
+            ls_text_append(text, pair, 2);
+        } else if (code < 0x20 || code == 0x7f) {
+            ls_text_printf(text, "\\u%04x", (unsigned)code);
+        } else {
+            ls_text_append(text, bytes + i, n);
+        }
+        i += n;
+    }
+    ls_text_append(text, "\"", 1);
+}
+
+void ls_text_clear(ls_text *text) {
+    text->length = 0;
+    if (text->data != NULL)
+        text->data[0] = '\0';
+}
+
+void ls_text_done(ls_text *text) {
+    free(text->data);
+    *text = (ls_text){0};
+}

@@ -1,0 +1,22 @@
+/* A growing string. After a failed allocation `failed` is set, the content is
+ * lost, and further calls do nothing: check once, at the end. */
+#ifndef LS_BASE_TEXT_H
+#define LS_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct ls_text {
+    char *data; /* NUL-terminated once anything was added; NULL before */
+    size_t length, capacity;
+    bool failed;
+} ls_text;
+
+void ls_text_append(ls_text *text, const char *bytes, size_t length);
+void ls_text_printf(ls_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A JSON string literal with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void ls_text_json(ls_text *text, const char *bytes, size_t length);
+void ls_text_clear(ls_text *text);
+void ls_text_done(ls_text *text);
+
+#endif

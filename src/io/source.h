@@ -1,0 +1,42 @@
+/* Bytes to read from: a file, memory, or a part of another source. The methods
+ * struct lets tests inject failures. */
+#ifndef LS_IO_SOURCE_H
+#define LS_IO_SOURCE_H
+
+#include "base/error.h"
+
+typedef struct ls_source ls_source;
+
+typedef struct ls_source_methods {
+    /* Reads exactly `length` bytes at `offset`; the range was checked before. */
+    lockstep_status (*read_at)(ls_source *source, uint64_t offset, void *out, size_t length,
+                               lockstep_error *error);
+    /* The bytes in memory for as long as the source lives; NULL when it can't. */
+    const uint8_t *(*map)(ls_source *source);
+    void (*close)(ls_source *source);
+} ls_source_methods;
+
+struct ls_source {
+    const ls_source_methods *methods;
+    const char *name; /* for messages: the path */
+    uint64_t size;
+    void *state;
+};
+
+/* A regular file, mapped read-only. */
+lockstep_status ls_source_open_file(const char *path, ls_source **out_source,
+                                    lockstep_error *error);
+/* Borrowed bytes. */
+lockstep_status ls_source_open_memory(const char *name, const void *bytes, size_t size,
+                                      ls_source **out_source, lockstep_error *error);
+/* NULL is allowed. */
+void ls_source_close(ls_source *source);
+
+/* Fails with LOCKSTEP_TRUNCATED when the range is not within the source. */
+lockstep_status ls_source_read_at(ls_source *source, uint64_t offset, void *out, size_t length,
+                                  lockstep_error *error);
+/* All bytes in memory: mapped, or read once when the source can't be mapped. */
+lockstep_status ls_source_bytes(ls_source *source, const uint8_t **out_bytes,
+                                lockstep_error *error);
+
+#endif

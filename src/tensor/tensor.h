@@ -1,0 +1,29 @@
+/* A tensor as a view of bytes in memory (usually a mapped file). */
+#ifndef LS_TENSOR_TENSOR_H
+#define LS_TENSOR_TENSOR_H
+
+#include "tensor/dtype.h"
+
+/* Outermost axis first. Strides count elements and may be 0; for block types the
+ * view is contiguous. `data` is element [0,0,…]. */
+typedef struct ls_view {
+    const uint8_t *data;
+    lockstep_dtype dtype;
+    bool swap; /* bytes of an element are in the other order than the machine's */
+    int rank;
+    uint64_t shape[LOCKSTEP_MAX_RANK];
+    int64_t strides[LOCKSTEP_MAX_RANK];
+} ls_view;
+
+uint64_t ls_view_elements(const ls_view *view);
+/* Fills row-major strides for shape and rank. */
+void ls_view_set_contiguous(ls_view *view);
+bool ls_view_is_contiguous(const ls_view *view);
+
+/* Decodes elements [first, first + count) in row-major order of the view. Types
+ * that float can't hold exactly are only served by the double variant: the float
+ * one rounds to nearest. */
+void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out);
+void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out);
+
+#endif

@@ -1,0 +1,63 @@
+/* The channel: how an observed process hands tensors to its recorder.
+ *
+ * `lockstep capture` listens on a Unix socket named by LOCKSTEP_CHANNEL. A process
+ * that has something to record connects and is given a ring in shared memory; it
+ * writes frames, the recorder reads them. One ring a process; a forked child opens
+ * its own. A full ring blocks the writer until the recorder has read; a recorder
+ * that is gone ends the recording and nothing else. libc alone.
+ *
+ * A frame is a 16-byte header { u32 magic, u32 json bytes, u64 data bytes }, a JSON
+ * object, then the raw data. The objects are described in docs/trace-format.md.
+ */
+#ifndef LS_TRACE_CHANNEL_H
+#define LS_TRACE_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdatomic.h>
+
+#define LS_CHANNEL_ENV "LOCKSTEP_CHANNEL"
+#define LS_FRAME_MAGIC 0x4b54534cu /* "LSTK" */
+
+typedef struct ls_frame_header {
+    uint32_t magic;
+    uint32_t json_bytes;
+    uint64_t data_bytes;
+} ls_frame_header;
+
+enum { LS_RING_PAGE = 4096, LS_OPTIONS_MAX = 3072 };
+
+/* The first page of the shared memory; the ring's bytes follow. Positions only
+ * grow; the byte at position p lies at p % size. */
+typedef struct ls_ring {
+    uint64_t size;                 /* of the ring, a power of two */
+    _Alignas(64) _Atomic uint64_t written;  /* by the observed process */
+    _Atomic uint32_t written_bell;          /* futex: changes when `written` does */
+    _Alignas(64) _Atomic uint64_t read;     /* by the recorder */
+    _Atomic uint32_t read_bell;
+    _Alignas(64) char options[LS_OPTIONS_MAX]; /* "key=value\n"…, set by the recorder */
+} ls_ring;
+
+/* ------------------------------------------- the observed process's side */
+
+/* Connects this process (again, after a fork). False when there is no recorder.
+ * Thread-safe; after the first call one branch when there is none. */
+bool ls_channel_open(void);
+/* The value of a key in the recorder's options, copied; false when not given. */
+bool ls_channel_option(const char *key, char *out, size_t capacity);
+/* A frame in pieces: begin takes a lock that end gives back, and exactly
+ * data_bytes bytes must be written between. False once the recorder is gone; the
+ * calls then do nothing, but still pair. */
+bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
+bool ls_channel_data(const void *bytes, size_t count);
+void ls_channel_end(void);
+bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+
+/* ------------------------------------------- both sides */
+
+/* Sleeps until *bell differs from seen, or about milliseconds passed. */
+void ls_bell_wait(_Atomic uint32_t *bell, uint32_t seen, int milliseconds);
+void ls_bell_ring(_Atomic uint32_t *bell);
+
+#endif
