@@ -4,16 +4,20 @@
 
 #include "base/error.h"
 
+enum { LS_MAX_BLOCK_BYTES = 512, LS_MAX_BLOCK_ELEMENTS = 256 }; /* of any row */
+
 typedef struct ls_dtype_row {
     const char *name;        /* "f32", "q8_0" */
     uint32_t block_elements; /* 1 for scalars */
-    uint32_t block_bytes;
+    uint32_t block_bytes;    /* 0 for LOCKSTEP_OPAQUE: only its container knows */
     bool is_float;           /* floating point or quantized (not integer, not bool) */
     /* Decode n elements starting at `block` (whole blocks; n may end inside the
      * last). Input may be unaligned. NULL where float can't hold every value. */
     void (*to_f32)(const void *blocks, size_t n, float *out);
-    /* NULL where to_f32 is there; use ls_decode_f64. */
+    /* NULL where to_f32 is there; use ls_decode_to_f64. */
     void (*to_f64)(const void *blocks, size_t n, double *out);
+    /* From the other byte order, in place; NULL where there is no order. */
+    void (*swap)(void *blocks, size_t count);
     const char *npy;         /* NPY descr, little endian ("<f4"); NULL when NPY has none */
 } ls_dtype_row;
 
@@ -23,8 +27,13 @@ const ls_dtype_row *ls_dtype(lockstep_dtype dtype);
 bool ls_dtype_find(const char *name, lockstep_dtype *out_dtype);
 
 /* Bytes of `elements` elements of a row-major tensor whose innermost axis has
- * `inner` elements (1 for a scalar). False on overflow, or when inner is not a
- * multiple of the block. */
+ * `inner` elements (1 for a scalar). False on overflow, when inner is not a
+ * multiple of the block, or for LOCKSTEP_OPAQUE. */
 bool ls_dtype_bytes(lockstep_dtype dtype, uint64_t elements, uint64_t inner, uint64_t *out_bytes);
+
+/* Decode n elements of any type but LOCKSTEP_OPAQUE, from a block's start. The
+ * float variant rounds what float can't hold, by way of double. */
+void ls_decode_to_f32(lockstep_dtype dtype, const void *blocks, size_t n, float *out);
+void ls_decode_to_f64(lockstep_dtype dtype, const void *blocks, size_t n, double *out);
 
 #endif

@@ -1,0 +1,45 @@
+/* Decoders from a type's bytes to float or double: rows of the dtype table point
+ * at them. Input may be unaligned and is little endian, like the machines that
+ * this is built for. `n` may end inside the last block. */
+#ifndef LS_TENSOR_DECODE_H
+#define LS_TENSOR_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Every element type, exactly as a float. */
+void ls_decode_bool(const void *in, size_t n, float *out); /* any byte but 0 is 1 */
+void ls_decode_i8(const void *in, size_t n, float *out);
+void ls_decode_u8(const void *in, size_t n, float *out);
+void ls_decode_i16(const void *in, size_t n, float *out);
+void ls_decode_u16(const void *in, size_t n, float *out);
+void ls_decode_f16(const void *in, size_t n, float *out);
+void ls_decode_bf16(const void *in, size_t n, float *out);
+void ls_decode_f32(const void *in, size_t n, float *out);
+void ls_decode_q8_0(const void *in, size_t n, float *out);
+void ls_decode_q4_0(const void *in, size_t n, float *out);
+
+/* Those that need a double; 64-bit integers are rounded to nearest beyond 2^53. */
+void ls_decode_i32(const void *in, size_t n, double *out);
+void ls_decode_u32(const void *in, size_t n, double *out);
+void ls_decode_i64(const void *in, size_t n, double *out);
+void ls_decode_u64(const void *in, size_t n, double *out);
+void ls_decode_f64(const void *in, size_t n, double *out);
+
+/* Turn blocks of the other byte order into the machine's, in place. */
+void ls_swap_2(void *blocks, size_t count);
+void ls_swap_4(void *blocks, size_t count);
+void ls_swap_8(void *blocks, size_t count);
+void ls_swap_q8_0(void *blocks, size_t count);
+void ls_swap_q4_0(void *blocks, size_t count);
+
+/* One half-precision number; a NaN keeps its payload and becomes quiet, as F16C
+ * does it. */
+float ls_f16_to_f32(uint16_t half);
+/* The variants behind ls_decode_f16, for tests: the reference in plain C, and
+ * the one that this processor prefers (the same when it has none). */
+void ls_decode_f16_plain(const void *in, size_t n, float *out);
+bool ls_decode_f16_is_accelerated(void);
+
+#endif
