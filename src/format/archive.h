@@ -3,6 +3,7 @@
 #define LS_FORMAT_ARCHIVE_H
 
 #include "base/arena.h"
+#include "format/names.h"
 #include "io/source.h"
 #include "tensor/tensor.h"
 
@@ -15,13 +16,20 @@ typedef struct ls_tensor {
     uint64_t shape[LOCKSTEP_MAX_RANK];
     int64_t strides[LOCKSTEP_MAX_RANK]; /* elements */
     uint64_t elements;
-    uint64_t bytes;   /* decoded from the container's compression, if any */
+    uint64_t bytes;   /* of the elements, after any inflation */
     ls_source *source;
-    uint64_t offset;  /* of element 0 in source (of the member, when compressed) */
-    uint64_t packed;  /* compressed bytes at offset; 0 when stored */
+    uint64_t offset;  /* of element 0 in source; in the inflated member, when deflated */
+    const struct ls_zip_member *member; /* the zip member that holds it, or NULL */
 } ls_tensor;
 
-typedef enum ls_meta_kind { LS_META_TEXT, LS_META_INT, LS_META_UINT, LS_META_FLOAT, LS_META_BOOL, LS_META_ARRAY } ls_meta_kind;
+typedef enum ls_meta_kind {
+    LS_META_TEXT,
+    LS_META_INT,
+    LS_META_UINT,
+    LS_META_FLOAT,
+    LS_META_BOOL,
+    LS_META_ARRAY
+} ls_meta_kind;
 
 typedef struct ls_meta {
     const char *key;
@@ -37,7 +45,7 @@ typedef struct ls_meta {
             int width;             /* bytes of a number in the file; 0 for text */
             uint64_t count;
             const uint8_t *bytes;  /* as in the file: see ls_meta_element */
-            bool swap;
+            bool swap;             /* the file is big endian */
         } array;
     } as;
 } ls_meta;
@@ -45,34 +53,73 @@ typedef struct ls_meta {
 typedef struct lockstep_archive {
     const char *path;
     const char *format;   /* name of the row that opened it */
-    ls_tensor *tensors;   /* in file order */
-    size_t tensor_count;
+    ls_tensor *tensors;   /* in file order, names unique */
+    size_t tensor_count, tensor_capacity;
     ls_meta *metas;
-    size_t meta_count;
+    size_t meta_count, meta_capacity;
     ls_source **sources;  /* closed with the archive */
-    size_t source_count;
+    size_t source_count, source_capacity;
+    ls_names tensor_names, meta_names;
     struct ls_inflated *inflated; /* members unpacked so far, freed with the archive */
     ls_arena arena;
 } lockstep_archive;
 
-/* One row a format. `probe` looks at the path and the first bytes (up to 512). */
+/* One row a format. `probe` looks at the path and the first bytes (up to 512;
+ * none of a directory). `open` fills the archive from the source, which is
+ * already the archive's (NULL for a directory: use archive->path); what it has
+ * added is freed by the caller when it fails. */
 typedef struct ls_format {
     const char *name;
     const char *description;
     bool (*probe)(const char *path, bool is_directory, const uint8_t *head, size_t size);
-    lockstep_status (*open)(lockstep_archive *archive, lockstep_error *error);
+    lockstep_status (*open)(lockstep_archive *archive, ls_source *source, lockstep_error *error);
 } ls_format;
 
 extern const ls_format *const ls_formats[]; /* NULL-terminated, in order of probing */
 
+/* Opens what a source holds, by its name and first bytes, or as `format` when
+ * that isn't NULL. The source is the archive's, and closed when this fails. */
+lockstep_status ls_archive_open_source(ls_source *source, const ls_format *format,
+                                       lockstep_archive **out_archive, lockstep_error *error);
+
+/* --- what formats build an archive with; `where` is an offset for messages */
+
+/* Takes the source, and closes it when it fails. */
+lockstep_status ls_archive_add_source(lockstep_archive *archive, ls_source *source,
+                                      lockstep_error *error);
+/* Copies *tensor. Refuses a name that is there already. */
+lockstep_status ls_archive_add_tensor(lockstep_archive *archive, const ls_tensor *tensor,
+                                      uint64_t where, lockstep_error *error);
+lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *meta,
+                                    const ls_source *source, uint64_t where, lockstep_error *error);
+/* Sets elements, bytes and row-major strides from rank and shape. Refuses a shape
+ * whose size, its zeros left out, overflows, and an innermost axis or a size that
+ * is not a multiple of the block or of 8 bits. The tensor's name and source are
+ * set before. */
+lockstep_status ls_tensor_measure(ls_tensor *tensor, uint64_t block_elements, uint64_t block_bits,
+                                  uint64_t where, lockstep_error *error);
+lockstep_status ls_fail_memory(const lockstep_archive *archive, lockstep_error *error);
+
+/* --- what readers use */
+
 /* Index of a name, or SIZE_MAX. */
 size_t ls_archive_find(const lockstep_archive *archive, const char *name);
 const ls_meta *ls_archive_meta(const lockstep_archive *archive, const char *key);
+/* Element `index` of an array (kind and value; no key). Text takes a walk over
+ * the elements before it: use ls_meta_next to read many. False when there is none. */
+bool ls_meta_element(const ls_meta *array, uint64_t index, ls_meta *out_element);
+/* The element at *position (bytes from the array's start, 0 at first), and the
+ * next position. */
+bool ls_meta_next(const ls_meta *array, uint64_t *position, ls_meta *out_element);
 
 /* The tensor's elements in memory; inflates a compressed member on first use
  * (into an unlinked temporary file when it is large). Thread-safe. Fails with
  * LOCKSTEP_UNSUPPORTED, naming the type, when it is LOCKSTEP_OPAQUE. */
 lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, ls_view *out_view,
                                 lockstep_error *error);
+/* Gives back the memory behind a tensor's view where it can be got again: with
+ * traces of many small files this bounds it. No view of any tensor in the same
+ * file may be in use. Not thread-safe against ls_archive_view of that tensor. */
+void ls_archive_release(const lockstep_archive *archive, size_t index);
 
 #endif

@@ -11,8 +11,11 @@ typedef struct ls_source_methods {
     /* Reads exactly `length` bytes at `offset`; the range was checked before. */
     lockstep_status (*read_at)(ls_source *source, uint64_t offset, void *out, size_t length,
                                lockstep_error *error);
-    /* The bytes in memory for as long as the source lives; NULL when it can't. */
+    /* The bytes in memory for as long as the source lives (until release, where
+     * there is one); NULL when it can't. The member may be NULL. Thread-safe. */
     const uint8_t *(*map)(ls_source *source);
+    /* Gives mapped memory back; map() gets it again. NULL where there is none. */
+    void (*release)(ls_source *source);
     void (*close)(ls_source *source);
 } ls_source_methods;
 
@@ -21,11 +24,17 @@ struct ls_source {
     const char *name; /* for messages: the path */
     uint64_t size;
     void *state;
+    const uint8_t *_Atomic copy; /* of a source that can't be mapped, once read */
 };
 
 /* A regular file, mapped read-only. */
 lockstep_status ls_source_open_file(const char *path, ls_source **out_source,
                                     lockstep_error *error);
+/* The same for a file among thousands: no descriptor is kept, the file is mapped
+ * by the first ls_source_bytes and unmapped by ls_source_release. It fails when
+ * the file's size has changed in between. */
+lockstep_status ls_source_open_small(const char *path, ls_source **out_source,
+                                     lockstep_error *error);
 /* Borrowed bytes. */
 lockstep_status ls_source_open_memory(const char *name, const void *bytes, size_t size,
                                       ls_source **out_source, lockstep_error *error);
@@ -38,5 +47,8 @@ lockstep_status ls_source_read_at(ls_source *source, uint64_t offset, void *out,
 /* All bytes in memory: mapped, or read once when the source can't be mapped. */
 lockstep_status ls_source_bytes(ls_source *source, const uint8_t **out_bytes,
                                 lockstep_error *error);
+/* Gives back the memory behind ls_source_bytes, where it can be got again. No
+ * view of it may be in use. */
+void ls_source_release(ls_source *source);
 
 #endif

@@ -4,10 +4,12 @@
 
 #include "tensor/dtype.h"
 
-/* Outermost axis first. Strides count elements and may be 0; for block types the
- * view is contiguous. `data` is element [0,0,…]. */
+/* Outermost axis first. Strides count elements; they may be 0 or negative.
+ * Element [i,j,…] is the one at origin + i * strides[0] + j * strides[1] + … of
+ * the row of elements (or blocks of them) that starts at `data`. */
 typedef struct ls_view {
     const uint8_t *data;
+    uint64_t origin; /* not 0 only in a slice of a block type, whose elements have no address */
     lockstep_dtype dtype;
     bool swap; /* bytes of an element are in the other order than the machine's */
     int rank;
@@ -18,11 +20,12 @@ typedef struct ls_view {
 uint64_t ls_view_elements(const ls_view *view);
 /* Fills row-major strides for shape and rank. */
 void ls_view_set_contiguous(ls_view *view);
+/* Row-major without gaps, starting at `data`. */
 bool ls_view_is_contiguous(const ls_view *view);
 
 /* Decodes elements [first, first + count) in row-major order of the view. Types
  * that float can't hold exactly are only served by the double variant: the float
- * one rounds to nearest. */
+ * one rounds, by way of double. */
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out);
 void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out);
 

@@ -1,0 +1,201 @@
+#include "tensor/tensor.h"
+
+#include <assert.h>
+#include <string.h>
+
+uint64_t ls_view_elements(const ls_view *view) {
+    uint64_t elements = 1;
+    for (int i = 0; i < view->rank; i++)
+        elements *= view->shape[i];
+    return elements;
+}
+
+void ls_view_set_contiguous(ls_view *view) {
+    int64_t stride = 1;
+    for (int i = view->rank; i-- > 0;) {
+        view->strides[i] = stride;
+        stride *= (int64_t)(view->shape[i] > 0 ? view->shape[i] : 1);
+    }
+}
+
+bool ls_view_is_contiguous(const ls_view *view) {
+    int64_t stride = 1;
+    if (view->origin != 0)
+        return false;
+    for (int i = view->rank; i-- > 0;) {
+        if (view->shape[i] == 0)
+            return true;
+        if (view->shape[i] != 1 && view->strides[i] != stride)
+            return false;
+        stride *= (int64_t)view->shape[i];
+    }
+    return true;
+}
+
+/* Where decoded values go: floats, or doubles when `wide`. */
+typedef struct sink {
+    void *to;
+    bool wide;
+} sink;
+
+static void *sink_at(sink out, size_t i) {
+    return (char *)out.to + i * (out.wide ? sizeof(double) : sizeof(float));
+}
+
+static void decode(lockstep_dtype dtype, const void *blocks, size_t n, sink out) {
+    if (out.wide)
+        ls_decode_to_f64(dtype, blocks, n, out.to);
+    else
+        ls_decode_to_f32(dtype, blocks, n, out.to);
+}
+
+enum { TILE_BYTES = 4096 }; /* gathered or swapped at once; holds several of any block */
+_Static_assert(TILE_BYTES >= 4 * LS_MAX_BLOCK_BYTES, "a tile holds several blocks");
+
+/* Whole blocks from p on, in their file's byte order. */
+static void decode_blocks(const ls_view *view, const uint8_t *p, size_t n, sink out) {
+    const ls_dtype_row *row = ls_dtype(view->dtype);
+    if (!view->swap || row->swap == NULL) {
+        decode(view->dtype, p, n, out);
+        return;
+    }
+    uint8_t tile[TILE_BYTES];
+    size_t blocks_at_once = TILE_BYTES / row->block_bytes;
+    size_t at_once = blocks_at_once * row->block_elements;
+    for (size_t i = 0; i < n; i += at_once, p += blocks_at_once * row->block_bytes) {
+        size_t count = n - i < at_once ? n - i : at_once;
+        size_t blocks = (count + row->block_elements - 1) / row->block_elements;
+        memcpy(tile, p, blocks * row->block_bytes);
+        row->swap(tile, blocks);
+        decode(view->dtype, tile, count, (sink){sink_at(out, i), out.wide});
+    }
+}
+
+/* Elements [first, first + n) of the row of blocks at view->data. */
+static void decode_range(const ls_view *view, uint64_t first, size_t n, sink out) {
+    const ls_dtype_row *row = ls_dtype(view->dtype);
+    size_t lead = (size_t)(first % row->block_elements);
+    const uint8_t *p = view->data + first / row->block_elements * row->block_bytes;
+    if (lead > 0 && n > 0) { /* begins inside a block */
+        double values[LS_MAX_BLOCK_ELEMENTS]; /* large enough for floats, too */
+        size_t here = row->block_elements - lead < n ? row->block_elements - lead : n;
+        sink block = {values, out.wide};
+        decode_blocks(view, p, lead + here, block);
+        memcpy(out.to, sink_at(block, lead), here * (out.wide ? sizeof(double) : sizeof(float)));
+        out.to = sink_at(out, here);
+        p += row->block_bytes;
+        n -= here;
+    }
+    decode_blocks(view, p, n, out);
+}
+
+/* n elements of `size` bytes, `stride` elements apart. */
+static void gather(const uint8_t *from, int64_t stride, size_t size, size_t n, uint8_t *to) {
+#define GATHER(width)                                      \
+    for (size_t i = 0; i < n; i++)                         \
+        memcpy(to + i * (width), from + (int64_t)i * stride * (width), width)
+    if (stride == 1)
+        memcpy(to, from, n * size);
+    else if (size == 1)
+        GATHER(1);
+    else if (size == 2)
+        GATHER(2);
+    else if (size == 4)
+        GATHER(4);
+    else
+        GATHER(8);
+#undef GATHER
+}
+
+/* A walk over a view's innermost rows. */
+typedef struct walk {
+    uint64_t index[LOCKSTEP_MAX_RANK];
+    int64_t offset; /* of the element at `index`, in elements from data */
+} walk;
+
+static walk walk_to(const ls_view *view, uint64_t first) {
+    walk w = {.offset = (int64_t)view->origin};
+    for (int i = view->rank; i-- > 0;) {
+        w.index[i] = first % view->shape[i];
+        first /= view->shape[i];
+        w.offset += (int64_t)w.index[i] * view->strides[i];
+    }
+    return w;
+}
+
+/* Moves n elements on, at most to the end of the innermost row. */
+static void walk_on(const ls_view *view, walk *w, size_t n) {
+    int axis = view->rank - 1;
+    w->index[axis] += n;
+    w->offset += (int64_t)n * view->strides[axis];
+    for (; axis > 0 && w->index[axis] == view->shape[axis]; axis--) {
+        w->offset -= (int64_t)view->shape[axis] * view->strides[axis];
+        w->index[axis] = 0;
+        w->index[axis - 1]++;
+        w->offset += view->strides[axis - 1];
+    }
+}
+
+static void read_strided(const ls_view *view, uint64_t first, size_t count, sink out) {
+    const size_t size = ls_dtype(view->dtype)->block_bytes;
+    const int inner = view->rank - 1;
+    assert(size == 1 || size == 2 || size == 4 || size == 8);
+    uint8_t tile[TILE_BYTES];
+    walk w = walk_to(view, first);
+    for (size_t done = 0; done < count;) {
+        size_t held = 0, room = TILE_BYTES / size;
+        if (room > count - done)
+            room = count - done;
+        while (held < room) {
+            uint64_t left = view->shape[inner] - w.index[inner];
+            size_t n = left < room - held ? (size_t)left : room - held;
+            gather(view->data + w.offset * (int64_t)size, view->strides[inner], size, n,
+                   tile + held * size);
+            walk_on(view, &w, n);
+            held += n;
+        }
+        decode_blocks(view, tile, held, (sink){sink_at(out, done), out.wide});
+        done += held;
+    }
+}
+
+/* Blocks are decoded where their elements are wanted: a row at once when its
+ * elements follow each other, otherwise one by one. */
+static void read_strided_blocks(const ls_view *view, uint64_t first, size_t count, sink out) {
+    const int inner = view->rank - 1;
+    walk w = walk_to(view, first);
+    for (size_t done = 0; done < count;) {
+        uint64_t left = view->shape[inner] - w.index[inner];
+        size_t n = left < count - done ? (size_t)left : count - done;
+        if (view->strides[inner] == 1)
+            decode_range(view, (uint64_t)w.offset, n, (sink){sink_at(out, done), out.wide});
+        else
+            for (size_t i = 0; i < n; i++)
+                decode_range(view, (uint64_t)(w.offset + (int64_t)i * view->strides[inner]), 1,
+                             (sink){sink_at(out, done + i), out.wide});
+        walk_on(view, &w, n);
+        done += n;
+    }
+}
+
+static void read_view(const ls_view *view, uint64_t first, size_t count, sink out) {
+    assert(first + count <= ls_view_elements(view));
+    if (count == 0)
+        return;
+    if (ls_view_is_contiguous(view))
+        decode_range(view, first, count, out);
+    else if (view->rank == 0) /* one element of a block type */
+        decode_range(view, view->origin, count, out);
+    else if (ls_dtype(view->dtype)->block_elements > 1)
+        read_strided_blocks(view, first, count, out);
+    else
+        read_strided(view, first, count, out);
+}
+
+void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out) {
+    read_view(view, first, count, (sink){out, false});
+}
+
+void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out) {
+    read_view(view, first, count, (sink){out, true});
+}
