@@ -28,14 +28,19 @@ typedef struct ls_frame_header {
 
 enum { LS_RING_PAGE = 4096, LS_OPTIONS_MAX = 3072 };
 
+/* Wakes the other side; a ring without sleepers costs no system call. */
+typedef struct ls_bell {
+    _Atomic uint32_t count, sleepers;
+} ls_bell;
+
 /* The first page of the shared memory; the ring's bytes follow. Positions only
  * grow; the byte at position p lies at p % size. */
 typedef struct ls_ring {
     uint64_t size;                 /* of the ring, a power of two */
-    _Alignas(64) _Atomic uint64_t written;  /* by the observed process */
-    _Atomic uint32_t written_bell;          /* futex: changes when `written` does */
-    _Alignas(64) _Atomic uint64_t read;     /* by the recorder */
-    _Atomic uint32_t read_bell;
+    _Alignas(64) _Atomic uint64_t written; /* by the observed process */
+    ls_bell written_bell;
+    _Alignas(64) _Atomic uint64_t read; /* by the recorder */
+    ls_bell read_bell;
     _Alignas(64) char options[LS_OPTIONS_MAX]; /* "key=value\n"…, set by the recorder */
 } ls_ring;
 
@@ -56,8 +61,13 @@ bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint
 
 /* ------------------------------------------- both sides */
 
-/* Sleeps until *bell differs from seen, or about milliseconds passed. */
-void ls_bell_wait(_Atomic uint32_t *bell, uint32_t seen, int milliseconds);
-void ls_bell_ring(_Atomic uint32_t *bell);
+/* Maps a ring's descriptor: the header page, then the bytes twice in a row, so
+ * that any `size` of them are contiguous. NULL when it can't. */
+ls_ring *ls_ring_map(int descriptor, uint64_t size);
+static inline uint8_t *ls_ring_bytes(ls_ring *ring) { return (uint8_t *)ring + LS_RING_PAGE; }
+
+/* Sleeps until the bell's count differs from `seen`, or about milliseconds passed. */
+void ls_bell_wait(ls_bell *bell, uint32_t seen, int milliseconds);
+void ls_bell_ring(ls_bell *bell);
 
 #endif

@@ -1,0 +1,89 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "options.h"
+#include "trace/observe.h"
+
+typedef struct capture_options {
+    const char *out, *tensors, *ops, *layers, *passes, *observe;
+    bool stats_only, listen;
+} capture_options;
+
+static const char *const observe_choices[] = {"all", "named", "outputs", NULL};
+
+#define FIELD(name) offsetof(capture_options, name)
+static const option_row options[] = {
+    {"-o", OPTION_TEXT, FIELD(out), "OUT", "the trace to write: a new directory, or an older trace to replace", NULL},
+    {"--tensors", OPTION_TEXT, FIELD(tensors), "REGEX", "keep the values of tensors whose name matches", NULL},
+    {"--ops", OPTION_TEXT, FIELD(ops), "REGEX", "keep the values of operations that match", NULL},
+    {"--layers", OPTION_TEXT, FIELD(layers), "LIST", "keep the values of these blocks, e.g. 0-3,7", NULL},
+    {"--passes", OPTION_TEXT, FIELD(passes), "LIST", "keep the values of these forward passes, from 0", NULL},
+    {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is kept", observe_choices},
+    {"--stats-only", OPTION_FLAG, FIELD(stats_only), NULL, "statistics and hashes, no values on disk", NULL},
+    {"--listen", OPTION_FLAG, FIELD(listen), NULL, "no command: print the channel and the hook, record until standard input ends", NULL},
+    {0},
+};
+
+static void print_size(uint64_t bytes, char *out, size_t capacity) {
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1000 && unit < 4; unit++)
+        value /= 1000;
+    snprintf(out, capacity, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+}
+
+static void print_summary(const capture_options *o, const ls_recorder_totals *t, bool whole, const char *command) {
+    char size[32], engine[300], program[200];
+    print_size(t->bytes, size, sizeof size);
+    ls_escape(t->engine, strlen(t->engine), engine, sizeof engine);
+    ls_escape(command, strlen(command), program, sizeof program);
+    if (t->processes == 0) {
+        fprintf(stderr, "lockstep: nothing was recorded: %s computed nothing through a ggml or torch that can be "
+                        "hooked (a static copy of ggml can call lockstep/ggml.h from its cb_eval)\n", program);
+        return;
+    }
+    fprintf(stderr, "lockstep: recorded %llu tensors in %llu pass%s (%llu with values, %s) of %s in %s%s\n",
+            (unsigned long long)t->tensors, (unsigned long long)t->passes, t->passes == 1 ? "" : "es",
+            (unsigned long long)t->files, size, *engine ? engine : "an unnamed engine", o->out,
+            whole ? "" : "; INCOMPLETE: the run did not end well");
+    if (t->dropped > 0)
+        fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->trouble);
+}
+
+static int run(const arguments *args, const void *parsed) {
+    const capture_options *o = parsed;
+    if (o->out == NULL) {
+        fprintf(stderr, "lockstep capture: where to? -o OUT names the trace to write\n");
+        return EXIT_TROUBLE;
+    }
+    if (o->listen == (args->command != NULL && args->command[0] != NULL)) {
+        fprintf(stderr, o->listen ? "lockstep capture: --listen takes no command\n"
+                                  : "lockstep capture: no command given after --\n");
+        return EXIT_TROUBLE;
+    }
+    ls_observe_options wanted = {o->out, o->tensors, o->ops, o->layers, o->passes, o->observe, o->stats_only};
+    ls_recorder_totals totals = {0};
+    lockstep_error error;
+    bool whole = false;
+    int exit_status = 0;
+    if (ls_observe(&wanted, o->listen ? NULL : args->command, &exit_status, &totals, &whole, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep capture: %s\n", error.message);
+        return EXIT_TROUBLE;
+    }
+    print_summary(o, &totals, whole, o->listen ? "the caller" : args->command[0]);
+    return exit_status;
+}
+
+const command_row command_capture = {
+    .name = "capture",
+    .usage = "-o OUT [options] -- COMMAND…",
+    .summary = "Runs a command and records the tensors that it computes (ggml, PyTorch).",
+    .options = options,
+    .options_size = sizeof(capture_options),
+    .max_positional = 0,
+    .takes_command = true,
+    .command_optional = true,
+    .run = run,
+};

@@ -1,0 +1,21 @@
+/* The channel for hooks in other languages (the Python package calls these). */
+#include "trace/channel.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int lockstep_hook_open(void);
+EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
+EXPORT int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+
+/* 1 when a recorder is there. */
+int lockstep_hook_open(void) { return ls_channel_open(); }
+
+/* 1 when the recorder set this option. */
+int lockstep_hook_option(const char *key, char *out, size_t capacity) {
+    return ls_channel_option(key, out, capacity);
+}
+
+/* Copies the frame; 0 once the recorder is gone. */
+int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes) {
+    return ls_channel_send(json, json_bytes, data, data_bytes);
+}

@@ -1,0 +1,90 @@
+#include "filter.h"
+
+#include <pthread.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/channel.h"
+
+enum { RANGES = 64 };
+
+typedef struct ranges {
+    int count;
+    struct {
+        long low, high;
+    } range[RANGES];
+} ranges;
+
+static struct {
+    regex_t tensors, ops;
+    bool has_tensors, has_ops;
+    ranges layers, passes;
+    observe what;
+} filter;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* "0-3,7"; the command line has checked it. */
+static void parse_ranges(const char *text, ranges *out) {
+    while (*text != '\0' && out->count < RANGES) {
+        char *end;
+        long low = strtol(text, &end, 10), high = low;
+        if (end == text)
+            return;
+        if (*end == '-')
+            high = strtol(end + 1, &end, 10);
+        out->range[out->count].low = low;
+        out->range[out->count++].high = high;
+        text = *end == ',' ? end + 1 : end;
+        if (*end != ',')
+            return;
+    }
+}
+
+static bool in_ranges(const ranges *r, long value) {
+    for (int i = 0; i < r->count; i++)
+        if (value >= r->range[i].low && value <= r->range[i].high)
+            return true;
+    return r->count == 0;
+}
+
+static bool compile(const char *key, regex_t *out) {
+    char text[1024];
+    return ls_channel_option(key, text, sizeof text) && regcomp(out, text, REG_EXTENDED | REG_NOSUB) == 0;
+}
+
+static void parse(void) {
+    char text[1024];
+    filter.has_tensors = compile("tensors", &filter.tensors);
+    filter.has_ops = compile("ops", &filter.ops);
+    if (ls_channel_option("layers", text, sizeof text))
+        parse_ranges(text, &filter.layers);
+    if (ls_channel_option("passes", text, sizeof text))
+        parse_ranges(text, &filter.passes);
+    if (ls_channel_option("observe", text, sizeof text))
+        filter.what = strcmp(text, "named") == 0     ? OBSERVE_NAMED
+                      : strcmp(text, "outputs") == 0 ? OBSERVE_OUTPUTS
+                                                     : OBSERVE_ALL;
+}
+
+observe filter_observe(void) {
+    pthread_once(&once, parse);
+    return filter.what;
+}
+
+bool filter_pass(long pass) {
+    pthread_once(&once, parse);
+    return in_ranges(&filter.passes, pass);
+}
+
+bool filter_has_names(void) {
+    pthread_once(&once, parse);
+    return filter.has_tensors || filter.has_ops;
+}
+
+bool filter_tensor(const char *name, const char *op, int layer) {
+    pthread_once(&once, parse);
+    return (!filter.has_tensors || regexec(&filter.tensors, name, 0, NULL, 0) == 0) &&
+           (!filter.has_ops || regexec(&filter.ops, op, 0, NULL, 0) == 0) &&
+           in_ranges(&filter.layers, layer);
+}

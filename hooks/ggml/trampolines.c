@@ -1,0 +1,225 @@
+/* The functions of ggml that are interposed. Without a recorder each is one branch
+ * and the real call. A thread that is already recording passes straight through:
+ * the scheduler calls the backends through the same symbols. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ggml_abi.h"
+#include "graph.h"
+#include "trace/channel.h"
+
+#define EXPORT __attribute__((visibility("default"), noinline))
+#define CALLER() ggml_api_for(__builtin_return_address(0))
+
+enum { FAILED = 1 /* GGML_STATUS_ALLOC_FAILED is -2, FAILED -1: anything but 0 */ };
+
+EXPORT int ggml_backend_sched_graph_compute(void *sched, void *graph);
+EXPORT int ggml_backend_sched_graph_compute_async(void *sched, void *graph);
+EXPORT void ggml_backend_sched_set_eval_callback(void *sched, ggml_eval_callback callback, void *user_data);
+EXPORT void ggml_backend_sched_free(void *sched);
+EXPORT int ggml_backend_graph_compute(void *backend, void *graph);
+EXPORT int ggml_backend_graph_compute_async(void *backend, void *graph);
+EXPORT int ggml_graph_compute(void *graph, void *plan);
+
+static _Thread_local int depth;
+
+/* What is known of a scheduler or backend that computed something. */
+typedef struct owner {
+    struct owner *next;
+    const void *key;
+    bool has_callback; /* the program's own */
+    ggml_eval_callback callback;
+    void *user_data;
+    graph_context context;
+} owner;
+
+static pthread_mutex_t owners_lock = PTHREAD_MUTEX_INITIALIZER;
+static owner *owners;
+static unsigned owner_count;
+static atomic_int announced_for; /* the process that said what it is (a fork says it again) */
+
+static owner *owner_of(const void *key) {
+    pthread_mutex_lock(&owners_lock);
+    owner *o = owners;
+    while (o != NULL && o->key != key)
+        o = o->next;
+    if (o == NULL && (o = calloc(1, sizeof *o)) != NULL) {
+        o->key = key;
+        o->context.number = owner_count++;
+        o->next = owners;
+        owners = o;
+    }
+    pthread_mutex_unlock(&owners_lock);
+    return o;
+}
+
+static void forget_owner(const void *key) {
+    pthread_mutex_lock(&owners_lock);
+    for (owner **at = &owners; *at != NULL; at = &(*at)->next)
+        if ((*at)->key == key) {
+            owner *gone = *at;
+            *at = gone->next;
+            ls_map_done(&gone->context.leafs);
+            ls_map_done(&gone->context.writes);
+            free(gone);
+            break;
+        }
+    pthread_mutex_unlock(&owners_lock);
+}
+
+static bool recording(const ggml_api *api) {
+    if (depth > 0 || !ls_channel_open() || api == NULL || !api->usable)
+        return false;
+    int self = (int)getpid();
+    if (atomic_exchange(&announced_for, self) != self)
+        graph_announce(api);
+    return true;
+}
+
+/* -------------------------------------------------------- through a scheduler */
+
+typedef struct observer {
+    graph_pass pass;
+    const owner *owner;
+} observer;
+
+static bool on_node(struct ggml_tensor *tensor, bool ask, void *user_data) {
+    observer *o = user_data;
+    const owner *own = o->owner;
+    struct graph_node *node = graph_pass_node(&o->pass, tensor);
+    if (ask) {
+        bool app = own->callback != NULL && own->callback(tensor, true, own->user_data);
+        if (node != NULL)
+            node->app_asked = app;
+        return app || (node != NULL && node->keep);
+    }
+    if (node != NULL && node->keep)
+        graph_pass_computed(&o->pass, node);
+    bool app = own->callback != NULL && (node == NULL || node->app_asked);
+    return app ? own->callback(tensor, false, own->user_data) : true;
+}
+
+static int compute_observed(const ggml_api *api, int (*real)(void *, void *), void *sched, void *graph) {
+    observer o = {.owner = owner_of(sched)};
+    if (o.owner == NULL || api->backend_sched_set_eval_callback == NULL ||
+        !graph_pass_begin(&o.pass, api, (graph_context *)(uintptr_t)&o.owner->context, graph))
+        return real(sched, graph);
+    /* Set anew each time: programs reset it whenever they build a graph. */
+    api->backend_sched_set_eval_callback(sched, on_node, &o);
+    depth++;
+    int status = real(sched, graph);
+    depth--;
+    api->backend_sched_set_eval_callback(sched, o.owner->callback, o.owner->user_data);
+    graph_pass_end(&o.pass);
+    return status;
+}
+
+int ggml_backend_sched_graph_compute(void *sched, void *graph) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_sched_graph_compute == NULL)
+        return FAILED;
+    if (!recording(api))
+        return api->backend_sched_graph_compute(sched, graph);
+    return compute_observed(api, api->backend_sched_graph_compute, sched, graph);
+}
+
+int ggml_backend_sched_graph_compute_async(void *sched, void *graph) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_sched_graph_compute_async == NULL)
+        return FAILED;
+    if (!recording(api))
+        return api->backend_sched_graph_compute_async(sched, graph);
+    return compute_observed(api, api->backend_sched_graph_compute_async, sched, graph);
+}
+
+void ggml_backend_sched_set_eval_callback(void *sched, ggml_eval_callback callback, void *user_data) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_sched_set_eval_callback == NULL)
+        return;
+    if (depth == 0 && ls_channel_open()) {
+        owner *o = owner_of(sched);
+        if (o != NULL) {
+            o->callback = callback;
+            o->user_data = user_data;
+        }
+    }
+    api->backend_sched_set_eval_callback(sched, callback, user_data);
+}
+
+void ggml_backend_sched_free(void *sched) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_sched_free == NULL)
+        return;
+    api->backend_sched_free(sched);
+    if (ls_channel_open())
+        forget_owner(sched);
+}
+
+/* -------------------------------------------------------- without a scheduler */
+
+typedef struct direct {
+    const ggml_api *api;
+    int (*compute)(void *backend, void *graph); /* NULL: graph_compute(graph, plan) */
+    void *backend, *plan;
+} direct;
+
+static int run(const direct *d, void *graph) {
+    return d->compute != NULL ? d->compute(d->backend, graph) : d->api->graph_compute(graph, d->plan);
+}
+
+/* No callback here: the graph is computed in pieces that end with a kept node. */
+static int compute_in_pieces(const direct *d, const void *key, void *graph) {
+    owner *o = owner_of(key);
+    graph_pass pass;
+    if (o == NULL || d->api->graph_view == NULL || !graph_pass_begin(&pass, d->api, &o->context, graph))
+        return run(d, graph);
+    int status = 0;
+    depth++;
+    for (int begin = 0, n = 0; n < pass.count && status == 0; n++) {
+        if (!pass.nodes[n].keep && n + 1 < pass.count)
+            continue;
+        struct ggml_graph_by_value piece = d->api->graph_view(graph, begin, n + 1);
+        status = run(d, &piece);
+        begin = n + 1;
+        if (status == 0 && pass.nodes[n].keep)
+            graph_pass_computed(&pass, &pass.nodes[n]);
+    }
+    depth--;
+    graph_pass_end(&pass);
+    return status;
+}
+
+int ggml_backend_graph_compute(void *backend, void *graph) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_graph_compute == NULL)
+        return FAILED;
+    if (!recording(api))
+        return api->backend_graph_compute(backend, graph);
+    direct d = {api, api->backend_graph_compute, backend, NULL};
+    return compute_in_pieces(&d, backend, graph);
+}
+
+int ggml_backend_graph_compute_async(void *backend, void *graph) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_graph_compute_async == NULL)
+        return FAILED;
+    if (!recording(api) || api->backend_graph_compute == NULL)
+        return api->backend_graph_compute_async(backend, graph);
+    /* Observed pieces are waited for: the values are read right after each. */
+    direct d = {api, api->backend_graph_compute, backend, NULL};
+    return compute_in_pieces(&d, backend, graph);
+}
+
+int ggml_graph_compute(void *graph, void *plan) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->graph_compute == NULL)
+        return FAILED;
+    if (!recording(api))
+        return api->graph_compute(graph, plan);
+    direct d = {api, NULL, NULL, plan};
+    return compute_in_pieces(&d, plan, graph);
+}

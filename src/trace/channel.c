@@ -1,0 +1,246 @@
+#include "trace/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { UNTRIED, CLOSED, OPEN }; /* of this process's connection */
+
+static _Atomic int connection = UNTRIED;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int channel_socket = -1; /* hangs up when the recorder is gone */
+static ls_ring *ring;
+static uint64_t written; /* ours alone; ring->written is what the recorder sees */
+
+/* ------------------------------------------------------------------ bells */
+
+void ls_bell_wait(ls_bell *bell, uint32_t seen, int milliseconds) {
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    atomic_fetch_add(&bell->sleepers, 1);
+    syscall(SYS_futex, &bell->count, FUTEX_WAIT, seen, &time, NULL, 0);
+    atomic_fetch_sub(&bell->sleepers, 1);
+}
+
+void ls_bell_ring(ls_bell *bell) {
+    atomic_fetch_add(&bell->count, 1);
+    if (atomic_load(&bell->sleepers) != 0)
+        syscall(SYS_futex, &bell->count, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+ls_ring *ls_ring_map(int descriptor, uint64_t size) {
+    size_t once = LS_RING_PAGE + (size_t)size;
+    uint8_t *base = mmap(NULL, once + (size_t)size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    int access = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
+    if (mmap(base, once, access, flags, descriptor, 0) == MAP_FAILED ||
+        mmap(base + once, (size_t)size, access, flags, descriptor, LS_RING_PAGE) == MAP_FAILED) {
+        munmap(base, once + (size_t)size);
+        return NULL;
+    }
+    return (ls_ring *)base;
+}
+
+/* ------------------------------------------------------------- connecting */
+
+static int connect_to(const char *name) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(name);
+    if (name[0] != '@' || length >= sizeof address.sun_path)
+        return -1;
+    memcpy(address.sun_path + 1, name + 1, length - 1); /* abstract: no file to leave behind */
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return -1;
+    /* Out of the way of programs that count on low descriptors. */
+    int high = fcntl(s, F_DUPFD_CLOEXEC, 200);
+    if (high >= 0) {
+        close(s);
+        s = high;
+    }
+    struct timeval patience = {.tv_sec = 10};
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    if (connect(s, (struct sockaddr *)&address, size) != 0) {
+        close(s);
+        return -1;
+    }
+    return s;
+}
+
+/* The recorder greets with the ring's descriptor. */
+static int receive_descriptor(int s) {
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    char greeting;
+    struct iovec part = {&greeting, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t n;
+    do
+        n = recvmsg(s, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    struct cmsghdr *header = n == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS)
+        return -1;
+    int descriptor;
+    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+    return descriptor;
+}
+
+static bool connect_ring(const char *name) {
+    int s = connect_to(name);
+    int descriptor = s >= 0 ? receive_descriptor(s) : -1;
+    struct stat info;
+    if (descriptor >= 0 && fstat(descriptor, &info) == 0 && info.st_size > LS_RING_PAGE)
+        ring = ls_ring_map(descriptor, (uint64_t)info.st_size - LS_RING_PAGE);
+    if (descriptor >= 0)
+        close(descriptor);
+    if (ring == NULL) {
+        if (s >= 0)
+            close(s);
+        return false;
+    }
+    channel_socket = s;
+    written = 0;
+    return true;
+}
+
+/* A child shares the ring's memory but must not write there. */
+static void after_fork(void) {
+    if (channel_socket >= 0)
+        close(channel_socket);
+    channel_socket = -1;
+    ring = NULL;
+    pthread_mutex_init(&lock, NULL);
+    atomic_store(&connection, UNTRIED);
+}
+
+static void open_once(void) {
+    const char *name = getenv(LS_CHANNEL_ENV);
+    int saved = errno;
+    if (name == NULL || *name == '\0') {
+        atomic_store(&connection, CLOSED);
+        return;
+    }
+    static bool registered; /* under the lock */
+    if (!registered)
+        pthread_atfork(NULL, NULL, after_fork);
+    registered = true;
+    atomic_store(&connection, connect_ring(name) ? OPEN : CLOSED);
+    errno = saved;
+}
+
+bool ls_channel_open(void) {
+    int now = atomic_load_explicit(&connection, memory_order_acquire);
+    if (now == UNTRIED) {
+        pthread_mutex_lock(&lock);
+        if (atomic_load(&connection) == UNTRIED)
+            open_once();
+        now = atomic_load(&connection);
+        pthread_mutex_unlock(&lock);
+    }
+    return now == OPEN;
+}
+
+bool ls_channel_option(const char *key, char *out, size_t capacity) {
+    if (!ls_channel_open() || capacity == 0)
+        return false;
+    size_t length = strlen(key);
+    const char *line = ring->options, *end = ring->options + LS_OPTIONS_MAX;
+    while (line < end && *line != '\0') {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        if (stop == NULL)
+            return false;
+        if ((size_t)(stop - line) > length && memcmp(line, key, length) == 0 && line[length] == '=') {
+            size_t size = (size_t)(stop - line) - length - 1;
+            size = size < capacity ? size : capacity - 1;
+            memcpy(out, line + length + 1, size);
+            out[size] = '\0';
+            return true;
+        }
+        line = stop + 1;
+    }
+    return false;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static bool recorder_is_gone(void) {
+    struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
+    return poll(&poller, 1, 0) > 0; /* it never says anything more: this is the hang-up */
+}
+
+static void publish(void) {
+    atomic_store_explicit(&ring->written, written, memory_order_release);
+    ls_bell_ring(&ring->written_bell);
+}
+
+/* Waits for room; 0 once the recorder is gone. */
+static uint64_t room(void) {
+    for (;;) {
+        uint32_t seen = atomic_load(&ring->read_bell.count);
+        uint64_t used = written - atomic_load_explicit(&ring->read, memory_order_acquire);
+        if (used < ring->size)
+            return ring->size - used;
+        publish();
+        if (recorder_is_gone())
+            return 0;
+        ls_bell_wait(&ring->read_bell, seen, 100);
+    }
+}
+
+bool ls_channel_data(const void *bytes, size_t count) {
+    enum { CHUNK = 1 << 20 }; /* the recorder may start on a large tensor before it is whole */
+    const uint8_t *from = bytes;
+    while (count > 0 && atomic_load(&connection) == OPEN) {
+        uint64_t n = room();
+        if (n == 0) {
+            atomic_store(&connection, CLOSED);
+            break;
+        }
+        n = n > CHUNK ? CHUNK : n;
+        n = n > count ? count : n;
+        memcpy(ls_ring_bytes(ring) + written % ring->size, from, (size_t)n);
+        written += n;
+        from += n;
+        count -= (size_t)n;
+        if (n == CHUNK)
+            publish();
+    }
+    return count == 0;
+}
+
+bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes) {
+    pthread_mutex_lock(&lock);
+    ls_frame_header header = {LS_FRAME_MAGIC, (uint32_t)json_bytes, data_bytes};
+    return ls_channel_data(&header, sizeof header) && ls_channel_data(json, json_bytes);
+}
+
+void ls_channel_end(void) {
+    if (atomic_load(&connection) == OPEN)
+        publish();
+    pthread_mutex_unlock(&lock);
+}
+
+bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes) {
+    if (!ls_channel_open())
+        return false;
+    bool sent = ls_channel_begin(json, json_bytes, data_bytes) && ls_channel_data(data, (size_t)data_bytes);
+    ls_channel_end();
+    return sent;
+}

@@ -1,0 +1,52 @@
+/* The recorder's side of the channel: accepts observed processes and hands out
+ * their frames. Everything that arrives is checked; a process that breaks the
+ * framing is cut off. */
+#ifndef LS_TRACE_RECEIVER_H
+#define LS_TRACE_RECEIVER_H
+
+#include "base/error.h"
+#include "trace/channel.h"
+
+typedef struct ls_receiver ls_receiver;
+typedef struct ls_inlet ls_inlet; /* one observed process */
+
+/* One frame; valid during the call only. Data are read with ls_inlet_data. */
+typedef struct ls_frame {
+    const char *json; /* not NUL-terminated */
+    size_t json_bytes;
+    uint64_t data_bytes;
+    unsigned process; /* 0 for the first that connected */
+    int pid;
+    ls_inlet *inlet;
+} ls_frame;
+
+typedef struct ls_receiver_events {
+    void *context;
+    /* Called from one thread per process. False cuts the process off: its later
+     * frames are not delivered. */
+    bool (*frame)(void *context, const ls_frame *frame);
+    /* The process is gone. `torn`: it ended within a frame. */
+    void (*closed)(void *context, unsigned process, bool torn);
+} ls_receiver_events;
+
+/* Listens; `options` is what the observed processes are told (at most
+ * LS_OPTIONS_MAX - 1 bytes). ring_bytes is a power of two. */
+lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
+                                 const ls_receiver_events *events, ls_receiver **out_receiver,
+                                 lockstep_error *error);
+/* What LOCKSTEP_CHANNEL must be for the observed. */
+const char *ls_receiver_name(const ls_receiver *receiver);
+/* How many processes have connected so far. */
+unsigned ls_receiver_processes(ls_receiver *receiver);
+/* How many of them are still there. */
+unsigned ls_receiver_alive(ls_receiver *receiver);
+/* Stops accepting, waits until every process that is still connected is gone or
+ * `grace_ms` have passed with nothing arriving, then frees. */
+void ls_receiver_close(ls_receiver *receiver, int grace_ms);
+
+/* The next piece of the frame's data: a pointer to at least `at_least` contiguous
+ * bytes (at most 4 MiB), and how many there are; consumed on the next call. False
+ * when the process died before sending them. */
+bool ls_inlet_data(ls_inlet *inlet, size_t at_least, const uint8_t **out_bytes, size_t *out_count);
+
+#endif

@@ -1,0 +1,556 @@
+#include "trace/recorder.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include "base/map.h"
+#include "base/text.h"
+#include "format/npy.h"
+#include "tensor/dtype.h"
+#include "tensor/summary.h"
+
+enum { PROCESSES = 1024, TILE = 16384 };
+
+typedef struct process_state {
+    struct id_pair {
+        uint64_t id, i;
+    } *ids; /* rising in id */
+    size_t id_count, id_capacity;
+    unsigned open_passes;
+    ls_map occurrences; /* "pass/op/name" -> seen so far in a pass that is open */
+} process_state;
+
+struct ls_recorder {
+    pthread_mutex_t lock;
+    int directory, log;
+    bool stats_only;
+    uint64_t next_i;
+    process_state *processes; /* PROCESSES of them */
+    ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
+    ls_recorder_totals totals;
+    float tile[TILE];
+};
+
+/* ------------------------------------------------------------ the directory */
+
+static lockstep_status fail_errno(lockstep_error *error, const char *path) {
+    return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
+}
+
+static bool is_empty(int directory) {
+    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
+    bool empty = true;
+    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;)
+        empty = empty && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
+    if (entries != NULL)
+        closedir(entries);
+    return empty;
+}
+
+/* Removes what an older recording left: its log and its .npy files, nothing else. */
+static void empty_trace(int directory) {
+    unlinkat(directory, "trace.jsonl", 0);
+    int tensors = openat(directory, "tensors", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *entries = tensors >= 0 ? fdopendir(tensors) : NULL;
+    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;) {
+        size_t length = strlen(e->d_name);
+        if (length > 4 && strcmp(e->d_name + length - 4, ".npy") == 0)
+            unlinkat(tensors, e->d_name, 0);
+    }
+    if (entries != NULL)
+        closedir(entries);
+}
+
+static lockstep_status prepare(const char *path, int *out_directory, lockstep_error *error) {
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        return fail_errno(error, path);
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return fail_errno(error, path);
+    if (faccessat(directory, "trace.jsonl", F_OK, 0) == 0) {
+        empty_trace(directory);
+    } else if (!is_empty(directory)) {
+        close(directory);
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
+                       "%s: holds files that are no trace; name a new directory", path);
+    }
+    if (mkdirat(directory, "tensors", 0777) != 0 && errno != EEXIST) {
+        lockstep_status status = fail_errno(error, path);
+        close(directory);
+        return status;
+    }
+    *out_directory = directory;
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------- lines */
+
+static bool write_all(int descriptor, const void *bytes, size_t count) {
+    const char *from = bytes;
+    while (count > 0) {
+        ssize_t n = write(descriptor, from, count);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        from += n;
+        count -= (size_t)n;
+    }
+    return true;
+}
+
+static void lost(ls_recorder *r, const char *why) {
+    if (r->totals.trouble[0] == '\0')
+        snprintf(r->totals.trouble, sizeof r->totals.trouble, "%s", why);
+}
+
+/* One write call a line: a line is there or it isn't. Takes the object over. */
+static bool write_line(ls_recorder *r, json_t *object) {
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(object);
+    if (text == NULL)
+        return false;
+    size_t length = strlen(text);
+    text[length] = '\n'; /* over the NUL */
+    off_t start = lseek(r->log, 0, SEEK_END);
+    bool ok = write_all(r->log, text, length + 1);
+    if (!ok) {
+        lost(r, strerror(errno));
+        if (ftruncate(r->log, start) != 0) /* no half line */
+            lost(r, strerror(errno));
+    }
+    free(text);
+    return ok;
+}
+
+static json_t *argv_json(char *const *argv) {
+    json_t *list = json_array();
+    for (; argv != NULL && *argv != NULL; argv++) {
+        /* Arguments need not be UTF-8; JSON must. */
+        ls_text quoted = {0};
+        ls_text_json(&quoted, *argv, strlen(*argv));
+        json_array_append_new(list, json_loads(quoted.data != NULL ? quoted.data : "\"\"", JSON_DECODE_ANY, NULL));
+        ls_text_done(&quoted);
+    }
+    return list;
+}
+
+static bool write_first_line(ls_recorder *r, char *const *argv) {
+    char when[32] = "";
+    time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc) != NULL)
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    json_t *line = json_pack("{s:i, s:s}", "lockstep_trace", 1, "started", when);
+    json_object_set_new(line, "argv", argv_json(argv));
+    return write_line(r, line);
+}
+
+lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
+                                 ls_recorder **out_recorder, lockstep_error *error) {
+    int opened;
+    LS_TRY(prepare(directory, &opened, error));
+    ls_recorder *r = calloc(1, sizeof *r);
+    process_state *processes = calloc(PROCESSES, sizeof *processes);
+    int log = openat(opened, "trace.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+    if (r == NULL || processes == NULL || log < 0) {
+        lockstep_status status = log < 0 ? fail_errno(error, directory)
+                                         : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        free(r);
+        free(processes);
+        if (log >= 0)
+            close(log);
+        close(opened);
+        return status;
+    }
+    *r = (ls_recorder){.directory = opened, .log = log, .stats_only = stats_only, .processes = processes};
+    pthread_mutex_init(&r->lock, NULL);
+    if (!write_first_line(r, argv)) {
+        ls_recorder_totals totals;
+        ls_fail(error, LOCKSTEP_IO, "%s: %s", directory, r->totals.trouble);
+        ls_recorder_close(r, false, 0, &totals);
+        return LOCKSTEP_IO;
+    }
+    *out_recorder = r;
+    return LOCKSTEP_OK;
+}
+
+/* ----------------------------------------------------------------- tensors */
+
+static bool remember_id(process_state *p, uint64_t id, uint64_t i) {
+    if (p->id_count == p->id_capacity) {
+        size_t capacity = p->id_capacity == 0 ? 1024 : p->id_capacity * 2;
+        struct id_pair *ids = realloc(p->ids, capacity * sizeof *ids);
+        if (ids == NULL)
+            return false;
+        p->ids = ids;
+        p->id_capacity = capacity;
+    }
+    size_t at = p->id_count; /* threads may overtake each other by a little */
+    while (at > 0 && p->ids[at - 1].id > id)
+        at--;
+    if (at > 0 && p->ids[at - 1].id == id)
+        return false; /* not unique */
+    memmove(p->ids + at + 1, p->ids + at, (p->id_count - at) * sizeof *p->ids);
+    p->ids[at] = (struct id_pair){id, i};
+    p->id_count++;
+    return true;
+}
+
+static const struct id_pair *find_id(const process_state *p, uint64_t id) {
+    size_t low = 0, high = p->id_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (p->ids[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < p->id_count && p->ids[low].id == id ? &p->ids[low] : NULL;
+}
+
+/* The ids of `src` as the trace's own numbers; those never seen are left out. */
+static json_t *translate_sources(const process_state *p, const json_t *ids) {
+    json_t *list = json_array(), *id;
+    size_t at;
+    json_array_foreach(ids, at, id) {
+        const struct id_pair *pair = json_is_integer(id) ? find_id(p, (uint64_t)json_integer_value(id)) : NULL;
+        if (pair != NULL)
+            json_array_append_new(list, json_integer((json_int_t)pair->i));
+    }
+    return list;
+}
+
+typedef struct incoming {
+    const char *name, *op;
+    lockstep_dtype dtype, stored; /* in the engine; in the file */
+    bool known;                   /* dtype is one of ours */
+    int rank;
+    uint64_t shape[LOCKSTEP_MAX_RANK], elements, bytes;
+} incoming;
+
+static bool read_shape(json_t *object, incoming *in) {
+    json_t *shape = json_object_get(object, "shape"), *axis;
+    size_t at;
+    if (!json_is_array(shape) || json_array_size(shape) > LOCKSTEP_MAX_RANK)
+        return false;
+    in->elements = 1;
+    json_array_foreach(shape, at, axis) {
+        if (!json_is_integer(axis) || json_integer_value(axis) < 0)
+            return false;
+        in->shape[at] = (uint64_t)json_integer_value(axis);
+        if (__builtin_mul_overflow(in->elements, in->shape[at], &in->elements))
+            return false;
+    }
+    in->rank = (int)json_array_size(shape);
+    return true;
+}
+
+static bool read_incoming(json_t *object, incoming *in) {
+    const char *dtype = json_string_value(json_object_get(object, "dtype"));
+    in->name = json_string_value(json_object_get(object, "name"));
+    in->op = json_string_value(json_object_get(object, "op"));
+    if (in->op == NULL)
+        in->op = "";
+    if (in->name == NULL || dtype == NULL || !read_shape(object, in))
+        return false;
+    in->known = ls_dtype_find(dtype, &in->dtype) && in->dtype != LOCKSTEP_OPAQUE;
+    if (!in->known)
+        return true;
+    uint64_t inner = in->rank > 0 ? in->shape[in->rank - 1] : 1;
+    if (!ls_dtype_bytes(in->dtype, in->elements, inner, &in->bytes))
+        return false;
+    in->stored = ls_dtype(in->dtype)->npy != NULL ? in->dtype : LOCKSTEP_F32;
+    return true;
+}
+
+static void file_name(uint64_t i, const char *name, char *out, size_t capacity) {
+    int used = snprintf(out, capacity, "tensors/%06llu-", (unsigned long long)i);
+    size_t at = (size_t)used;
+    for (; *name != '\0' && at < capacity - 5 && at < 90; name++)
+        out[at++] = isalnum((unsigned char)*name) || strchr("._-", *name) != NULL ? *name : '_';
+    strcpy(out + at, ".npy");
+}
+
+typedef struct writing {
+    int file; /* -1: the values are not kept */
+    XXH3_state_t hash;
+    ls_summary summary;
+    bool failed;
+} writing;
+
+static void put_bytes(writing *w, const void *bytes, size_t count) {
+    XXH3_64bits_update(&w->hash, bytes, count);
+    if (w->file >= 0 && !w->failed && !write_all(w->file, bytes, count))
+        w->failed = true;
+}
+
+/* Whole blocks as they came: summed up, converted where NPY has no such type. */
+static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uint8_t *bytes, size_t blocks) {
+    const ls_dtype_row *row = ls_dtype(in->dtype);
+    bool converted = in->stored != in->dtype;
+    if (!converted)
+        put_bytes(w, bytes, blocks * row->block_bytes);
+    size_t step = row->to_f32 != NULL ? TILE / row->block_elements : TILE / 2;
+    for (size_t done = 0; done < blocks; done += step) {
+        size_t n = blocks - done < step ? blocks - done : step;
+        const uint8_t *from = bytes + done * row->block_bytes;
+        size_t elements = n * row->block_elements;
+        if (row->to_f32 != NULL) {
+            row->to_f32(from, elements, r->tile);
+            ls_summary_add_f32(&w->summary, r->tile, elements);
+        } else {
+            row->to_f64(from, elements, (double *)(void *)r->tile);
+            ls_summary_add_f64(&w->summary, (double *)(void *)r->tile, elements);
+        }
+        if (converted)
+            put_bytes(w, r->tile, elements * sizeof(float));
+    }
+}
+
+static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls_frame *frame) {
+    char header[512];
+    size_t header_bytes = ls_npy_header(in->stored, in->rank, in->shape, header, sizeof header);
+    if (w->file >= 0 && !write_all(w->file, header, header_bytes))
+        w->failed = true;
+    uint32_t block = ls_dtype(in->dtype)->block_bytes;
+    size_t carried = 0; /* bytes of a block that was cut by the end of a piece */
+    uint8_t carry[512];
+    for (uint64_t left = frame->data_bytes; left > 0;) {
+        const uint8_t *bytes;
+        size_t count;
+        if (!ls_inlet_data(frame->inlet, 1, &bytes, &count))
+            return false;
+        left -= count;
+        if (carried > 0) {
+            size_t more = block - carried < count ? block - carried : count;
+            memcpy(carry + carried, bytes, more);
+            carried += more, bytes += more, count -= more;
+            if (carried < block)
+                continue;
+            put_blocks(r, w, in, carry, 1);
+            carried = 0;
+        }
+        put_blocks(r, w, in, bytes, count / block);
+        carried = count % block;
+        memcpy(carry, bytes + (count - carried), carried);
+    }
+    return true;
+}
+
+static json_t *number(double value) {
+    return isfinite(value) ? json_real(value) : json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
+static json_t *stats_json(const ls_summary *s) {
+    json_t *stats = json_object();
+    if (s->finite > 0) {
+        json_object_set_new(stats, "min", number(s->min));
+        json_object_set_new(stats, "max", number(s->max));
+        json_object_set_new(stats, "mean", number(ls_summary_mean(s)));
+        json_object_set_new(stats, "l2", number(ls_summary_l2(s)));
+    }
+    json_object_set_new(stats, "nan", json_integer((json_int_t)s->nan));
+    json_object_set_new(stats, "inf", json_integer((json_int_t)s->inf));
+    return stats;
+}
+
+/* Adds file, stats and hash to the line; false when the process died meanwhile. */
+static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64_t i, const ls_frame *frame) {
+    char path[128];
+    file_name(i, in->name, path, sizeof path);
+    writing w = {.file = -1};
+    XXH3_64bits_reset(&w.hash);
+    ls_summary_init(&w.summary);
+    if (!r->stats_only) {
+        w.file = openat(r->directory, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+        w.failed = w.file < 0;
+    }
+    bool whole = copy_values(r, &w, in, frame);
+    if (w.failed) {
+        lost(r, strerror(errno));
+        json_object_set_new(line, "lost", json_string(strerror(errno)));
+        r->totals.dropped++;
+    }
+    if (w.file >= 0) {
+        close(w.file);
+        if (!whole || w.failed)
+            unlinkat(r->directory, path, 0);
+    }
+    if (!whole)
+        return false;
+    if (!r->stats_only && !w.failed) {
+        json_object_set_new(line, "file", json_string(path));
+        r->totals.files++;
+        r->totals.bytes += in->elements * ls_dtype(in->stored)->block_bytes;
+    }
+    char hash[20];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits_digest(&w.hash));
+    json_object_set_new(line, "stats", stats_json(&w.summary));
+    json_object_set_new(line, "xxh3", json_string(hash));
+    return true;
+}
+
+static uint64_t occurrence(process_state *p, int64_t pass, const incoming *in) {
+    ls_text key = {0};
+    ls_text_printf(&key, "%lld/%s/%s", (long long)pass, in->op, in->name);
+    uint64_t *seen = key.failed ? NULL : ls_map_at(&p->occurrences, key.data, key.length);
+    ls_text_done(&key);
+    return seen != NULL ? (*seen)++ : 0;
+}
+
+/* The trace's number for a process's own; NULL when out of memory. 0 is not yet given. */
+static uint64_t *pass_slot(ls_recorder *r, unsigned process, const json_t *object) {
+    char key[64];
+    int length = snprintf(key, sizeof key, "%u/%lld", process,
+                          (long long)json_integer_value(json_object_get(object, "pass")));
+    return ls_map_at(&r->passes, key, (size_t)length);
+}
+
+static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame) {
+    incoming in = {0};
+    json_t *id = json_object_get(object, "id");
+    const char *role = json_string_value(json_object_get(object, "role"));
+    if (!json_is_integer(id) || !read_incoming(object, &in) ||
+        (frame->data_bytes != 0 && (!in.known || frame->data_bytes != in.bytes)))
+        return false;
+    bool weight = role != NULL && strcmp(role, "weight") == 0;
+    const uint64_t *slot = weight || json_object_get(object, "pass") == NULL ? NULL : pass_slot(r, frame->process, object);
+    int64_t pass = slot != NULL ? (int64_t)*slot - 1 : -1;
+    uint64_t i = r->next_i++;
+    json_t *line = json_pack("{s:I}", "i", (json_int_t)i);
+    if (pass >= 0)
+        json_object_set_new(line, "pass", json_integer(pass));
+    json_object_del(object, "event");
+    json_object_del(object, "pass");
+    json_t *sources = translate_sources(p, json_object_get(object, "src"));
+    const struct id_pair *alias = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "alias_of")));
+    bool remembered = remember_id(p, (uint64_t)json_integer_value(id), i);
+    json_object_del(object, "id");
+    json_object_set_new(object, "src", sources);
+    json_object_set_new(object, "occurrence", json_integer(weight ? 0 : (json_int_t)occurrence(p, pass, &in)));
+    if (json_object_get(object, "alias_of") != NULL && alias != NULL)
+        json_object_set_new(object, "alias_of", json_integer((json_int_t)alias->i));
+    json_object_update(line, object);
+    bool whole = remembered && (frame->data_bytes == 0 || keep_values(r, line, &in, i, frame));
+    if (!whole) {
+        json_decref(line);
+        return false;
+    }
+    if (!weight)
+        r->totals.tensors++;
+    write_line(r, line);
+    return true;
+}
+
+/* ------------------------------------------------------------------ passes */
+
+static void record_start(ls_recorder *r, unsigned process, json_t *object) {
+    const char *engine = json_string_value(json_object_get(object, "engine"));
+    const char *version = json_string_value(json_object_get(object, "engine_version"));
+    const char *model = json_string_value(json_object_get(object, "model"));
+    if (engine != NULL && r->totals.engine[0] == '\0')
+        snprintf(r->totals.engine, sizeof r->totals.engine, "%s%s%s%s%s", engine,
+                 version != NULL ? " " : "", version != NULL ? version : "",
+                 model != NULL ? " " : "", model != NULL ? model : "");
+    json_object_del(object, "event");
+    json_object_set_new(object, "process", json_integer(process));
+    write_line(r, json_incref(object));
+}
+
+static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json_t *object, bool begins) {
+    uint64_t *slot = pass_slot(r, process, object);
+    if (slot == NULL)
+        return false;
+    if (*slot == 0)
+        *slot = ++r->totals.passes;
+    if (begins) {
+        p->open_passes++;
+        json_object_set_new(object, "process", json_integer(process));
+    } else {
+        p->open_passes -= p->open_passes > 0;
+        json_object_set_new(object, "ended", json_true());
+    }
+    if (p->open_passes <= 1 && begins)
+        ls_map_done(&p->occurrences);
+    json_object_del(object, "event");
+    json_t *line = json_pack("{s:I}", "pass", (json_int_t)*slot - 1);
+    json_object_del(object, "pass");
+    json_object_update(line, object);
+    write_line(r, line);
+    return true;
+}
+
+bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
+    ls_recorder *r = recorder;
+    json_t *object = json_loadb(frame->json, frame->json_bytes, JSON_REJECT_DUPLICATES, NULL);
+    const char *event = json_string_value(json_object_get(object, "event"));
+    if (event == NULL || frame->process >= PROCESSES) {
+        json_decref(object);
+        return false;
+    }
+    bool ok = true;
+    pthread_mutex_lock(&r->lock);
+    process_state *p = &r->processes[frame->process];
+    if (frame->process >= r->totals.processes)
+        r->totals.processes = frame->process + 1;
+    if (strcmp(event, "tensor") == 0) {
+        ok = record_tensor(r, p, object, frame);
+    } else if (strcmp(event, "pass") == 0 || strcmp(event, "pass_end") == 0) {
+        ok = record_pass(r, p, frame->process, object, event[4] == '\0');
+    } else if (strcmp(event, "start") == 0) {
+        record_start(r, frame->process, object);
+    } else if (strcmp(event, "note") == 0) {
+        json_t *text = json_object_get(object, "text");
+        write_line(r, json_pack("{s:O}", "note", text != NULL ? text : object));
+    } /* others are for later versions */
+    pthread_mutex_unlock(&r->lock);
+    json_decref(object);
+    return ok;
+}
+
+void ls_recorder_closed(void *recorder, unsigned process, bool torn) {
+    ls_recorder *r = recorder;
+    pthread_mutex_lock(&r->lock);
+    if (process < PROCESSES && (torn || r->processes[process].open_passes > 0))
+        r->totals.torn = true;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void ls_recorder_note(ls_recorder *r, const char *text) {
+    pthread_mutex_lock(&r->lock);
+    write_line(r, json_pack("{s:s}", "note", text));
+    pthread_mutex_unlock(&r->lock);
+}
+
+void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_totals *out_totals) {
+    if (whole && !r->totals.torn)
+        write_line(r, json_pack("{s:b, s:I, s:I, s:i}", "end", 1, "tensors", (json_int_t)r->totals.tensors,
+                                "dropped", (json_int_t)r->totals.dropped, "exit", exit_status));
+    *out_totals = r->totals;
+    for (size_t i = 0; i < PROCESSES; i++) {
+        free(r->processes[i].ids);
+        ls_map_done(&r->processes[i].occurrences);
+    }
+    free(r->processes);
+    ls_map_done(&r->passes);
+    close(r->log);
+    close(r->directory);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}

@@ -1,0 +1,31 @@
+/* Turns the frames of observed processes into a trace on disk. */
+#ifndef LS_TRACE_RECORDER_H
+#define LS_TRACE_RECORDER_H
+
+#include "trace/receiver.h"
+
+typedef struct ls_recorder ls_recorder;
+
+typedef struct ls_recorder_totals {
+    uint64_t tensors; /* lines of values that were computed or given */
+    uint64_t files, passes, bytes, dropped;
+    unsigned processes;
+    bool torn;          /* a process ended within a frame or a pass */
+    char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
+    char trouble[200];  /* why values were dropped; empty when none were */
+} ls_recorder_totals;
+
+/* Makes the directory, or empties it when it is an older trace; refuses any other
+ * directory that holds something. argv may be NULL. */
+lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
+                                 ls_recorder **out_recorder, lockstep_error *error);
+/* For ls_receiver_events, with the recorder as the context. */
+bool ls_recorder_frame(void *recorder, const ls_frame *frame);
+void ls_recorder_closed(void *recorder, unsigned process, bool torn);
+/* A line that says something about the recording itself. */
+void ls_recorder_note(ls_recorder *recorder, const char *text);
+/* Writes the last line, unless the recording is not whole; frees. */
+void ls_recorder_close(ls_recorder *recorder, bool whole, int exit_status,
+                       ls_recorder_totals *out_totals);
+
+#endif

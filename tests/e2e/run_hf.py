@@ -1,0 +1,17 @@
+"""Runs a transformers model on token ids: a prompt, then one pass for each later id."""
+import json
+import sys
+
+import torch
+import transformers
+
+options = json.loads(sys.argv[1])
+model = transformers.AutoModelForCausalLM.from_pretrained(
+    options["model"], dtype=getattr(torch, options.get("dtype", "float32")),
+    attn_implementation=options.get("attention", "sdpa")).eval()
+torch.set_num_threads(1)
+with torch.no_grad():
+    out = model(input_ids=torch.tensor([options["prompt"]]), use_cache=True)
+    for token in options["steps"]:
+        out = model(input_ids=torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
+print("argmax", int(out.logits[0, -1].argmax()))

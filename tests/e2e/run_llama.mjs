@@ -1,0 +1,22 @@
+// Runs an unmodified llama.cpp (node-llama-cpp) on token ids: a prompt, then one
+// pass for each later id. Options: JSON in the first argument.
+import {createRequire} from "module";
+import {pathToFileURL} from "url";
+
+const options = JSON.parse(process.argv[2]);
+const require = createRequire(options.engine + "/");
+const {getLlama} = await import(pathToFileURL(require.resolve("node-llama-cpp")).href);
+
+const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});
+const model = await llama.loadModel({modelPath: options.model});
+const context = await model.createContext({
+    contextSize: 256, batchSize: options.batch ?? 512, threads: 1, flashAttention: options.flash,
+    experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"
+});
+const sequence = context.getSequence();
+await sequence.evaluateWithoutGeneratingNewTokens(options.prompt);
+for (const id of options.steps)
+    await sequence.evaluateWithoutGeneratingNewTokens([id]);
+console.log("evaluated", options.prompt.length + options.steps.length);
+await context.dispose();
+await llama.dispose();
