@@ -1,0 +1,121 @@
+"""Every operation between modules: a dispatch mode that records what ATen computes."""
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .passes import is_recordable, simple_parameters, thread, walk
+from .recorder import guard, recorder, where
+from .values import has_storage, storage_key
+
+# Their memory holds nothing yet: whatever writes to it makes the first value.
+_UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"}
+# They give a tensor other memory, or memory of another size.
+_REPLACING = {"set_", "resize_", "resize_as_"}
+
+
+class OpInfo:
+    """What the schema of an operation says, looked up once."""
+    __slots__ = ("op", "names", "written", "written_names")
+
+    def __init__(self, function):
+        schema = function._schema
+        self.op = schema.name.split("::")[-1]
+        self.names = [argument.name for argument in schema.arguments]
+        written = [a.alias_info is not None and a.alias_info.is_write for a in schema.arguments]
+        self.written = [i for i, w in enumerate(written) if w]
+        self.written_names = [n for n, w in zip(self.names, written) if w]
+
+    def targets(self, args, kwargs):
+        """The tensors that the call writes to."""
+        found = [args[i] for i in self.written if i < len(args)]
+        found += [kwargs[n] for n in self.written_names if n in kwargs]
+        return [t for item in found for _, t in walk(item) if is_recordable(t) and has_storage(t)]
+
+
+_infos = {}
+
+
+def op_info(function):
+    info = _infos.get(function)
+    if info is None:
+        info = _infos[function] = OpInfo(function)
+    return info
+
+
+class Observer(TorchDispatchMode):
+    """Active while a root module runs; sees every operation below autograd and autocast."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        run = thread.run
+        if run is None or thread.busy or recorder.dormant:
+            return function(*args, **kwargs)
+        thread.busy = True
+        try:
+            before = _before(run, function, args, kwargs)
+        finally:
+            thread.busy = False
+        result = function(*args, **kwargs)
+        if before is not None:
+            thread.busy = True
+            try:
+                _after(run, before, result)
+            finally:
+                thread.busy = False
+        return result
+
+
+@guard
+def _before(run, function, args, kwargs):
+    """Resolves the sources while they still hold what the operation will read."""
+    info = op_info(function)
+    targets = info.targets(args, kwargs) if info.written else []
+    if thread.hidden:
+        # Only what it does to values outside of the region matters.
+        targets = [t for t in targets if run.registry.cell(t) is not None]
+        if not targets:
+            return None
+    tensors = [t for _, t in walk((args, kwargs)) if is_recordable(t)]
+    if thread.hidden:
+        tensors = [t for t in tensors if run.registry.cell(t) is not None]
+    sources = run.ids(tensors)
+    keys = {storage_key(t) for t in tensors if has_storage(t)}
+    named = [(name, value) for name, value in zip(info.names, args)] + list(kwargs.items())
+    return info, sources, tensors, keys, targets, simple_parameters(named)
+
+
+@guard
+def _after(run, before, result):
+    info, sources, tensors, keys, targets, params = before
+    place = where(4)
+    if info.op in _REPLACING:
+        for tensor in targets:
+            run.registry.forget(tensor)
+        return
+    done = set()
+    outputs = [(s, t) for s, t in walk(result) if is_recordable(t)]
+    for index, (suffix, tensor) in enumerate(outputs):
+        if any(tensor is target for target in targets):
+            done.add(id(tensor))
+        elif thread.hidden:
+            continue
+        what = info.op if index == 0 else f"{info.op}.{suffix}"
+        if has_storage(tensor) and storage_key(tensor) in keys and id(tensor) not in done:
+            if run.registry.find(tensor) is None:
+                _record_view(run, what, info.op, tensor, tensors, params, place)
+            continue
+        run.record(what, info.op, tensor, sources, params=params, where=place,
+                   data=info.op not in _UNWRITTEN)
+    for tensor in targets:
+        if id(tensor) not in done:
+            run.record(info.op, info.op, tensor, sources, params=params, where=place)
+
+
+def _record_view(run, what, op, tensor, tensors, params, place):
+    """A view is of the argument whose storage it shares; after writes to parts of that
+    storage it may hold values that no line has."""
+    base = next((t for t in tensors if has_storage(t) and storage_key(t) == storage_key(tensor)), None)
+    source = run.registry.find(base) if base is not None else None
+    if source is None:
+        run.resolve(tensor)
+    else:
+        run.view(what, op, tensor, source, params=params, where=place)

@@ -1,0 +1,63 @@
+"""What the recorder asks for: which tensors are sent with their values."""
+import re
+
+# The kinds of tensor line, as far as `observe` distinguishes them.
+INPUT, MODULE, FUNCTION, OPERATION, WEIGHT = "input", "module", "function", "operation", "weight"
+
+_POSIX_CLASSES = {
+    "alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "upper": "A-Z", "lower": "a-z",
+    "space": r"\s", "blank": r" \t", "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f",
+    "word": r"\w", "cntrl": r"\x00-\x1f\x7f", "print": r"\x20-\x7e", "graph": r"\x21-\x7e",
+}
+
+
+def posix_pattern(text):
+    """A POSIX extended regular expression as Python writes it."""
+    return re.compile(re.sub(r"\[:(\w+):\]", lambda m: _POSIX_CLASSES.get(m.group(1), m.group(0)), text))
+
+
+def parse_ranges(text):
+    """`0-3,7` as a list of (first, last); `5-` has no end; a leading minus is a sign (`-1`)."""
+    ranges = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(-?\d+)(?:(-)(\d+)?)?", part)
+        if not match:
+            raise ValueError(f"not a range: {part!r}")
+        first = int(match.group(1))
+        last = int(match.group(3)) if match.group(3) else (None if match.group(2) else first)
+        ranges.append((first, last))
+    return ranges
+
+
+def in_ranges(number, ranges):
+    return any(number >= first and (last is None or number <= last) for first, last in ranges)
+
+
+class Filters:
+    """`option(key)` gives the text of an option, or None."""
+
+    def __init__(self, option):
+        self.observe = option("observe") or "all"
+        tensors, ops = option("tensors"), option("ops")
+        layers, passes = option("layers"), option("passes")
+        self._tensors = posix_pattern(tensors) if tensors else None
+        self._ops = posix_pattern(ops) if ops else None
+        self._layers = parse_ranges(layers) if layers else None
+        self._passes = parse_ranges(passes) if passes else None
+
+    def wants(self, kind, name, op, layer, number, outer=False):
+        """Whether a tensor's values are to be sent. `outer`: an output of a top-level
+        block or of the root."""
+        if kind is WEIGHT:
+            return False
+        if self.observe == "named" and kind is OPERATION:
+            return False
+        if self.observe == "outputs" and not (kind is INPUT or (kind is MODULE and outer)):
+            return False
+        if self._passes and not in_ranges(number, self._passes):
+            return False
+        if self._layers and not in_ranges(layer, self._layers):
+            return False
+        if self._tensors and not self._tensors.search(name):
+            return False
+        return not (self._ops and not self._ops.search(op))

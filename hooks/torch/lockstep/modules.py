@@ -1,0 +1,238 @@
+"""Module calls: where passes begin and end, and where most names come from.
+
+`Module.__call__` is wrapped rather than hooked: torch's global hooks see no keyword
+arguments before the call, miss what a module's own hooks make of the result, are not
+run when a SystemExit passes, and make torch.compile warn.
+"""
+import sys
+
+import torch
+
+from . import filters, functions, grouped, inputs
+from .dispatch import Observer
+from .passes import Run, is_recordable, simple_parameters, thread, walk
+from .recorder import dtype_name, guard, recorder, where
+
+_original_call = torch.nn.Module.__call__
+
+# They only hand over to the module within.
+_TRANSPARENT = {"OptimizedModule", "DistributedDataParallel", "DataParallel"}
+# They take another way when a function mode is active, so theirs is switched off; the
+# dispatch mode still sees every operation.
+_MODE_SHY = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torch.nn.TransformerEncoder)
+
+
+class Region:
+    """What `lockstep.capture` restricts the recording to."""
+    used = False     # whether there has been one: outside of regions nothing is recorded then
+    models = []      # of those that are open; None is any
+
+
+def observed_call(self, /, *args, **kwargs):
+    if recorder.dormant or thread.busy or thread.hidden:
+        return _original_call(self, *args, **kwargs)
+    run = thread.run
+    if run is not None:
+        return _call(run, self, args, kwargs)
+    if not _is_root(self, args, kwargs):
+        return _original_call(self, *args, **kwargs)
+    return _root_call(self, args, kwargs)
+
+
+@guard
+def _is_root(module, args, kwargs):
+    if Region.used and not any(model is None or model is module for model in Region.models):
+        return False
+    if type(module).__name__ in _TRANSPARENT:
+        return False
+    if torch._C._current_graph_task_id() != -1:  # recomputed within a backward pass
+        return False
+    if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() \
+            or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    first = next(module.parameters(), None)
+    if first is not None and not is_recordable(first):  # meta or fake: nothing is computed
+        return False
+    given = list(args) + list(kwargs.values())
+    if given and not any(is_recordable(tensor) for _, tensor in walk(given)):
+        return False
+    return recorder.open()
+
+
+def _root_call(module, args, kwargs):
+    run = _begin(module, args, kwargs)
+    if run is None:
+        return _original_call(module, *args, **kwargs)
+    modes = _enter_modes()
+    thread.run = run
+    try:
+        result = _call(run, module, args, kwargs)
+    except BaseException as error:
+        _finish(run, modes, error)
+        raise
+    _finish(run, modes, None)
+    return result
+
+
+@guard
+def _begin(module, args, kwargs):
+    thread.busy = True
+    try:
+        _announce(module)
+        _run_compiled_regions_eagerly()
+        run = Run(module)
+        inputs.begin(run, module, args, kwargs)
+    finally:
+        thread.busy = False
+    run.replaced = functions.replace(module) or []
+    return run
+
+
+def _announce(module):
+    bases = {base.__module__.split(".")[0] for base in type(module).__mro__}
+    if "transformers" in bases and "transformers" in sys.modules:
+        engine, version = "transformers", getattr(sys.modules["transformers"], "__version__", "")
+    else:
+        engine, version = "torch", str(torch.__version__)
+    first = next(module.parameters(), None)
+    recorder.start(engine, version, type(module).__name__,
+                   str(first.device) if first is not None else "cpu",
+                   dtype_name(first.dtype) if first is not None else None)
+
+
+def _run_compiled_regions_eagerly():
+    """Compiled code calls no module and dispatches no operation that we could see."""
+    if "torch._dynamo.eval_frame" in sys.modules and hasattr(torch.compiler, "set_stance"):
+        if sys.modules["torch._dynamo.eval_frame"]._stance.stance != "force_eager":
+            torch.compiler.set_stance("force_eager")
+
+
+@guard
+def _finish(run, modes, error):
+    thread.busy = True
+    try:
+        thread.run = None
+        _leave_modes(modes)
+        functions.restore(run.replaced)
+        if error is None:
+            inputs.finish(run)
+        else:
+            recorder.note(f"pass {run.number} ended with {type(error).__name__}")
+        run.close()
+    finally:
+        thread.busy = False
+
+
+def _enter_modes():
+    entered = []
+    for kind in (Observer, grouped.Grouping):
+        mode = kind()
+        try:
+            mode.__enter__()
+            entered.append(mode)
+        except Exception as error:
+            recorder.trouble("mode", error)
+    return entered
+
+
+def _leave_modes(entered):
+    """Only from the top: a program that left a mode of its own on the stack keeps ours
+    beneath it, where it does nothing."""
+    for mode in reversed(entered):
+        try:
+            top = torch.overrides._get_current_function_mode() if isinstance(mode, grouped.Grouping) \
+                else torch.utils._python_dispatch._get_current_dispatch_mode()
+            if top is mode:
+                mode.__exit__(None, None, None)
+        except Exception as error:
+            recorder.trouble("mode", error)
+
+
+def _is_leaf(module):
+    """One of torch's own layers, recorded as one operation."""
+    return type(module).__module__.startswith("torch.nn.") and not module._modules \
+        and not isinstance(module, torch.jit.ScriptModule)
+
+
+def _call(run, module, args, kwargs):
+    frame, leaf, sources = _enter(run, module, args, kwargs) or (None, False, None)
+    if frame is None:
+        return _original_call(module, *args, **kwargs)
+    thread.hidden += leaf
+    try:
+        if isinstance(module, _MODE_SHY):
+            with torch._C.DisableTorchFunction():
+                result = _original_call(module, *args, **kwargs)
+        else:
+            result = _original_call(module, *args, **kwargs)
+    except BaseException:
+        thread.hidden -= leaf
+        _leave(run, frame)
+        raise
+    thread.hidden -= leaf
+    thread.busy = True
+    try:
+        _record(run, frame, leaf, sources, result)
+    finally:
+        thread.busy = False
+        _leave(run, frame)
+    return result
+
+
+@guard
+def _enter(run, module, args, kwargs):
+    thread.busy = True
+    depth = len(run.frames)
+    try:
+        inputs.learn(run, module, args, kwargs)
+        frame = run.enter(module)
+        leaf = _is_leaf(module)
+        sources = []
+        if leaf:
+            own = list(module._parameters.values()) + list(module._buffers.values())
+            tensors = [t for _, t in walk((args, kwargs))] + [t for t in own if t is not None]
+            sources = run.ids(tensors)
+        return frame, leaf, sources
+    except BaseException:
+        del run.frames[depth:]
+        raise
+    finally:
+        thread.busy = False
+
+
+def _leave(run, frame):
+    """Takes the frame off, and with it any that an exception left above."""
+    while run.frames and run.frames.pop() is not frame:
+        pass
+
+
+@guard
+def _record(run, frame, leaf, sources, result):
+    op = type(frame.module).__name__
+    extra = {}
+    if leaf:
+        constants = getattr(frame.module, "__constants__", ())
+        extra["params"] = simple_parameters((key, getattr(frame.module, key, None)) for key in constants)
+        extra["where"] = where(4)
+    outer = _is_outer(run, frame)
+    for index, (suffix, tensor) in enumerate(walk(result)):
+        if is_recordable(tensor):
+            run.name_result(_output_name(frame.path, index, suffix), op, tensor, filters.MODULE,
+                            sources=sources, outer=outer, **extra)
+
+
+def _output_name(path, index, suffix):
+    """A module's output has its path for a name, further ones their key after it. The
+    root has no path: its outputs are called by their keys, or `output`."""
+    if not path:
+        if suffix and not suffix.split(".")[0].isdecimal():
+            return suffix
+        path = "output"
+    return path if index == 0 else f"{path}.{suffix}"
+
+
+def _is_outer(run, frame):
+    """The root, its children, and the numbered blocks."""
+    parts = frame.path.split(".")
+    numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
+    return len(parts) == 1 or numbered[:1] == [len(parts) - 1]

@@ -1,0 +1,269 @@
+"""One pass: the forward call of a root module, and what is known while it runs."""
+import threading
+import weakref
+
+import torch
+
+from . import filters
+from .recorder import dtype_name, plain_parameter, recorder
+from .values import Registry, Value, has_storage, storage_key
+
+
+class Thread(threading.local):
+    """What this thread is recording.
+
+    busy:    we run torch operations of our own; nothing is recorded.
+    hidden:  depth of regions that are recorded as one (nn.Linear, matmul, …).
+    """
+    run = None
+    busy = False
+    hidden = 0
+
+
+thread = Thread()
+
+_PLAIN = {torch.Tensor: True, torch.nn.Parameter: True}
+
+
+def is_recordable(tensor):
+    """An ordinary tensor with memory behind it: no fake, meta or wrapper subclass."""
+    kind = type(tensor)
+    plain = _PLAIN.get(kind)
+    if plain is None:
+        plain = isinstance(tensor, torch.Tensor) and \
+            kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+        _PLAIN[kind] = plain
+    return plain and tensor.device.type != "meta"
+
+
+def walk(value, prefix="", depth=6):
+    """(suffix, tensor) for every tensor in nested containers; caches are left out."""
+    if isinstance(value, torch.Tensor):
+        yield prefix, value
+        return
+    if depth == 0:
+        return
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        items = zip(value._fields, value)
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    elif hasattr(value, "__dataclass_fields__") and not hasattr(value, "get_seq_length"):
+        items = ((name, getattr(value, name, None)) for name in value.__dataclass_fields__)
+    else:
+        return
+    for key, item in items:
+        if item is not None and key not in ("past_key_values", "past_key_value"):
+            yield from walk(item, f"{prefix}.{key}" if prefix else str(key), depth - 1)
+
+
+def block_index(path):
+    """The first number among a path's components; -1 outside of blocks."""
+    for part in path.split("."):
+        if part.isdecimal():
+            return int(part)
+    return -1
+
+
+class Frame:
+    """A module that is being called, and the model function that it is in."""
+    __slots__ = ("module", "path", "layer", "function")
+
+    def __init__(self, module, path, layer):
+        self.module = module
+        self.path = path
+        self.layer = layer
+        self.function = None
+
+    @property
+    def scope(self):
+        """What the names of operations start with."""
+        if self.function is None:
+            return self.path
+        return f"{self.path}/{self.function}" if self.path else self.function
+
+    def name(self, what):
+        scope = self.scope
+        return f"{scope}/{what}" if scope else what
+
+
+class Run:
+    """The recording of one pass."""
+
+    def __init__(self, root):
+        self.number = recorder.next_pass()
+        self.registry = Registry()
+        self.frames = []
+        self.rows = None       # inputs.Rows: tokens, positions, sequences
+        self.paths = {}
+        for path, module in root.named_modules():
+            self.paths.setdefault(id(module), (path, block_index(path)))
+        self._parameters = {}
+        for named in (root.named_parameters, root.named_buffers):
+            for name, tensor in named():
+                if is_recordable(tensor) and has_storage(tensor):
+                    self._parameters.setdefault(storage_key(tensor), (weakref.ref(tensor), name))
+
+    @property
+    def frame(self):
+        return self.frames[-1]
+
+    def enter(self, module):
+        known = self.paths.get(id(module))
+        if known is None:  # made on the fly, or kept where torch doesn't look
+            path = self.frames[-1].path if self.frames else ""
+            name = type(module).__name__
+            known = (f"{path}.{name}" if path else name, self.frames[-1].layer if self.frames else -1)
+        frame = Frame(module, *known)
+        self.frames.append(frame)
+        return frame
+
+    # ---------------------------------------------------------------- what a tensor is
+
+    def resolve(self, tensor):
+        """The value that a tensor holds. One that nobody recorded is recorded now: a
+        weight, a view, a state of an earlier pass, or a constant from outside."""
+        if not is_recordable(tensor) or not has_storage(tensor):
+            return None
+        value = self.registry.find(tensor)
+        if value is None and self.registry.cell(tensor) is None:
+            self._introduce(tensor)
+            value = self.registry.find(tensor)
+        if value is None:
+            value = self._reread(tensor)
+        return value
+
+    def ids(self, tensors):
+        """The ids of the values of tensors, in order, without repetition."""
+        ids = []
+        for tensor in tensors:
+            value = self.resolve(tensor)
+            if value is not None and value.id not in ids:
+                ids.append(value.id)
+        return ids
+
+    def _introduce(self, tensor):
+        """Records the first sight of a storage in this pass."""
+        parameter, name = self._as_parameter(tensor)
+        if parameter is not None:
+            self.registry.put(parameter, self._weight(parameter, name))
+            return
+        old = recorder.survivors.get(storage_key(tensor))
+        if old is not None and not old.expired():
+            sources = [value.id for value in old.underlying(tensor)[0]]
+            self.record("state", "state", tensor, sources, role="state")
+        else:
+            self.record("constant", "constant", tensor, [], role="input")
+
+    def _as_parameter(self, tensor):
+        ref, name = self._parameters.get(storage_key(tensor), (None, None))
+        parameter = ref() if ref else None
+        if parameter is not None and storage_key(parameter) == storage_key(tensor):
+            return parameter, name
+        if self.frames:  # put in place only for this call, as offloading does
+            frame = self.frames[-1]
+            for kept in (frame.module._parameters, frame.module._buffers):
+                for key, own in kept.items():
+                    if own is tensor:
+                        return own, f"{frame.path}.{key}" if frame.path else key
+        return None, None
+
+    def _weight(self, parameter, name):
+        with recorder.lock:
+            ref, value = recorder.weights.get(id(parameter), (None, None))
+            if ref is None or ref() is not parameter:
+                value = Value(recorder.tensor({
+                    "event": "tensor", "layer": block_index(name), "name": name, "op": "weight",
+                    "role": "weight", "dtype": dtype_name(parameter.dtype),
+                    "shape": list(parameter.shape)}), False)
+                recorder.weights[id(parameter)] = (weakref.ref(parameter), value)
+        return value
+
+    def _reread(self, tensor):
+        """A known storage seen in a new way: a view of one value, or, after writes to
+        parts of it, values that no line holds yet."""
+        cell = self.registry.cell(tensor)
+        sources, whole = cell.underlying(tensor)
+        if whole:
+            return self.view("view", "view", tensor, sources[-1])
+        return self.record("assembled", "assembled", tensor, [value.id for value in sources])
+
+    # ---------------------------------------------------------------- lines
+
+    def _event(self, name, op, tensor, layer, sources, extra):
+        event = {"event": "tensor", "pass": self.number, "layer": layer, "name": name, "op": op,
+                 "dtype": dtype_name(tensor.dtype), "shape": list(tensor.shape)}
+        if sources:
+            event["src"] = sources
+        for key, item in extra.items():
+            if item:
+                event[key] = item
+        if tensor.device.type != "cpu":
+            event["backend"] = str(tensor.device)
+        return event
+
+    def record(self, what, op, tensor, sources, *, name=None, kind=filters.OPERATION, data=True,
+               layer=None, outer=False, track=True, **extra):
+        """A line for a new value, named `what` within the innermost scope or `name`."""
+        frame = self.frames[-1] if self.frames else None
+        if layer is None:
+            layer = frame.layer if frame else -1
+        if name is None:
+            name = frame.name(what) if frame else what
+        event = self._event(name, op, tensor, layer, sources, extra)
+        data = data and recorder.filters.wants(kind, name, op, layer, self.number, outer)
+        value = Value(recorder.tensor(event, tensor if data else None), data)
+        if track:
+            self.registry.put(tensor, value)
+        return value
+
+    def view(self, what, op, tensor, source, **extra):
+        """A line for another way to see a value; nothing is copied."""
+        frame = self.frames[-1]
+        event = self._event(frame.name(what), op, tensor, frame.layer, [source.id], extra)
+        event["role"] = "view"
+        value = Value(recorder.tensor(event), source.kept)
+        self.registry.put_view(tensor, value)
+        return value
+
+    def alias(self, name, op, tensor, value, kind, *, layer=None, outer=False, **extra):
+        """A line that gives a known value another name. The values are sent with it only
+        when this name is wanted and the first one's line went without them."""
+        if layer is None:
+            layer = self.frames[-1].layer
+        event = self._event(name, op, tensor, layer, [], extra)
+        event["alias_of"] = value.id
+        send = not value.kept and recorder.filters.wants(kind, name, op, layer, self.number, outer)
+        recorder.tensor(event, tensor if send else None)
+        value.kept = value.kept or send
+
+    def name_result(self, name, op, tensor, kind, *, sources=(), outer=False, **extra):
+        """A line for the result of a module or of a function, known or not."""
+        value = self.known(tensor)
+        if value is None:
+            return self.record(None, op, tensor, list(sources), name=name, kind=kind, outer=outer, **extra)
+        self.alias(name, op, tensor, value, kind, outer=outer, **extra)
+        return value
+
+    def known(self, tensor):
+        """The value of a tensor if its storage was seen in this pass, or is a weight's."""
+        if not is_recordable(tensor) or not has_storage(tensor):
+            return None
+        if self.registry.cell(tensor) is None and self._as_parameter(tensor)[0] is None:
+            return None
+        return self.resolve(tensor)
+
+    def close(self):
+        with recorder.lock:
+            self.registry.close(recorder.survivors)
+
+
+def simple_parameters(pairs):
+    """The scalar ones among (name, value) pairs, as an object for a line."""
+    found = {}
+    for name, value in pairs:
+        plain = plain_parameter(value)
+        if plain is not None:
+            found[name] = plain
+    return found

@@ -1,0 +1,35 @@
+"""The way out of the process: three C functions of the preload library."""
+import ctypes
+import os
+
+
+class Transport:
+    """The recorder's channel, through the library that LOCKSTEP_HOOK names.
+
+    `send` copies before it returns, may be called by any thread, and gives False
+    once the recorder is gone.
+    """
+
+    def __init__(self):
+        library = ctypes.CDLL(os.environ["LOCKSTEP_HOOK"])
+        self._open = library.lockstep_hook_open
+        self._open.restype = ctypes.c_int
+        self._open.argtypes = []
+        self._option = library.lockstep_hook_option
+        self._option.restype = ctypes.c_int
+        self._option.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+        self._send = library.lockstep_hook_send
+        self._send.restype = ctypes.c_int
+        self._send.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64]
+
+    def open(self):
+        return bool(self._open())
+
+    def option(self, key):
+        room = ctypes.create_string_buffer(4096)
+        found = self._option(key.encode(), room, len(room))
+        return room.value.decode("utf-8", "replace") if found else None
+
+    def send(self, header, pointer=0, size=0):
+        """`header` is JSON as bytes; `size` bytes of data lie at the address `pointer`."""
+        return bool(self._send(header, len(header), pointer or None, size))
