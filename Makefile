@@ -46,11 +46,17 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/lockstep: $(call obj,$(CLI_SRC)) $(BUILD)/liblockstep.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC))
+$(BUILD)/obj/maps.c: $(wildcard maps/*.yaml) scripts/embed-maps
+	@mkdir -p $(@D)
+	scripts/embed-maps $(sort $(wildcard maps/*.yaml)) > $@.part && mv $@.part $@
+$(BUILD)/obj/maps.o: $(BUILD)/obj/maps.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC))
+$(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
 
 $(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))

@@ -14,7 +14,7 @@ ALLOWED = {
     "format": {"base", "io", "tensor"},
     "trace": {"base", "io", "tensor", "format"},
     "compare": {"base", "tensor"},
-    "align": {"base", "tensor", "trace", "compare"},
+    "align": {"base", "io", "tensor", "trace", "compare"},
     "diagnose": {"base", "tensor", "compare", "align"},
     "report": {"base", "tensor", "compare", "align", "diagnose"},
 }

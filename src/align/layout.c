@@ -1,0 +1,320 @@
+#include "align/layout.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SAMPLE = 8192, RUN = 64, PERMUTED_RANK_MAX = 5 };
+#define AGREES 1e-2 /* sampled relative L2 below which a permutation is taken as right */
+
+typedef struct steps {
+    char text[LS_LAYOUT_TEXT];
+} steps;
+
+static void say(steps *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(steps *s, const char *format, ...) {
+    size_t used = strlen(s->text);
+    va_list args;
+    if (used > 0 && used + 3 < sizeof s->text)
+        used += (size_t)snprintf(s->text + used, sizeof s->text - used, ", ");
+    va_start(args, format);
+    vsnprintf(s->text + used, sizeof s->text - used, format, args);
+    va_end(args);
+}
+
+static lockstep_status mismatch(const ls_layout_request *q, lockstep_error *error) {
+    char shapes[2][120];
+    const ls_view *views[2] = {&q->reference, &q->candidate};
+    for (int k = 0; k < 2; k++) {
+        size_t used = 0;
+        shapes[k][0] = '\0';
+        for (int i = 0; i < views[k]->rank && used + 24 < sizeof shapes[k]; i++)
+            used += (size_t)snprintf(shapes[k] + used, sizeof shapes[k] - used, "%s%llu", i > 0 ? "," : "",
+                                     (unsigned long long)views[k]->shape[i]);
+    }
+    return ls_fail(error, LOCKSTEP_INCOMPARABLE, "no layout makes [%s] of the reference [%s] of the candidate", shapes[0], shapes[1]);
+}
+
+/* ------------------------------------------------------------------ selecting */
+
+static size_t element_bytes(const ls_view *v) { return ls_dtype(v->dtype)->block_bytes; }
+
+static void narrow(ls_view *v, int axis, uint64_t first, uint64_t step, uint64_t count) {
+    v->data += (int64_t)first * v->strides[axis] * (int64_t)element_bytes(v);
+    v->strides[axis] *= (int64_t)step;
+    v->shape[axis] = count;
+}
+
+static void squeeze(ls_view *v) {
+    int rank = 0;
+    for (int i = 0; i < v->rank; i++)
+        if (v->shape[i] != 1) {
+            v->shape[rank] = v->shape[i];
+            v->strides[rank++] = v->strides[i];
+        }
+    v->rank = rank;
+}
+
+/* first + i * step = index of the i-th; false when the rows are not so regular. */
+static bool progression(const uint32_t *rows, size_t count, uint64_t *first, uint64_t *step) {
+    *first = rows[0];
+    *step = 1;
+    if (count > 1) {
+        if (rows[1] <= rows[0])
+            return false;
+        *step = rows[1] - rows[0];
+    }
+    for (size_t i = 1; i < count; i++)
+        if (rows[i] != rows[0] + i * *step)
+            return false;
+    return true;
+}
+
+static int axis_of_size(const ls_view *v, uint64_t size) {
+    for (int i = 0; i < v->rank; i++)
+        if (v->shape[i] == size)
+            return i;
+    return -1;
+}
+
+static bool select_rows(ls_view *v, uint64_t total, const uint32_t *rows, size_t count) {
+    uint64_t first, step;
+    int axis = axis_of_size(v, total);
+    if (count == 0 || axis < 0 || !progression(rows, count, &first, &step))
+        return false;
+    if (count != total || first != 0)
+        narrow(v, axis, first, step, count);
+    return true;
+}
+
+enum { ROWS_MAX = 1 << 16 };
+
+/* The rows that both have, selected on each side. `of_candidate` says where a row
+ * of the candidate's pass lies in its tensor (-1: not there). */
+static bool select_common(const ls_layout_request *q, ls_view *ref, ls_view *cand, bool kept, steps *s) {
+    static _Thread_local uint32_t reference_rows[ROWS_MAX], candidate_rows[ROWS_MAX];
+    size_t count = 0, pairs = q->passes->row_count;
+    uint64_t candidate_total = kept ? q->kept_count : q->candidate_rows;
+    if (pairs > ROWS_MAX || q->kept_count > ROWS_MAX)
+        return false;
+    if (!kept) {
+        for (size_t i = 0; i < pairs; i++) {
+            reference_rows[count] = q->passes->rows[i].reference;
+            candidate_rows[count++] = q->passes->rows[i].candidate;
+        }
+    } else {
+        for (size_t k = 0; k < q->kept_count; k++)
+            for (size_t i = 0; i < pairs; i++)
+                if ((int64_t)q->passes->rows[i].candidate == q->kept_rows[k]) {
+                    reference_rows[count] = q->passes->rows[i].reference;
+                    candidate_rows[count++] = (uint32_t)k;
+                    break;
+                }
+    }
+    if (!select_rows(ref, q->reference_rows, reference_rows, count) ||
+        !select_rows(cand, candidate_total, candidate_rows, count))
+        return false;
+    if (count == 1 && q->reference_rows > 1)
+        say(s, "row %u of %zu", reference_rows[0], q->reference_rows);
+    else if (count != q->reference_rows)
+        say(s, "rows %u-%u of %zu", reference_rows[0], reference_rows[count - 1], q->reference_rows);
+    if (count != candidate_total)
+        say(s, "candidate's rows %u-%u of %llu", candidate_rows[0], candidate_rows[count - 1], (unsigned long long)candidate_total);
+    return true;
+}
+
+/* Cuts the padding of a KV cache's axis; the reference may have kept more or fewer
+ * of the oldest columns (a sliding window): the newest are common. */
+static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s) {
+    const ls_columns *c = &q->columns;
+    int a = cand->rank - 1, b = ref->rank - 1;
+    if (c->padded == 0 || a < 0 || b < 0 || cand->shape[a] != c->padded)
+        return;
+    uint64_t have = ref->shape[b], count = c->count < have ? c->count : have;
+    if (count == 0)
+        return;
+    if (count < have)
+        narrow(ref, b, have - count, 1, count);
+    narrow(cand, a, c->first + c->count - count, 1, count);
+    if (count < c->padded)
+        say(s, "%llu of %llu columns", (unsigned long long)count, (unsigned long long)c->padded);
+}
+
+static bool divides(uint64_t elements, uint64_t rows) { return rows > 0 && elements % rows == 0; }
+
+static lockstep_status select_elements(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s, lockstep_error *error) {
+    cut_columns(q, ref, cand, s);
+    uint64_t er = ls_view_elements(ref), ec = ls_view_elements(cand);
+    bool rows_known = q->passes != NULL && q->passes->rows != NULL;
+    bool row_sized = divides(er, q->reference_rows) && divides(ec, q->candidate_rows) &&
+                     er / q->reference_rows == ec / q->candidate_rows;
+    bool kept_sized = q->kept_count > 0 && q->kept_count != q->candidate_rows && divides(er, q->reference_rows) &&
+                      divides(ec, q->kept_count) && er / q->reference_rows == ec / q->kept_count;
+    if (rows_known && kept_sized && select_common(q, ref, cand, true, s))
+        return LOCKSTEP_OK;
+    if (rows_known && !q->passes->whole && row_sized && select_common(q, ref, cand, false, s))
+        return LOCKSTEP_OK;
+    return er == ec ? LOCKSTEP_OK : mismatch(q, error);
+}
+
+/* ------------------------------------------------------------------ permuting */
+
+/* Axes merge or split along common boundaries: one's prefix products contain the
+ * other's. */
+static bool compatible(const ls_view *a, const ls_view *b) {
+    uint64_t products[2][LOCKSTEP_MAX_RANK + 1];
+    const ls_view *views[2] = {a, b};
+    for (int k = 0; k < 2; k++) {
+        uint64_t product = 1;
+        for (int i = 0; i < views[k]->rank; i++)
+            products[k][i] = product *= views[k]->shape[i];
+    }
+    for (int k = 0; k < 2; k++) {
+        const ls_view *few = views[k], *many = views[1 - k];
+        int j = 0;
+        bool all = true;
+        for (int i = 0; i < few->rank && all; i++) {
+            while (j < many->rank && products[1 - k][j] < products[k][i])
+                j++;
+            all = j < many->rank && products[1 - k][j] == products[k][i];
+        }
+        if (all)
+            return true;
+    }
+    return a->rank == 0 || b->rank == 0;
+}
+
+/* Rotary halves [2, n/2] of each head seen as interleaved pairs [n/2, 2]. */
+static bool pair_up(ls_view *v, uint64_t head) {
+    int last = v->rank - 1;
+    if (last < 0 || head < 2 || head % 2 != 0 || v->shape[last] % head != 0 || v->rank + 2 > LOCKSTEP_MAX_RANK)
+        return false;
+    int64_t stride = v->strides[last];
+    uint64_t heads = v->shape[last] / head;
+    v->shape[last] = heads;
+    v->strides[last] = stride * (int64_t)head;
+    v->shape[last + 1] = head / 2;
+    v->strides[last + 1] = stride;
+    v->shape[last + 2] = 2;
+    v->strides[last + 2] = stride * (int64_t)(head / 2);
+    v->rank += 2;
+    return true;
+}
+
+static double sampled_error(const ls_view *ref, const ls_view *cand) {
+    double r[RUN], c[RUN], difference = 0, norm = 0;
+    uint64_t elements = ls_view_elements(ref);
+    uint64_t runs = elements <= SAMPLE ? (elements + RUN - 1) / RUN : SAMPLE / RUN;
+    for (uint64_t k = 0; k < runs; k++) {
+        uint64_t at = elements <= SAMPLE ? k * RUN : (elements - RUN) / (runs - 1) * k;
+        size_t n = elements - at < RUN ? (size_t)(elements - at) : RUN;
+        ls_view_read_f64(ref, at, n, r);
+        ls_view_read_f64(cand, at, n, c);
+        for (size_t i = 0; i < n; i++) {
+            double d = c[i] - r[i];
+            if (d - d != 0 || r[i] - r[i] != 0)
+                continue;
+            difference += d * d;
+            norm += r[i] * r[i];
+        }
+    }
+    return norm > 0 ? sqrt(difference / norm) : difference > 0 ? INFINITY : 0;
+}
+
+typedef struct search {
+    const ls_layout_request *request;
+    ls_view reference, candidate; /* squeezed */
+    ls_view best;
+    double best_error;
+    uint64_t best_code, wanted_code; /* axes as decimal digits, from 1 */
+    ls_view wanted;                  /* what is remembered, where it fits */
+    bool found, has_wanted;
+} search;
+
+static void consider(search *s, const int *axes) {
+    ls_view v = s->reference;
+    uint64_t code = 0;
+    for (int i = 0; i < v.rank; i++) {
+        v.shape[i] = s->reference.shape[axes[i]];
+        v.strides[i] = s->reference.strides[axes[i]];
+        code = code * 10 + (uint64_t)axes[i] + 1;
+    }
+    if (!compatible(&v, &s->candidate))
+        return;
+    if (s->request->reorder == LS_REORDER_ROPE_PAIRS &&
+        (v.rank == 0 || axes[v.rank - 1] != v.rank - 1 || !pair_up(&v, s->request->head_size)))
+        return;
+    double error = sampled_error(&v, &s->candidate);
+    if (!s->found || error < s->best_error) {
+        s->best = v;
+        s->best_error = error;
+        s->best_code = code;
+        s->found = true;
+    }
+    if (code == s->wanted_code) {
+        s->wanted = v;
+        s->has_wanted = true;
+    }
+}
+
+/* In lexicographic order: the axes as they are come first. */
+static void permute(search *s, int *axes, int done, unsigned used) {
+    int rank = s->reference.rank;
+    if (done == rank) {
+        consider(s, axes);
+        return;
+    }
+    for (int a = 0; a < rank; a++)
+        if (!(used & 1u << a)) {
+            axes[done] = a;
+            permute(s, axes, done + 1, used | 1u << a);
+        }
+}
+
+static bool is_identity(uint64_t code) {
+    static const uint64_t identities[] = {0, 1, 12, 123, 1234, 12345};
+    for (size_t i = 0; i < sizeof identities / sizeof identities[0]; i++)
+        if (code == identities[i])
+            return true;
+    return false;
+}
+
+lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *memory, ls_layout *out_layout, lockstep_error *error) {
+    steps said = {""};
+    search s = {.request = q, .reference = q->reference, .candidate = q->candidate};
+    LS_TRY(select_elements(q, &s.reference, &s.candidate, &said, error));
+    ls_view candidate = s.candidate;
+    squeeze(&s.reference);
+    squeeze(&s.candidate);
+    if (s.reference.rank > PERMUTED_RANK_MAX)
+        return mismatch(q, error);
+    char key[300];
+    int length = snprintf(key, sizeof key, "%s/%d/%d", q->memory_key, s.reference.rank, s.candidate.rank);
+    length = length < (int)sizeof key ? length : (int)sizeof key - 1;
+    const uint64_t *remembered = ls_map_find(memory, key, (size_t)length);
+    s.wanted_code = remembered != NULL ? *remembered : UINT64_MAX;
+    int axes[PERMUTED_RANK_MAX];
+    permute(&s, axes, 0, 0);
+    if (!s.found)
+        return mismatch(q, error);
+    bool agrees = s.best_error < AGREES;
+    uint64_t code = s.best_code;
+    out_layout->reference = s.best;
+    if (!agrees && s.has_wanted) { /* it diverged: look at it as its likes that didn't */
+        out_layout->reference = s.wanted;
+        code = s.wanted_code;
+    }
+    uint64_t *slot = agrees && ls_view_elements(&candidate) > 16 ? ls_map_at(memory, key, (size_t)length) : NULL;
+    if (slot != NULL && *slot == 0)
+        *slot = s.best_code;
+    out_layout->candidate = candidate;
+    if (!is_identity(code))
+        say(&said, "axes %llu", (unsigned long long)code);
+    if (q->reorder == LS_REORDER_ROPE_PAIRS)
+        say(&said, "rotary halves as pairs");
+    if (said.text[0] == '\0')
+        say(&said, "as is");
+    memcpy(out_layout->text, said.text, sizeof out_layout->text);
+    return LOCKSTEP_OK;
+}

@@ -1,0 +1,41 @@
+/* How a reference tensor must be looked at to be the candidate's: rows selected,
+ * padding cut, axes permuted, heads split or merged. Views only, nothing is copied. */
+#ifndef LS_ALIGN_LAYOUT_H
+#define LS_ALIGN_LAYOUT_H
+
+#include "align/rows.h"
+#include "align/rules.h"
+#include "base/map.h"
+
+enum { LS_LAYOUT_TEXT = 160 };
+
+/* The columns of a KV cache that a pass can see. */
+typedef struct ls_columns {
+    uint64_t padded;        /* size of the cache's axis; 0: there is no such axis */
+    uint64_t first, count;  /* live ones; they lie in a row */
+} ls_columns;
+
+typedef struct ls_layout_request {
+    ls_view reference, candidate;
+    const ls_pass_pair *passes;
+    size_t reference_rows, candidate_rows; /* of the passes; 0 where unknown */
+    const int32_t *kept_rows;              /* of the candidate's pass, after its last layer was cut; may be NULL */
+    size_t kept_count;
+    ls_columns columns;    /* of the candidate */
+    ls_reorder reorder;
+    uint64_t head_size;    /* for the reorder; 0 where unknown */
+    const char *memory_key;
+} ls_layout_request;
+
+typedef struct ls_layout {
+    ls_view reference, candidate; /* of equal element counts, in the same order */
+    char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
+} ls_layout;
+
+/* `memory` remembers, by memory_key, which permutation made a pair agree, for those
+ * that agree under none. LOCKSTEP_INCOMPARABLE, with the reason in `error`, when
+ * no layout makes one the other's shape. */
+lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *memory, ls_layout *out_layout,
+                               lockstep_error *error);
+
+#endif

@@ -1,0 +1,15 @@
+/* The files of maps/, built in. */
+#ifndef LS_ALIGN_PRESETS_H
+#define LS_ALIGN_PRESETS_H
+
+#include <stddef.h>
+
+typedef struct ls_preset_file {
+    const char *name; /* of the file, without .yaml */
+    const char *text;
+    size_t size;
+} ls_preset_file;
+
+extern const ls_preset_file ls_preset_files[]; /* ends with name == NULL */
+
+#endif

@@ -1,0 +1,43 @@
+/* Which rows of which passes answer to each other. A row is one (sequence,
+ * position, token) after one history of tokens; a pass is only a batch of rows. */
+#ifndef LS_ALIGN_ROWS_H
+#define LS_ALIGN_ROWS_H
+
+#include "base/text.h"
+#include "trace/trace.h"
+
+typedef struct ls_row_pair {
+    uint32_t reference, candidate; /* row indexes within their passes */
+} ls_row_pair;
+
+typedef struct ls_pass_pair {
+    size_t reference, candidate; /* pass indexes */
+    ls_row_pair *rows;           /* rising in candidate; NULL when rows are unknown */
+    size_t row_count;
+    bool whole;                  /* all rows of both, in the same order */
+} ls_pass_pair;
+
+typedef enum ls_inputs_status {
+    LS_INPUTS_EQUAL,   /* every row of the reference has its partner */
+    LS_INPUTS_PARTIAL, /* some passes have no partner */
+    LS_INPUTS_DIFFER,  /* the first pass differs */
+    LS_INPUTS_UNKNOWN, /* a side doesn't know its tokens: passes pair by their order */
+} ls_inputs_status;
+
+typedef struct ls_rows {
+    ls_inputs_status status;
+    ls_pass_pair *pairs; /* rising in candidate */
+    size_t pair_count;
+    size_t matched, reference_rows, candidate_rows;
+    size_t first_reference_pass; /* the first that lacks a partner; LS_NONE */
+    size_t difference_at;        /* row within the first passes where they part; LS_NONE */
+    ls_text message;             /* one line that says it; may be empty */
+} ls_rows;
+
+lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidate, ls_rows *out_rows,
+                             lockstep_error *error);
+void ls_rows_done(ls_rows *rows);
+
+const char *ls_inputs_status_name(ls_inputs_status status);
+
+#endif

@@ -1,0 +1,238 @@
+#include "align/rules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "align/presets.h"
+#include "io/source.h"
+
+enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4 };
+
+typedef struct parsing {
+    const char *file;
+    yaml_document_t document;
+    ls_rules *rules;
+    int depth;
+    lockstep_error *error;
+} parsing;
+
+static lockstep_status parse_text(const char *file, const char *text, size_t size, int depth, ls_rules *rules,
+                                  lockstep_error *error);
+
+static lockstep_status bad(parsing *p, const yaml_node_t *at, const char *what) {
+    return ls_fail_at(p->error, LOCKSTEP_MALFORMED, p->file, at != NULL ? at->start_mark.index : 0,
+                      "line %zu: %s", at != NULL ? at->start_mark.line + 1 : 1, what);
+}
+
+static const char *copy(parsing *p, const yaml_node_t *node) {
+    return ls_arena_copy(&p->rules->arena, (const char *)node->data.scalar.value, node->data.scalar.length);
+}
+
+
+static lockstep_status read_references(parsing *p, yaml_node_t *value, ls_rule *rule) {
+    size_t count = value->type == YAML_SEQUENCE_NODE
+                       ? (size_t)(value->data.sequence.items.top - value->data.sequence.items.start) : 1;
+    const char **list = ls_arena_array(&p->rules->arena, count + 1, sizeof *list);
+    if (list == NULL)
+        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        yaml_node_t *item = value->type == YAML_SEQUENCE_NODE
+                                ? yaml_document_get_node(&p->document, value->data.sequence.items.start[i]) : value;
+        if (item == NULL || item->type != YAML_SCALAR_NODE)
+            return bad(p, value, "'reference' is a name or a list of names");
+        list[i] = copy(p, item);
+        if (list[i] == NULL)
+            return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    rule->references = list;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *value, ls_rule *rule) {
+    if (strcmp(key, "reference") == 0)
+        return read_references(p, value, rule);
+    if (value->type != YAML_SCALAR_NODE)
+        return bad(p, value, "expected a text");
+    const char *text = copy(p, value);
+    if (text == NULL)
+        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (strcmp(key, "candidate") == 0)
+        rule->candidate = text;
+    else if (strcmp(key, "op") == 0)
+        rule->op = text;
+    else if (strcmp(key, "of") == 0)
+        rule->of = text;
+    else if (strcmp(key, "occurrence") == 0)
+        rule->occurrence = strtol(text, NULL, 10);
+    else if (strcmp(key, "reference-occurrence") == 0)
+        rule->reference_occurrence = strtol(text, NULL, 10);
+    else if (strcmp(key, "reorder") == 0 && strcmp(text, "rope-pairs") == 0)
+        rule->reorder = LS_REORDER_ROPE_PAIRS;
+    else
+        return bad(p, value, "found an unknown key or value, expected candidate, op, of, occurrence, reference, reference-occurrence, or reorder: rope-pairs");
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
+    ls_rule rule = {.occurrence = -1, .reference_occurrence = -1};
+    if (node == NULL || node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "a rule is {candidate: NAME, reference: NAME}");
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
+        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
+        if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE)
+            return bad(p, node, "keys are plain words");
+        LS_TRY(read_field(p, (const char *)key->data.scalar.value, value, &rule));
+    }
+    if (rule.candidate == NULL || rule.references == NULL)
+        return bad(p, node, "a rule needs 'candidate' and 'reference'");
+    rule.per_layer = strstr(rule.candidate, "{L}") != NULL;
+    ls_rules *rules = p->rules;
+    if (rules->count == rules->capacity) {
+        size_t capacity = rules->capacity == 0 ? 64 : rules->capacity * 2;
+        ls_rule *bigger = rules->count < RULES_MAX ? reallocarray(rules->rules, capacity, sizeof *bigger) : NULL;
+        if (bigger == NULL)
+            return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d rules", p->file, RULES_MAX);
+        rules->rules = bigger;
+        rules->capacity = capacity;
+    }
+    rules->rules[rules->count++] = rule;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_include(parsing *p, yaml_node_t *node) {
+    if (node->type != YAML_SCALAR_NODE || p->depth >= INCLUDE_DEPTH)
+        return bad(p, node, "'include' is the name of one preset, not of itself");
+    const char *name = (const char *)node->data.scalar.value;
+    for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++)
+        if (strcmp(f->name, name) == 0)
+            return parse_text(f->name, f->text, f->size, p->depth + 1, p->rules, p->error);
+    return bad(p, node, "'include' names no preset");
+}
+
+/* The included rules come after the file's own: the first that fits counts. */
+static lockstep_status read_document(parsing *p) {
+    yaml_node_t *root = yaml_document_get_root_node(&p->document), *include = NULL;
+    if (root == NULL || root->type != YAML_MAPPING_NODE)
+        return bad(p, root, "expected a mapping with the key 'rules'");
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
+        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
+        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
+        const char *word = key != NULL && key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
+        if (strcmp(word, "rules") == 0 && value->type == YAML_SEQUENCE_NODE) {
+            for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top; item++)
+                LS_TRY(read_rule(p, yaml_document_get_node(&p->document, *item)));
+        } else if (strcmp(word, "include") == 0) {
+            include = value;
+        } else if (strcmp(word, "model") == 0 && value->type == YAML_SCALAR_NODE) {
+            if (p->depth == 0)
+                p->rules->model = copy(p, value);
+        } else {
+            return bad(p, key, "found an unknown key, expected model, include or rules");
+        }
+    }
+    return include != NULL ? read_include(p, include) : LOCKSTEP_OK;
+}
+
+static lockstep_status parse_text(const char *file, const char *text, size_t size, int depth, ls_rules *rules,
+                                  lockstep_error *error) {
+    yaml_parser_t parser;
+    parsing p = {.file = file, .rules = rules, .depth = depth, .error = error};
+    if (!yaml_parser_initialize(&parser))
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    lockstep_status status;
+    if (!yaml_parser_load(&parser, &p.document)) {
+        status = ls_fail_at(error, LOCKSTEP_MALFORMED, file, parser.problem_offset, "line %zu: %s",
+                            parser.problem_mark.line + 1, parser.problem != NULL ? parser.problem : "not YAML");
+    } else {
+        status = read_document(&p);
+        yaml_document_delete(&p.document);
+    }
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+static lockstep_status finish(lockstep_status status, const char *name, ls_rules *rules, ls_rules *out_rules) {
+    if (status != LOCKSTEP_OK) {
+        ls_rules_done(rules);
+        return status;
+    }
+    rules->name = ls_arena_copy(&rules->arena, name, strlen(name));
+    *out_rules = *rules;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error) {
+    ls_source *source;
+    const uint8_t *bytes;
+    ls_rules rules = {0};
+    LS_TRY(ls_source_open_file(path, &source, error));
+    lockstep_status status = source->size > 16 << 20 ? ls_fail(error, LOCKSTEP_LIMIT, "%s: larger than 16 MiB", path)
+                                                     : ls_source_bytes(source, &bytes, error);
+    if (status == LOCKSTEP_OK)
+        status = parse_text(path, (const char *)bytes, (size_t)source->size, 0, &rules, error);
+    ls_source_close(source);
+    return finish(status, path, &rules, out_rules);
+}
+
+static lockstep_status no_preset(const char *name, lockstep_error *error) {
+    char list[300] = "";
+    size_t used = 0;
+    for (const ls_preset_file *f = ls_preset_files; f->name != NULL && used < sizeof list; f++)
+        used += (size_t)snprintf(list + used, sizeof list - used, " %s", f->name);
+    return ls_fail(error, LOCKSTEP_NOT_FOUND, "no preset '%s'; there are:%s", name, list);
+}
+
+lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_error *error) {
+    for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++)
+        if (strcmp(f->name, name) == 0) {
+            ls_rules rules = {0};
+            return finish(parse_text(f->name, f->text, f->size, 0, &rules, error), f->name, &rules, out_rules);
+        }
+    return no_preset(name, error);
+}
+
+const char *ls_rules_preset_for(const char *model) {
+    const char *best = NULL;
+    size_t best_length = 0;
+    for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++) {
+        ls_rules rules;
+        if (ls_rules_preset(f->name, &rules, NULL) != LOCKSTEP_OK)
+            continue;
+        size_t length = rules.model != NULL ? strlen(rules.model) : 0;
+        if (length > best_length && strncmp(model, rules.model, length) == 0)
+            best = f->name, best_length = length;
+        ls_rules_done(&rules);
+    }
+    return best;
+}
+
+void ls_rules_done(ls_rules *rules) {
+    free(rules->rules);
+    ls_arena_done(&rules->arena);
+    *rules = (ls_rules){0};
+}
+
+bool ls_rules_expand(const char *name_template, int layer, char *out, size_t capacity) {
+    size_t used = 0;
+    for (const char *at = name_template; *at != '\0';) {
+        char piece[16] = {*at, '\0'};
+        size_t length = 1;
+        if (strncmp(at, "{L}", 3) == 0) {
+            length = 3;
+            snprintf(piece, sizeof piece, "%d", layer);
+        }
+        size_t size = strlen(piece);
+        if (used + size >= capacity)
+            return false;
+        memcpy(out + used, piece, size);
+        used += size;
+        at += length;
+    }
+    out[used] = '\0';
+    return true;
+}

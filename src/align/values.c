@@ -1,0 +1,102 @@
+#include "align/values.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t *slot(ls_map *map, size_t pass, const char *name) {
+    char key[512];
+    int length = snprintf(key, sizeof key, "%zu/%s", pass, name);
+    return ls_map_at(map, key, (size_t)length < sizeof key ? (size_t)length : sizeof key - 1);
+}
+
+static const uint64_t *find_slot(const ls_map *map, size_t pass, const char *name) {
+    char key[512];
+    int length = snprintf(key, sizeof key, "%zu/%s", pass, name);
+    return ls_map_find(map, key, (size_t)length < sizeof key ? (size_t)length : sizeof key - 1);
+}
+
+/* Views that show all of a value's elements are the value, whatever their axes:
+ * which order they show it in is the layout's business. */
+static size_t fold(const ls_values *v, size_t node) {
+    const ls_node *n = &v->trace->nodes[node];
+    if (n->alias_of != LS_NONE)
+        return v->value_of[n->alias_of];
+    if (n->role == LS_ROLE_VIEW && n->file == NULL && n->source_count > 0 &&
+        v->trace->nodes[v->value_of[n->sources[0]]].elements == n->elements)
+        return v->value_of[n->sources[0]];
+    return node;
+}
+
+lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, lockstep_error *error) {
+    size_t count = trace->node_count;
+    ls_values v = {.trace = trace};
+    ls_map last = {0};
+    v.value_of = calloc(count + 1, sizeof *v.value_of);
+    v.next_same = calloc(count + 1, sizeof *v.next_same);
+    bool ok = v.value_of != NULL && v.next_same != NULL;
+    for (size_t i = 0; ok && i < count; i++) {
+        const ls_node *n = &trace->nodes[i];
+        v.value_of[i] = fold(&v, i);
+        v.next_same[i] = LS_NONE;
+        uint64_t *first = slot(&v.first, n->pass, n->name), *before = slot(&last, n->pass, n->name);
+        ok = first != NULL && before != NULL;
+        if (ok && *first == 0)
+            *first = i + 1;
+        else if (ok)
+            v.next_same[*before - 1] = i;
+        if (ok)
+            *before = i + 1;
+    }
+    ls_map_done(&last);
+    if (!ok) {
+        ls_values_done(&v);
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    *out_values = v;
+    return LOCKSTEP_OK;
+}
+
+void ls_values_done(ls_values *values) {
+    free(values->value_of);
+    free(values->next_same);
+    ls_map_done(&values->first);
+    *values = (ls_values){0};
+}
+
+bool ls_values_is_called(const ls_values *values, size_t node, const char *name) {
+    const ls_trace *t = values->trace;
+    for (;;) { /* the value itself, and the views on the way to it */
+        const ls_node *n = &t->nodes[node];
+        if (strcmp(n->name, name) == 0)
+            return true;
+        if (values->value_of[node] == node)
+            return false;
+        node = n->alias_of != LS_NONE ? n->alias_of : n->sources[0];
+    }
+}
+
+static bool is_of(const ls_values *values, const ls_node *node, const char *name) {
+    for (size_t i = 0; i < node->source_count; i++)
+        if (values->trace->nodes[node->sources[i]].role != LS_ROLE_WEIGHT)
+            return ls_values_is_called(values, node->sources[i], name);
+    return false;
+}
+
+size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {
+    const uint64_t *first = find_slot(&values->first, pass, label->name);
+    long seen = 0;
+    for (size_t i = first != NULL ? *first - 1 : LS_NONE; i != LS_NONE; i = values->next_same[i]) {
+        const ls_node *n = &values->trace->nodes[i];
+        if ((label->op != NULL && strcmp(label->op, n->op) != 0) ||
+            (label->of != NULL && !is_of(values, n, label->of)))
+            continue;
+        if (label->occurrence < 0 || seen++ == label->occurrence)
+            return i;
+    }
+    return LS_NONE;
+}
+
+bool ls_values_is_own(const ls_values *values, size_t node) {
+    return values->value_of[node] == node && values->trace->nodes[node].role == LS_ROLE_COMPUTED;
+}

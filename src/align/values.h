@@ -1,0 +1,34 @@
+/* A trace's nodes folded into values: a module's output, its alias and a reshape of
+ * it are one value under several labels. */
+#ifndef LS_ALIGN_VALUES_H
+#define LS_ALIGN_VALUES_H
+
+#include "base/map.h"
+#include "trace/trace.h"
+
+typedef struct ls_values {
+    const ls_trace *trace;
+    size_t *value_of;     /* node -> the node that holds its values (itself, mostly) */
+    size_t *next_same;    /* node -> the next of the same pass and name, or LS_NONE */
+    ls_map first;         /* "pass/name" -> first such node + 1 */
+} ls_values;
+
+/* What a rule looks for; name is complete, the others narrow it. */
+typedef struct ls_label {
+    const char *name;
+    const char *op;       /* NULL: any */
+    const char *of;       /* a label of its first computed source; NULL: any */
+    long occurrence;      /* among those that match so far; -1: the first */
+} ls_label;
+
+lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, lockstep_error *error);
+void ls_values_done(ls_values *values);
+
+/* The node with this label in a pass, or LS_NONE. */
+size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label);
+/* Has this node, or the value that it stands for, this name? */
+bool ls_values_is_called(const ls_values *values, size_t node, const char *name);
+/* A computed tensor of its own: what can be paired. */
+bool ls_values_is_own(const ls_values *values, size_t node);
+
+#endif

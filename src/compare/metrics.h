@@ -1,0 +1,38 @@
+/* All metrics of two tensors in one pass (formulas: docs/metrics.md). */
+#ifndef LS_COMPARE_METRICS_H
+#define LS_COMPARE_METRICS_H
+
+#include "tensor/tensor.h"
+
+enum { LS_SHARES = 6 };
+/* |d| above these are counted: 1e-6, 1e-5, … 1e-1. */
+extern const double ls_share_thresholds[LS_SHARES];
+
+/* d = candidate - reference; sums are over the elements that are finite on both
+ * sides. Indexes are flat, row-major. NaN where a figure does not exist. */
+typedef struct ls_metrics {
+    uint64_t elements, finite;
+    bool identical; /* equal bits after decoding, everywhere (-0 is not 0; NaN is NaN) */
+    double max_abs, max_rel, mean_abs, mean_rel, rmse;
+    double rel_l2;            /* |d|_2 / |reference|_2; 0 when both are 0 */
+    double nmse, nmse_var;    /* by the reference's mean square; by its variance */
+    double max_abs_over_max;  /* max|d| / max|reference| */
+    double sqnr_db, cosine;
+    uint64_t max_abs_at, max_rel_at;
+    double max_ulp;           /* for two f32, f16 or bf16 tensors of one type; else NaN */
+    uint64_t above[LS_SHARES];
+    uint64_t beyond;          /* elements with |d| > atol + rtol |reference| */
+    uint64_t nan_reference, nan_candidate, inf_reference, inf_candidate;
+    uint64_t nonfinite_differ; /* NaN or infinite on one side, or of another sign */
+    struct ls_side {
+        double min, max, mean, std, l2; /* of its finite values */
+    } reference, candidate;
+} ls_metrics;
+
+/* Compares two views of equal element counts, in the row-major order of each.
+ * atol and rtol only feed `beyond`. Runs on all cores; the result does not depend
+ * on their number. */
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, double atol, double rtol,
+                           ls_metrics *out_metrics, lockstep_error *error);
+
+#endif

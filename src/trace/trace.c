@@ -1,0 +1,429 @@
+#include "trace/trace.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/npy.h"
+
+/* What is read so far; nodes and passes grow, then move to the trace. */
+typedef struct reading {
+    ls_trace *trace;
+    ls_source *log;
+    size_t node_capacity, pass_capacity, note_capacity;
+    size_t *by_order; /* "i" of a line -> node index + 1 */
+    uint64_t order_capacity;
+    lockstep_error *error;
+} reading;
+
+static lockstep_status no_memory(lockstep_error *error, const char *path) {
+    return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
+}
+
+static bool grow(void *array_at, size_t count, size_t *capacity, size_t size) {
+    if (count < *capacity)
+        return true;
+    size_t wanted = *capacity == 0 ? 256 : *capacity * 2;
+    void *old, *bigger;
+    memcpy(&old, array_at, sizeof old);
+    bigger = reallocarray(old, wanted, size);
+    if (bigger == NULL)
+        return false;
+    memset((char *)bigger + count * size, 0, (wanted - count) * size);
+    memcpy(array_at, &bigger, sizeof bigger);
+    *capacity = wanted;
+    return true;
+}
+
+/* ------------------------------------------------------------------- fields */
+
+static const char *text_of(reading *r, const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_string(value))
+        return NULL;
+    return ls_arena_copy(&r->trace->arena, json_string_value(value), json_string_length(value));
+}
+
+static int64_t integer_of(const json_t *object, const char *key, int64_t otherwise) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+static const int32_t *integers_of(reading *r, const json_t *object, const char *key, size_t *count) {
+    const json_t *list = json_object_get(object, key);
+    size_t size = json_array_size(list);
+    int32_t *values = size > 0 ? ls_arena_array(&r->trace->arena, size, sizeof *values) : NULL;
+    if (values == NULL || (*count != 0 && size < *count))
+        return NULL;
+    for (size_t i = 0; i < size; i++)
+        values[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    *count = *count == 0 ? size : *count;
+    return values;
+}
+
+/* -------------------------------------------------------------------- lines */
+
+static lockstep_status read_pass(reading *r, const json_t *object) {
+    ls_trace *t = r->trace;
+    int64_t number = integer_of(object, "pass", -1);
+    if (number < 0 || (uint64_t)number > t->pass_count)
+        return LOCKSTEP_MALFORMED;
+    if ((size_t)number == t->pass_count) {
+        if (!grow(&t->passes, t->pass_count, &r->pass_capacity, sizeof *t->passes))
+            return LOCKSTEP_NO_MEMORY;
+        t->passes[t->pass_count++] = (ls_pass){0};
+    }
+    ls_pass *pass = &t->passes[number];
+    size_t rows = 0;
+    const int32_t *tokens = integers_of(r, object, "tokens", &rows);
+    const int32_t *positions = integers_of(r, object, "positions", &rows);
+    const int32_t *sequences = integers_of(r, object, "sequences", &rows);
+    if (rows > 0) {
+        pass->rows = rows;
+        pass->tokens = tokens != NULL ? tokens : pass->tokens;
+        pass->positions = positions != NULL ? positions : pass->positions;
+        pass->sequences = sequences != NULL ? sequences : pass->sequences;
+    }
+    pass->context = (unsigned)integer_of(object, "context", pass->context);
+    pass->process = (unsigned)integer_of(object, "process", pass->process);
+    pass->ended = pass->ended || json_is_true(json_object_get(object, "ended"));
+    return LOCKSTEP_OK;
+}
+
+static bool read_shape(const json_t *shape, ls_node *node) {
+    const json_t *axis;
+    size_t at;
+    if (!json_is_array(shape) || json_array_size(shape) > LOCKSTEP_MAX_RANK)
+        return false;
+    node->rank = (int)json_array_size(shape);
+    node->elements = 1;
+    json_array_foreach(shape, at, axis) {
+        if (!json_is_integer(axis) || json_integer_value(axis) < 0)
+            return false;
+        node->shape[at] = (uint64_t)json_integer_value(axis);
+        if (__builtin_mul_overflow(node->elements, node->shape[at], &node->elements))
+            return false;
+    }
+    return true;
+}
+
+static size_t node_by_order(const reading *r, const json_t *order) {
+    if (!json_is_integer(order) || json_integer_value(order) < 0 ||
+        (uint64_t)json_integer_value(order) >= r->order_capacity)
+        return LS_NONE;
+    return r->by_order[json_integer_value(order)] - 1; /* 0 - 1 is LS_NONE */
+}
+
+static bool read_sources(reading *r, const json_t *object, ls_node *node) {
+    const json_t *list = json_object_get(object, "src"), *order;
+    size_t at;
+    node->alias_of = node_by_order(r, json_object_get(object, "alias_of"));
+    node->sources = ls_arena_array(&r->trace->arena, json_array_size(list) + 1, sizeof *node->sources);
+    if (node->sources == NULL)
+        return false;
+    json_array_foreach(list, at, order) {
+        size_t source = node_by_order(r, order);
+        if (source != LS_NONE)
+            node->sources[node->source_count++] = source;
+    }
+    return true;
+}
+
+static bool read_parameters(reading *r, json_t *object, ls_node *node) {
+    json_t *parameters = json_object_get(object, "params"), *value;
+    const char *key;
+    node->parameters = ls_arena_array(&r->trace->arena, json_object_size(parameters) + 1, sizeof *node->parameters);
+    if (node->parameters == NULL)
+        return false;
+    json_object_foreach(parameters, key, value) {
+        if (!json_is_number(value))
+            continue;
+        const char *copy = ls_arena_copy(&r->trace->arena, key, strlen(key));
+        if (copy == NULL)
+            return false;
+        node->parameters[node->parameter_count++] = (ls_parameter){copy, json_number_value(value)};
+    }
+    return true;
+}
+
+static ls_role role_of(const char *text) {
+    static const char *const names[] = {"computed", "input", "weight", "state", "view", "write"};
+    for (size_t i = 0; text != NULL && i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (ls_role)i;
+    return LS_ROLE_COMPUTED;
+}
+
+/* A trace's files lie under it: nothing absolute, no "..". */
+static bool is_inside(const char *file) {
+    if (file[0] == '/' || file[0] == '\0')
+        return false;
+    for (const char *at = file; at != NULL; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+            return false;
+    }
+    return true;
+}
+
+static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
+    /* A line is at least 20 bytes: the log's size bounds what it can number. */
+    if (order > r->log->size / 20)
+        return LOCKSTEP_MALFORMED;
+    if (order >= r->order_capacity) {
+        uint64_t capacity = r->order_capacity == 0 ? 1024 : r->order_capacity;
+        while (capacity <= order)
+            capacity *= 2;
+        size_t *bigger = reallocarray(r->by_order, capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return LOCKSTEP_NO_MEMORY;
+        memset(bigger + r->order_capacity, 0, (capacity - r->order_capacity) * sizeof *bigger);
+        r->by_order = bigger;
+        r->order_capacity = capacity;
+    }
+    if (r->by_order[order] != 0)
+        return LOCKSTEP_MALFORMED;
+    r->by_order[order] = node + 1;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_tensor(reading *r, json_t *object) {
+    ls_trace *t = r->trace;
+    if (!grow(&t->nodes, t->node_count, &r->node_capacity, sizeof *t->nodes))
+        return LOCKSTEP_NO_MEMORY;
+    ls_node *node = &t->nodes[t->node_count];
+    *node = (ls_node){0};
+    node->name = text_of(r, object, "name");
+    node->op = text_of(r, object, "op");
+    node->dtype = text_of(r, object, "dtype");
+    node->where = text_of(r, object, "where");
+    node->backend = text_of(r, object, "backend");
+    node->file = text_of(r, object, "file");
+    node->lost = text_of(r, object, "lost");
+    const json_t *role = json_object_get(object, "role");
+    node->role = role_of(json_string_value(role));
+    node->layer = (int)integer_of(object, "layer", -1);
+    node->occurrence = (unsigned)integer_of(object, "occurrence", 0);
+    int64_t pass = integer_of(object, "pass", -1);
+    node->pass = pass < 0 ? LS_NONE : (size_t)pass;
+    node->op = node->op != NULL ? node->op : "";
+    if (node->name == NULL || node->dtype == NULL || !read_shape(json_object_get(object, "shape"), node) ||
+        (node->pass != LS_NONE && node->pass >= t->pass_count) ||
+        (node->file != NULL && !is_inside(node->file)))
+        return LOCKSTEP_MALFORMED;
+    if (!read_sources(r, object, node) || !read_parameters(r, object, node))
+        return LOCKSTEP_NO_MEMORY;
+    LS_TRY(remember_order(r, (uint64_t)integer_of(object, "i", -1), t->node_count));
+    t->node_count++;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_engine(reading *r, const json_t *object) {
+    ls_trace *t = r->trace;
+    if (*t->engine != '\0')
+        return LOCKSTEP_OK; /* the first process's */
+    const struct {
+        const char **field, *key;
+    } fields[] = {{&t->engine, "engine"}, {&t->version, "engine_version"}, {&t->model, "model"}, {&t->device, "device"}};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        const char *text = text_of(r, object, fields[i].key);
+        if (text != NULL)
+            *fields[i].field = text;
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_note(reading *r, const json_t *object) {
+    ls_trace *t = r->trace;
+    if (!grow(&t->notes, t->note_count, &r->note_capacity, sizeof *t->notes))
+        return LOCKSTEP_NO_MEMORY;
+    const char *text = text_of(r, object, "note");
+    t->notes[t->note_count] = text != NULL ? text : "";
+    t->note_count++;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_line(reading *r, json_t *object) {
+    if (json_object_get(object, "i") != NULL)
+        return read_tensor(r, object);
+    if (json_object_get(object, "pass") != NULL)
+        return read_pass(r, object);
+    if (json_object_get(object, "engine") != NULL)
+        return read_engine(r, object);
+    if (json_object_get(object, "note") != NULL)
+        return read_note(r, object);
+    if (json_object_get(object, "end") != NULL) {
+        r->trace->complete = true;
+        r->trace->dropped = (uint64_t)integer_of(object, "dropped", 0);
+    }
+    return LOCKSTEP_OK; /* other lines are for later versions */
+}
+
+static lockstep_status read_lines(reading *r, const char *bytes, size_t size) {
+    const char *path = r->log->name;
+    for (size_t at = 0; at < size;) {
+        const char *stop = memchr(bytes + at, '\n', size - at);
+        if (stop == NULL)
+            break; /* cut by a crash: what came before stands */
+        size_t length = (size_t)(stop - (bytes + at));
+        json_error_t why;
+        json_t *object = json_loadb(bytes + at, length, JSON_REJECT_DUPLICATES, &why);
+        lockstep_status status = LOCKSTEP_OK;
+        if (!json_is_object(object))
+            status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, path, at, "found %s, expected one JSON object a line",
+                                object == NULL ? why.text : "another value");
+        else if (at == 0 && integer_of(object, "lockstep_trace", 0) != 1)
+            status = ls_fail_at(r->error, LOCKSTEP_UNSUPPORTED, path, at,
+                                "found no \"lockstep_trace\":1, expected a trace of version 1");
+        else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED)
+            ls_fail_at(r->error, status, path, at, "a line with missing, impossible or repeated values");
+        else if (status == LOCKSTEP_NO_MEMORY)
+            no_memory(r->error, path);
+        json_decref(object);
+        if (status != LOCKSTEP_OK)
+            return status;
+        at += length + 1;
+    }
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ opening */
+
+static ls_trace *new_trace(const char *path) {
+    ls_trace *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return NULL;
+    t->engine = t->version = t->model = t->device = "";
+    t->path = ls_arena_copy(&t->arena, path, strlen(path));
+    return t;
+}
+
+static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
+    reading r = {.trace = t, .error = error};
+    const uint8_t *bytes;
+    LS_TRY(ls_source_open_file(log_path, &r.log, error));
+    lockstep_status status = ls_source_bytes(r.log, &bytes, error);
+    if (status == LOCKSTEP_OK && r.log->size == 0)
+        status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log_path, 0, "found an empty file, expected a trace");
+    if (status == LOCKSTEP_OK)
+        status = read_lines(&r, (const char *)bytes, (size_t)r.log->size);
+    free(r.by_order);
+    ls_source_close(r.log);
+    t->is_graph = true;
+    return status;
+}
+
+/* A container's tensors, as one pass in its order. */
+static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error *error) {
+    LS_TRY(lockstep_archive_open(path, &t->archive, error));
+    size_t count = t->archive->tensor_count;
+    t->nodes = calloc(count + 1, sizeof *t->nodes);
+    t->passes = calloc(1, sizeof *t->passes);
+    if (t->nodes == NULL || t->passes == NULL)
+        return no_memory(error, path);
+    t->pass_count = 1;
+    t->complete = true;
+    t->engine = t->archive->format;
+    for (size_t i = 0; i < count; i++) {
+        const ls_tensor *tensor = &t->archive->tensors[i];
+        ls_node *node = &t->nodes[i];
+        *node = (ls_node){.name = tensor->name, .op = "", .dtype = lockstep_dtype_name(tensor->dtype), .file = tensor->name,
+                          .layer = -1, .rank = tensor->rank, .elements = tensor->elements, .alias_of = LS_NONE};
+        memcpy(node->shape, tensor->shape, sizeof node->shape);
+        if (tensor->dtype == LOCKSTEP_OPAQUE) {
+            node->file = NULL;
+            node->dtype = tensor->file_dtype;
+            node->lost = "its element type can't be decoded";
+        }
+    }
+    t->node_count = count;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_error *error) {
+    ls_trace *t = new_trace(path);
+    if (t == NULL)
+        return no_memory(error, path);
+    char log_path[PATH_MAX];
+    struct stat info;
+    int length = snprintf(log_path, sizeof log_path, "%s/trace.jsonl", path);
+    bool graph = length > 0 && (size_t)length < sizeof log_path && stat(log_path, &info) == 0;
+    lockstep_status status = graph ? open_graph(t, log_path, error) : open_plain(t, path, error);
+    if (status != LOCKSTEP_OK) {
+        ls_trace_close(t);
+        return status;
+    }
+    *out_trace = t;
+    return LOCKSTEP_OK;
+}
+
+void ls_trace_close(ls_trace *trace) {
+    if (trace == NULL)
+        return;
+    lockstep_archive_close(trace->archive);
+    free(trace->nodes);
+    free(trace->passes);
+    free(trace->notes);
+    ls_arena_done(&trace->arena);
+    free(trace);
+}
+
+/* ------------------------------------------------------------------- values */
+
+static lockstep_status view_npy(ls_source *source, const ls_node *node, ls_view *out_view, lockstep_error *error) {
+    ls_arena arena = {0};
+    ls_tensor tensor = {.name = node->name};
+    const uint8_t *bytes;
+    lockstep_status status = ls_npy_read(source, node->name, &arena, &tensor, error);
+    if (status == LOCKSTEP_OK && tensor.dtype == LOCKSTEP_OPAQUE)
+        status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: element type %s can't be decoded", source->name, tensor.file_dtype);
+    if (status == LOCKSTEP_OK)
+        status = ls_source_bytes(source, &bytes, error);
+    if (status == LOCKSTEP_OK) {
+        *out_view = (ls_view){.data = bytes + tensor.offset, .dtype = tensor.dtype, .swap = tensor.swap, .rank = tensor.rank};
+        memcpy(out_view->shape, tensor.shape, sizeof tensor.shape);
+        memcpy(out_view->strides, tensor.strides, sizeof tensor.strides);
+    }
+    ls_arena_done(&arena);
+    return status;
+}
+
+lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_hold, lockstep_error *error) {
+    const ls_node *node = &trace->nodes[index];
+    ls_hold hold = {0};
+    if (!trace->is_graph) {
+        LS_TRY(ls_archive_view(trace->archive, index, &hold.view, error));
+        *out_hold = hold;
+        return LOCKSTEP_OK;
+    }
+    char path[PATH_MAX];
+    int length = node->file != NULL ? snprintf(path, sizeof path, "%s/%s", trace->path, node->file) : -1;
+    if (length < 0 || (size_t)length >= sizeof path)
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s were not kept", trace->path, node->name);
+    LS_TRY(ls_source_open_file(path, &hold.source, error));
+    lockstep_status status = view_npy(hold.source, node, &hold.view, error);
+    if (status == LOCKSTEP_OK && ls_view_elements(&hold.view) != node->elements)
+        status = ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements, expected %llu as trace.jsonl says", path,
+                         (unsigned long long)ls_view_elements(&hold.view), (unsigned long long)node->elements);
+    if (status != LOCKSTEP_OK) {
+        ls_source_close(hold.source);
+        return status;
+    }
+    *out_hold = hold;
+    return LOCKSTEP_OK;
+}
+
+void ls_hold_release(ls_hold *hold) {
+    ls_source_close(hold->source);
+    *hold = (ls_hold){0};
+}
+
+const double *ls_node_parameter(const ls_node *node, const char *key) {
+    for (size_t i = 0; i < node->parameter_count; i++)
+        if (strcmp(node->parameters[i].key, key) == 0)
+            return &node->parameters[i].value;
+    return NULL;
+}

@@ -1,0 +1,84 @@
+/* A trace, read back: the graph that ran, its passes, and its values on demand.
+ * Any other container is read as a trace of one pass without a graph. */
+#ifndef LS_TRACE_TRACE_H
+#define LS_TRACE_TRACE_H
+
+#include "format/archive.h"
+
+typedef enum ls_role {
+    LS_ROLE_COMPUTED, /* the default */
+    LS_ROLE_INPUT,
+    LS_ROLE_WEIGHT,
+    LS_ROLE_STATE,
+    LS_ROLE_VIEW,
+    LS_ROLE_WRITE,
+} ls_role;
+
+#define LS_NONE SIZE_MAX
+
+typedef struct ls_parameter {
+    const char *key;
+    double value;
+} ls_parameter;
+
+typedef struct ls_node {
+    const char *name, *op;
+    const char *dtype; /* in the engine */
+    const char *where, *backend;
+    const char *file;  /* relative to the trace; NULL when the values were not kept */
+    unsigned occurrence;
+    int layer;
+    ls_role role;
+    size_t pass; /* index, or LS_NONE for a weight */
+    int rank;
+    uint64_t shape[LOCKSTEP_MAX_RANK];
+    uint64_t elements;
+    size_t *sources; /* indexes of nodes that came before */
+    size_t source_count;
+    size_t alias_of; /* index, or LS_NONE */
+    ls_parameter *parameters;
+    size_t parameter_count;
+    const char *lost;  /* why the values are not there although they should be; or NULL */
+} ls_node;
+
+typedef struct ls_pass {
+    size_t rows; /* 0: unknown */
+    const int32_t *tokens, *positions, *sequences; /* each may be NULL */
+    unsigned context, process;
+    bool ended;
+} ls_pass;
+
+typedef struct ls_trace {
+    const char *path;
+    bool is_graph;       /* false: a container without order, operations and passes */
+    bool complete;       /* has its last line */
+    const char *engine, *version, *model, *device; /* never NULL, may be "" */
+    ls_node *nodes;      /* in order of execution */
+    size_t node_count;
+    ls_pass *passes;
+    size_t pass_count;
+    const char **notes;
+    size_t note_count;
+    uint64_t dropped;
+    lockstep_archive *archive; /* where is_graph is false */
+    ls_arena arena;
+} ls_trace;
+
+lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_error *error);
+/* NULL is allowed. */
+void ls_trace_close(ls_trace *trace);
+
+/* A node's values in memory; `hold` keeps them there until ls_hold_release. */
+typedef struct ls_hold {
+    ls_source *source;
+    ls_view view;
+} ls_hold;
+lockstep_status ls_trace_hold(const ls_trace *trace, size_t node, ls_hold *out_hold, lockstep_error *error);
+void ls_hold_release(ls_hold *hold);
+
+/* Has values that can be held. */
+static inline bool ls_node_has_values(const ls_node *node) { return node->file != NULL; }
+/* NULL when the node has no such parameter. */
+const double *ls_node_parameter(const ls_node *node, const char *key);
+
+#endif
