@@ -18,6 +18,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default) /* the shared library exports what is declared here */
+
 /* ---------------------------------------------------------------- 1. errors */
 
 /* Pinned: a value never changes its meaning. */
@@ -99,7 +101,7 @@ typedef struct lockstep_tensor_info {
     int rank;                               /* 0 is a scalar */
     const uint64_t *shape;                  /* outermost axis first, elements */
     uint64_t elements;                      /* product of shape */
-    uint64_t bytes;                         /* as stored (before any inflation) */
+    uint64_t bytes;                         /* of the elements, after any inflation */
 } lockstep_tensor_info;
 
 /* Opens a file or a directory of any readable container. On failure *out_archive
@@ -144,6 +146,8 @@ void lockstep_capture_tensor(lockstep_recorder *recorder, const char *name, int 
                              const int64_t *strides, const void *data);
 void lockstep_capture_pass_end(lockstep_recorder *recorder);
 void lockstep_capture_close(lockstep_recorder *recorder);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@ lockstep_status ls_cursor_bytes(ls_cursor *c, uint64_t length, const char *what,
 
 static lockstep_status read_uint(ls_cursor *c, int width, const char *what, uint64_t *out,
                                  lockstep_error *error) {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     LS_TRY(ls_cursor_bytes(c, (uint64_t)width, what, &p, error));
     uint64_t value = 0;
     for (int i = 0; i < width; i++)
@@ -25,7 +25,7 @@ static lockstep_status read_uint(ls_cursor *c, int width, const char *what, uint
 #define READER(bits)                                                                            \
     lockstep_status ls_cursor_u##bits(ls_cursor *c, const char *what, uint##bits##_t *out,      \
                                       lockstep_error *error) {                                  \
-        uint64_t value;                                                                         \
+        uint64_t value = 0;                                                                       \
         LS_TRY(read_uint(c, bits / 8, what, &value, error));                                    \
         *out = (uint##bits##_t)value;                                                           \
         return LOCKSTEP_OK;                                                                     \

@@ -109,8 +109,8 @@ const ls_meta *ls_archive_meta(const lockstep_archive *archive, const char *key)
  * the elements before it: use ls_meta_next to read many. False when there is none. */
 bool ls_meta_element(const ls_meta *array, uint64_t index, ls_meta *out_element);
 /* The element at *position (bytes from the array's start, 0 at first), and the
- * next position. */
-bool ls_meta_next(const ls_meta *array, uint64_t *position, ls_meta *out_element);
+ * next position. Call it at most as.array.count times. */
+void ls_meta_next(const ls_meta *array, uint64_t *position, ls_meta *out_element);
 
 /* The tensor's elements in memory; inflates a compressed member on first use
  * (into an unlinked temporary file when it is large). Thread-safe. Fails with

@@ -14,4 +14,32 @@ enum { LS_NPY_HEADER_MAX = 512 };
 size_t ls_npy_header(lockstep_dtype dtype, int rank, const uint64_t *shape, char *out,
                      size_t capacity);
 
+/* Enough of a file's start for ls_npy_header_end; and the longest header that is
+ * read (NumPy's own limit for files that it doesn't trust is 10,000). */
+enum {
+    LS_NPY_PREAMBLE = 12,
+    LS_NPY_FIRST_READ = 512, /* holds most headers */
+    LS_NPY_HEADER_LIMIT = 16 * 1024
+};
+
+/* Where an array's bytes come from and how messages call it. */
+typedef struct ls_npy_place {
+    ls_source *source;
+    const char *file; /* the path, or PATH(MEMBER) */
+    uint64_t origin;  /* offset of the magic in `file` */
+    uint64_t size;    /* bytes from the magic to the end */
+} ls_npy_place;
+
+/* From the first bytes (LS_NPY_PREAMBLE, or all of a shorter file): how many bytes
+ * magic and header take together, at most LS_NPY_HEADER_LIMIT. */
+lockstep_status ls_npy_header_end(const uint8_t *head, size_t size, const ls_npy_place *place,
+                                  size_t *out_end, lockstep_error *error);
+/* Reads a complete header: everything in *out_tensor but its name, which is set
+ * before; the offset is from the magic on. Strings are the arena's. */
+lockstep_status ls_npy_parse(const uint8_t *header, size_t end, const ls_npy_place *place,
+                             ls_arena *arena, ls_tensor *out_tensor, lockstep_error *error);
+/* Both for a source that is one .npy: reads a few hundred bytes of it. */
+lockstep_status ls_npy_read(ls_source *source, const char *name, ls_arena *arena,
+                            ls_tensor *out_tensor, lockstep_error *error);
+
 #endif

@@ -1,7 +1,18 @@
 #include "tensor/tensor.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+
+void ls_shape_text(int rank, const uint64_t *shape, char out[LS_SHAPE_TEXT]) {
+    size_t used = 0;
+    out[used++] = '[';
+    for (int i = 0; i < rank; i++)
+        used += (size_t)snprintf(out + used, LS_SHAPE_TEXT - used, "%s%llu", i > 0 ? ", " : "",
+                                 (unsigned long long)shape[i]);
+    out[used++] = ']';
+    out[used] = '\0';
+}
 
 uint64_t ls_view_elements(const ls_view *view) {
     uint64_t elements = 1;
@@ -136,26 +147,29 @@ static void walk_on(const ls_view *view, walk *w, size_t n) {
     }
 }
 
-static void read_strided(const ls_view *view, uint64_t first, size_t count, sink out) {
+/* The next n elements in row-major order, one after the other. */
+static void gather_tile(const ls_view *view, walk *w, size_t n, uint8_t *to) {
     const size_t size = ls_dtype(view->dtype)->block_bytes;
     const int inner = view->rank - 1;
     assert(size == 1 || size == 2 || size == 4 || size == 8);
+    while (n > 0) {
+        uint64_t left = view->shape[inner] - w->index[inner];
+        size_t here = left < n ? (size_t)left : n;
+        gather(view->data + w->offset * (int64_t)size, view->strides[inner], size, here, to);
+        walk_on(view, w, here);
+        to += here * size;
+        n -= here;
+    }
+}
+
+static void read_strided(const ls_view *view, uint64_t first, size_t count, sink out) {
     uint8_t tile[TILE_BYTES];
+    const size_t at_once = TILE_BYTES / ls_dtype(view->dtype)->block_bytes;
     walk w = walk_to(view, first);
-    for (size_t done = 0; done < count;) {
-        size_t held = 0, room = TILE_BYTES / size;
-        if (room > count - done)
-            room = count - done;
-        while (held < room) {
-            uint64_t left = view->shape[inner] - w.index[inner];
-            size_t n = left < room - held ? (size_t)left : room - held;
-            gather(view->data + w.offset * (int64_t)size, view->strides[inner], size, n,
-                   tile + held * size);
-            walk_on(view, &w, n);
-            held += n;
-        }
-        decode_blocks(view, tile, held, (sink){sink_at(out, done), out.wide});
-        done += held;
+    for (size_t done = 0; done < count; done += at_once) {
+        size_t n = count - done < at_once ? count - done : at_once;
+        gather_tile(view, &w, n, tile);
+        decode_blocks(view, tile, n, (sink){sink_at(out, done), out.wide});
     }
 }
 
@@ -198,4 +212,19 @@ void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *
 
 void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out) {
     read_view(view, first, count, (sink){out, true});
+}
+
+void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *out) {
+    const ls_dtype_row *row = ls_dtype(view->dtype);
+    assert(row->block_elements == 1 && first + count <= ls_view_elements(view));
+    if (count == 0)
+        return;
+    if (ls_view_is_contiguous(view)) {
+        memcpy(out, view->data + first * row->block_bytes, count * row->block_bytes);
+    } else {
+        walk w = walk_to(view, first);
+        gather_tile(view, &w, count, out);
+    }
+    if (view->swap && row->swap != NULL)
+        row->swap(out, count);
 }

@@ -17,6 +17,10 @@ typedef struct ls_view {
     int64_t strides[LOCKSTEP_MAX_RANK];
 } ls_view;
 
+/* "[2, 3]"; "[]" for a scalar. */
+enum { LS_SHAPE_TEXT = LOCKSTEP_MAX_RANK * 22 + 3 };
+void ls_shape_text(int rank, const uint64_t *shape, char out[LS_SHAPE_TEXT]);
+
 uint64_t ls_view_elements(const ls_view *view);
 /* Fills row-major strides for shape and rank. */
 void ls_view_set_contiguous(ls_view *view);
@@ -28,5 +32,7 @@ bool ls_view_is_contiguous(const ls_view *view);
  * one rounds, by way of double. */
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out);
 void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out);
+/* The elements themselves, in the machine's byte order; not for block types. */
+void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *out);
 
 #endif

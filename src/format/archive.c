@@ -1,0 +1,287 @@
+#include "format/archive.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/checked.h"
+#include "format/inflate.h"
+
+enum { HEAD = 512 }; /* bytes that a probe may look at */
+
+lockstep_status ls_fail_memory(const lockstep_archive *archive, lockstep_error *error) {
+    return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", archive->path);
+}
+
+/* --- building */
+
+/* Makes room for one more in an array that doubles; false when there is none. */
+static bool reserve(void **array, size_t count, size_t *capacity, size_t size) {
+    if (count < *capacity)
+        return true;
+    size_t larger = *capacity == 0 ? 16 : *capacity * 2;
+    void *moved = reallocarray(*array, larger, size);
+    if (moved == NULL)
+        return false;
+    *array = moved;
+    *capacity = larger;
+    return true;
+}
+
+lockstep_status ls_archive_add_source(lockstep_archive *archive, ls_source *source,
+                                      lockstep_error *error) {
+    void *array = archive->sources;
+    if (!reserve(&array, archive->source_count, &archive->source_capacity, sizeof *archive->sources)) {
+        ls_source_close(source);
+        return ls_fail_memory(archive, error);
+    }
+    archive->sources = array;
+    archive->sources[archive->source_count++] = source;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_archive_add_tensor(lockstep_archive *archive, const ls_tensor *tensor,
+                                      uint64_t where, lockstep_error *error) {
+    switch (ls_names_add(&archive->tensor_names, tensor->name, archive->tensor_count)) {
+        case LS_NAMES_DUPLICATE:
+            return ls_fail_at(error, LOCKSTEP_MALFORMED, tensor->source->name, where,
+                              "found a second tensor named '%s', expected unique names", tensor->name);
+        case LS_NAMES_NO_MEMORY:
+            return ls_fail_memory(archive, error);
+        case LS_NAMES_ADDED:
+            break;
+    }
+    void *array = archive->tensors;
+    if (!reserve(&array, archive->tensor_count, &archive->tensor_capacity, sizeof *archive->tensors))
+        return ls_fail_memory(archive, error);
+    archive->tensors = array;
+    archive->tensors[archive->tensor_count++] = *tensor;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *meta,
+                                    const ls_source *source, uint64_t where, lockstep_error *error) {
+    switch (ls_names_add(&archive->meta_names, meta->key, archive->meta_count)) {
+        case LS_NAMES_DUPLICATE:
+            return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, where,
+                              "found a second metadata key '%s', expected unique keys", meta->key);
+        case LS_NAMES_NO_MEMORY:
+            return ls_fail_memory(archive, error);
+        case LS_NAMES_ADDED:
+            break;
+    }
+    void *array = archive->metas;
+    if (!reserve(&array, archive->meta_count, &archive->meta_capacity, sizeof *archive->metas))
+        return ls_fail_memory(archive, error);
+    archive->metas = array;
+    archive->metas[archive->meta_count++] = *meta;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_tensor_measure(ls_tensor *t, uint64_t block_elements, uint64_t block_bits,
+                                  uint64_t where, lockstep_error *error) {
+    char shape[LS_SHAPE_TEXT];
+    ls_shape_text(t->rank, t->shape, shape);
+    uint64_t volume = 1, bits; /* volume: of the axes that aren't 0, which may hide large ones */
+    bool empty = false, fits = true;
+    for (int i = 0; i < t->rank; i++) {
+        empty |= t->shape[i] == 0;
+        fits = fits && (t->shape[i] == 0 || ls_mul_u64(volume, t->shape[i], &volume));
+    }
+    uint64_t inner = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+    if (inner % block_elements != 0)
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, t->source->name, where,
+                          "tensor '%s': found an innermost axis of %llu in %s, expected a multiple "
+                          "of the %llu elements of a %s block", t->name, (unsigned long long)inner,
+                          shape, (unsigned long long)block_elements, t->file_dtype);
+    /* what stands for an empty innermost axis is 1 here, and no multiple: round up */
+    if (!fits || volume > INT64_MAX ||
+        !ls_mul_u64(volume / block_elements + (volume % block_elements != 0), block_bits, &bits))
+        return ls_fail_at(error, LOCKSTEP_LIMIT, t->source->name, where,
+                          "tensor '%s': the size of shape %s of %s overflows 64 bits", t->name, shape,
+                          t->file_dtype);
+    if (empty)
+        bits = 0;
+    if (bits % 8 != 0)
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, t->source->name, where,
+                          "tensor '%s': shape %s of %s has %llu bits, expected a multiple of 8",
+                          t->name, shape, t->file_dtype, (unsigned long long)bits);
+    t->elements = empty ? 0 : volume;
+    t->bytes = bits / 8;
+    ls_view view = {.rank = t->rank};
+    memcpy(view.shape, t->shape, sizeof view.shape);
+    ls_view_set_contiguous(&view);
+    memcpy(t->strides, view.strides, sizeof t->strides);
+    return LOCKSTEP_OK;
+}
+
+/* --- opening */
+
+static lockstep_archive *new_archive(const char *path) {
+    lockstep_archive *archive = calloc(1, sizeof *archive);
+    if (archive != NULL)
+        archive->path = ls_arena_copy(&archive->arena, path, strlen(path));
+    if (archive != NULL && archive->path == NULL) {
+        free(archive);
+        archive = NULL;
+    }
+    return archive;
+}
+
+static const ls_format *find_format(const char *path, bool is_directory, const uint8_t *head,
+                                    size_t size) {
+    for (const ls_format *const *f = ls_formats; *f != NULL; f++)
+        if ((*f)->probe(path, is_directory, head, size))
+            return *f;
+    return NULL;
+}
+
+static lockstep_status run_open(lockstep_archive *archive, const ls_format *format,
+                                ls_source *source, lockstep_archive **out_archive,
+                                lockstep_error *error) {
+    archive->format = format->name;
+    lockstep_status status = format->open(archive, source, error);
+    if (status != LOCKSTEP_OK)
+        lockstep_archive_close(archive);
+    else
+        *out_archive = archive;
+    return status;
+}
+
+lockstep_status ls_archive_open_source(ls_source *source, const ls_format *format,
+                                       lockstep_archive **out_archive, lockstep_error *error) {
+    lockstep_archive *archive = new_archive(source->name);
+    if (archive == NULL) {
+        lockstep_status status =
+            ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", source->name);
+        ls_source_close(source);
+        return status;
+    }
+    uint8_t head[HEAD];
+    size_t size = source->size < HEAD ? (size_t)source->size : HEAD;
+    lockstep_status status = ls_archive_add_source(archive, source, error);
+    if (status == LOCKSTEP_OK && format == NULL) {
+        status = ls_source_read_at(source, 0, head, size, error);
+        if (status == LOCKSTEP_OK &&
+            (format = find_format(source->name, false, head, size)) == NULL)
+            status = ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
+                             "%s: neither its name nor its first bytes are those of a known format",
+                             source->name);
+    }
+    if (status != LOCKSTEP_OK) {
+        lockstep_archive_close(archive);
+        return status;
+    }
+    return run_open(archive, format, source, out_archive, error);
+}
+
+static lockstep_status open_directory(const char *path, lockstep_archive **out_archive,
+                                      lockstep_error *error) {
+    const ls_format *format = find_format(path, true, NULL, 0);
+    if (format == NULL)
+        return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
+                       "%s: a directory without trace.jsonl, .npy or .safetensors files", path);
+    lockstep_archive *archive = new_archive(path);
+    if (archive == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
+    return run_open(archive, format, NULL, out_archive, error);
+}
+
+lockstep_status lockstep_archive_open(const char *path, lockstep_archive **out_archive,
+                                      lockstep_error *error) {
+    if (path == NULL || out_archive == NULL)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "no path, or nowhere to put the archive");
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return open_directory(path, out_archive, error);
+    ls_source *source;
+    LS_TRY(ls_source_open_file(path, &source, error));
+    return ls_archive_open_source(source, NULL, out_archive, error);
+}
+
+void lockstep_archive_close(lockstep_archive *archive) {
+    if (archive == NULL)
+        return;
+    ls_inflated_free(archive->inflated);
+    for (size_t i = 0; i < archive->source_count; i++)
+        ls_source_close(archive->sources[i]);
+    free(archive->sources);
+    free(archive->tensors);
+    free(archive->metas);
+    ls_names_done(&archive->tensor_names);
+    ls_names_done(&archive->meta_names);
+    ls_arena_done(&archive->arena);
+    free(archive);
+}
+
+/* --- reading */
+
+const char *lockstep_archive_format(const lockstep_archive *archive) { return archive->format; }
+
+size_t lockstep_archive_tensor_count(const lockstep_archive *archive) {
+    return archive->tensor_count;
+}
+
+lockstep_status lockstep_archive_tensor(const lockstep_archive *archive, size_t index,
+                                        lockstep_tensor_info *out_info) {
+    if (index >= archive->tensor_count)
+        return LOCKSTEP_INVALID_ARGUMENT;
+    const ls_tensor *t = &archive->tensors[index];
+    *out_info = (lockstep_tensor_info){t->name,  t->file_dtype, t->dtype, t->rank,
+                                       t->shape, t->elements,   t->bytes};
+    return LOCKSTEP_OK;
+}
+
+size_t ls_archive_find(const lockstep_archive *archive, const char *name) {
+    return ls_names_find(&archive->tensor_names, name);
+}
+
+const ls_meta *ls_archive_meta(const lockstep_archive *archive, const char *key) {
+    size_t index = ls_names_find(&archive->meta_names, key);
+    return index == SIZE_MAX ? NULL : &archive->metas[index];
+}
+
+lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, ls_view *out_view,
+                                lockstep_error *error) {
+    if (index >= archive->tensor_count)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: no tensor %zu, it has %zu",
+                       archive->path, index, archive->tensor_count);
+    const ls_tensor *t = &archive->tensors[index];
+    if (t->dtype == LOCKSTEP_OPAQUE)
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED,
+                       "%s: tensor '%s' has elements of type %s, which can't be decoded",
+                       t->source->name, t->name, t->file_dtype);
+    const uint8_t *bytes;
+    if (t->member != NULL)
+        LS_TRY(ls_inflated_bytes(archive->inflated, t->source, t->member, &bytes, error));
+    else
+        LS_TRY(ls_source_bytes(t->source, &bytes, error));
+    ls_view view = {.data = bytes + t->offset, .dtype = t->dtype, .swap = t->swap, .rank = t->rank};
+    memcpy(view.shape, t->shape, sizeof view.shape);
+    memcpy(view.strides, t->strides, sizeof view.strides);
+    *out_view = view;
+    return LOCKSTEP_OK;
+}
+
+void ls_archive_release(const lockstep_archive *archive, size_t index) {
+    const ls_tensor *t = &archive->tensors[index];
+    if (t->member != NULL)
+        ls_inflated_release(archive->inflated, t->member);
+    else
+        ls_source_release(t->source);
+}
+
+lockstep_status lockstep_archive_read(const lockstep_archive *archive, size_t index,
+                                      uint64_t first, uint64_t count, double *out_values,
+                                      lockstep_error *error) {
+    ls_view view;
+    LS_TRY(ls_archive_view(archive, index, &view, error));
+    uint64_t elements = archive->tensors[index].elements;
+    if (first > elements || count > elements - first)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
+                       "%s: tensor '%s': elements %llu + %llu wanted, it has %llu", archive->path,
+                       archive->tensors[index].name, (unsigned long long)first,
+                       (unsigned long long)count, (unsigned long long)elements);
+    ls_view_read_f64(&view, first, (size_t)count, out_values);
+    return LOCKSTEP_OK;
+}

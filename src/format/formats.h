@@ -1,0 +1,10 @@
+/* The rows that formats.c collects: one a file. */
+#ifndef LS_FORMAT_FORMATS_H
+#define LS_FORMAT_FORMATS_H
+
+#include "format/archive.h"
+
+extern const ls_format ls_format_trace, ls_format_safetensors, ls_format_gguf, ls_format_npy,
+    ls_format_npz, ls_format_npy_directory;
+
+#endif

@@ -1,0 +1,66 @@
+#include "format/paths.h"
+
+#include <ctype.h>
+#include <string.h>
+
+bool ls_path_stays_inside(const char *name) {
+    if (*name == '\0' || strchr(name, '\\') != NULL)
+        return false;
+    for (const char *part = name;;) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || (length == 1 && part[0] == '.') ||
+            (length == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        if (part[length] == '\0')
+            return true;
+        part += length + 1;
+    }
+}
+
+bool ls_path_has_suffix(const char *path, const char *suffix) {
+    size_t length = strlen(path), tail = strlen(suffix);
+    return length >= tail && memcmp(path + length - tail, suffix, tail) == 0;
+}
+
+const char *ls_path_base(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+char *ls_path_join(ls_arena *arena, const char *directory, const char *name) {
+    size_t length = strlen(directory);
+    return ls_arena_printf(arena, "%s%s%s", directory,
+                           length > 0 && directory[length - 1] == '/' ? "" : "/", name);
+}
+
+char *ls_path_beside(ls_arena *arena, const char *path, const char *name) {
+    return ls_arena_printf(arena, "%.*s%s", (int)(ls_path_base(path) - path), path, name);
+}
+
+int ls_path_natural_order(const void *left, const void *right) {
+    const char *first = *(const char *const *)left, *second = *(const char *const *)right;
+    const char *a = first, *b = second;
+    while (*a != '\0' && *b != '\0') {
+        if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
+            size_t zeros_a = strspn(a, "0"), zeros_b = strspn(b, "0");
+            a += zeros_a;
+            b += zeros_b;
+            size_t digits_a = strspn(a, "0123456789"), digits_b = strspn(b, "0123456789");
+            if (digits_a != digits_b)
+                return digits_a < digits_b ? -1 : 1;
+            int order = memcmp(a, b, digits_a);
+            if (order != 0)
+                return order;
+            a += digits_a;
+            b += digits_b;
+        } else if (*a != *b) {
+            return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+        } else {
+            a++;
+            b++;
+        }
+    }
+    if (*a != *b)
+        return *a == '\0' ? -1 : 1;
+    return strcmp(first, second); /* "l.01" and "l.1" */
+}

@@ -1,0 +1,22 @@
+/* Names that files and directories give to other files. */
+#ifndef LS_FORMAT_PATHS_H
+#define LS_FORMAT_PATHS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+
+/* Relative, not empty, without backslashes, empty, "." or ".." parts. */
+bool ls_path_stays_inside(const char *name);
+bool ls_path_has_suffix(const char *path, const char *suffix);
+/* What follows the last '/'. */
+const char *ls_path_base(const char *path);
+/* DIRECTORY/NAME, or NULL when there is no memory. */
+char *ls_path_join(ls_arena *arena, const char *directory, const char *name);
+/* NAME beside the file at `path`. */
+char *ls_path_beside(ls_arena *arena, const char *path, const char *name);
+/* Runs of digits compare as numbers: "l.2" is before "l.10". For qsort, of char *. */
+int ls_path_natural_order(const void *a, const void *b);
+
+#endif
