@@ -41,6 +41,9 @@ class Recording:
         self.events.append(event)
         return True
 
+    def close(self):
+        pass
+
     # what tests ask
     def of(self, kind):
         return [event for event in self.events if event["event"] == kind]
@@ -84,7 +87,7 @@ def recording(monkeypatch):
     compile_ = torch.compile
     monkeypatch.setenv("LOCKSTEP_CHANNEL", "replaced by the test")
     monkeypatch.setattr(transport, "Transport", lambda: made)
-    recorder.after_fork()
+    recorder.reset()
     install.install()
     yield made
     recorder.dormant = True

@@ -87,6 +87,7 @@ _OWN = {
     "_unsafe_view": lambda s, p, line: s[0].reshape(line["shape"]),
     "Conv1d": lambda s, p, line: F.conv1d(*s, stride=p["stride"], padding=p["padding"], groups=p["groups"]),
     "Conv2d": lambda s, p, line: F.conv2d(*s, stride=p["stride"], padding=p["padding"], groups=p["groups"]),
+    "GELU": lambda s, p, line: F.gelu(s[0], approximate=p["approximate"]),
     "matmul": lambda s, p, line: torch.matmul(*s),
     "linear": lambda s, p, line: F.linear(*s),
     "softmax": lambda s, p, line: torch.softmax(

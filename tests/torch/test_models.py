@@ -98,27 +98,21 @@ def test_names_do_not_depend_on_the_grad_mode(recording, name):
     assert names[0] == names[1] == names[2]
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3"])
-def test_rotary_embedding_is_recorded_by_function(recording, name):
-    model = build(name)
+@pytest.mark.parametrize("name,before", [("llama", "{}_proj"), ("qwen3", "{}_norm"), ("gemma3", "{}_norm")])
+def test_rotary_embedding_is_recorded_by_function(recording, name, before):
     with torch.no_grad():
-        model(input_ids=IDS)
-    q = recording["model.layers.1.self_attn/apply_rotary_pos_emb.0"]
-    k = recording["model.layers.1.self_attn/apply_rotary_pos_emb.1"]
-    before = "q_norm" if name != "llama" else "q_proj"
-    raw = recording[f"model.layers.1.self_attn.{before}"]
-    raw = raw.reshape(2, 6, 4, 8).transpose(1, 2) if raw.dim() == 3 or raw.shape[1] == 6 else raw
-    rotary = recording.tensors
-    cos = next(e for e in rotary if e["name"].endswith("apply_rotary_pos_emb/unsqueeze") and e["layer"] == 1
-               or e["name"].endswith("apply_rotary_pos_emb/mul") and e["layer"] == 1)
-    replay_source = recording.by_id(cos["src"][-1])
-    while replay_source.get("role") == "view":
-        replay_source = recording.by_id(replay_source["src"][0])
-    cos = recording.value(replay_source).unsqueeze(1)
-    assert q.shape == (2, 4, 6, 8) and k.shape == (2, 2, 6, 8)
-    # cos² + sin² = 1: rotating keeps the length of each pair of components
-    assert torch.allclose(q.norm(dim=-1), raw.norm(dim=-1), rtol=1e-5)
-    assert cos.shape[-1] == 8 and not same_bits(q, raw)
+        build(name)(input_ids=IDS)
+    layer = "model.layers.1.self_attn"
+    frequencies = [i for i, e in enumerate(recording.tensors) if e["name"] == "model.rotary_emb"]
+    last = len(frequencies) - 1  # Gemma computes one for each kind of layer
+    cos = recording.value(recording.line("model.rotary_emb", last)).unsqueeze(1)
+    sin = recording.value(recording.line("model.rotary_emb.1", last)).unsqueeze(1)
+    for index, heads in (("0", 4), ("1", 2)):
+        x = recording[f"{layer}.{before.format('qk'[int(index)])}"].reshape(2, 6, -1, 8)
+        x = x if x.shape[2] == heads else x.reshape(2, heads, 6, 8).transpose(1, 2)
+        x = x.transpose(1, 2)
+        rotated = x * cos + torch.cat((-x[..., 4:], x[..., :4]), -1) * sin
+        assert same_bits(recording[f"{layer}/apply_rotary_pos_emb.{index}"], rotated)
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "bert"])
@@ -144,7 +138,7 @@ def test_fused_attention_names_what_goes_in(recording):
     assert same_bits(q, recording["model.layers.0.self_attn/apply_rotary_pos_emb.0"])
     assert same_bits(k, recording["model.layers.0.self_attn/apply_rotary_pos_emb.1"])
     line = recording.line(base)
-    assert [recording.by_id(i)["name"].rsplit("/", 1)[0] for i in line["src"]]
+    assert line["src"] == [recording.line(f"{base}.{x}")["alias_of"] for x in "qkv"]
     assert line["params"]["scale"] == pytest.approx(8 ** -0.5)
     scores = q.double() @ k.double().repeat_interleave(2, 1).transpose(-1, -2)
     assert torch.allclose(recording[f"{base}.scores"].double(), scores, atol=1e-7)
