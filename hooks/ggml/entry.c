@@ -6,9 +6,13 @@
 EXPORT int lockstep_hook_open(void);
 EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
 EXPORT int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+EXPORT void lockstep_hook_close(void);
 
 /* 1 when a recorder is there. */
 int lockstep_hook_open(void) { return ls_channel_open(); }
+
+/* Ends the connection: a process may record for one recorder after another. */
+void lockstep_hook_close(void) { ls_channel_close(); }
 
 /* 1 when the recorder set this option. */
 int lockstep_hook_option(const char *key, char *out, size_t capacity) {

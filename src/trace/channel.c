@@ -157,6 +157,18 @@ bool ls_channel_open(void) {
     return now == OPEN;
 }
 
+void ls_channel_close(void) {
+    pthread_mutex_lock(&lock);
+    if (channel_socket >= 0)
+        close(channel_socket);
+    if (ring != NULL)
+        munmap(ring, LS_RING_PAGE + 2 * (size_t)ring->size);
+    channel_socket = -1;
+    ring = NULL;
+    atomic_store(&connection, UNTRIED);
+    pthread_mutex_unlock(&lock);
+}
+
 bool ls_channel_option(const char *key, char *out, size_t capacity) {
     if (!ls_channel_open() || capacity == 0)
         return false;

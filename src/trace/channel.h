@@ -49,6 +49,9 @@ typedef struct ls_ring {
 /* Connects this process (again, after a fork). False when there is no recorder.
  * Thread-safe; after the first call one branch when there is none. */
 bool ls_channel_open(void);
+/* Ends the connection; the next call connects to what LOCKSTEP_CHANNEL then names.
+ * Not while another thread records. */
+void ls_channel_close(void);
 /* The value of a key in the recorder's options, copied; false when not given. */
 bool ls_channel_option(const char *key, char *out, size_t capacity);
 /* A frame in pieces: begin takes a lock that end gives back, and exactly

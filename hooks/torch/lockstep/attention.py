@@ -64,8 +64,7 @@ def before(run, args, kwargs):
         if value is not None:
             run.alias(run.frame.name(f"{NAME}.{name}"), NAME, tensor, value, filters.FUNCTION)
             call.by_name[name] = value.id
-            if value.id not in call.sources:
-                call.sources.append(value.id)
+            call.sources.append(value.id)
     _middle(run, call)
     return call
 

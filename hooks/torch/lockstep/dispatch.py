@@ -8,27 +8,45 @@ from .values import has_storage, storage_key
 
 # Their memory holds nothing yet: whatever writes to it makes the first value.
 _UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"}
+# They change what autograd knows of a tensor, not its values.
+_IGNORED = {"detach_", "requires_grad_", "lift_fresh", "lift"}
 # They give a tensor other memory, or memory of another size.
 _REPLACING = {"set_", "resize_", "resize_as_"}
 
 
 class OpInfo:
     """What the schema of an operation says, looked up once."""
-    __slots__ = ("op", "names", "written", "written_names")
+    __slots__ = ("op", "names", "written", "written_names", "_name", "_composite")
 
     def __init__(self, function):
         schema = function._schema
         self.op = schema.name.split("::")[-1]
         self.names = [argument.name for argument in schema.arguments]
-        written = [a.alias_info is not None and a.alias_info.is_write for a in schema.arguments]
+        written = [self.op not in _IGNORED and a.alias_info is not None and a.alias_info.is_write
+                   for a in schema.arguments]
         self.written = [i for i, w in enumerate(written) if w]
         self.written_names = [n for n, w in zip(self.names, written) if w]
+        self._name = function.name()
+        self._composite = {}  # by device type
 
     def targets(self, args, kwargs):
         """The tensors that the call writes to."""
         found = [args[i] for i in self.written if i < len(args)]
         found += [kwargs[n] for n in self.written_names if n in kwargs]
         return [t for item in found for _, t in walk(item) if is_recordable(t) and has_storage(t)]
+
+    def composite(self, device):
+        """Whether the call would be carried out by other operations. Autograd takes
+        those apart before we see them, but in inference mode it isn't there to do so."""
+        found = self._composite.get(device)
+        if found is None:
+            has = torch._C._dispatch_has_kernel_for_dispatch_key
+            try:
+                found = has(self._name, "CompositeImplicitAutograd") and not has(self._name, device.upper())
+            except RuntimeError:  # a device that torch's dispatcher calls otherwise
+                found = False
+            self._composite[device] = found
+        return found
 
 
 _infos = {}
@@ -49,6 +67,9 @@ class Observer(TorchDispatchMode):
         run = thread.run
         if run is None or thread.busy or recorder.dormant:
             return function(*args, **kwargs)
+        if not thread.hidden and _is_composite(function, args):
+            with self:  # the kernel that would run; not decompose(), which prefers Python's
+                return function._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
         thread.busy = True
         try:
             before = _before(run, function, args, kwargs)
@@ -62,6 +83,12 @@ class Observer(TorchDispatchMode):
             finally:
                 thread.busy = False
         return result
+
+
+@guard
+def _is_composite(function, args):
+    first = args[0] if args else None
+    return is_recordable(first) and op_info(function).composite(first.device.type)
 
 
 @guard

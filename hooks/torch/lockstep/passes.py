@@ -128,6 +128,8 @@ class Run:
             return None
         value = self.registry.find(tensor)
         if value is None and self.registry.cell(tensor) is None:
+            if tensor.numel() == 0:  # a cache before its first use, say
+                return None
             self._introduce(tensor)
             value = self.registry.find(tensor)
         if value is None:
@@ -135,13 +137,9 @@ class Run:
         return value
 
     def ids(self, tensors):
-        """The ids of the values of tensors, in order, without repetition."""
-        ids = []
-        for tensor in tensors:
-            value = self.resolve(tensor)
-            if value is not None and value.id not in ids:
-                ids.append(value.id)
-        return ids
+        """The ids of the values of tensors, in order; of `x * x`, twice the same."""
+        values = [self.resolve(tensor) for tensor in tensors]
+        return [value.id for value in values if value is not None]
 
     def _introduce(self, tensor):
         """Records the first sight of a storage in this pass."""
@@ -223,20 +221,22 @@ class Run:
         frame = self.frames[-1]
         event = self._event(frame.name(what), op, tensor, frame.layer, [source.id], extra)
         event["role"] = "view"
-        value = Value(recorder.tensor(event), source.kept)
+        value = Value(recorder.tensor(event), False)
         self.registry.put_view(tensor, value)
         return value
 
     def alias(self, name, op, tensor, value, kind, *, layer=None, outer=False, **extra):
-        """A line that gives a known value another name. The values are sent with it only
-        when this name is wanted and the first one's line went without them."""
+        """A line that gives a known value another name. It comes with data when no line
+        has them in this shape yet: of a view, or of what a filter left out before."""
         if layer is None:
             layer = self.frames[-1].layer
         event = self._event(name, op, tensor, layer, [], extra)
-        event["alias_of"] = value.id
-        send = not value.kept and recorder.filters.wants(kind, name, op, layer, self.number, outer)
-        recorder.tensor(event, tensor if send else None)
-        value.kept = value.kept or send
+        event["alias_of"] = value.id if value.data_id is None else value.data_id
+        send = value.data_id is None and \
+            recorder.filters.wants(kind, name, op, layer, self.number, outer)
+        identity = recorder.tensor(event, tensor if send else None)
+        if send:
+            value.data_id = identity
 
     def name_result(self, name, op, tensor, kind, *, sources=(), outer=False, **extra):
         """A line for the result of a module or of a function, known or not."""

@@ -30,9 +30,10 @@ class Recorder:
     def __init__(self):
         self.lock = threading.RLock()
         self.filters = filters.Filters(lambda key: None)
-        self._forget()
+        self.reset()
 
-    def _forget(self):
+    def reset(self):
+        """As if nothing had been recorded yet: the next forward call connects."""
         self.dormant = False
         self.transport = None
         self._ids = itertools.count()
@@ -45,7 +46,7 @@ class Recorder:
     def after_fork(self):
         """A forked child is another process: it has its own channel and its own ids."""
         self.lock = threading.RLock()
-        self._forget()
+        self.reset()
 
     # ---------------------------------------------------------------- sending
 
@@ -142,6 +143,12 @@ class Recorder:
             if self._started and not self.dormant:
                 self.send({"event": "end"})
             self.dormant = True
+
+    def close(self):
+        """The end of the recording, though not of the process."""
+        self.end()
+        if self.transport is not None:
+            self.transport.close()
 
 
 recorder = Recorder()

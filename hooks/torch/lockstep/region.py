@@ -33,27 +33,25 @@ class Capture:
             Region.models.remove(self.model)
             Region.models.reverse()
         if self.child is not None:
-            recorder.end()
+            recorder.close()
             os.environ.pop("LOCKSTEP_CHANNEL", None)
-            self.child.stdout.close()
-            self.child.wait()
+            self.child.communicate()  # the end of its input is the end of the recording
             self.child = None
         return False
 
     def _listen(self):
         """Starts a recorder; it says where its socket and the hook's library are."""
         command = [_program(), "capture", "-o", os.fspath(self.out), "--listen"]
-        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         channel = self.child.stdout.readline().rstrip("\n")
         library = self.child.stdout.readline().rstrip("\n")
         if not channel or not library:
-            self.child.stdout.close()
-            status = self.child.wait()
-            self.child = None
+            self.child.communicate()
+            status, self.child = self.child.returncode, None
             raise RuntimeError(f"lockstep capture --listen ended with status {status}")
         os.environ["LOCKSTEP_CHANNEL"] = channel
         os.environ["LOCKSTEP_HOOK"] = library
-        recorder.after_fork()  # a recording of its own: ids and passes start anew
+        recorder.reset()  # a recording of its own: ids and passes start anew
 
 
 def _program():

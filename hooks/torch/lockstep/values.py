@@ -14,12 +14,13 @@ _WRITES_MAX = 256
 
 
 class Value:
-    """What one line of the trace says: its id, and whether its data were sent."""
-    __slots__ = ("id", "kept")
+    """What the trace says of a value: the id of its line, and that of the line that came
+    with its data: the same, an alias's (see Run.alias), or None."""
+    __slots__ = ("id", "data_id")
 
-    def __init__(self, identity, kept):
+    def __init__(self, identity, with_data):
         self.id = identity
-        self.kept = kept
+        self.data_id = identity if with_data else None
 
 
 def geometry(tensor):
