@@ -100,11 +100,20 @@ static int parse(const command_row *row, int argc, char **argv, char *options, a
     return EXIT_MATCH;
 }
 
+/* Zeroed; numbers that are not given are NaN. */
+static char *new_options(const command_row *row) {
+    char *options = calloc(1, row->options_size + 1);
+    for (const option_row *o = row->options; options != NULL && o->name != NULL; o++)
+        if (o->kind == OPTION_NUMBER)
+            *(double *)(void *)(options + o->offset) = NAN;
+    return options;
+}
+
 int command_run(const command_row *row, int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return print_help(row), EXIT_MATCH;
-    char *options = calloc(1, row->options_size + 1);
+    char *options = new_options(row);
     const char **positional = calloc((size_t)argc + 1, sizeof *positional);
     arguments args = {.positional = positional};
     int status = EXIT_TROUBLE;

@@ -11,7 +11,7 @@ enum { EXIT_MATCH = 0, EXIT_DIVERGED = 1, EXIT_TROUBLE = 2 };
 typedef enum option_kind {
     OPTION_FLAG,   /* bool */
     OPTION_TEXT,   /* const char * */
-    OPTION_NUMBER, /* double, must be finite and not negative */
+    OPTION_NUMBER, /* double, finite and not negative; NaN when it isn't given */
 } option_kind;
 
 typedef struct option_row {

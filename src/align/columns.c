@@ -1,0 +1,116 @@
+#include "align/columns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
+
+/* ------------------------------------------------------------------ kept rows */
+
+/* The last layer gathers the rows whose logits are wanted: GET_ROWS of a computed
+ * tensor by a graph input. */
+static size_t kept_index(const ls_trace *t, const ls_node *n) {
+    if (strcmp(n->op, "GET_ROWS") != 0 || n->source_count < 2)
+        return LS_NONE;
+    const ls_node *table = &t->nodes[n->sources[0]], *index = &t->nodes[n->sources[1]];
+    bool gathers = table->role != LS_ROLE_WEIGHT && table->role != LS_ROLE_STATE && !is_input(table) &&
+                   is_input(index) && strcmp(index->dtype, "i32") == 0 && ls_node_has_values(index);
+    return gathers ? n->sources[1] : LS_NONE;
+}
+
+static lockstep_status read_kept(const ls_trace *t, size_t index, ls_arena *arena, ls_pass_facts *facts, lockstep_error *error) {
+    ls_hold hold;
+    LS_TRY(ls_trace_hold(t, index, &hold, error));
+    size_t count = (size_t)ls_view_elements(&hold.view);
+    facts->kept_rows = ls_arena_array(arena, count + 1, sizeof *facts->kept_rows);
+    for (size_t i = 0; facts->kept_rows != NULL && i < count; i++) {
+        double value;
+        ls_view_read_f64(&hold.view, i, 1, &value);
+        facts->kept_rows[i] = (int32_t)value;
+    }
+    facts->kept_count = facts->kept_rows != NULL ? count : 0;
+    ls_hold_release(&hold);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_facts_read(const ls_trace *trace, ls_arena *arena, ls_pass_facts **out_facts, lockstep_error *error) {
+    ls_pass_facts *facts = ls_arena_array(arena, trace->pass_count + 1, sizeof *facts);
+    if (facts == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < trace->node_count; i++) {
+        const ls_node *n = &trace->nodes[i];
+        if (n->pass == LS_NONE)
+            continue;
+        ls_pass_facts *f = &facts[n->pass];
+        size_t index = f->kept_rows == NULL ? kept_index(trace, n) : LS_NONE;
+        if (index != LS_NONE)
+            LS_TRY(read_kept(trace, index, arena, f, error));
+        const double *dims = strcmp(n->op, "ROPE") == 0 ? ls_node_parameter(n, "n_dims") : NULL;
+        if (dims != NULL && *dims >= 2 && *dims < 1e6)
+            f->head_size = (uint64_t)*dims;
+    }
+    *out_facts = facts;
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------- columns */
+
+/* Columns that some row may look at: a mask adds 0 there and -inf elsewhere. */
+static lockstep_status live_columns(const ls_trace *t, size_t mask, size_t rows, ls_columns *out, lockstep_error *error) {
+    ls_hold hold;
+    LS_TRY(ls_trace_hold(t, mask, &hold, error));
+    const ls_view *v = &hold.view;
+    uint64_t padded = v->rank > 0 ? v->shape[v->rank - 1] : 0, first = padded, last = 0;
+    uint64_t all = padded > 0 ? ls_view_elements(v) / padded : 0, used = rows > 0 && rows < all ? rows : all;
+    double *row = malloc((padded + 1) * sizeof *row);
+    for (uint64_t r = 0; row != NULL && r < used; r++) {
+        ls_view_read_f64(v, r * padded, padded, row);
+        for (uint64_t c = 0; c < padded; c++)
+            if (row[c] > -1e30) {
+                first = c < first ? c : first;
+                last = c > last ? c : last;
+            }
+    }
+    *out = row != NULL && first <= last ? (ls_columns){padded, first, last - first + 1} : (ls_columns){0};
+    free(row);
+    ls_hold_release(&hold);
+    return LOCKSTEP_OK;
+}
+
+/* Softmax reads the mask; what it is the softmax of has the same columns. */
+static void spread(const ls_trace *t, size_t node, const ls_columns *c, ls_columns *columns) {
+    for (int steps = 0; steps < 8; steps++) {
+        const ls_node *n = &t->nodes[node];
+        if (n->rank == 0 || n->shape[n->rank - 1] != c->padded || is_input(n) || columns[node].padded != 0)
+            return;
+        columns[node] = *c;
+        if (n->source_count == 0)
+            return;
+        node = n->sources[0];
+    }
+}
+
+lockstep_status ls_columns_read(const ls_trace *trace, ls_arena *arena, ls_columns **out_columns, lockstep_error *error) {
+    ls_columns *columns = ls_arena_array(arena, trace->node_count + 1, sizeof *columns);
+    if (columns == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < trace->node_count; i++) {
+        const ls_node *n = &trace->nodes[i];
+        if (strcmp(n->op, "SOFT_MAX") != 0 || n->pass == LS_NONE)
+            continue;
+        for (size_t k = 1; k < n->source_count; k++) {
+            size_t mask = n->sources[k];
+            while (trace->nodes[mask].source_count > 0 && !is_input(&trace->nodes[mask]))
+                mask = trace->nodes[mask].sources[0]; /* a mask that was cast first */
+            const ls_node *m = &trace->nodes[mask];
+            if (!is_input(m) || !ls_node_has_values(m))
+                continue;
+            if (columns[mask].padded == 0)
+                LS_TRY(live_columns(trace, mask, trace->passes[n->pass].rows, &columns[mask], error));
+            if (columns[mask].padded != 0)
+                spread(trace, i, &columns[mask], columns);
+        }
+    }
+    *out_columns = columns;
+    return LOCKSTEP_OK;
+}

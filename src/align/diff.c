@@ -1,0 +1,364 @@
+#include "align/diff.h"
+
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "align/columns.h"
+#include "align/layout.h"
+#include "align/pair.h"
+#include "align/rules.h"
+#include "align/source.h"
+
+typedef struct running {
+    ls_diff *diff;
+    const ls_diff_options *options;
+    ls_columns *columns;   /* per node of the candidate */
+    ls_pass_facts *facts;  /* per pass of the candidate */
+    int *reference_noise, *candidate_noise; /* per node: row of ls_noise_rows */
+    ls_map layouts;        /* which permutation a rule's pairs have agreed under */
+    lockstep_error *error;
+} running;
+
+static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
+
+/* ------------------------------------------------------------------ what to compare */
+
+static bool in_list(const char *list, int value) {
+    for (const char *at = list; *at != '\0';) {
+        char *end;
+        long low = strtol(at, &end, 10), high = *end == '-' ? strtol(end + 1, &end, 10) : low;
+        if (value >= low && value <= high)
+            return true;
+        if (*end != ',')
+            return false;
+        at = end + 1;
+    }
+    return false;
+}
+
+static lockstep_status choose(ls_diff *d, const ls_diff_options *o, bool *wanted, lockstep_error *error) {
+    regex_t names;
+    if (o->tensors != NULL && regcomp(&names, o->tensors, REG_EXTENDED | REG_NOSUB) != 0)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--tensors '%s': not a regular expression", o->tensors);
+    for (size_t i = 0; i < d->candidate->node_count; i++) {
+        const ls_node *n = &d->candidate->nodes[i];
+        wanted[i] = (o->tensors == NULL || regexec(&names, n->name, 0, NULL, 0) == 0) &&
+                    (o->layers == NULL || in_list(o->layers, n->layer));
+    }
+    if (o->tensors != NULL)
+        regfree(&names);
+    return LOCKSTEP_OK;
+}
+
+/* --------------------------------------------------------------------------- noise */
+
+static bool is_gelu(const char *op) { return strcmp(op, "GELU") == 0 || strcmp(op, "GEGLU") == 0; }
+
+static int *spread_noise(const ls_trace *t) {
+    int *noise = calloc(t->node_count + 1, sizeof *noise);
+    for (size_t i = 0; noise != NULL && i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        noise[i] = ls_noise_of_type(n->dtype);
+        if (is_gelu(n->op) && noise[i] < LS_NOISE_GELU_TABLE)
+            noise[i] = LS_NOISE_GELU_TABLE;
+        for (size_t k = 0; k <= n->source_count; k++) {
+            size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
+            if (source == LS_NONE || t->nodes[source].role == LS_ROLE_INPUT)
+                continue; /* masks are f16 for some kernels, and exact */
+            noise[i] = noise[source] > noise[i] ? noise[source] : noise[i];
+        }
+    }
+    return noise;
+}
+
+/* ------------------------------------------------------------------------- one pair */
+
+static bool passes(const running *r, const ls_metrics *m, int noise) {
+    if (r->options->elementwise)
+        return m->beyond == 0;
+    return r->options->profile->passes(m, ls_noise_rows[noise].rel_l2);
+}
+
+static void judge(const running *r, ls_pair *p) {
+    const ls_metrics *m = &p->metrics;
+    if (m->nan_reference + m->nan_candidate > 0 || m->nonfinite_differ > 0)
+        p->verdict = LS_VERDICT_NONFINITE;
+    else if (m->identical)
+        p->verdict = LS_VERDICT_IDENTICAL;
+    else
+        p->verdict = m->finite == 0 || passes(r, m, p->noise) ? LS_VERDICT_MATCH : LS_VERDICT_DIVERGED;
+}
+
+static const char *keep_text(running *r, const char *text) {
+    const char *copy = ls_arena_copy(&r->diff->arena, text, strlen(text));
+    return copy != NULL ? copy : "";
+}
+
+static lockstep_status compare_views(running *r, ls_pair *p, const ls_view *reference, const ls_view *candidate) {
+    ls_diff *d = r->diff;
+    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
+    const ls_pass_facts *facts = &r->facts[pp->candidate];
+    ls_layout_request q = {.reference = *reference, .candidate = *candidate, .passes = pp,
+                           .reference_rows = d->reference->passes[pp->reference].rows,
+                           .candidate_rows = d->candidate->passes[pp->candidate].rows,
+                           .kept_rows = facts->kept_rows, .kept_count = facts->kept_count,
+                           .columns = r->columns[p->candidate_value], .head_size = facts->head_size};
+    char key[200];
+    const ls_node *n = &d->candidate->nodes[p->candidate_value];
+    if (p->rule != NULL) {
+        q.reorder = p->rule->reorder;
+        snprintf(key, sizeof key, "%s/%s/%s", p->rule->candidate, p->rule->op != NULL ? p->rule->op : "", p->rule->references[0]);
+    } else {
+        snprintf(key, sizeof key, "=/%.150s", n->name);
+    }
+    q.memory_key = key;
+    ls_layout layout;
+    lockstep_error why;
+    if (ls_layout_find(&q, &r->layouts, &layout, &why) != LOCKSTEP_OK) {
+        p->verdict = LS_VERDICT_SHAPE;
+        p->trouble = keep_text(r, why.message);
+        return LOCKSTEP_OK;
+    }
+    memcpy(p->layout, layout.text, sizeof p->layout);
+    double atol = r->options->elementwise ? r->options->atol : r->options->profile->atol;
+    double rtol = r->options->elementwise ? r->options->rtol : r->options->profile->rtol;
+    LS_TRY(ls_compare(&layout.reference, &layout.candidate, atol, rtol, &p->metrics, r->error));
+    p->elements = p->metrics.elements;
+    judge(r, p);
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status compare_pair(running *r, ls_pair *p) {
+    ls_diff *d = r->diff;
+    ls_hold reference, candidate;
+    lockstep_error why;
+    int a = r->reference_noise[p->reference_value], b = r->candidate_noise[p->candidate_value];
+    p->noise = a > b ? a : b;
+    if (ls_trace_hold(d->reference, p->reference_value, &reference, &why) != LOCKSTEP_OK) {
+        p->verdict = LS_VERDICT_UNSUPPORTED;
+        p->trouble = keep_text(r, why.message);
+        return LOCKSTEP_OK;
+    }
+    lockstep_status status = LOCKSTEP_OK;
+    if (ls_trace_hold(d->candidate, p->candidate_value, &candidate, &why) != LOCKSTEP_OK) {
+        p->verdict = LS_VERDICT_UNSUPPORTED;
+        p->trouble = keep_text(r, why.message);
+    } else {
+        status = compare_views(r, p, &reference.view, &candidate.view);
+        ls_hold_release(&candidate);
+    }
+    ls_hold_release(&reference);
+    return status;
+}
+
+/* Pairs that agree teach the layout to those that don't, wherever these come. */
+static lockstep_status compare_all(running *r) {
+    ls_diff *d = r->diff;
+    for (size_t i = 0; i < d->pair_count; i++)
+        LS_TRY(compare_pair(r, &d->pairs[i]));
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (d->pairs[i].verdict == LS_VERDICT_DIVERGED)
+            LS_TRY(compare_pair(r, &d->pairs[i]));
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------------- outcome */
+
+static bool is_float(const char *dtype) { return *dtype != 'i' && *dtype != 'u' && strcmp(dtype, "bool") != 0; }
+
+/* A KV cache's padding is not counted. */
+static uint64_t counted(const running *r, size_t node) {
+    const ls_node *n = &r->diff->candidate->nodes[node];
+    const ls_columns *c = &r->columns[node];
+    return c->padded != 0 ? n->elements / c->padded * c->count : n->elements;
+}
+
+static void measure_coverage(running *r) {
+    ls_diff *d = r->diff;
+    double covered = 0, total = 0;
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype)) {
+            covered += (double)d->pairs[i].elements;
+            total += (double)counted(r, d->pairs[i].candidate_value);
+        }
+    for (size_t i = 0; i < d->candidate_only_count; i++)
+        if (is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
+            total += (double)counted(r, d->candidate_only[i]);
+    d->coverage = total > 0 ? covered / total : 0;
+    if (d->coverage > 1)
+        d->coverage = 1;
+}
+
+/* The last value that was computed in a pass: its output. */
+static size_t last_value(const ls_values *v, size_t pass) {
+    size_t last = LS_NONE;
+    for (size_t i = 0; i < v->trace->node_count; i++)
+        if (v->trace->nodes[i].pass == pass && ls_values_is_own(v, i) && v->trace->nodes[i].elements > 0)
+            last = i;
+    return last;
+}
+
+/* The name of a final output that was not compared, or NULL. */
+static const char *missing_output(const ls_diff *d) {
+    for (size_t i = 0; i < d->rows.pair_count; i++) {
+        size_t last = last_value(&d->candidate_values, d->rows.pairs[i].candidate);
+        if (last != LS_NONE && (d->pair_of[last] == 0 || d->pairs[d->pair_of[last] - 1].verdict >= LS_VERDICT_SHAPE))
+            return d->candidate->nodes[last].name;
+    }
+    return NULL;
+}
+
+static void refuse(ls_diff *d, ls_outcome outcome, const char *format, const char *detail) {
+    d->outcome = outcome;
+    ls_text_printf(&d->why, format, detail);
+}
+
+static void conclude(ls_diff *d, const ls_diff_options *o) {
+    char text[160];
+    bool plain = !d->reference->is_graph || !d->candidate->is_graph;
+    const char *missing = missing_output(d);
+    if (d->rows.status == LS_INPUTS_DIFFER) {
+        refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
+    } else if (d->pair_count == 0) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", "no tensor of the candidate could be paired with one of the reference");
+    } else if (d->first != LS_NONE) {
+        d->outcome = LS_OUTCOME_DIVERGED;
+    } else if (d->rows.status == LS_INPUTS_PARTIAL) {
+        refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
+    } else if (!d->reference->complete || !d->candidate->complete) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s: the recording is incomplete; what there is matches",
+               d->reference->complete ? d->candidate->path : d->reference->path);
+    } else if (plain && d->reference_only_count + d->candidate_only_count > 0) {
+        snprintf(text, sizeof text, "%zu tensors are in the reference only, %zu in the candidate only", d->reference_only_count,
+                 d->candidate_only_count);
+        refuse(d, LS_OUTCOME_DIVERGED, "%s; those in both match", text);
+    } else if (!plain && missing != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", missing);
+    } else if (d->coverage < o->min_coverage) {
+        snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
+                 100 * d->coverage, 100 * o->min_coverage);
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", text);
+    } else {
+        d->outcome = LS_OUTCOME_MATCH;
+    }
+}
+
+/* What these inputs can't reveal. */
+static void add_hints(ls_diff *d) {
+    size_t most = 0;
+    int32_t furthest = 0;
+    for (size_t i = 0; i < d->rows.pair_count; i++) {
+        const ls_pass *p = &d->candidate->passes[d->rows.pairs[i].candidate];
+        most = p->rows > most ? p->rows : most;
+        for (size_t r = 0; p->positions != NULL && r < p->rows; r++)
+            furthest = p->positions[r] > furthest ? p->positions[r] : furthest;
+    }
+    if (most > 0 && furthest == 0)
+        ls_text_printf(&d->hints, "one token at position 0 can't show a fault of RoPE, the mask or the softmax: try a longer prompt\n");
+    const ls_trace *traces[2] = {d->reference, d->candidate};
+    for (int k = 0; k < 2; k++) {
+        if (!traces[k]->complete)
+            ls_text_printf(&d->hints, "%s is incomplete: its run did not end well\n", traces[k]->path);
+        if (traces[k]->dropped > 0)
+            ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
+                           (unsigned long long)traces[k]->dropped);
+    }
+    if (d->rows.status == LS_INPUTS_PARTIAL)
+        ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
+}
+
+/* ----------------------------------------------------------------------------- run */
+
+static lockstep_status load_rules(ls_diff *d, const ls_diff_options *o, ls_rules *map, ls_rules *preset, lockstep_error *error) {
+    if (o->map != NULL)
+        LS_TRY(ls_rules_open(o->map, map, error));
+    const char *name = o->preset != NULL ? o->preset : ls_rules_preset_for(d->reference->model);
+    if (name == NULL || strcmp(name, "none") == 0)
+        return LOCKSTEP_OK;
+    LS_TRY(ls_rules_preset(name, preset, error));
+    d->preset = ls_arena_copy(&d->arena, name, strlen(name));
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status pair_and_compare(running *r, const ls_rules *map, const ls_rules *preset) {
+    ls_diff *d = r->diff;
+    bool *wanted = ls_arena_array(&d->arena, d->candidate->node_count + 1, sizeof *wanted);
+    if (wanted == NULL)
+        return no_memory(r->error);
+    LS_TRY(choose(d, r->options, wanted, r->error));
+    LS_TRY(ls_pair_all(d, map, preset, wanted, r->error));
+    LS_TRY(ls_facts_read(d->candidate, &d->arena, &r->facts, r->error));
+    LS_TRY(ls_columns_read(d->candidate, &d->arena, &r->columns, r->error));
+    r->reference_noise = spread_noise(d->reference);
+    r->candidate_noise = spread_noise(d->candidate);
+    if (r->reference_noise == NULL || r->candidate_noise == NULL)
+        return no_memory(r->error);
+    LS_TRY(compare_all(r));
+    measure_coverage(r);
+    return ls_source_find(d, r->error);
+}
+
+static lockstep_status run(ls_diff *d, const char *reference, const char *candidate, const ls_diff_options *o, lockstep_error *error) {
+    ls_rules map = {0}, preset = {0};
+    running r = {.diff = d, .options = o, .error = error};
+    LS_TRY(ls_trace_open(reference, &d->reference, error));
+    LS_TRY(ls_trace_open(candidate, &d->candidate, error));
+    LS_TRY(ls_values_init(d->reference, &d->reference_values, error));
+    LS_TRY(ls_values_init(d->candidate, &d->candidate_values, error));
+    LS_TRY(ls_rows_pair(d->reference, d->candidate, &d->rows, error));
+    lockstep_status status = load_rules(d, o, &map, &preset, error);
+    if (status == LOCKSTEP_OK && d->rows.status != LS_INPUTS_DIFFER)
+        status = pair_and_compare(&r, map.count > 0 ? &map : NULL, preset.count > 0 ? &preset : NULL);
+    for (size_t i = 0; i < d->pair_count; i++)
+        d->pairs[i].rule = NULL; /* the rules go */
+    free(r.reference_noise);
+    free(r.candidate_noise);
+    ls_map_done(&r.layouts);
+    ls_rules_done(&map);
+    ls_rules_done(&preset);
+    LS_TRY(status);
+    conclude(d, o);
+    add_hints(d);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_diff_run(const char *reference, const char *candidate, const ls_diff_options *options,
+                            ls_diff *out_diff, lockstep_error *error) {
+    ls_diff d = {.first = LS_NONE};
+    lockstep_status status = run(&d, reference, candidate, options, error);
+    if (status != LOCKSTEP_OK)
+        ls_diff_done(&d);
+    else
+        *out_diff = d;
+    return status;
+}
+
+void ls_diff_done(ls_diff *d) {
+    free(d->pairs);
+    ls_rows_done(&d->rows);
+    ls_values_done(&d->reference_values);
+    ls_values_done(&d->candidate_values);
+    ls_trace_close(d->reference);
+    ls_trace_close(d->candidate);
+    ls_text_done(&d->why);
+    ls_text_done(&d->hints);
+    ls_arena_done(&d->arena);
+    *d = (ls_diff){0};
+}
+
+const char *ls_verdict_name(ls_verdict verdict) {
+    static const char *const names[] = {"identical", "match", "reformulated", "diverged", "nonfinite", "shape", "unsupported"};
+    return names[verdict];
+}
+
+const char *ls_outcome_name(ls_outcome outcome) {
+    static const char *const names[] = {"match", "diverged", "inputs-differ", "incomparable"};
+    return names[outcome];
+}
+
+const char *ls_how_name(ls_how how) {
+    static const char *const names[] = {"map", "name", "preset"};
+    return names[how];
+}

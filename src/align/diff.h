@@ -1,0 +1,86 @@
+/* Two traces compared: pairs, verdicts, and where they first part ways. */
+#ifndef LS_ALIGN_DIFF_H
+#define LS_ALIGN_DIFF_H
+
+#include "align/rows.h"
+#include "align/values.h"
+#include "compare/tolerance.h"
+#include "trace/trace.h"
+
+typedef enum ls_how { LS_HOW_MAP, LS_HOW_NAME, LS_HOW_PRESET, LS_HOW_COUNT } ls_how;
+
+typedef enum ls_verdict {
+    LS_VERDICT_IDENTICAL,
+    LS_VERDICT_MATCH,
+    LS_VERDICT_REFORMULATED, /* beyond tolerance, but everything computed from it passes */
+    LS_VERDICT_DIVERGED,
+    LS_VERDICT_NONFINITE,    /* NaN, or an infinity on one side only */
+    LS_VERDICT_SHAPE,        /* no layout makes the shapes agree */
+    LS_VERDICT_UNSUPPORTED,  /* the values of a side can't be read */
+} ls_verdict;
+
+typedef struct ls_pair {
+    size_t reference, candidate;             /* the nodes with the names that paired */
+    size_t reference_value, candidate_value; /* the nodes with the values */
+    size_t passes;                           /* index into rows.pairs */
+    ls_how how;
+    const struct ls_rule *rule;              /* of a map or a preset; NULL */
+    char layout[160];
+    ls_metrics metrics;   /* valid unless shape or unsupported */
+    int noise;            /* row of ls_noise_rows */
+    ls_verdict verdict;
+    bool consequence;     /* fails, but something that it depends on failed before */
+    uint64_t elements;    /* of the candidate that were compared */
+    const char *trouble;  /* for shape and unsupported */
+} ls_pair;
+
+typedef enum ls_outcome {
+    LS_OUTCOME_MATCH,
+    LS_OUTCOME_DIVERGED,
+    LS_OUTCOME_INPUTS_DIFFER,
+    LS_OUTCOME_INCOMPARABLE,
+} ls_outcome;
+
+typedef struct ls_diff_options {
+    const char *map;      /* a file of rules, or NULL */
+    const char *preset;   /* a name, "none", or NULL: by the reference's model */
+    const char *tensors;  /* regular expression on the candidate's name, or NULL */
+    const char *layers;   /* "0-3,7" or NULL */
+    const ls_profile *profile;
+    bool elementwise;     /* atol and rtol were given: numpy.allclose's rule */
+    double atol, rtol, min_coverage;
+} ls_diff_options;
+
+typedef struct ls_diff {
+    ls_trace *reference, *candidate;
+    ls_values reference_values, candidate_values;
+    ls_rows rows;
+    const char *preset;      /* that was used, or NULL */
+    ls_pair *pairs;          /* in the candidate's order */
+    size_t pair_count;
+    size_t by_how[LS_HOW_COUNT];
+    size_t *pair_of;         /* candidate's value node -> pair + 1 */
+    size_t *candidate_only, *reference_only; /* nodes: what could have been paired */
+    size_t candidate_only_count, reference_only_count, candidate_total;
+    double coverage;         /* share of the candidate's elements that were compared */
+    size_t first;            /* pair of the first divergence, or LS_NONE */
+    size_t *interval;        /* candidate nodes without a partner between it and its last matching inputs */
+    size_t interval_count;
+    size_t *inputs;          /* pairs that the first divergence was computed from */
+    size_t input_count;
+    ls_outcome outcome;
+    ls_text why;             /* one line for an outcome that is not match or diverged */
+    ls_text hints;           /* lines: what this comparison can't show */
+    ls_arena arena;
+} ls_diff;
+
+lockstep_status ls_diff_run(const char *reference, const char *candidate, const ls_diff_options *options,
+                            ls_diff *out_diff, lockstep_error *error);
+void ls_diff_done(ls_diff *diff);
+
+static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > LS_VERDICT_REFORMULATED; }
+const char *ls_verdict_name(ls_verdict verdict);
+const char *ls_outcome_name(ls_outcome outcome);
+const char *ls_how_name(ls_how how);
+
+#endif

@@ -1,0 +1,163 @@
+#include "align/pair.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES = 400 };
+
+typedef struct pairing {
+    ls_diff *diff;
+    const bool *wanted;
+    size_t capacity;
+    bool *reference_used; /* reference value node -> has a partner */
+    lockstep_error *error;
+} pairing;
+
+static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
+    ls_diff *d = p->diff;
+    size_t value = d->candidate_values.value_of[candidate];
+    if (d->pair_of[value] != 0 || !p->wanted[value])
+        return LOCKSTEP_OK;
+    if (d->pair_count == p->capacity) {
+        size_t capacity = p->capacity == 0 ? 256 : p->capacity * 2;
+        ls_pair *bigger = reallocarray(d->pairs, capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+        d->pairs = bigger;
+        p->capacity = capacity;
+    }
+    size_t reference_value = d->reference_values.value_of[reference];
+    d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
+                                          .reference_value = reference_value, .candidate_value = value, .rule = rule};
+    d->pair_of[value] = d->pair_count;
+    p->reference_used[reference_value] = true;
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ by rules */
+
+static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rule *rule, int layer, ls_how how) {
+    ls_diff *d = p->diff;
+    const ls_pass_pair *pp = &d->rows.pairs[passes];
+    char name[NAME_BYTES], of[NAME_BYTES] = "";
+    ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence};
+    if (!ls_rules_expand(rule->candidate, layer, name, sizeof name) ||
+        (rule->of != NULL && !ls_rules_expand(rule->of, layer, of, sizeof of)))
+        return LOCKSTEP_OK;
+    size_t candidate = ls_values_find(&d->candidate_values, pp->candidate, &label);
+    if (candidate == LS_NONE)
+        return LOCKSTEP_OK;
+    for (const char *const *r = rule->references; *r != NULL; r++) {
+        label = (ls_label){name, NULL, NULL, rule->reference_occurrence};
+        if (!ls_rules_expand(*r, layer, name, sizeof name))
+            continue;
+        size_t reference = ls_values_find(&d->reference_values, pp->reference, &label);
+        if (reference != LS_NONE)
+            return add(p, passes, reference, candidate, how, rule);
+    }
+    return LOCKSTEP_OK;
+}
+
+static int last_layer(const ls_trace *t) {
+    int last = -1;
+    for (size_t i = 0; i < t->node_count; i++)
+        last = t->nodes[i].layer > last ? t->nodes[i].layer : last;
+    return last;
+}
+
+static lockstep_status apply_rules(pairing *p, const ls_rules *rules, ls_how how) {
+    if (rules == NULL)
+        return LOCKSTEP_OK;
+    int last = last_layer(p->diff->candidate);
+    for (size_t passes = 0; passes < p->diff->rows.pair_count; passes++)
+        for (size_t i = 0; i < rules->count; i++) {
+            const ls_rule *rule = &rules->rules[i];
+            for (int layer = rule->per_layer ? 0 : last > 0 ? last : 0; layer <= last || (layer == 0 && !rule->per_layer); layer++)
+                LS_TRY(apply_rule(p, passes, rule, layer, how));
+        }
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ by equality */
+
+/* The same name; and the same operation and occurrence where both sides tell. */
+static lockstep_status pair_equal_names(pairing *p) {
+    ls_diff *d = p->diff;
+    bool graphs = d->reference->is_graph && d->candidate->is_graph;
+    for (size_t passes = 0; passes < d->rows.pair_count; passes++) {
+        const ls_pass_pair *pp = &d->rows.pairs[passes];
+        for (size_t i = 0; i < d->candidate->node_count; i++) {
+            const ls_node *n = &d->candidate->nodes[i];
+            if (n->pass != pp->candidate || !ls_values_is_own(&d->candidate_values, i))
+                continue;
+            ls_label label = {n->name, graphs ? n->op : NULL, NULL, graphs ? (long)n->occurrence : -1};
+            size_t reference = ls_values_find(&d->reference_values, pp->reference, &label);
+            if (reference != LS_NONE)
+                LS_TRY(add(p, passes, reference, i, LS_HOW_NAME, NULL));
+        }
+    }
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ what is left */
+
+static bool in_a_pair(const ls_diff *d, size_t pass, bool candidate) {
+    for (size_t i = 0; i < d->rows.pair_count; i++)
+        if ((candidate ? d->rows.pairs[i].candidate : d->rows.pairs[i].reference) == pass)
+            return true;
+    return false;
+}
+
+static lockstep_status list_unpaired(pairing *p) {
+    ls_diff *d = p->diff;
+    const ls_trace *c = d->candidate, *r = d->reference;
+    d->candidate_only = ls_arena_array(&d->arena, c->node_count + 1, sizeof *d->candidate_only);
+    d->reference_only = ls_arena_array(&d->arena, r->node_count + 1, sizeof *d->reference_only);
+    if (d->candidate_only == NULL || d->reference_only == NULL)
+        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (!p->wanted[i] || !ls_values_is_own(&d->candidate_values, i) || c->nodes[i].elements == 0 ||
+            !in_a_pair(d, c->nodes[i].pass, true))
+            continue;
+        d->candidate_total++;
+        if (d->pair_of[i] == 0)
+            d->candidate_only[d->candidate_only_count++] = i;
+    }
+    for (size_t i = 0; i < r->node_count; i++)
+        if (ls_values_is_own(&d->reference_values, i) && r->nodes[i].elements > 0 && !p->reference_used[i] &&
+            in_a_pair(d, r->nodes[i].pass, false))
+            d->reference_only[d->reference_only_count++] = i;
+    return LOCKSTEP_OK;
+}
+
+static int by_candidate(const void *a, const void *b) {
+    const ls_pair *x = a, *y = b;
+    return x->candidate_value < y->candidate_value ? -1 : x->candidate_value > y->candidate_value;
+}
+
+lockstep_status ls_pair_all(ls_diff *diff, const ls_rules *map, const ls_rules *preset, const bool *wanted,
+                            lockstep_error *error) {
+    pairing p = {.diff = diff, .wanted = wanted, .error = error};
+    diff->pair_of = ls_arena_array(&diff->arena, diff->candidate->node_count + 1, sizeof *diff->pair_of);
+    p.reference_used = calloc(diff->reference->node_count + 1, sizeof *p.reference_used);
+    lockstep_status status = diff->pair_of == NULL || p.reference_used == NULL
+                                 ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
+    if (status == LOCKSTEP_OK)
+        status = apply_rules(&p, map, LS_HOW_MAP);
+    if (status == LOCKSTEP_OK)
+        status = pair_equal_names(&p);
+    if (status == LOCKSTEP_OK)
+        status = apply_rules(&p, preset, LS_HOW_PRESET);
+    if (status == LOCKSTEP_OK)
+        status = list_unpaired(&p);
+    free(p.reference_used);
+    if (status != LOCKSTEP_OK)
+        return status;
+    if (diff->pair_count > 0)
+        qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
+    for (size_t i = 0; i < diff->pair_count; i++) {
+        diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
+        diff->by_how[diff->pairs[i].how]++;
+    }
+    return LOCKSTEP_OK;
+}

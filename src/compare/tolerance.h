@@ -1,0 +1,34 @@
+/* How much two tensors may differ. */
+#ifndef LS_COMPARE_TOLERANCE_H
+#define LS_COMPARE_TOLERANCE_H
+
+#include "compare/metrics.h"
+
+/* How coarse the arithmetic behind a tensor is: the coarsest element type among it
+ * and everything that it was computed from. Rising. */
+typedef struct ls_noise_row {
+    const char *name;
+    double rel_l2;           /* what clean runs stay within (docs/metrics.md) */
+    const char *const *types; /* element types, NULL-terminated */
+} ls_noise_row;
+
+extern const ls_noise_row ls_noise_rows[]; /* ends with name == NULL */
+
+enum { LS_NOISE_F32 = 0, LS_NOISE_GELU_TABLE = 1 };
+
+/* The row of an element type as engines name it; those not in the table are
+ * taken as the coarsest. Integers and f32 are row 0. */
+int ls_noise_of_type(const char *type);
+
+/* A rule for pass or fail; `auto` is by ls_noise_rows. */
+typedef struct ls_profile {
+    const char *name;
+    const char *description;
+    bool (*passes)(const ls_metrics *metrics, double noise_rel_l2);
+    double atol, rtol; /* what `beyond` counts for this profile */
+} ls_profile;
+
+extern const ls_profile ls_profiles[]; /* ends with name == NULL; the first is the default */
+const ls_profile *ls_profile_find(const char *name);
+
+#endif

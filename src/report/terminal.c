@@ -1,0 +1,355 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "report/report.h"
+
+enum { NAME = 512, AFTER_SHOWN = 5 };
+
+/* -------------------------------------------------------------------------- pieces */
+
+static void escaped(const char *text, char *out, size_t capacity) { ls_escape(text, strlen(text), out, capacity); }
+
+/* NAME (OP), the occurrence where it isn't the first. */
+static void node_title(const ls_node *n, char *out, size_t capacity) {
+    char name[300];
+    escaped(n->name, name, sizeof name);
+    if (n->op[0] == '\0' || n->name[strlen(n->name) - 1] == ')')
+        snprintf(out, capacity, "%s", name);
+    else if (n->occurrence > 0)
+        snprintf(out, capacity, "%s (%s #%u)", name, n->op, n->occurrence);
+    else
+        snprintf(out, capacity, "%s (%s)", name, n->op);
+}
+
+static void reference_title(const ls_node *n, char *out, size_t capacity) {
+    char name[300];
+    escaped(n->name, name, sizeof name);
+    if (n->occurrence > 0)
+        snprintf(out, capacity, "%s #%u", name, n->occurrence);
+    else
+        snprintf(out, capacity, "%s", name);
+}
+
+static int columns_of(const char *text) {
+    int columns = 0;
+    for (; *text != '\0'; text++)
+        columns += ((unsigned char)*text & 0xc0) != 0x80;
+    return columns;
+}
+
+/* Exactly `width` columns; a name that is too long loses its beginning, which its
+ * neighbours share. */
+static void put_cell(ls_text *out, const char *text, int width) {
+    int have = columns_of(text);
+    if (have > width) {
+        for (int cut = have - width + 1; cut > 0; cut--) {
+            text++;
+            while (((unsigned char)*text & 0xc0) == 0x80)
+                text++;
+        }
+        ls_text_printf(out, "…%s", text);
+        return;
+    }
+    ls_text_printf(out, "%s%*s", text, width - have, "");
+}
+
+static const char *plain_float(const char *dtype) {
+    return strcmp(dtype, "f32") == 0 ? "float32" : strcmp(dtype, "f16") == 0 ? "float16" : strcmp(dtype, "bf16") == 0 ? "bfloat16" : dtype;
+}
+
+/* The element type of most computed values. */
+static const char *main_dtype(const ls_trace *t) {
+    for (size_t i = 0; i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        if (n->role == LS_ROLE_COMPUTED && n->elements > 0 && (*n->dtype == 'f' || *n->dtype == 'b'))
+            return plain_float(n->dtype);
+    }
+    return "";
+}
+
+static size_t own_values(const ls_values *v) {
+    size_t count = 0;
+    for (size_t i = 0; i < v->trace->node_count; i++)
+        count += ls_values_is_own(v, i) && v->trace->nodes[i].elements > 0;
+    return count;
+}
+
+static void put_side(ls_text *out, const char *role, const ls_trace *t, const ls_values *v) {
+    char path[300], engine[300], text[700];
+    escaped(t->path, path, sizeof path);
+    snprintf(text, sizeof text, "%s%s%s%s%s", t->engine, *t->version ? " " : "", t->version, *t->model ? " " : "", t->model);
+    escaped(text, engine, sizeof engine);
+    ls_text_printf(out, "%-10s %s  %s  %zu tensors  %s%s\n", role, path, *engine ? engine : "unknown engine", own_values(v),
+                   main_dtype(t), t->complete ? "" : "  INCOMPLETE");
+}
+
+static void put_inputs(ls_text *out, const ls_diff *d) {
+    const ls_rows *r = &d->rows;
+    switch (r->status) {
+    case LS_INPUTS_UNKNOWN:
+        if (d->reference->is_graph && d->candidate->is_graph)
+            ls_text_printf(out, "inputs     unknown: a side doesn't tell its token ids; passes paired in order\n");
+        break;
+    case LS_INPUTS_EQUAL: {
+        size_t extra = r->candidate_rows - r->matched;
+        ls_text_printf(out, "inputs     token ids and positions equal (%zu rows in %zu pass%s)", r->matched, r->pair_count,
+                       r->pair_count == 1 ? "" : "es");
+        if (extra > 0)
+            ls_text_printf(out, "; %zu further rows of the candidate left out (warm-up or another run)", extra);
+        ls_text_printf(out, "\n");
+        break;
+    }
+    default:
+        ls_text_printf(out, "inputs     DIFFER: %s\n", r->message.data != NULL ? r->message.data : "");
+    }
+}
+
+static void put_pairing(ls_text *out, const ls_diff *d) {
+    size_t paired = d->candidate_total - d->candidate_only_count;
+    ls_text_printf(out, "pairing    %zu of %zu candidate tensors paired (", paired, d->candidate_total);
+    const char *separator = "";
+    for (int how = 0; how < LS_HOW_COUNT; how++)
+        if (d->by_how[how] > 0) {
+            ls_text_printf(out, "%s%zu by %s%s%s", separator, d->by_how[how], ls_how_name((ls_how)how),
+                           how == LS_HOW_PRESET ? " " : "", how == LS_HOW_PRESET ? d->preset : "");
+            separator = ", ";
+        }
+    ls_text_printf(out, "%s), %.1f %% of elements compared\n", *separator ? "" : "none", 100 * d->coverage);
+}
+
+/* --------------------------------------------------------------------------- table */
+
+typedef struct table {
+    const ls_diff *diff;
+    ls_text *out;
+    int candidate, reference; /* widths */
+} table;
+
+static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
+    const char *name = ls_verdict_name(p->verdict);
+    if (!ls_pair_fails(p))
+        snprintf(out, capacity, "%s", name);
+    else if (p->consequence)
+        snprintf(out, capacity, "%s (consequence)", name);
+    else {
+        size_t n = 0;
+        for (; name[n] != '\0' && n + 1 < capacity; n++)
+            out[n] = (char)(name[n] >= 'a' && name[n] <= 'z' ? name[n] - 32 : name[n]);
+        out[n] = '\0';
+    }
+}
+
+static void put_head(const table *t) {
+    ls_text_printf(t->out, " pass order layer ");
+    put_cell(t->out, "candidate", t->candidate);
+    ls_text_printf(t->out, " ");
+    put_cell(t->out, "reference", t->reference);
+    ls_text_printf(t->out, " relL2    max|d|   cosine     verdict\n");
+}
+
+static void put_row(const table *t, const ls_pair *p) {
+    const ls_diff *d = t->diff;
+    const ls_node *c = &d->candidate->nodes[p->candidate], *r = &d->reference->nodes[p->reference];
+    char title[NAME], verdict[64], layer[16] = "-";
+    if (c->layer >= 0)
+        snprintf(layer, sizeof layer, "%d", c->layer);
+    ls_text_printf(t->out, "%5zu %5zu %5s ", c->pass == LS_NONE ? 0 : c->pass, p->candidate_value, layer);
+    node_title(c, title, sizeof title);
+    put_cell(t->out, title, t->candidate);
+    ls_text_printf(t->out, " ");
+    reference_title(r, title, sizeof title);
+    put_cell(t->out, title, t->reference);
+    verdict_text(p, verdict, sizeof verdict);
+    if (p->verdict >= LS_VERDICT_SHAPE)
+        ls_text_printf(t->out, " %-8s %-8s %-10s %s\n", "-", "-", "-", verdict);
+    else
+        ls_text_printf(t->out, " %-8.1e %-8.1e %-10.7f %s\n", p->metrics.rel_l2, p->metrics.max_abs, p->metrics.cosine, verdict);
+}
+
+static bool is_input(const ls_diff *d, size_t pair) {
+    for (size_t i = 0; i < d->input_count; i++)
+        if (d->inputs[i] == pair)
+            return true;
+    return false;
+}
+
+/* Without --all: where it diverged, what it was computed from and the next few; or,
+ * where it didn't, the worst of each block. */
+static void choose_rows(const ls_diff *d, bool all, bool *shown) {
+    if (d->first != LS_NONE || all) {
+        size_t after = 0;
+        for (size_t i = 0; i < d->pair_count; i++) {
+            bool failing = ls_pair_fails(&d->pairs[i]);
+            shown[i] = all || i == d->first || is_input(d, i) || (failing && !d->pairs[i].consequence) ||
+                       (failing && after++ < AFTER_SHOWN);
+        }
+        return;
+    }
+    for (size_t i = 0; i < d->pair_count; i++) {
+        int layer = d->candidate->nodes[d->pairs[i].candidate].layer;
+        size_t worst = LS_NONE;
+        for (size_t k = 0; k < d->pair_count; k++) {
+            bool same = d->candidate->nodes[d->pairs[k].candidate].layer == layer && d->pairs[k].verdict < LS_VERDICT_SHAPE;
+            if (same && (worst == LS_NONE || d->pairs[k].metrics.rel_l2 > d->pairs[worst].metrics.rel_l2))
+                worst = k;
+        }
+        shown[i] = worst == i;
+        if (d->pair_count > 20000)
+            shown[i] = i + 1 == d->pair_count; /* the search is quadratic: the last, which carries all errors */
+    }
+}
+
+static int widest(const ls_diff *d, const bool *shown, bool candidate) {
+    int widest_name = 9;
+    char title[NAME];
+    for (size_t i = 0; i < d->pair_count; i++) {
+        if (!shown[i])
+            continue;
+        if (candidate)
+            node_title(&d->candidate->nodes[d->pairs[i].candidate], title, sizeof title);
+        else
+            reference_title(&d->reference->nodes[d->pairs[i].reference], title, sizeof title);
+        int columns = columns_of(title);
+        widest_name = columns > widest_name ? columns : widest_name;
+    }
+    return widest_name;
+}
+
+static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
+    enum { OTHERS = 18 + 1 + 9 + 9 + 11 + 12 }; /* columns beside the two names */
+    bool *shown = d->pair_count > 0 ? calloc(d->pair_count, sizeof *shown) : NULL;
+    if (shown == NULL)
+        return;
+    choose_rows(d, all, shown);
+    table t = {d, out, widest(d, shown, true), widest(d, shown, false)};
+    int room = width > 0 ? width - OTHERS : 1000;
+    if (room < 20)
+        room = 20;
+    if (t.candidate + t.reference > room) {
+        t.candidate = t.candidate < room / 2 ? t.candidate : room - t.reference > room / 2 ? room - t.reference : room / 2;
+        t.reference = room - t.candidate;
+    }
+    if (d->first == LS_NONE && !all)
+        ls_text_printf(out, "the worst of each block:\n");
+    put_head(&t);
+    size_t hidden = 0;
+    for (size_t i = 0; i < d->pair_count; i++) {
+        if (shown[i])
+            put_row(&t, &d->pairs[i]);
+        else
+            hidden += ls_pair_fails(&d->pairs[i]);
+    }
+    if (hidden > 0)
+        ls_text_printf(out, "      … and %zu more that fail as a consequence\n", hidden);
+    free(shown);
+}
+
+/* ------------------------------------------------------------------- the conclusion */
+
+static void put_names(ls_text *out, const char *what, const ls_trace *t, const size_t *nodes, size_t count) {
+    char title[NAME];
+    if (count > 0)
+        ls_text_printf(out, "%s (%zu):\n", what, count);
+    for (size_t i = 0; i < count; i++) {
+        node_title(&t->nodes[nodes[i]], title, sizeof title);
+        ls_text_printf(out, "    pass %zu  %s\n", t->nodes[nodes[i]].pass == LS_NONE ? 0 : t->nodes[nodes[i]].pass, title);
+    }
+}
+
+static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
+    const ls_node *c = &d->candidate->nodes[p->candidate_value];
+    const ls_metrics *m = &p->metrics;
+    uint64_t index[LOCKSTEP_MAX_RANK], at = m->max_abs_at;
+    if (p->verdict != LS_VERDICT_DIVERGED || p->elements != c->elements || c->rank == 0) {
+        ls_text_printf(out, "  rel. L2 %.3g (tolerance %.0e for %s), max |d| %.3g\n", m->rel_l2, ls_noise_rows[p->noise].rel_l2,
+                       ls_noise_rows[p->noise].name, m->max_abs);
+        return;
+    }
+    for (int i = c->rank; i-- > 0; at /= c->shape[i])
+        index[i] = at % c->shape[i];
+    ls_text_printf(out, "  rel. L2 %.3g (tolerance %.0e for %s), max |d| %.3g at [", m->rel_l2, ls_noise_rows[p->noise].rel_l2,
+                   ls_noise_rows[p->noise].name, m->max_abs);
+    for (int i = 0; i < c->rank; i++)
+        ls_text_printf(out, "%s%llu", i > 0 ? ", " : "", (unsigned long long)index[i]);
+    ls_text_printf(out, "], cosine %.6f, layout: %s\n", m->cosine, p->layout);
+}
+
+static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
+    char title[NAME];
+    if (d->input_count > 0)
+        ls_text_printf(out, "  computed from, and matching:");
+    for (size_t i = 0; i < d->input_count && i < 6; i++) {
+        node_title(&d->candidate->nodes[d->pairs[d->inputs[i]].candidate], title, sizeof title);
+        ls_text_printf(out, "%s %s", i > 0 ? "," : "", title);
+    }
+    if (d->input_count > 6)
+        ls_text_printf(out, " and %zu more", d->input_count - 6);
+    ls_text_printf(out, d->input_count > 0 ? "\n" : "");
+    if (d->interval_count > 0) {
+        ls_text_printf(out, "  not paired in between, so it may already be wrong there:");
+        for (size_t i = d->interval_count; i-- > 0;) {
+            node_title(&d->candidate->nodes[d->interval[i]], title, sizeof title);
+            ls_text_printf(out, " %s%s", title, i > 0 ? "," : "\n");
+        }
+    }
+}
+
+static void put_first(ls_text *out, const ls_diff *d) {
+    const ls_pair *p = &d->pairs[d->first];
+    const ls_node *c = &d->candidate->nodes[p->candidate], *r = &d->reference->nodes[p->reference];
+    char title[NAME], name[NAME];
+    node_title(c, title, sizeof title);
+    reference_title(r, name, sizeof name);
+    ls_text_printf(out, "first divergence: %s", title);
+    if (c->layer >= 0)
+        ls_text_printf(out, ", layer %d", c->layer);
+    ls_text_printf(out, ", pass %zu; reference %s", c->pass == LS_NONE ? 0 : c->pass, name);
+    if (r->where != NULL) {
+        escaped(r->where, title, sizeof title);
+        ls_text_printf(out, " (%s)", title);
+    }
+    ls_text_printf(out, "\n");
+    if (p->verdict >= LS_VERDICT_SHAPE)
+        ls_text_printf(out, "  %s: %s\n", ls_verdict_name(p->verdict), p->trouble != NULL ? p->trouble : "");
+    else if (p->verdict == LS_VERDICT_NONFINITE)
+        ls_text_printf(out, "  NaN: %llu in the reference, %llu in the candidate; infinite: %llu, %llu; in different places: %llu\n",
+                       (unsigned long long)p->metrics.nan_reference, (unsigned long long)p->metrics.nan_candidate,
+                       (unsigned long long)p->metrics.inf_reference, (unsigned long long)p->metrics.inf_candidate,
+                       (unsigned long long)p->metrics.nonfinite_differ);
+    else
+        put_where(out, d, p);
+    put_inputs_of_first(out, d);
+}
+
+static void put_hints(ls_text *out, const ls_diff *d) {
+    char line[700];
+    for (const char *at = d->hints.data; at != NULL && *at != '\0';) {
+        const char *stop = strchr(at, '\n');
+        ls_escape(at, (size_t)(stop - at), line, sizeof line);
+        ls_text_printf(out, "note: %s\n", line);
+        at = stop + 1;
+    }
+}
+
+void ls_report_terminal(const ls_diff *d, bool all, int width, ls_text *out) {
+    put_side(out, "reference", d->reference, &d->reference_values);
+    put_side(out, "candidate", d->candidate, &d->candidate_values);
+    put_inputs(out, d);
+    if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
+        put_pairing(out, d);
+        put_table(out, d, all, width);
+        if (all) {
+            put_names(out, "in the candidate only", d->candidate, d->candidate_only, d->candidate_only_count);
+            put_names(out, "in the reference only", d->reference, d->reference_only, d->reference_only_count);
+        }
+    }
+    put_hints(out, d);
+    if (d->first != LS_NONE)
+        put_first(out, d);
+    char why[700];
+    escaped(d->why.data != NULL ? d->why.data : "", why, sizeof why);
+    ls_text_printf(out, "verdict: %s%s%s\n", ls_outcome_name(d->outcome), *why ? ": " : "", why);
+}
