@@ -71,6 +71,14 @@ static void print_element(printer *p, uint64_t index, bool first, int indent) {
     p->column += p->width;
 }
 
+/* Between the parts of an axis: the more axes below, the more empty lines. */
+static void break_line(printer *p, int axis) {
+    for (int i = axis + 1; p->out != NULL && i < p->view->rank; i++)
+        ls_text_printf(p->out, "\n");
+    if (p->out != NULL)
+        ls_text_printf(p->out, "%*s", axis + 1, "");
+}
+
 /* The elements from `index` on, below `axis`. */
 static void print_axis(printer *p, int axis, uint64_t index) {
     uint64_t size = p->view->shape[axis], step = 1;
@@ -86,16 +94,16 @@ static void print_axis(printer *p, int axis, uint64_t index) {
                 ls_text_printf(p->out, inner ? " ..." : "...");
             p->column += 4;
             i = size - EDGE;
-            if (p->out != NULL && !inner)
-                ls_text_printf(p->out, "\n%*s", axis + 1, "");
+            if (!inner)
+                break_line(p, axis);
         }
         if (inner) {
             print_element(p, index + i, i == 0, axis + 1);
             continue;
         }
         print_axis(p, axis + 1, index + i * step);
-        if (p->out != NULL && i + 1 < size)
-            ls_text_printf(p->out, "\n%*s", axis + 1, "");
+        if (i + 1 < size)
+            break_line(p, axis);
     }
     if (p->out != NULL)
         ls_text_printf(p->out, "]");
