@@ -53,19 +53,30 @@ typedef struct printer {
     int column; /* where the next element goes */
 } printer;
 
-static void print_element(printer *p, uint64_t index, bool last, int indent) {
+static void print_element(printer *p, uint64_t index, bool first, int indent) {
     char text[LS_VALUE_TEXT];
     int length = (int)element_text(p->view, index, false, text);
     if (p->out == NULL) {
         p->width = length > p->width ? length : p->width;
         return;
     }
-    if (p->column > indent && p->column + p->width + 1 > COLUMNS) {
+    if (!first && p->column + 1 + p->width > COLUMNS) {
         ls_text_printf(p->out, "\n%*s", indent, "");
         p->column = indent;
+    } else if (!first) {
+        ls_text_printf(p->out, " ");
+        p->column++;
     }
-    ls_text_printf(p->out, "%*s%s", p->width, text, last ? "" : " ");
-    p->column += p->width + 1;
+    ls_text_printf(p->out, "%*s", p->width, text);
+    p->column += p->width;
+}
+
+/* Between the parts of an axis: the more axes below, the more empty lines. */
+static void break_line(printer *p, int axis) {
+    for (int i = axis + 1; p->out != NULL && i < p->view->rank; i++)
+        ls_text_printf(p->out, "\n");
+    if (p->out != NULL)
+        ls_text_printf(p->out, "%*s", axis + 1, "");
 }
 
 /* The elements from `index` on, below `axis`. */
@@ -80,19 +91,19 @@ static void print_axis(printer *p, int axis, uint64_t index) {
     for (uint64_t i = 0; i < size; i++) {
         if (p->summarize && size > 2 * EDGE && i == EDGE) {
             if (p->out != NULL)
-                ls_text_printf(p->out, inner ? "... " : "...");
+                ls_text_printf(p->out, inner ? " ..." : "...");
             p->column += 4;
             i = size - EDGE;
-            if (p->out != NULL && !inner)
-                ls_text_printf(p->out, "\n%*s", axis + 1, "");
+            if (!inner)
+                break_line(p, axis);
         }
         if (inner) {
-            print_element(p, index + i, i + 1 == size, axis + 1);
+            print_element(p, index + i, i == 0, axis + 1);
             continue;
         }
         print_axis(p, axis + 1, index + i * step);
-        if (p->out != NULL && i + 1 < size)
-            ls_text_printf(p->out, "\n%*s", axis + 1, "");
+        if (i + 1 < size)
+            break_line(p, axis);
     }
     if (p->out != NULL)
         ls_text_printf(p->out, "]");

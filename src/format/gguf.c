@@ -82,6 +82,27 @@ static lockstep_status read_name(ls_cursor *c, const char *what, uint64_t least,
                         : ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", c->file);
 }
 
+/* Vocabularies have hundreds of thousands of texts, hence no call for each. */
+static lockstep_status walk_texts(ls_cursor *c, const char *key, uint64_t count,
+                                  lockstep_error *error) {
+    const uint8_t *p = c->bytes + c->at, *end = c->bytes + c->size;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t length = 0;
+        if (end - p >= 8) {
+            memcpy(&length, p, 8);
+            length = c->big_endian ? __builtin_bswap64(length) : length;
+        }
+        if (end - p < 8 || length > (uint64_t)(end - p) - 8) {
+            const char *text;
+            c->at = (uint64_t)(p - c->bytes);
+            return read_text(c, key, &text, &length, error); /* fails */
+        }
+        p += 8 + length;
+    }
+    c->at = (uint64_t)(p - c->bytes);
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status read_array(ls_cursor *c, const char *key, ls_meta *out,
                                   lockstep_error *error) {
     uint64_t at = ls_cursor_offset(c), count;
@@ -101,11 +122,8 @@ static lockstep_status read_array(ls_cursor *c, const char *key, ls_meta *out,
                           (unsigned long long)ls_cursor_left(c));
     if (width > 0)
         c->at += count * width;
-    for (uint64_t i = 0; width == 0 && i < count; i++) {
-        const char *text;
-        uint64_t length;
-        LS_TRY(read_text(c, key, &text, &length, error));
-    }
+    else
+        LS_TRY(walk_texts(c, key, count, error));
     out->as.array.kind = value_types[type].kind;
     out->as.array.width = (int)width;
     out->as.array.count = count;

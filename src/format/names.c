@@ -65,6 +65,13 @@ size_t ls_names_find(const ls_names *names, const char *name) {
     return slot->name != NULL ? slot->index : SIZE_MAX;
 }
 
+size_t *ls_names_index(ls_names *names, const char *name) {
+    if (names->capacity == 0)
+        return NULL;
+    struct ls_names_slot *slot = probe(names, name, hash_of(names, name));
+    return slot->name != NULL ? &slot->index : NULL;
+}
+
 void ls_names_done(ls_names *names) {
     free(names->slots);
     *names = (ls_names){0};

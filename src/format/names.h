@@ -16,6 +16,9 @@ typedef enum ls_names_result { LS_NAMES_ADDED, LS_NAMES_DUPLICATE, LS_NAMES_NO_M
 ls_names_result ls_names_add(ls_names *names, const char *name, size_t index);
 /* The index of a name, or SIZE_MAX. */
 size_t ls_names_find(const ls_names *names, const char *name);
+/* Where the index of a name is kept, to count with it; NULL when it isn't there.
+ * Valid until the next ls_names_add. */
+size_t *ls_names_index(ls_names *names, const char *name);
 void ls_names_done(ls_names *names);
 
 #endif

@@ -9,7 +9,6 @@
  * file's end, without hole or overlap. A model in several files has an index,
  * *.safetensors.index.json: {"weight_map": {"NAME": "FILE", …}, …}, whose files
  * lie beside it. */
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -3,7 +3,6 @@
  * here; the rest of the trace is src/trace's. A name that is there already gets
  * the suffix #2, #3, … A last line without its newline was being written when the
  * recorder died, and is left out. */
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -44,20 +43,23 @@ static lockstep_status read_line(ls_json *j, const char **out_name, const char *
     }
 }
 
-static const char *unique_name(lockstep_archive *archive, const char *name) {
-    const char *unique = name;
-    for (int i = 2; unique != NULL && ls_archive_find(archive, unique) != SIZE_MAX; i++)
-        unique = ls_arena_printf(&archive->arena, "%s#%d", name, i);
-    return unique;
+/* NAME, NAME#2, NAME#3, …: `seen` counts. NULL when there is no memory. A name
+ * that looks so by itself is refused later, as a second one. */
+static const char *unique_name(ls_arena *arena, ls_names *seen, const char *name) {
+    size_t *count = ls_names_index(seen, name);
+    if (count != NULL)
+        return ls_arena_printf(arena, "%s#%zu", name, ++*count);
+    return ls_names_add(seen, name, 1) == LS_NAMES_ADDED ? name : NULL;
 }
 
-static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, const char *name,
-                                const char *file, uint64_t at, lockstep_error *error) {
+static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_names *seen,
+                                const char *name, const char *file, uint64_t at,
+                                lockstep_error *error) {
     if (!ls_path_stays_inside(file))
         return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
                           "found the file name '%s', expected a path inside the trace", file);
     const char *path = ls_path_join(&archive->arena, archive->path, file);
-    name = unique_name(archive, name != NULL ? name : file);
+    name = unique_name(&archive->arena, seen, name != NULL ? name : file);
     ls_source *source;
     ls_tensor tensor = {0};
     if (path == NULL || name == NULL)
@@ -68,15 +70,8 @@ static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, con
     return ls_archive_add_tensor(archive, &tensor, 0, error);
 }
 
-static lockstep_status open_trace(lockstep_archive *archive, ls_source *source,
-                                  lockstep_error *error) {
-    const char *path = ls_path_join(&archive->arena, archive->path, "trace.jsonl");
-    const uint8_t *bytes;
-    if (path == NULL)
-        return ls_fail_memory(archive, error);
-    LS_TRY(ls_source_open_file(path, &source, error));
-    LS_TRY(ls_archive_add_source(archive, source, error));
-    LS_TRY(ls_source_bytes(source, &bytes, error));
+static lockstep_status read_lines(lockstep_archive *archive, const ls_source *source,
+                                  const uint8_t *bytes, ls_names *seen, lockstep_error *error) {
     for (uint64_t at = 0; at < source->size;) {
         const uint8_t *end = memchr(bytes + at, '\n', (size_t)(source->size - at));
         if (end == NULL)
@@ -90,10 +85,25 @@ static lockstep_status open_trace(lockstep_archive *archive, ls_source *source,
                      .arena = &archive->arena};
         LS_TRY(read_line(&j, &name, &file, &file_at, error));
         if (file != NULL)
-            LS_TRY(add_line(archive, &j, name, file, file_at, error));
+            LS_TRY(add_line(archive, &j, seen, name, file, file_at, error));
         at += j.size + 1;
     }
     return LOCKSTEP_OK;
+}
+
+static lockstep_status open_trace(lockstep_archive *archive, ls_source *source,
+                                  lockstep_error *error) {
+    const char *path = ls_path_join(&archive->arena, archive->path, "trace.jsonl");
+    const uint8_t *bytes;
+    ls_names seen = {0};
+    if (path == NULL)
+        return ls_fail_memory(archive, error);
+    LS_TRY(ls_source_open_file(path, &source, error));
+    LS_TRY(ls_archive_add_source(archive, source, error));
+    LS_TRY(ls_source_bytes(source, &bytes, error));
+    lockstep_status status = read_lines(archive, source, bytes, &seen, error);
+    ls_names_done(&seen);
+    return status;
 }
 
 const ls_format ls_format_trace = {"trace", "what `lockstep capture` recorded", probe, open_trace};
