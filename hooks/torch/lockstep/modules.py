@@ -47,8 +47,7 @@ def _is_root(module, args, kwargs):
         return False
     if torch._C._current_graph_task_id() != -1:  # recomputed within a backward pass
         return False
-    if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() \
-            or torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch._C._get_tracing_state() is not None or torch._C._functorch.peek_interpreter_stack() is not None:
         return False
     first = next(module.parameters(), None)
     if first is not None and not is_recordable(first):  # meta or fake: nothing is computed
