@@ -101,9 +101,12 @@ def _announce(module):
 
 def _run_compiled_regions_eagerly():
     """Compiled code calls no module and dispatches no operation that we could see."""
-    if "torch._dynamo.eval_frame" in sys.modules and hasattr(torch.compiler, "set_stance"):
-        if sys.modules["torch._dynamo.eval_frame"]._stance.stance != "force_eager":
-            torch.compiler.set_stance("force_eager")
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    if compiler is None or not hasattr(torch.compiler, "set_stance"):
+        return
+    stance = getattr(getattr(compiler, "_stance", None), "stance", None)
+    if stance != "force_eager":
+        torch.compiler.set_stance("force_eager")
 
 
 @guard
