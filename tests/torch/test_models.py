@@ -108,9 +108,9 @@ def test_rotary_embedding_is_recorded_by_function(recording, name, before):
     cos = recording.value(recording.line("model.rotary_emb", last)).unsqueeze(1)
     sin = recording.value(recording.line("model.rotary_emb.1", last)).unsqueeze(1)
     for index, heads in (("0", 4), ("1", 2)):
-        x = recording[f"{layer}.{before.format('qk'[int(index)])}"].reshape(2, 6, -1, 8)
-        x = x if x.shape[2] == heads else x.reshape(2, heads, 6, 8).transpose(1, 2)
-        x = x.transpose(1, 2)
+        x = recording[f"{layer}.{before.format('qk'[int(index)])}"]
+        x = x.reshape(2, 6, heads, 8) if x.dim() == 3 else x
+        x = x.transpose(1, 2) if x.shape[1] == 6 else x  # Gemma normalizes after the transposition
         rotated = x * cos + torch.cat((-x[..., 4:], x[..., :4]), -1) * sin
         assert same_bits(recording[f"{layer}/apply_rotary_pos_emb.{index}"], rotated)
 

@@ -330,6 +330,18 @@ def test_attention_inside_torch_modules_is_not_diverted(recording):
     assert same_bits(recording["layers.1"], expected)
 
 
+def test_attention_inside_torch_modules_is_recorded(recording):
+    layer = nn.MultiheadAttention(16, 2, batch_first=True)
+    x = torch.randn(2, 5, 16)
+    passes.thread.busy = True
+    expected = layer(x, x, x, need_weights=True, average_attn_weights=False)
+    fused = layer(x, x, x, need_weights=False)[0]
+    passes.thread.busy = False
+    assert same_bits(layer(x, x, x, need_weights=False)[0], fused)
+    assert torch.allclose(recording["scaled_dot_product_attention.weights"], expected[1].detach(), atol=1e-6)
+    assert F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
+
+
 @pytest.mark.parametrize("shape", [(5, 8), (2, 5, 8), (2, 3, 5, 8)])
 @pytest.mark.parametrize("masked", ["none", "bool", "float", "causal"])
 def test_fused_attention_of_any_shape(recording, shape, masked):

@@ -62,6 +62,12 @@ def op_info(function):
 class Observer(TorchDispatchMode):
     """Active while a root module runs; sees every operation below autograd and autocast."""
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        # torch would import its compiler to keep it out of this method; compiled regions
+        # run eagerly anyway (modules.py).
+        return False
+
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         run = thread.run

@@ -3,6 +3,8 @@
 `apply_rotary_pos_emb`, `eager_attention_forward` and the like are replaced in their
 module's globals while a root module runs, and put back at its end: outside of a
 forward call the program (and pickle, which looks functions up by name) finds its own.
+So is torch's scaled_dot_product_attention, for torch's own layers, where the function
+mode that would see it is off.
 """
 import functools
 import inspect
@@ -10,7 +12,9 @@ import sys
 import threading
 import types
 
-from . import filters
+from torch.nn import functional as torch_functional
+
+from . import filters, grouped
 from .passes import is_recordable, thread, walk
 from .recorder import guard
 
@@ -66,15 +70,22 @@ def _candidates(names):
                 yield name, key, item
 
 
+def _attention(*args, **kwargs):
+    return grouped.call_attention(grouped.ATTENTION, args, kwargs)
+
+
 @guard
 def replace(root):
     """Puts the wrappers in place; gives what `restore` needs."""
     done = []
     with _lock:
-        for name, key, function in _candidates(_model_modules(root)):
+        wanted = [(name, key, function, _wrap) for name, key, function in _candidates(_model_modules(root))]
+        wanted.append((torch_functional.__name__, grouped.ATTENTION.__name__,
+                       torch_functional.scaled_dot_product_attention, lambda function: _attention))
+        for name, key, function, wrap in wanted:
             entry = _replaced.get((name, key))
             if entry is None:
-                entry = _replaced[(name, key)] = [function, _wrap(function), 0]
+                entry = _replaced[(name, key)] = [function, wrap(function), 0]
                 vars(sys.modules[name])[key] = entry[1]
             elif function is not entry[1]:
                 continue  # the program has put something else there meanwhile

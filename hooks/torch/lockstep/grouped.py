@@ -48,7 +48,7 @@ def _table():
 
 
 _FUNCTIONS = _table()
-_ATTENTION = F.scaled_dot_product_attention
+ATTENTION = F.scaled_dot_product_attention
 
 
 def observing():
@@ -65,7 +65,7 @@ class Grouping(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function is _ATTENTION:
+        if function is ATTENTION:
             return call_attention(function, args, kwargs)
         known = _FUNCTIONS.get(function)
         run = observing() if known is not None else None

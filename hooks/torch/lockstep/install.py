@@ -13,6 +13,8 @@ def install():
     if torch.nn.Module.__call__ is modules.observed_call:
         return
     torch.nn.Module.__call__ = modules.observed_call
+    if not hasattr(getattr(torch, "compiler", None), "set_stance"):  # before torch 2.6
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     atexit.register(recorder.end)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=recorder.after_fork)

@@ -47,8 +47,7 @@ def _is_root(module, args, kwargs):
         return False
     if torch._C._current_graph_task_id() != -1:  # recomputed within a backward pass
         return False
-    if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() \
-            or torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch._C._get_tracing_state() is not None or torch._C._functorch.peek_interpreter_stack() is not None:
         return False
     first = next(module.parameters(), None)
     if first is not None and not is_recordable(first):  # meta or fake: nothing is computed
@@ -102,9 +101,12 @@ def _announce(module):
 
 def _run_compiled_regions_eagerly():
     """Compiled code calls no module and dispatches no operation that we could see."""
-    if "torch._dynamo.eval_frame" in sys.modules and hasattr(torch.compiler, "set_stance"):
-        if sys.modules["torch._dynamo.eval_frame"]._stance.stance != "force_eager":
-            torch.compiler.set_stance("force_eager")
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    if compiler is None or not hasattr(torch.compiler, "set_stance"):
+        return
+    stance = getattr(getattr(compiler, "_stance", None), "stance", None)
+    if stance != "force_eager":
+        torch.compiler.set_stance("force_eager")
 
 
 @guard
