@@ -71,7 +71,7 @@ static lockstep_status live_columns(const ls_trace *t, size_t mask, size_t rows,
                 last = c > last ? c : last;
             }
     }
-    *out = row != NULL && first <= last ? (ls_columns){padded, first, last - first + 1} : (ls_columns){0};
+    *out = row != NULL && first <= last ? (ls_columns){padded, first, last - first + 1, 0} : (ls_columns){0};
     free(row);
     ls_hold_release(&hold);
     return LOCKSTEP_OK;
@@ -90,26 +90,47 @@ static void spread(const ls_trace *t, size_t node, const ls_columns *c, ls_colum
     }
 }
 
+/* The kernels for fused attention get copies of the cache: columns are their rows. */
+static void mark_copies(const ls_trace *t, const ls_node *attention, const ls_columns *c, ls_columns *columns) {
+    for (size_t k = 0; k < attention->source_count; k++) {
+        const ls_node *n = &t->nodes[attention->sources[k]];
+        if (n->role == LS_ROLE_COMPUTED && n->rank >= 2 && n->shape[n->rank - 2] == c->padded) {
+            columns[attention->sources[k]] = *c;
+            columns[attention->sources[k]].from_last = 1;
+        }
+    }
+}
+
+/* The graph input among a node's sources that is its mask, or LS_NONE. */
+static size_t mask_of(const ls_trace *t, const ls_node *n) {
+    for (size_t k = n->source_count; k-- > 1;) {
+        size_t mask = n->sources[k];
+        while (t->nodes[mask].source_count > 0 && !is_input(&t->nodes[mask]))
+            mask = t->nodes[mask].sources[0]; /* a mask that was cast first */
+        if (is_input(&t->nodes[mask]) && ls_node_has_values(&t->nodes[mask]))
+            return mask;
+    }
+    return LS_NONE;
+}
+
 lockstep_status ls_columns_read(const ls_trace *trace, ls_arena *arena, ls_columns **out_columns, lockstep_error *error) {
     ls_columns *columns = ls_arena_array(arena, trace->node_count + 1, sizeof *columns);
     if (columns == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < trace->node_count; i++) {
         const ls_node *n = &trace->nodes[i];
-        if (strcmp(n->op, "SOFT_MAX") != 0 || n->pass == LS_NONE)
+        bool softmax = strcmp(n->op, "SOFT_MAX") == 0;
+        if (n->pass == LS_NONE || (!softmax && strcmp(n->op, "FLASH_ATTN_EXT") != 0))
             continue;
-        for (size_t k = 1; k < n->source_count; k++) {
-            size_t mask = n->sources[k];
-            while (trace->nodes[mask].source_count > 0 && !is_input(&trace->nodes[mask]))
-                mask = trace->nodes[mask].sources[0]; /* a mask that was cast first */
-            const ls_node *m = &trace->nodes[mask];
-            if (!is_input(m) || !ls_node_has_values(m))
-                continue;
-            if (columns[mask].padded == 0)
-                LS_TRY(live_columns(trace, mask, trace->passes[n->pass].rows, &columns[mask], error));
-            if (columns[mask].padded != 0)
-                spread(trace, i, &columns[mask], columns);
-        }
+        size_t mask = mask_of(trace, n);
+        if (mask == LS_NONE)
+            continue;
+        if (columns[mask].padded == 0)
+            LS_TRY(live_columns(trace, mask, trace->passes[n->pass].rows, &columns[mask], error));
+        if (columns[mask].padded != 0 && softmax)
+            spread(trace, i, &columns[mask], columns);
+        else if (columns[mask].padded != 0)
+            mark_copies(trace, n, &columns[mask], columns);
     }
     *out_columns = columns;
     return LOCKSTEP_OK;

@@ -81,6 +81,8 @@ static int axis_of_size(const ls_view *v, uint64_t size) {
 static bool select_rows(ls_view *v, uint64_t total, const uint32_t *rows, size_t count) {
     uint64_t first, step;
     int axis = axis_of_size(v, total);
+    if (count == 1 && total == 1)
+        return true; /* an axis of one need not be written */
     if (count == 0 || axis < 0 || !progression(rows, count, &first, &step))
         return false;
     if (count != total || first != 0)
@@ -128,7 +130,7 @@ static bool select_common(const ls_layout_request *q, ls_view *ref, ls_view *can
  * of the oldest columns (a sliding window): the newest are common. */
 static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s) {
     const ls_columns *c = &q->columns;
-    int a = cand->rank - 1, b = ref->rank - 1;
+    int a = cand->rank - 1 - c->from_last, b = ref->rank - 1 - c->from_last;
     if (c->padded == 0 || a < 0 || b < 0 || cand->shape[a] != c->padded)
         return;
     uint64_t have = ref->shape[b], count = c->count < have ? c->count : have;

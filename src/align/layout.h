@@ -13,6 +13,7 @@ enum { LS_LAYOUT_TEXT = 160 };
 typedef struct ls_columns {
     uint64_t padded;        /* size of the cache's axis; 0: there is no such axis */
     uint64_t first, count;  /* live ones; they lie in a row */
+    int from_last;          /* which axis: 0 is the innermost */
 } ls_columns;
 
 typedef struct ls_layout_request {

@@ -16,7 +16,7 @@ typedef struct pairing {
 static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
     ls_diff *d = p->diff;
     size_t value = d->candidate_values.value_of[candidate];
-    if (d->pair_of[value] != 0 || !p->wanted[value])
+    if (d->pair_of[value] != 0 || !p->wanted[value] || d->candidate->nodes[value].elements == 0)
         return LOCKSTEP_OK;
     if (d->pair_count == p->capacity) {
         size_t capacity = p->capacity == 0 ? 256 : p->capacity * 2;

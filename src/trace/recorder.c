@@ -163,7 +163,7 @@ static bool write_first_line(ls_recorder *r, char *const *argv) {
 
 lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error) {
-    int opened;
+    int opened = -1;
     LS_TRY(prepare(directory, &opened, error));
     ls_recorder *r = calloc(1, sizeof *r);
     process_state *processes = calloc(PROCESSES, sizeof *processes);

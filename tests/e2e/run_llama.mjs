@@ -14,9 +14,14 @@ const context = await model.createContext({
     experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"
 });
 const sequence = context.getSequence();
-await sequence.evaluateWithoutGeneratingNewTokens(options.prompt);
+// One token is sampled, and thrown away: so the logits of the last row are computed.
+async function evaluate(ids) {
+    for await (const token of sequence.evaluate(ids, {temperature: 0}))
+        return token;
+}
+await evaluate(options.prompt);
 for (const id of options.steps)
-    await sequence.evaluateWithoutGeneratingNewTokens([id]);
+    await evaluate([id]);
 console.log("evaluated", options.prompt.length + options.steps.length);
 await context.dispose();
 await llama.dispose();
