@@ -9,7 +9,7 @@
 #include "align/layout.h"
 #include "align/pair.h"
 #include "align/rules.h"
-#include "align/source.h"
+#include "align/divergence.h"
 
 typedef struct running {
     ls_diff *diff;
@@ -297,7 +297,7 @@ static lockstep_status pair_and_compare(running *r, const ls_rules *map, const l
         return no_memory(r->error);
     LS_TRY(compare_all(r));
     measure_coverage(r);
-    return ls_source_find(d, r->error);
+    return ls_divergence_find(d, r->error);
 }
 
 static lockstep_status run(ls_diff *d, const char *reference, const char *candidate, const ls_diff_options *o, lockstep_error *error) {

@@ -1,4 +1,4 @@
-#include "align/source.h"
+#include "align/divergence.h"
 
 #include <stdlib.h>
 
@@ -12,26 +12,21 @@ static bool carries(const ls_node *n) { return n->role != LS_ROLE_WEIGHT && n->r
 
 enum { PASSES = 1, FAILS = 2 }; /* what the nearest paired descendants do */
 
-/* From the last node to the first: what each node's nearest paired descendants do. */
-static void look_downstream(const ls_diff *d, unsigned char *below) {
+/* From the last node to the first: what each node's nearest paired descendants do.
+ * A pair that differs although everything computed from it passes is reformulated,
+ * and for those before it as good as one that passes. */
+static void mark_reformulated(ls_diff *d, unsigned char *below) {
     const ls_trace *t = d->candidate;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
-        const ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES)
+            pair->verdict = LS_VERDICT_REFORMULATED;
         unsigned char said = pair == NULL ? below[i] : ls_pair_fails(pair) ? FAILS : PASSES;
         if (n->alias_of != LS_NONE)
             below[n->alias_of] |= said;
         for (size_t k = 0; k < n->source_count; k++)
             below[n->sources[k]] |= said;
-    }
-}
-
-static void mark_reformulated(ls_diff *d, unsigned char *below) {
-    look_downstream(d, below);
-    for (size_t i = 0; i < d->pair_count; i++) {
-        ls_pair *p = &d->pairs[i];
-        if (p->verdict == LS_VERDICT_DIVERGED && below[p->candidate_value] == PASSES)
-            p->verdict = LS_VERDICT_REFORMULATED;
     }
 }
 
@@ -88,7 +83,7 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
-lockstep_status ls_source_find(ls_diff *diff, lockstep_error *error) {
+lockstep_status ls_divergence_find(ls_diff *diff, lockstep_error *error) {
     size_t count = diff->candidate->node_count + 1;
     unsigned char *below = calloc(count, sizeof *below);
     bool *tainted = calloc(count, sizeof *tainted);
