@@ -103,10 +103,14 @@ def test_rotary_embedding_is_recorded_by_function(recording, name, before):
     with torch.no_grad():
         build(name)(input_ids=IDS)
     layer = "model.layers.1.self_attn"
-    frequencies = [i for i, e in enumerate(recording.tensors) if e["name"] == "model.rotary_emb"]
-    last = len(frequencies) - 1  # Gemma computes one for each kind of layer
-    cos = recording.value(recording.line("model.rotary_emb", last)).unsqueeze(1)
-    sin = recording.value(recording.line("model.rotary_emb.1", last)).unsqueeze(1)
+    # Gemma computes frequencies for each kind of layer, in an order that changes from
+    # process to process: those of this layer are found by its sources.
+    products = [recording.line(f"{layer}/apply_rotary_pos_emb/mul", i) for i in (0, 1)]
+    views = [recording.by_id(line["src"][1]) for line in products]
+    of_name = {recording.line(n, i)["alias_of"]: n for n in ("model.rotary_emb", "model.rotary_emb.1")
+               for i in range(recording.names().count(n))}
+    assert [of_name[view["src"][0]] for view in views] == ["model.rotary_emb", "model.rotary_emb.1"]
+    cos, sin = (recording.value(recording.by_id(view["src"][0])).unsqueeze(1) for view in views)
     for index, heads in (("0", 4), ("1", 2)):
         x = recording[f"{layer}.{before.format('qk'[int(index)])}"]
         x = x.reshape(2, 6, heads, 8) if x.dim() == 3 else x
