@@ -43,26 +43,35 @@ struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_ten
 
 /* ------------------------------------------------------------------- names */
 
-static void write_name(const graph_pass *p, const struct ggml_tensor *t, const char *op, char *out) {
-    (void)p;
-    if (!is_auto_name(t->name)) {
-        snprintf(out, NAME_MAX_BYTES, "%.63s", t->name);
-        return;
+/* A node without a name of its own is called after its weight, or else after its
+ * operation and what that was applied to. */
+static void write_name(const struct ggml_tensor *t, const char *op, char *out) {
+    const struct ggml_tensor *inner = t;
+    int depth = 0;
+    out[0] = '\0';
+    size_t used = 0;
+    for (; depth < 3 && is_auto_name(inner->name); depth++) {
+        const struct ggml_tensor *weight = NULL;
+        for (int i = 0; i < GGML_SOURCES && inner->src[i] != NULL && weight == NULL; i++)
+            if (inner->src[i]->op == 0 && strstr(inner->src[i]->name, "weight") != NULL)
+                weight = inner->src[i];
+        if (weight != NULL) {
+            used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%.63s @", weight->name);
+            break;
+        }
+        used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%s(", depth == 0 ? op : "");
+        if (inner->src[0] == NULL)
+            break;
+        inner = inner->src[0];
     }
-    const struct ggml_tensor *weight = NULL, *named = NULL;
-    for (int i = 0; i < GGML_SOURCES && t->src[i] != NULL; i++) {
-        const struct ggml_tensor *s = t->src[i];
-        if (weight == NULL && s->op == 0 && strstr(s->name, "weight") != NULL)
-            weight = s;
-        if (named == NULL && !is_auto_name(s->name))
-            named = s;
+    if (!is_auto_name(inner->name))
+        used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%.63s", inner->name);
+    for (size_t open = 0, i = 0; i < used; i++) {
+        open += out[i] == '(';
+        open -= out[i] == ')';
+        if (i + 1 == used && open > 0)
+            snprintf(out + used, NAME_MAX_BYTES - used, "%.*s", (int)(open < 4 ? open : 4), "))))");
     }
-    if (weight != NULL)
-        snprintf(out, NAME_MAX_BYTES, "%.63s @", weight->name);
-    else if (named != NULL)
-        snprintf(out, NAME_MAX_BYTES, "%s(%.63s)", op, named->name);
-    else
-        snprintf(out, NAME_MAX_BYTES, "%s()", op);
 }
 
 static int node_layer(const graph_pass *p, const struct ggml_tensor *t) {
@@ -179,7 +188,7 @@ static void send_node(graph_pass *p, struct graph_node *node, bool with_values) 
     const struct ggml_tensor *t = node->tensor;
     node->sent = true;
     node->id = atomic_fetch_add(&next_id, 1);
-    write_name(p, t, node->op, name);
+    write_name(t, node->op, name);
     begin_line(&line, p, node->id, name, t, node->op, node->layer);
     add_sources(&line, p, node);
     add_parameters(&line, t, node->op);
@@ -331,7 +340,7 @@ static bool keeps(const graph_pass *p, const struct graph_node *node) {
     case OBSERVE_ALL:
         break;
     }
-    write_name(p, t, node->op, name);
+    write_name(t, node->op, name);
     return filter_tensor(name, node->op, node->layer);
 }
 

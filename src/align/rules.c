@@ -89,7 +89,7 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
     }
     if (rule.candidate == NULL || rule.references == NULL)
         return bad(p, node, "a rule needs 'candidate' and 'reference'");
-    rule.per_layer = strstr(rule.candidate, "{L}") != NULL;
+    rule.per_layer = strstr(rule.candidate, "{L}") != NULL || (rule.of != NULL && strstr(rule.of, "{L}") != NULL);
     ls_rules *rules = p->rules;
     if (rules->count == rules->capacity) {
         size_t capacity = rules->capacity == 0 ? 64 : rules->capacity * 2;

@@ -76,11 +76,19 @@ bool ls_values_is_called(const ls_values *values, size_t node, const char *name)
     }
 }
 
+/* The first computed source; rows picked from a computed tensor are still it. */
 static bool is_of(const ls_values *values, const ls_node *node, const char *name) {
-    for (size_t i = 0; i < node->source_count; i++)
-        if (values->trace->nodes[node->sources[i]].role != LS_ROLE_WEIGHT)
-            return ls_values_is_called(values, node->sources[i], name);
-    return false;
+    const ls_node *nodes = values->trace->nodes;
+    size_t source = LS_NONE;
+    for (size_t i = 0; i < node->source_count && source == LS_NONE; i++)
+        if (nodes[node->sources[i]].role != LS_ROLE_WEIGHT)
+            source = node->sources[i];
+    if (source == LS_NONE)
+        return false;
+    if (ls_values_is_called(values, source, name))
+        return true;
+    const ls_node *rows = &nodes[values->value_of[source]];
+    return strcmp(rows->op, "GET_ROWS") == 0 && rows->source_count > 0 && ls_values_is_called(values, rows->sources[0], name);
 }
 
 size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {

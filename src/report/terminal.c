@@ -192,7 +192,7 @@ static void choose_rows(const ls_diff *d, bool all, bool *shown) {
         int layer = d->candidate->nodes[d->pairs[i].candidate].layer;
         size_t worst = LS_NONE;
         for (size_t k = 0; k < d->pair_count; k++) {
-            bool same = d->candidate->nodes[d->pairs[k].candidate].layer == layer && d->pairs[k].verdict < LS_VERDICT_SHAPE;
+            bool same = d->candidate->nodes[d->pairs[k].candidate].layer == layer && d->pairs[k].verdict <= LS_VERDICT_MATCH;
             if (same && (worst == LS_NONE || d->pairs[k].metrics.rel_l2 > d->pairs[worst].metrics.rel_l2))
                 worst = k;
         }

@@ -146,7 +146,7 @@ def write_gguf(path, model, family, tensors, rope_base=None, eps=None):
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list([f"<t{i}>" for i in range(config.vocab_size)])
-    writer.add_token_types([3 if i < 3 else 1 for i in range(config.vocab_size)])
+    writer.add_token_types([3 if i < 3 else 4 for i in range(config.vocab_size)])
     writer.add_token_merges(["< t"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
