@@ -265,7 +265,7 @@ static void add_hints(ls_diff *d) {
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);
     }
-    if (d->rows.status == LS_INPUTS_PARTIAL)
+    if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }
 

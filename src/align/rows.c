@@ -1,5 +1,6 @@
 #include "align/rows.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,6 +204,25 @@ static void say_difference(ls_rows *rows, const ls_pass *ref, const ls_pass *can
         ls_text_printf(&rows->message, " (%zu tokens against %zu)", ref->rows, cand->rows);
 }
 
+static int32_t position_of(const ls_pass *pass, size_t row) {
+    return pass->positions != NULL ? pass->positions[row] : (int32_t)row;
+}
+
+/* No row of the candidate lies beyond the last that has a partner: it only stopped
+ * sooner. (A warm-up run lies before it.) */
+static bool ended_earlier(const side *ref, const side *cand) {
+    int32_t last = -1, first_missing = INT32_MAX;
+    for (size_t p = 0; p < ref->trace->pass_count; p++)
+        for (size_t r = 0; ref->ids[p] != NULL && r < ref->trace->passes[p].rows; r++)
+            if (!ref->used[p][r] && position_of(&ref->trace->passes[p], r) < first_missing)
+                first_missing = position_of(&ref->trace->passes[p], r);
+    for (size_t p = 0; p < cand->trace->pass_count; p++)
+        for (size_t r = 0; cand->ids[p] != NULL && r < cand->trace->passes[p].rows; r++)
+            if (position_of(&cand->trace->passes[p], r) > last)
+                last = position_of(&cand->trace->passes[p], r);
+    return last < first_missing;
+}
+
 static void judge(ls_rows *rows, const side *ref, const side *cand) {
     size_t first = first_pass_with_tokens(ref->trace), missing = unmatched_pass(ref);
     rows->first_reference_pass = missing;
@@ -210,9 +230,10 @@ static void judge(ls_rows *rows, const side *ref, const side *cand) {
         rows->status = LS_INPUTS_EQUAL;
         return;
     }
-    rows->status = missing == first ? LS_INPUTS_DIFFER : LS_INPUTS_PARTIAL;
-    if (rows->status == LS_INPUTS_PARTIAL) {
-        ls_text_printf(&rows->message, "from pass %zu of the reference on, rows have no partner: %zu of %zu rows paired",
+    rows->status = missing == first ? LS_INPUTS_DIFFER : ended_earlier(ref, cand) ? LS_INPUTS_SHORTER : LS_INPUTS_PARTIAL;
+    if (rows->status != LS_INPUTS_DIFFER) {
+        ls_text_printf(&rows->message, "%s: from pass %zu of the reference on, rows have no partner (%zu of %zu rows paired)",
+                       rows->status == LS_INPUTS_SHORTER ? "the candidate ended earlier" : "other tokens",
                        missing, rows->matched, ref->rows);
         return;
     }
@@ -266,6 +287,6 @@ void ls_rows_done(ls_rows *rows) {
 }
 
 const char *ls_inputs_status_name(ls_inputs_status status) {
-    static const char *const names[] = {"equal", "partial", "differ", "unknown"};
+    static const char *const names[] = {"equal", "shorter", "partial", "differ", "unknown"};
     return names[status];
 }

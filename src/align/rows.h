@@ -19,7 +19,8 @@ typedef struct ls_pass_pair {
 
 typedef enum ls_inputs_status {
     LS_INPUTS_EQUAL,   /* every row of the reference has its partner */
-    LS_INPUTS_PARTIAL, /* some passes have no partner */
+    LS_INPUTS_SHORTER, /* the candidate ended earlier; up to there they are equal */
+    LS_INPUTS_PARTIAL, /* some passes have no partner: other tokens from there on */
     LS_INPUTS_DIFFER,  /* the first pass differs */
     LS_INPUTS_UNKNOWN, /* a side doesn't know its tokens: passes pair by their order */
 } ls_inputs_status;

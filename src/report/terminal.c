@@ -93,7 +93,8 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
         if (d->reference->is_graph && d->candidate->is_graph)
             ls_text_printf(out, "inputs     unknown: a side doesn't tell its token ids; passes paired in order\n");
         break;
-    case LS_INPUTS_EQUAL: {
+    case LS_INPUTS_EQUAL:
+    case LS_INPUTS_SHORTER: {
         size_t extra = r->candidate_rows - r->matched;
         ls_text_printf(out, "inputs     token ids and positions equal (%zu rows in %zu pass%s)", r->matched, r->pair_count,
                        r->pair_count == 1 ? "" : "es");

@@ -28,7 +28,8 @@ def config_of(family):
     if family == "llama":
         return transformers.LlamaConfig(**COMMON, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "qwen2":
-        return transformers.Qwen2Config(**COMMON, rope_theta=10000.0, tie_word_embeddings=False)
+        # llama.cpp wants heads that make up the hidden size
+        return transformers.Qwen2Config(**{k: v for k, v in COMMON.items() if k != "head_dim"}, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "qwen3":
         return transformers.Qwen3Config(**COMMON, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "gemma3":
@@ -124,7 +125,7 @@ def gguf_tensors(model, family, permuted=True):
     return out
 
 
-def write_gguf(path, model, family, tensors, rope_base=None, eps=None):
+def write_gguf(path, model, family, tensors, rope_base=None, eps=None, quantize=None):
     config = model.config
     writer = gguf.GGUFWriter(str(path), family)
     writer.add_context_length(config.max_position_embeddings)
@@ -133,8 +134,9 @@ def write_gguf(path, model, family, tensors, rope_base=None, eps=None):
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
+    if family != "qwen2":
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
     writer.add_layer_norm_rms_eps(eps if eps is not None else config.rms_norm_eps)
     default_base = 1000000.0 if family == "gemma3" else 10000.0
     writer.add_rope_freq_base(rope_base if rope_base is not None else default_base)
@@ -152,7 +154,11 @@ def write_gguf(path, model, family, tensors, rope_base=None, eps=None):
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(False)
     for name, value in tensors.items():
-        writer.add_tensor(name, value)
+        kind = gguf.GGMLQuantizationType.F32
+        if quantize and value.ndim == 2 and "blk." in name:
+            kind = gguf.GGMLQuantizationType[quantize.upper()]
+            value = gguf.quants.quantize(value, kind)
+        writer.add_tensor(name, value, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,0 +1,96 @@
+"""What was captured is what the engine computed."""
+import gguf
+import numpy as np
+import pytest
+
+from conftest import PROMPTS, Trace
+
+
+@pytest.fixture(scope="module")
+def llama(lab):
+    reader = gguf.GGUFReader(str(lab.gguf("llama")))
+    weights = {t.name: np.asarray(t.data).astype(np.float64) for t in reader.tensors}
+    return Trace(lab.candidate("llama")), weights
+
+
+def relative(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def test_the_inputs_are_the_token_ids(llama):
+    trace, _ = llama
+    assert trace.values(trace.find("inp_tokens")).tolist() == PROMPTS[24]
+    assert trace.values(trace.find("inp_pos")).tolist() == list(range(24))
+
+
+def test_embedding_first_norm_and_projection_recomputed_from_the_weights(llama):
+    trace, weights = llama
+    rows = weights["token_embd.weight"][PROMPTS[24]]
+    assert np.array_equal(trace.values(trace.find("embd")), rows.astype(np.float32))
+    normed = rows / np.sqrt((rows ** 2).mean(-1, keepdims=True) + 1e-6)
+    assert relative(trace.values(trace.find("norm-0", "RMS_NORM", occurrence=0)), normed) < 1e-6
+    scaled = normed * weights["blk.0.attn_norm.weight"]
+    assert relative(trace.values(trace.find("attn_norm-0")), scaled) < 1e-6
+    assert relative(trace.values(trace.find("Vcur-0", "MUL_MAT")), scaled @ weights["blk.0.attn_v.weight"].T) < 1e-6
+
+
+def test_reused_buffers_do_not_leak(llama):
+    """Each operation, redone on its recorded sources, gives its recorded output: had
+    a source been overwritten before it was copied, it would not."""
+    trace, weights = llama
+    redone = 0
+    for line in trace.tensors:
+        sources = [trace.by_order[i] for i in line.get("src", [])]
+        if "file" not in line or any("file" not in s and s.get("role") != "weight" for s in sources):
+            continue
+        values = [weights[s["name"]] if s.get("role") == "weight" else trace.values(s).astype(np.float64) for s in sources]
+        if line["op"] == "ADD":
+            wanted = values[0] + values[1]
+        elif line["op"] == "MUL":
+            wanted = values[0] * values[1]
+        elif line["op"] == "RMS_NORM":
+            wanted = values[0] / np.sqrt((values[0] ** 2).mean(-1, keepdims=True) + line["params"]["eps"])
+        elif line["op"] == "MUL_MAT" and sources[0].get("role") == "weight":
+            wanted = values[1] @ values[0].T
+        elif line["op"] == "SWIGLU":
+            wanted = values[0] / (1 + np.exp(-values[0])) * values[1]
+        else:
+            continue
+        assert relative(trace.values(line), wanted) < 1e-5, (line["pass"], line["name"], line["op"])
+        redone += 1
+    assert redone > 400
+
+
+def test_views_into_a_value_share_its_bytes(lab):
+    trace = Trace(lab.candidate("qwen3", options=("--tensors", "^Qcur-0")))
+    projected, seen = trace.find("Qcur-0", "MUL_MAT"), trace.find("Qcur-0", "RESHAPE")
+    assert np.array_equal(trace.values(projected).ravel(), trace.values(seen).ravel())
+    rotated = trace.values(trace.find("Qcur-0", "ROPE"))                      # token, head, element
+    permuted = trace.values(trace.find("Qcur-0 (view) (permuted)"))           # head, token, element
+    assert np.array_equal(permuted, rotated.swapaxes(0, 1)), "a permuted view is stored in logical order"
+
+
+def test_edges_run_through_the_cache(llama):
+    """Attention in a decode step depends on what the prompt wrote into the cache."""
+    trace, _ = llama
+    start = trace.find("kq-0", pass_=1)
+    seen, queue = set(), [start["i"]]
+    while queue:
+        at = queue.pop()
+        if at not in seen:
+            seen.add(at)
+            queue += trace.by_order[at].get("src", [])
+    assert trace.find("Kcur-0", "ROPE", pass_=0)["i"] in seen
+    assert trace.find("Kcur-0", "ROPE", pass_=1)["i"] in seen
+
+
+def test_quantized_weights_leave_float_values(lab):
+    import models
+    model = lab.model("llama")
+    path = lab.folder / "llama" / "q8.gguf"
+    tensors = models.gguf_tensors(model, "llama")
+    models.write_gguf(path, model, "llama", tensors, quantize="q8_0")
+    trace = Trace(lab.candidate("llama", gguf=path))
+    line = trace.find("Qcur-0", "MUL_MAT")
+    assert trace.values(line).dtype == np.float32
+    assert trace.by_order[line["src"][0]]["dtype"] == "q8_0"
