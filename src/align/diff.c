@@ -14,7 +14,7 @@
 typedef struct running {
     ls_diff *diff;
     const ls_diff_options *options;
-    ls_columns *columns;   /* per node of the candidate */
+    ls_columns *columns, *reference_columns; /* per node */
     ls_pass_facts *facts;  /* per pass of the candidate */
     int *reference_noise, *candidate_noise; /* per node: row of ls_noise_rows */
     ls_map layouts;        /* which permutation a rule's pairs have agreed under */
@@ -104,7 +104,8 @@ static lockstep_status compare_views(running *r, ls_pair *p, const ls_view *refe
                            .reference_rows = d->reference->passes[pp->reference].rows,
                            .candidate_rows = d->candidate->passes[pp->candidate].rows,
                            .kept_rows = facts->kept_rows, .kept_count = facts->kept_count,
-                           .columns = r->columns[p->candidate_value], .head_size = facts->head_size};
+                           .reference_columns = r->reference_columns[p->reference_value],
+                           .candidate_columns = r->columns[p->candidate_value], .head_size = facts->head_size};
     char key[200];
     const ls_node *n = &d->candidate->nodes[p->candidate_value];
     if (p->rule != NULL) {
@@ -291,6 +292,7 @@ static lockstep_status pair_and_compare(running *r, const ls_rules *map, const l
     LS_TRY(ls_pair_all(d, map, preset, wanted, r->error));
     LS_TRY(ls_facts_read(d->candidate, &d->arena, &r->facts, r->error));
     LS_TRY(ls_columns_read(d->candidate, &d->arena, &r->columns, r->error));
+    LS_TRY(ls_columns_read(d->reference, &d->arena, &r->reference_columns, r->error));
     r->reference_noise = spread_noise(d->reference);
     r->candidate_noise = spread_noise(d->candidate);
     if (r->reference_noise == NULL || r->candidate_noise == NULL)

@@ -126,21 +126,35 @@ static bool select_common(const ls_layout_request *q, ls_view *ref, ls_view *can
     return true;
 }
 
-/* Cuts the padding of a KV cache's axis; the reference may have kept more or fewer
- * of the oldest columns (a sliding window): the newest are common. */
+/* The axis of a KV cache in a view, or -1; *live becomes its live columns. */
+static int cache_axis(const ls_view *v, const ls_columns *own, int from_last, ls_columns *live) {
+    int axis = v->rank - 1 - from_last;
+    if (axis < 0)
+        return -1;
+    bool padded = own->padded != 0 && own->padded == v->shape[axis];
+    *live = padded ? *own : (ls_columns){v->shape[axis], 0, v->shape[axis], from_last};
+    return axis;
+}
+
+/* Cuts the padding of a KV cache's axis. One side may have kept fewer of the oldest
+ * columns (a sliding window): the newest are common. */
 static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s) {
-    const ls_columns *c = &q->columns;
-    int a = cand->rank - 1 - c->from_last, b = ref->rank - 1 - c->from_last;
-    if (c->padded == 0 || a < 0 || b < 0 || cand->shape[a] != c->padded)
+    const ls_columns *of_reference = &q->reference_columns, *of_candidate = &q->candidate_columns;
+    if (of_reference->padded == 0 && of_candidate->padded == 0)
         return;
-    uint64_t have = ref->shape[b], count = c->count < have ? c->count : have;
+    int from_last = of_candidate->padded != 0 ? of_candidate->from_last : of_reference->from_last;
+    ls_columns r, c;
+    int b = cache_axis(ref, of_reference, from_last, &r), a = cache_axis(cand, of_candidate, from_last, &c);
+    uint64_t count = a < 0 || b < 0 ? 0 : r.count < c.count ? r.count : c.count;
     if (count == 0)
         return;
-    if (count < have)
-        narrow(ref, b, have - count, 1, count);
-    narrow(cand, a, c->first + c->count - count, 1, count);
-    if (count < c->padded)
-        say(s, "%llu of %llu columns", (unsigned long long)count, (unsigned long long)c->padded);
+    if (count < r.padded)
+        narrow(ref, b, r.first + r.count - count, 1, count);
+    if (count < c.padded)
+        narrow(cand, a, c.first + c.count - count, 1, count);
+    if (count < c.padded || count < r.padded)
+        say(s, "%llu of %llu columns", (unsigned long long)count,
+            (unsigned long long)(c.padded > r.padded ? c.padded : r.padded));
 }
 
 static bool divides(uint64_t elements, uint64_t rows) { return rows > 0 && elements % rows == 0; }

@@ -22,7 +22,7 @@ typedef struct ls_layout_request {
     size_t reference_rows, candidate_rows; /* of the passes; 0 where unknown */
     const int32_t *kept_rows;              /* of the candidate's pass, after its last layer was cut; may be NULL */
     size_t kept_count;
-    ls_columns columns;    /* of the candidate */
+    ls_columns reference_columns, candidate_columns;
     ls_reorder reorder;
     uint64_t head_size;    /* for the reorder; 0 where unknown */
     const char *memory_key;
