@@ -184,6 +184,13 @@ static void measure_coverage(running *r) {
             covered += (double)d->pairs[i].elements;
             total += (double)counted(r, d->pairs[i].candidate_value);
         }
+    for (size_t i = 0; i < d->candidate->node_count; i++) {
+        if (d->implied_by[i] == 0 || d->pair_of[i] != 0)
+            continue;
+        total += (double)counted(r, i);
+        if (d->pairs[d->implied_by[i] - 1].verdict < LS_VERDICT_SHAPE)
+            covered += (double)counted(r, i);
+    }
     for (size_t i = 0; i < d->candidate_only_count; i++)
         if (is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
             total += (double)counted(r, d->candidate_only[i]);

@@ -60,6 +60,8 @@ typedef struct ls_diff {
     size_t pair_count;
     size_t by_how[LS_HOW_COUNT];
     size_t *pair_of;         /* candidate's value node -> pair + 1 */
+    size_t *implied_by;      /* candidate's value node -> pair + 1 that is it plus a bias, or times a weight */
+    size_t implied_count;
     size_t *candidate_only, *reference_only; /* nodes: what could have been paired */
     size_t candidate_only_count, reference_only_count, candidate_total;
     double coverage;         /* share of the candidate's elements that were compared */

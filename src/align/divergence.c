@@ -68,7 +68,8 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
             seen[pair->candidate_value] = true;
             continue;
         }
-        if (!start && n->role == LS_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0)
+        if (!start && n->role == LS_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 &&
+            d->implied_by[at] == 0)
             d->interval[d->interval_count++] = at;
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;

@@ -238,9 +238,11 @@ static double sampled_error(const ls_view *ref, const ls_view *cand) {
     return norm > 0 ? sqrt(difference / norm) : difference > 0 ? INFINITY : 0;
 }
 
+/* One side's axes are permuted until it reads like the other. */
 typedef struct search {
-    const ls_layout_request *request;
-    ls_view reference, candidate; /* squeezed */
+    ls_view moving, fixed; /* squeezed */
+    ls_reorder reorder;    /* of the moving side */
+    uint64_t head_size;
     ls_view best;
     double best_error;
     uint64_t best_code, wanted_code; /* axes as decimal digits, from 1 */
@@ -249,19 +251,19 @@ typedef struct search {
 } search;
 
 static void consider(search *s, const int *axes) {
-    ls_view v = s->reference;
+    ls_view v = s->moving;
     uint64_t code = 0;
     for (int i = 0; i < v.rank; i++) {
-        v.shape[i] = s->reference.shape[axes[i]];
-        v.strides[i] = s->reference.strides[axes[i]];
+        v.shape[i] = s->moving.shape[axes[i]];
+        v.strides[i] = s->moving.strides[axes[i]];
         code = code * 10 + (uint64_t)axes[i] + 1;
     }
-    if (!compatible(&v, &s->candidate))
+    if (!compatible(&v, &s->fixed))
         return;
-    if (s->request->reorder == LS_REORDER_ROPE_PAIRS &&
-        (v.rank == 0 || axes[v.rank - 1] != v.rank - 1 || !pair_up(&v, s->request->head_size)))
+    if (s->reorder == LS_REORDER_ROPE_PAIRS &&
+        (v.rank == 0 || axes[v.rank - 1] != v.rank - 1 || !pair_up(&v, s->head_size)))
         return;
-    double error = sampled_error(&v, &s->candidate);
+    double error = sampled_error(&v, &s->fixed);
     if (!s->found || error < s->best_error) {
         s->best = v;
         s->best_error = error;
@@ -276,7 +278,7 @@ static void consider(search *s, const int *axes) {
 
 /* In lexicographic order: the axes as they are come first. */
 static void permute(search *s, int *axes, int done, unsigned used) {
-    int rank = s->reference.rank;
+    int rank = s->moving.rank;
     if (done == rank) {
         consider(s, axes);
         return;
@@ -296,41 +298,54 @@ static bool is_identity(uint64_t code) {
     return false;
 }
 
+/* Finds the permutation of `moving` and takes it there, with its code. */
+static bool settle(search *s, const char *key, ls_map *memory, ls_view *out_view, uint64_t *out_code) {
+    char full[320];
+    int length = snprintf(full, sizeof full, "%.290s/%d/%d", key, s->moving.rank, s->fixed.rank);
+    const uint64_t *remembered = ls_map_find(memory, full, (size_t)length);
+    s->wanted_code = remembered != NULL ? *remembered : UINT64_MAX;
+    int axes[PERMUTED_RANK_MAX];
+    if (s->moving.rank > PERMUTED_RANK_MAX)
+        return false;
+    permute(s, axes, 0, 0);
+    if (!s->found)
+        return false;
+    bool agrees = s->best_error < AGREES;
+    /* one that diverged is looked at as its likes that didn't */
+    bool as_remembered = !agrees && s->has_wanted;
+    *out_view = as_remembered ? s->wanted : s->best;
+    *out_code = as_remembered ? s->wanted_code : s->best_code;
+    uint64_t *slot = agrees && ls_view_elements(&s->fixed) > 16 ? ls_map_at(memory, full, (size_t)length) : NULL;
+    if (slot != NULL && *slot == 0)
+        *slot = s->best_code;
+    return true;
+}
+
 lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *memory, ls_layout *out_layout, lockstep_error *error) {
     steps said = {""};
-    search s = {.request = q, .reference = q->reference, .candidate = q->candidate};
-    LS_TRY(select_elements(q, &s.reference, &s.candidate, &said, error));
-    ls_view candidate = s.candidate;
-    squeeze(&s.reference);
-    squeeze(&s.candidate);
-    if (s.reference.rank > PERMUTED_RANK_MAX)
-        return mismatch(q, error);
+    ls_layout layout = {.reference = q->reference, .candidate = q->candidate};
+    LS_TRY(select_elements(q, &layout.reference, &layout.candidate, &said, error));
+    ls_view reference = layout.reference, candidate = layout.candidate;
+    squeeze(&reference);
+    squeeze(&candidate);
+    uint64_t code = 0;
+    search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder, .head_size = q->head_size};
+    search of_candidate = {.moving = candidate, .fixed = reference};
     char key[300];
-    int length = snprintf(key, sizeof key, "%s/%d/%d", q->memory_key, s.reference.rank, s.candidate.rank);
-    length = length < (int)sizeof key ? length : (int)sizeof key - 1;
-    const uint64_t *remembered = ls_map_find(memory, key, (size_t)length);
-    s.wanted_code = remembered != NULL ? *remembered : UINT64_MAX;
-    int axes[PERMUTED_RANK_MAX];
-    permute(&s, axes, 0, 0);
-    if (!s.found)
+    snprintf(key, sizeof key, "candidate/%.280s", q->memory_key);
+    if (settle(&of_reference, q->memory_key, memory, &layout.reference, &code)) {
+        if (!is_identity(code))
+            say(&said, "axes %llu", (unsigned long long)code);
+    } else if (q->reorder == LS_REORDER_NONE && settle(&of_candidate, key, memory, &layout.candidate, &code)) {
+        say(&said, "candidate's axes %llu", (unsigned long long)code);
+    } else {
         return mismatch(q, error);
-    bool agrees = s.best_error < AGREES;
-    uint64_t code = s.best_code;
-    out_layout->reference = s.best;
-    if (!agrees && s.has_wanted) { /* it diverged: look at it as its likes that didn't */
-        out_layout->reference = s.wanted;
-        code = s.wanted_code;
     }
-    uint64_t *slot = agrees && ls_view_elements(&candidate) > 16 ? ls_map_at(memory, key, (size_t)length) : NULL;
-    if (slot != NULL && *slot == 0)
-        *slot = s.best_code;
-    out_layout->candidate = candidate;
-    if (!is_identity(code))
-        say(&said, "axes %llu", (unsigned long long)code);
     if (q->reorder == LS_REORDER_ROPE_PAIRS)
         say(&said, "rotary halves as pairs");
     if (said.text[0] == '\0')
         say(&said, "as is");
-    memcpy(out_layout->text, said.text, sizeof out_layout->text);
+    memcpy(layout.text, said.text, sizeof layout.text);
+    *out_layout = layout;
     return LOCKSTEP_OK;
 }

@@ -26,17 +26,39 @@ static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t c
         d->pairs = bigger;
         p->capacity = capacity;
     }
-    size_t reference_value = d->reference_values.value_of[reference];
+    /* an alias may have been kept by itself, in its own layout */
+    size_t root = d->reference_values.value_of[reference];
+    size_t reference_value = ls_node_has_values(&d->reference->nodes[reference]) ? reference : root;
     d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
                                           .reference_value = reference_value, .candidate_value = value, .rule = rule};
     d->pair_of[value] = d->pair_count;
-    p->reference_used[reference_value] = true;
+    p->reference_used[root] = true;
     return LOCKSTEP_OK;
 }
 
 /* ------------------------------------------------------------------ by rules */
 
-static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rule *rule, int layer, ls_how how) {
+/* The first of the rule's names, under the first of the prefixes, that is there. */
+static size_t find_reference(const pairing *p, size_t pass, const ls_rules *rules, const ls_rule *rule, int layer) {
+    static const char *const none[] = {"", NULL};
+    char name[NAME_BYTES];
+    ls_label label = {name, NULL, NULL, rule->reference_occurrence};
+    for (const char *const *r = rule->references; *r != NULL; r++)
+        for (const char *const *prefix = rules->prefixes != NULL ? rules->prefixes : none; *prefix != NULL; prefix++) {
+            size_t length = strlen(*prefix);
+            if (length >= sizeof name)
+                continue;
+            memcpy(name, *prefix, length);
+            if (!ls_rules_expand(*r, layer, name + length, sizeof name - length))
+                continue;
+            size_t reference = ls_values_find(&p->diff->reference_values, pass, &label);
+            if (reference != LS_NONE)
+                return reference;
+        }
+    return LS_NONE;
+}
+
+static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rules, const ls_rule *rule, int layer, ls_how how) {
     ls_diff *d = p->diff;
     const ls_pass_pair *pp = &d->rows.pairs[passes];
     char name[NAME_BYTES], of[NAME_BYTES] = "";
@@ -47,15 +69,8 @@ static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rule *rule
     size_t candidate = ls_values_find(&d->candidate_values, pp->candidate, &label);
     if (candidate == LS_NONE)
         return LOCKSTEP_OK;
-    for (const char *const *r = rule->references; *r != NULL; r++) {
-        label = (ls_label){name, NULL, NULL, rule->reference_occurrence};
-        if (!ls_rules_expand(*r, layer, name, sizeof name))
-            continue;
-        size_t reference = ls_values_find(&d->reference_values, pp->reference, &label);
-        if (reference != LS_NONE)
-            return add(p, passes, reference, candidate, how, rule);
-    }
-    return LOCKSTEP_OK;
+    size_t reference = find_reference(p, pp->reference, rules, rule, layer);
+    return reference != LS_NONE ? add(p, passes, reference, candidate, how, rule) : LOCKSTEP_OK;
 }
 
 static int last_layer(const ls_trace *t) {
@@ -73,7 +88,7 @@ static lockstep_status apply_rules(pairing *p, const ls_rules *rules, ls_how how
         for (size_t i = 0; i < rules->count; i++) {
             const ls_rule *rule = &rules->rules[i];
             for (int layer = rule->per_layer ? 0 : last > 0 ? last : 0; layer <= last || (layer == 0 && !rule->per_layer); layer++)
-                LS_TRY(apply_rule(p, passes, rule, layer, how));
+                LS_TRY(apply_rule(p, passes, rules, rule, layer, how));
         }
     return LOCKSTEP_OK;
 }
@@ -108,6 +123,47 @@ static bool in_a_pair(const ls_diff *d, size_t pass, bool candidate) {
     return false;
 }
 
+/* The computed value that an operation adds a weight to, or multiplies by one; LS_NONE. */
+static size_t made_from(const ls_values *v, const ls_node *n) {
+    const ls_node *nodes = v->trace->nodes;
+    if (n->source_count != 2 || (strcmp(n->op, "ADD") != 0 && strcmp(n->op, "MUL") != 0))
+        return LS_NONE;
+    for (int k = 0; k < 2; k++) {
+        size_t weight = v->value_of[n->sources[k]], value = v->value_of[n->sources[1 - k]];
+        while (nodes[weight].role == LS_ROLE_VIEW && nodes[weight].source_count > 0)
+            weight = nodes[weight].sources[0];
+        if (nodes[weight].role == LS_ROLE_WEIGHT && ls_values_is_own(v, value) && nodes[value].elements == n->elements)
+            return value;
+    }
+    return LS_NONE;
+}
+
+/* A product whose one use is to get its bias, or a norm whose one use is to get its
+ * weight, is compared with what comes of it: the other side does both at once. */
+static lockstep_status find_implied(pairing *p) {
+    ls_diff *d = p->diff;
+    const ls_values *v = &d->candidate_values;
+    size_t count = d->candidate->node_count;
+    unsigned *uses = calloc(count + 1, sizeof *uses);
+    d->implied_by = ls_arena_array(&d->arena, count + 1, sizeof *d->implied_by);
+    if (uses == NULL || d->implied_by == NULL) {
+        free(uses);
+        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++)
+        if (v->value_of[i] == i) /* views and aliases are no uses of their own */
+            for (size_t k = 0; k < d->candidate->nodes[i].source_count; k++)
+                uses[v->value_of[d->candidate->nodes[i].sources[k]]]++;
+    for (size_t i = count; i-- > 0;) {
+        size_t made = made_from(v, &d->candidate->nodes[i]);
+        size_t by = d->pair_of[i] != 0 ? d->pair_of[i] : d->implied_by[i];
+        if (made != LS_NONE && by != 0 && d->pair_of[made] == 0 && uses[made] == 1 && p->wanted[made])
+            d->implied_by[made] = by;
+    }
+    free(uses);
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status list_unpaired(pairing *p) {
     ls_diff *d = p->diff;
     const ls_trace *c = d->candidate, *r = d->reference;
@@ -120,7 +176,8 @@ static lockstep_status list_unpaired(pairing *p) {
             !in_a_pair(d, c->nodes[i].pass, true))
             continue;
         d->candidate_total++;
-        if (d->pair_of[i] == 0)
+        d->implied_count += d->pair_of[i] == 0 && d->implied_by[i] != 0;
+        if (d->pair_of[i] == 0 && d->implied_by[i] == 0)
             d->candidate_only[d->candidate_only_count++] = i;
     }
     for (size_t i = 0; i < r->node_count; i++)
@@ -148,16 +205,16 @@ lockstep_status ls_pair_all(ls_diff *diff, const ls_rules *map, const ls_rules *
         status = pair_equal_names(&p);
     if (status == LOCKSTEP_OK)
         status = apply_rules(&p, preset, LS_HOW_PRESET);
-    if (status == LOCKSTEP_OK)
-        status = list_unpaired(&p);
-    free(p.reference_used);
-    if (status != LOCKSTEP_OK)
-        return status;
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
     for (size_t i = 0; i < diff->pair_count; i++) {
         diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
         diff->by_how[diff->pairs[i].how]++;
     }
-    return LOCKSTEP_OK;
+    if (status == LOCKSTEP_OK)
+        status = find_implied(&p);
+    if (status == LOCKSTEP_OK)
+        status = list_unpaired(&p);
+    free(p.reference_used);
+    return status;
 }

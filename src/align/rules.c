@@ -32,7 +32,8 @@ static const char *copy(parsing *p, const yaml_node_t *node) {
 }
 
 
-static lockstep_status read_references(parsing *p, yaml_node_t *value, ls_rule *rule) {
+/* A text, or a list of texts. */
+static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *const **out_list) {
     size_t count = value->type == YAML_SEQUENCE_NODE
                        ? (size_t)(value->data.sequence.items.top - value->data.sequence.items.start) : 1;
     const char **list = ls_arena_array(&p->rules->arena, count + 1, sizeof *list);
@@ -42,18 +43,18 @@ static lockstep_status read_references(parsing *p, yaml_node_t *value, ls_rule *
         yaml_node_t *item = value->type == YAML_SEQUENCE_NODE
                                 ? yaml_document_get_node(&p->document, value->data.sequence.items.start[i]) : value;
         if (item == NULL || item->type != YAML_SCALAR_NODE)
-            return bad(p, value, "'reference' is a name or a list of names");
+            return bad(p, value, "expected a name or a list of names");
         list[i] = copy(p, item);
         if (list[i] == NULL)
             return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    rule->references = list;
+    *out_list = list;
     return LOCKSTEP_OK;
 }
 
 static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *value, ls_rule *rule) {
     if (strcmp(key, "reference") == 0)
-        return read_references(p, value, rule);
+        return read_list(p, value, &rule->references);
     if (value->type != YAML_SCALAR_NODE)
         return bad(p, value, "expected a text");
     const char *text = copy(p, value);
@@ -127,11 +128,13 @@ static lockstep_status read_document(parsing *p) {
                 LS_TRY(read_rule(p, yaml_document_get_node(&p->document, *item)));
         } else if (strcmp(word, "include") == 0) {
             include = value;
+        } else if (strcmp(word, "prefixes") == 0) {
+            LS_TRY(read_list(p, value, &p->rules->prefixes));
         } else if (strcmp(word, "model") == 0 && value->type == YAML_SCALAR_NODE) {
             if (p->depth == 0)
                 p->rules->model = copy(p, value);
         } else {
-            return bad(p, key, "found an unknown key, expected model, include or rules");
+            return bad(p, key, "found an unknown key, expected model, prefixes, include or rules");
         }
     }
     return include != NULL ? read_include(p, include) : LOCKSTEP_OK;

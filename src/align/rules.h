@@ -25,6 +25,7 @@ typedef struct ls_rule {
 typedef struct ls_rules {
     const char *name;
     const char *model; /* the reference's model class begins so; NULL: any */
+    const char *const *prefixes; /* of the reference's names, tried in turn; NULL-terminated */
     ls_rule *rules;
     size_t count, capacity;
     ls_arena arena;

@@ -132,6 +132,7 @@ static json_t *inputs_json(const ls_rows *r) {
 static json_t *pairing_json(const ls_diff *d) {
     json_t *o = json_object(), *by = json_object();
     json_object_set_new(o, "paired", count(d->pair_count));
+    json_object_set_new(o, "implied", count(d->implied_count));
     json_object_set_new(o, "candidate_total", count(d->candidate_total));
     json_object_set_new(o, "coverage", number(d->coverage));
     json_object_set_new(o, "preset", d->preset != NULL ? text(d->preset) : json_null());

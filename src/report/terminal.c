@@ -109,7 +109,7 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
 }
 
 static void put_pairing(ls_text *out, const ls_diff *d) {
-    size_t paired = d->candidate_total - d->candidate_only_count;
+    size_t paired = d->candidate_total - d->candidate_only_count - d->implied_count;
     ls_text_printf(out, "pairing    %zu of %zu candidate tensors paired (", paired, d->candidate_total);
     const char *separator = "";
     for (int how = 0; how < LS_HOW_COUNT; how++)
@@ -118,6 +118,8 @@ static void put_pairing(ls_text *out, const ls_diff *d) {
                            how == LS_HOW_PRESET ? " " : "", how == LS_HOW_PRESET ? d->preset : "");
             separator = ", ";
         }
+    if (d->implied_count > 0)
+        ls_text_printf(out, "; %zu more before their bias or weight", d->implied_count);
     ls_text_printf(out, "%s), %.1f %% of elements compared\n", *separator ? "" : "none", 100 * d->coverage);
 }
 

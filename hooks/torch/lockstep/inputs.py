@@ -45,6 +45,13 @@ def arguments(module, args, kwargs):
     return found
 
 
+def unfolded(named):
+    """The same, with what lies in a dictionary under its own key, too (sentence-transformers
+    hands its modules one dictionary of features)."""
+    return named + [(key, item) for _, value in named if isinstance(value, dict)
+                    for key, item in value.items() if isinstance(key, str)]
+
+
 class Rows:
     """The rows of a pass, flattened with the batch outermost."""
 
@@ -133,7 +140,7 @@ def record_inputs(run, named):
 def begin(run, module, args, kwargs):
     """Announces the pass, then records its inputs."""
     named = arguments(module, args, kwargs)
-    run.rows = Rows(named)
+    run.rows = Rows(unfolded(named))
     event = {"event": "pass", "pass": run.number}
     event.update(run.rows.event(("tokens", "positions", "sequences")))
     run.positions_sent = run.rows.positions is not None

@@ -58,12 +58,16 @@ def walk(value, prefix="", depth=6):
             yield from walk(item, f"{prefix}.{key}" if prefix else str(key), depth - 1)
 
 
+_BLOCK_LISTS = ("layers", "layer", "blocks", "block", "h")
+
+
 def block_index(path):
-    """The first number among a path's components; -1 outside of blocks."""
-    for part in path.split("."):
-        if part.isdecimal():
-            return int(part)
-    return -1
+    """The number after the name of a list of blocks ("…layers.3…"), or else the first
+    number among a path's components; -1 outside of blocks."""
+    parts = path.split(".")
+    numbers = [(i, int(part)) for i, part in enumerate(parts) if part.isdecimal()]
+    named = [number for i, number in numbers if i > 0 and parts[i - 1] in _BLOCK_LISTS]
+    return (named or [number for _, number in numbers] or [-1])[0]
 
 
 class Frame:
