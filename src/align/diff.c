@@ -1,5 +1,6 @@
 #include "align/diff.h"
 
+#include <math.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ typedef struct running {
     const ls_diff_options *options;
     ls_columns *columns, *reference_columns; /* per node */
     ls_pass_facts *facts;  /* per pass of the candidate */
-    int *reference_noise, *candidate_noise; /* per node: row of ls_noise_rows */
+    struct noise *reference_noise, *candidate_noise; /* per node */
     ls_map layouts;        /* which permutation a rule's pairs have agreed under */
     lockstep_error *error;
 } running;
@@ -56,29 +57,40 @@ static lockstep_status choose(ls_diff *d, const ls_diff_options *o, bool *wanted
 
 static bool is_gelu(const char *op) { return strcmp(op, "GELU") == 0 || strcmp(op, "GEGLU") == 0; }
 
-static int *spread_noise(const ls_trace *t) {
-    int *noise = calloc(t->node_count + 1, sizeof *noise);
-    for (size_t i = 0; noise != NULL && i < t->node_count; i++) {
+/* What lies behind a value: the coarsest row of ls_noise_rows, and through how many
+ * lookups in the GELU table the longest way to it goes. */
+typedef struct noise {
+    int row;
+    unsigned lookups;
+} noise;
+
+static noise *spread_noise(const ls_trace *t) {
+    noise *all = calloc(t->node_count + 1, sizeof *all);
+    for (size_t i = 0; all != NULL && i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        noise[i] = ls_noise_of_type(n->dtype);
-        if (is_gelu(n->op) && noise[i] < LS_NOISE_GELU_TABLE)
-            noise[i] = LS_NOISE_GELU_TABLE;
+        noise own = {ls_noise_of_type(n->dtype), 0};
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
             if (source == LS_NONE || t->nodes[source].role == LS_ROLE_INPUT)
                 continue; /* masks are f16 for some kernels, and exact */
-            noise[i] = noise[source] > noise[i] ? noise[source] : noise[i];
+            own.row = all[source].row > own.row ? all[source].row : own.row;
+            own.lookups = all[source].lookups > own.lookups ? all[source].lookups : own.lookups;
         }
+        if (is_gelu(n->op)) {
+            own.row = own.row > LS_NOISE_GELU_TABLE ? own.row : LS_NOISE_GELU_TABLE;
+            own.lookups++;
+        }
+        all[i] = own;
     }
-    return noise;
+    return all;
 }
 
 /* ------------------------------------------------------------------------- one pair */
 
-static bool passes(const running *r, const ls_metrics *m, int noise) {
+static bool passes(const running *r, const ls_pair *p) {
     if (r->options->elementwise)
-        return m->beyond == 0;
-    return r->options->profile->passes(m, ls_noise_rows[noise].rel_l2);
+        return p->metrics.beyond == 0;
+    return r->options->profile->passes(&p->metrics, p->tolerance);
 }
 
 static void judge(const running *r, ls_pair *p) {
@@ -88,7 +100,7 @@ static void judge(const running *r, ls_pair *p) {
     else if (m->identical)
         p->verdict = LS_VERDICT_IDENTICAL;
     else
-        p->verdict = m->finite == 0 || passes(r, m, p->noise) ? LS_VERDICT_MATCH : LS_VERDICT_DIVERGED;
+        p->verdict = m->finite == 0 || passes(r, p) ? LS_VERDICT_MATCH : LS_VERDICT_DIVERGED;
 }
 
 static const char *keep_text(running *r, const char *text) {
@@ -135,8 +147,12 @@ static lockstep_status compare_pair(running *r, ls_pair *p) {
     ls_diff *d = r->diff;
     ls_hold reference, candidate;
     lockstep_error why;
-    int a = r->reference_noise[p->reference_value], b = r->candidate_noise[p->candidate_value];
-    p->noise = a > b ? a : b;
+    noise a = r->reference_noise[p->reference_value], b = r->candidate_noise[p->candidate_value];
+    unsigned lookups = a.lookups > b.lookups ? a.lookups : b.lookups;
+    p->noise = a.row > b.row ? a.row : b.row;
+    p->tolerance = ls_noise_rows[p->noise].rel_l2;
+    if (p->noise == LS_NOISE_GELU_TABLE) /* independent errors, one a layer, add in quadrature */
+        p->tolerance *= sqrt(lookups);
     if (ls_trace_hold(d->reference, p->reference_value, &reference, &why) != LOCKSTEP_OK) {
         p->verdict = LS_VERDICT_UNSUPPORTED;
         p->trouble = keep_text(r, why.message);
@@ -269,6 +285,12 @@ static void add_hints(ls_diff *d) {
     for (int k = 0; k < 2; k++) {
         if (!traces[k]->complete)
             ls_text_printf(&d->hints, "%s is incomplete: its run did not end well\n", traces[k]->path);
+        for (size_t i = 0; i < traces[k]->note_count && i < 5; i++) {
+            ls_text_printf(&d->hints, "%s says: ", traces[k]->path);
+            for (const char *c = traces[k]->notes[i]; *c != '\0'; c++) /* a hint is one line */
+                ls_text_append(&d->hints, *c == '\n' ? " " : c, 1);
+            ls_text_printf(&d->hints, "\n");
+        }
         if (traces[k]->dropped > 0)
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);

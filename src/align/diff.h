@@ -28,6 +28,7 @@ typedef struct ls_pair {
     char layout[160];
     ls_metrics metrics;   /* valid unless shape or unsupported */
     int noise;            /* row of ls_noise_rows */
+    double tolerance;     /* on the relative L2, of that row at this depth */
     ls_verdict verdict;
     bool consequence;     /* fails, but something that it depends on failed before */
     uint64_t elements;    /* of the candidate that were compared */

@@ -200,8 +200,9 @@ lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_
 }
 
 const char *ls_rules_preset_for(const char *model) {
-    const char *best = NULL;
+    const char *best = NULL, *inner = strrchr(model, '/');
     size_t best_length = 0;
+    model = inner != NULL ? inner + 1 : model; /* "Wrapper/Model": the wrapped one */
     for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++) {
         ls_rules rules;
         if (ls_rules_preset(f->name, &rules, NULL) != LOCKSTEP_OK)

@@ -89,6 +89,7 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_object_set_new(o, "by", json_string(ls_how_name(p->how)));
     json_object_set_new(o, "layout", text(p->layout));
     json_object_set_new(o, "noise", json_string(ls_noise_rows[p->noise].name));
+    json_object_set_new(o, "tolerance", number(p->tolerance));
     json_object_set_new(o, "metrics", p->verdict < LS_VERDICT_SHAPE ? metrics_json(&p->metrics) : json_null());
     json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->verdict)));
     json_object_set_new(o, "consequence", json_boolean(p->consequence));

@@ -267,13 +267,13 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_metrics *m = &p->metrics;
     uint64_t index[LOCKSTEP_MAX_RANK], at = m->max_abs_at;
     if (p->verdict != LS_VERDICT_DIVERGED || p->elements != c->elements || c->rank == 0) {
-        ls_text_printf(out, "  rel. L2 %.3g (tolerance %.0e for %s), max |d| %.3g\n", m->rel_l2, ls_noise_rows[p->noise].rel_l2,
+        ls_text_printf(out, "  rel. L2 %.3g (tolerance %.1e for %s), max |d| %.3g\n", m->rel_l2, p->tolerance,
                        ls_noise_rows[p->noise].name, m->max_abs);
         return;
     }
     for (int i = c->rank; i-- > 0; at /= c->shape[i])
         index[i] = at % c->shape[i];
-    ls_text_printf(out, "  rel. L2 %.3g (tolerance %.0e for %s), max |d| %.3g at [", m->rel_l2, ls_noise_rows[p->noise].rel_l2,
+    ls_text_printf(out, "  rel. L2 %.3g (tolerance %.1e for %s), max |d| %.3g at [", m->rel_l2, p->tolerance,
                    ls_noise_rows[p->noise].name, m->max_abs);
     for (int i = 0; i < c->rank; i++)
         ls_text_printf(out, "%s%llu", i > 0 ? ", " : "", (unsigned long long)index[i]);

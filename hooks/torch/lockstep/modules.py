@@ -87,14 +87,22 @@ def _begin(module, args, kwargs):
     return run
 
 
+def _is_of_transformers(module):
+    return any(base.__module__.split(".")[0] == "transformers" for base in type(module).__mro__)
+
+
 def _announce(module):
-    bases = {base.__module__.split(".")[0] for base in type(module).__mro__}
-    if "transformers" in bases and "transformers" in sys.modules:
+    """The engine is the library that defines the model, or the one that the model wraps:
+    "SentenceTransformer/BertModel"."""
+    inner = next((part for part in module.modules() if _is_of_transformers(part)), None)
+    name = type(module).__name__
+    if inner is not None and "transformers" in sys.modules:
         engine, version = "transformers", getattr(sys.modules["transformers"], "__version__", "")
+        name += "" if inner is module else f"/{type(inner).__name__}"
     else:
         engine, version = "torch", str(torch.__version__)
     first = next(module.parameters(), None)
-    recorder.start(engine, version, type(module).__name__,
+    recorder.start(engine, version, name,
                    str(first.device) if first is not None else "cpu",
                    dtype_name(first.dtype) if first is not None else None)
 
