@@ -18,7 +18,8 @@ typedef struct running {
     ls_columns *columns, *reference_columns; /* per node */
     ls_pass_facts *facts;  /* per pass of the candidate */
     struct noise *reference_noise, *candidate_noise; /* per node */
-    ls_map layouts;        /* which permutation a rule's pairs have agreed under */
+    ls_map votes;          /* for the permutations of a rule's pairs */
+    bool learning;         /* the first round, in which they are cast */
     lockstep_error *error;
 } running;
 
@@ -129,11 +130,13 @@ static lockstep_status compare_views(running *r, ls_pair *p, const ls_view *refe
     q.memory_key = key;
     ls_layout layout;
     lockstep_error why;
-    if (ls_layout_find(&q, &r->layouts, &layout, &why) != LOCKSTEP_OK) {
+    if (ls_layout_find(&q, &r->votes, r->learning, &layout, &why) != LOCKSTEP_OK) {
         p->verdict = LS_VERDICT_SHAPE;
         p->trouble = keep_text(r, why.message);
         return LOCKSTEP_OK;
     }
+    if (!r->learning && strcmp(p->layout, layout.text) == 0)
+        return LOCKSTEP_OK; /* the first round's result stands */
     memcpy(p->layout, layout.text, sizeof p->layout);
     double atol = r->options->elementwise ? r->options->atol : r->options->profile->atol;
     double rtol = r->options->elementwise ? r->options->rtol : r->options->profile->rtol;
@@ -170,14 +173,15 @@ static lockstep_status compare_pair(running *r, ls_pair *p) {
     return status;
 }
 
-/* Pairs that agree teach the layout to those that don't, wherever these come. */
+/* Two rounds: in the second, each pair is looked at as most of its likes are. */
 static lockstep_status compare_all(running *r) {
     ls_diff *d = r->diff;
-    for (size_t i = 0; i < d->pair_count; i++)
-        LS_TRY(compare_pair(r, &d->pairs[i]));
-    for (size_t i = 0; i < d->pair_count; i++)
-        if (d->pairs[i].verdict == LS_VERDICT_DIVERGED)
-            LS_TRY(compare_pair(r, &d->pairs[i]));
+    for (int round = 0; round < 2; round++) {
+        r->learning = round == 0;
+        for (size_t i = 0; i < d->pair_count; i++)
+            if (r->learning || d->pairs[i].verdict < LS_VERDICT_SHAPE)
+                LS_TRY(compare_pair(r, &d->pairs[i]));
+    }
     return LOCKSTEP_OK;
 }
 
@@ -346,7 +350,7 @@ static lockstep_status run(ls_diff *d, const char *reference, const char *candid
         d->pairs[i].rule = NULL; /* the rules go */
     free(r.reference_noise);
     free(r.candidate_noise);
-    ls_map_done(&r.layouts);
+    ls_map_done(&r.votes);
     ls_rules_done(&map);
     ls_rules_done(&preset);
     LS_TRY(status);

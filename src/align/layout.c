@@ -243,12 +243,25 @@ typedef struct search {
     ls_view moving, fixed; /* squeezed */
     ls_reorder reorder;    /* of the moving side */
     uint64_t head_size;
+    const char *key; /* of the votes */
+    const ls_map *votes;
+    bool learn;
     ls_view best;
     double best_error;
-    uint64_t best_code, wanted_code; /* axes as decimal digits, from 1 */
-    ls_view wanted;                  /* what is remembered, where it fits */
-    bool found, has_wanted;
+    uint64_t best_votes, best_code; /* code: the axes as decimal digits, from 1 */
+    bool found;
 } search;
+
+static int vote_key(const search *s, uint64_t code, char *out, size_t capacity) {
+    int length = snprintf(out, capacity, "%.250s/%d/%d/%llu", s->key, s->moving.rank, s->fixed.rank, (unsigned long long)code);
+    return length < (int)capacity ? length : (int)capacity - 1;
+}
+
+static uint64_t votes_for(const search *s, uint64_t code) {
+    char key[320];
+    const uint64_t *votes = s->learn ? NULL : ls_map_find(s->votes, key, (size_t)vote_key(s, code, key, sizeof key));
+    return votes != NULL ? *votes : 0;
+}
 
 static void consider(search *s, const int *axes) {
     ls_view v = s->moving;
@@ -263,16 +276,14 @@ static void consider(search *s, const int *axes) {
     if (s->reorder == LS_REORDER_ROPE_PAIRS &&
         (v.rank == 0 || axes[v.rank - 1] != v.rank - 1 || !pair_up(&v, s->head_size)))
         return;
+    uint64_t votes = votes_for(s, code);
     double error = sampled_error(&v, &s->fixed);
-    if (!s->found || error < s->best_error) {
+    if (!s->found || votes > s->best_votes || (votes == s->best_votes && error < s->best_error)) {
         s->best = v;
         s->best_error = error;
+        s->best_votes = votes;
         s->best_code = code;
         s->found = true;
-    }
-    if (code == s->wanted_code) {
-        s->wanted = v;
-        s->has_wanted = true;
     }
 }
 
@@ -298,30 +309,28 @@ static bool is_identity(uint64_t code) {
     return false;
 }
 
-/* Finds the permutation of `moving` and takes it there, with its code. */
-static bool settle(search *s, const char *key, ls_map *memory, ls_view *out_view, uint64_t *out_code) {
-    char full[320];
-    int length = snprintf(full, sizeof full, "%.290s/%d/%d", key, s->moving.rank, s->fixed.rank);
-    const uint64_t *remembered = ls_map_find(memory, full, (size_t)length);
-    s->wanted_code = remembered != NULL ? *remembered : UINT64_MAX;
+/* Finds the permutation of `moving`, with its code; false when there is none. */
+static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_code) {
     int axes[PERMUTED_RANK_MAX];
     if (s->moving.rank > PERMUTED_RANK_MAX)
         return false;
+    s->votes = votes;
     permute(s, axes, 0, 0);
     if (!s->found)
         return false;
-    bool agrees = s->best_error < AGREES;
-    /* one that diverged is looked at as its likes that didn't */
-    bool as_remembered = !agrees && s->has_wanted;
-    *out_view = as_remembered ? s->wanted : s->best;
-    *out_code = as_remembered ? s->wanted_code : s->best_code;
-    uint64_t *slot = agrees && ls_view_elements(&s->fixed) > 16 ? ls_map_at(memory, full, (size_t)length) : NULL;
-    if (slot != NULL && *slot == 0)
-        *slot = s->best_code;
+    *out_view = s->best;
+    *out_code = s->best_code;
+    if (s->learn && s->best_error < AGREES && ls_view_elements(&s->fixed) > 16) {
+        char key[320];
+        uint64_t *slot = ls_map_at(votes, key, (size_t)vote_key(s, s->best_code, key, sizeof key));
+        if (slot != NULL)
+            ++*slot;
+    }
     return true;
 }
 
-lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *memory, ls_layout *out_layout, lockstep_error *error) {
+lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, bool learn, ls_layout *out_layout,
+                               lockstep_error *error) {
     steps said = {""};
     ls_layout layout = {.reference = q->reference, .candidate = q->candidate};
     LS_TRY(select_elements(q, &layout.reference, &layout.candidate, &said, error));
@@ -329,14 +338,15 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *memory, ls_la
     squeeze(&reference);
     squeeze(&candidate);
     uint64_t code = 0;
-    search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder, .head_size = q->head_size};
-    search of_candidate = {.moving = candidate, .fixed = reference};
     char key[300];
     snprintf(key, sizeof key, "candidate/%.280s", q->memory_key);
-    if (settle(&of_reference, q->memory_key, memory, &layout.reference, &code)) {
+    search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
+                           .head_size = q->head_size, .key = q->memory_key, .learn = learn};
+    search of_candidate = {.moving = candidate, .fixed = reference, .key = key, .learn = learn};
+    if (settle(&of_reference, votes, &layout.reference, &code)) {
         if (!is_identity(code))
             say(&said, "axes %llu", (unsigned long long)code);
-    } else if (q->reorder == LS_REORDER_NONE && settle(&of_candidate, key, memory, &layout.candidate, &code)) {
+    } else if (q->reorder == LS_REORDER_NONE && settle(&of_candidate, votes, &layout.candidate, &code)) {
         say(&said, "candidate's axes %llu", (unsigned long long)code);
     } else {
         return mismatch(q, error);

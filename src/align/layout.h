@@ -33,10 +33,14 @@ typedef struct ls_layout {
     char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
 } ls_layout;
 
-/* `memory` remembers, by memory_key, which permutation made a pair agree, for those
- * that agree under none. LOCKSTEP_INCOMPARABLE, with the reason in `error`, when
- * no layout makes one the other's shape. */
-lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *memory, ls_layout *out_layout,
+/* Shapes alone often leave several permutations; the values decide, but not those of
+ * the pair in question: a fault can look like another permutation (swapped q and k
+ * transpose their product). So pairs of one memory_key vote. With `learn`, the
+ * permutation with the least error is taken, and gets the pair's vote in `votes` if
+ * it makes the pair agree; without, the one with the most votes is.
+ * LOCKSTEP_INCOMPARABLE, with the reason in `error`, when no layout makes one the
+ * other's shape. */
+lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *votes, bool learn, ls_layout *out_layout,
                                lockstep_error *error);
 
 #endif
