@@ -25,6 +25,9 @@ COMMON = dict(
 
 
 def config_of(family):
+    if family == "tiny":  # the recorded example's Qwen3
+        small = dict(COMMON, hidden_size=32, intermediate_size=64, num_hidden_layers=3, head_dim=16, vocab_size=64)
+        return transformers.Qwen3Config(**small, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "llama":
         return transformers.LlamaConfig(**COMMON, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "qwen2":
@@ -57,7 +60,7 @@ def randomise(model):
             elif "embed" in name or "lm_head" in name:
                 parameter.copy_(normal(parameter.shape, 1.0))
                 parameter[:, 5] *= 8  # outlier channels
-                parameter[:, 40] *= 5
+                parameter[:, -3] *= 5
             else:
                 gain = 0.35 if ("o_proj" in name or "down_proj" in name) else 1.2
                 parameter.copy_(normal(parameter.shape, gain / parameter.shape[1] ** 0.5))

@@ -1,9 +1,10 @@
 // Embeds token ids with an unmodified llama.cpp (node-llama-cpp).
 import {createRequire} from "module";
+import {resolve} from "path";
 import {pathToFileURL} from "url";
 
 const options = JSON.parse(process.argv[2]);
-const require = createRequire(options.engine + "/");
+const require = createRequire(resolve(options.engine) + "/");
 const {getLlama} = await import(pathToFileURL(require.resolve("node-llama-cpp")).href);
 
 const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});

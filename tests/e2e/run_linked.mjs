@@ -1,9 +1,10 @@
 // Runs llama.cpp linked into one file (llama.node) on a prompt of the test vocabulary:
 // the ids are written as their tokens, "<t5><t17>…". Options: JSON in the first argument.
 import {createRequire} from "module";
+import {resolve} from "path";
 
 const options = JSON.parse(process.argv[2]);
-const require = createRequire(options.engine + "/");
+const require = createRequire(resolve(options.engine) + "/");
 const {loadModel} = require("@fugood/llama.node");
 
 const context = await loadModel({

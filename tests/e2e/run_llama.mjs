@@ -1,10 +1,11 @@
 // Runs an unmodified llama.cpp (node-llama-cpp) on token ids: a prompt, then one
 // pass for each later id. Options: JSON in the first argument.
 import {createRequire} from "module";
+import {resolve} from "path";
 import {pathToFileURL} from "url";
 
 const options = JSON.parse(process.argv[2]);
-const require = createRequire(options.engine + "/");
+const require = createRequire(resolve(options.engine) + "/");
 const {getLlama} = await import(pathToFileURL(require.resolve("node-llama-cpp")).href);
 
 const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});
