@@ -125,10 +125,14 @@ static void put_pairing(ls_text *out, const ls_diff *d) {
 
 /* --------------------------------------------------------------------------- table */
 
+/* In a narrow terminal the reference's names and the cosine give way. */
+enum { NARROW = 100 };
+
 typedef struct table {
     const ls_diff *diff;
     ls_text *out;
     int candidate, reference; /* widths */
+    bool narrow;
 } table;
 
 static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
@@ -136,7 +140,7 @@ static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
     if (!ls_pair_fails(p))
         snprintf(out, capacity, "%s", name);
     else if (p->consequence)
-        snprintf(out, capacity, "%s (consequence)", name);
+        snprintf(out, capacity, "consequence");
     else {
         size_t n = 0;
         for (; name[n] != '\0' && n + 1 < capacity; n++)
@@ -148,9 +152,11 @@ static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
 static void put_head(const table *t) {
     ls_text_printf(t->out, " pass order layer ");
     put_cell(t->out, "candidate", t->candidate);
-    ls_text_printf(t->out, " ");
-    put_cell(t->out, "reference", t->reference);
-    ls_text_printf(t->out, " relL2    max|d|   cosine     verdict\n");
+    if (!t->narrow) {
+        ls_text_printf(t->out, " ");
+        put_cell(t->out, "reference", t->reference);
+    }
+    ls_text_printf(t->out, " relL2    max|d|   %sverdict\n", t->narrow ? "" : "cosine     ");
 }
 
 static void put_row(const table *t, const ls_pair *p) {
@@ -162,14 +168,22 @@ static void put_row(const table *t, const ls_pair *p) {
     ls_text_printf(t->out, "%5zu %5zu %5s ", c->pass == LS_NONE ? 0 : c->pass, p->candidate_value, layer);
     node_title(c, title, sizeof title);
     put_cell(t->out, title, t->candidate);
-    ls_text_printf(t->out, " ");
-    reference_title(r, title, sizeof title);
-    put_cell(t->out, title, t->reference);
+    if (!t->narrow) {
+        ls_text_printf(t->out, " ");
+        reference_title(r, title, sizeof title);
+        put_cell(t->out, title, t->reference);
+    }
     verdict_text(p, verdict, sizeof verdict);
-    if (p->verdict >= LS_VERDICT_SHAPE)
-        ls_text_printf(t->out, " %-8s %-8s %-10s %s\n", "-", "-", "-", verdict);
+    bool compared = p->verdict < LS_VERDICT_SHAPE;
+    if (compared)
+        ls_text_printf(t->out, " %-8.1e %-8.1e ", p->metrics.rel_l2, p->metrics.max_abs);
     else
-        ls_text_printf(t->out, " %-8.1e %-8.1e %-10.7f %s\n", p->metrics.rel_l2, p->metrics.max_abs, p->metrics.cosine, verdict);
+        ls_text_printf(t->out, " %-8s %-8s ", "-", "-");
+    if (compared && !t->narrow)
+        ls_text_printf(t->out, "%-10.7f ", p->metrics.cosine);
+    else if (!t->narrow)
+        ls_text_printf(t->out, "%-10s ", "-");
+    ls_text_printf(t->out, "%s\n", verdict);
 }
 
 static bool is_input(const ls_diff *d, size_t pair) {
@@ -222,16 +236,17 @@ static int widest(const ls_diff *d, const bool *shown, bool candidate) {
 }
 
 static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
-    enum { OTHERS = 18 + 1 + 9 + 9 + 11 + 12 }; /* columns beside the two names */
+    enum { BEFORE = 18, AFTER = 31, COSINE = 11, LEAST = 20 }; /* columns beside the names */
     bool *shown = d->pair_count > 0 ? calloc(d->pair_count, sizeof *shown) : NULL;
     if (shown == NULL)
         return;
     choose_rows(d, all, shown);
-    table t = {d, out, widest(d, shown, true), widest(d, shown, false)};
-    int room = width > 0 ? width - OTHERS : 1000;
-    if (room < 20)
-        room = 20;
-    if (t.candidate + t.reference > room) {
+    table t = {d, out, widest(d, shown, true), widest(d, shown, false), width > 0 && width < NARROW};
+    int room = width == 0 ? 1000 : width - BEFORE - AFTER - (t.narrow ? 0 : COSINE + 1);
+    room = room > LEAST ? room : LEAST;
+    if (t.narrow) {
+        t.candidate = t.candidate < room ? t.candidate : room;
+    } else if (t.candidate + t.reference > room) {
         t.candidate = t.candidate < room / 2 ? t.candidate : room - t.reference > room / 2 ? room - t.reference : room / 2;
         t.reference = room - t.candidate;
     }

@@ -1,0 +1,192 @@
+"""lockstep diff on the recorded examples and on small containers: words and statuses."""
+import json
+import pathlib
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+LOCKSTEP = ROOT / "build" / "lockstep"
+REFERENCE = ROOT / "examples" / "qwen3-transformers"
+CLEAN = ROOT / "examples" / "qwen3-llama.cpp"
+FAULTY = ROOT / "examples" / "qwen3-llama.cpp-faulty"
+
+
+def diff(*arguments, columns=0):
+    return subprocess.run([str(LOCKSTEP), "diff", *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          env={"COLUMNS": str(columns), "PATH": "/usr/bin:/bin"})
+
+
+def result(*arguments):
+    done = diff(*arguments, "--json", "-")
+    return done.returncode, json.loads(done.stdout)
+
+
+def save(folder, **arrays):
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def test_a_correct_conversion_matches():
+    status, found = result(REFERENCE, CLEAN)
+    assert status == 0 and found["schema"] == 1 and found["verdict"] == "match"
+    assert found["pairing"]["coverage"] == 1.0 and found["first_divergence"] is None
+
+
+def test_a_swapped_norm_is_named():
+    done = diff(REFERENCE, FAULTY)
+    assert done.returncode == 1
+    assert "first divergence: Qcur_normed-1 (MUL), layer 1" in done.stdout
+    assert done.stdout.rstrip().endswith("verdict: diverged")
+
+
+@pytest.mark.parametrize("columns", [80, 120, 160])
+def test_the_table_fits_the_terminal(columns):
+    for line in diff(REFERENCE, FAULTY, "--all", columns=columns).stdout.splitlines():
+        if line[:5].strip().isdigit():
+            assert len(line) <= columns, line
+
+
+def test_all_lists_every_pair():
+    lines = diff(REFERENCE, CLEAN, "--all").stdout.splitlines()
+    assert sum(line[:5].strip().isdigit() for line in lines) == result(REFERENCE, CLEAN)[1]["pairing"]["paired"]
+
+
+def test_without_rules_nothing_can_be_compared():
+    status, found = result(REFERENCE, CLEAN, "--preset", "none")
+    assert status == 2 and found["verdict"] == "incomparable"
+    assert len(found["pairing"]["candidate_only"]) == found["pairing"]["candidate_total"]
+
+
+def test_a_map_of_ones_own(tmp_path):
+    rules = tmp_path / "map.yaml"
+    rules.write_text('rules:\n  - {candidate: "result_output", reference: lm_head}\n')
+    status, found = result(REFERENCE, CLEAN, "--preset", "none", "--map", rules)
+    assert found["pairing"]["by"]["map"] == 1 and found["pairs"][0]["reference"]["name"] == "lm_head"
+    assert status == 2, "one pair is too little to call it a match"
+    assert result(REFERENCE, CLEAN, "--preset", "none", "--map", rules, "--min-coverage", "0")[0] == 0
+
+
+@pytest.mark.parametrize("text, words", [
+    ("rules: [1]", "a rule is"), ("rules:\n - {candidate: a}", "needs 'candidate' and 'reference'"),
+    ("nothing: 1", "unknown key"), ("rules: [", "line"), ("include: nowhere", "names no preset"),
+    ("rules:\n - {candidate: a, reference: b, colour: c}", "unknown key"),
+])
+def test_a_wrong_map_is_refused_with_its_line(tmp_path, text, words):
+    rules = tmp_path / "map.yaml"
+    rules.write_text(text)
+    done = diff(REFERENCE, CLEAN, "--map", rules)
+    assert done.returncode == 2 and words in done.stderr and "map.yaml" in done.stderr + text or "include" in text
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ((REFERENCE,), "too few arguments"), ((REFERENCE, CLEAN, CLEAN), "unexpected argument"),
+    ((REFERENCE, "nowhere"), "nowhere"), ((REFERENCE, CLEAN, "--atol", "many"), "not a number"),
+    ((REFERENCE, CLEAN, "--preset", "gpt9"), "there are:"), ((REFERENCE, CLEAN, "--profile", "mine"), "no profile"),
+    ((REFERENCE, CLEAN, "--min-coverage", "2"), "expected 0 to 1"), ((REFERENCE, CLEAN, "--tensors", "("), "regular expression"),
+    ((REFERENCE, CLEAN, "--frobnicate"), "unknown option"), ((REFERENCE, CLEAN, "--profile", "torch", "--rtol", "1"), "exclude"),
+])
+def test_what_is_typed_wrong_is_said(arguments, words):
+    done = diff(*arguments)
+    assert done.returncode == 2 and words in done.stderr and done.stdout == ""
+
+
+def test_filters(tmp_path):
+    _, found = result(REFERENCE, FAULTY, "--layers", "0")
+    assert found["first_divergence"] is None and {p["candidate"]["layer"] for p in found["pairs"]} == {0}
+    _, found = result(REFERENCE, CLEAN, "--tensors", "^ffn_out")
+    assert {p["candidate"]["name"] for p in found["pairs"]} == {"ffn_out-0", "ffn_out-1", "ffn_out-2"}
+
+
+def test_json_to_a_file_beside_the_table(tmp_path):
+    done = diff(REFERENCE, CLEAN, "--json", tmp_path / "out.json")
+    assert done.returncode == 0 and "verdict: match" in done.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "match"
+    assert diff(REFERENCE, CLEAN, "--json", tmp_path / "no" / "out.json").returncode == 2
+
+
+def test_plain_arrays_pair_by_name(tmp_path):
+    a = save(tmp_path / "a", x=np.arange(6.0), y=np.ones((2, 3), np.float32))
+    b = save(tmp_path / "b", x=np.arange(6.0), y=np.ones((2, 3), np.float32))
+    assert result(a, b)[0] == 0
+    np.save(b / "y.npy", np.full((2, 3), 2, np.float32))
+    status, found = result(a, b)
+    assert status == 1 and found["first_divergence"]["candidate"]["name"] == "y"
+    assert found["first_divergence"]["metrics"]["rel_l2"] == 1.0
+
+
+def test_what_only_one_side_has_is_no_match(tmp_path):
+    a = save(tmp_path / "a", x=np.arange(6.0), y=np.ones(3))
+    b = save(tmp_path / "b", x=np.arange(6.0))
+    status, found = result(a, b)
+    assert status == 1 and "1 tensors are in the reference only" in found["why"]
+
+
+def test_nan_is_never_passed(tmp_path):
+    values = np.ones(8, np.float32)
+    values[3] = np.nan
+    a, b = save(tmp_path / "a", x=np.ones(8, np.float32)), save(tmp_path / "b", x=values)
+    assert result(a, b)[1]["first_divergence"]["verdict"] == "nonfinite" and result(a, b)[0] == 1
+    assert result(b, b)[0] == 1, "not even when both sides have it"
+
+
+def test_infinities_must_agree_in_sign(tmp_path):
+    a = save(tmp_path / "a", x=np.array([1.0, np.inf]))
+    b = save(tmp_path / "b", x=np.array([1.0, -np.inf]))
+    assert result(a, a)[0] == 0 and result(a, b)[0] == 1
+
+
+def test_another_shape_is_no_match(tmp_path):
+    a, b = save(tmp_path / "a", x=np.arange(6.0)), save(tmp_path / "b", x=np.arange(5.0))
+    status, found = result(a, b)
+    assert status == 1 and found["first_divergence"]["verdict"] == "shape"
+
+
+def test_all_zeros_against_values(tmp_path):
+    a, b = save(tmp_path / "a", x=np.arange(6.0)), save(tmp_path / "b", x=np.zeros(6))
+    assert result(a, b)[0] == 1 and result(b, a)[0] == 1 and result(b, b)[0] == 0
+
+
+def test_a_pure_scale_error_is_found(tmp_path):
+    x = np.random.default_rng(0).normal(size=100)
+    a, b = save(tmp_path / "a", x=x), save(tmp_path / "b", x=45.25 * x)
+    status, found = result(a, b)
+    assert status == 1 and found["pairs"][0]["metrics"]["cosine"] > 0.999999
+
+
+def test_atol_and_rtol_are_numpys_rule(tmp_path):
+    a = save(tmp_path / "a", x=np.array([1.0, 100.0]))
+    b = save(tmp_path / "b", x=np.array([1.05, 100.0]))
+    for atol, rtol in ((0.04, 0.0), (0.06, 0.0), (0.0, 0.04), (0.0, 0.06), (0.03, 0.03)):
+        close = np.allclose(np.load(b / "x.npy"), np.load(a / "x.npy"), atol=atol, rtol=rtol)
+        assert (result(a, b, "--atol", atol, "--rtol", rtol)[0] == 0) == close
+
+
+def test_an_incomplete_trace_is_no_match(tmp_path):
+    cut = tmp_path / "cut"
+    shutil.copytree(CLEAN, cut)
+    log = (cut / "trace.jsonl").read_text().splitlines(keepends=True)
+    (cut / "trace.jsonl").write_text("".join(log[:-1]))
+    status, found = result(REFERENCE, cut)
+    assert status == 2 and not found["candidate"]["complete"] and "incomplete" in found["why"]
+
+
+def test_a_lost_file_is_no_match(tmp_path):
+    lost = tmp_path / "lost"
+    shutil.copytree(CLEAN, lost)
+    next((lost / "tensors").glob("*result_output.npy")).unlink()
+    status, found = result(REFERENCE, lost)
+    assert status == 1 and found["pairs"][-1]["verdict"] == "unsupported"
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(tmp_path):
+    evil = tmp_path / "evil"
+    shutil.copytree(FAULTY, evil)
+    log = (evil / "trace.jsonl").read_text().replace('"llama.cpp"', '"\\u001b[31mllama\\u202e"')
+    (evil / "trace.jsonl").write_text(log)
+    done = diff(REFERENCE, evil)
+    assert "\x1b" not in done.stdout and "\u202e" not in done.stdout and "\\x1b[31m" in done.stdout
