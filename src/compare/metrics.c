@@ -1,3 +1,7 @@
+/* A tile of both tensors is decoded into the first-level cache (or used where it
+ * lies, when both are plain f32 or f64), and summed by a kernel. Tiles make chunks,
+ * and chunks are merged in order, so that the threads don't matter. Means and
+ * squared deviations merge by Chan, Golub and LeVeque's update (1979). */
 #include "compare/metrics.h"
 
 #include <math.h>
@@ -5,115 +9,66 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "compare/kernel.h"
+#include "tensor/pages.h"
 
 const double ls_share_thresholds[LS_SHARES] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
 
-enum { TILE = 2048 };           /* elements decoded at a time: both tiles stay in L1 */
-enum { CHUNK = 1 << 20 };       /* elements of one task; fixed, so that sums don't depend on threads */
+enum { TILE = 2048 };      /* elements; a multiple of every block */
+enum { CHUNK = 128 * TILE }; /* elements of one task */
+_Static_assert(TILE % LS_MAX_BLOCK_ELEMENTS == 0, "tiles hold whole blocks");
+
+typedef struct side {
+    uint64_t count;
+    double min, max, mean, m2, squares;
+} side;
 
 typedef struct partial {
-    uint64_t finite, above[LS_SHARES], beyond;
+    uint64_t finite, counts[LS_SHARES + 1]; /* the last: beyond */
     uint64_t nan_reference, nan_candidate, inf_reference, inf_candidate, nonfinite_differ;
     bool differ;
-    double sum_abs, sum_rel, sum_squares, dot, max_abs, max_rel, max_ulp;
-    uint64_t max_abs_at, max_rel_at;
-    struct side {
-        uint64_t finite;
-        double min, max, sum, squares;
-    } reference, candidate;
+    double sum_abs, sum_rel, sum_squares, dot, max_abs, max_rel;
+    uint64_t max_abs_tile, max_rel_tile; /* first element of the tile with the maximum */
+    uint32_t max_ulp;
+    side reference, candidate;           /* of the pairs that are finite on both sides */
+    side reference_lone, candidate_lone; /* finite, but no such pair */
 } partial;
+
+typedef enum ulp_kind { ULP_NONE, ULP_F32, ULP_16 } ulp_kind;
 
 typedef struct job {
     const ls_view *reference, *candidate;
+    const ls_kernels *kernels;
     double atol, rtol;
-    bool ulp;
+    uint64_t elements;
+    bool wide;        /* summed as doubles, not floats */
+    ulp_kind ulp;
+    uint16_t infinity; /* of a 16-bit type */
     partial *partials;
 } job;
 
-static void init(partial *p) {
-    *p = (partial){.max_abs = -1, .max_rel = -1};
-    p->reference.min = p->candidate.min = INFINITY;
-    p->reference.max = p->candidate.max = -INFINITY;
-}
+/* ----------------------------------------------------------------------- merging */
 
-static void add_side(struct side *s, double v) {
-    s->finite++;
-    s->sum += v;
-    s->squares += v * v;
-    s->min = v < s->min ? v : s->min;
-    s->max = v > s->max ? v : s->max;
-}
-
-static void add_nonfinite(partial *p, double r, double c) {
-    p->nan_reference += r != r;
-    p->nan_candidate += c != c;
-    p->inf_reference += isinf(r) != 0;
-    p->inf_candidate += isinf(c) != 0;
-    bool same = (r != r && c != c) || (isinf(r) && r == c);
-    p->nonfinite_differ += !same;
-    p->differ = p->differ || !same;
-    if (isfinite(r))
-        add_side(&p->reference, r);
-    if (isfinite(c))
-        add_side(&p->candidate, c);
-}
-
-static void add_tile(const job *j, partial *p, const double *reference, const double *candidate, size_t count, uint64_t first) {
-    for (size_t i = 0; i < count; i++) {
-        double r = reference[i], c = candidate[i], d = c - r;
-        if (d - d != 0) { /* NaN or infinite somewhere, or a difference beyond double */
-            add_nonfinite(p, r, c);
-            continue;
-        }
-        double a = fabs(d), magnitude = fabs(r);
-        double relative = a == 0 ? 0 : a / magnitude; /* infinite where the reference is 0 */
-        p->finite++;
-        add_side(&p->reference, r);
-        add_side(&p->candidate, c);
-        p->sum_abs += a;
-        p->sum_squares += d * d;
-        p->dot += r * c;
-        p->sum_rel += magnitude > 0 ? relative : 0;
-        p->differ = p->differ || d != 0 || signbit(r) != signbit(c);
-        if (a > p->max_abs)
-            p->max_abs = a, p->max_abs_at = first + i;
-        if (relative > p->max_rel)
-            p->max_rel = relative, p->max_rel_at = first + i;
-        for (int k = 0; k < LS_SHARES; k++)
-            p->above[k] += a > ls_share_thresholds[k];
-        p->beyond += !(a <= j->atol + j->rtol * magnitude);
+static void merge_side(side *into, const side *more) {
+    if (more->count == 0)
+        return;
+    if (into->count == 0) {
+        *into = *more;
+        return;
     }
-}
-
-static void run_chunk(void *context, uint64_t index, int worker) {
-    (void)worker;
-    const job *j = context;
-    partial *p = &j->partials[index];
-    double reference[TILE], candidate[TILE];
-    uint64_t total = ls_view_elements(j->reference), first = index * CHUNK;
-    uint64_t end = total - first < CHUNK ? total : first + CHUNK;
-    init(p);
-    for (uint64_t at = first; at < end; at += TILE) {
-        size_t n = end - at < TILE ? (size_t)(end - at) : TILE;
-        ls_view_read_f64(j->reference, at, n, reference);
-        ls_view_read_f64(j->candidate, at, n, candidate);
-        add_tile(j, p, reference, candidate, n, at);
-    }
-}
-
-static void merge_side(struct side *into, const struct side *s) {
-    into->finite += s->finite;
-    into->sum += s->sum;
-    into->squares += s->squares;
-    into->min = s->min < into->min ? s->min : into->min;
-    into->max = s->max > into->max ? s->max : into->max;
+    double a = (double)into->count, b = (double)more->count, delta = more->mean - into->mean;
+    into->mean += delta * (b / (a + b));
+    into->m2 += more->m2 + delta * delta * (a * b / (a + b));
+    into->squares += more->squares;
+    into->min = more->min < into->min ? more->min : into->min;
+    into->max = more->max > into->max ? more->max : into->max;
+    into->count += more->count;
 }
 
 static void merge(partial *into, const partial *p) {
     into->finite += p->finite;
-    for (int k = 0; k < LS_SHARES; k++)
-        into->above[k] += p->above[k];
-    into->beyond += p->beyond;
+    for (int k = 0; k <= LS_SHARES; k++)
+        into->counts[k] += p->counts[k];
     into->nan_reference += p->nan_reference;
     into->nan_candidate += p->nan_candidate;
     into->inf_reference += p->inf_reference;
@@ -125,70 +80,234 @@ static void merge(partial *into, const partial *p) {
     into->sum_squares += p->sum_squares;
     into->dot += p->dot;
     if (p->max_abs > into->max_abs)
-        into->max_abs = p->max_abs, into->max_abs_at = p->max_abs_at;
+        into->max_abs = p->max_abs, into->max_abs_tile = p->max_abs_tile;
     if (p->max_rel > into->max_rel)
-        into->max_rel = p->max_rel, into->max_rel_at = p->max_rel_at;
+        into->max_rel = p->max_rel, into->max_rel_tile = p->max_rel_tile;
+    into->max_ulp = p->max_ulp > into->max_ulp ? p->max_ulp : into->max_ulp;
     merge_side(&into->reference, &p->reference);
     merge_side(&into->candidate, &p->candidate);
+    merge_side(&into->reference_lone, &p->reference_lone);
+    merge_side(&into->candidate_lone, &p->candidate_lone);
 }
 
-static struct ls_side finish_side(const struct side *s) {
-    if (s->finite == 0)
+static side side_of(const ls_tile_side *s, size_t n) { return (side){n, s->min, s->max, s->mean, s->m2, s->squares}; }
+
+/* ------------------------------------------------------------------------- tiles */
+
+static void add_finite_tile(partial *p, const ls_tile *t, size_t n, uint64_t first) {
+    side reference = side_of(&t->reference, n), candidate = side_of(&t->candidate, n);
+    p->finite += n;
+    p->differ = p->differ || !t->same_bits;
+    p->sum_abs += t->sum_abs;
+    p->sum_rel += t->sum_rel;
+    p->sum_squares += t->sum_squares;
+    p->dot += t->dot;
+    if (t->max_abs > p->max_abs)
+        p->max_abs = t->max_abs, p->max_abs_tile = first;
+    if (t->max_rel > p->max_rel)
+        p->max_rel = t->max_rel, p->max_rel_tile = first;
+    merge_side(&p->reference, &reference);
+    merge_side(&p->candidate, &candidate);
+}
+
+/* Nothing to count where the largest difference is below every limit. */
+static bool worth_counting(const job *j, const ls_tile *t) {
+    return t->max_abs > ls_share_thresholds[0] || !(t->max_abs <= j->atol && j->rtol >= 0);
+}
+
+static void add_lone(const job *j, side *lone, const double *values, size_t n) {
+    ls_tile t;
+    if (n == 0)
+        return;
+    j->kernels->sum_f64(values, values, n, &t);
+    side s = side_of(&t.reference, n);
+    merge_side(lone, &s);
+}
+
+/* A tile with NaN, infinities, or a difference beyond double: these are counted and
+ * left out, and the rest is summed. */
+static void add_tile_with_gaps(const job *j, partial *p, const double *reference, const double *candidate, size_t n, uint64_t first) {
+    double r[TILE], c[TILE], lone_r[TILE], lone_c[TILE];
+    size_t kept = 0, lone_rs = 0, lone_cs = 0;
+    for (size_t i = 0; i < n; i++) {
+        double x = reference[i], y = candidate[i], d = y - x;
+        if (d - d == 0) {
+            r[kept] = x;
+            c[kept++] = y;
+            continue;
+        }
+        bool same = (isnan(x) && isnan(y)) || (isinf(x) && x == y);
+        p->nan_reference += isnan(x);
+        p->nan_candidate += isnan(y);
+        p->inf_reference += isinf(x) != 0;
+        p->inf_candidate += isinf(y) != 0;
+        p->nonfinite_differ += !same;
+        p->differ = p->differ || !same;
+        if (isfinite(x))
+            lone_r[lone_rs++] = x;
+        if (isfinite(y))
+            lone_c[lone_cs++] = y;
+    }
+    add_lone(j, &p->reference_lone, lone_r, lone_rs);
+    add_lone(j, &p->candidate_lone, lone_c, lone_cs);
+    if (kept == 0)
+        return;
+    ls_tile t;
+    j->kernels->sum_f64(r, c, kept, &t);
+    add_finite_tile(p, &t, kept, first);
+    if (worth_counting(j, &t))
+        j->kernels->count_f64(r, c, kept, j->atol, j->rtol, p->counts);
+}
+
+/* Where a contiguous tensor's elements are what a kernel takes, it reads them in place. */
+static const void *in_place(const job *j, const ls_view *v, uint64_t first) {
+    lockstep_dtype wanted = j->wide ? LOCKSTEP_F64 : LOCKSTEP_F32;
+    bool plain = v->dtype == wanted && !v->swap && ls_view_is_contiguous(v);
+    return plain ? v->data + first * ls_dtype(wanted)->block_bytes : NULL;
+}
+
+static const void *read_tile(const job *j, const ls_view *v, uint64_t first, size_t n, void *buffer) {
+    const void *there = in_place(j, v, first);
+    if (there != NULL)
+        return there;
+    if (j->wide)
+        ls_view_read_f64(v, first, n, buffer);
+    else
+        ls_view_read_f32(v, first, n, buffer);
+    return buffer;
+}
+
+static uint32_t ulp_of_tile(const job *j, const void *r, const void *c, size_t n, uint64_t first) {
+    if (j->ulp == ULP_F32)
+        return j->kernels->ulp_f32(r, c, n);
+    uint16_t reference[TILE], candidate[TILE];
+    ls_view_read_raw(j->reference, first, n, reference);
+    ls_view_read_raw(j->candidate, first, n, candidate);
+    return j->kernels->ulp_16(reference, candidate, n, j->infinity);
+}
+
+static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
+    double buffers[2][TILE];
+    const void *r = read_tile(j, j->reference, first, n, buffers[0]);
+    const void *c = read_tile(j, j->candidate, first, n, buffers[1]);
+    ls_tile t;
+    (j->wide ? j->kernels->sum_f64 : j->kernels->sum_f32)(r, c, n, &t);
+    if (j->ulp != ULP_NONE && !(t.finite && t.same_bits)) {
+        uint32_t steps = ulp_of_tile(j, r, c, n, first);
+        p->max_ulp = steps > p->max_ulp ? steps : p->max_ulp;
+    }
+    if (t.finite) {
+        add_finite_tile(p, &t, n, first);
+        if (worth_counting(j, &t))
+            (j->wide ? j->kernels->count_f64 : j->kernels->count_f32)(r, c, n, j->atol, j->rtol, p->counts);
+        return;
+    }
+    ls_view_read_f64(j->reference, first, n, buffers[0]);
+    ls_view_read_f64(j->candidate, first, n, buffers[1]);
+    add_tile_with_gaps(j, p, buffers[0], buffers[1], n, first);
+}
+
+static void run_chunk(void *context, uint64_t index, int worker) {
+    (void)worker;
+    const job *j = context;
+    partial *p = &j->partials[index];
+    uint64_t first = index * CHUNK, count = j->elements - first < CHUNK ? j->elements - first : CHUNK;
+    *p = (partial){.max_abs = -1, .max_rel = -1};
+    ls_view_populate(j->reference, first, count);
+    ls_view_populate(j->candidate, first, count);
+    for (uint64_t at = 0; at < count; at += TILE)
+        run_tile(j, p, first + at, count - at < TILE ? (size_t)(count - at) : TILE);
+    ls_view_drop(j->reference, first, count);
+    ls_view_drop(j->candidate, first, count);
+}
+
+/* -------------------------------------------------------------------- the results */
+
+/* The index of the first maximum, known to be in the tile at `first`. */
+static uint64_t locate(const job *j, uint64_t first, bool relative) {
+    double r[TILE], c[TILE], most = -1;
+    size_t n = j->elements - first < TILE ? (size_t)(j->elements - first) : TILE;
+    uint64_t at = first;
+    ls_view_read_f64(j->reference, first, n, r);
+    ls_view_read_f64(j->candidate, first, n, c);
+    for (size_t i = 0; i < n; i++) {
+        double d = c[i] - r[i], value = fabs(d);
+        if (d - d != 0)
+            continue;
+        if (relative)
+            value = value == 0 ? 0 : value / fabs(r[i]);
+        if (value > most)
+            most = value, at = first + i;
+    }
+    return at;
+}
+
+static struct ls_side finish_side(const side *both, const side *lone) {
+    side s = *both;
+    merge_side(&s, lone);
+    if (s.count == 0)
         return (struct ls_side){NAN, NAN, NAN, NAN, NAN};
-    double n = (double)s->finite, mean = s->sum / n, variance = s->squares / n - mean * mean;
-    return (struct ls_side){s->min, s->max, mean, sqrt(variance > 0 ? variance : 0), sqrt(s->squares)};
+    return (struct ls_side){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(s.squares)};
 }
 
 static double ratio(double a, double b) { return a == 0 && b == 0 ? 0 : a / b; }
 
-static void finish(const partial *p, uint64_t elements, ls_metrics *m) {
-    *m = (ls_metrics){.elements = elements, .finite = p->finite, .identical = !p->differ,
-                      .beyond = p->beyond + p->nonfinite_differ, .nan_reference = p->nan_reference,
+static void finish(const job *j, const partial *p, ls_metrics *m) {
+    *m = (ls_metrics){.elements = j->elements, .finite = p->finite, .identical = !p->differ,
+                      .beyond = p->counts[LS_SHARES] + p->nonfinite_differ, .nan_reference = p->nan_reference,
                       .nan_candidate = p->nan_candidate, .inf_reference = p->inf_reference,
-                      .inf_candidate = p->inf_candidate, .nonfinite_differ = p->nonfinite_differ,
-                      .max_abs_at = p->max_abs_at, .max_rel_at = p->max_rel_at, .max_ulp = NAN};
-    memcpy(m->above, p->above, sizeof m->above);
-    m->reference = finish_side(&p->reference);
-    m->candidate = finish_side(&p->candidate);
-    double n = (double)p->finite, r2 = p->reference.squares, c2 = p->candidate.squares;
+                      .inf_candidate = p->inf_candidate, .nonfinite_differ = p->nonfinite_differ};
+    memcpy(m->above, p->counts, sizeof m->above);
+    m->reference = finish_side(&p->reference, &p->reference_lone);
+    m->candidate = finish_side(&p->candidate, &p->candidate_lone);
+    m->max_ulp = j->ulp != ULP_NONE && p->finite > 0 ? (double)p->max_ulp : NAN;
     if (p->finite == 0) {
         m->max_abs = m->max_rel = m->mean_abs = m->mean_rel = m->rmse = m->rel_l2 = m->nmse = m->nmse_var =
             m->max_abs_over_max = m->sqnr_db = m->cosine = NAN;
         return;
     }
-    double variance = m->reference.std * m->reference.std;
-    double largest = fmax(fabs(m->reference.min), fabs(m->reference.max));
+    double n = (double)p->finite, r2 = p->reference.squares, c2 = p->candidate.squares;
+    double largest = fmax(fabs(p->reference.min), fabs(p->reference.max));
     m->max_abs = p->max_abs;
     m->max_rel = p->max_rel;
+    m->max_abs_at = locate(j, p->max_abs_tile, false);
+    m->max_rel_at = locate(j, p->max_rel_tile, true);
     m->mean_abs = p->sum_abs / n;
     m->mean_rel = p->sum_rel / n;
     m->rmse = sqrt(p->sum_squares / n);
     m->rel_l2 = sqrt(ratio(p->sum_squares, r2));
     m->nmse = ratio(p->sum_squares, r2);
-    m->nmse_var = ratio(p->sum_squares / n, variance);
+    m->nmse_var = ratio(p->sum_squares, p->reference.m2);
     m->max_abs_over_max = ratio(p->max_abs, largest);
     m->sqnr_db = p->sum_squares == 0 ? INFINITY : 10 * log10(r2 / p->sum_squares);
     m->cosine = r2 == 0 && c2 == 0 ? 1 : r2 == 0 || c2 == 0 ? 0 : p->dot / sqrt(r2) / sqrt(c2);
 }
 
+static void choose_ulp(job *j) {
+    lockstep_dtype dtype = j->reference->dtype;
+    if (dtype != j->candidate->dtype)
+        return;
+    j->ulp = dtype == LOCKSTEP_F32 ? ULP_F32 : dtype == LOCKSTEP_F16 || dtype == LOCKSTEP_BF16 ? ULP_16 : ULP_NONE;
+    j->infinity = dtype == LOCKSTEP_F16 ? 0x7c00 : 0x7f80;
+}
+
 lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, double atol, double rtol,
                            ls_metrics *out_metrics, lockstep_error *error) {
-    uint64_t elements = ls_view_elements(reference);
-    if (elements != ls_view_elements(candidate))
+    job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .atol = atol, .rtol = rtol,
+             .elements = ls_view_elements(reference)};
+    if (j.elements != ls_view_elements(candidate))
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the two tensors differ in their number of elements");
-    uint64_t chunks = elements / CHUNK + (elements % CHUNK != 0);
-    partial total, *partials = calloc(chunks + 1, sizeof *partials);
-    if (partials == NULL)
+    j.wide = ls_dtype(reference->dtype)->to_f32 == NULL || ls_dtype(candidate->dtype)->to_f32 == NULL;
+    choose_ulp(&j);
+    uint64_t chunks = j.elements / CHUNK + (j.elements % CHUNK != 0);
+    j.partials = calloc(chunks + 1, sizeof *j.partials);
+    if (j.partials == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    job j = {reference, candidate, atol, rtol, false, partials};
-    if (chunks == 1)
-        run_chunk(&j, 0, 0);
-    else
-        ls_pool_run(chunks, run_chunk, &j);
-    init(&total);
+    ls_pool_run(chunks, run_chunk, &j);
+    partial total = {.max_abs = -1, .max_rel = -1};
     for (uint64_t i = 0; i < chunks; i++)
-        merge(&total, &partials[i]);
-    free(partials);
-    finish(&total, elements, out_metrics);
+        merge(&total, &j.partials[i]);
+    free(j.partials);
+    finish(&j, &total, out_metrics);
     return LOCKSTEP_OK;
 }

@@ -257,6 +257,7 @@ lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, l
     else
         LS_TRY(ls_source_bytes(t->source, &bytes, error));
     ls_view view = {.data = bytes + t->offset, .dtype = t->dtype, .swap = t->swap, .rank = t->rank};
+    view.mapped = (t->member == NULL || !t->member->deflated) && ls_source_maps_file(t->source);
     memcpy(view.shape, t->shape, sizeof view.shape);
     memcpy(view.strides, t->strides, sizeof view.strides);
     *out_view = view;

@@ -125,8 +125,8 @@ static void file_close(ls_source *source) {
 }
 
 /* A large file stays mapped: its pages are the kernel's to drop. */
-static const ls_source_methods file_methods = {file_read_at, file_map, NULL, file_close};
-static const ls_source_methods small_methods = {file_read_at, file_map, file_release, file_close};
+static const ls_source_methods file_methods = {file_read_at, file_map, NULL, file_close, true};
+static const ls_source_methods small_methods = {file_read_at, file_map, file_release, file_close, true};
 
 static lockstep_status open_path(const char *path, bool keep, ls_source **out_source,
                                  lockstep_error *error) {
@@ -177,7 +177,7 @@ static const uint8_t *memory_map(ls_source *source) {
 
 static void memory_close(ls_source *source) { free(source); }
 
-static const ls_source_methods memory_methods = {memory_read_at, memory_map, NULL, memory_close};
+static const ls_source_methods memory_methods = {memory_read_at, memory_map, NULL, memory_close, false};
 
 lockstep_status ls_source_open_memory(const char *name, const void *bytes, size_t size,
                                       ls_source **out_source, lockstep_error *error) {
@@ -244,6 +244,10 @@ lockstep_status ls_source_bytes(ls_source *source, const uint8_t **out_bytes,
         return read_copy(source, out_bytes, error);
     *out_bytes = bytes;
     return LOCKSTEP_OK;
+}
+
+bool ls_source_maps_file(const ls_source *source) {
+    return source->methods->maps_file && source->size > 0 && atomic_load(&source->copy) == NULL;
 }
 
 void ls_source_release(ls_source *source) {

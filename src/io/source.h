@@ -3,6 +3,8 @@
 #ifndef LS_IO_SOURCE_H
 #define LS_IO_SOURCE_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 typedef struct ls_source ls_source;
@@ -17,6 +19,9 @@ typedef struct ls_source_methods {
     /* Gives mapped memory back; map() gets it again. NULL where there is none. */
     void (*release)(ls_source *source);
     void (*close)(ls_source *source);
+    /* map() gives a private, never written mapping of a file: its pages may be
+     * dropped (MADV_DONTNEED) at any time and are read again when touched. */
+    bool maps_file;
 } ls_source_methods;
 
 struct ls_source {
@@ -47,6 +52,8 @@ lockstep_status ls_source_read_at(ls_source *source, uint64_t offset, void *out,
 /* All bytes in memory: mapped, or read once when the source can't be mapped. */
 lockstep_status ls_source_bytes(ls_source *source, const uint8_t **out_bytes,
                                 lockstep_error *error);
+/* What ls_source_bytes gave is a mapping as of maps_file. */
+bool ls_source_maps_file(const ls_source *source);
 /* Gives back the memory behind ls_source_bytes, where it can be got again. No
  * view of it may be in use. */
 void ls_source_release(ls_source *source);

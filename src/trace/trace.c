@@ -384,6 +384,7 @@ static lockstep_status view_npy(ls_source *source, const ls_node *node, ls_view 
         status = ls_source_bytes(source, &bytes, error);
     if (status == LOCKSTEP_OK) {
         *out_view = (ls_view){.data = bytes + tensor.offset, .dtype = tensor.dtype, .swap = tensor.swap, .rank = tensor.rank};
+        out_view->mapped = ls_source_maps_file(source);
         memcpy(out_view->shape, tensor.shape, sizeof tensor.shape);
         memcpy(out_view->strides, tensor.strides, sizeof tensor.strides);
     }

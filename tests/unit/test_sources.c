@@ -117,7 +117,7 @@ static void failing_close(ls_source *source) {
     free(source);
 }
 
-static const ls_source_methods failing_methods = {failing_read_at, NULL, NULL, failing_close};
+static const ls_source_methods failing_methods = {failing_read_at, NULL, NULL, failing_close, false};
 
 static lockstep_status open_failing(failing *f, size_t size, lockstep_archive **out, lockstep_error *error) {
     ls_source *source = calloc(1, sizeof *source);

@@ -1,0 +1,181 @@
+#include "compare/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE float load_f32(const void *p, size_t i) {
+    float v;
+    memcpy(&v, (const uint8_t *)p + i * sizeof v, sizeof v);
+    return v;
+}
+
+INLINE double load_f64(const void *p, size_t i) {
+    double v;
+    memcpy(&v, (const uint8_t *)p + i * sizeof v, sizeof v);
+    return v;
+}
+
+INLINE double load(const void *p, size_t i, bool wide) { return wide ? load_f64(p, i) : (double)load_f32(p, i); }
+
+/* --- sums */
+
+static void init_side(ls_side_lanes *s, double pivot) {
+    *s = (ls_side_lanes){.pivot = pivot};
+    for (int k = 0; k < LS_KERNEL_LANES; k++) {
+        s->min[k] = INFINITY;
+        s->max[k] = -INFINITY;
+    }
+}
+
+void ls_lanes_init(ls_lanes *lanes, double reference_pivot, double candidate_pivot) {
+    *lanes = (ls_lanes){0};
+    init_side(&lanes->reference, reference_pivot);
+    init_side(&lanes->candidate, candidate_pivot);
+}
+
+INLINE void add_side(ls_side_lanes *s, size_t k, double v) {
+    double shifted = v - s->pivot;
+    s->shifted[k] += shifted;
+    s->shifted_squares[k] += shifted * shifted;
+    s->squares[k] += v * v;
+    s->min[k] = v < s->min[k] ? v : s->min[k];
+    s->max[k] = v > s->max[k] ? v : s->max[k];
+}
+
+INLINE void add(ls_lanes *l, size_t k, double r, double c) {
+    double d = c - r, a = fabs(d), magnitude = fabs(r), relative = a / magnitude;
+    relative = a != 0 ? relative : 0;
+    l->nonfinite |= d - d != 0;
+    l->differ |= d != 0 || signbit(r) != signbit(c);
+    l->sum_abs[k] += a;
+    l->sum_squares[k] += d * d;
+    l->sum_rel[k] += magnitude != 0 ? relative : 0;
+    l->dot[k] += r * c;
+    l->max_abs[k] = a > l->max_abs[k] ? a : l->max_abs[k];
+    l->max_rel[k] = relative > l->max_rel[k] ? relative : l->max_rel[k];
+    add_side(&l->reference, k, r);
+    add_side(&l->candidate, k, c);
+}
+
+void ls_lanes_add_f32(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++)
+        add(lanes, i % LS_KERNEL_LANES, load(reference, i, false), load(candidate, i, false));
+}
+
+void ls_lanes_add_f64(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++)
+        add(lanes, i % LS_KERNEL_LANES, load(reference, i, true), load(candidate, i, true));
+}
+
+static double fold_sum(const double lane[LS_KERNEL_LANES]) { return (lane[0] + lane[1]) + (lane[2] + lane[3]); }
+
+static double fold_max(const double lane[LS_KERNEL_LANES]) {
+    double most = lane[0];
+    for (int k = 1; k < LS_KERNEL_LANES; k++)
+        most = lane[k] > most ? lane[k] : most;
+    return most;
+}
+
+static double fold_min(const double lane[LS_KERNEL_LANES]) {
+    double least = lane[0];
+    for (int k = 1; k < LS_KERNEL_LANES; k++)
+        least = lane[k] < least ? lane[k] : least;
+    return least;
+}
+
+static ls_tile_side fold_side(const ls_side_lanes *s, size_t n) {
+    double sum = fold_sum(s->shifted), count = (double)n;
+    double m2 = fold_sum(s->shifted_squares) - sum * (sum / count);
+    return (ls_tile_side){.min = fold_min(s->min) + 0.0, .max = fold_max(s->max) + 0.0, .mean = s->pivot + sum / count,
+                          .m2 = m2 > 0 ? m2 : 0, .squares = fold_sum(s->squares)};
+}
+
+void ls_lanes_fold(const ls_lanes *l, size_t n, ls_tile *out) {
+    out->finite = !l->nonfinite;
+    if (l->nonfinite)
+        return;
+    out->same_bits = !l->differ;
+    out->max_abs = fold_max(l->max_abs);
+    out->max_rel = fold_max(l->max_rel);
+    out->sum_abs = fold_sum(l->sum_abs);
+    out->sum_rel = fold_sum(l->sum_rel);
+    out->sum_squares = fold_sum(l->sum_squares);
+    out->dot = fold_sum(l->dot);
+    out->reference = fold_side(&l->reference, n);
+    out->candidate = fold_side(&l->candidate, n);
+}
+
+static void sum_f32(const void *reference, const void *candidate, size_t n, ls_tile *out) {
+    ls_lanes lanes;
+    ls_lanes_init(&lanes, load(reference, 0, false), load(candidate, 0, false));
+    ls_lanes_add_f32(&lanes, reference, candidate, 0, n);
+    ls_lanes_fold(&lanes, n, out);
+}
+
+static void sum_f64(const void *reference, const void *candidate, size_t n, ls_tile *out) {
+    ls_lanes lanes;
+    ls_lanes_init(&lanes, load(reference, 0, true), load(candidate, 0, true));
+    ls_lanes_add_f64(&lanes, reference, candidate, 0, n);
+    ls_lanes_fold(&lanes, n, out);
+}
+
+/* --- counts */
+
+INLINE void count(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts, bool wide) {
+    for (size_t i = 0; i < n; i++) {
+        double r = load(reference, i, wide), a = fabs(load(candidate, i, wide) - r);
+        for (int k = 0; k < LS_SHARES; k++)
+            counts[k] += a > ls_share_thresholds[k];
+        counts[LS_SHARES] += !(a <= atol + rtol * fabs(r));
+    }
+}
+
+static void count_f32(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts) {
+    count(reference, candidate, n, atol, rtol, counts, false);
+}
+
+static void count_f64(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts) {
+    count(reference, candidate, n, atol, rtol, counts, true);
+}
+
+/* --- steps between floating-point numbers: sign and magnitude as an integer are
+ * in the numbers' order */
+
+static uint32_t ulp_f32(const void *reference, const void *candidate, size_t n) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t r, c;
+        memcpy(&r, (const uint8_t *)reference + i * sizeof r, sizeof r);
+        memcpy(&c, (const uint8_t *)candidate + i * sizeof c, sizeof c);
+        uint32_t mr = r & 0x7fffffffu, mc = c & 0x7fffffffu;
+        if (mr >= 0x7f800000u || mc >= 0x7f800000u)
+            continue;
+        uint32_t steps = (r ^ c) >> 31 ? mr + mc : mr > mc ? mr - mc : mc - mr;
+        most = steps > most ? steps : most;
+    }
+    return most;
+}
+
+static uint32_t ulp_16(const void *reference, const void *candidate, size_t n, uint16_t infinity) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t r, c;
+        memcpy(&r, (const uint8_t *)reference + i * sizeof r, sizeof r);
+        memcpy(&c, (const uint8_t *)candidate + i * sizeof c, sizeof c);
+        uint32_t mr = r & 0x7fffu, mc = c & 0x7fffu;
+        if (mr >= infinity || mc >= infinity)
+            continue;
+        uint32_t steps = (r ^ c) >> 15 ? mr + mc : mr > mc ? mr - mc : mc - mr;
+        most = steps > most ? steps : most;
+    }
+    return most;
+}
+
+const ls_kernels ls_kernels_c = {"c", sum_f32, sum_f64, count_f32, count_f64, ulp_f32, ulp_16};
+
+const ls_kernels *ls_kernels_best(void) {
+    const ls_kernels *avx2 = ls_kernels_avx2();
+    return avx2 != NULL ? avx2 : &ls_kernels_c;
+}
