@@ -6,20 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "align/columns.h"
-#include "align/layout.h"
 #include "align/pair.h"
-#include "align/rules.h"
+#include "align/sight.h"
 #include "align/divergence.h"
 
 typedef struct running {
     ls_diff *diff;
     const ls_diff_options *options;
-    ls_columns *columns, *reference_columns; /* per node */
-    ls_pass_facts *facts;  /* per pass of the candidate */
     struct noise *reference_noise, *candidate_noise; /* per node */
-    ls_map votes;          /* for the permutations of a rule's pairs */
-    bool learning;         /* the first round, in which they are cast */
+    bool learning; /* the first round, in which votes for layouts are cast */
     lockstep_error *error;
 } running;
 
@@ -109,67 +104,35 @@ static const char *keep_text(running *r, const char *text) {
     return copy != NULL ? copy : "";
 }
 
-static lockstep_status compare_views(running *r, ls_pair *p, const ls_view *reference, const ls_view *candidate) {
-    ls_diff *d = r->diff;
-    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
-    const ls_pass_facts *facts = &r->facts[pp->candidate];
-    ls_layout_request q = {.reference = *reference, .candidate = *candidate, .passes = pp,
-                           .reference_rows = d->reference->passes[pp->reference].rows,
-                           .candidate_rows = d->candidate->passes[pp->candidate].rows,
-                           .kept_rows = facts->kept_rows, .kept_count = facts->kept_count,
-                           .reference_columns = r->reference_columns[p->reference_value],
-                           .candidate_columns = r->columns[p->candidate_value], .head_size = facts->head_size};
-    char key[200];
-    const ls_node *n = &d->candidate->nodes[p->candidate_value];
-    if (p->rule != NULL) {
-        q.reorder = p->rule->reorder;
-        snprintf(key, sizeof key, "%s/%s/%s", p->rule->candidate, p->rule->op != NULL ? p->rule->op : "", p->rule->references[0]);
-    } else {
-        snprintf(key, sizeof key, "=/%.150s", n->name);
-    }
-    q.memory_key = key;
-    ls_layout layout;
-    lockstep_error why;
-    if (ls_layout_find(&q, &r->votes, r->learning, &layout, &why) != LOCKSTEP_OK) {
-        p->verdict = LS_VERDICT_SHAPE;
-        p->trouble = keep_text(r, why.message);
-        return LOCKSTEP_OK;
-    }
-    if (!r->learning && strcmp(p->layout, layout.text) == 0)
-        return LOCKSTEP_OK; /* the first round's result stands */
-    memcpy(p->layout, layout.text, sizeof p->layout);
-    double atol = r->options->elementwise ? r->options->atol : r->options->profile->atol;
-    double rtol = r->options->elementwise ? r->options->rtol : r->options->profile->rtol;
-    LS_TRY(ls_compare(&layout.reference, &layout.candidate, atol, rtol, &p->metrics, r->error));
-    p->elements = p->metrics.elements;
-    judge(r, p);
-    return LOCKSTEP_OK;
-}
-
-static lockstep_status compare_pair(running *r, ls_pair *p) {
-    ls_diff *d = r->diff;
-    ls_hold reference, candidate;
-    lockstep_error why;
+static void set_noise(const running *r, ls_pair *p) {
     noise a = r->reference_noise[p->reference_value], b = r->candidate_noise[p->candidate_value];
     unsigned lookups = a.lookups > b.lookups ? a.lookups : b.lookups;
     p->noise = a.row > b.row ? a.row : b.row;
     p->tolerance = ls_noise_rows[p->noise].rel_l2;
     if (p->noise == LS_NOISE_GELU_TABLE) /* independent errors, one a layer, add in quadrature */
         p->tolerance *= sqrt(lookups);
-    if (ls_trace_hold(d->reference, p->reference_value, &reference, &why) != LOCKSTEP_OK) {
-        p->verdict = LS_VERDICT_UNSUPPORTED;
+}
+
+static lockstep_status compare_pair(running *r, ls_pair *p) {
+    ls_sight sight;
+    lockstep_error why;
+    set_noise(r, p);
+    ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
+    lockstep_status status = ls_sight_open(r->diff, p, reorder, r->learning, &sight, &why);
+    if (status != LOCKSTEP_OK) {
+        p->verdict = status == LOCKSTEP_INCOMPARABLE ? LS_VERDICT_SHAPE : LS_VERDICT_UNSUPPORTED;
         p->trouble = keep_text(r, why.message);
         return LOCKSTEP_OK;
     }
-    lockstep_status status = LOCKSTEP_OK;
-    if (ls_trace_hold(d->candidate, p->candidate_value, &candidate, &why) != LOCKSTEP_OK) {
-        p->verdict = LS_VERDICT_UNSUPPORTED;
-        p->trouble = keep_text(r, why.message);
-    } else {
-        status = compare_views(r, p, &reference.view, &candidate.view);
-        ls_hold_release(&candidate);
-    }
-    ls_hold_release(&reference);
+    if (r->learning || strcmp(p->layout, sight.layout.text) != 0) {
+        double atol = r->options->elementwise ? r->options->atol : r->options->profile->atol;
+        double rtol = r->options->elementwise ? r->options->rtol : r->options->profile->rtol;
+        memcpy(p->layout, sight.layout.text, sizeof p->layout);
+        status = ls_compare(&sight.layout.reference, &sight.layout.candidate, atol, rtol, &p->metrics, r->error);
+        p->elements = p->metrics.elements;
+        judge(r, p);
+    } /* else the first round's result stands */
+    ls_sight_close(&sight);
     return status;
 }
 
@@ -192,7 +155,7 @@ static bool is_float(const char *dtype) { return *dtype != 'i' && *dtype != 'u' 
 /* A KV cache's padding is not counted. */
 static uint64_t counted(const running *r, size_t node) {
     const ls_node *n = &r->diff->candidate->nodes[node];
-    const ls_columns *c = &r->columns[node];
+    const ls_columns *c = &r->diff->candidate_columns[node];
     return c->padded != 0 ? n->elements / c->padded * c->count : n->elements;
 }
 
@@ -305,27 +268,25 @@ static void add_hints(ls_diff *d) {
 
 /* ----------------------------------------------------------------------------- run */
 
-static lockstep_status load_rules(ls_diff *d, const ls_diff_options *o, ls_rules *map, ls_rules *preset, lockstep_error *error) {
+static lockstep_status load_rules(ls_diff *d, const ls_diff_options *o, lockstep_error *error) {
     if (o->map != NULL)
-        LS_TRY(ls_rules_open(o->map, map, error));
+        LS_TRY(ls_rules_open(o->map, &d->map, error));
     const char *name = o->preset != NULL ? o->preset : ls_rules_preset_for(d->reference->model);
     if (name == NULL || strcmp(name, "none") == 0)
         return LOCKSTEP_OK;
-    LS_TRY(ls_rules_preset(name, preset, error));
-    d->preset = ls_arena_copy(&d->arena, name, strlen(name));
-    return LOCKSTEP_OK;
+    return ls_rules_preset(name, &d->preset, error);
 }
 
-static lockstep_status pair_and_compare(running *r, const ls_rules *map, const ls_rules *preset) {
+static lockstep_status pair_and_compare(running *r) {
     ls_diff *d = r->diff;
     bool *wanted = ls_arena_array(&d->arena, d->candidate->node_count + 1, sizeof *wanted);
     if (wanted == NULL)
         return no_memory(r->error);
     LS_TRY(choose(d, r->options, wanted, r->error));
-    LS_TRY(ls_pair_all(d, map, preset, wanted, r->error));
-    LS_TRY(ls_facts_read(d->candidate, &d->arena, &r->facts, r->error));
-    LS_TRY(ls_columns_read(d->candidate, &d->arena, &r->columns, r->error));
-    LS_TRY(ls_columns_read(d->reference, &d->arena, &r->reference_columns, r->error));
+    LS_TRY(ls_pair_all(d, wanted, r->error));
+    LS_TRY(ls_facts_read(d->candidate, &d->arena, &d->facts, r->error));
+    LS_TRY(ls_columns_read(d->candidate, &d->arena, &d->candidate_columns, r->error));
+    LS_TRY(ls_columns_read(d->reference, &d->arena, &d->reference_columns, r->error));
     r->reference_noise = spread_noise(d->reference);
     r->candidate_noise = spread_noise(d->candidate);
     if (r->reference_noise == NULL || r->candidate_noise == NULL)
@@ -336,23 +297,16 @@ static lockstep_status pair_and_compare(running *r, const ls_rules *map, const l
 }
 
 static lockstep_status run(ls_diff *d, const char *reference, const char *candidate, const ls_diff_options *o, lockstep_error *error) {
-    ls_rules map = {0}, preset = {0};
     running r = {.diff = d, .options = o, .error = error};
     LS_TRY(ls_trace_open(reference, &d->reference, error));
     LS_TRY(ls_trace_open(candidate, &d->candidate, error));
     LS_TRY(ls_values_init(d->reference, &d->reference_values, error));
     LS_TRY(ls_values_init(d->candidate, &d->candidate_values, error));
     LS_TRY(ls_rows_pair(d->reference, d->candidate, &d->rows, error));
-    lockstep_status status = load_rules(d, o, &map, &preset, error);
-    if (status == LOCKSTEP_OK && d->rows.status != LS_INPUTS_DIFFER)
-        status = pair_and_compare(&r, map.count > 0 ? &map : NULL, preset.count > 0 ? &preset : NULL);
-    for (size_t i = 0; i < d->pair_count; i++)
-        d->pairs[i].rule = NULL; /* the rules go */
+    LS_TRY(load_rules(d, o, error));
+    lockstep_status status = d->rows.status != LS_INPUTS_DIFFER ? pair_and_compare(&r) : LOCKSTEP_OK;
     free(r.reference_noise);
     free(r.candidate_noise);
-    ls_map_done(&r.votes);
-    ls_rules_done(&map);
-    ls_rules_done(&preset);
     LS_TRY(status);
     conclude(d, o);
     add_hints(d);
@@ -372,6 +326,9 @@ lockstep_status ls_diff_run(const char *reference, const char *candidate, const 
 
 void ls_diff_done(ls_diff *d) {
     free(d->pairs);
+    ls_rules_done(&d->map);
+    ls_rules_done(&d->preset);
+    ls_map_done(&d->votes);
     ls_rows_done(&d->rows);
     ls_values_done(&d->reference_values);
     ls_values_done(&d->candidate_values);

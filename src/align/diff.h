@@ -2,7 +2,9 @@
 #ifndef LS_ALIGN_DIFF_H
 #define LS_ALIGN_DIFF_H
 
+#include "align/columns.h"
 #include "align/rows.h"
+#include "align/rules.h"
 #include "align/values.h"
 #include "compare/tolerance.h"
 #include "trace/trace.h"
@@ -24,7 +26,7 @@ typedef struct ls_pair {
     size_t reference_value, candidate_value; /* the nodes with the values */
     size_t passes;                           /* index into rows.pairs */
     ls_how how;
-    const struct ls_rule *rule;              /* of a map or a preset; NULL */
+    const ls_rule *rule;                     /* of the map or the preset; NULL */
     char layout[160];
     ls_metrics metrics;   /* valid unless shape or unsupported */
     int noise;            /* row of ls_noise_rows */
@@ -56,7 +58,10 @@ typedef struct ls_diff {
     ls_trace *reference, *candidate;
     ls_values reference_values, candidate_values;
     ls_rows rows;
-    const char *preset;      /* that was used, or NULL */
+    ls_rules map, preset;    /* those in use; a name where there are any */
+    ls_columns *reference_columns, *candidate_columns; /* per node */
+    ls_pass_facts *facts;    /* per pass of the candidate */
+    ls_map votes;            /* for the permutations of pairs of one kind */
     ls_pair *pairs;          /* in the candidate's order */
     size_t pair_count;
     size_t by_how[LS_HOW_COUNT];

@@ -339,9 +339,9 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, bool l
     squeeze(&candidate);
     uint64_t code = 0;
     char key[300];
-    snprintf(key, sizeof key, "candidate/%.280s", q->memory_key);
+    snprintf(key, sizeof key, "candidate/%.280s", q->kind);
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .key = q->memory_key, .learn = learn};
+                           .head_size = q->head_size, .key = q->kind, .learn = learn};
     search of_candidate = {.moving = candidate, .fixed = reference, .key = key, .learn = learn};
     if (settle(&of_reference, votes, &layout.reference, &code)) {
         if (!is_identity(code))

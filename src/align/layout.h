@@ -25,7 +25,7 @@ typedef struct ls_layout_request {
     ls_columns reference_columns, candidate_columns;
     ls_reorder reorder;
     uint64_t head_size;    /* for the reorder; 0 where unknown */
-    const char *memory_key;
+    const char *kind; /* of the pair: those of one kind vote together */
 } ls_layout_request;
 
 typedef struct ls_layout {
@@ -35,7 +35,7 @@ typedef struct ls_layout {
 
 /* Shapes alone often leave several permutations; the values decide, but not those of
  * the pair in question: a fault can look like another permutation (swapped q and k
- * transpose their product). So pairs of one memory_key vote. With `learn`, the
+ * transpose their product). So pairs of one kind vote. With `learn`, the
  * permutation with the least error is taken, and gets the pair's vote in `votes` if
  * it makes the pair agree; without, the one with the most votes is.
  * LOCKSTEP_INCOMPARABLE, with the reason in `error`, when no layout makes one the

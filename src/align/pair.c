@@ -81,8 +81,6 @@ static int last_layer(const ls_trace *t) {
 }
 
 static lockstep_status apply_rules(pairing *p, const ls_rules *rules, ls_how how) {
-    if (rules == NULL)
-        return LOCKSTEP_OK;
     int last = last_layer(p->diff->candidate);
     for (size_t passes = 0; passes < p->diff->rows.pair_count; passes++)
         for (size_t i = 0; i < rules->count; i++) {
@@ -192,19 +190,18 @@ static int by_candidate(const void *a, const void *b) {
     return x->candidate_value < y->candidate_value ? -1 : x->candidate_value > y->candidate_value;
 }
 
-lockstep_status ls_pair_all(ls_diff *diff, const ls_rules *map, const ls_rules *preset, const bool *wanted,
-                            lockstep_error *error) {
+lockstep_status ls_pair_all(ls_diff *diff, const bool *wanted, lockstep_error *error) {
     pairing p = {.diff = diff, .wanted = wanted, .error = error};
     diff->pair_of = ls_arena_array(&diff->arena, diff->candidate->node_count + 1, sizeof *diff->pair_of);
     p.reference_used = calloc(diff->reference->node_count + 1, sizeof *p.reference_used);
     lockstep_status status = diff->pair_of == NULL || p.reference_used == NULL
                                  ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
     if (status == LOCKSTEP_OK)
-        status = apply_rules(&p, map, LS_HOW_MAP);
+        status = apply_rules(&p, &diff->map, LS_HOW_MAP);
     if (status == LOCKSTEP_OK)
         status = pair_equal_names(&p);
     if (status == LOCKSTEP_OK)
-        status = apply_rules(&p, preset, LS_HOW_PRESET);
+        status = apply_rules(&p, &diff->preset, LS_HOW_PRESET);
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
     for (size_t i = 0; i < diff->pair_count; i++) {

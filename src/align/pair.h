@@ -3,12 +3,10 @@
 #define LS_ALIGN_PAIR_H
 
 #include "align/diff.h"
-#include "align/rules.h"
 
 /* Fills diff->pairs (without metrics), pair_of, by_how, candidate_only and
- * reference_only. `map` and `preset` may be NULL. Only candidate nodes for which
- * wanted[node] is true take part. */
-lockstep_status ls_pair_all(ls_diff *diff, const ls_rules *map, const ls_rules *preset, const bool *wanted,
-                            lockstep_error *error);
+ * reference_only, by diff->map, equal names and diff->preset. Only candidate nodes
+ * for which wanted[node] is true take part. */
+lockstep_status ls_pair_all(ls_diff *diff, const bool *wanted, lockstep_error *error);
 
 #endif

@@ -136,7 +136,7 @@ static json_t *pairing_json(const ls_diff *d) {
     json_object_set_new(o, "implied", count(d->implied_count));
     json_object_set_new(o, "candidate_total", count(d->candidate_total));
     json_object_set_new(o, "coverage", number(d->coverage));
-    json_object_set_new(o, "preset", d->preset != NULL ? text(d->preset) : json_null());
+    json_object_set_new(o, "preset", d->preset.name != NULL ? text(d->preset.name) : json_null());
     for (int how = 0; how < LS_HOW_COUNT; how++)
         json_object_set_new(by, ls_how_name((ls_how)how), count(d->by_how[how]));
     json_object_set_new(o, "by", by);

@@ -115,7 +115,7 @@ static void put_pairing(ls_text *out, const ls_diff *d) {
     for (int how = 0; how < LS_HOW_COUNT; how++)
         if (d->by_how[how] > 0) {
             ls_text_printf(out, "%s%zu by %s%s%s", separator, d->by_how[how], ls_how_name((ls_how)how),
-                           how == LS_HOW_PRESET ? " " : "", how == LS_HOW_PRESET ? d->preset : "");
+                           how == LS_HOW_PRESET ? " " : "", how == LS_HOW_PRESET ? d->preset.name : "");
             separator = ", ";
         }
     if (d->implied_count > 0)

@@ -1,0 +1,44 @@
+#include "align/sight.h"
+
+#include <stdio.h>
+
+/* Pairs of one rule are of one kind, whatever their layer: they vote together. */
+static void kind_of(const ls_diff *d, const ls_pair *p, char *out, size_t capacity) {
+    if (p->rule != NULL)
+        snprintf(out, capacity, "%s/%s/%s", p->rule->candidate, p->rule->op != NULL ? p->rule->op : "", p->rule->references[0]);
+    else
+        snprintf(out, capacity, "=/%.150s", d->candidate->nodes[p->candidate_value].name);
+}
+
+lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, bool learn, ls_sight *out_sight,
+                              lockstep_error *error) {
+    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
+    const ls_pass_facts *facts = &d->facts[pp->candidate];
+    char kind[200];
+    ls_sight s;
+    LS_TRY(ls_trace_hold(d->reference, p->reference_value, &s.reference, error));
+    lockstep_status status = ls_trace_hold(d->candidate, p->candidate_value, &s.candidate, error);
+    if (status != LOCKSTEP_OK) {
+        ls_hold_release(&s.reference);
+        return status;
+    }
+    kind_of(d, p, kind, sizeof kind);
+    ls_layout_request q = {.reference = s.reference.view, .candidate = s.candidate.view, .passes = pp,
+                           .reference_rows = d->reference->passes[pp->reference].rows,
+                           .candidate_rows = d->candidate->passes[pp->candidate].rows,
+                           .kept_rows = facts->kept_rows, .kept_count = facts->kept_count,
+                           .reference_columns = d->reference_columns[p->reference_value],
+                           .candidate_columns = d->candidate_columns[p->candidate_value],
+                           .head_size = facts->head_size, .reorder = reorder, .kind = kind};
+    status = ls_layout_find(&q, &d->votes, learn, &s.layout, error);
+    if (status != LOCKSTEP_OK)
+        ls_sight_close(&s);
+    else
+        *out_sight = s;
+    return status;
+}
+
+void ls_sight_close(ls_sight *sight) {
+    ls_hold_release(&sight->reference);
+    ls_hold_release(&sight->candidate);
+}
