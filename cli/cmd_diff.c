@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "diagnose/diagnose.h"
 #include "options.h"
 #include "report/report.h"
 
@@ -83,6 +84,8 @@ static int run(const arguments *args, const void *parsed) {
         fprintf(stderr, "lockstep diff: %s\n", error.message);
         return EXIT_TROUBLE;
     }
+    if (ls_diagnose(&diff, &error) != LOCKSTEP_OK)
+        fprintf(stderr, "lockstep diff: no cause was looked for: %s\n", error.message);
     int status = exit_status(diff.outcome);
     if (o->json != NULL && !write_json(&diff, o->json))
         status = EXIT_TROUBLE;

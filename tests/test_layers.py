@@ -15,7 +15,7 @@ ALLOWED = {
     "trace": {"base", "io", "tensor", "format"},
     "compare": {"base", "tensor"},
     "align": {"base", "io", "tensor", "trace", "compare"},
-    "diagnose": {"base", "tensor", "compare", "align"},
+    "diagnose": {"base", "tensor", "trace", "compare", "align"},
     "report": {"base", "tensor", "compare", "align", "diagnose"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))

@@ -37,6 +37,15 @@ typedef struct ls_pair {
     const char *trouble;  /* for shape and unsupported */
 } ls_pair;
 
+/* Why a pair diverged: a transform that was applied, and what was left after it. */
+typedef struct ls_cause {
+    const char *id;   /* stable: docs/diff.md */
+    char text[240];
+    double residual;  /* relative L2 after undoing it; before, it is the pair's rel_l2 */
+} ls_cause;
+
+enum { LS_CAUSES_MAX = 4 };
+
 typedef enum ls_outcome {
     LS_OUTCOME_MATCH,
     LS_OUTCOME_DIVERGED,
@@ -76,6 +85,8 @@ typedef struct ls_diff {
     size_t interval_count;
     size_t *inputs;          /* pairs that the first divergence was computed from */
     size_t input_count;
+    ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, by residual; see diagnose/ */
+    size_t cause_count;
     ls_outcome outcome;
     ls_text why;             /* one line for an outcome that is not match or diverged */
     ls_text hints;           /* lines: what this comparison can't show */

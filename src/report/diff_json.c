@@ -154,6 +154,11 @@ static json_t *first_json(const ls_diff *d) {
         json_array_append_new(inputs, node_json(d->candidate, p->candidate, p->candidate_value));
     }
     json_object_set_new(o, "inputs", inputs);
+    json_t *causes = json_array();
+    for (size_t i = 0; i < d->cause_count; i++)
+        json_array_append_new(causes, json_pack("{s:s, s:o, s:o}", "id", d->causes[i].id, "text", text(d->causes[i].text),
+                                                "residual", number(d->causes[i].residual)));
+    json_object_set_new(o, "causes", causes);
     if (d->interval_count > 0)
         json_object_set_new(o, "interval", names_json(d->candidate, d->interval, d->interval_count));
     return o;

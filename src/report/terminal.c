@@ -315,6 +315,17 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     }
 }
 
+static void put_causes(ls_text *out, const ls_diff *d) {
+    char text[300];
+    for (size_t i = 0; i < d->cause_count; i++) {
+        escaped(d->causes[i].text, text, sizeof text);
+        ls_text_printf(out, "%s %s: %s; undone, rel. L2 %.1e -> %.1e\n", i == 0 ? "cause:" : "   or:", d->causes[i].id, text,
+                       d->pairs[d->first].metrics.rel_l2, d->causes[i].residual);
+    }
+    if (d->cause_count == 0 && d->pairs[d->first].verdict == LS_VERDICT_DIVERGED)
+        ls_text_printf(out, "cause: unexplained; no transform that was tried makes it agree\n");
+}
+
 static void put_first(ls_text *out, const ls_diff *d) {
     const ls_pair *p = &d->pairs[d->first];
     const ls_node *c = &d->candidate->nodes[p->candidate], *r = &d->reference->nodes[p->reference];
@@ -340,6 +351,7 @@ static void put_first(ls_text *out, const ls_diff *d) {
     else
         put_where(out, d, p);
     put_inputs_of_first(out, d);
+    put_causes(out, d);
 }
 
 static void put_hints(ls_text *out, const ls_diff *d) {

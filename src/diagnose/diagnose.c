@@ -1,0 +1,89 @@
+#include "diagnose/diagnose.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+const ls_cause_rule ls_cause_rules[] = {
+    {"scale", ls_fit_scale},
+    {"offset", ls_fit_offset},
+    {"swapped-with", ls_fit_swapped},
+    {"rope-interleave", ls_fit_rope_pairs},
+    {"norm-eps", ls_fit_norm_eps},
+    {"missing-term", ls_fit_missing_term},
+    {"unary", ls_fit_unary},
+    {"channel-scale", ls_fit_channel_scale},
+    {"channel-offset", ls_fit_channel_offset},
+    {0},
+};
+
+double ls_residual(const double *a, const double *b, size_t count) {
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < count; i++) {
+        double d = a[i] - b[i];
+        if (d - d != 0 || b[i] - b[i] != 0)
+            continue;
+        difference += d * d;
+        norm += b[i] * b[i];
+    }
+    return norm > 0 ? sqrt(difference / norm) : difference > 0 ? INFINITY : 0;
+}
+
+/* By residual, but a simpler rule wins over one that is not clearly better. */
+static void insert(ls_diff *d, const ls_cause *cause) {
+    size_t at = d->cause_count;
+    while (at > 0 && cause->residual < 0.1 * d->causes[at - 1].residual)
+        at--;
+    if (at == LS_CAUSES_MAX)
+        return;
+    if (d->cause_count < LS_CAUSES_MAX)
+        d->cause_count++;
+    for (size_t i = d->cause_count - 1; i > at; i--)
+        d->causes[i] = d->causes[i - 1];
+    d->causes[at] = *cause;
+}
+
+static void try_rules(ls_diff *d, const ls_evidence *e) {
+    double limit = e->pair->tolerance;
+    for (const ls_cause_rule *rule = ls_cause_rules; rule->id != NULL; rule++) {
+        ls_cause cause = {.id = rule->id};
+        if (rule->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
+            insert(d, &cause);
+    }
+}
+
+/* Whole rows from the beginning, as many as there is room for. */
+static size_t evidence_count(const ls_view *candidate, size_t channels) {
+    uint64_t elements = ls_view_elements(candidate);
+    uint64_t most = LS_EVIDENCE_MAX / channels * channels;
+    return (size_t)(elements < most ? elements : most);
+}
+
+static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_sight *sight, lockstep_error *error) {
+    const ls_view *candidate = &sight->layout.candidate;
+    uint64_t innermost = candidate->rank > 0 ? candidate->shape[candidate->rank - 1] : 1;
+    size_t channels = innermost > 0 && innermost <= LS_EVIDENCE_MAX ? (size_t)innermost : 1;
+    size_t count = evidence_count(candidate, channels);
+    double *values = count > 0 ? malloc(3 * count * sizeof *values) : NULL;
+    if (values == NULL)
+        return count == 0 ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    ls_view_read_f64(&sight->layout.reference, 0, count, values);
+    ls_view_read_f64(candidate, 0, count, values + count);
+    ls_evidence e = {d, p, sight, values, values + count, values + 2 * count, count, channels};
+    try_rules(d, &e);
+    free(values);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_diagnose(ls_diff *d, lockstep_error *error) {
+    ls_sight sight;
+    lockstep_error unreadable;
+    const ls_pair *p = d->first != LS_NONE ? &d->pairs[d->first] : NULL;
+    if (p == NULL || p->verdict != LS_VERDICT_DIVERGED)
+        return LOCKSTEP_OK;
+    ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
+    if (ls_sight_open(d, p, reorder, false, &sight, &unreadable) != LOCKSTEP_OK)
+        return LOCKSTEP_OK; /* its verdict says so already */
+    lockstep_status status = look(d, p, &sight, error);
+    ls_sight_close(&sight);
+    return status;
+}

@@ -1,0 +1,110 @@
+/* Transforms of the values alone. */
+#include <math.h>
+#include <stdio.h>
+
+#include "diagnose/diagnose.h"
+
+/* The factor a that makes a * reference closest to the candidate. */
+bool ls_fit_scale(const ls_evidence *e, ls_cause *out) {
+    double dot = 0, norm = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        dot += e->reference[i] * e->candidate[i];
+        norm += e->reference[i] * e->reference[i];
+    }
+    double a = dot / norm;
+    if (!isfinite(a) || a == 0)
+        return false;
+    for (size_t i = 0; i < e->count; i++)
+        e->scratch[i] = e->candidate[i] / a;
+    out->residual = ls_residual(e->scratch, e->reference, e->count);
+    snprintf(out->text, sizeof out->text, a == -1 ? "the candidate is the reference negated" : "the candidate is the reference times %.7g (times 1/%.7g)", a, 1 / a);
+    return true;
+}
+
+bool ls_fit_offset(const ls_evidence *e, ls_cause *out) {
+    double sum = 0;
+    for (size_t i = 0; i < e->count; i++)
+        sum += e->candidate[i] - e->reference[i];
+    double offset = sum / (double)e->count;
+    if (!isfinite(offset) || e->count < 2)
+        return false;
+    for (size_t i = 0; i < e->count; i++)
+        e->scratch[i] = e->candidate[i] - offset;
+    out->residual = ls_residual(e->scratch, e->reference, e->count);
+    snprintf(out->text, sizeof out->text, "the candidate is the reference plus %.7g", offset);
+    return true;
+}
+
+static double one_minus_tanh(double x) { return 1 - tanh(x); }
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double silu(double x) { return x / (1 + exp(-x)); }
+static double relu(double x) { return x > 0 ? x : 0; }
+static double gelu_erf(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
+static double gelu_tanh(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
+static double square(double x) { return x * x; }
+static double plus_one(double x) { return x + 1; }
+
+static const struct {
+    const char *name;
+    double (*apply)(double);
+} unaries[] = {{"tanh", tanh}, {"1 - tanh", one_minus_tanh}, {"sigmoid", sigmoid}, {"exp", exp}, {"silu", silu},
+               {"relu", relu}, {"gelu (erf)", gelu_erf}, {"gelu (tanh)", gelu_tanh}, {"square", square}, {"sqrt", sqrt},
+               {"1 +", plus_one}};
+
+/* One side is a function of the other that the other lacks. */
+bool ls_fit_unary(const ls_evidence *e, ls_cause *out) {
+    out->residual = INFINITY;
+    for (size_t k = 0; k < 2 * sizeof unaries / sizeof unaries[0]; k++) {
+        const double *from = k % 2 == 0 ? e->reference : e->candidate, *to = k % 2 == 0 ? e->candidate : e->reference;
+        for (size_t i = 0; i < e->count; i++)
+            e->scratch[i] = unaries[k / 2].apply(from[i]);
+        double residual = ls_residual(e->scratch, to, e->count);
+        if (residual < out->residual) {
+            out->residual = residual;
+            snprintf(out->text, sizeof out->text, "the %s is %s of the %s", k % 2 == 0 ? "candidate" : "reference",
+                     unaries[k / 2].name, k % 2 == 0 ? "reference" : "candidate");
+        }
+    }
+    return isfinite(out->residual);
+}
+
+/* Enough rows that a factor for each channel says something. */
+static bool has_rows(const ls_evidence *e) { return e->channels > 1 && e->count / e->channels >= 3; }
+
+bool ls_fit_channel_scale(const ls_evidence *e, ls_cause *out) {
+    if (!has_rows(e))
+        return false;
+    size_t others = 0;
+    for (size_t c = 0; c < e->channels; c++) {
+        double dot = 0, norm = 0;
+        for (size_t i = c; i < e->count; i += e->channels) {
+            dot += e->reference[i] * e->candidate[i];
+            norm += e->candidate[i] * e->candidate[i];
+        }
+        double factor = norm > 0 ? dot / norm : 0;
+        others += fabs(factor - 1) > 1e-3;
+        for (size_t i = c; i < e->count; i += e->channels)
+            e->scratch[i] = factor * e->candidate[i];
+    }
+    out->residual = ls_residual(e->scratch, e->reference, e->count);
+    snprintf(out->text, sizeof out->text, "each channel has a factor of its own (%zu of %zu differ from 1): it was multiplied with another weight",
+             others, e->channels);
+    return true;
+}
+
+bool ls_fit_channel_offset(const ls_evidence *e, ls_cause *out) {
+    if (!has_rows(e))
+        return false;
+    double rows = (double)(e->count / e->channels), largest = 0;
+    for (size_t c = 0; c < e->channels; c++) {
+        double sum = 0;
+        for (size_t i = c; i < e->count; i += e->channels)
+            sum += e->candidate[i] - e->reference[i];
+        largest = fabs(sum / rows) > largest ? fabs(sum / rows) : largest;
+        for (size_t i = c; i < e->count; i += e->channels)
+            e->scratch[i] = e->candidate[i] - sum / rows;
+    }
+    out->residual = ls_residual(e->scratch, e->reference, e->count);
+    snprintf(out->text, sizeof out->text, "each channel is off by a constant (at most %.4g): a bias is missing, or another", largest);
+    return true;
+}

@@ -1,0 +1,138 @@
+/* Relations to other tensors of the run. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "diagnose/diagnose.h"
+
+enum { GLANCE = 256 }; /* elements that are looked at before all are */
+
+/* Another reference tensor of this shape, seen through this pair's layout. */
+static bool see_likewise(const ls_evidence *e, const ls_hold *other, ls_view *out_view) {
+    const ls_view *own = &e->sight->reference.view;
+    if (other->view.rank != own->rank || other->view.dtype != own->dtype ||
+        memcmp(other->view.shape, own->shape, (size_t)own->rank * sizeof *own->shape) != 0 ||
+        memcmp(other->view.strides, own->strides, (size_t)own->rank * sizeof *own->strides) != 0)
+        return false;
+    *out_view = e->sight->layout.reference;
+    out_view->data = other->view.data + (e->sight->layout.reference.data - own->data);
+    return true;
+}
+
+/* What the candidate, less `minus` (or nothing), is compared with. */
+typedef struct wanted {
+    const double *base; /* candidate */
+    const double *from; /* NULL: base itself; else from - base */
+} wanted;
+
+static double distance(const ls_evidence *e, const ls_view *view, const wanted *w, size_t count) {
+    double difference = 0, norm = 0, values[GLANCE];
+    for (size_t done = 0; done < count; done += GLANCE) {
+        size_t n = count - done < GLANCE ? count - done : GLANCE;
+        ls_view_read_f64(view, done, n, values);
+        for (size_t i = 0; i < n; i++) {
+            double target = w->from != NULL ? w->from[done + i] - w->base[done + i] : w->base[done + i];
+            difference += (values[i] - target) * (values[i] - target);
+            norm += e->reference[done + i] * e->reference[done + i];
+        }
+    }
+    return norm > 0 ? sqrt(difference / norm) : INFINITY;
+}
+
+/* The reference tensor of this pass that is closest to what is wanted. */
+static size_t closest(const ls_evidence *e, const wanted *w, double *out_distance) {
+    ls_diff *d = e->diff;
+    size_t best = LS_NONE, glance = e->count < GLANCE ? e->count : GLANCE;
+    *out_distance = INFINITY;
+    const ls_node *own = &d->reference->nodes[e->pair->reference_value];
+    for (size_t i = 0; i < d->reference->node_count; i++) {
+        const ls_node *n = &d->reference->nodes[i];
+        ls_hold hold;
+        ls_view view;
+        if (i == e->pair->reference_value || n->pass != own->pass || n->elements != own->elements ||
+            !ls_node_has_values(n) || n->role != LS_ROLE_COMPUTED || ls_trace_hold(d->reference, i, &hold, NULL) != LOCKSTEP_OK)
+            continue;
+        if (see_likewise(e, &hold, &view) && distance(e, &view, w, glance) < 1e-2) {
+            double all = distance(e, &view, w, e->count);
+            if (all < *out_distance) {
+                *out_distance = all;
+                best = i;
+            }
+        }
+        ls_hold_release(&hold);
+    }
+    return best;
+}
+
+bool ls_fit_swapped(const ls_evidence *e, ls_cause *out) {
+    wanted w = {e->candidate, NULL};
+    size_t other = closest(e, &w, &out->residual);
+    if (other == LS_NONE)
+        return false;
+    snprintf(out->text, sizeof out->text, "the candidate is another tensor of the reference: %.180s", e->diff->reference->nodes[other].name);
+    return true;
+}
+
+bool ls_fit_missing_term(const ls_evidence *e, ls_cause *out) {
+    wanted lacks = {e->candidate, e->reference}, has = {e->reference, e->candidate};
+    double surplus;
+    size_t missing = closest(e, &lacks, &out->residual), extra = closest(e, &has, &surplus);
+    bool more = extra != LS_NONE && surplus < out->residual;
+    if (missing == LS_NONE && !more)
+        return false;
+    out->residual = more ? surplus : out->residual;
+    snprintf(out->text, sizeof out->text, "the candidate %s %.180s", more ? "has one term too many:" : "lacks a term:",
+             e->diff->reference->nodes[more ? extra : missing].name);
+    return true;
+}
+
+/* The other order within each head, of rotary halves or interleaved pairs. */
+bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
+    bool expected = e->pair->rule != NULL && e->pair->rule->reorder == LS_REORDER_ROPE_PAIRS;
+    ls_sight sight;
+    ls_metrics metrics;
+    lockstep_error error;
+    if (ls_sight_open(e->diff, e->pair, expected ? LS_REORDER_NONE : LS_REORDER_ROPE_PAIRS, false, &sight, &error) != LOCKSTEP_OK)
+        return false;
+    bool compared = ls_compare(&sight.layout.reference, &sight.layout.candidate, 0, 0, &metrics, &error) == LOCKSTEP_OK;
+    ls_sight_close(&sight);
+    out->residual = metrics.rel_l2;
+    snprintf(out->text, sizeof out->text, "%s",
+             expected ? "the rows of each head are in the reference's order (rotary halves), not interleaved as this engine rotates them: the conversion did not permute them"
+                      : "the rows of each head are interleaved where the reference has rotary halves: the conversion permuted them");
+    return compared;
+}
+
+/* RMSNorm is x / sqrt(mean(x^2) + eps): the reference's own outputs tell its eps. */
+bool ls_fit_norm_eps(const ls_evidence *e, ls_cause *out) {
+    const ls_diff *d = e->diff;
+    const ls_node *node = &d->candidate->nodes[e->pair->candidate_value];
+    const double *own = ls_node_parameter(node, "eps");
+    ls_hold input;
+    if (own == NULL || strcmp(node->op, "RMS_NORM") != 0 || node->source_count == 0 || e->pair->elements != node->elements ||
+        ls_trace_hold(d->candidate, d->candidate_values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)
+        return false;
+    double best = NAN, smallest = INFINITY;
+    bool same = ls_view_elements(&input.view) == node->elements;
+    for (int round = 0; same && round < 2; round++) { /* fit on the row that shows eps best, then apply */
+        for (size_t row = 0; row + e->channels <= e->count; row += e->channels) {
+            double *x = e->scratch + row, squares = 0, dot = 0;
+            ls_view_read_f64(&input.view, row, e->channels, x);
+            for (size_t i = 0; i < e->channels; i++) {
+                squares += x[i] * x[i];
+                dot += x[i] * e->reference[row + i];
+            }
+            double mean = squares / (double)e->channels, scale = dot / squares;
+            if (round == 0 && mean < smallest) {
+                smallest = mean;
+                best = fmax(1 / (scale * scale) - mean, 0);
+            }
+            for (size_t i = 0; round == 1 && i < e->channels; i++)
+                x[i] /= sqrt(mean + best);
+        }
+    }
+    ls_hold_release(&input);
+    out->residual = same ? ls_residual(e->scratch, e->reference, e->count) : INFINITY;
+    snprintf(out->text, sizeof out->text, "eps is %.3g here, and about %.2g in the reference", *own, best);
+    return same && isfinite(best) && fabs(best - *own) > 0.1 * *own;
+}
