@@ -62,3 +62,4 @@ def test_a_lost_bias_is_found(lab, reference):
     status, result = diff(reference, candidate(lab, "unbiased", change=change))
     assert status == 1
     assert title(result["first_divergence"]["candidate"]) == "ffn_out-2 (ADD)"
+    assert result["first_divergence"]["causes"][0]["id"] == "channel-offset"

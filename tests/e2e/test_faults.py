@@ -41,7 +41,7 @@ def swap_tensors(first, second):
     return change
 
 
-def expect(lab, family, gguf, names, layer, flash=False):
+def expect(lab, family, gguf, names, layer, flash=False, cause=None):
     status, result = diff(lab.reference(family), lab.candidate(family, gguf=gguf, flash=flash))
     first = result["first_divergence"]
     assert status == 1 and result["verdict"] == "diverged"
@@ -49,6 +49,11 @@ def expect(lab, family, gguf, names, layer, flash=False):
     assert first["candidate"]["layer"] == layer and first["candidate"]["pass"] == 0
     assert "interval" not in first, "its inputs are paired and match"
     assert result["inputs"]["status"] == "equal"
+    if cause is not None:
+        assert first["causes"], "unexplained"
+        assert first["causes"][0]["id"] == cause, first["causes"]
+        assert first["causes"][0]["residual"] < 0.01 * first["metrics"]["rel_l2"] or cause == "norm-eps"
+        assert first["causes"][0]["residual"] <= first["tolerance"]
     return result
 
 
@@ -79,14 +84,14 @@ def test_query_and_key_rows_not_permuted(lab):
     assert changed("llama", change) > 1e-3
     plain = models.gguf_tensors(lab.model("llama"), "llama", permuted=False)
     gguf = lab.faulty("llama", "unpermuted", lambda tensors: plain)
-    expect(lab, "llama", gguf, {"Qcur-0 (MUL_MAT)"}, 0)
+    expect(lab, "llama", gguf, {"Qcur-0 (MUL_MAT)"}, 0, cause="rope-interleave")
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gemma3"])
 def test_query_and_key_norms_swapped(lab, family):
     assert changed(family, swap_modules(1, "self_attn", "q_norm", "k_norm")) > 1e-3
     gguf = lab.faulty(family, "norms", swap_tensors("blk.1.attn_q_norm.weight", "blk.1.attn_k_norm.weight"))
-    expect(lab, family, gguf, {"Qcur_normed-1 (MUL)"}, 1)
+    expect(lab, family, gguf, {"Qcur_normed-1 (MUL)"}, 1, cause="channel-scale")
 
 
 @pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
@@ -94,7 +99,7 @@ def test_query_and_key_norms_swapped(lab, family):
 def test_gate_and_up_swapped_in_layer_2(lab, family, flash):
     assert changed(family, swap_modules(2, "mlp", "gate_proj", "up_proj")) > 1e-3
     gguf = lab.faulty(family, "gate", swap_tensors("blk.2.ffn_gate.weight", "blk.2.ffn_up.weight"))
-    expect(lab, family, gguf, {"ffn_gate-2 (MUL_MAT)", "ffn_up-2 (MUL_MAT)"}, 2, flash)
+    expect(lab, family, gguf, {"ffn_gate-2 (MUL_MAT)", "ffn_up-2 (MUL_MAT)"}, 2, flash, cause="swapped-with")
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
@@ -105,7 +110,8 @@ def test_rms_norm_eps(lab, family):
                 module.variance_epsilon = 1e-3
     assert changed(family, change) > 1e-5
     gguf = lab.faulty(family, "eps", eps=1e-3)
-    expect(lab, family, gguf, {"norm-0 (RMS_NORM)"}, 0)
+    result = expect(lab, family, gguf, {"norm-0 (RMS_NORM)"}, 0, cause="norm-eps")
+    assert "eps is 0.001 here" in result["first_divergence"]["causes"][0]["text"]
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
@@ -115,7 +121,7 @@ def test_output_norm_replaced(lab, family):
     assert changed(family, change) > 1e-3
     def replace(tensors):
         tensors["output_norm.weight"] = tensors["blk.0.attn_norm.weight"]
-    expect(lab, family, lab.faulty(family, "norm", replace), {"result_norm (MUL)"}, -1)
+    expect(lab, family, lab.faulty(family, "norm", replace), {"result_norm (MUL)"}, -1)  # one row: no cause can be told
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
