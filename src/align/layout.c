@@ -80,6 +80,8 @@ static int axis_of_size(const ls_view *v, uint64_t size) {
 
 static bool select_rows(ls_view *v, uint64_t total, const uint32_t *rows, size_t count) {
     uint64_t first, step;
+    if (ls_dtype(v->dtype)->block_elements > 1)
+        return false;
     int axis = axis_of_size(v, total);
     if (count == 1 && total == 1)
         return true; /* an axis of one need not be written */
@@ -140,7 +142,8 @@ static int cache_axis(const ls_view *v, const ls_columns *own, int from_last, ls
  * columns (a sliding window): the newest are common. */
 static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s) {
     const ls_columns *of_reference = &q->reference_columns, *of_candidate = &q->candidate_columns;
-    if (of_reference->padded == 0 && of_candidate->padded == 0)
+    if ((of_reference->padded == 0 && of_candidate->padded == 0) ||
+        ls_dtype(ref->dtype)->block_elements > 1 || ls_dtype(cand->dtype)->block_elements > 1)
         return;
     int from_last = of_candidate->padded != 0 ? of_candidate->from_last : of_reference->from_last;
     ls_columns r, c;
@@ -302,7 +305,7 @@ static void permute(search *s, int *axes, int done, unsigned used) {
 }
 
 static bool is_identity(uint64_t code) {
-    static const uint64_t identities[] = {0, 1, 12, 123, 1234, 12345};
+    static const uint64_t identities[] = {0, 1, 12, 123, 1234, 12345, 123456, 1234567, 12345678};
     for (size_t i = 0; i < sizeof identities / sizeof identities[0]; i++)
         if (code == identities[i])
             return true;
@@ -311,11 +314,12 @@ static bool is_identity(uint64_t code) {
 
 /* Finds the permutation of `moving`, with its code; false when there is none. */
 static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_code) {
-    int axes[PERMUTED_RANK_MAX];
-    if (s->moving.rank > PERMUTED_RANK_MAX)
-        return false;
+    int axes[LOCKSTEP_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
     s->votes = votes;
-    permute(s, axes, 0, 0);
+    if (s->moving.rank > PERMUTED_RANK_MAX || ls_dtype(s->moving.dtype)->block_elements > 1)
+        consider(s, axes); /* too many ways, or elements that can't be reached one by one */
+    else
+        permute(s, axes, 0, 0);
     if (!s->found)
         return false;
     *out_view = s->best;

@@ -190,3 +190,30 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(tmp_path):
     (evil / "trace.jsonl").write_text(log)
     done = diff(REFERENCE, evil)
     assert "\x1b" not in done.stdout and "\u202e" not in done.stdout and "\\x1b[31m" in done.stdout
+
+
+def test_quantized_against_its_original(tmp_path):
+    import gguf
+    values = np.random.default_rng(1).normal(size=(8, 64)).astype(np.float32)
+    for name, kind in (("q8", gguf.GGMLQuantizationType.Q8_0), ("f32", gguf.GGMLQuantizationType.F32)):
+        writer = gguf.GGUFWriter(str(tmp_path / f"{name}.gguf"), "test")
+        writer.add_tensor("w", gguf.quants.quantize(values, kind), raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    dequantized = gguf.quants.dequantize(gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0), gguf.GGMLQuantizationType.Q8_0)
+    expected = np.linalg.norm(dequantized.astype(np.float64) - values) / np.linalg.norm(values.astype(np.float64))
+    status, found = result(tmp_path / "f32.gguf", tmp_path / "q8.gguf")
+    assert status == 0 and found["pairs"][0]["noise"] == "q8"
+    assert found["pairs"][0]["metrics"]["rel_l2"] == pytest.approx(expected, rel=1e-9)
+    assert result(tmp_path / "q8.gguf", tmp_path / "f32.gguf")[0] == 0
+
+
+def test_arrays_of_many_axes(tmp_path):
+    x = np.random.default_rng(2).normal(size=(2, 3, 2, 3, 2, 3, 2))
+    a, b = save(tmp_path / "a", x=x), save(tmp_path / "b", x=x)
+    assert result(a, b)[0] == 0
+    np.save(b / "x.npy", -x)
+    status, found = result(a, b)
+    assert status == 1 and found["first_divergence"]["causes"][0]["id"] == "scale"
