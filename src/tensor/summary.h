@@ -5,20 +5,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* min, max and the sums are over finite values. */
+/* min to squares are over finite values. */
 typedef struct ls_summary {
     uint64_t finite, nan, inf, zeros;
-    double min, max, sum, sum_squares;
+    double min, max, mean;
+    double m2;      /* sum of squared deviations from the mean */
+    double squares; /* sum of squares */
 } ls_summary;
 
 void ls_summary_init(ls_summary *summary);
 void ls_summary_add_f32(ls_summary *summary, const float *values, size_t count);
 void ls_summary_add_f64(ls_summary *summary, const double *values, size_t count);
+/* As if other's values had been added to into. */
 void ls_summary_merge(ls_summary *into, const ls_summary *other);
 
-/* NaN when there is no finite value. */
+/* NaN when there is no finite value; std is the population's, as numpy.std. */
 double ls_summary_mean(const ls_summary *summary);
-double ls_summary_std(const ls_summary *summary); /* of the population, as numpy.std */
+double ls_summary_std(const ls_summary *summary);
 double ls_summary_l2(const ls_summary *summary);
 
 #endif
