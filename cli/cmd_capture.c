@@ -72,7 +72,9 @@ static int run(const arguments *args, const void *parsed) {
         fprintf(stderr, "lockstep capture: %s\n", error.message);
         return EXIT_TROUBLE;
     }
-    print_summary(o, &totals, whole, o->listen ? "the caller" : args->command[0]);
+    bool never_ran = totals.processes == 0 && (exit_status == 126 || exit_status == 127);
+    if (!never_ran) /* that has been said */
+        print_summary(o, &totals, whole, o->listen ? "the caller" : args->command[0]);
     return exit_status;
 }
 

@@ -206,11 +206,23 @@ static void refuse(ls_diff *d, ls_outcome outcome, const char *format, const cha
     ls_text_printf(&d->why, format, detail);
 }
 
+static bool has_values(const ls_values *v) {
+    for (size_t i = 0; i < v->trace->node_count; i++)
+        if (ls_values_is_own(v, i) && ls_node_has_values(&v->trace->nodes[i]))
+            return true;
+    return false;
+}
+
 static void conclude(ls_diff *d, const ls_diff_options *o) {
     char text[160];
     bool plain = !d->reference->is_graph || !d->candidate->is_graph;
     const char *missing = missing_output(d);
-    if (d->rows.status == LS_INPUTS_DIFFER) {
+    const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
+                            : !has_values(&d->candidate_values) ? d->candidate
+                                                                : NULL;
+    if (empty != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s holds the values of no tensor", empty->path);
+    } else if (d->rows.status == LS_INPUTS_DIFFER) {
         refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
     } else if (d->pair_count == 0) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", "no tensor of the candidate could be paired with one of the reference");
