@@ -19,10 +19,10 @@ typedef struct tiles {
 static void sum_f32(const ls_kernels *k, tiles *t) { k->sum_f32(t->f32[0], t->f32[1], N, &t->tile); }
 static void sum_f64(const ls_kernels *k, tiles *t) { k->sum_f64(t->f64[0], t->f64[1], N, &t->tile); }
 static void count_f32(const ls_kernels *k, tiles *t) {
-    k->count_f32(t->f32[0], t->f32[1], N, &(ls_count_limits){1, 1e-5, 1e-3}, t->counts);
+    k->count_f32(t->f32[0], t->f32[1], N, &(ls_count_limits){1, false, 1e-5, 1e-3}, t->counts);
 }
 static void count_f64(const ls_kernels *k, tiles *t) {
-    k->count_f64(t->f64[0], t->f64[1], N, &(ls_count_limits){1, 1e-5, 1e-3}, t->counts);
+    k->count_f64(t->f64[0], t->f64[1], N, &(ls_count_limits){1, false, 1e-5, 1e-3}, t->counts);
 }
 static void ulp_f32(const ls_kernels *k, tiles *t) { t->steps = k->ulp_f32(t->f32[0], t->f32[1], N); }
 static void ulp_16(const ls_kernels *k, tiles *t) { t->steps = k->ulp_16(t->f32[0], t->f32[1], N, 0x7c00); }

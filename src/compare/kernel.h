@@ -28,6 +28,7 @@ typedef struct ls_tile {
 
 typedef struct ls_count_limits {
     double max_abs; /* the tile's: no |d| is above it */
+    bool within;    /* known: none is beyond atol + rtol |reference| */
     double atol, rtol;
 } ls_count_limits;
 

@@ -130,37 +130,45 @@ AVX2 static void sum_f64(const void *reference, const void *candidate, size_t n,
 
 /* ---------------------------------------------------------------------- counts */
 
-/* By how many thresholds are below the tile's largest |d|: one loop each. */
-AVX2_INLINE void count(const uint8_t *r, const uint8_t *c, size_t n, double atol, double rtol, uint64_t *counts, bool wide, int thresholds) {
-    const __m256d most = _mm256_set1_pd(atol), slope = _mm256_set1_pd(rtol);
-    __m256i total[LS_SHARES + 1];
+AVX2_INLINE void add_lanes(uint64_t *count, __m256i lanes) {
+    uint64_t each[4];
+    _mm256_storeu_si256((__m256i *)(void *)each, lanes);
+    *count += each[0] + each[1] + each[2] + each[3];
+}
+
+/* A loop for each number of thresholds that lie below the tile's largest |d|. */
+AVX2_INLINE void count(const void *r, const void *c, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide,
+                       int thresholds, bool within) {
+    const __m256d atol = _mm256_set1_pd(limits->atol), rtol = _mm256_set1_pd(limits->rtol);
+    __m256i total[LS_SHARES], beyond = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int k = 0; k <= thresholds; k++)
+    for (int k = 0; k < thresholds; k++)
         total[k] = _mm256_setzero_si256();
     for (size_t i = 0; i < n; i += 4) {
         __m256d vr = load(r, i, wide), vc = load(c, i, wide);
-        __m256d a = absolute(_mm256_sub_pd(vc, vr)), within = _mm256_add_pd(most, _mm256_mul_pd(slope, absolute(vr)));
-        total[thresholds] = _mm256_sub_epi64(total[thresholds], _mm256_castpd_si256(_mm256_cmp_pd(a, within, _CMP_NLE_UQ)));
+        __m256d a = absolute(_mm256_sub_pd(vc, vr)), most = _mm256_add_pd(atol, _mm256_mul_pd(rtol, absolute(vr)));
+        if (!within)
+            beyond = _mm256_sub_epi64(beyond, _mm256_castpd_si256(_mm256_cmp_pd(a, most, _CMP_NLE_UQ)));
 #pragma GCC unroll 8
         for (int k = 0; k < thresholds; k++) {
             __m256d above = _mm256_cmp_pd(a, _mm256_set1_pd(ls_share_thresholds[k]), _CMP_GT_OQ);
             total[k] = _mm256_sub_epi64(total[k], _mm256_castpd_si256(above));
         }
     }
+    add_lanes(&counts[LS_SHARES], beyond);
 #pragma GCC unroll 8
-    for (int k = 0; k <= thresholds; k++) {
-        uint64_t lanes[4];
-        _mm256_storeu_si256((__m256i *)(void *)lanes, total[k]);
-        counts[k == thresholds ? LS_SHARES : k] += lanes[0] + lanes[1] + lanes[2] + lanes[3];
-    }
+    for (int k = 0; k < thresholds; k++)
+        add_lanes(&counts[k], total[k]);
 }
 
-AVX2_INLINE void count_some(const uint8_t *r, const uint8_t *c, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide) {
+AVX2_INLINE void count_some(const void *r, const void *c, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide) {
     int thresholds = 0;
     while (thresholds < LS_SHARES && limits->max_abs > ls_share_thresholds[thresholds])
         thresholds++;
-    switch (thresholds) {
-#define CASE(k) case k: count(r, c, n, limits->atol, limits->rtol, counts, wide, k); break
+    switch (2 * thresholds + limits->within) {
+#define CASE(k)                                                   \
+    case 2 * k: count(r, c, n, limits, counts, wide, k, false); break; \
+    case 2 * k + 1: count(r, c, n, limits, counts, wide, k, true); break
         CASE(0);
         CASE(1);
         CASE(2);
@@ -171,7 +179,7 @@ AVX2_INLINE void count_some(const uint8_t *r, const uint8_t *c, size_t n, const 
 #undef CASE
     }
 }
-_Static_assert(LS_SHARES == 6, "one case for each number of thresholds");
+_Static_assert(LS_SHARES == 6, "two cases for each number of thresholds");
 
 AVX2 static void count_f32(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits, uint64_t *counts) {
     size_t whole = n - n % 4, at = whole * sizeof(float);

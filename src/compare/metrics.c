@@ -111,9 +111,15 @@ static void add_finite_tile(partial *p, const ls_tile *t, size_t n, uint64_t fir
     merge_side(&p->candidate, &candidate);
 }
 
-/* Nothing to count where the largest difference is below every limit. */
-static bool worth_counting(const job *j, const ls_tile *t) {
-    return t->max_abs > ls_share_thresholds[0] || !(t->max_abs <= j->atol && j->rtol >= 0);
+/* Rounding of a quotient is far below this. */
+static const double slack = 1 - 1e-12;
+
+static void count_tile(const job *j, partial *p, const void *r, const void *c, size_t n, const ls_tile *t, bool wide) {
+    ls_count_limits limits = {.max_abs = t->max_abs, .atol = j->atol, .rtol = j->rtol};
+    limits.within = j->atol >= 0 && j->rtol >= 0 && (t->max_abs <= j->atol || t->max_rel <= j->rtol * slack);
+    if (limits.within && t->max_abs <= ls_share_thresholds[0])
+        return;
+    (wide ? j->kernels->count_f64 : j->kernels->count_f32)(r, c, n, &limits, p->counts);
 }
 
 static void add_lone(const job *j, side *lone, const double *values, size_t n) {
@@ -156,8 +162,7 @@ static void add_tile_with_gaps(const job *j, partial *p, const double *reference
     ls_tile t;
     j->kernels->sum_f64(r, c, kept, &t);
     add_finite_tile(p, &t, kept, first);
-    if (worth_counting(j, &t))
-        j->kernels->count_f64(r, c, kept, &(ls_count_limits){t.max_abs, j->atol, j->rtol}, p->counts);
+    count_tile(j, p, r, c, kept, &t, true);
 }
 
 /* Where a contiguous tensor's elements are what a kernel takes, it reads them in place. */
@@ -199,9 +204,7 @@ static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
     }
     if (t.finite) {
         add_finite_tile(p, &t, n, first);
-        if (worth_counting(j, &t))
-            (j->wide ? j->kernels->count_f64 : j->kernels->count_f32)(
-                r, c, n, &(ls_count_limits){t.max_abs, j->atol, j->rtol}, p->counts);
+        count_tile(j, p, r, c, n, &t, j->wide);
         return;
     }
     ls_view_read_f64(j->reference, first, n, buffers[0]);
