@@ -25,14 +25,15 @@ CLI_SRC := $(wildcard cli/*.c)
 HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/base/text.c src/base/map.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
-BENCH_SRC := $(wildcard bench/*.c)
+# idle_engine needs a prebuilt ggml, which there is for x86-64
+BENCH_SRC := $(filter-out $(if $(filter x86_64,$(shell uname -m)),,bench/idle_engine.c),$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
-.PHONY: all install bench asan fuzz deps demo test check-deps clean unit-tests fuzz-replays test-deps
+.PHONY: all install bench benches asan fuzz deps demo test check-deps clean unit-tests fuzz-replays test-deps
 all: check-deps
 	@$(MAKE) --no-print-directory $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so
 
@@ -95,11 +96,19 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@scripts/demo
 
-bench: test-deps all $(BENCHES)
-	@python3 bench/run.py
+# Prints figures beside their targets (bench/run.py); needs a quiet machine.
+bench: test-deps
+	@$(MAKE) --no-print-directory all benches
+	@.deps/venv/bin/python bench/run.py
+benches: $(BENCHES)
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+# Linked against a real ggml, so that its calls can be interposed.
+GGML_LIBS = .deps/llama-v0.5.0/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64
+$(BUILD)/bench/idle_engine: $(BUILD)/obj/bench/idle_engine.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -L$(GGML_LIBS) -l:libggml-base.so -Wl,-rpath,$(abspath $(GGML_LIBS)) -ldl -o $@
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lockstep \

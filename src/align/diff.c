@@ -363,6 +363,6 @@ const char *ls_outcome_name(ls_outcome outcome) {
 }
 
 const char *ls_how_name(ls_how how) {
-    static const char *const names[] = {"map", "name", "preset"};
+    static const char *const names[] = {"map", "name", "preset", "elimination"};
     return names[how];
 }

@@ -9,7 +9,13 @@
 #include "compare/tolerance.h"
 #include "trace/trace.h"
 
-typedef enum ls_how { LS_HOW_MAP, LS_HOW_NAME, LS_HOW_PRESET, LS_HOW_COUNT } ls_how;
+typedef enum ls_how {
+    LS_HOW_MAP,
+    LS_HOW_NAME,
+    LS_HOW_PRESET,
+    LS_HOW_ELIMINATION, /* neither side has another tensor */
+    LS_HOW_COUNT
+} ls_how;
 
 typedef enum ls_verdict {
     LS_VERDICT_IDENTICAL,

@@ -112,6 +112,14 @@ static lockstep_status pair_equal_names(pairing *p) {
     return LOCKSTEP_OK;
 }
 
+/* Two files of one tensor each need no equal names. */
+static lockstep_status pair_the_only_two(pairing *p) {
+    const ls_trace *r = p->diff->reference, *c = p->diff->candidate;
+    if (r->is_graph || c->is_graph || r->node_count != 1 || c->node_count != 1 || p->diff->rows.pair_count != 1)
+        return LOCKSTEP_OK;
+    return add(p, 0, 0, 0, LS_HOW_ELIMINATION, NULL);
+}
+
 /* ------------------------------------------------------------------ what is left */
 
 static bool in_a_pair(const ls_diff *d, size_t pass, bool candidate) {
@@ -202,6 +210,8 @@ lockstep_status ls_pair_all(ls_diff *diff, const bool *wanted, lockstep_error *e
         status = pair_equal_names(&p);
     if (status == LOCKSTEP_OK)
         status = apply_rules(&p, &diff->preset, LS_HOW_PRESET);
+    if (status == LOCKSTEP_OK)
+        status = pair_the_only_two(&p);
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
     for (size_t i = 0; i < diff->pair_count; i++) {

@@ -9,12 +9,10 @@
 
 enum { LS_KERNEL_LANES = 4 };
 
-/* One tensor's part. Deviations are from the tile's first value, so that a large
- * mean doesn't cancel the spread. Zeros in min and max are positive. */
+/* One tensor's part. Zeros in min and max are positive. */
 typedef struct ls_tile_side {
     double min, max, mean;
-    double m2;      /* sum of squared deviations from the mean */
-    double squares; /* sum of squares */
+    double m2; /* sum of squared deviations from the mean; + n mean^2 is the sum of squares */
 } ls_tile_side;
 
 /* d = candidate - reference, both as double. */
@@ -22,22 +20,28 @@ typedef struct ls_tile {
     bool finite;    /* every value and every d is; otherwise nothing else is set */
     bool same_bits; /* -0 is not 0 */
     double max_abs, sum_abs, sum_squares; /* of d */
-    double max_rel; /* of |d| / |reference|; 0 where d is 0, infinite where only the reference is */
+    double max_rel; /* of |d| / |reference|; 0 where both are 0, infinite where only the reference is */
     double sum_rel; /* of the same, where the reference is not 0 */
     double dot;
     ls_tile_side reference, candidate;
 } ls_tile;
 
-/* n is at least 1. */
+typedef struct ls_count_limits {
+    double max_abs; /* the tile's: no |d| is above it */
+    bool within;    /* known: none is beyond atol + rtol |reference| */
+    double atol, rtol;
+} ls_count_limits;
+
+/* n is at least 1, but may be 0 for what counts. */
 typedef struct ls_kernels {
     const char *name;
     void (*sum_f32)(const void *reference, const void *candidate, size_t n, ls_tile *out_tile);
     void (*sum_f64)(const void *reference, const void *candidate, size_t n, ls_tile *out_tile);
     /* Of finite values: how many |d| are above each of ls_share_thresholds, and, as
      * the last count, not within atol + rtol |reference|. Adds to the counts. */
-    void (*count_f32)(const void *reference, const void *candidate, size_t n, double atol, double rtol,
+    void (*count_f32)(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits,
                       uint64_t counts[LS_SHARES + 1]);
-    void (*count_f64)(const void *reference, const void *candidate, size_t n, double atol, double rtol,
+    void (*count_f64)(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits,
                       uint64_t counts[LS_SHARES + 1]);
     /* The largest number of steps between neighbouring numbers of the type, from one
      * value to the other, where both are finite; 0 and -0 are one number. */
@@ -54,15 +58,17 @@ const ls_kernels *ls_kernels_best(void);
 
 /* --- what kernels are made of */
 
+/* Deviations are summed about the tile's first value, the pivot: a large mean then
+ * doesn't cancel the spread, and because the pivot is itself one of the values, the
+ * sums lose at most about n roundings whatever it is. */
 typedef struct ls_side_lanes {
     double pivot;
     double min[LS_KERNEL_LANES], max[LS_KERNEL_LANES];
     double shifted[LS_KERNEL_LANES], shifted_squares[LS_KERNEL_LANES]; /* of v - pivot */
-    double squares[LS_KERNEL_LANES];
 } ls_side_lanes;
 
 typedef struct ls_lanes {
-    bool nonfinite, differ;
+    bool nonfinite;
     double max_abs[LS_KERNEL_LANES], sum_abs[LS_KERNEL_LANES], sum_squares[LS_KERNEL_LANES];
     double max_rel[LS_KERNEL_LANES], sum_rel[LS_KERNEL_LANES], dot[LS_KERNEL_LANES];
     ls_side_lanes reference, candidate;
@@ -72,6 +78,7 @@ void ls_lanes_init(ls_lanes *lanes, double reference_pivot, double candidate_piv
 /* Adds elements [from, to). */
 void ls_lanes_add_f32(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to);
 void ls_lanes_add_f64(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to);
+/* All but same_bits. */
 void ls_lanes_fold(const ls_lanes *lanes, size_t n, ls_tile *out_tile);
 
 #endif

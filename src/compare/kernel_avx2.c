@@ -11,209 +11,186 @@
 #define AVX2 __attribute__((target("avx2")))
 #define AVX2_INLINE static inline __attribute__((target("avx2"), always_inline))
 
-typedef struct side {
-    __m256d pivot, shifted, shifted_squares, squares;
-} side;
-
-typedef struct sums {
-    __m256d max_abs, max_rel, sum_abs, sum_rel, sum_squares, dot;
-    side reference, candidate;
-} sums;
-
 AVX2_INLINE __m256d absolute(__m256d v) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), v); }
 
-AVX2_INLINE void add_side(side *s, __m256d v) {
-    __m256d shifted = _mm256_sub_pd(v, s->pivot);
-    s->shifted = _mm256_add_pd(s->shifted, shifted);
-    s->shifted_squares = _mm256_add_pd(s->shifted_squares, _mm256_mul_pd(shifted, shifted));
-    s->squares = _mm256_add_pd(s->squares, _mm256_mul_pd(v, v));
+/* Four elements as doubles. */
+AVX2_INLINE __m256d load(const void *values, size_t i, bool wide) {
+    return wide ? _mm256_loadu_pd((const double *)values + i) : _mm256_cvtps_pd(_mm_loadu_ps((const float *)values + i));
 }
 
-AVX2_INLINE void add(sums *s, __m256d r, __m256d c) {
-    const __m256d zero = _mm256_setzero_pd();
+/* One loop for pairs and one for the two sides: the sums of both would not fit the
+ * registers, and one in memory adds its latency to every step. */
+typedef struct pair_sums {
+    __m256d max_abs, max_rel, sum_abs, sum_rel, sum_squares, dot;
+} pair_sums;
+
+AVX2_INLINE void add_pair(pair_sums *s, __m256d r, __m256d c) {
     __m256d d = _mm256_sub_pd(c, r), a = absolute(d), magnitude = absolute(r);
-    __m256d relative = _mm256_and_pd(_mm256_div_pd(a, magnitude), _mm256_cmp_pd(a, zero, _CMP_NEQ_UQ));
+    __m256d relative = _mm256_div_pd(a, magnitude); /* NaN where both are 0: max keeps what it had */
+    __m256d counted = _mm256_cmp_pd(magnitude, _mm256_setzero_pd(), _CMP_NEQ_UQ);
     s->sum_abs = _mm256_add_pd(s->sum_abs, a);
     s->sum_squares = _mm256_add_pd(s->sum_squares, _mm256_mul_pd(d, d));
-    s->sum_rel = _mm256_add_pd(s->sum_rel, _mm256_and_pd(relative, _mm256_cmp_pd(magnitude, zero, _CMP_NEQ_UQ)));
+    s->sum_rel = _mm256_add_pd(s->sum_rel, _mm256_and_pd(relative, counted));
     s->dot = _mm256_add_pd(s->dot, _mm256_mul_pd(r, c));
     s->max_abs = _mm256_max_pd(a, s->max_abs);
     s->max_rel = _mm256_max_pd(relative, s->max_rel);
-    add_side(&s->reference, r);
-    add_side(&s->candidate, c);
 }
 
-AVX2_INLINE sums begin(double reference_pivot, double candidate_pivot) {
+AVX2_INLINE pair_sums begin_pairs(void) {
     const __m256d zero = _mm256_setzero_pd();
-    return (sums){zero, zero, zero, zero, zero, zero,
-                  {_mm256_set1_pd(reference_pivot), zero, zero, zero},
-                  {_mm256_set1_pd(candidate_pivot), zero, zero, zero}};
+    return (pair_sums){zero, zero, zero, zero, zero, zero};
 }
 
-AVX2_INLINE void store_side(ls_side_lanes *out, const side *s) {
-    _mm256_storeu_pd(out->shifted, s->shifted);
-    _mm256_storeu_pd(out->shifted_squares, s->shifted_squares);
-    _mm256_storeu_pd(out->squares, s->squares);
-}
-
-AVX2_INLINE void store(ls_lanes *out, const sums *s) {
+AVX2_INLINE void store_pairs(ls_lanes *out, const pair_sums *s) {
     _mm256_storeu_pd(out->max_abs, s->max_abs);
     _mm256_storeu_pd(out->max_rel, s->max_rel);
     _mm256_storeu_pd(out->sum_abs, s->sum_abs);
     _mm256_storeu_pd(out->sum_rel, s->sum_rel);
     _mm256_storeu_pd(out->sum_squares, s->sum_squares);
     _mm256_storeu_pd(out->dot, s->dot);
-    store_side(&out->reference, &s->reference);
-    store_side(&out->candidate, &s->candidate);
 }
 
-/* ------------------------------------------------------------------------- f32 */
+typedef struct side_sums {
+    __m256d pivot, shifted, shifted_squares, min, max;
+} side_sums;
 
-/* What needs no double: eight floats at once. */
-typedef struct range {
-    __m256 min, max;
-    __m256i magnitude; /* largest bits without the sign */
-} range;
-
-AVX2_INLINE range begin_range(void) {
-    return (range){_mm256_set1_ps(INFINITY), _mm256_set1_ps(-INFINITY), _mm256_setzero_si256()};
+AVX2_INLINE void add_side(side_sums *s, __m256d v) {
+    __m256d shifted = _mm256_sub_pd(v, s->pivot);
+    s->shifted = _mm256_add_pd(s->shifted, shifted);
+    s->shifted_squares = _mm256_add_pd(s->shifted_squares, _mm256_mul_pd(shifted, shifted));
+    s->min = _mm256_min_pd(v, s->min);
+    s->max = _mm256_max_pd(v, s->max);
 }
 
-AVX2_INLINE void add_range(range *x, __m256 v) {
-    __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff));
-    x->min = _mm256_min_ps(v, x->min);
-    x->max = _mm256_max_ps(v, x->max);
-    x->magnitude = _mm256_max_epi32(x->magnitude, magnitude);
+AVX2_INLINE side_sums begin_side(double pivot) {
+    return (side_sums){_mm256_set1_pd(pivot), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_set1_pd(INFINITY),
+                       _mm256_set1_pd(-INFINITY)};
 }
 
-AVX2_INLINE bool store_range(ls_side_lanes *out, const range *x) {
-    __m128 least = _mm_min_ps(_mm256_castps256_ps128(x->min), _mm256_extractf128_ps(x->min, 1));
-    __m128 most = _mm_max_ps(_mm256_castps256_ps128(x->max), _mm256_extractf128_ps(x->max, 1));
-    _mm256_storeu_pd(out->min, _mm256_cvtps_pd(least));
-    _mm256_storeu_pd(out->max, _mm256_cvtps_pd(most));
-    __m256i beyond = _mm256_cmpgt_epi32(x->magnitude, _mm256_set1_epi32(0x7f7fffff));
-    return !_mm256_testz_si256(beyond, beyond);
+AVX2_INLINE void store_side(ls_side_lanes *out, const side_sums *s) {
+    _mm256_storeu_pd(out->shifted, s->shifted);
+    _mm256_storeu_pd(out->shifted_squares, s->shifted_squares);
+    _mm256_storeu_pd(out->min, s->min);
+    _mm256_storeu_pd(out->max, s->max);
+}
+
+/* n is a multiple of 4. */
+AVX2_INLINE void add_whole(ls_lanes *lanes, const void *r, const void *c, size_t n, bool wide) {
+    pair_sums pairs = begin_pairs();
+    for (size_t i = 0; i < n; i += 4)
+        add_pair(&pairs, load(r, i, wide), load(c, i, wide));
+    store_pairs(lanes, &pairs);
+    side_sums reference = begin_side(lanes->reference.pivot), candidate = begin_side(lanes->candidate.pivot);
+    for (size_t i = 0; i < n; i += 4) {
+        add_side(&reference, load(r, i, wide));
+        add_side(&candidate, load(c, i, wide));
+    }
+    store_side(&lanes->reference, &reference);
+    store_side(&lanes->candidate, &candidate);
+}
+
+AVX2_INLINE bool any_nonfinite(const void *r, const void *c, size_t n) {
+    __m256d found = _mm256_setzero_pd();
+    for (size_t i = 0; i < n; i += 4) {
+        __m256d d = _mm256_sub_pd(load(c, i, true), load(r, i, true)); /* d - d is 0, or NaN */
+        found = _mm256_or_pd(found, _mm256_cmp_pd(_mm256_sub_pd(d, d), _mm256_setzero_pd(), _CMP_NEQ_UQ));
+    }
+    return _mm256_movemask_pd(found) != 0;
 }
 
 AVX2 static void sum_f32(const void *reference, const void *candidate, size_t n, ls_tile *out) {
-    const uint8_t *r = reference, *c = candidate;
-    float first[2];
-    memcpy(&first[0], r, sizeof first[0]);
-    memcpy(&first[1], c, sizeof first[1]);
-    sums s = begin((double)first[0], (double)first[1]);
-    range rr = begin_range(), cr = begin_range();
-    __m256i different = _mm256_setzero_si256();
-    size_t whole = n - n % 8;
-    for (size_t i = 0; i < whole; i += 8) {
-        __m256 vr = _mm256_loadu_ps((const float *)(const void *)(r + 4 * i));
-        __m256 vc = _mm256_loadu_ps((const float *)(const void *)(c + 4 * i));
-        add_range(&rr, vr);
-        add_range(&cr, vc);
-        different = _mm256_or_si256(different, _mm256_xor_si256(_mm256_castps_si256(vr), _mm256_castps_si256(vc)));
-        add(&s, _mm256_cvtps_pd(_mm256_castps256_ps128(vr)), _mm256_cvtps_pd(_mm256_castps256_ps128(vc)));
-        add(&s, _mm256_cvtps_pd(_mm256_extractf128_ps(vr, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(vc, 1)));
-    }
     ls_lanes lanes;
-    ls_lanes_init(&lanes, (double)first[0], (double)first[1]);
-    store(&lanes, &s);
-    lanes.nonfinite = store_range(&lanes.reference, &rr) | store_range(&lanes.candidate, &cr);
-    lanes.differ = !_mm256_testz_si256(different, different);
+    float r, c;
+    memcpy(&r, reference, sizeof r);
+    memcpy(&c, candidate, sizeof c);
+    ls_lanes_init(&lanes, (double)r, (double)c);
+    size_t whole = n - n % 4;
+    add_whole(&lanes, reference, candidate, whole, false);
+    /* a sum of |d| of floats can't overflow a double: it is finite if all of them are */
+    double sum = (lanes.sum_abs[0] + lanes.sum_abs[1]) + (lanes.sum_abs[2] + lanes.sum_abs[3]);
+    lanes.nonfinite = sum - sum != 0;
     ls_lanes_add_f32(&lanes, reference, candidate, whole, n);
     ls_lanes_fold(&lanes, n, out);
+    out->same_bits = out->finite && out->max_abs == 0 && memcmp(reference, candidate, n * sizeof r) == 0;
 }
 
-/* ------------------------------------------------------------------------- f64 */
-
 AVX2 static void sum_f64(const void *reference, const void *candidate, size_t n, ls_tile *out) {
-    const uint8_t *r = reference, *c = candidate;
-    double first[2];
-    memcpy(&first[0], r, sizeof first[0]);
-    memcpy(&first[1], c, sizeof first[1]);
-    sums s = begin(first[0], first[1]);
-    __m256d low[2], high[2], nonfinite = _mm256_setzero_pd();
-    low[0] = low[1] = _mm256_set1_pd(INFINITY);
-    high[0] = high[1] = _mm256_set1_pd(-INFINITY);
-    __m256i different = _mm256_setzero_si256();
-    size_t whole = n - n % 4;
-    for (size_t i = 0; i < whole; i += 4) {
-        __m256d vr = _mm256_loadu_pd((const double *)(const void *)(r + 8 * i));
-        __m256d vc = _mm256_loadu_pd((const double *)(const void *)(c + 8 * i));
-        __m256d d = _mm256_sub_pd(vc, vr); /* d - d is 0 where all are finite, else NaN */
-        nonfinite = _mm256_or_pd(nonfinite, _mm256_cmp_pd(_mm256_sub_pd(d, d), _mm256_setzero_pd(), _CMP_NEQ_UQ));
-        different = _mm256_or_si256(different, _mm256_xor_si256(_mm256_castpd_si256(vr), _mm256_castpd_si256(vc)));
-        low[0] = _mm256_min_pd(vr, low[0]);
-        low[1] = _mm256_min_pd(vc, low[1]);
-        high[0] = _mm256_max_pd(vr, high[0]);
-        high[1] = _mm256_max_pd(vc, high[1]);
-        add(&s, vr, vc);
-    }
     ls_lanes lanes;
-    ls_lanes_init(&lanes, first[0], first[1]);
-    store(&lanes, &s);
-    _mm256_storeu_pd(lanes.reference.min, low[0]);
-    _mm256_storeu_pd(lanes.candidate.min, low[1]);
-    _mm256_storeu_pd(lanes.reference.max, high[0]);
-    _mm256_storeu_pd(lanes.candidate.max, high[1]);
-    lanes.nonfinite = _mm256_movemask_pd(nonfinite) != 0;
-    lanes.differ = !_mm256_testz_si256(different, different);
+    double r, c;
+    memcpy(&r, reference, sizeof r);
+    memcpy(&c, candidate, sizeof c);
+    ls_lanes_init(&lanes, r, c);
+    size_t whole = n - n % 4;
+    add_whole(&lanes, reference, candidate, whole, true);
+    lanes.nonfinite = any_nonfinite(reference, candidate, whole);
     ls_lanes_add_f64(&lanes, reference, candidate, whole, n);
     ls_lanes_fold(&lanes, n, out);
+    out->same_bits = out->finite && out->max_abs == 0 && memcmp(reference, candidate, n * sizeof r) == 0;
 }
 
 /* ---------------------------------------------------------------------- counts */
 
-typedef struct tally {
-    __m256d atol, rtol;
-    __m256i counts[LS_SHARES + 1];
-} tally;
+AVX2_INLINE void add_lanes(uint64_t *count, __m256i lanes) {
+    uint64_t each[4];
+    _mm256_storeu_si256((__m256i *)(void *)each, lanes);
+    *count += each[0] + each[1] + each[2] + each[3];
+}
 
-AVX2_INLINE void count(tally *t, __m256d r, __m256d c) {
-    __m256d a = absolute(_mm256_sub_pd(c, r));
-    __m256d most = _mm256_add_pd(t->atol, _mm256_mul_pd(t->rtol, absolute(r)));
+/* A loop for each number of thresholds that lie below the tile's largest |d|. */
+AVX2_INLINE void count(const void *r, const void *c, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide,
+                       int thresholds, bool within) {
+    const __m256d atol = _mm256_set1_pd(limits->atol), rtol = _mm256_set1_pd(limits->rtol);
+    __m256i total[LS_SHARES], beyond = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int k = 0; k < LS_SHARES; k++) {
-        __m256d above = _mm256_cmp_pd(a, _mm256_set1_pd(ls_share_thresholds[k]), _CMP_GT_OQ);
-        t->counts[k] = _mm256_sub_epi64(t->counts[k], _mm256_castpd_si256(above));
+    for (int k = 0; k < thresholds; k++)
+        total[k] = _mm256_setzero_si256();
+    for (size_t i = 0; i < n; i += 4) {
+        __m256d vr = load(r, i, wide), vc = load(c, i, wide);
+        __m256d a = absolute(_mm256_sub_pd(vc, vr)), most = _mm256_add_pd(atol, _mm256_mul_pd(rtol, absolute(vr)));
+        if (!within)
+            beyond = _mm256_sub_epi64(beyond, _mm256_castpd_si256(_mm256_cmp_pd(a, most, _CMP_NLE_UQ)));
+#pragma GCC unroll 8
+        for (int k = 0; k < thresholds; k++) {
+            __m256d above = _mm256_cmp_pd(a, _mm256_set1_pd(ls_share_thresholds[k]), _CMP_GT_OQ);
+            total[k] = _mm256_sub_epi64(total[k], _mm256_castpd_si256(above));
+        }
     }
-    __m256d beyond = _mm256_cmp_pd(a, most, _CMP_NLE_UQ);
-    t->counts[LS_SHARES] = _mm256_sub_epi64(t->counts[LS_SHARES], _mm256_castpd_si256(beyond));
+    add_lanes(&counts[LS_SHARES], beyond);
+#pragma GCC unroll 8
+    for (int k = 0; k < thresholds; k++)
+        add_lanes(&counts[k], total[k]);
 }
 
-AVX2_INLINE tally begin_tally(double atol, double rtol) {
-    tally t = {.atol = _mm256_set1_pd(atol), .rtol = _mm256_set1_pd(rtol)};
-    for (int k = 0; k <= LS_SHARES; k++)
-        t.counts[k] = _mm256_setzero_si256();
-    return t;
-}
-
-AVX2_INLINE void end_tally(const tally *t, uint64_t *counts) {
-    for (int k = 0; k <= LS_SHARES; k++) {
-        uint64_t lanes[4];
-        _mm256_storeu_si256((__m256i *)(void *)lanes, t->counts[k]);
-        counts[k] += lanes[0] + lanes[1] + lanes[2] + lanes[3];
+AVX2_INLINE void count_some(const void *r, const void *c, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide) {
+    int thresholds = 0;
+    while (thresholds < LS_SHARES && limits->max_abs > ls_share_thresholds[thresholds])
+        thresholds++;
+    switch (2 * thresholds + limits->within) {
+#define CASE(k)                                                   \
+    case 2 * k: count(r, c, n, limits, counts, wide, k, false); break; \
+    case 2 * k + 1: count(r, c, n, limits, counts, wide, k, true); break
+        CASE(0);
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
+        CASE(5);
+        CASE(6);
+#undef CASE
     }
 }
+_Static_assert(LS_SHARES == 6, "two cases for each number of thresholds");
 
-AVX2 static void count_f32(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts) {
-    const uint8_t *r = reference, *c = candidate;
-    tally t = begin_tally(atol, rtol);
-    size_t whole = n - n % 4;
-    for (size_t i = 0; i < whole; i += 4)
-        count(&t, _mm256_cvtps_pd(_mm_loadu_ps((const float *)(const void *)(r + 4 * i))),
-              _mm256_cvtps_pd(_mm_loadu_ps((const float *)(const void *)(c + 4 * i))));
-    end_tally(&t, counts);
-    ls_kernels_c.count_f32(r + 4 * whole, c + 4 * whole, n - whole, atol, rtol, counts);
+AVX2 static void count_f32(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits, uint64_t *counts) {
+    size_t whole = n - n % 4, at = whole * sizeof(float);
+    count_some(reference, candidate, whole, limits, counts, false);
+    ls_kernels_c.count_f32((const uint8_t *)reference + at, (const uint8_t *)candidate + at, n - whole, limits, counts);
 }
 
-AVX2 static void count_f64(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts) {
-    const uint8_t *r = reference, *c = candidate;
-    tally t = begin_tally(atol, rtol);
-    size_t whole = n - n % 4;
-    for (size_t i = 0; i < whole; i += 4)
-        count(&t, _mm256_loadu_pd((const double *)(const void *)(r + 8 * i)),
-              _mm256_loadu_pd((const double *)(const void *)(c + 8 * i)));
-    end_tally(&t, counts);
-    ls_kernels_c.count_f64(r + 8 * whole, c + 8 * whole, n - whole, atol, rtol, counts);
+AVX2 static void count_f64(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits, uint64_t *counts) {
+    size_t whole = n - n % 4, at = whole * sizeof(double);
+    count_some(reference, candidate, whole, limits, counts, true);
+    ls_kernels_c.count_f64((const uint8_t *)reference + at, (const uint8_t *)candidate + at, n - whole, limits, counts);
 }
 
 /* ------------------------------------------------------------------------- ulp */

@@ -35,38 +35,44 @@ void ls_lanes_init(ls_lanes *lanes, double reference_pivot, double candidate_piv
     init_side(&lanes->candidate, candidate_pivot);
 }
 
-INLINE void add_side(ls_side_lanes *s, size_t k, double v) {
-    double shifted = v - s->pivot;
-    s->shifted[k] += shifted;
-    s->shifted_squares[k] += shifted * shifted;
-    s->squares[k] += v * v;
-    s->min[k] = v < s->min[k] ? v : s->min[k];
-    s->max[k] = v > s->max[k] ? v : s->max[k];
+INLINE void add_side(ls_side_lanes *s, const void *values, size_t from, size_t to, bool wide) {
+    for (size_t i = from; i < to; i++) {
+        size_t k = i % LS_KERNEL_LANES;
+        double v = load(values, i, wide), shifted = v - s->pivot;
+        s->shifted[k] += shifted;
+        s->shifted_squares[k] += shifted * shifted;
+        s->min[k] = v < s->min[k] ? v : s->min[k];
+        s->max[k] = v > s->max[k] ? v : s->max[k];
+    }
 }
 
-INLINE void add(ls_lanes *l, size_t k, double r, double c) {
-    double d = c - r, a = fabs(d), magnitude = fabs(r), relative = a / magnitude;
-    relative = a != 0 ? relative : 0;
-    l->nonfinite |= d - d != 0;
-    l->differ |= d != 0 || signbit(r) != signbit(c);
-    l->sum_abs[k] += a;
-    l->sum_squares[k] += d * d;
-    l->sum_rel[k] += magnitude != 0 ? relative : 0;
-    l->dot[k] += r * c;
-    l->max_abs[k] = a > l->max_abs[k] ? a : l->max_abs[k];
-    l->max_rel[k] = relative > l->max_rel[k] ? relative : l->max_rel[k];
-    add_side(&l->reference, k, r);
-    add_side(&l->candidate, k, c);
+INLINE void add_pairs(ls_lanes *l, const void *reference, const void *candidate, size_t from, size_t to, bool wide) {
+    for (size_t i = from; i < to; i++) {
+        size_t k = i % LS_KERNEL_LANES;
+        double r = load(reference, i, wide), d = load(candidate, i, wide) - r, a = fabs(d), magnitude = fabs(r);
+        double relative = a / magnitude; /* NaN where both are 0 */
+        l->nonfinite |= d - d != 0;
+        l->sum_abs[k] += a;
+        l->sum_squares[k] += d * d;
+        l->sum_rel[k] += magnitude != 0 ? relative : 0;
+        l->dot[k] += r * load(candidate, i, wide);
+        l->max_abs[k] = a > l->max_abs[k] ? a : l->max_abs[k];
+        l->max_rel[k] = relative > l->max_rel[k] ? relative : l->max_rel[k];
+    }
+}
+
+INLINE void add(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to, bool wide) {
+    add_pairs(lanes, reference, candidate, from, to, wide);
+    add_side(&lanes->reference, reference, from, to, wide);
+    add_side(&lanes->candidate, candidate, from, to, wide);
 }
 
 void ls_lanes_add_f32(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++)
-        add(lanes, i % LS_KERNEL_LANES, load(reference, i, false), load(candidate, i, false));
+    add(lanes, reference, candidate, from, to, false);
 }
 
 void ls_lanes_add_f64(ls_lanes *lanes, const void *reference, const void *candidate, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++)
-        add(lanes, i % LS_KERNEL_LANES, load(reference, i, true), load(candidate, i, true));
+    add(lanes, reference, candidate, from, to, true);
 }
 
 static double fold_sum(const double lane[LS_KERNEL_LANES]) { return (lane[0] + lane[1]) + (lane[2] + lane[3]); }
@@ -89,14 +95,13 @@ static ls_tile_side fold_side(const ls_side_lanes *s, size_t n) {
     double sum = fold_sum(s->shifted), count = (double)n;
     double m2 = fold_sum(s->shifted_squares) - sum * (sum / count);
     return (ls_tile_side){.min = fold_min(s->min) + 0.0, .max = fold_max(s->max) + 0.0, .mean = s->pivot + sum / count,
-                          .m2 = m2 > 0 ? m2 : 0, .squares = fold_sum(s->squares)};
+                          .m2 = m2 > 0 ? m2 : 0};
 }
 
 void ls_lanes_fold(const ls_lanes *l, size_t n, ls_tile *out) {
     out->finite = !l->nonfinite;
     if (l->nonfinite)
         return;
-    out->same_bits = !l->differ;
     out->max_abs = fold_max(l->max_abs);
     out->max_rel = fold_max(l->max_rel);
     out->sum_abs = fold_sum(l->sum_abs);
@@ -112,6 +117,7 @@ static void sum_f32(const void *reference, const void *candidate, size_t n, ls_t
     ls_lanes_init(&lanes, load(reference, 0, false), load(candidate, 0, false));
     ls_lanes_add_f32(&lanes, reference, candidate, 0, n);
     ls_lanes_fold(&lanes, n, out);
+    out->same_bits = out->finite && out->max_abs == 0 && memcmp(reference, candidate, n * sizeof(float)) == 0;
 }
 
 static void sum_f64(const void *reference, const void *candidate, size_t n, ls_tile *out) {
@@ -119,25 +125,26 @@ static void sum_f64(const void *reference, const void *candidate, size_t n, ls_t
     ls_lanes_init(&lanes, load(reference, 0, true), load(candidate, 0, true));
     ls_lanes_add_f64(&lanes, reference, candidate, 0, n);
     ls_lanes_fold(&lanes, n, out);
+    out->same_bits = out->finite && out->max_abs == 0 && memcmp(reference, candidate, n * sizeof(double)) == 0;
 }
 
 /* --- counts */
 
-INLINE void count(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts, bool wide) {
+INLINE void count(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide) {
     for (size_t i = 0; i < n; i++) {
         double r = load(reference, i, wide), a = fabs(load(candidate, i, wide) - r);
         for (int k = 0; k < LS_SHARES; k++)
             counts[k] += a > ls_share_thresholds[k];
-        counts[LS_SHARES] += !(a <= atol + rtol * fabs(r));
+        counts[LS_SHARES] += !(a <= limits->atol + limits->rtol * fabs(r));
     }
 }
 
-static void count_f32(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts) {
-    count(reference, candidate, n, atol, rtol, counts, false);
+static void count_f32(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits, uint64_t *counts) {
+    count(reference, candidate, n, limits, counts, false);
 }
 
-static void count_f64(const void *reference, const void *candidate, size_t n, double atol, double rtol, uint64_t *counts) {
-    count(reference, candidate, n, atol, rtol, counts, true);
+static void count_f64(const void *reference, const void *candidate, size_t n, const ls_count_limits *limits, uint64_t *counts) {
+    count(reference, candidate, n, limits, counts, true);
 }
 
 /* --- steps between floating-point numbers: sign and magnitude as an integer are

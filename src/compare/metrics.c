@@ -15,12 +15,14 @@
 const double ls_share_thresholds[LS_SHARES] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
 
 enum { TILE = 2048 };      /* elements; a multiple of every block */
-enum { CHUNK = 128 * TILE }; /* elements of one task */
+/* Elements of one task, by the number of all: small tensors get tasks for each core,
+ * large ones return their pages seldom. */
+enum { CHUNK_MIN = 32 * TILE, CHUNK_MAX = 1024 * TILE, CHUNKS_WANTED = 32 };
 _Static_assert(TILE % LS_MAX_BLOCK_ELEMENTS == 0, "tiles hold whole blocks");
 
 typedef struct side {
     uint64_t count;
-    double min, max, mean, m2, squares;
+    double min, max, mean, m2;
 } side;
 
 typedef struct partial {
@@ -40,7 +42,7 @@ typedef struct job {
     const ls_view *reference, *candidate;
     const ls_kernels *kernels;
     double atol, rtol;
-    uint64_t elements;
+    uint64_t elements, chunk;
     bool wide;        /* summed as doubles, not floats */
     ulp_kind ulp;
     uint16_t infinity; /* of a 16-bit type */
@@ -59,7 +61,6 @@ static void merge_side(side *into, const side *more) {
     double a = (double)into->count, b = (double)more->count, delta = more->mean - into->mean;
     into->mean += delta * (b / (a + b));
     into->m2 += more->m2 + delta * delta * (a * b / (a + b));
-    into->squares += more->squares;
     into->min = more->min < into->min ? more->min : into->min;
     into->max = more->max > into->max ? more->max : into->max;
     into->count += more->count;
@@ -90,7 +91,7 @@ static void merge(partial *into, const partial *p) {
     merge_side(&into->candidate_lone, &p->candidate_lone);
 }
 
-static side side_of(const ls_tile_side *s, size_t n) { return (side){n, s->min, s->max, s->mean, s->m2, s->squares}; }
+static side side_of(const ls_tile_side *s, size_t n) { return (side){n, s->min, s->max, s->mean, s->m2}; }
 
 /* ------------------------------------------------------------------------- tiles */
 
@@ -110,9 +111,15 @@ static void add_finite_tile(partial *p, const ls_tile *t, size_t n, uint64_t fir
     merge_side(&p->candidate, &candidate);
 }
 
-/* Nothing to count where the largest difference is below every limit. */
-static bool worth_counting(const job *j, const ls_tile *t) {
-    return t->max_abs > ls_share_thresholds[0] || !(t->max_abs <= j->atol && j->rtol >= 0);
+/* Rounding of a quotient is far below this. */
+static const double slack = 1 - 1e-12;
+
+static void count_tile(const job *j, partial *p, const void *r, const void *c, size_t n, const ls_tile *t, bool wide) {
+    ls_count_limits limits = {.max_abs = t->max_abs, .atol = j->atol, .rtol = j->rtol};
+    limits.within = j->atol >= 0 && j->rtol >= 0 && (t->max_abs <= j->atol || t->max_rel <= j->rtol * slack);
+    if (limits.within && t->max_abs <= ls_share_thresholds[0])
+        return;
+    (wide ? j->kernels->count_f64 : j->kernels->count_f32)(r, c, n, &limits, p->counts);
 }
 
 static void add_lone(const job *j, side *lone, const double *values, size_t n) {
@@ -155,8 +162,7 @@ static void add_tile_with_gaps(const job *j, partial *p, const double *reference
     ls_tile t;
     j->kernels->sum_f64(r, c, kept, &t);
     add_finite_tile(p, &t, kept, first);
-    if (worth_counting(j, &t))
-        j->kernels->count_f64(r, c, kept, j->atol, j->rtol, p->counts);
+    count_tile(j, p, r, c, kept, &t, true);
 }
 
 /* Where a contiguous tensor's elements are what a kernel takes, it reads them in place. */
@@ -198,8 +204,7 @@ static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
     }
     if (t.finite) {
         add_finite_tile(p, &t, n, first);
-        if (worth_counting(j, &t))
-            (j->wide ? j->kernels->count_f64 : j->kernels->count_f32)(r, c, n, j->atol, j->rtol, p->counts);
+        count_tile(j, p, r, c, n, &t, j->wide);
         return;
     }
     ls_view_read_f64(j->reference, first, n, buffers[0]);
@@ -211,10 +216,8 @@ static void run_chunk(void *context, uint64_t index, int worker) {
     (void)worker;
     const job *j = context;
     partial *p = &j->partials[index];
-    uint64_t first = index * CHUNK, count = j->elements - first < CHUNK ? j->elements - first : CHUNK;
+    uint64_t first = index * j->chunk, count = j->elements - first < j->chunk ? j->elements - first : j->chunk;
     *p = (partial){.max_abs = -1, .max_rel = -1};
-    ls_view_populate(j->reference, first, count);
-    ls_view_populate(j->candidate, first, count);
     for (uint64_t at = 0; at < count; at += TILE)
         run_tile(j, p, first + at, count - at < TILE ? (size_t)(count - at) : TILE);
     ls_view_drop(j->reference, first, count);
@@ -242,15 +245,26 @@ static uint64_t locate(const job *j, uint64_t first, bool relative) {
     return at;
 }
 
+/* No term is negative, so nothing cancels. */
+static double squares_of(const side *s) { return s->m2 + (double)s->count * (s->mean * s->mean); }
+
 static struct ls_side finish_side(const side *both, const side *lone) {
     side s = *both;
     merge_side(&s, lone);
     if (s.count == 0)
         return (struct ls_side){NAN, NAN, NAN, NAN, NAN};
-    return (struct ls_side){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(s.squares)};
+    return (struct ls_side){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(squares_of(&s))};
 }
 
 static double ratio(double a, double b) { return a == 0 && b == 0 ? 0 : a / b; }
+
+/* Two zero vectors point the same way, one has no direction. Rounding must not make
+ * more of it than 1. */
+static double cosine(const partial *p, double r2, double c2) {
+    if (r2 == 0 || c2 == 0)
+        return r2 == c2 ? 1 : 0;
+    return p->max_abs == 0 ? 1 : fmax(-1, fmin(1, p->dot / sqrt(r2) / sqrt(c2)));
+}
 
 static void finish(const job *j, const partial *p, ls_metrics *m) {
     *m = (ls_metrics){.elements = j->elements, .finite = p->finite, .identical = !p->differ,
@@ -266,7 +280,7 @@ static void finish(const job *j, const partial *p, ls_metrics *m) {
             m->max_abs_over_max = m->sqnr_db = m->cosine = NAN;
         return;
     }
-    double n = (double)p->finite, r2 = p->reference.squares, c2 = p->candidate.squares;
+    double n = (double)p->finite, r2 = squares_of(&p->reference), c2 = squares_of(&p->candidate);
     double largest = fmax(fabs(p->reference.min), fabs(p->reference.max));
     m->max_abs = p->max_abs;
     m->max_rel = p->max_rel;
@@ -280,7 +294,7 @@ static void finish(const job *j, const partial *p, ls_metrics *m) {
     m->nmse_var = ratio(p->sum_squares, p->reference.m2);
     m->max_abs_over_max = ratio(p->max_abs, largest);
     m->sqnr_db = p->sum_squares == 0 ? INFINITY : 10 * log10(r2 / p->sum_squares);
-    m->cosine = r2 == 0 && c2 == 0 ? 1 : r2 == 0 || c2 == 0 ? 0 : p->dot / sqrt(r2) / sqrt(c2);
+    m->cosine = cosine(p, r2, c2);
 }
 
 static void choose_ulp(job *j) {
@@ -299,7 +313,10 @@ lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, d
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the two tensors differ in their number of elements");
     j.wide = ls_dtype(reference->dtype)->to_f32 == NULL || ls_dtype(candidate->dtype)->to_f32 == NULL;
     choose_ulp(&j);
-    uint64_t chunks = j.elements / CHUNK + (j.elements % CHUNK != 0);
+    j.chunk = CHUNK_MIN;
+    while (j.chunk < CHUNK_MAX && j.elements / j.chunk > CHUNKS_WANTED)
+        j.chunk *= 2;
+    uint64_t chunks = j.elements / j.chunk + (j.elements % j.chunk != 0);
     j.partials = calloc(chunks + 1, sizeof *j.partials);
     if (j.partials == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

@@ -5,10 +5,7 @@
 
 #include "tensor/tensor.h"
 
-/* Maps the pages of elements [first, first + count) at once, which costs less than
- * a fault for each. */
-void ls_view_populate(const ls_view *view, uint64_t first, uint64_t count);
-/* Gives their pages back; they are read from the file again when touched. Other
+/* Gives back the pages of elements [first, first + count); they are read from the file again when touched. Other
  * threads may be reading them. */
 void ls_view_drop(const ls_view *view, uint64_t first, uint64_t count);
 

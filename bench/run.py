@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Measures Lockstep beside what it is compared with, in one run, and prints each
+figure with its target. Never part of the tests: it wants a quiet machine.
+
+    bench/run.py [diff numpy memory gguf idle kernels]
+
+Times are medians of several runs in turn. Lockstep's are of the whole process, from
+its start to its exit; those of others leave out what starting Python costs.
+"""
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LOCKSTEP = BUILD / "lockstep"
+PYTHON = ROOT / ".deps" / "venv" / "bin" / "python"
+GGML = ROOT / ".deps/llama-v0.5.0/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
+ELEMENTS = 1 << 26  # 256 MiB of float32
+RUNS = 7
+
+# This process stays small (no NumPy): a child's peak memory counts what its parent had.
+MAKE_PAIR = """
+import sys, numpy as np
+random = np.random.default_rng(0)
+a = random.standard_normal(int(sys.argv[3]), dtype=np.float32)
+b = a * (1 + np.float32(1e-6) * random.standard_normal(a.size, dtype=np.float32))
+np.save(sys.argv[1], a)
+np.save(sys.argv[2], b)
+"""
+
+NUMPY = """
+import sys, time, numpy as np
+def figures(a, b):
+    d = np.abs(a - b)
+    relative = d / (np.abs(a) + 1e-8)
+    rmse = np.sqrt(np.mean((a - b) ** 2))
+    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    return d.max(), d.mean(), relative.max(), relative.mean(), rmse, cosine, np.allclose(b, a)
+start = time.perf_counter()
+a, b = np.load(sys.argv[1]).astype(sys.argv[3]), np.load(sys.argv[2]).astype(sys.argv[3])
+loaded = time.perf_counter()
+figures(a, b)
+done = time.perf_counter()
+print(done - loaded, done - start)
+"""
+
+MAKE_GGUF = """
+import sys, numpy as np, gguf
+writer = gguf.GGUFWriter(sys.argv[1], "llama")
+writer.add_token_list([f"token-{i}" for i in range(128_000)])
+for i in range(1000):
+    writer.add_tensor(f"blk.{i // 10}.part_{i % 10}.weight", np.zeros((8, 8), np.float32))
+writer.write_header_to_file()
+writer.write_kv_data_to_file()
+writer.write_tensors_to_file()
+writer.close()
+"""
+
+READ_GGUF = """
+import sys, time, gguf
+start = time.perf_counter()
+reader = gguf.GGUFReader(sys.argv[1])
+names = [(t.name, t.shape.tolist(), t.tensor_type.name) for t in reader.tensors]
+print(time.perf_counter() - start)
+"""
+
+missed = 0
+
+
+def report(what, figure, target="", met=None):
+    global missed
+    missed += met is False
+    verdict = "" if met is None else "met" if met else "MISSED"
+    print(f"{what:<66} {figure:>12}  {target:<12} {verdict}", flush=True)
+
+
+def run(*command, **options):
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, **options)
+    if done.returncode not in (0, 1):
+        sys.exit(f"{command[0]}: exit status {done.returncode}")
+    return done.stdout
+
+
+def timed(*command):
+    start = time.perf_counter()
+    run(*command)
+    return time.perf_counter() - start
+
+
+def python(script, *arguments):
+    return run(PYTHON, "-c", script, *arguments)
+
+
+def make_pair(folder):
+    pair = folder / "a.npy", folder / "b.npy"
+    if not pair[0].exists():
+        python(MAKE_PAIR, *pair, ELEMENTS)
+    return pair
+
+
+def bench_diff(folder):
+    pair = make_pair(folder)
+    size = sum(path.stat().st_size for path in pair)
+    ways = {way: [] for way in ("map", "populate", "pread")}
+    diff = []
+    for _ in range(RUNS + 1):  # the first warms the page cache
+        for way, speeds in ways.items():
+            speeds.append(float(run(BUILD / "bench" / "read_bandwidth", way, *pair).split()[0]))
+        diff.append(timed(LOCKSTEP, "diff", *pair))
+    best, way = max((statistics.median(speeds[1:]), way) for way, speeds in ways.items())
+    seconds = statistics.median(diff[1:])
+    report("reading two cached files of 256 MiB, all threads", f"{best / 1e9:.1f} GB/s", f"({way})")
+    report("diff of them", f"{size / seconds / 1e9:.1f} GB/s", f"{seconds * 1e3:.0f} ms")
+    ratio = size / seconds / best
+    report("diff, share of the bandwidth of reading", f"{ratio:.2f}", ">= 0.5", ratio >= 0.5)
+
+
+def bench_numpy(folder):
+    pair = make_pair(folder)
+    diff = statistics.median(timed(LOCKSTEP, "diff", *pair) for _ in range(RUNS))
+    for dtype, target in ("float32", 25), ("float64", None):
+        times = [tuple(map(float, python(NUMPY, *pair, dtype).split())) for _ in range(3)]
+        alone, with_load = (statistics.median(column) for column in zip(*times))
+        report(f"NumPy's expressions in {dtype} (max, mean, relative, RMSE, cosine, allclose)", f"{alone:.2f} s",
+               f"+ load {with_load - alone:.2f}")
+        ratio = with_load / diff
+        report(f"diff, times faster than NumPy in {dtype}", f"{ratio:.1f}", f">= {target}" if target else "",
+               ratio >= target if target else None)
+
+
+def sparse_npy(path, elements):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({elements},), }}"
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+        file.truncate(file.tell() + 4 * elements)
+
+
+def bench_memory(folder):
+    pair = folder / "sparse_a.npy", folder / "sparse_b.npy"
+    for path in pair:
+        sparse_npy(path, 20 << 28)
+    start = time.perf_counter()
+    child = subprocess.Popen([LOCKSTEP, "diff", *pair], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - start
+    for path in pair:
+        path.unlink()
+    peak = usage.ru_maxrss / 1024
+    report("peak memory of diff with two files of 20 GiB", f"{peak:.0f} MiB", "<= 256", peak <= 256 and status == 0)
+    report("  and its time (holes, mostly not in the page cache)", f"{seconds:.0f} s")
+
+
+def bench_gguf(folder):
+    path = folder / "many.gguf"
+    python(MAKE_GGUF, path)
+    run(LOCKSTEP, "ls", path)
+    ours = statistics.median(timed(LOCKSTEP, "ls", path) for _ in range(RUNS))
+    theirs = statistics.median(float(python(READ_GGUF, path)) for _ in range(3))
+    report("GGUF of 1,000 tensors and 128,000 strings: gguf.GGUFReader", f"{theirs * 1e3:.0f} ms")
+    report("  lockstep ls", f"{ours * 1e3:.1f} ms")
+    report("  times faster", f"{theirs / ours:.0f}", ">= 50", theirs / ours >= 50)
+
+
+def instructions(computations, preload):
+    environment = dict(os.environ, LD_PRELOAD=str(BUILD / "liblockstep-ggml.so") if preload else "")
+    environment.pop("LOCKSTEP_CHANNEL", None)
+    backend = GGML / ("libggml-cpu-haswell.so" if "avx2" in pathlib.Path("/proc/cpuinfo").read_text() else "libggml-cpu-x64.so")
+    done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                           str(BUILD / "bench" / "idle_engine"), str(backend), str(computations)],
+                          env=environment, stderr=subprocess.PIPE, text=True)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode != 0 or not found:
+        sys.exit(done.stderr)
+    return int(found[1])
+
+
+def bench_idle(_folder):
+    if platform.machine() != "x86_64":
+        return report("idle hook in a ggml program", "not measured", "needs x86-64")
+    few, many = 20, 120
+    without = [instructions(n, False) for n in (few, many)]
+    preloaded = [instructions(n, True) for n in (few, many)]
+    each = [(counts[1] - counts[0]) / (many - few) for counts in (without, preloaded)]
+    once = preloaded[0] - without[0] - few * (each[1] - each[0])
+    report("a graph of 48 small operations, computed by ggml", f"{each[0] / 1e3:.0f} k", "instructions")
+    report("  idle hook preloaded: more in each computation", f"{each[1] - each[0]:.0f}", "instructions")
+    report("  ratio of instructions", f"{each[1] / each[0]:.5f}", "<= 1.001", each[1] / each[0] <= 1.001)
+    report("  more once, at the start", f"{once / 1e6:.1f} M", "instructions")
+
+
+def bench_kernels(_folder):
+    for line in run(BUILD / "bench" / "kernels").splitlines():
+        kernel, variant, figure = line.split()
+        report(f"kernel {kernel}, {variant}", f"{float(figure):.2f} ns", "an element")
+
+
+BENCHES = {"diff": bench_diff, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
+           "idle": bench_idle, "kernels": bench_kernels}
+
+
+def main():
+    wanted = sys.argv[1:] or list(BENCHES)
+    unknown = set(wanted) - set(BENCHES)
+    if unknown:
+        sys.exit(f"no such measurement: {', '.join(sorted(unknown))}")
+    threads = os.environ.get("LOCKSTEP_THREADS", len(os.sched_getaffinity(0)))
+    print(f"{platform.machine()}, {threads} threads")
+    with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
+        for name in wanted:
+            BENCHES[name](pathlib.Path(folder))
+    print("every target met" if missed == 0 else f"{missed} missed")
+
+
+if __name__ == "__main__":
+    main()
