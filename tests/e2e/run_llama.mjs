@@ -10,19 +10,22 @@ const {getLlama} = await import(pathToFileURL(require.resolve("node-llama-cpp"))
 
 const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});
 const model = await llama.loadModel({modelPath: options.model});
-const context = await model.createContext({
-    contextSize: 256, batchSize: options.batch ?? 512, threads: 1, flashAttention: options.flash,
-    experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"
-});
-const sequence = context.getSequence();
 // One token is sampled, and thrown away: so the logits of the last row are computed.
-async function evaluate(ids) {
+async function evaluate(sequence, ids) {
     for await (const token of sequence.evaluate(ids, {temperature: 0}))
         return token;
 }
-await evaluate(options.prompt);
-for (const id of options.steps)
-    await evaluate([id]);
+for (let i = 0; i < (options.contexts ?? 1); i++) {
+    const context = await model.createContext({
+        contextSize: 256, batchSize: options.batch ?? 512, threads: 1, flashAttention: options.flash,
+        experimentalKvCacheKeyType: options.cache ?? "F32", experimentalKvCacheValueType: options.cache ?? "F32"
+    });
+    const sequence = context.getSequence();
+    await evaluate(sequence, options.prompt);
+    for (const id of options.steps)
+        await evaluate(sequence, [id]);
+    if (i + 1 === (options.contexts ?? 1))
+        await context.dispose();
+}
 console.log("evaluated", options.prompt.length + options.steps.length);
-await context.dispose();
 await llama.dispose();

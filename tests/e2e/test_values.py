@@ -3,7 +3,7 @@ import gguf
 import numpy as np
 import pytest
 
-from conftest import PROMPTS, Trace
+from conftest import PROMPTS, Trace, diff
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,24 @@ def test_quantized_weights_leave_float_values(lab):
     line = trace.find("Qcur-0", "MUL_MAT")
     assert trace.values(line).dtype == np.float32
     assert trace.by_order[line["src"][0]]["dtype"] == "q8_0"
+
+
+def test_a_quantized_cache_is_dequantized(lab):
+    candidate = lab.candidate("qwen3", flash=True, cache="Q8_0", options=("--tensors", r"^cache_k_l0 \(view\)$|^Kcur-0$"))
+    trace = Trace(candidate)
+    line = trace.find("cache_k_l0 (view)", "VIEW")
+    assert line["dtype"] == "q8_0"
+    cache = trace.values(line).reshape(-1, 64)[:24]
+    keys = trace.values(trace.find("Kcur-0", "ROPE")).reshape(24, 64)
+    packed = gguf.quants.quantize(keys, gguf.GGMLQuantizationType.Q8_0)
+    assert cache.dtype == np.float32
+    assert np.array_equal(cache, gguf.quants.dequantize(packed, gguf.GGMLQuantizationType.Q8_0))
+
+
+def test_two_contexts_are_told_apart(lab):
+    candidate = lab.candidate("qwen3", contexts=2)
+    trace = Trace(candidate)
+    assert {p["context"] for p in trace.passes if "context" in p} == {0, 1}
+    status, result = diff(lab.reference("qwen3"), candidate)
+    assert status == 0, result["why"]
+    assert {p["candidate"]["pass"] for p in result["pairs"]} == {0, 1, 2, 3, 4}, "the second is another run of the same"
