@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PROCESSES_MAX = 1024, JSON_MAX = 4 << 20 };
+enum { PROCESSES_MAX = 1024, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
 
 struct ls_inlet {
     ls_receiver *receiver;
@@ -24,7 +24,8 @@ struct ls_inlet {
     uint64_t read; /* ours alone */
     uint64_t data_left, taken;
     bool gone;
-    _Atomic uint64_t *activity;
+    char *json;
+    size_t json_capacity;
     pthread_t thread;
 };
 
@@ -62,7 +63,7 @@ static bool available(ls_inlet *in, uint64_t count, uint64_t *out_have) {
         bool gone = in->gone || hung_up(in); /* before the last look at `written` */
         uint64_t have = atomic_load_explicit(&in->ring->written, memory_order_acquire) - in->read;
         if (have > in->size)
-            return false; /* a broken or hostile writer */
+            return *out_have = have, false; /* a broken or hostile writer */
         if (have >= count)
             return *out_have = have, true;
         if (gone) {
@@ -113,8 +114,30 @@ static bool skip_data(ls_inlet *in) {
     return true;
 }
 
+/* Into memory that grows with what has arrived, not with what was declared. */
+static bool read_json(ls_inlet *in, size_t size) {
+    uint64_t have;
+    for (size_t done = 0; done < size;) {
+        if (!available(in, 1, &have))
+            return false;
+        size_t n = have < size - done ? (size_t)have : size - done;
+        if (done + n > in->json_capacity) {
+            size_t capacity = done + n > JSON_FIRST ? (done + n) * 2 : JSON_FIRST;
+            char *bigger = realloc(in->json, capacity);
+            if (bigger == NULL)
+                return false;
+            in->json = bigger;
+            in->json_capacity = capacity;
+        }
+        memcpy(in->json + done, at_read(in), n);
+        done += n;
+        give_back(in, n);
+    }
+    return true;
+}
+
 /* 1: a frame was delivered; 0: the end, between frames; -1: torn or broken. */
-static int next_frame(ls_inlet *in, char *json) {
+static int next_frame(ls_inlet *in) {
     uint64_t have;
     ls_frame_header header;
     if (!available(in, sizeof header, &have))
@@ -123,18 +146,11 @@ static int next_frame(ls_inlet *in, char *json) {
     if (header.magic != LS_FRAME_MAGIC || header.json_bytes > JSON_MAX)
         return -1;
     give_back(in, sizeof header);
-    for (uint32_t done = 0; done < header.json_bytes;) {
-        if (!available(in, 1, &have))
-            return -1;
-        uint64_t left = header.json_bytes - done;
-        uint64_t n = have < left ? have : left;
-        memcpy(json + done, at_read(in), (size_t)n);
-        done += (uint32_t)n;
-        give_back(in, n);
-    }
+    if (!read_json(in, header.json_bytes))
+        return -1;
     in->data_left = header.data_bytes;
     in->taken = 0;
-    ls_frame frame = {json, header.json_bytes, header.data_bytes, in->process, in->pid, in};
+    ls_frame frame = {in->json, header.json_bytes, header.data_bytes, in->process, in->pid, in};
     atomic_fetch_add(&in->receiver->activity, 1);
     const ls_receiver_events *events = &in->receiver->events;
     return events->frame(events->context, &frame) && skip_data(in) ? 1 : -1;
@@ -143,11 +159,13 @@ static int next_frame(ls_inlet *in, char *json) {
 static void *serve(void *argument) {
     ls_inlet *in = argument;
     ls_receiver *receiver = in->receiver;
-    char *json = malloc(JSON_MAX);
-    int result = json != NULL ? 1 : -1;
+    int result = 1;
     while (result == 1)
-        result = next_frame(in, json);
-    free(json);
+        result = next_frame(in);
+    free(in->json);
+    /* Its memory goes now: many processes may follow. */
+    munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
+    in->ring = NULL;
     receiver->events.closed(receiver->events.context, in->process, result < 0);
     shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
     pthread_mutex_lock(&receiver->lock);
