@@ -253,7 +253,8 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     add_backend(&line, p, leaf);
     ls_text_printf(&line, "}");
     map_set(&p->ids, leaf, id);
-    if (!line.failed && role == LEAF_INPUT && p->wanted)
+    if (!line.failed && role == LEAF_INPUT && p->wanted &&
+        ls_filter_tensor(leaf->name, "NONE", layer_of_name(leaf->name)))
         values_send(p->api, leaf, line.data, line.length);
     else if (!line.failed)
         ls_channel_send(line.data, line.length, NULL, 0);

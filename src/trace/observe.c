@@ -237,8 +237,10 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
         wait_for_input_end(ls_receiver_name(receiver), library);
     else
         run(command, ls_receiver_name(receiver), library, package, &done);
-    ls_receiver_close(receiver, GRACE_MS);
-    done.whole = done.exit < 128 && done.not_started == 0;
+    unsigned refused = ls_receiver_close(receiver, GRACE_MS);
+    if (refused > 0)
+        ls_recorder_note(recorder, "processes were not recorded: there were too many, or there was no memory for them");
+    done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
     done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0;
     *out_observed = done;

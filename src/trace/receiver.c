@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PROCESSES_MAX = 1024, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
+enum { PROCESSES_MAX = 1024, RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
 
 struct ls_inlet {
     ls_receiver *receiver;
@@ -38,7 +38,7 @@ struct ls_receiver {
     pthread_t acceptor;
     pthread_mutex_t lock;
     ls_inlet *inlets[PROCESSES_MAX];
-    unsigned count, alive;
+    unsigned count, alive, refused;
     _Atomic uint64_t activity;
     _Atomic bool abandon; /* closing: stop waiting for processes that stay */
 };
@@ -176,17 +176,26 @@ static void *serve(void *argument) {
 
 /* ------------------------------------------------------------- connecting */
 
-static int make_ring(const ls_receiver *receiver) {
+static int make_ring(uint64_t size) {
     int descriptor = memfd_create("lockstep-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0)
         return -1;
     /* Sealed: the observed can't shrink it under us. */
-    if (ftruncate(descriptor, (off_t)(LS_RING_PAGE + receiver->ring_bytes)) != 0 ||
+    if (ftruncate(descriptor, (off_t)(LS_RING_PAGE + size)) != 0 ||
         fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         close(descriptor);
         return -1;
     }
     return descriptor;
+}
+
+/* As large as a limit on the size of files (which counts here, too) lets it be. */
+static int make_largest_ring(uint64_t *size) {
+    for (;; *size /= 2) {
+        int descriptor = make_ring(*size);
+        if (descriptor >= 0 || *size <= RING_LEAST)
+            return descriptor;
+    }
 }
 
 static bool send_descriptor(int s, int descriptor) {
@@ -226,16 +235,21 @@ static void welcome(ls_receiver *receiver, int s) {
     ls_inlet *in = calloc(1, sizeof *in);
     int descriptor = -1;
     if (in == NULL) {
+        receiver->refused++;
         close(s);
         return;
     }
     *in = (ls_inlet){.receiver = receiver, .descriptor = s, .size = receiver->ring_bytes};
-    if (!same_user(s, &in->pid) || receiver->count == PROCESSES_MAX ||
-        (descriptor = make_ring(receiver)) < 0 ||
+    if (!same_user(s, &in->pid)) {
+        free_inlet(in);
+        return;
+    }
+    if (receiver->count == PROCESSES_MAX || (descriptor = make_largest_ring(&in->size)) < 0 ||
         (in->ring = ls_ring_map(descriptor, in->size)) == NULL) {
         if (descriptor >= 0)
             close(descriptor);
         free_inlet(in);
+        receiver->refused++;
         return;
     }
     in->ring->size = in->size;
@@ -250,8 +264,10 @@ static void welcome(ls_receiver *receiver, int s) {
     }
     pthread_mutex_unlock(&receiver->lock);
     close(descriptor);
-    if (!started)
+    if (!started) {
         free_inlet(in);
+        receiver->refused++;
+    }
 }
 
 static void *accept_all(void *argument) {
@@ -325,7 +341,7 @@ unsigned ls_receiver_processes(ls_receiver *receiver) { return locked(receiver, 
 
 unsigned ls_receiver_alive(ls_receiver *receiver) { return locked(receiver, &receiver->alive); }
 
-void ls_receiver_close(ls_receiver *receiver, int grace_ms) {
+unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
     if (write(receiver->stop[1], "", 1) < 0)
         abort(); /* an empty pipe takes one byte */
     pthread_join(receiver->acceptor, NULL);
@@ -346,5 +362,7 @@ void ls_receiver_close(ls_receiver *receiver, int grace_ms) {
     close(receiver->stop[0]);
     close(receiver->stop[1]);
     pthread_mutex_destroy(&receiver->lock);
+    unsigned refused = receiver->refused;
     free(receiver);
+    return refused;
 }
