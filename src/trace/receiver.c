@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PROCESSES_MAX = 1024, RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
@@ -37,6 +38,7 @@ struct ls_receiver {
     int listener, stop[2];
     pthread_t acceptor;
     pthread_mutex_t lock;
+    pthread_cond_t left; /* a process has gone */
     ls_inlet *inlets[PROCESSES_MAX];
     unsigned count, alive, refused;
     _Atomic uint64_t activity;
@@ -170,6 +172,7 @@ static void *serve(void *argument) {
     shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
     pthread_mutex_lock(&receiver->lock);
     receiver->alive--;
+    pthread_cond_signal(&receiver->left);
     pthread_mutex_unlock(&receiver->lock);
     return NULL;
 }
@@ -318,6 +321,7 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
     receiver->events = *events;
     receiver->stop[0] = receiver->stop[1] = -1;
     pthread_mutex_init(&receiver->lock, NULL);
+    pthread_cond_init(&receiver->left, NULL);
     if (!listen_somewhere(receiver) ||
         pthread_create(&receiver->acceptor, NULL, accept_all, receiver) != 0) {
         lockstep_status status = ls_fail(error, LOCKSTEP_IO, "can't open a channel: %s", strerror(errno));
@@ -341,18 +345,30 @@ unsigned ls_receiver_processes(ls_receiver *receiver) { return locked(receiver, 
 
 unsigned ls_receiver_alive(ls_receiver *receiver) { return locked(receiver, &receiver->alive); }
 
-unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
-    if (write(receiver->stop[1], "", 1) < 0)
-        abort(); /* an empty pipe takes one byte */
-    pthread_join(receiver->acceptor, NULL);
+static void wait_until_left(ls_receiver *receiver, int grace_ms) {
+    enum { STEP_MS = 10 };
     uint64_t seen = atomic_load(&receiver->activity);
-    for (int waited = 0; locked(receiver, &receiver->alive) > 0 && waited < grace_ms; waited += 10) {
-        usleep(10 * 1000);
+    pthread_mutex_lock(&receiver->lock);
+    for (int waited = 0; receiver->alive > 0 && waited < grace_ms; waited += STEP_MS) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += STEP_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&receiver->left, &receiver->lock, &until);
         uint64_t now = atomic_load(&receiver->activity);
         if (now != seen)
             waited = 0;
         seen = now;
     }
+    pthread_mutex_unlock(&receiver->lock);
+}
+
+unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
+    if (write(receiver->stop[1], "", 1) < 0)
+        abort(); /* an empty pipe takes one byte */
+    pthread_join(receiver->acceptor, NULL);
+    wait_until_left(receiver, grace_ms);
     atomic_store(&receiver->abandon, true);
     for (unsigned i = 0; i < receiver->count; i++) {
         pthread_join(receiver->inlets[i]->thread, NULL);
@@ -361,6 +377,7 @@ unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
     close(receiver->listener);
     close(receiver->stop[0]);
     close(receiver->stop[1]);
+    pthread_cond_destroy(&receiver->left);
     pthread_mutex_destroy(&receiver->lock);
     unsigned refused = receiver->refused;
     free(receiver);

@@ -301,19 +301,25 @@ static ls_trace *new_trace(const char *path) {
     return t;
 }
 
-static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
-    reading r = {.trace = t, .error = error};
+/* Closes the log. */
+static lockstep_status read_graph(ls_trace *t, ls_source *log, lockstep_error *error) {
+    reading r = {.trace = t, .log = log, .error = error};
     const uint8_t *bytes;
-    LS_TRY(ls_source_open_file(log_path, &r.log, error));
     lockstep_status status = ls_source_bytes(r.log, &bytes, error);
-    if (status == LOCKSTEP_OK && r.log->size == 0)
-        status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log_path, 0, "found an empty file, expected a trace");
+    if (status == LOCKSTEP_OK && (r.log->size == 0 || memchr(bytes, '\n', (size_t)r.log->size) == NULL))
+        status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log->name, 0, "found no complete line, expected a trace");
     if (status == LOCKSTEP_OK)
         status = read_lines(&r, (const char *)bytes, (size_t)r.log->size);
     free(r.by_order);
     ls_source_close(r.log);
     t->is_graph = true;
     return status;
+}
+
+static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
+    ls_source *log;
+    LS_TRY(ls_source_open_file(log_path, &log, error));
+    return read_graph(t, log, error);
 }
 
 /* A container's tensors, as one pass in its order. */
@@ -343,6 +349,15 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
     return LOCKSTEP_OK;
 }
 
+static lockstep_status finish(lockstep_status status, ls_trace *t, ls_trace **out_trace) {
+    if (status != LOCKSTEP_OK) {
+        ls_trace_close(t);
+        return status;
+    }
+    *out_trace = t;
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_error *error) {
     ls_trace *t = new_trace(path);
     if (t == NULL)
@@ -351,13 +366,15 @@ lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_e
     struct stat info;
     int length = snprintf(log_path, sizeof log_path, "%s/trace.jsonl", path);
     bool graph = length > 0 && (size_t)length < sizeof log_path && stat(log_path, &info) == 0;
-    lockstep_status status = graph ? open_graph(t, log_path, error) : open_plain(t, path, error);
-    if (status != LOCKSTEP_OK) {
-        ls_trace_close(t);
-        return status;
-    }
-    *out_trace = t;
-    return LOCKSTEP_OK;
+    return finish(graph ? open_graph(t, log_path, error) : open_plain(t, path, error), t, out_trace);
+}
+
+lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **out_trace, lockstep_error *error) {
+    ls_trace *t = new_trace(path);
+    if (t != NULL)
+        return finish(read_graph(t, log, error), t, out_trace);
+    ls_source_close(log);
+    return no_memory(error, path);
 }
 
 void ls_trace_close(ls_trace *trace) {
