@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "format/npy.h"
+#include "format/paths.h"
 
 /* What is read so far; nodes and passes grow, then move to the trace. */
 typedef struct reading {
@@ -157,18 +158,6 @@ static ls_role role_of(const char *text) {
     return LS_ROLE_COMPUTED;
 }
 
-/* A trace's files lie under it: nothing absolute, no "..". */
-static bool is_inside(const char *file) {
-    if (file[0] == '/' || file[0] == '\0')
-        return false;
-    for (const char *at = file; at != NULL; at = strchr(at, '/')) {
-        at += *at == '/';
-        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
-            return false;
-    }
-    return true;
-}
-
 static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
     /* A line is at least 20 bytes: the log's size bounds what it can number. */
     if (order > r->log->size / 20)
@@ -212,7 +201,7 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     node->op = node->op != NULL ? node->op : "";
     if (node->name == NULL || node->dtype == NULL || !read_shape(json_object_get(object, "shape"), node) ||
         (node->pass != LS_NONE && node->pass >= t->pass_count) ||
-        (node->file != NULL && !is_inside(node->file)))
+        (node->file != NULL && !ls_path_stays_inside(node->file)))
         return LOCKSTEP_MALFORMED;
     if (!read_sources(r, object, node) || !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
@@ -421,11 +410,15 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
     int length = node->file != NULL ? snprintf(path, sizeof path, "%s/%s", trace->path, node->file) : -1;
     if (length < 0 || (size_t)length >= sizeof path)
         return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s were not kept", trace->path, node->name);
+    if (!ls_path_resolves_inside(trace->path, path))
+        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: a link that leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &hold.source, error));
     lockstep_status status = view_npy(hold.source, node, &hold.view, error);
-    if (status == LOCKSTEP_OK && ls_view_elements(&hold.view) != node->elements)
-        status = ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements, expected %llu as trace.jsonl says", path,
-                         (unsigned long long)ls_view_elements(&hold.view), (unsigned long long)node->elements);
+    if (status == LOCKSTEP_OK && (hold.view.rank != node->rank ||
+                                  memcmp(hold.view.shape, node->shape, (size_t)node->rank * sizeof *node->shape) != 0))
+        status = ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements of %d axes, expected the shape in trace.jsonl (%llu of %d)",
+                         path, (unsigned long long)ls_view_elements(&hold.view), hold.view.rank,
+                         (unsigned long long)node->elements, node->rank);
     if (status != LOCKSTEP_OK) {
         ls_source_close(hold.source);
         return status;
