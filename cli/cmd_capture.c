@@ -34,11 +34,16 @@ static void print_size(uint64_t bytes, char *out, size_t capacity) {
     snprintf(out, capacity, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }
 
-static void print_summary(const capture_options *o, const ls_recorder_totals *t, bool whole, const char *command) {
+static void print_summary(const capture_options *o, const ls_observed *done, const char *command) {
+    const ls_recorder_totals *t = &done->totals;
     char size[32], engine[300], program[200];
     print_size(t->bytes, size, sizeof size);
     ls_escape(t->engine, strlen(t->engine), engine, sizeof engine);
     ls_escape(command, strlen(command), program, sizeof program);
+    if (done->not_started != 0) {
+        fprintf(stderr, "lockstep capture: %s: %s\n", program, strerror(done->not_started));
+        return;
+    }
     if (t->processes == 0) {
         fprintf(stderr, "lockstep: nothing was recorded: %s computed nothing through a ggml or torch that can be "
                         "hooked (a static copy of ggml can call lockstep/ggml.h from its cb_eval)\n", program);
@@ -47,7 +52,11 @@ static void print_summary(const capture_options *o, const ls_recorder_totals *t,
     fprintf(stderr, "lockstep: recorded %llu tensors in %llu pass%s (%llu with values, %s) of %s in %s%s\n",
             (unsigned long long)t->tensors, (unsigned long long)t->passes, t->passes == 1 ? "" : "es",
             (unsigned long long)t->files, size, *engine ? engine : "an unnamed engine", o->out,
-            whole ? "" : "; INCOMPLETE: the run did not end well");
+            done->whole          ? ""
+            : t->lost_lines > 0 ? "; INCOMPLETE: the trace could not be written"
+                                : "; INCOMPLETE: the run did not end well");
+    if (t->lost_lines > 0)
+        fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->trouble);
     if (t->dropped > 0)
         fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->trouble);
 }
@@ -64,18 +73,14 @@ static int run(const arguments *args, const void *parsed) {
         return EXIT_TROUBLE;
     }
     ls_observe_options wanted = {o->out, o->tensors, o->ops, o->layers, o->passes, o->observe, o->stats_only};
-    ls_recorder_totals totals = {0};
+    ls_observed done;
     lockstep_error error;
-    bool whole = false;
-    int exit_status = 0;
-    if (ls_observe(&wanted, o->listen ? NULL : args->command, &exit_status, &totals, &whole, &error) != LOCKSTEP_OK) {
+    if (ls_observe(&wanted, o->listen ? NULL : args->command, &done, &error) != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep capture: %s\n", error.message);
         return EXIT_TROUBLE;
     }
-    bool never_ran = totals.processes == 0 && (exit_status == 126 || exit_status == 127);
-    if (!never_ran) /* that has been said */
-        print_summary(o, &totals, whole, o->listen ? "the caller" : args->command[0]);
-    return exit_status;
+    print_summary(o, &done, o->listen ? "the caller" : args->command[0]);
+    return done.exit;
 }
 
 const command_row command_capture = {

@@ -2,7 +2,9 @@
 """Writes the seeds of the container targets: small real files of NumPy, safetensors
 and gguf. Run with the tests' Python; the results are committed."""
 import io
+import json
 import pathlib
+import struct
 import zipfile
 
 import gguf
@@ -77,7 +79,49 @@ def gguf_files():
         writer.close()
 
 
+def frame(event, data=b""):
+    text = json.dumps(event, separators=(",", ":")).encode()
+    return struct.pack("<IIQ", 0x4B54534C, len(text), len(data)) + text + data
+
+
+def frames():
+    def tensor(number, name, dtype, shape, data=b"", **more):
+        return frame(dict({"event": "tensor", "id": number, "pass": 0, "layer": -1, "name": name, "op": "ADD",
+                           "dtype": dtype, "shape": shape}, **more), data)
+
+    begin = frame({"event": "start", "engine": "e", "engine_version": "1"})
+    begin += frame({"event": "pass", "pass": 0, "context": 0, "tokens": [1, 2], "positions": [0, 1]})
+    end = frame({"event": "pass_end", "pass": 0}) + frame({"event": "end"})
+    put("frame", "f32", begin + tensor(1, "x", "f32", [2, 3], np.arange(6, dtype="f4").tobytes(), src=[0], params={"eps": 1e-6}) + end)
+    put("frame", "q8_0", begin + tensor(1, "q", "q8_0", [32], bytes(34)) + tensor(2, "k", "q6_K", [256], bytes(210)) + end)
+    put("frame", "graph", begin + tensor(1, "w", "f32", [2], role="weight") + tensor(2, "h", "bf16", [2], bytes(4), src=[1])
+        + tensor(3, "h", "bf16", [2], src=[2], alias_of=2, role="view") + frame({"event": "note", "text": "n"})
+        + frame({"event": "rows", "pass": 0, "positions": [4, 5]}) + end)
+    put("frame", "axes", begin + tensor(1, "r", "i32", [1, 2, 1, 1, 1, 1, 1, 1, 1, 2], bytes(16)) + end)
+
+
+def logs():
+    rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"engine": "e", "model": "m", "process": 0},
+            {"pass": 0, "tokens": [1, 2], "positions": [0, 1]},
+            {"i": 0, "name": "w", "dtype": "q6_K", "shape": [256], "role": "weight", "layer": -1},
+            {"i": 1, "pass": 0, "name": "x", "op": "MUL", "dtype": "f32", "shape": [2, 3], "src": [0], "layer": 0,
+             "file": "tensors/000001-x.npy", "params": {"eps": 0.5}, "occurrence": 0, "where": "a:1", "backend": "CPU"},
+            {"i": 2, "pass": 0, "name": "x (view)", "op": "VIEW", "dtype": "f32", "shape": [3, 2], "src": [1],
+             "role": "view", "alias_of": 1}, {"pass": 0, "ended": True}, {"note": "n"},
+            {"end": True, "tensors": 2, "dropped": 0, "exit": 0}]
+    put("trace", "graph.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
+
+
+def maps():
+    put("map", "rules.yaml", b"model: Qwen\ninclude: llama\nrules:\n  - {candidate: 'Kcur-{L}', op: ROPE, occurrence: 1, "
+        b"reference: [a.{L}.k, b], reorder: rope-pairs}\n  - {candidate: x, of: y, reference: z, reference-occurrence: 0}\n")
+    put("map", "alias.yaml", b"rules:\n - &r {candidate: c, reference: &l [a, b, c]}\n - *r\n - {candidate: d, reference: *l}\n")
+
+
 if __name__ == "__main__":
+    frames()
+    logs()
+    maps()
     npy()
     npz()
     safetensors_files()

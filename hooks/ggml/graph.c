@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "filter.h"
 #include "names.h"
+#include "trace/capture_filter.h"
 #include "trace/channel.h"
 #include "values.h"
 
@@ -253,7 +253,8 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     add_backend(&line, p, leaf);
     ls_text_printf(&line, "}");
     map_set(&p->ids, leaf, id);
-    if (!line.failed && role == LEAF_INPUT && p->wanted)
+    if (!line.failed && role == LEAF_INPUT && p->wanted &&
+        ls_filter_tensor(leaf->name, "NONE", layer_of_name(leaf->name)))
         values_send(p->api, leaf, line.data, line.length);
     else if (!line.failed)
         ls_channel_send(line.data, line.length, NULL, 0);
@@ -324,24 +325,24 @@ static void send_pass(const graph_pass *p) {
 static bool keeps(const graph_pass *p, const struct graph_node *node) {
     char name[NAME_MAX_BYTES];
     const struct ggml_tensor *t = node->tensor;
-    if (!p->wanted || node->write || (node->view && !filter_has_names()))
+    if (!p->wanted || node->write || (node->view && !ls_filter_has_names()))
         return false;
     bool output = (t->flags & GGML_FLAG_OUTPUT) != 0 || strncmp(t->name, "l_out-", 6) == 0 ||
                   strncmp(t->name, "result_", 7) == 0;
-    switch (filter_observe()) {
-    case OBSERVE_OUTPUTS:
+    switch (ls_filter_observe()) {
+    case LS_OBSERVE_OUTPUTS:
         if (!output)
             return false;
         break;
-    case OBSERVE_NAMED:
+    case LS_OBSERVE_NAMED:
         if (is_auto_name(t->name))
             return false;
         break;
-    case OBSERVE_ALL:
+    case LS_OBSERVE_ALL:
         break;
     }
     write_name(t, node->op, name);
-    return filter_tensor(name, node->op, node->layer);
+    return ls_filter_tensor(name, node->op, node->layer);
 }
 
 static void index_nodes(graph_pass *p, void *graph) {
@@ -368,7 +369,7 @@ bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context
     if (p->nodes == NULL)
         return false;
     p->number = atomic_fetch_add(&next_pass, 1);
-    p->wanted = filter_pass(p->number);
+    p->wanted = ls_filter_pass(p->number);
     index_nodes(p, graph);
     for (int n = 0; n < count; n++) /* before the leafs: it makes their roles known */
         if (p->nodes[n].write && map_get(&context->writes, p->nodes[n].tensor->view_src) == 0)

@@ -124,6 +124,11 @@ lockstep_status lockstep_archive_read(const lockstep_archive *archive, size_t in
 
 /* -------------------------------------- 4. recording tensors from an engine */
 
+/* One recorder a model (or context); several may live in one process and be
+ * called from any number of threads. Nothing here fails, prints or changes what
+ * the engine does: without `lockstep capture`, or once that is gone, each function
+ * is one branch. A forked child records as a process of its own, through the
+ * recorder that it inherited. */
 typedef struct lockstep_recorder lockstep_recorder;
 
 /* The rows of a forward pass: one (sequence, position, token) each. Any array
@@ -136,16 +141,59 @@ typedef struct lockstep_rows {
 } lockstep_rows;
 
 /* Opens the channel that `lockstep capture` put in the environment. NULL when
- * there is none: every function below then returns at once. */
+ * there is none, or no memory. The strings are copied; version may be NULL. */
 lockstep_recorder *lockstep_capture_open(const char *engine, const char *version);
+/* Begins a pass, and ends the one before. rows may be NULL. */
 void lockstep_capture_pass_begin(lockstep_recorder *recorder, const lockstep_rows *rows);
-/* Records one tensor; strides are in bytes, NULL when contiguous row-major.
- * layer is -1 outside of blocks. The data is copied before this returns. */
+/* Records one tensor. shape is in elements, outermost axis first. strides are in
+ * bytes and may be zero or negative, NULL when contiguous row-major; of a
+ * quantized type, the innermost is that of a block and must be the block's size.
+ * layer is -1 outside of blocks. data is element [0, …, 0], and is copied before
+ * this returns. Outside of a pass, one begins. Counts as chosen by hand: it is kept
+ * whatever --observe says. */
 void lockstep_capture_tensor(lockstep_recorder *recorder, const char *name, int layer,
                              lockstep_dtype dtype, int rank, const uint64_t *shape,
                              const int64_t *strides, const void *data);
 void lockstep_capture_pass_end(lockstep_recorder *recorder);
+/* Ends an open pass and frees. NULL is allowed. */
 void lockstep_capture_close(lockstep_recorder *recorder);
+
+/* The same with all that a trace can tell, for engines that have a graph. */
+typedef enum lockstep_role {
+    LOCKSTEP_ROLE_COMPUTED,
+    LOCKSTEP_ROLE_INPUT,  /* of the graph: ids, positions, masks */
+    LOCKSTEP_ROLE_WEIGHT, /* belongs to no pass */
+    LOCKSTEP_ROLE_STATE,  /* a KV cache */
+    LOCKSTEP_ROLE_VIEW,   /* the values of a source, seen otherwise */
+    LOCKSTEP_ROLE_WRITE   /* values written into a state */
+} lockstep_role;
+
+typedef struct lockstep_node {
+    const char *name, *op; /* op: NULL is "" */
+    int layer;             /* -1 outside of blocks */
+    lockstep_role role;
+    lockstep_dtype dtype;
+    const char *dtype_name; /* as the engine calls it; NULL: dtype's name */
+    int rank;
+    const uint64_t *shape;
+    const int64_t *strides;
+    const void *data;        /* NULL: a line without values */
+    const uint64_t *sources; /* what lockstep_capture_node returned for its inputs */
+    size_t source_count;
+    const char *backend; /* the buffer or device; may be NULL */
+    bool output;         /* --observe outputs keeps it */
+} lockstep_node;
+
+/* The user wants this node's values: an engine may save itself the way to them.
+ * Looks at name, op, layer, role and output. */
+bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *node);
+/* Records the node, with its values when they are there and wanted. Returns its
+ * number for later nodes' sources; 0 (which sources may hold) when not recorded. */
+uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *node);
+/* Rows of the open pass that were learned after it began. */
+void lockstep_capture_rows(lockstep_recorder *recorder, const lockstep_rows *rows);
+/* A line of text for the user, such as what could not be recorded. */
+void lockstep_capture_note(lockstep_recorder *recorder, const char *text);
 
 #pragma GCC visibility pop
 

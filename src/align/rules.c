@@ -9,7 +9,7 @@
 #include "align/presets.h"
 #include "io/source.h"
 
-enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4 };
+enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4, COPIED_MAX = 64 << 20 };
 
 typedef struct parsing {
     const char *file;
@@ -27,18 +27,29 @@ static lockstep_status bad(parsing *p, const yaml_node_t *at, const char *what) 
                       "line %zu: %s", at != NULL ? at->start_mark.line + 1 : 1, what);
 }
 
+/* NULL when there is too little memory, or the file asks for too much. */
 static const char *copy(parsing *p, const yaml_node_t *node) {
+    p->rules->copied += node->data.scalar.length + 1;
+    if (p->rules->copied > COPIED_MAX)
+        return NULL;
     return ls_arena_copy(&p->rules->arena, (const char *)node->data.scalar.value, node->data.scalar.length);
 }
 
+static lockstep_status no_room(const parsing *p) {
+    return p->rules->copied > COPIED_MAX
+               ? ls_fail(p->error, LOCKSTEP_LIMIT, "%s: its rules take more than %d MiB", p->file, COPIED_MAX >> 20)
+               : ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
 
 /* A text, or a list of texts. */
 static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *const **out_list) {
     size_t count = value->type == YAML_SEQUENCE_NODE
                        ? (size_t)(value->data.sequence.items.top - value->data.sequence.items.start) : 1;
-    const char **list = ls_arena_array(&p->rules->arena, count + 1, sizeof *list);
+    p->rules->copied += (count + 1) * sizeof(char *);
+    const char **list = p->rules->copied <= COPIED_MAX
+                            ? ls_arena_array(&p->rules->arena, count + 1, sizeof *list) : NULL;
     if (list == NULL)
-        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+        return no_room(p);
     for (size_t i = 0; i < count; i++) {
         yaml_node_t *item = value->type == YAML_SEQUENCE_NODE
                                 ? yaml_document_get_node(&p->document, value->data.sequence.items.start[i]) : value;
@@ -46,7 +57,7 @@ static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *con
             return bad(p, value, "expected a name or a list of names");
         list[i] = copy(p, item);
         if (list[i] == NULL)
-            return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+            return no_room(p);
     }
     *out_list = list;
     return LOCKSTEP_OK;
@@ -59,7 +70,7 @@ static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *valu
         return bad(p, value, "expected a text");
     const char *text = copy(p, value);
     if (text == NULL)
-        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+        return no_room(p);
     if (strcmp(key, "candidate") == 0)
         rule->candidate = text;
     else if (strcmp(key, "op") == 0)
@@ -167,6 +178,12 @@ static lockstep_status finish(lockstep_status status, const char *name, ls_rules
     rules->name = ls_arena_copy(&rules->arena, name, strlen(name));
     *out_rules = *rules;
     return LOCKSTEP_OK;
+}
+
+lockstep_status ls_rules_parse(const char *name, const char *text, size_t size, ls_rules *out_rules,
+                               lockstep_error *error) {
+    ls_rules rules = {0};
+    return finish(parse_text(name, text, size, 0, &rules, error), name, &rules, out_rules);
 }
 
 lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error) {

@@ -28,11 +28,15 @@ typedef struct ls_rules {
     const char *const *prefixes; /* of the reference's names, tried in turn; NULL-terminated */
     ls_rule *rules;
     size_t count, capacity;
+    size_t copied; /* bytes; a file's aliases must not multiply it without end */
     ls_arena arena;
 } ls_rules;
 
 /* A file of the user's. */
 lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error);
+/* The same from memory; `name` is for messages. */
+lockstep_status ls_rules_parse(const char *name, const char *text, size_t size, ls_rules *out_rules,
+                               lockstep_error *error);
 /* A preset by name; LOCKSTEP_NOT_FOUND lists those that exist. */
 lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_error *error);
 /* The preset whose model is the longest that this model class begins with; NULL

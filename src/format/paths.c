@@ -1,6 +1,7 @@
 #include "format/paths.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool ls_path_stays_inside(const char *name) {
@@ -15,6 +16,16 @@ bool ls_path_stays_inside(const char *name) {
             return true;
         part += length + 1;
     }
+}
+
+bool ls_path_resolves_inside(const char *directory, const char *path) {
+    char *real_directory = realpath(directory, NULL), *real_path = realpath(path, NULL);
+    size_t length = real_directory != NULL ? strlen(real_directory) : 0;
+    bool inside = real_directory == NULL || real_path == NULL || length == 1 /* the root */ ||
+                  (strncmp(real_path, real_directory, length) == 0 && real_path[length] == '/');
+    free(real_directory);
+    free(real_path);
+    return inside;
 }
 
 bool ls_path_has_suffix(const char *path, const char *suffix) {

@@ -9,6 +9,8 @@
 
 /* Relative, not empty, without backslashes, empty, "." or ".." parts. */
 bool ls_path_stays_inside(const char *name);
+/* False when `path`, all links followed, is a file that is not below `directory`. */
+bool ls_path_resolves_inside(const char *directory, const char *path);
 bool ls_path_has_suffix(const char *path, const char *suffix);
 /* What follows the last '/'. */
 const char *ls_path_base(const char *path);

@@ -64,6 +64,9 @@ static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_
     ls_tensor tensor = {0};
     if (path == NULL || name == NULL)
         return ls_fail_memory(archive, error);
+    if (!ls_path_resolves_inside(archive->path, path))
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
+                          "found the file '%s', a link that leads out of the trace", file);
     LS_TRY(ls_source_open_small(path, &source, error));
     LS_TRY(ls_archive_add_source(archive, source, error));
     LS_TRY(ls_npy_read(source, name, &archive->arena, &tensor, error));

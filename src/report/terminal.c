@@ -14,14 +14,15 @@ static void escaped(const char *text, char *out, size_t capacity) { ls_escape(te
 
 /* NAME (OP), the occurrence where it isn't the first. */
 static void node_title(const ls_node *n, char *out, size_t capacity) {
-    char name[300];
+    char name[300], op[80];
     escaped(n->name, name, sizeof name);
-    if (n->op[0] == '\0' || n->name[strlen(n->name) - 1] == ')')
+    escaped(n->op, op, sizeof op);
+    if (n->op[0] == '\0' || (n->name[0] != '\0' && n->name[strlen(n->name) - 1] == ')'))
         snprintf(out, capacity, "%s", name);
     else if (n->occurrence > 0)
-        snprintf(out, capacity, "%s (%s #%u)", name, n->op, n->occurrence);
+        snprintf(out, capacity, "%s (%s #%u)", name, op, n->occurrence);
     else
-        snprintf(out, capacity, "%s (%s)", name, n->op);
+        snprintf(out, capacity, "%s (%s)", name, op);
 }
 
 static void reference_title(const ls_node *n, char *out, size_t capacity) {

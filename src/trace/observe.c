@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <regex.h>
@@ -98,39 +99,101 @@ static void put_in_front(const char *name, const char *value) {
     ls_text_done(&text);
 }
 
-static _Noreturn void become(char **command, const char *channel, const char *library, const char *package) {
+/* --------------------------------------------------------------- the command */
+
+/* Passed on to the command when another process sent them; a terminal's (Ctrl-C)
+ * reach the command by themselves. */
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+/* Ours to survive: a full disk or quota, a closed standard error, a careless parent. */
+static const int survived[] = {SIGXFSZ, SIGPIPE, SIGCHLD};
+enum { PASSED_ON = sizeof passed_on / sizeof *passed_on, SURVIVED = sizeof survived / sizeof *survived };
+
+typedef struct signals {
+    sigset_t mask;
+    struct sigaction before[SURVIVED];
+} signals;
+
+static volatile sig_atomic_t child_pid;
+
+static void pass_on(int number, siginfo_t *info, void *context) {
+    (void)context;
+    if (child_pid > 0 && info->si_code <= 0) /* not the kernel's */
+        kill((pid_t)child_pid, number);
+}
+
+/* Held back from before the fork until there is a child to pass them on to. */
+static void hold_signals(signals *s) {
+    sigset_t held;
+    sigemptyset(&held);
+    for (int i = 0; i < PASSED_ON; i++)
+        sigaddset(&held, passed_on[i]);
+    sigprocmask(SIG_BLOCK, &held, &s->mask);
+    for (int i = 0; i < SURVIVED; i++) {
+        /* an ignored SIGCHLD would take the exit status away */
+        struct sigaction action = {.sa_handler = survived[i] == SIGCHLD ? SIG_DFL : SIG_IGN};
+        sigaction(survived[i], &action, &s->before[i]);
+    }
+}
+
+/* The command starts with the signals that this process was started with. */
+static void restore_signals(const signals *s) {
+    for (int i = 0; i < SURVIVED; i++)
+        sigaction(survived[i], &s->before[i], NULL);
+    sigprocmask(SIG_SETMASK, &s->mask, NULL);
+}
+
+static void pass_signals_on(const signals *s, pid_t child) {
+    struct sigaction forward = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
+    child_pid = child;
+    for (int i = 0; i < PASSED_ON; i++) {
+        struct sigaction before;
+        /* what nohup ignores, the command ignores, too */
+        if (sigaction(passed_on[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(passed_on[i], &forward, NULL);
+    }
+    sigprocmask(SIG_SETMASK, &s->mask, NULL);
+}
+
+static _Noreturn void become(char **command, const char *channel, const char *library, const char *package, int tell) {
     setenv(LS_CHANNEL_ENV, channel, 1);
     setenv("LOCKSTEP_HOOK", library, 1);
     put_in_front("LD_PRELOAD", library);
     put_in_front("PYTHONPATH", package);
     execvp(command[0], command);
     int why = errno;
-    fprintf(stderr, "lockstep capture: %s: %s\n", command[0], strerror(why));
+    if (write(tell, &why, sizeof why) < 0)
+        _exit(125);
     _exit(why == ENOENT ? 127 : 126);
 }
 
-/* --------------------------------------------------------------- the command */
-
-static volatile sig_atomic_t child_pid;
-
-/* A terminal's Ctrl-C reaches the command by itself; a kill is passed on. */
-static void pass_on(int number) {
-    if (child_pid > 0)
-        kill((pid_t)child_pid, number);
-}
-
-static int wait_for(pid_t child) {
-    int status;
-    struct sigaction forward = {.sa_handler = pass_on}, ignore = {.sa_handler = SIG_IGN};
-    child_pid = child;
-    sigaction(SIGTERM, &forward, NULL);
-    sigaction(SIGHUP, &forward, NULL);
-    sigaction(SIGINT, &ignore, NULL);
-    sigaction(SIGQUIT, &ignore, NULL);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
+/* Runs the command to its end. */
+static void run(char **command, const char *channel, const char *library, const char *package, ls_observed *out) {
+    signals s;
+    int told[2], status = 0; /* closed by a successful exec */
+    if (pipe2(told, O_CLOEXEC) != 0) {
+        *out = (ls_observed){.exit = 126, .not_started = errno};
+        return;
+    }
+    fflush(NULL);
+    hold_signals(&s);
+    pid_t child = fork();
+    if (child == 0) {
+        restore_signals(&s);
+        become(command, channel, library, package, told[1]);
+    }
+    if (child < 0)
+        *out = (ls_observed){.exit = 126, .not_started = errno};
+    close(told[1]);
+    pass_signals_on(&s, child);
+    if (child > 0) {
+        if (read(told[0], &out->not_started, sizeof out->not_started) <= 0)
+            out->not_started = 0;
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            ;
+        out->exit = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
     child_pid = 0;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    close(told[0]);
 }
 
 static void wait_for_input_end(const char *channel, const char *library) {
@@ -141,12 +204,21 @@ static void wait_for_input_end(const char *channel, const char *library) {
         ;
 }
 
-lockstep_status ls_observe(const ls_observe_options *options, char **command, int *out_exit,
-                           ls_recorder_totals *out_totals, bool *out_whole, lockstep_error *error) {
-    char library[PATH_MAX], package[PATH_MAX];
-    ls_text text = {0};
+/* The dynamic linker takes a space or a colon for the end of a path. */
+static lockstep_status find_all(char *library, char *package, lockstep_error *error) {
     if (!find_hooks(library, package))
         return ls_fail(error, LOCKSTEP_NOT_FOUND, "liblockstep-ggml.so or the Python package is not beside this program: is the installation whole?");
+    if (strpbrk(library, " :") != NULL)
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s can't be preloaded: its path has a space or a colon", library);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_observe(const ls_observe_options *options, char **command, ls_observed *out_observed,
+                           lockstep_error *error) {
+    char library[PATH_MAX], package[PATH_MAX];
+    ls_text text = {0};
+    ls_observed done = {0};
+    LS_TRY(find_all(library, package, error));
     lockstep_status status = options_text(options, &text, error);
     ls_recorder *recorder = NULL;
     ls_receiver *receiver = NULL;
@@ -158,24 +230,19 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, in
     ls_text_done(&text);
     if (status != LOCKSTEP_OK) {
         if (recorder != NULL)
-            ls_recorder_close(recorder, false, 0, out_totals);
+            ls_recorder_close(recorder, false, 0, &done.totals);
         return status;
     }
-    const char *channel = ls_receiver_name(receiver);
-    int result = 0;
-    if (command == NULL) {
-        wait_for_input_end(channel, library);
-    } else {
-        fflush(NULL);
-        pid_t child = fork();
-        if (child == 0)
-            become(command, channel, library, package);
-        result = child > 0 ? wait_for(child) : 126;
-    }
-    ls_receiver_close(receiver, GRACE_MS);
-    *out_whole = result < 128;
-    ls_recorder_close(recorder, *out_whole, result, out_totals);
-    *out_whole = *out_whole && !out_totals->torn;
-    *out_exit = result;
+    if (command == NULL)
+        wait_for_input_end(ls_receiver_name(receiver), library);
+    else
+        run(command, ls_receiver_name(receiver), library, package, &done);
+    unsigned refused = ls_receiver_close(receiver, GRACE_MS);
+    if (refused > 0)
+        ls_recorder_note(recorder, "processes were not recorded: there were too many, or there was no memory for them");
+    done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
+    ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
+    done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0;
+    *out_observed = done;
     return LOCKSTEP_OK;
 }

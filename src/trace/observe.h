@@ -12,11 +12,18 @@ typedef struct ls_observe_options {
     bool stats_only;
 } ls_observe_options;
 
-/* The command's own exit status is *out_exit, as a shell would say it (128 + n for
- * a signal, 127 when it was not found). An error is trouble of ours before the
- * command was started. command NULL: listens until standard input ends, after
- * printing the channel's name and the hook's path, a line each. */
-lockstep_status ls_observe(const ls_observe_options *options, char **command, int *out_exit,
-                           ls_recorder_totals *out_totals, bool *out_whole, lockstep_error *error);
+typedef struct ls_observed {
+    int exit;          /* as a shell would say it: 128 + n for a signal, 127 not found */
+    int not_started;   /* errno of why the command could not be; 0 */
+    bool whole;        /* the trace has its last line */
+    ls_recorder_totals totals;
+} ls_observed;
+
+/* An error is trouble of ours before the command was started. Signals that another
+ * process sends to this one while the command runs are passed on to it. command
+ * NULL: listens until standard input ends, after printing the channel's name and
+ * the hook's path, a line each. */
+lockstep_status ls_observe(const ls_observe_options *options, char **command, ls_observed *out_observed,
+                           lockstep_error *error);
 
 #endif

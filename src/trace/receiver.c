@@ -10,9 +10,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PROCESSES_MAX = 1024, JSON_MAX = 4 << 20 };
+enum { PROCESSES_MAX = 1024, RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
 
 struct ls_inlet {
     ls_receiver *receiver;
@@ -24,7 +25,8 @@ struct ls_inlet {
     uint64_t read; /* ours alone */
     uint64_t data_left, taken;
     bool gone;
-    _Atomic uint64_t *activity;
+    char *json;
+    size_t json_capacity;
     pthread_t thread;
 };
 
@@ -36,8 +38,9 @@ struct ls_receiver {
     int listener, stop[2];
     pthread_t acceptor;
     pthread_mutex_t lock;
+    pthread_cond_t left; /* a process has gone */
     ls_inlet *inlets[PROCESSES_MAX];
-    unsigned count, alive;
+    unsigned count, alive, refused;
     _Atomic uint64_t activity;
     _Atomic bool abandon; /* closing: stop waiting for processes that stay */
 };
@@ -62,7 +65,7 @@ static bool available(ls_inlet *in, uint64_t count, uint64_t *out_have) {
         bool gone = in->gone || hung_up(in); /* before the last look at `written` */
         uint64_t have = atomic_load_explicit(&in->ring->written, memory_order_acquire) - in->read;
         if (have > in->size)
-            return false; /* a broken or hostile writer */
+            return *out_have = have, false; /* a broken or hostile writer */
         if (have >= count)
             return *out_have = have, true;
         if (gone) {
@@ -113,8 +116,30 @@ static bool skip_data(ls_inlet *in) {
     return true;
 }
 
+/* Into memory that grows with what has arrived, not with what was declared. */
+static bool read_json(ls_inlet *in, size_t size) {
+    uint64_t have;
+    for (size_t done = 0; done < size;) {
+        if (!available(in, 1, &have))
+            return false;
+        size_t n = have < size - done ? (size_t)have : size - done;
+        if (done + n > in->json_capacity) {
+            size_t capacity = done + n > JSON_FIRST ? (done + n) * 2 : JSON_FIRST;
+            char *bigger = realloc(in->json, capacity);
+            if (bigger == NULL)
+                return false;
+            in->json = bigger;
+            in->json_capacity = capacity;
+        }
+        memcpy(in->json + done, at_read(in), n);
+        done += n;
+        give_back(in, n);
+    }
+    return true;
+}
+
 /* 1: a frame was delivered; 0: the end, between frames; -1: torn or broken. */
-static int next_frame(ls_inlet *in, char *json) {
+static int next_frame(ls_inlet *in) {
     uint64_t have;
     ls_frame_header header;
     if (!available(in, sizeof header, &have))
@@ -123,18 +148,11 @@ static int next_frame(ls_inlet *in, char *json) {
     if (header.magic != LS_FRAME_MAGIC || header.json_bytes > JSON_MAX)
         return -1;
     give_back(in, sizeof header);
-    for (uint32_t done = 0; done < header.json_bytes;) {
-        if (!available(in, 1, &have))
-            return -1;
-        uint64_t left = header.json_bytes - done;
-        uint64_t n = have < left ? have : left;
-        memcpy(json + done, at_read(in), (size_t)n);
-        done += (uint32_t)n;
-        give_back(in, n);
-    }
+    if (!read_json(in, header.json_bytes))
+        return -1;
     in->data_left = header.data_bytes;
     in->taken = 0;
-    ls_frame frame = {json, header.json_bytes, header.data_bytes, in->process, in->pid, in};
+    ls_frame frame = {in->json, header.json_bytes, header.data_bytes, in->process, in->pid, in};
     atomic_fetch_add(&in->receiver->activity, 1);
     const ls_receiver_events *events = &in->receiver->events;
     return events->frame(events->context, &frame) && skip_data(in) ? 1 : -1;
@@ -143,32 +161,44 @@ static int next_frame(ls_inlet *in, char *json) {
 static void *serve(void *argument) {
     ls_inlet *in = argument;
     ls_receiver *receiver = in->receiver;
-    char *json = malloc(JSON_MAX);
-    int result = json != NULL ? 1 : -1;
+    int result = 1;
     while (result == 1)
-        result = next_frame(in, json);
-    free(json);
+        result = next_frame(in);
+    free(in->json);
+    /* Its memory goes now: many processes may follow. */
+    munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
+    in->ring = NULL;
     receiver->events.closed(receiver->events.context, in->process, result < 0);
     shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
     pthread_mutex_lock(&receiver->lock);
     receiver->alive--;
+    pthread_cond_signal(&receiver->left);
     pthread_mutex_unlock(&receiver->lock);
     return NULL;
 }
 
 /* ------------------------------------------------------------- connecting */
 
-static int make_ring(const ls_receiver *receiver) {
+static int make_ring(uint64_t size) {
     int descriptor = memfd_create("lockstep-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0)
         return -1;
     /* Sealed: the observed can't shrink it under us. */
-    if (ftruncate(descriptor, (off_t)(LS_RING_PAGE + receiver->ring_bytes)) != 0 ||
+    if (ftruncate(descriptor, (off_t)(LS_RING_PAGE + size)) != 0 ||
         fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         close(descriptor);
         return -1;
     }
     return descriptor;
+}
+
+/* As large as a limit on the size of files (which counts here, too) lets it be. */
+static int make_largest_ring(uint64_t *size) {
+    for (;; *size /= 2) {
+        int descriptor = make_ring(*size);
+        if (descriptor >= 0 || *size <= RING_LEAST)
+            return descriptor;
+    }
 }
 
 static bool send_descriptor(int s, int descriptor) {
@@ -208,16 +238,21 @@ static void welcome(ls_receiver *receiver, int s) {
     ls_inlet *in = calloc(1, sizeof *in);
     int descriptor = -1;
     if (in == NULL) {
+        receiver->refused++;
         close(s);
         return;
     }
     *in = (ls_inlet){.receiver = receiver, .descriptor = s, .size = receiver->ring_bytes};
-    if (!same_user(s, &in->pid) || receiver->count == PROCESSES_MAX ||
-        (descriptor = make_ring(receiver)) < 0 ||
+    if (!same_user(s, &in->pid)) {
+        free_inlet(in);
+        return;
+    }
+    if (receiver->count == PROCESSES_MAX || (descriptor = make_largest_ring(&in->size)) < 0 ||
         (in->ring = ls_ring_map(descriptor, in->size)) == NULL) {
         if (descriptor >= 0)
             close(descriptor);
         free_inlet(in);
+        receiver->refused++;
         return;
     }
     in->ring->size = in->size;
@@ -232,8 +267,10 @@ static void welcome(ls_receiver *receiver, int s) {
     }
     pthread_mutex_unlock(&receiver->lock);
     close(descriptor);
-    if (!started)
+    if (!started) {
         free_inlet(in);
+        receiver->refused++;
+    }
 }
 
 static void *accept_all(void *argument) {
@@ -284,6 +321,7 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
     receiver->events = *events;
     receiver->stop[0] = receiver->stop[1] = -1;
     pthread_mutex_init(&receiver->lock, NULL);
+    pthread_cond_init(&receiver->left, NULL);
     if (!listen_somewhere(receiver) ||
         pthread_create(&receiver->acceptor, NULL, accept_all, receiver) != 0) {
         lockstep_status status = ls_fail(error, LOCKSTEP_IO, "can't open a channel: %s", strerror(errno));
@@ -307,18 +345,30 @@ unsigned ls_receiver_processes(ls_receiver *receiver) { return locked(receiver, 
 
 unsigned ls_receiver_alive(ls_receiver *receiver) { return locked(receiver, &receiver->alive); }
 
-void ls_receiver_close(ls_receiver *receiver, int grace_ms) {
-    if (write(receiver->stop[1], "", 1) < 0)
-        abort(); /* an empty pipe takes one byte */
-    pthread_join(receiver->acceptor, NULL);
+static void wait_until_left(ls_receiver *receiver, int grace_ms) {
+    enum { STEP_MS = 10 };
     uint64_t seen = atomic_load(&receiver->activity);
-    for (int waited = 0; locked(receiver, &receiver->alive) > 0 && waited < grace_ms; waited += 10) {
-        usleep(10 * 1000);
+    pthread_mutex_lock(&receiver->lock);
+    for (int waited = 0; receiver->alive > 0 && waited < grace_ms; waited += STEP_MS) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += STEP_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&receiver->left, &receiver->lock, &until);
         uint64_t now = atomic_load(&receiver->activity);
         if (now != seen)
             waited = 0;
         seen = now;
     }
+    pthread_mutex_unlock(&receiver->lock);
+}
+
+unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
+    if (write(receiver->stop[1], "", 1) < 0)
+        abort(); /* an empty pipe takes one byte */
+    pthread_join(receiver->acceptor, NULL);
+    wait_until_left(receiver, grace_ms);
     atomic_store(&receiver->abandon, true);
     for (unsigned i = 0; i < receiver->count; i++) {
         pthread_join(receiver->inlets[i]->thread, NULL);
@@ -327,6 +377,9 @@ void ls_receiver_close(ls_receiver *receiver, int grace_ms) {
     close(receiver->listener);
     close(receiver->stop[0]);
     close(receiver->stop[1]);
+    pthread_cond_destroy(&receiver->left);
     pthread_mutex_destroy(&receiver->lock);
+    unsigned refused = receiver->refused;
     free(receiver);
+    return refused;
 }

@@ -41,8 +41,9 @@ unsigned ls_receiver_processes(ls_receiver *receiver);
 /* How many of them are still there. */
 unsigned ls_receiver_alive(ls_receiver *receiver);
 /* Stops accepting, waits until every process that is still connected is gone or
- * `grace_ms` have passed with nothing arriving, then frees. */
-void ls_receiver_close(ls_receiver *receiver, int grace_ms);
+ * `grace_ms` have passed with nothing arriving, then frees. Returns how many
+ * processes wanted to record but got no ring: too many, or no memory. */
+unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms);
 
 /* The next piece of the frame's data: a pointer to at least `at_least` contiguous
  * bytes (at most 4 MiB), and how many there are; consumed on the next call. False

@@ -24,6 +24,7 @@
 #include "tensor/summary.h"
 
 enum { PROCESSES = 1024, TILE = 16384 };
+#define LS_TENSORS "tensors/"
 
 typedef struct process_state {
     struct id_pair {
@@ -31,12 +32,13 @@ typedef struct process_state {
     } *ids; /* rising in id */
     size_t id_count, id_capacity;
     unsigned open_passes;
+    bool died; /* within a tensor's values */
     ls_map occurrences; /* "pass/op/name" -> seen so far in a pass that is open */
 } process_state;
 
 struct ls_recorder {
     pthread_mutex_t lock;
-    int directory, log;
+    int tensors, log; /* the directory of the values; trace.jsonl */
     bool stats_only;
     uint64_t next_i;
     process_state *processes; /* PROCESSES of them */
@@ -76,7 +78,7 @@ static void empty_trace(int directory) {
         closedir(entries);
 }
 
-static lockstep_status prepare(const char *path, int *out_directory, lockstep_error *error) {
+static lockstep_status prepare(const char *path, int *out_directory, int *out_tensors, lockstep_error *error) {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return fail_errno(error, path);
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -89,12 +91,15 @@ static lockstep_status prepare(const char *path, int *out_directory, lockstep_er
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
                        "%s: holds files that are no trace; name a new directory", path);
     }
-    if (mkdirat(directory, "tensors", 0777) != 0 && errno != EEXIST) {
+    int tensors = mkdirat(directory, "tensors", 0777) == 0 || errno == EEXIST
+                      ? openat(directory, "tensors", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (tensors < 0) {
         lockstep_status status = fail_errno(error, path);
         close(directory);
         return status;
     }
     *out_directory = directory;
+    *out_tensors = tensors;
     return LOCKSTEP_OK;
 }
 
@@ -131,6 +136,7 @@ static bool write_line(ls_recorder *r, json_t *object) {
     bool ok = write_all(r->log, text, length + 1);
     if (!ok) {
         lost(r, strerror(errno));
+        r->totals.lost_lines++;
         if (ftruncate(r->log, start) != 0) /* no half line */
             lost(r, strerror(errno));
     }
@@ -163,8 +169,8 @@ static bool write_first_line(ls_recorder *r, char *const *argv) {
 
 lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error) {
-    int opened = -1;
-    LS_TRY(prepare(directory, &opened, error));
+    int opened = -1, tensors = -1;
+    LS_TRY(prepare(directory, &opened, &tensors, error));
     ls_recorder *r = calloc(1, sizeof *r);
     process_state *processes = calloc(PROCESSES, sizeof *processes);
     int log = openat(opened, "trace.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
@@ -176,9 +182,11 @@ lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *c
         if (log >= 0)
             close(log);
         close(opened);
+        close(tensors);
         return status;
     }
-    *r = (ls_recorder){.directory = opened, .log = log, .stats_only = stats_only, .processes = processes};
+    close(opened);
+    *r = (ls_recorder){.tensors = tensors, .log = log, .stats_only = stats_only, .processes = processes};
     pthread_mutex_init(&r->lock, NULL);
     if (!write_first_line(r, argv)) {
         ls_recorder_totals totals;
@@ -246,19 +254,31 @@ typedef struct incoming {
 
 static bool read_shape(json_t *object, incoming *in) {
     json_t *shape = json_object_get(object, "shape"), *axis;
-    size_t at;
-    if (!json_is_array(shape) || json_array_size(shape) > LOCKSTEP_MAX_RANK)
+    size_t at, rank = json_array_size(shape), folded = rank > LOCKSTEP_MAX_RANK ? rank - LOCKSTEP_MAX_RANK : 0;
+    if (!json_is_array(shape))
         return false;
+    for (size_t i = 0; i < LOCKSTEP_MAX_RANK; i++)
+        in->shape[i] = 1;
     in->elements = 1;
     json_array_foreach(shape, at, axis) {
-        if (!json_is_integer(axis) || json_integer_value(axis) < 0)
-            return false;
-        in->shape[at] = (uint64_t)json_integer_value(axis);
-        if (__builtin_mul_overflow(in->elements, in->shape[at], &in->elements))
+        uint64_t count = (uint64_t)json_integer_value(axis), *to = &in->shape[at < folded ? 0 : at - folded];
+        if (!json_is_integer(axis) || json_integer_value(axis) < 0 || __builtin_mul_overflow(*to, count, to) ||
+            __builtin_mul_overflow(in->elements, count, &in->elements))
             return false;
     }
-    in->rank = (int)json_array_size(shape);
-    return true;
+    in->rank = (int)(rank - folded);
+    return *in->shape <= INT64_MAX;
+}
+
+/* Of more axes than a trace has, the outermost are one; the line says which. */
+static void fold_shape(json_t *object, const incoming *in) {
+    if (json_array_size(json_object_get(object, "shape")) <= LOCKSTEP_MAX_RANK)
+        return;
+    json_object_set(object, "folded_from", json_object_get(object, "shape"));
+    json_t *shape = json_array();
+    for (int i = 0; i < in->rank; i++)
+        json_array_append_new(shape, json_integer((json_int_t)in->shape[i]));
+    json_object_set_new(object, "shape", shape);
 }
 
 static bool read_incoming(json_t *object, incoming *in) {
@@ -280,7 +300,7 @@ static bool read_incoming(json_t *object, incoming *in) {
 }
 
 static void file_name(uint64_t i, const char *name, char *out, size_t capacity) {
-    int used = snprintf(out, capacity, "tensors/%06llu-", (unsigned long long)i);
+    int used = snprintf(out, capacity, LS_TENSORS "%06llu-", (unsigned long long)i);
     size_t at = (size_t)used;
     for (; *name != '\0' && at < capacity - 5 && at < 90; name++)
         out[at++] = isalnum((unsigned char)*name) || strchr("._-", *name) != NULL ? *name : '_';
@@ -291,13 +311,13 @@ typedef struct writing {
     int file; /* -1: the values are not kept */
     XXH3_state_t hash;
     ls_summary summary;
-    bool failed;
+    int failed; /* errno of the first write that did */
 } writing;
 
 static void put_bytes(writing *w, const void *bytes, size_t count) {
     XXH3_64bits_update(&w->hash, bytes, count);
-    if (w->file >= 0 && !w->failed && !write_all(w->file, bytes, count))
-        w->failed = true;
+    if (w->file >= 0 && w->failed == 0 && !write_all(w->file, bytes, count))
+        w->failed = errno;
 }
 
 /* Whole blocks as they came: summed up, converted where NPY has no such type. */
@@ -327,7 +347,7 @@ static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls
     char header[512];
     size_t header_bytes = ls_npy_header(in->stored, in->rank, in->shape, header, sizeof header);
     if (w->file >= 0 && !write_all(w->file, header, header_bytes))
-        w->failed = true;
+        w->failed = errno;
     uint32_t block = ls_dtype(in->dtype)->block_bytes;
     size_t carried = 0; /* bytes of a block that was cut by the end of a piece */
     uint8_t carry[512];
@@ -370,31 +390,34 @@ static json_t *stats_json(const ls_summary *s) {
     return stats;
 }
 
+static void lose_values(ls_recorder *r, json_t *line, const char *why) {
+    lost(r, why);
+    json_object_set_new(line, "lost", json_string(why));
+    r->totals.dropped++;
+}
+
 /* Adds file, stats and hash to the line; false when the process died meanwhile. */
 static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64_t i, const ls_frame *frame) {
     char path[128];
     file_name(i, in->name, path, sizeof path);
+    const char *in_tensors = path + strlen(LS_TENSORS);
     writing w = {.file = -1};
     XXH3_64bits_reset(&w.hash);
     ls_summary_init(&w.summary);
     if (!r->stats_only) {
-        w.file = openat(r->directory, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-        w.failed = w.file < 0;
+        w.file = openat(r->tensors, in_tensors, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        w.failed = w.file < 0 ? errno : 0;
     }
     bool whole = copy_values(r, &w, in, frame);
-    if (w.failed) {
-        lost(r, strerror(errno));
-        json_object_set_new(line, "lost", json_string(strerror(errno)));
-        r->totals.dropped++;
-    }
-    if (w.file >= 0) {
-        close(w.file);
-        if (!whole || w.failed)
-            unlinkat(r->directory, path, 0);
-    }
+    if (w.file >= 0 && close(w.file) != 0 && w.failed == 0)
+        w.failed = errno; /* a network's file system says it only now */
+    if (w.file >= 0 && (!whole || w.failed != 0))
+        unlinkat(r->tensors, in_tensors, 0);
+    if (w.failed != 0)
+        lose_values(r, line, strerror(w.failed));
     if (!whole)
         return false;
-    if (!r->stats_only && !w.failed) {
+    if (!r->stats_only && w.failed == 0) {
         json_object_set_new(line, "file", json_string(path));
         r->totals.files++;
         r->totals.bytes += in->elements * ls_dtype(in->stored)->block_bytes;
@@ -422,13 +445,21 @@ static uint64_t *pass_slot(ls_recorder *r, unsigned process, const json_t *objec
     return ls_map_at(&r->passes, key, (size_t)length);
 }
 
+/* Keys of a line that the recorder alone gives; a process's own are dropped. */
+static const char *const ours[] = {"i",    "file", "stats", "xxh3",  "lost", "occurrence", "event",
+                                   "note", "end",  "ended", "engine", "lockstep_trace"};
+
+/* A tensor's line begins as the recorder's. */
 static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame) {
     incoming in = {0};
-    json_t *id = json_object_get(object, "id");
+    const json_t *id = json_object_get(object, "id");
     const char *role = json_string_value(json_object_get(object, "role"));
-    if (!json_is_integer(id) || !read_incoming(object, &in) ||
-        (frame->data_bytes != 0 && (!in.known || frame->data_bytes != in.bytes)))
+    if (!json_is_integer(id) || json_integer_value(id) < 0 || !read_incoming(object, &in) ||
+        (frame->data_bytes != 0 && in.known && frame->data_bytes != in.bytes))
         return false;
+    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
+        json_object_del(object, ours[k]);
+    fold_shape(object, &in);
     bool weight = role != NULL && strcmp(role, "weight") == 0;
     const uint64_t *slot = weight || json_object_get(object, "pass") == NULL ? NULL : pass_slot(r, frame->process, object);
     int64_t pass = slot != NULL ? (int64_t)*slot - 1 : -1;
@@ -436,7 +467,6 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     json_t *line = json_pack("{s:I}", "i", (json_int_t)i);
     if (pass >= 0)
         json_object_set_new(line, "pass", json_integer(pass));
-    json_object_del(object, "event");
     json_object_del(object, "pass");
     json_t *sources = translate_sources(p, json_object_get(object, "src"));
     const struct id_pair *alias = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "alias_of")));
@@ -446,9 +476,14 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     json_object_set_new(object, "occurrence", json_integer(weight ? 0 : (json_int_t)occurrence(p, pass, &in)));
     if (json_object_get(object, "alias_of") != NULL && alias != NULL)
         json_object_set_new(object, "alias_of", json_integer((json_int_t)alias->i));
+    else
+        json_object_del(object, "alias_of");
     json_object_update(line, object);
-    bool whole = remembered && (frame->data_bytes == 0 || keep_values(r, line, &in, i, frame));
+    if (frame->data_bytes != 0 && !in.known)
+        lose_values(r, line, "an element type that can't be decoded");
+    bool whole = remembered && (frame->data_bytes == 0 || !in.known || keep_values(r, line, &in, i, frame));
     if (!whole) {
+        p->died = remembered;
         json_decref(line);
         return false;
     }
@@ -468,32 +503,56 @@ static void record_start(ls_recorder *r, unsigned process, json_t *object) {
         snprintf(r->totals.engine, sizeof r->totals.engine, "%s%s%s%s%s", engine,
                  version != NULL ? " " : "", version != NULL ? version : "",
                  model != NULL ? " " : "", model != NULL ? model : "");
-    json_object_del(object, "event");
-    json_object_set_new(object, "process", json_integer(process));
-    write_line(r, json_incref(object));
+    static const char *const theirs[] = {"engine", "engine_version", "model", "device", "context",
+                                         "rank", "world_size"};
+    json_t *line = json_object();
+    for (size_t k = 0; k < sizeof theirs / sizeof theirs[0]; k++)
+        if (json_object_get(object, theirs[k]) != NULL)
+            json_object_set(line, theirs[k], json_object_get(object, theirs[k]));
+    json_object_set_new(line, "process", json_integer(process));
+    write_line(r, line);
 }
 
-static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json_t *object, bool begins) {
+typedef enum pass_event { PASS_BEGINS, PASS_ROWS, PASS_ENDS } pass_event;
+
+static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json_t *object, pass_event what) {
     uint64_t *slot = pass_slot(r, process, object);
     if (slot == NULL)
         return false;
     if (*slot == 0)
         *slot = ++r->totals.passes;
-    if (begins) {
-        p->open_passes++;
+    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
+        json_object_del(object, ours[k]);
+    if (what == PASS_BEGINS) {
+        if (p->open_passes++ == 0)
+            ls_map_done(&p->occurrences);
         json_object_set_new(object, "process", json_integer(process));
-    } else {
+    } else if (what == PASS_ENDS) {
         p->open_passes -= p->open_passes > 0;
         json_object_set_new(object, "ended", json_true());
     }
-    if (p->open_passes <= 1 && begins)
-        ls_map_done(&p->occurrences);
-    json_object_del(object, "event");
     json_t *line = json_pack("{s:I}", "pass", (json_int_t)*slot - 1);
     json_object_del(object, "pass");
     json_object_update(line, object);
     write_line(r, line);
     return true;
+}
+
+static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const char *event, json_t *object) {
+    unsigned process = frame->process;
+    if (strcmp(event, "tensor") == 0)
+        return record_tensor(r, p, object, frame);
+    if (strcmp(event, "pass") == 0)
+        return record_pass(r, p, process, object, PASS_BEGINS);
+    if (strcmp(event, "rows") == 0)
+        return record_pass(r, p, process, object, PASS_ROWS);
+    if (strcmp(event, "pass_end") == 0)
+        return record_pass(r, p, process, object, PASS_ENDS);
+    if (strcmp(event, "start") == 0)
+        return record_start(r, process, object), true;
+    if (strcmp(event, "note") == 0 && json_is_string(json_object_get(object, "text")))
+        write_line(r, json_pack("{s:O}", "note", json_object_get(object, "text")));
+    return true; /* others are for later versions */
 }
 
 bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
@@ -504,21 +563,14 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
         json_decref(object);
         return false;
     }
-    bool ok = true;
+    bool ok;
     pthread_mutex_lock(&r->lock);
     process_state *p = &r->processes[frame->process];
     if (frame->process >= r->totals.processes)
         r->totals.processes = frame->process + 1;
-    if (strcmp(event, "tensor") == 0) {
-        ok = record_tensor(r, p, object, frame);
-    } else if (strcmp(event, "pass") == 0 || strcmp(event, "pass_end") == 0) {
-        ok = record_pass(r, p, frame->process, object, event[4] == '\0');
-    } else if (strcmp(event, "start") == 0) {
-        record_start(r, frame->process, object);
-    } else if (strcmp(event, "note") == 0) {
-        json_t *text = json_object_get(object, "text");
-        write_line(r, json_pack("{s:O}", "note", text != NULL ? text : object));
-    } /* others are for later versions */
+    ok = record_event(r, p, frame, event, object);
+    if (!ok && !p->died)
+        write_line(r, json_pack("{s:o}", "note", json_sprintf("process %u sent what it may not, and was cut off", frame->process)));
     pthread_mutex_unlock(&r->lock);
     json_decref(object);
     return ok;
@@ -539,7 +591,7 @@ void ls_recorder_note(ls_recorder *r, const char *text) {
 }
 
 void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_totals *out_totals) {
-    if (whole && !r->totals.torn)
+    if (whole && !r->totals.torn && r->totals.lost_lines == 0)
         write_line(r, json_pack("{s:b, s:I, s:I, s:i}", "end", 1, "tensors", (json_int_t)r->totals.tensors,
                                 "dropped", (json_int_t)r->totals.dropped, "exit", exit_status));
     *out_totals = r->totals;
@@ -550,7 +602,7 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     free(r->processes);
     ls_map_done(&r->passes);
     close(r->log);
-    close(r->directory);
+    close(r->tensors);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

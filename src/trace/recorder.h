@@ -10,9 +10,10 @@ typedef struct ls_recorder_totals {
     uint64_t tensors; /* lines of values that were computed or given */
     uint64_t files, passes, bytes, dropped;
     unsigned processes;
-    bool torn;          /* a process ended within a frame or a pass */
+    uint64_t lost_lines; /* that could not be written: the recording is not whole */
+    bool torn;          /* a process ended within a frame or a pass, or was cut off */
     char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
-    char trouble[200];  /* why values were dropped; empty when none were */
+    char trouble[200];  /* why values or lines were lost; empty when none were */
 } ls_recorder_totals;
 
 /* Makes the directory, or empties it when it is an older trace; refuses any other

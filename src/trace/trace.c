@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "format/npy.h"
+#include "format/paths.h"
 
 /* What is read so far; nodes and passes grow, then move to the trace. */
 typedef struct reading {
@@ -157,18 +158,6 @@ static ls_role role_of(const char *text) {
     return LS_ROLE_COMPUTED;
 }
 
-/* A trace's files lie under it: nothing absolute, no "..". */
-static bool is_inside(const char *file) {
-    if (file[0] == '/' || file[0] == '\0')
-        return false;
-    for (const char *at = file; at != NULL; at = strchr(at, '/')) {
-        at += *at == '/';
-        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
-            return false;
-    }
-    return true;
-}
-
 static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
     /* A line is at least 20 bytes: the log's size bounds what it can number. */
     if (order > r->log->size / 20)
@@ -212,7 +201,7 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     node->op = node->op != NULL ? node->op : "";
     if (node->name == NULL || node->dtype == NULL || !read_shape(json_object_get(object, "shape"), node) ||
         (node->pass != LS_NONE && node->pass >= t->pass_count) ||
-        (node->file != NULL && !is_inside(node->file)))
+        (node->file != NULL && !ls_path_stays_inside(node->file)))
         return LOCKSTEP_MALFORMED;
     if (!read_sources(r, object, node) || !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
@@ -301,19 +290,25 @@ static ls_trace *new_trace(const char *path) {
     return t;
 }
 
-static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
-    reading r = {.trace = t, .error = error};
+/* Closes the log. */
+static lockstep_status read_graph(ls_trace *t, ls_source *log, lockstep_error *error) {
+    reading r = {.trace = t, .log = log, .error = error};
     const uint8_t *bytes;
-    LS_TRY(ls_source_open_file(log_path, &r.log, error));
     lockstep_status status = ls_source_bytes(r.log, &bytes, error);
-    if (status == LOCKSTEP_OK && r.log->size == 0)
-        status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log_path, 0, "found an empty file, expected a trace");
+    if (status == LOCKSTEP_OK && (r.log->size == 0 || memchr(bytes, '\n', (size_t)r.log->size) == NULL))
+        status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log->name, 0, "found no complete line, expected a trace");
     if (status == LOCKSTEP_OK)
         status = read_lines(&r, (const char *)bytes, (size_t)r.log->size);
     free(r.by_order);
     ls_source_close(r.log);
     t->is_graph = true;
     return status;
+}
+
+static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
+    ls_source *log;
+    LS_TRY(ls_source_open_file(log_path, &log, error));
+    return read_graph(t, log, error);
 }
 
 /* A container's tensors, as one pass in its order. */
@@ -343,6 +338,15 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
     return LOCKSTEP_OK;
 }
 
+static lockstep_status finish(lockstep_status status, ls_trace *t, ls_trace **out_trace) {
+    if (status != LOCKSTEP_OK) {
+        ls_trace_close(t);
+        return status;
+    }
+    *out_trace = t;
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_error *error) {
     ls_trace *t = new_trace(path);
     if (t == NULL)
@@ -351,13 +355,15 @@ lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_e
     struct stat info;
     int length = snprintf(log_path, sizeof log_path, "%s/trace.jsonl", path);
     bool graph = length > 0 && (size_t)length < sizeof log_path && stat(log_path, &info) == 0;
-    lockstep_status status = graph ? open_graph(t, log_path, error) : open_plain(t, path, error);
-    if (status != LOCKSTEP_OK) {
-        ls_trace_close(t);
-        return status;
-    }
-    *out_trace = t;
-    return LOCKSTEP_OK;
+    return finish(graph ? open_graph(t, log_path, error) : open_plain(t, path, error), t, out_trace);
+}
+
+lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **out_trace, lockstep_error *error) {
+    ls_trace *t = new_trace(path);
+    if (t != NULL)
+        return finish(read_graph(t, log, error), t, out_trace);
+    ls_source_close(log);
+    return no_memory(error, path);
 }
 
 void ls_trace_close(ls_trace *trace) {
@@ -404,11 +410,15 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
     int length = node->file != NULL ? snprintf(path, sizeof path, "%s/%s", trace->path, node->file) : -1;
     if (length < 0 || (size_t)length >= sizeof path)
         return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s were not kept", trace->path, node->name);
+    if (!ls_path_resolves_inside(trace->path, path))
+        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: a link that leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &hold.source, error));
     lockstep_status status = view_npy(hold.source, node, &hold.view, error);
-    if (status == LOCKSTEP_OK && ls_view_elements(&hold.view) != node->elements)
-        status = ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements, expected %llu as trace.jsonl says", path,
-                         (unsigned long long)ls_view_elements(&hold.view), (unsigned long long)node->elements);
+    if (status == LOCKSTEP_OK && (hold.view.rank != node->rank ||
+                                  memcmp(hold.view.shape, node->shape, (size_t)node->rank * sizeof *node->shape) != 0))
+        status = ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements of %d axes, expected the shape in trace.jsonl (%llu of %d)",
+                         path, (unsigned long long)ls_view_elements(&hold.view), hold.view.rank,
+                         (unsigned long long)node->elements, node->rank);
     if (status != LOCKSTEP_OK) {
         ls_source_close(hold.source);
         return status;

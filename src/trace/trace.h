@@ -64,6 +64,8 @@ typedef struct ls_trace {
     ls_arena arena;
 } ls_trace;
 
+/* A trace whose log is `log` (closed with it); `path` is where its files would be. */
+lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **out_trace, lockstep_error *error);
 lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_error *error);
 /* NULL is allowed. */
 void ls_trace_close(ls_trace *trace);

@@ -1,4 +1,4 @@
-#include "filter.h"
+#include "trace/capture_filter.h"
 
 #include <pthread.h>
 #include <regex.h>
@@ -20,7 +20,7 @@ static struct {
     regex_t tensors, ops;
     bool has_tensors, has_ops;
     ranges layers, passes;
-    observe what;
+    ls_observe_level what;
 } filter;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -62,27 +62,27 @@ static void parse(void) {
     if (ls_channel_option("passes", text, sizeof text))
         parse_ranges(text, &filter.passes);
     if (ls_channel_option("observe", text, sizeof text))
-        filter.what = strcmp(text, "named") == 0     ? OBSERVE_NAMED
-                      : strcmp(text, "outputs") == 0 ? OBSERVE_OUTPUTS
-                                                     : OBSERVE_ALL;
+        filter.what = strcmp(text, "named") == 0     ? LS_OBSERVE_NAMED
+                      : strcmp(text, "outputs") == 0 ? LS_OBSERVE_OUTPUTS
+                                                     : LS_OBSERVE_ALL;
 }
 
-observe filter_observe(void) {
+ls_observe_level ls_filter_observe(void) {
     pthread_once(&once, parse);
     return filter.what;
 }
 
-bool filter_pass(long pass) {
+bool ls_filter_pass(long pass) {
     pthread_once(&once, parse);
     return in_ranges(&filter.passes, pass);
 }
 
-bool filter_has_names(void) {
+bool ls_filter_has_names(void) {
     pthread_once(&once, parse);
     return filter.has_tensors || filter.has_ops;
 }
 
-bool filter_tensor(const char *name, const char *op, int layer) {
+bool ls_filter_tensor(const char *name, const char *op, int layer) {
     pthread_once(&once, parse);
     return (!filter.has_tensors || regexec(&filter.tensors, name, 0, NULL, 0) == 0) &&
            (!filter.has_ops || regexec(&filter.ops, op, 0, NULL, 0) == 0) &&

@@ -1,0 +1,68 @@
+/* What an observed process sends: the bytes are its ring's, from the first frame
+ * on; a real receiver and recorder take them. The trace must then open. */
+#include <dirent.h>
+#include <stdio.h>
+
+#include "../tests/unit/raw_channel.h"
+#include "trace/trace.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char folder[] = "/tmp/lockstep-fuzz-XXXXXX";
+
+static void clean(void) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/tensors", folder);
+    DIR *entries = opendir(path);
+    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;)
+        unlinkat(dirfd(entries), e->d_name, 0);
+    if (entries != NULL)
+        closedir(entries);
+    rmdir(path);
+    snprintf(path, sizeof path, "%s/trace.jsonl", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
+static void prepare(void) {
+    static bool done;
+    if (!done && (mkdtemp(folder) == NULL || atexit(clean) != 0))
+        abort();
+    done = true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    enum { RING = 64 << 10 };
+    ls_recorder *recorder;
+    ls_receiver *receiver;
+    ls_recorder_totals totals;
+    lockstep_error error;
+    raw_channel raw;
+    ls_trace *trace;
+    prepare();
+    if (ls_recorder_open(folder, false, NULL, &recorder, &error) != LOCKSTEP_OK)
+        abort();
+    ls_receiver_events events = {recorder, ls_recorder_frame, ls_recorder_closed};
+    if (ls_receiver_open("", RING, &events, &receiver, &error) != LOCKSTEP_OK ||
+        !raw_open(ls_receiver_name(receiver), &raw))
+        abort();
+    raw_write(&raw, data, size);
+    raw_close(&raw);
+    ls_receiver_close(receiver, 10000);
+    ls_recorder_close(recorder, true, 0, &totals);
+    if (ls_trace_open(folder, &trace, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        abort(); /* whatever was sent, the trace is one */
+    }
+    if (trace->complete && totals.torn)
+        abort();
+    ls_hold hold;
+    for (size_t i = 0; i < trace->node_count && i < 16; i++)
+        if (ls_node_has_values(&trace->nodes[i])) {
+            if (ls_trace_hold(trace, i, &hold, &error) != LOCKSTEP_OK)
+                abort();
+            ls_hold_release(&hold);
+        }
+    ls_trace_close(trace);
+    return 0;
+}

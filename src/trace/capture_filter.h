@@ -1,0 +1,15 @@
+/* Which tensors the user asked for: the channel's options, parsed once. */
+#ifndef LS_TRACE_CAPTURE_FILTER_H
+#define LS_TRACE_CAPTURE_FILTER_H
+
+#include <stdbool.h>
+
+typedef enum ls_observe_level { LS_OBSERVE_ALL, LS_OBSERVE_NAMED, LS_OBSERVE_OUTPUTS } ls_observe_level;
+
+ls_observe_level ls_filter_observe(void);
+bool ls_filter_pass(long pass);
+bool ls_filter_tensor(const char *name, const char *op, int layer);
+/* Anything narrower than everything: views are then kept where they match. */
+bool ls_filter_has_names(void);
+
+#endif

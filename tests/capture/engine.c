@@ -1,0 +1,161 @@
+/* A tiny engine that records itself through the C capture API: an example of its
+ * use, and what the tests observe.
+ *
+ *     engine MODE [N]
+ *
+ * A pass computes h[l] = h[l - 1] * 2 + pass for two layers of [3, 4] floats and
+ * their sum; MODE says how the passes are run. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <lockstep/lockstep.h>
+
+enum { ROWS = 3, COLUMNS = 4, LAYERS = 2 };
+static const uint64_t shape[] = {ROWS, COLUMNS};
+
+static float run_pass(lockstep_recorder *recorder, int pass) {
+    float h[ROWS][COLUMNS], sum = 0;
+    const int32_t tokens[ROWS] = {5, 7, 9}, positions[ROWS] = {0, 1, 2};
+    const lockstep_rows rows = {ROWS, tokens, positions, NULL};
+    lockstep_capture_pass_begin(recorder, &rows);
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLUMNS; c++)
+            h[r][c] = (float)(r * COLUMNS + c);
+    lockstep_capture_tensor(recorder, "embd", -1, LOCKSTEP_F32, 2, shape, NULL, h);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        char name[32];
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLUMNS; c++)
+                h[r][c] = h[r][c] * 2 + (float)pass;
+        snprintf(name, sizeof name, "h-%d", layer);
+        lockstep_capture_tensor(recorder, name, layer, LOCKSTEP_F32, 2, shape, NULL, h);
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLUMNS; c++)
+            sum += h[r][c];
+    lockstep_capture_tensor(recorder, "sum", -1, LOCKSTEP_F32, 0, NULL, NULL, &sum);
+    lockstep_capture_pass_end(recorder);
+    return sum;
+}
+
+static void run_passes(lockstep_recorder *recorder, int count) {
+    for (int pass = 0; pass < count; pass++)
+        printf("%d %g\n", pass, (double)run_pass(recorder, pass));
+}
+
+/* Says where it is after each pass, so that a test can kill it anywhere. */
+static void run_for_ever(lockstep_recorder *recorder) {
+    float *big = calloc(1 << 18, sizeof *big);
+    const uint64_t length = 1 << 18;
+    printf("%d\n", (int)getpid());
+    for (int pass = 0; big != NULL; pass++) {
+        run_pass(recorder, pass);
+        for (size_t i = 0; i < length; i++)
+            big[i] = (float)pass;
+        lockstep_capture_tensor(recorder, "big", -1, LOCKSTEP_F32, 1, &length, NULL, big);
+        printf("pass %d\n", pass);
+        fflush(stdout);
+    }
+}
+
+/* Layouts, element types, a graph, and what can't be recorded. */
+static void run_nodes(lockstep_recorder *recorder) {
+    float values[2][3][4];
+    const uint64_t three[] = {2, 3, 4}, turned[] = {4, 2, 3}, row[] = {4}, none[] = {0, 4}, nine[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const int64_t permuted[] = {4, 48, 16}, reversed[] = {-4}, repeated[] = {0};
+    const uint16_t bf16[4] = {0x3f80, 0xbf80, 0x4049, 0x7f80};
+    uint8_t q8_0[34] = {0x00, 0x3c}; /* scale 1.0, then the values */
+    const uint64_t block[] = {32};
+    for (int i = 0; i < 24; i++)
+        (&values[0][0][0])[i] = (float)i;
+    for (int i = 0; i < 32; i++)
+        q8_0[2 + i] = (uint8_t)(i - 16);
+    lockstep_capture_tensor(recorder, "plain", 3, LOCKSTEP_F32, 3, three, NULL, values);
+    lockstep_capture_tensor(recorder, "permuted", 3, LOCKSTEP_F32, 3, turned, permuted, values);
+    lockstep_capture_tensor(recorder, "reversed", -1, LOCKSTEP_F32, 1, row, reversed, &values[0][0][3]);
+    lockstep_capture_tensor(recorder, "repeated", -1, LOCKSTEP_F32, 1, row, repeated, &values[0][0][3]);
+    lockstep_capture_tensor(recorder, "none", -1, LOCKSTEP_F32, 2, none, NULL, values);
+    lockstep_capture_tensor(recorder, "bf16", -1, LOCKSTEP_BF16, 1, row, NULL, bf16);
+    lockstep_capture_tensor(recorder, "q8_0", -1, LOCKSTEP_Q8_0, 1, block, NULL, q8_0);
+    lockstep_capture_tensor(recorder, "nine axes", -1, LOCKSTEP_F32, 9, nine, NULL, values);
+    lockstep_capture_tensor(recorder, "half a block", -1, LOCKSTEP_Q8_0, 1, row, NULL, q8_0);
+    lockstep_capture_tensor(recorder, "na\"me\n\xff", -1, LOCKSTEP_F32, 0, NULL, NULL, values);
+    lockstep_node weight = {.name = "w", .op = "NONE", .layer = -1, .role = LOCKSTEP_ROLE_WEIGHT,
+                            .dtype = LOCKSTEP_OPAQUE, .dtype_name = "q6_K", .rank = 1, .shape = row};
+    uint64_t sources[2] = {lockstep_capture_node(recorder, &weight), 0};
+    lockstep_node product = {.name = "product", .op = "MUL_MAT", .layer = 1, .dtype = LOCKSTEP_F32, .rank = 1,
+                             .shape = row, .data = values, .sources = sources, .source_count = 2, .backend = "CPU"};
+    lockstep_capture_node(recorder, &product);
+}
+
+static void *run_thread(void *argument) {
+    lockstep_recorder *recorder = lockstep_capture_open(argument, NULL);
+    for (int pass = 0; pass < 50; pass++)
+        run_pass(recorder, pass);
+    lockstep_capture_close(recorder);
+    return NULL;
+}
+
+static void run_threads(void) {
+    static char names[2][8] = {"first", "second"};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, run_thread, names[i]);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* The child inherits the recorder in the midst of a pass. */
+static int run_fork(lockstep_recorder *recorder) {
+    int status = 0;
+    const float one = 1;
+    lockstep_capture_pass_begin(recorder, NULL);
+    lockstep_capture_tensor(recorder, "before", -1, LOCKSTEP_F32, 0, NULL, NULL, &one);
+    fflush(stdout);
+    pid_t child = fork();
+    lockstep_capture_tensor(recorder, child == 0 ? "child" : "parent", -1, LOCKSTEP_F32, 0, NULL, NULL, &one);
+    lockstep_capture_pass_end(recorder);
+    if (child == 0)
+        _exit(run_pass(recorder, 7) == 0);
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+/* More than any disk takes at once. */
+static void run_flood(lockstep_recorder *recorder, int megabytes) {
+    const uint64_t length = 1 << 18;
+    float *values = calloc(length, sizeof *values);
+    for (int i = 0; values != NULL && i < megabytes; i++) {
+        values[0] = (float)i;
+        lockstep_capture_tensor(recorder, "flood", -1, LOCKSTEP_F32, 1, &length, NULL, values);
+    }
+    free(values);
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc > 1 ? argv[1] : "run";
+    int count = argc > 2 ? atoi(argv[2]) : 2, status = 0;
+    if (strcmp(mode, "exec") == 0)
+        execl(argv[0], argv[0], "run", (char *)NULL);
+    if (strcmp(mode, "threads") == 0)
+        return run_threads(), 0;
+    lockstep_recorder *recorder = lockstep_capture_open("tiny", "1.0");
+    if (strcmp(mode, "run") == 0)
+        run_passes(recorder, count);
+    else if (strcmp(mode, "loop") == 0)
+        run_for_ever(recorder);
+    else if (strcmp(mode, "nodes") == 0)
+        run_nodes(recorder);
+    else if (strcmp(mode, "fork") == 0)
+        status = run_fork(recorder);
+    else if (strcmp(mode, "flood") == 0)
+        run_flood(recorder, count);
+    else if (strcmp(mode, "exit") == 0)
+        status = count;
+    lockstep_capture_close(recorder);
+    return status;
+}

@@ -1,0 +1,143 @@
+"""Traces that break their rules: refused with file and offset, or read as documented."""
+import json
+
+import numpy
+import pytest
+from conftest import LOCKSTEP, run
+
+FIRST = {"lockstep_trace": 1, "argv": ["x"]}
+PASS = {"pass": 0, "tokens": [1, 2], "positions": [0, 1]}
+END = {"end": True, "tensors": 2, "dropped": 0, "exit": 0}
+
+
+def tensor(i, name="x", **more):
+    return dict({"i": i, "pass": 0, "layer": -1, "name": name, "op": "ADD", "occurrence": 0, "dtype": "f32",
+                 "shape": [2, 3], "src": []}, **more)
+
+
+X = tensor(0, file="tensors/0.npy")
+Y = tensor(1, "y", file="tensors/1.npy", src=[0])
+
+
+def write(folder, rows):
+    (folder / "tensors").mkdir(parents=True)
+    for name in ("0", "1"):
+        numpy.save(folder / "tensors" / f"{name}.npy", numpy.arange(6, dtype="f4").reshape(2, 3))
+    text = b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows)
+    (folder / "trace.jsonl").write_bytes(text)
+    return folder
+
+
+def diff(folder, *options):
+    done = run(LOCKSTEP, "diff", folder, folder, *options)
+    assert done.returncode in (0, 1, 2) and "\x1b" not in done.stdout + done.stderr
+    return done
+
+
+REFUSED = {
+    "an empty file": [],
+    "no complete line": [json.dumps(FIRST).encode()],
+    "no first line": [PASS, X, END],
+    "another version": [dict(FIRST, lockstep_trace=2), PASS, X, END],
+    "a line that is no JSON": [FIRST, PASS, b"{oops\n", END],
+    "a line that is no object": [FIRST, PASS, b"[1]\n", END],
+    "an empty line": [FIRST, b"\n", END],
+    "a key twice": [FIRST, PASS, b'{"i":0,"i":1,"name":"x","dtype":"f32","shape":[]}\n'],
+    "the same i twice": [FIRST, PASS, X, dict(Y, i=0), END],
+    "an i beyond the file": [FIRST, PASS, X, dict(Y, i=10**9), END],
+    "an i beyond all numbers": [FIRST, PASS, X, b'{"i":99999999999999999999}\n'],
+    "an i that is no integer": [FIRST, PASS, dict(X, i=0.5), END],
+    "no name": [FIRST, PASS, {k: v for k, v in X.items() if k != "name"}, END],
+    "no shape": [FIRST, PASS, {k: v for k, v in X.items() if k != "shape"}, END],
+    "a shape with a negative": [FIRST, PASS, dict(X, shape=[-1]), END],
+    "a shape that overflows": [FIRST, PASS, dict(X, shape=[2**62, 2**62]), END],
+    "nine axes": [FIRST, PASS, dict(X, shape=[1] * 9), END],
+    "a pass that is not there": [FIRST, PASS, dict(X, **{"pass": 7}), END],
+    "passes with a hole": [FIRST, dict(PASS, **{"pass": 5}), END],
+    "a file above": [FIRST, PASS, dict(X, file="../0.npy"), END],
+    "a file above from within": [FIRST, PASS, dict(X, file="tensors/../../0.npy"), END],
+    "an absolute file": [FIRST, PASS, dict(X, file="/etc/passwd"), END],
+    "a NUL in a name": [FIRST, PASS, b'{"i":0,"name":"a\\u0000b","dtype":"f32","shape":[]}\n'],
+    "bytes that are not UTF-8": [FIRST, PASS, b'{"i":0,"name":"\xff","dtype":"f32","shape":[]}\n'],
+    "brackets without end": [FIRST, b"[" * 100000 + b"\n"],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(tmp_path, name):
+    folder = write(tmp_path / "t", REFUSED[name])
+    done = diff(folder)
+    assert done.returncode == 2 and done.stdout == ""
+    assert str(folder / "trace.jsonl") in done.stderr and "offset" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_offset_is_that_of_the_line(tmp_path):
+    rows = [FIRST, PASS, b"{oops\n"]
+    offset = len(json.dumps(FIRST)) + len(json.dumps(PASS)) + 2
+    assert f"offset {offset}: " in diff(write(tmp_path / "t", rows)).stderr
+
+
+READ = {
+    "half a last line": [FIRST, PASS, X, Y, b'{"i":2,"na'],
+    "no last line": [FIRST, PASS, X, Y],
+    "a source in the future": [FIRST, PASS, dict(X, src=[1, 0, -3, 10**12, "x"]), Y, END],
+    "an alias of the future": [FIRST, PASS, dict(X, alias_of=1), Y, END],
+    "unknown keys and lines": [FIRST, {"later": 1}, PASS, dict(X, later={"a": []}), Y, END],
+    "tokens of other types": [FIRST, dict(PASS, tokens=["a", 2**40], positions=None), X, Y, END],
+    "a layer beyond all": [FIRST, PASS, dict(X, layer=2**62), dict(Y, layer=1e300), END],
+    "parameters of other types": [FIRST, PASS, dict(X, params=[1]), dict(Y, params={"a": "b", "c": 1e300}), END],
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_read_as_documented(tmp_path, name):
+    done = diff(write(tmp_path / "t", READ[name]))
+    incomplete = "last line" in name  # said, and never a match
+    assert done.returncode == (2 if incomplete else 0), done.stderr + done.stdout
+    assert ("incomplete" in done.stdout) == incomplete
+
+
+BAD_FILES = {
+    "another shape": lambda path: numpy.save(path, numpy.zeros((3, 2), "f4")),
+    "fewer elements": lambda path: numpy.save(path, numpy.zeros(3, "f4")),
+    "a file cut short": lambda path: path.write_bytes(path.read_bytes()[:-4]),
+    "no NPY": lambda path: path.write_bytes(b"nothing"),
+    "no file": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link out of the trace": lambda path: (path.rename(path.parents[2] / "outside.npy"),
+                                             path.symlink_to(path.parents[2] / "outside.npy")),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_values_that_are_not_as_the_line_says(tmp_path, name):
+    """Never a match."""
+    folder = write(tmp_path / "t", [FIRST, PASS, X, Y, END])
+    BAD_FILES[name](folder / "tensors" / "1.npy")
+    done = diff(folder)
+    assert done.returncode != 0 and "1.npy" in done.stderr + done.stdout, done.stdout
+
+
+def test_links_out_of_the_trace_are_not_listed(tmp_path):
+    folder = write(tmp_path / "t", [FIRST, PASS, X, Y, END])
+    BAD_FILES["a link out of the trace"](folder / "tensors" / "1.npy")
+    done = run(LOCKSTEP, "ls", folder)
+    assert done.returncode == 2 and "leads out of the trace" in done.stderr
+
+
+def test_a_whole_trace_that_is_a_link_is_read(tmp_path):
+    write(tmp_path / "t", [FIRST, PASS, X, Y, END])
+    (tmp_path / "link").symlink_to(tmp_path / "t")
+    assert diff(tmp_path / "link").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x1b[0m", "a\nb", "\u202eabc", "tab\there", "", "a" * 5000])
+def test_names_are_shown_escaped(tmp_path, name):
+    rows = [dict(FIRST, argv=[name]), {"engine": name, "model": name, "process": 0}, PASS, dict(X, name=name, op=name),
+            Y, {"note": name}, END]
+    done = diff(write(tmp_path / "t", rows), "--all")
+    assert done.returncode == 0, done.stderr
+    if 0 < len(name) < 100:
+        assert name not in done.stdout
+    listed = run(LOCKSTEP, "ls", tmp_path / "t")
+    assert listed.returncode == 0 and "\x1b" not in listed.stdout and "\u202e" not in listed.stdout
