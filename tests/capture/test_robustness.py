@@ -228,7 +228,7 @@ def model(tmp_path_factory):
 
 
 def llama(model, **options):
-    given = dict(engine=str(ENGINE), model=str(model / "model.gguf"), prompt=PROMPT, steps=[3], **options)
+    given = dict(engine=str(ENGINE), model=str(model / "model.gguf"), prompt=PROMPT, **{"steps": [3], **options})
     return ["node", ROOT / "tests/e2e/run_llama.mjs", json.dumps(given)]
 
 
@@ -292,7 +292,8 @@ def test_outputs_only(everything, model, tmp_path):
 def test_llama_cpp_killed_while_it_records(model, tmp_path, nodes):
     """Killed after so many lines of its trace."""
     out = tmp_path / "t"
-    process = start(out, "sh", "-c", 'echo $$; exec "$@"', "sh", *llama(model))
+    # far more passes than it can be let compute
+    process = start(out, "sh", "-c", 'echo $$; exec "$@"', "sh", *llama(model, steps=[3] * 200))
     victim = int(process.stdout.readline())
     log = out / "trace.jsonl"
     while process.poll() is None and log.read_bytes().count(b"\n") < nodes:
