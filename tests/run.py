@@ -25,6 +25,7 @@ SUITES = [
     ("cli", 200, [PYTHON, "-m", "pytest", "-q", "tests/cli"]),
     ("formats", 200, [PYTHON, "-m", "pytest", "-q", "tests/formats"]),
     ("capture", 150, [PYTHON, "-m", "pytest", "-q", "tests/capture"]),
+    ("compare", 120, [PYTHON, "-m", "pytest", "-q", "tests/compare"]),
     ("torch", 240, [PYTHON, "-m", "pytest", "-q", "tests/torch"]),
     ("engines", 480, [PYTHON, "-m", "pytest", "-q", "tests/e2e"]),
 ]

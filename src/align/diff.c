@@ -159,11 +159,12 @@ static uint64_t counted(const running *r, size_t node) {
     return c->padded != 0 ? n->elements / c->padded * c->count : n->elements;
 }
 
-static void measure_coverage(running *r) {
-    ls_diff *d = r->diff;
+/* Integers (token ids, positions) count only where there is nothing else. */
+static double measure_share(const running *r, bool integers) {
+    const ls_diff *d = r->diff;
     double covered = 0, total = 0;
     for (size_t i = 0; i < d->pair_count; i++)
-        if (is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype)) {
+        if (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype)) {
             covered += (double)d->pairs[i].elements;
             total += (double)counted(r, d->pairs[i].candidate_value);
         }
@@ -175,12 +176,14 @@ static void measure_coverage(running *r) {
             covered += (double)counted(r, i);
     }
     for (size_t i = 0; i < d->candidate_only_count; i++)
-        if (is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
+        if (integers || is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
             total += (double)counted(r, d->candidate_only[i]);
-    d->coverage = total > 0 ? covered / total : 0;
-    if (d->coverage > 1)
-        d->coverage = 1;
+    if (total == 0)
+        return integers ? 0 : measure_share(r, true);
+    return covered < total ? covered / total : 1;
 }
+
+static void measure_coverage(running *r) { r->diff->coverage = measure_share(r, false); }
 
 /* The last value that was computed in a pass: its output. */
 static size_t last_value(const ls_values *v, size_t pass) {

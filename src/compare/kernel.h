@@ -1,7 +1,7 @@
 /* What is summed over one tile of two tensors. The plain C functions define the
  * result; faster ones give the same bits: sums run in LS_KERNEL_LANES independent
- * lanes (element i in lane i % 4), each in double, folded as (0 + 1) + (2 + 3),
- * without fused multiply-add. Inputs may lie at any address. */
+ * lanes (element i in lane i % 4), each in double, folded as (0 + 1) + (2 + 3);
+ * products are added by fused multiply-add. Inputs may lie at any address. */
 #ifndef LS_COMPARE_KERNEL_H
 #define LS_COMPARE_KERNEL_H
 
@@ -51,7 +51,7 @@ typedef struct ls_kernels {
 } ls_kernels;
 
 extern const ls_kernels ls_kernels_c;
-/* NULL where the processor hasn't got it. */
+/* With FMA, too; NULL where the processor hasn't got them. */
 const ls_kernels *ls_kernels_avx2(void);
 /* The fastest that this processor runs. */
 const ls_kernels *ls_kernels_best(void);

@@ -1,4 +1,4 @@
-/* The kernels with AVX2: the lanes of kernel_c.c are those of a vector. What is left
+/* The kernels with AVX2 and FMA: the lanes of kernel_c.c are those of a vector. What is left
  * behind the last whole vector is added to the same lanes by the C functions. */
 #include "compare/kernel.h"
 
@@ -8,8 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-#define AVX2 __attribute__((target("avx2")))
-#define AVX2_INLINE static inline __attribute__((target("avx2"), always_inline))
+#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX2_INLINE static inline __attribute__((target("avx2,fma"), always_inline))
 
 AVX2_INLINE __m256d absolute(__m256d v) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), v); }
 
@@ -29,9 +29,9 @@ AVX2_INLINE void add_pair(pair_sums *s, __m256d r, __m256d c) {
     __m256d relative = _mm256_div_pd(a, magnitude); /* NaN where both are 0: max keeps what it had */
     __m256d counted = _mm256_cmp_pd(magnitude, _mm256_setzero_pd(), _CMP_NEQ_UQ);
     s->sum_abs = _mm256_add_pd(s->sum_abs, a);
-    s->sum_squares = _mm256_add_pd(s->sum_squares, _mm256_mul_pd(d, d));
+    s->sum_squares = _mm256_fmadd_pd(d, d, s->sum_squares);
     s->sum_rel = _mm256_add_pd(s->sum_rel, _mm256_and_pd(relative, counted));
-    s->dot = _mm256_add_pd(s->dot, _mm256_mul_pd(r, c));
+    s->dot = _mm256_fmadd_pd(r, c, s->dot);
     s->max_abs = _mm256_max_pd(a, s->max_abs);
     s->max_rel = _mm256_max_pd(relative, s->max_rel);
 }
@@ -57,7 +57,7 @@ typedef struct side_sums {
 AVX2_INLINE void add_side(side_sums *s, __m256d v) {
     __m256d shifted = _mm256_sub_pd(v, s->pivot);
     s->shifted = _mm256_add_pd(s->shifted, shifted);
-    s->shifted_squares = _mm256_add_pd(s->shifted_squares, _mm256_mul_pd(shifted, shifted));
+    s->shifted_squares = _mm256_fmadd_pd(shifted, shifted, s->shifted_squares);
     s->min = _mm256_min_pd(v, s->min);
     s->max = _mm256_max_pd(v, s->max);
 }
@@ -241,7 +241,7 @@ AVX2 static uint32_t ulp_16(const void *reference, const void *candidate, size_t
 
 static const ls_kernels kernels = {"avx2", sum_f32, sum_f64, count_f32, count_f64, ulp_f32, ulp_16};
 
-const ls_kernels *ls_kernels_avx2(void) { return __builtin_cpu_supports("avx2") ? &kernels : NULL; }
+const ls_kernels *ls_kernels_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernels : NULL; }
 
 #else
 

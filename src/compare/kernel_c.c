@@ -40,7 +40,7 @@ INLINE void add_side(ls_side_lanes *s, const void *values, size_t from, size_t t
         size_t k = i % LS_KERNEL_LANES;
         double v = load(values, i, wide), shifted = v - s->pivot;
         s->shifted[k] += shifted;
-        s->shifted_squares[k] += shifted * shifted;
+        s->shifted_squares[k] = fma(shifted, shifted, s->shifted_squares[k]);
         s->min[k] = v < s->min[k] ? v : s->min[k];
         s->max[k] = v > s->max[k] ? v : s->max[k];
     }
@@ -49,13 +49,13 @@ INLINE void add_side(ls_side_lanes *s, const void *values, size_t from, size_t t
 INLINE void add_pairs(ls_lanes *l, const void *reference, const void *candidate, size_t from, size_t to, bool wide) {
     for (size_t i = from; i < to; i++) {
         size_t k = i % LS_KERNEL_LANES;
-        double r = load(reference, i, wide), d = load(candidate, i, wide) - r, a = fabs(d), magnitude = fabs(r);
+        double r = load(reference, i, wide), c = load(candidate, i, wide), d = c - r, a = fabs(d), magnitude = fabs(r);
         double relative = a / magnitude; /* NaN where both are 0 */
         l->nonfinite |= d - d != 0;
         l->sum_abs[k] += a;
-        l->sum_squares[k] += d * d;
+        l->sum_squares[k] = fma(d, d, l->sum_squares[k]);
         l->sum_rel[k] += magnitude != 0 ? relative : 0;
-        l->dot[k] += r * load(candidate, i, wide);
+        l->dot[k] = fma(r, c, l->dot[k]);
         l->max_abs[k] = a > l->max_abs[k] ? a : l->max_abs[k];
         l->max_rel[k] = relative > l->max_rel[k] ? relative : l->max_rel[k];
     }

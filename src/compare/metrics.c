@@ -14,10 +14,10 @@
 
 const double ls_share_thresholds[LS_SHARES] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
 
-enum { TILE = 2048 };      /* elements; a multiple of every block */
+enum { TILE = 4096 };      /* elements; a multiple of every block */
 /* Elements of one task, by the number of all: small tensors get tasks for each core,
  * large ones return their pages seldom. */
-enum { CHUNK_MIN = 32 * TILE, CHUNK_MAX = 1024 * TILE, CHUNKS_WANTED = 32 };
+enum { CHUNK_MIN = 16 * TILE, CHUNK_MAX = 512 * TILE, CHUNKS_WANTED = 32 };
 _Static_assert(TILE % LS_MAX_BLOCK_ELEMENTS == 0, "tiles hold whole blocks");
 
 typedef struct side {
