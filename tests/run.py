@@ -24,8 +24,8 @@ SUITES = [
     ("sanitizers", 400, ["tests/run_unit", "build/asan"]),
     ("cli", 200, [PYTHON, "-m", "pytest", "-q", "tests/cli"]),
     ("formats", 200, [PYTHON, "-m", "pytest", "-q", "tests/formats"]),
-    ("capture", 150, [PYTHON, "-m", "pytest", "-q", "tests/capture"]),
-    ("compare", 120, [PYTHON, "-m", "pytest", "-q", "tests/compare"]),
+    ("capture", 300, [PYTHON, "-m", "pytest", "-q", "tests/capture"]),
+    ("compare", 200, [PYTHON, "-m", "pytest", "-q", "tests/compare"]),
     ("torch", 240, [PYTHON, "-m", "pytest", "-q", "tests/torch"]),
     ("engines", 480, [PYTHON, "-m", "pytest", "-q", "tests/e2e"]),
 ]
