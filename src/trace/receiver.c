@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,6 +309,18 @@ static bool listen_somewhere(ls_receiver *receiver) {
            listen(receiver->listener, 64) == 0 && pipe2(receiver->stop, O_CLOEXEC) == 0;
 }
 
+/* Signals are the program's main thread's: it holds them back when it must. The
+ * threads that serve processes inherit this one's mask. */
+static bool start_accepting(ls_receiver *receiver) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&receiver->acceptor, NULL, accept_all, receiver);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failed;
+    return failed == 0;
+}
+
 lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
                                  const ls_receiver_events *events, ls_receiver **out_receiver,
                                  lockstep_error *error) {
@@ -322,8 +335,7 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
     receiver->stop[0] = receiver->stop[1] = -1;
     pthread_mutex_init(&receiver->lock, NULL);
     pthread_cond_init(&receiver->left, NULL);
-    if (!listen_somewhere(receiver) ||
-        pthread_create(&receiver->acceptor, NULL, accept_all, receiver) != 0) {
+    if (!listen_somewhere(receiver) || !start_accepting(receiver)) {
         lockstep_status status = ls_fail(error, LOCKSTEP_IO, "can't open a channel: %s", strerror(errno));
         free(receiver);
         return status;

@@ -48,11 +48,12 @@ static void run_passes(lockstep_recorder *recorder, int count) {
 }
 
 /* Says where it is after each pass, so that a test can kill it anywhere. */
-static void run_for_ever(lockstep_recorder *recorder) {
+static void run_long(lockstep_recorder *recorder, int count) {
     float *big = calloc(1 << 18, sizeof *big);
     const uint64_t length = 1 << 18;
     printf("%d\n", (int)getpid());
-    for (int pass = 0; big != NULL; pass++) {
+    fflush(stdout);
+    for (int pass = 0; big != NULL && pass < count; pass++) {
         run_pass(recorder, pass);
         for (size_t i = 0; i < length; i++)
             big[i] = (float)pass;
@@ -60,6 +61,7 @@ static void run_for_ever(lockstep_recorder *recorder) {
         printf("pass %d\n", pass);
         fflush(stdout);
     }
+    free(big);
 }
 
 /* Layouts, element types, a graph, and what can't be recorded. */
@@ -147,7 +149,7 @@ int main(int argc, char **argv) {
     if (strcmp(mode, "run") == 0)
         run_passes(recorder, count);
     else if (strcmp(mode, "loop") == 0)
-        run_for_ever(recorder);
+        run_long(recorder, count);
     else if (strcmp(mode, "nodes") == 0)
         run_nodes(recorder);
     else if (strcmp(mode, "fork") == 0)

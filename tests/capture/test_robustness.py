@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import subprocess
+import threading
 
 import pytest
 from conftest import BUILD, LIMIT, LOCKSTEP, PYTHON, ROOT, capture, check, ended, lines, named, run, tensors
@@ -14,16 +15,19 @@ from conftest import BUILD, LIMIT, LOCKSTEP, PYTHON, ROOT, capture, check, ended
 
 def start(out, *command, options=(), **more):
     return subprocess.Popen([str(part) for part in (LOCKSTEP, "capture", "-o", out, *options, "--", *command)],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **more)
 
 
 def finish(process):
-    """Its end; whatever happens, nothing stays behind."""
+    """Its end, and what it still had to say. What hangs is killed, with its children."""
+    watchdog = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+    watchdog.start()
     try:
-        out, err = process.communicate(timeout=LIMIT)
+        with process.stdout, process.stderr:
+            out, err = process.stdout.read(), process.stderr.read()
+        return process.wait(), out, err
     finally:
-        process.kill()
-    return process.returncode, out, err
+        watchdog.cancel()
 
 
 # ------------------------------------------------------------------ deaths
@@ -31,7 +35,7 @@ def finish(process):
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_while_it_records(engine, tmp_path, seed):
     out = tmp_path / "t"
-    process = start(out, engine, "loop")
+    process = start(out, engine, "loop", 1 << 30)
     victim = int(process.stdout.readline())
     for _ in range(random.Random(seed).randrange(1, 30)):
         process.stdout.readline()
@@ -43,17 +47,18 @@ def test_killed_while_it_records(engine, tmp_path, seed):
     assert "incomplete" in (diff.stdout + diff.stderr).lower()
 
 
-def test_the_recorder_is_killed(engine, tmp_path):
-    """Wherever the recorder was, the engine goes on as if alone."""
-    body = ("import os,signal,sys; exec(\"import subprocess\"); "
-            "a=subprocess.Popen([sys.argv[1],'flood','40']); "
-            "os.kill(os.getppid(), signal.SIGKILL); "
-            "sys.stdout.write(str(a.wait())); sys.stdout.flush(); os._exit(0)")
-    process = start(tmp_path / "t", PYTHON, "-c", body, engine)
-    status, out, _ = finish(process)
-    assert status == -signal.SIGKILL and out == "0"
-    if (tmp_path / "t" / "trace.jsonl").stat().st_size:
-        check(tmp_path / "t")
+@pytest.mark.parametrize("passes", [0, 1, 9, 30])
+def test_the_recorder_is_killed(engine, tmp_path, passes):
+    """The engine has more to say than the ring holds, and goes on as if alone."""
+    process = start(tmp_path / "t", "sh", "-c", '"$0" loop 60; echo status $?', engine)
+    process.stdout.readline()
+    for _ in range(passes):
+        process.stdout.readline()
+    process.kill()
+    status, out, errors = finish(process)
+    assert status == -signal.SIGKILL and errors == ""
+    assert out.splitlines() == [f"pass {n}" for n in range(passes, 60)] + ["status 0"]
+    check(tmp_path / "t")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
@@ -290,7 +295,7 @@ def test_outputs_only(everything, model, tmp_path):
 
 @pytest.mark.parametrize("nodes", [40, 200, 333])
 def test_llama_cpp_killed_while_it_records(model, tmp_path, nodes):
-    """Killed after so many lines of its trace."""
+    """Killed after so many lines of its trace, long before its end."""
     out = tmp_path / "t"
     # far more passes than it can be let compute
     process = start(out, "sh", "-c", 'echo $$; exec "$@"', "sh", *llama(model, steps=[3] * 200))
