@@ -109,17 +109,21 @@ def bench_diff(folder):
     pair = make_pair(folder)
     size = sum(path.stat().st_size for path in pair)
     ways = {way: [] for way in ("map", "populate", "pread")}
-    diff = []
+    inside, diff = {way: [] for way in ways}, []
     for _ in range(RUNS + 1):  # the first warms the page cache
-        for way, speeds in ways.items():
-            speeds.append(float(run(BUILD / "bench" / "read_bandwidth", way, *pair).split()[0]))
+        for way in ways:
+            start = time.perf_counter()
+            inside[way].append(size / float(run(BUILD / "bench" / "read_bandwidth", way, *pair).split()[0]))
+            ways[way].append(time.perf_counter() - start)
         diff.append(timed(LOCKSTEP, "diff", *pair))
-    best, way = max((statistics.median(speeds[1:]), way) for way, speeds in ways.items())
     seconds = statistics.median(diff[1:])
-    report("reading two cached files of 256 MiB, all threads", f"{best / 1e9:.1f} GB/s", f"({way})")
-    report("diff of them", f"{size / seconds / 1e9:.1f} GB/s", f"{seconds * 1e3:.0f} ms")
-    ratio = size / seconds / best
-    report("diff, share of the bandwidth of reading", f"{ratio:.2f}", ">= 0.5", ratio >= 0.5)
+    report("diff of two cached files of 256 MiB", f"{size / seconds / 1e9:.1f} GB/s", f"{seconds * 1e3:.0f} ms")
+    best, way = min((statistics.median(times[1:]), way) for way, times in ways.items())
+    report(f"reading them with as many threads ({way}), whole process too", f"{size / best / 1e9:.1f} GB/s")
+    report("diff, share of that bandwidth", f"{best / seconds:.2f}", ">= 0.5", best / seconds >= 0.5)
+    best, way = min((statistics.median(times[1:]), way) for way, times in inside.items())
+    report(f"reading them ({way}), without the process's start and exit", f"{size / best / 1e9:.1f} GB/s")
+    report("diff (whole process), share of that bandwidth", f"{best / seconds:.2f}", ">= 0.5", best / seconds >= 0.5)
 
 
 def bench_numpy(folder):

@@ -41,6 +41,10 @@ static void assert_near(double found, double expected) {
     }
 }
 
+static uint32_t seed;
+static uint32_t next(void) { return seed = seed * 1664525u + 1013904223u; }
+static float uniform(void) { return (float)(next() >> 8) / (float)(1 << 24) - 0.5f; }
+
 /* --- by hand */
 
 /* d = 1, 0, -1, 4 on a reference of 1, 2, 4, 8 */
@@ -211,6 +215,22 @@ static void test_ulps(void **state) {
     assert_true(compare(LOCKSTEP_BF16, brain[0], brain[1], 2, 0, 0).max_ulp == 3);
 }
 
+/* Most tiles are known not to hold the maximum: the one found is that of all elements. */
+static void test_ulps_of_many_tiles(void **state) {
+    (void)state;
+    enum { N = 40000 };
+    float *r = malloc(N * sizeof *r), *c = malloc(N * sizeof *c);
+    for (int scale = 0; scale < 8; scale++) {
+        for (size_t i = 0; i < N; i++) {
+            r[i] = ldexpf(uniform(), -(int)(next() % 160)); /* subnormal ones, too */
+            c[i] = r[i] * (1 + uniform() * powf(10, -(float)scale));
+        }
+        assert_true(compare(LOCKSTEP_F32, r, c, N, 0, 0).max_ulp == (double)ls_kernels_c.ulp_f32(r, c, N));
+    }
+    free(r);
+    free(c);
+}
+
 static void test_ulps_need_one_type(void **state) {
     (void)state;
     static const float f = 1;
@@ -234,10 +254,6 @@ static void test_element_counts_must_agree(void **state) {
 /* --- kernels */
 
 enum { LONGEST = 70, ROOM = LONGEST + 16 };
-
-static uint32_t seed;
-static uint32_t next(void) { return seed = seed * 1664525u + 1013904223u; }
-static float uniform(void) { return (float)(next() >> 8) / (float)(1 << 24) - 0.5f; }
 
 typedef struct buffers {
     uint8_t bytes[2][ROOM * sizeof(double)];
@@ -494,6 +510,7 @@ int main(void) {
         cmocka_unit_test(test_shares_and_tolerance),
         cmocka_unit_test(test_exact_tolerance_is_within),
         cmocka_unit_test(test_ulps),
+        cmocka_unit_test(test_ulps_of_many_tiles),
         cmocka_unit_test(test_ulps_need_one_type),
         cmocka_unit_test(test_element_counts_must_agree),
         cmocka_unit_test(test_every_kernel_gives_the_bits_of_plain_c),
