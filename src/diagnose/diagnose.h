@@ -16,7 +16,7 @@ typedef struct ls_evidence {
     size_t channels; /* size of the candidate's innermost axis; divides count */
 } ls_evidence;
 
-enum { LS_EVIDENCE_MAX = 1 << 21 };
+enum { LS_EVIDENCE_MAX = 1 << 18 };
 
 /* One row a rule. `fit` fills text and residual; false when it doesn't apply. */
 typedef struct ls_cause_rule {
