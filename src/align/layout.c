@@ -265,6 +265,8 @@ typedef struct search {
     double best_error;
     uint64_t best_votes, best_code; /* code: the axes as decimal digits, from 1 */
     bool found;
+    bool counting;       /* only find out how many permutations there are */
+    unsigned candidates; /* so many: a single one needs no look at the values */
 } search;
 
 static int vote_key(const search *s, uint64_t code, char *out, size_t capacity) {
@@ -291,8 +293,12 @@ static void consider(search *s, const int *axes) {
     if (s->reorder == LS_REORDER_ROPE_PAIRS &&
         (v.rank == 0 || axes[v.rank - 1] != v.rank - 1 || !pair_up(&v, s->head_size)))
         return;
+    if (s->counting) {
+        s->candidates++;
+        return;
+    }
     uint64_t votes = votes_for(s, code);
-    double error = sampled_error(&v, &s->fixed);
+    double error = s->candidates > 1 ? sampled_error(&v, &s->fixed) : 0;
     if (!s->found || votes > s->best_votes || (votes == s->best_votes && error < s->best_error)) {
         s->best = v;
         s->best_error = error;
@@ -328,10 +334,13 @@ static bool is_identity(uint64_t code) {
 static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_code) {
     int axes[LOCKSTEP_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
     s->votes = votes;
-    if (s->moving.rank > PERMUTED_RANK_MAX || ls_dtype(s->moving.dtype)->block_elements > 1)
-        consider(s, axes); /* too many ways, or elements that can't be reached one by one */
-    else
-        permute(s, axes, 0, 0);
+    for (int round = 0; round < 2; round++) {
+        s->counting = round == 0;
+        if (s->moving.rank > PERMUTED_RANK_MAX || ls_dtype(s->moving.dtype)->block_elements > 1)
+            consider(s, axes); /* too many ways, or elements that can't be reached one by one */
+        else
+            permute(s, axes, 0, 0);
+    }
     if (!s->found)
         return false;
     *out_view = s->best;
