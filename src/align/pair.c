@@ -13,10 +13,19 @@ typedef struct pairing {
     lockstep_error *error;
 } pairing;
 
+/* Left out by a filter while recording: nothing to compare, and nothing wrong. What
+ * was lost has a reason, and is paired, to be reported. */
+static bool was_left_out(const ls_node *n) { return !ls_node_has_values(n) && n->lost == NULL; }
+
 static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
     ls_diff *d = p->diff;
     size_t value = d->candidate_values.value_of[candidate];
     if (d->pair_of[value] != 0 || !p->wanted[value] || d->candidate->nodes[value].elements == 0)
+        return LOCKSTEP_OK;
+    size_t root = d->reference_values.value_of[reference];
+    /* an alias may have been kept by itself, in its own layout */
+    size_t reference_value = ls_node_has_values(&d->reference->nodes[reference]) ? reference : root;
+    if (was_left_out(&d->candidate->nodes[value]) || was_left_out(&d->reference->nodes[reference_value]))
         return LOCKSTEP_OK;
     if (d->pair_count == p->capacity) {
         size_t capacity = p->capacity == 0 ? 256 : p->capacity * 2;
@@ -26,9 +35,6 @@ static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t c
         d->pairs = bigger;
         p->capacity = capacity;
     }
-    /* an alias may have been kept by itself, in its own layout */
-    size_t root = d->reference_values.value_of[reference];
-    size_t reference_value = ls_node_has_values(&d->reference->nodes[reference]) ? reference : root;
     d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
                                           .reference_value = reference_value, .candidate_value = value, .rule = rule};
     d->pair_of[value] = d->pair_count;

@@ -217,3 +217,34 @@ def test_arrays_of_many_axes(tmp_path):
     np.save(b / "x.npy", -x)
     status, found = result(a, b)
     assert status == 1 and found["first_divergence"]["causes"][0]["id"] == "scale"
+
+
+def left_out(folder, target, keep):
+    """The trace as if a filter had kept only the values of some names."""
+    shutil.copytree(folder, target)
+    lines = [json.loads(line) for line in (target / "trace.jsonl").read_text().splitlines()]
+    for line in lines:
+        if "file" in line and not keep(line["name"]):
+            (target / line.pop("file")).unlink()
+    (target / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return target
+
+
+def test_what_a_filter_left_out_is_not_wrong_but_not_a_match_either(tmp_path):
+    partial = left_out(CLEAN, tmp_path / "partial", lambda name: "result" not in name)
+    status, found = result(REFERENCE, partial)
+    assert status == 2 and found["first_divergence"] is None and "result_output was not compared" in found["why"]
+
+
+def test_a_fault_behind_values_that_were_left_out_gives_an_interval(tmp_path):
+    partial = left_out(FAULTY, tmp_path / "partial", lambda name: "Qcur" not in name and "Kcur" not in name)
+    status, found = result(REFERENCE, partial)
+    first = found["first_divergence"]
+    assert status == 1 and first["candidate"]["name"] == "kq-1"
+    assert "Qcur_normed-1" in {node["name"] for node in first["interval"]}
+
+
+def test_outputs_alone_are_enough_where_little_coverage_is_asked_for(tmp_path):
+    partial = left_out(CLEAN, tmp_path / "partial", lambda name: name in ("result_output", "out_ids"))
+    assert result(REFERENCE, partial)[0] == 2
+    assert result(REFERENCE, partial, "--min-coverage", "0")[0] == 0
