@@ -33,7 +33,7 @@ TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
-.PHONY: all install bench benches asan fuzz deps demo test check-deps clean unit-tests fuzz-replays test-deps
+.PHONY: all install bench benches asan fuzz faults soak deps demo test check-deps clean unit-tests fuzz-replays test-deps
 all: check-deps
 	@$(MAKE) --no-print-directory $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so
 
@@ -80,6 +80,14 @@ asan:
 
 fuzz:
 	@scripts/fuzz
+
+# Campaigns, not part of `make test`: every planted fault and 100 random kills; then
+# the same engines over and over.
+faults: test-deps all
+	@LOCKSTEP_KILLS=100 .deps/venv/bin/python -m pytest -q tests/e2e/test_faults.py tests/capture/test_robustness.py -k "fault or kill or faults"
+
+soak: test-deps all
+	@for round in 1 2 3 4 5 6 7 8 9 10; do .deps/venv/bin/python -m pytest -q tests/capture tests/e2e/test_clean.py || exit 1; done
 
 deps:
 	@scripts/deps build

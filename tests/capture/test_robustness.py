@@ -32,7 +32,7 @@ def finish(process):
 
 # ------------------------------------------------------------------ deaths
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("LOCKSTEP_KILLS", "10"))))
 def test_killed_while_it_records(engine, tmp_path, seed):
     out = tmp_path / "t"
     process = start(out, engine, "loop", 1 << 30)
