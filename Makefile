@@ -84,10 +84,12 @@ fuzz:
 # Campaigns, not part of `make test`: every planted fault and 100 random kills; then
 # the same engines over and over.
 faults: test-deps all
-	@LOCKSTEP_KILLS=100 .deps/venv/bin/python -m pytest -q tests/e2e/test_faults.py tests/capture/test_robustness.py -k "fault or kill or faults"
+	@.deps/venv/bin/python -m pytest -q tests/e2e/test_faults.py
+	@LOCKSTEP_KILLS=100 .deps/venv/bin/python -m pytest -q tests/capture/test_robustness.py -k kill
 
 soak: test-deps all
-	@for round in 1 2 3 4 5 6 7 8 9 10; do .deps/venv/bin/python -m pytest -q tests/capture tests/e2e/test_clean.py || exit 1; done
+	@for round in 1 2 3 4 5 6 7 8 9 10; do \
+	  .deps/venv/bin/python -m pytest -q tests/capture && .deps/venv/bin/python -m pytest -q tests/e2e/test_clean.py || exit 1; done
 
 deps:
 	@scripts/deps build
