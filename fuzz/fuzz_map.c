@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "align/rules.h"
+#include "preset/rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (size_t i = 0; i < rules.count; i++) {
             if (rules.rules[i].candidate == NULL || rules.rules[i].references == NULL)
                 abort();
-            ls_rules_expand(rules.rules[i].candidate, 12, name, sizeof name);
+            ls_rules_expand(rules.rules[i].candidate, 12, -1, name, sizeof name);
         }
         ls_rules_done(&rules);
     } else if (error.message[0] == '\0') {

@@ -14,9 +14,11 @@ ALLOWED = {
     "format": {"base", "io", "tensor"},
     "trace": {"base", "io", "tensor", "format"},
     "compare": {"base", "tensor"},
-    "align": {"base", "io", "tensor", "trace", "compare"},
+    "preset": {"base", "io"},
+    "align": {"base", "io", "tensor", "trace", "compare", "preset"},
     "diagnose": {"base", "tensor", "trace", "compare", "align"},
-    "report": {"base", "tensor", "compare", "align", "diagnose"},
+    "checkpoint": {"base", "io", "tensor", "format", "compare", "preset"},
+    "report": {"base", "tensor", "compare", "align", "diagnose", "checkpoint"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
 

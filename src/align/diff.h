@@ -4,7 +4,7 @@
 
 #include "align/columns.h"
 #include "align/rows.h"
-#include "align/rules.h"
+#include "preset/rules.h"
 #include "align/values.h"
 #include "compare/tolerance.h"
 #include "trace/trace.h"

@@ -4,7 +4,7 @@
 #define LS_ALIGN_LAYOUT_H
 
 #include "align/rows.h"
-#include "align/rules.h"
+#include "preset/rules.h"
 #include "base/map.h"
 
 enum { LS_LAYOUT_TEXT = 160 };

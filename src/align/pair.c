@@ -55,7 +55,7 @@ static size_t find_reference(const pairing *p, size_t pass, const ls_rules *rule
             if (length >= sizeof name)
                 continue;
             memcpy(name, *prefix, length);
-            if (!ls_rules_expand(*r, layer, name + length, sizeof name - length))
+            if (!ls_rules_expand(*r, layer, -1, name + length, sizeof name - length))
                 continue;
             size_t reference = ls_values_find(&p->diff->reference_values, pass, &label);
             if (reference != LS_NONE)
@@ -69,8 +69,8 @@ static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rul
     const ls_pass_pair *pp = &d->rows.pairs[passes];
     char name[NAME_BYTES], of[NAME_BYTES] = "";
     ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence};
-    if (!ls_rules_expand(rule->candidate, layer, name, sizeof name) ||
-        (rule->of != NULL && !ls_rules_expand(rule->of, layer, of, sizeof of)))
+    if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) ||
+        (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
         return LOCKSTEP_OK;
     size_t candidate = ls_values_find(&d->candidate_values, pp->candidate, &label);
     if (candidate == LS_NONE)

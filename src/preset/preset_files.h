@@ -1,6 +1,6 @@
 /* The files of maps/, built in. */
-#ifndef LS_ALIGN_PRESETS_H
-#define LS_ALIGN_PRESETS_H
+#ifndef LS_PRESET_FILES_H
+#define LS_PRESET_FILES_H
 
 #include <stddef.h>
 

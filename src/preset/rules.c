@@ -1,12 +1,13 @@
-#include "align/rules.h"
+#include "preset/rules.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-#include "align/presets.h"
+#include "preset/preset_files.h"
 #include "io/source.h"
 
 enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4, COPIED_MAX = 64 << 20 };
@@ -116,27 +117,117 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
 }
 
 static lockstep_status read_include(parsing *p, yaml_node_t *node) {
-    if (node->type != YAML_SCALAR_NODE || p->depth >= INCLUDE_DEPTH)
-        return bad(p, node, "'include' is the name of one preset, not of itself");
-    const char *name = (const char *)node->data.scalar.value;
-    for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++)
-        if (strcmp(f->name, name) == 0)
-            return parse_text(f->name, f->text, f->size, p->depth + 1, p->rules, p->error);
-    return bad(p, node, "'include' names no preset");
+    const char *const *names;
+    if (p->depth >= INCLUDE_DEPTH)
+        return bad(p, node, "'include' names presets, not itself");
+    LS_TRY(read_list(p, node, &names));
+    for (; *names != NULL; names++) {
+        const ls_preset_file *f = ls_preset_files;
+        while (f->name != NULL && strcmp(f->name, *names) != 0)
+            f++;
+        if (f->name == NULL)
+            return bad(p, node, "'include' names no preset");
+        LS_TRY(parse_text(f->name, f->text, f->size, p->depth + 1, p->rules, p->error));
+    }
+    return LOCKSTEP_OK;
 }
+
+/* --- weights */
+
+static const char *const change_names[LS_CHANGE_COUNT] = {"transpose", "rope-pairs", "plus-one", "tanh",
+                                                          "one-minus-tanh", "negative-exp"};
+
+const char *ls_weight_change_name(unsigned change) {
+    for (int i = 0; i < LS_CHANGE_COUNT; i++)
+        if (change == 1u << i)
+            return change_names[i];
+    return "?";
+}
+
+static lockstep_status read_changes(parsing *p, yaml_node_t *value, unsigned *out_changes) {
+    const char *const *words;
+    LS_TRY(read_list(p, value, &words));
+    for (; *words != NULL; words++) {
+        int i = 0;
+        while (i < LS_CHANGE_COUNT && strcmp(*words, change_names[i]) != 0)
+            i++;
+        if (i == LS_CHANGE_COUNT)
+            return bad(p, value, "found an unknown change, expected transpose, rope-pairs, plus-one, tanh, one-minus-tanh or negative-exp");
+        *out_changes |= 1u << i;
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_weight_field(parsing *p, const char *key, yaml_node_t *value, ls_weight_rule *rule) {
+    bool form = strcmp(key, "form") == 0, axis = strcmp(key, "axis") == 0;
+    if (strcmp(key, "gguf") == 0)
+        return read_list(p, value, &rule->gguf);
+    if (strcmp(key, "hf") == 0)
+        return read_list(p, value, &rule->hf);
+    if (strcmp(key, "change") == 0)
+        return read_changes(p, value, &rule->changes);
+    const char *text = (form || axis) && value->type == YAML_SCALAR_NODE ? (const char *)value->data.scalar.value : "";
+    if (form && strcmp(text, "fused") == 0)
+        rule->form = LS_WEIGHT_FUSED;
+    else if (form && strcmp(text, "split") == 0)
+        rule->form = LS_WEIGHT_SPLIT;
+    else if (axis && (strcmp(text, "0") == 0 || strcmp(text, "1") == 0))
+        rule->axis = text[0] - '0';
+    else
+        return bad(p, value, "found an unknown key or value, expected gguf, hf, change, form: fused or split, axis: 0 or 1");
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_weight(parsing *p, yaml_node_t *node) {
+    ls_weight_rule rule = {0};
+    if (node == NULL || node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "a weight is {gguf: NAME, hf: NAME}");
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
+        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
+        if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE)
+            return bad(p, node, "keys are plain words");
+        LS_TRY(read_weight_field(p, (const char *)key->data.scalar.value, value, &rule));
+    }
+    if (rule.gguf == NULL || rule.hf == NULL || rule.gguf[0] == NULL || rule.hf[0] == NULL)
+        return bad(p, node, "a weight needs 'gguf' and 'hf'");
+    ls_rules *rules = p->rules;
+    if (rules->weight_count == rules->weight_capacity) {
+        size_t capacity = rules->weight_capacity == 0 ? 64 : rules->weight_capacity * 2;
+        ls_weight_rule *bigger = rules->weight_count < RULES_MAX ? reallocarray(rules->weights, capacity, sizeof *bigger) : NULL;
+        if (bigger == NULL)
+            return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d weights", p->file, RULES_MAX);
+        rules->weights = bigger;
+        rules->weight_capacity = capacity;
+    }
+    rules->weights[rules->weight_count++] = rule;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_each(parsing *p, yaml_node_t *list, lockstep_status (*read)(parsing *, yaml_node_t *)) {
+    for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top; item++)
+        LS_TRY(read(p, yaml_document_get_node(&p->document, *item)));
+    return LOCKSTEP_OK;
+}
+
+/* --- documents */
 
 /* The included rules come after the file's own: the first that fits counts. */
 static lockstep_status read_document(parsing *p) {
     yaml_node_t *root = yaml_document_get_root_node(&p->document), *include = NULL;
     if (root == NULL || root->type != YAML_MAPPING_NODE)
-        return bad(p, root, "expected a mapping with the key 'rules'");
+        return bad(p, root, "expected a mapping with the key 'rules' or 'weights'");
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
         yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
         yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
         const char *word = key != NULL && key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
         if (strcmp(word, "rules") == 0 && value->type == YAML_SEQUENCE_NODE) {
-            for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top; item++)
-                LS_TRY(read_rule(p, yaml_document_get_node(&p->document, *item)));
+            LS_TRY(read_each(p, value, read_rule));
+        } else if (strcmp(word, "weights") == 0 && value->type == YAML_SEQUENCE_NODE) {
+            LS_TRY(read_each(p, value, read_weight));
+        } else if (strcmp(word, "architecture") == 0) {
+            if (p->depth == 0)
+                LS_TRY(read_list(p, value, &p->rules->architectures));
         } else if (strcmp(word, "include") == 0) {
             include = value;
         } else if (strcmp(word, "prefixes") == 0) {
@@ -145,7 +236,7 @@ static lockstep_status read_document(parsing *p) {
             if (p->depth == 0)
                 p->rules->model = copy(p, value);
         } else {
-            return bad(p, key, "found an unknown key, expected model, prefixes, include or rules");
+            return bad(p, key, "found an unknown key, expected model, architecture, prefixes, include, rules or weights");
         }
     }
     return include != NULL ? read_include(p, include) : LOCKSTEP_OK;
@@ -232,28 +323,73 @@ const char *ls_rules_preset_for(const char *model) {
     return best;
 }
 
+const char *ls_rules_preset_for_architecture(const char *architecture) {
+    const char *found = NULL;
+    for (const ls_preset_file *f = ls_preset_files; f->name != NULL && found == NULL; f++) {
+        ls_rules rules;
+        if (ls_rules_preset(f->name, &rules, NULL) != LOCKSTEP_OK)
+            continue;
+        for (const char *const *a = rules.architectures; a != NULL && *a != NULL; a++)
+            if (strcmp(*a, architecture) == 0)
+                found = f->name;
+        ls_rules_done(&rules);
+    }
+    return found;
+}
+
 void ls_rules_done(ls_rules *rules) {
     free(rules->rules);
+    free(rules->weights);
     ls_arena_done(&rules->arena);
     *rules = (ls_rules){0};
 }
 
-bool ls_rules_expand(const char *name_template, int layer, char *out, size_t capacity) {
+bool ls_rules_expand(const char *name_template, int layer, int expert, char *out, size_t capacity) {
     size_t used = 0;
     for (const char *at = name_template; *at != '\0';) {
         char piece[16] = {*at, '\0'};
-        size_t length = 1;
-        if (strncmp(at, "{L}", 3) == 0) {
-            length = 3;
-            snprintf(piece, sizeof piece, "%d", layer);
-        }
+        bool is_layer = strncmp(at, "{L}", 3) == 0, is_expert = strncmp(at, "{E}", 3) == 0;
+        if (is_layer || is_expert)
+            snprintf(piece, sizeof piece, "%d", is_layer ? layer : expert);
         size_t size = strlen(piece);
         if (used + size >= capacity)
             return false;
         memcpy(out + used, piece, size);
         used += size;
-        at += length;
+        at += is_layer || is_expert ? 3 : 1;
     }
     out[used] = '\0';
     return true;
+}
+
+static const char *match_number(const char *at, int *number) {
+    char *end;
+    if (*at < '0' || *at > '9' || (at[0] == '0' && at[1] >= '0' && at[1] <= '9'))
+        return NULL;
+    long value = strtol(at, &end, 10);
+    if (value > INT_MAX || (*number >= 0 && *number != value))
+        return NULL;
+    *number = (int)value;
+    return end;
+}
+
+const char *ls_rules_match(const char *name_template, const char *name, int *out_layer, int *out_expert) {
+    int layer = -1, expert = -1;
+    const char *at = name;
+    for (const char *t = name_template; *t != '\0';) {
+        bool is_layer = strncmp(t, "{L}", 3) == 0;
+        if (is_layer || strncmp(t, "{E}", 3) == 0) {
+            at = match_number(at, is_layer ? &layer : &expert);
+            if (at == NULL)
+                return NULL;
+            t += 3;
+        } else if (*t++ != *at++) {
+            return NULL;
+        }
+    }
+    if (*at != '\0' && (*at != '.' || strchr(at + 1, '.') != NULL))
+        return NULL;
+    *out_layer = layer;
+    *out_expert = expert;
+    return at;
 }

@@ -1,0 +1,87 @@
+/* Naming rules: which name of a candidate's value answers to which of the reference,
+ * and which weight of a GGUF file to which of a Hugging Face checkpoint. A preset in
+ * maps/, or a file of the user's (docs/presets.md). */
+#ifndef LS_PRESET_RULES_H
+#define LS_PRESET_RULES_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+typedef enum ls_reorder {
+    LS_REORDER_NONE,
+    /* rotary halves of each head in the reference, interleaved pairs in the candidate */
+    LS_REORDER_ROPE_PAIRS,
+} ls_reorder;
+
+/* Names are templates: {L} stands for the layer. */
+typedef struct ls_rule {
+    const char *candidate, *op, *of;
+    long occurrence; /* -1: the first */
+    const char *const *references; /* NULL-terminated: the first that is there */
+    long reference_occurrence;
+    ls_reorder reorder;
+    bool per_layer;
+} ls_rule;
+
+/* How a GGUF tensor comes from the checkpoint's; bits, done in this order. */
+typedef enum ls_weight_change {
+    LS_CHANGE_TRANSPOSE = 1,       /* the last two axes */
+    LS_CHANGE_ROPE_PAIRS = 2,      /* rows of each head: rotary halves become interleaved pairs */
+    LS_CHANGE_PLUS_ONE = 4,        /* norms that multiply with 1 + weight */
+    LS_CHANGE_TANH = 8,
+    LS_CHANGE_ONE_MINUS_TANH = 16,
+    LS_CHANGE_NEGATIVE_EXP = 32,
+    LS_CHANGE_COUNT = 6
+} ls_weight_change;
+
+/* Stems: what follows a template ("", ".weight", ".bias", …) has to be the same on
+ * both sides. {L} stands for the layer, {E} for an expert. Three forms:
+ *   one to one: each list holds spellings of one name;
+ *   fused:      gguf[0] holds hf[0], hf[1], … (or hf[0] for each {E}) one after another;
+ *   split:      hf[0] holds gguf[0], gguf[1], … one after another. */
+typedef enum ls_weight_form { LS_WEIGHT_SINGLE, LS_WEIGHT_FUSED, LS_WEIGHT_SPLIT } ls_weight_form;
+
+typedef struct ls_weight_rule {
+    const char *const *gguf, *const *hf; /* NULL-terminated */
+    unsigned changes;                    /* of ls_weight_change, from hf to gguf */
+    ls_weight_form form;
+    int axis;                            /* along which parts follow each other */
+} ls_weight_rule;
+
+typedef struct ls_rules {
+    const char *name;
+    const char *model; /* the reference's model class begins so; NULL: any */
+    const char *const *architectures; /* general.architecture of the GGUF files; NULL-terminated, or NULL */
+    const char *const *prefixes; /* of the reference's names, tried in turn; NULL-terminated */
+    ls_rule *rules;
+    size_t count, capacity;
+    ls_weight_rule *weights;
+    size_t weight_count, weight_capacity;
+    size_t copied; /* bytes; a file's aliases must not multiply it without end */
+    ls_arena arena;
+} ls_rules;
+
+/* A file of the user's. */
+lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error);
+/* The same from memory; `name` is for messages. */
+lockstep_status ls_rules_parse(const char *name, const char *text, size_t size, ls_rules *out_rules,
+                               lockstep_error *error);
+/* A preset by name; LOCKSTEP_NOT_FOUND lists those that exist. */
+lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_error *error);
+/* The preset whose model is the longest that this model class begins with; NULL
+ * when there is none. */
+const char *ls_rules_preset_for(const char *model);
+/* The same by general.architecture. */
+const char *ls_rules_preset_for_architecture(const char *architecture);
+void ls_rules_done(ls_rules *rules);
+/* "transpose", "rope-pairs", …: one bit of ls_weight_change. */
+const char *ls_weight_change_name(unsigned change);
+
+/* Replaces {L} and {E}; false when the result doesn't fit. */
+bool ls_rules_expand(const char *name_template, int layer, int expert, char *out, size_t capacity);
+/* `name` begins as the template says, with numbers for {L} and {E} (-1 where the
+ * template has none), and goes on with nothing, or with a dot and a word. NULL, or
+ * what follows the template. */
+const char *ls_rules_match(const char *name_template, const char *name, int *out_layer, int *out_expert);
+
+#endif
