@@ -128,7 +128,7 @@ static lockstep_status compare_pair(running *r, ls_pair *p) {
         double atol = r->options->elementwise ? r->options->atol : r->options->profile->atol;
         double rtol = r->options->elementwise ? r->options->rtol : r->options->profile->rtol;
         memcpy(p->layout, sight.layout.text, sizeof p->layout);
-        status = ls_compare(&sight.layout.reference, &sight.layout.candidate, atol, rtol, &p->metrics, r->error);
+        status = ls_compare(&sight.layout.reference, &sight.layout.candidate, &(ls_compare_wants){.atol = atol, .rtol = rtol}, &p->metrics, r->error);
         p->elements = p->metrics.elements;
         judge(r, p);
     } /* else the first round's result stands */

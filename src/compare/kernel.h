@@ -48,6 +48,9 @@ typedef struct ls_kernels {
     uint32_t (*ulp_f32)(const void *reference, const void *candidate, size_t n);
     /* The same for 16-bit types; `infinity` is theirs (0x7c00 for f16, 0x7f80 for bf16). */
     uint32_t (*ulp_16)(const void *reference, const void *candidate, size_t n, uint16_t infinity);
+    /* Sums of d^2, reference^2 and candidate^2, in lanes as above. */
+    void (*squares_f32)(const void *reference, const void *candidate, size_t n, double out_sums[3]);
+    void (*squares_f64)(const void *reference, const void *candidate, size_t n, double out_sums[3]);
 } ls_kernels;
 
 extern const ls_kernels ls_kernels_c;

@@ -239,7 +239,56 @@ AVX2 static uint32_t ulp_16(const void *reference, const void *candidate, size_t
     return out;
 }
 
-static const ls_kernels kernels = {"avx2", sum_f32, sum_f64, count_f32, count_f64, ulp_f32, ulp_16};
+/* --------------------------------------------------------------------- squares */
+
+AVX2_INLINE void squares_some(const void *reference, const void *candidate, size_t n, double lanes[3][4], bool wide) {
+    __m256d error = _mm256_setzero_pd(), r2 = error, c2 = error;
+    for (size_t i = 0; i + 4 <= n; i += 4) {
+        __m256d r = load(reference, i, wide), c = load(candidate, i, wide), d = _mm256_sub_pd(c, r);
+        error = _mm256_fmadd_pd(d, d, error);
+        r2 = _mm256_fmadd_pd(r, r, r2);
+        c2 = _mm256_fmadd_pd(c, c, c2);
+    }
+    _mm256_storeu_pd(lanes[0], error);
+    _mm256_storeu_pd(lanes[1], r2);
+    _mm256_storeu_pd(lanes[2], c2);
+    for (size_t i = n - n % 4; i < n; i++) {
+        double r, c;
+        if (wide) {
+            memcpy(&r, (const double *)reference + i, sizeof r);
+            memcpy(&c, (const double *)candidate + i, sizeof c);
+        } else {
+            float fr, fc;
+            memcpy(&fr, (const float *)reference + i, sizeof fr);
+            memcpy(&fc, (const float *)candidate + i, sizeof fc);
+            r = (double)fr, c = (double)fc;
+        }
+        double d = c - r;
+        lanes[0][i % 4] = fma(d, d, lanes[0][i % 4]);
+        lanes[1][i % 4] = fma(r, r, lanes[1][i % 4]);
+        lanes[2][i % 4] = fma(c, c, lanes[2][i % 4]);
+    }
+}
+
+AVX2_INLINE void squares_fold(const double lanes[3][4], double out_sums[3]) {
+    for (int k = 0; k < 3; k++)
+        out_sums[k] = (lanes[k][0] + lanes[k][1]) + (lanes[k][2] + lanes[k][3]);
+}
+
+AVX2 static void squares_f32(const void *reference, const void *candidate, size_t n, double out_sums[3]) {
+    double lanes[3][4];
+    squares_some(reference, candidate, n, lanes, false);
+    squares_fold(lanes, out_sums);
+}
+
+AVX2 static void squares_f64(const void *reference, const void *candidate, size_t n, double out_sums[3]) {
+    double lanes[3][4];
+    squares_some(reference, candidate, n, lanes, true);
+    squares_fold(lanes, out_sums);
+}
+
+static const ls_kernels kernels = {"avx2",   sum_f32, sum_f64,     count_f32,  count_f64,
+                                   ulp_f32, ulp_16,  squares_f32, squares_f64};
 
 const ls_kernels *ls_kernels_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernels : NULL; }
 

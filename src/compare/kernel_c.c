@@ -180,7 +180,27 @@ static uint32_t ulp_16(const void *reference, const void *candidate, size_t n, u
     return most;
 }
 
-const ls_kernels ls_kernels_c = {"c", sum_f32, sum_f64, count_f32, count_f64, ulp_f32, ulp_16};
+/* --- squares alone */
+
+#define SQUARES(name, type)                                                                                     \
+    static void name(const void *reference, const void *candidate, size_t n, double out_sums[3]) {              \
+        double lanes[3][LS_KERNEL_LANES] = {{0}};                                                               \
+        for (size_t i = 0; i < n; i++) {                                                                        \
+            type r, c;                                                                                          \
+            memcpy(&r, (const uint8_t *)reference + i * sizeof r, sizeof r);                                    \
+            memcpy(&c, (const uint8_t *)candidate + i * sizeof c, sizeof c);                                    \
+            double d = (double)c - (double)r, *lane[3] = {&lanes[0][i % 4], &lanes[1][i % 4], &lanes[2][i % 4]}; \
+            *lane[0] = fma(d, d, *lane[0]);                                                                     \
+            *lane[1] = fma((double)r, (double)r, *lane[1]);                                                     \
+            *lane[2] = fma((double)c, (double)c, *lane[2]);                                                     \
+        }                                                                                                       \
+        for (int k = 0; k < 3; k++)                                                                             \
+            out_sums[k] = (lanes[k][0] + lanes[k][1]) + (lanes[k][2] + lanes[k][3]);                            \
+    }
+SQUARES(squares_f32, float)
+SQUARES(squares_f64, double)
+
+const ls_kernels ls_kernels_c = {"c", sum_f32, sum_f64, count_f32, count_f64, ulp_f32, ulp_16, squares_f32, squares_f64};
 
 const ls_kernels *ls_kernels_best(void) {
     const ls_kernels *avx2 = ls_kernels_avx2();

@@ -7,9 +7,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/pool.h"
-#include "compare/kernel.h"
+#include "compare/row_metrics.h"
 #include "tensor/pages.h"
 
 const double ls_share_thresholds[LS_SHARES] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
@@ -34,14 +35,22 @@ typedef struct partial {
     uint32_t max_ulp;
     side reference, candidate;           /* of the pairs that are finite on both sides */
     side reference_lone, candidate_lone; /* finite, but no such pair */
+    uint64_t reference_hash, candidate_hash; /* of a chunk */
+    ls_row_partial rows;
 } partial;
+
+/* A tensor's hash is that of its chunks', in order, as a chunk's is that of its tiles'. */
+static uint64_t join_hashes(uint64_t before, uint64_t next) {
+    uint64_t both[2] = {before, next};
+    return XXH3_64bits(both, sizeof both);
+}
 
 typedef enum ulp_kind { ULP_NONE, ULP_F32, ULP_16 } ulp_kind;
 
 typedef struct job {
     const ls_view *reference, *candidate;
     const ls_kernels *kernels;
-    double atol, rtol;
+    ls_compare_wants wants;
     uint64_t elements, chunk;
     bool wide;        /* summed as doubles, not floats */
     ulp_kind ulp;
@@ -116,8 +125,8 @@ static void add_finite_tile(partial *p, const ls_tile *t, size_t n, uint64_t fir
 static const double slack = 1 - 1e-12;
 
 static void count_tile(const job *j, partial *p, const void *r, const void *c, size_t n, const ls_tile *t, bool wide) {
-    ls_count_limits limits = {.max_abs = t->max_abs, .atol = j->atol, .rtol = j->rtol};
-    limits.within = j->atol >= 0 && j->rtol >= 0 && (t->max_abs <= j->atol || t->max_rel <= j->rtol * slack);
+    ls_count_limits limits = {.max_abs = t->max_abs, .atol = j->wants.atol, .rtol = j->wants.rtol};
+    limits.within = j->wants.atol >= 0 && j->wants.rtol >= 0 && (t->max_abs <= j->wants.atol || t->max_rel <= j->wants.rtol * slack);
     if (limits.within && t->max_abs <= ls_share_thresholds[0])
         return;
     (wide ? j->kernels->count_f64 : j->kernels->count_f32)(r, c, n, &limits, p->counts);
@@ -208,6 +217,13 @@ static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
     const void *c = read_tile(j, j->candidate, first, n, buffers[1]);
     ls_tile t;
     (j->wide ? j->kernels->sum_f64 : j->kernels->sum_f32)(r, c, n, &t);
+    if (j->wants.row_length > 0)
+        ls_row_add(&p->rows, j->kernels, r, c, n, j->wide);
+    if (j->wants.hash) {
+        size_t bytes = n * (j->wide ? sizeof(double) : sizeof(float));
+        p->reference_hash = join_hashes(p->reference_hash, XXH3_64bits(r, bytes));
+        p->candidate_hash = join_hashes(p->candidate_hash, XXH3_64bits(c, bytes));
+    }
     if (j->ulp != ULP_NONE && may_raise_ulp(j, p, &t)) {
         uint32_t steps = ulp_of_tile(j, r, c, n, first);
         p->max_ulp = steps > p->max_ulp ? steps : p->max_ulp;
@@ -228,6 +244,8 @@ static void run_chunk(void *context, uint64_t index, int worker) {
     partial *p = &j->partials[index];
     uint64_t first = index * j->chunk, count = j->elements - first < j->chunk ? j->elements - first : j->chunk;
     *p = (partial){.max_abs = -1, .max_rel = -1};
+    if (j->wants.row_length > 0)
+        ls_row_begin(&p->rows, first, j->wants.row_length);
     for (uint64_t at = 0; at < count; at += TILE)
         run_tile(j, p, first + at, count - at < TILE ? (size_t)(count - at) : TILE);
     ls_view_drop(j->reference, first, count);
@@ -262,8 +280,8 @@ static struct ls_side finish_side(const side *both, const side *lone) {
     side s = *both;
     merge_side(&s, lone);
     if (s.count == 0)
-        return (struct ls_side){NAN, NAN, NAN, NAN, NAN};
-    return (struct ls_side){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(squares_of(&s))};
+        return (struct ls_side){NAN, NAN, NAN, NAN, NAN, 0};
+    return (struct ls_side){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(squares_of(&s)), 0};
 }
 
 static double ratio(double a, double b) { return a == 0 && b == 0 ? 0 : a / b; }
@@ -316,9 +334,17 @@ static void choose_ulp(job *j) {
     j->precision = dtype == LOCKSTEP_F32 ? 0x1p24 : dtype == LOCKSTEP_F16 ? 0x1p11 : 0x1p8;
 }
 
-lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, double atol, double rtol,
+static void finish_rows(const partial *partials, uint64_t chunks, uint64_t row_length, ls_metrics *m) {
+    ls_row_partial all;
+    ls_row_begin(&all, 0, row_length);
+    for (uint64_t i = 0; i < chunks; i++)
+        ls_row_merge(&all, &partials[i].rows);
+    m->rows = all.found;
+}
+
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_wants *wants,
                            ls_metrics *out_metrics, lockstep_error *error) {
-    job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .atol = atol, .rtol = rtol,
+    job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .wants = *wants,
              .elements = ls_view_elements(reference)};
     if (j.elements != ls_view_elements(candidate))
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the two tensors differ in their number of elements");
@@ -335,7 +361,13 @@ lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, d
     partial total = {.max_abs = -1, .max_rel = -1};
     for (uint64_t i = 0; i < chunks; i++)
         merge(&total, &j.partials[i]);
-    free(j.partials);
     finish(&j, &total, out_metrics);
+    for (uint64_t i = 0; wants->hash && i < chunks; i++) {
+        out_metrics->reference.hash = join_hashes(out_metrics->reference.hash, j.partials[i].reference_hash);
+        out_metrics->candidate.hash = join_hashes(out_metrics->candidate.hash, j.partials[i].candidate_hash);
+    }
+    if (wants->row_length > 0)
+        finish_rows(j.partials, chunks, wants->row_length, out_metrics);
+    free(j.partials);
     return LOCKSTEP_OK;
 }

@@ -8,6 +8,14 @@ enum { LS_SHARES = 6 };
 /* |d| above these are counted: 1e-6, 1e-5, … 1e-1. */
 extern const double ls_share_thresholds[LS_SHARES];
 
+/* Of the rows of a tensor, where they were asked for. */
+typedef struct ls_row_metrics {
+    uint64_t rows;
+    double worst_nmse; /* the largest sum d^2 / sum reference^2 of a row; NaN when there is none */
+    uint64_t worst_row;
+    uint64_t lost, first_lost; /* rows of zeros whose reference isn't; valid when lost > 0 */
+} ls_row_metrics;
+
 /* d = candidate - reference; sums are over the elements that are finite on both
  * sides. Indexes are flat, row-major. NaN where a figure does not exist. */
 typedef struct ls_metrics {
@@ -26,13 +34,20 @@ typedef struct ls_metrics {
     uint64_t nonfinite_differ; /* NaN or infinite on one side, or of another sign */
     struct ls_side {
         double min, max, mean, std, l2; /* of its finite values */
+        uint64_t hash; /* of its values as floats (as doubles, where a side needs them), where it was asked for */
     } reference, candidate;
+    ls_row_metrics rows;
 } ls_metrics;
 
+typedef struct ls_compare_wants {
+    double atol, rtol;   /* only feed `beyond` */
+    uint64_t row_length; /* figures of each row of so many elements; 0: none */
+    bool hash;
+} ls_compare_wants;
+
 /* Compares two views of equal element counts, in the row-major order of each.
- * atol and rtol only feed `beyond`. Runs on all cores; the result does not depend
- * on their number. */
-lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, double atol, double rtol,
+ * Runs on all cores; the result does not depend on their number. */
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_wants *wants,
                            ls_metrics *out_metrics, lockstep_error *error);
 
 #endif

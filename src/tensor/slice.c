@@ -159,10 +159,18 @@ lockstep_status ls_view_slice(ls_view *view, const char *text, lockstep_error *e
     if (ls_view_elements(&cut) == 0)
         offset = 0; /* nothing is read: stay inside */
     const ls_dtype_row *row = ls_dtype(view->dtype);
-    if (row->block_elements == 1)
+    bool forwards = true;
+    for (int i = 0; i < cut.rank; i++)
+        forwards = forwards && cut.strides[i] >= 0;
+    if (row->block_elements == 1) {
         cut.data += offset * (int64_t)row->block_bytes;
-    else
+    } else {
         cut.origin += (uint64_t)offset;
+        if (forwards) { /* whole blocks before it are never read */
+            cut.data += cut.origin / row->block_elements * row->block_bytes;
+            cut.origin %= row->block_elements;
+        }
+    }
     *view = cut;
     return LOCKSTEP_OK;
 }

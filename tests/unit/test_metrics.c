@@ -24,7 +24,7 @@ static ls_metrics compare(lockstep_dtype dtype, const void *reference, const voi
     ls_view r = view_of(reference, dtype, count), c = view_of(candidate, dtype, count);
     ls_metrics m;
     lockstep_error error;
-    assert_int_equal(ls_compare(&r, &c, atol, rtol, &m, &error), LOCKSTEP_OK);
+    assert_int_equal(ls_compare(&r, &c, &(ls_compare_wants){.atol = atol, .rtol = rtol}, &m, &error), LOCKSTEP_OK);
     return m;
 }
 
@@ -237,7 +237,7 @@ static void test_ulps_need_one_type(void **state) {
     static const double d = 1;
     ls_view r = view_of(&f, LOCKSTEP_F32, 1), c = view_of(&d, LOCKSTEP_F64, 1);
     ls_metrics m;
-    assert_int_equal(ls_compare(&r, &c, 0, 0, &m, NULL), LOCKSTEP_OK);
+    assert_int_equal(ls_compare(&r, &c, &(ls_compare_wants){.atol = 0, .rtol = 0}, &m, NULL), LOCKSTEP_OK);
     assert_true(isnan(m.max_ulp) && m.identical);
     assert_true(isnan(compare(LOCKSTEP_F64, &d, &d, 1, 0, 0).max_ulp));
 }
@@ -248,7 +248,7 @@ static void test_element_counts_must_agree(void **state) {
     ls_view r = view_of(f, LOCKSTEP_F32, 1), c = view_of(f, LOCKSTEP_F32, 2);
     ls_metrics m;
     lockstep_error error;
-    assert_int_equal(ls_compare(&r, &c, 0, 0, &m, &error), LOCKSTEP_INVALID_ARGUMENT);
+    assert_int_equal(ls_compare(&r, &c, &(ls_compare_wants){.atol = 0, .rtol = 0}, &m, &error), LOCKSTEP_INVALID_ARGUMENT);
 }
 
 /* --- kernels */
@@ -299,6 +299,11 @@ static void check_kernels(const ls_kernels *k, const buffers *b, size_t offset, 
         assert_int_equal(k->ulp_f32(r, v, n), c->ulp_f32(r, v, n));
     assert_int_equal(k->ulp_16(r, v, n, 0x7c00), c->ulp_16(r, v, n, 0x7c00));
     assert_int_equal(k->ulp_16(r, v, n, 0x7f80), c->ulp_16(r, v, n, 0x7f80));
+    double squares[2][3];
+    (wide ? c->squares_f64 : c->squares_f32)(r, v, n, squares[0]);
+    (wide ? k->squares_f64 : k->squares_f32)(r, v, n, squares[1]);
+    for (int i = 0; i < 3; i++)
+        assert_true(isnan(squares[0][i]) ? isnan(squares[1][i]) : squares[0][i] == squares[1][i]);
     if (!expected.finite)
         return;
     uint64_t a[LS_SHARES + 1] = {0}, e[LS_SHARES + 1] = {0};
@@ -306,6 +311,62 @@ static void check_kernels(const ls_kernels *k, const buffers *b, size_t offset, 
     (wide ? c->count_f64 : c->count_f32)(r, v, n, &limits, e);
     (wide ? k->count_f64 : k->count_f32)(r, v, n, &limits, a);
     assert_memory_equal(a, e, sizeof a);
+}
+
+/* Rows longer and shorter than tiles and chunks, against one loop over all elements. */
+static void test_the_worst_row_and_lost_rows(void **state) {
+    (void)state;
+    enum { COUNT = 600000 };
+    static float r[COUNT], c[COUNT];
+    const uint64_t lengths[] = {1, 3, 32, 5000, 200000, COUNT};
+    seed = 7;
+    for (size_t i = 0; i < COUNT; i++) {
+        r[i] = uniform();
+        c[i] = r[i] * (1 + 1e-3f * uniform());
+    }
+    for (size_t i = 300000; i < 300064; i++)
+        c[i] = 0;
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        uint64_t length = lengths[k], worst_row = 0, lost = 0;
+        double worst = -1;
+        for (uint64_t row = 0; row < COUNT / length; row++) {
+            double error2 = 0, squares = 0, kept = 0;
+            for (uint64_t i = row * length; i < (row + 1) * length; i++) {
+                double d = (double)c[i] - (double)r[i];
+                error2 += d * d, squares += (double)r[i] * (double)r[i], kept += (double)c[i] * (double)c[i];
+            }
+            lost += kept == 0 && squares > 0;
+            if (error2 > 0 && error2 / squares > worst * (1 + 1e-12))
+                worst = error2 / squares, worst_row = row;
+        }
+        ls_view vr = view_of(r, LOCKSTEP_F32, COUNT), vc = view_of(c, LOCKSTEP_F32, COUNT);
+        ls_metrics m;
+        assert_int_equal(ls_compare(&vr, &vc, &(ls_compare_wants){.row_length = length}, &m, NULL), LOCKSTEP_OK);
+        assert_int_equal(m.rows.rows, COUNT / length);
+        assert_int_equal(m.rows.worst_row, worst_row);
+        assert_true(fabs(m.rows.worst_nmse - worst) <= 1e-10 * worst); /* the naive sum above rounds n times */
+        assert_int_equal(m.rows.lost, lost);
+        assert_true(lost == 0 || m.rows.first_lost == 300000 / length + (300000 % length != 0));
+    }
+}
+
+static void test_equal_values_have_equal_hashes(void **state) {
+    (void)state;
+    enum { COUNT = 100000 };
+    static float whole[COUNT], other[COUNT];
+    static uint16_t halves[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        halves[i] = (uint16_t)(i % 0x7c00);
+        whole[i] = ls_f16_to_f32(halves[i]);
+        other[i] = whole[i];
+    }
+    other[COUNT - 1] = -1;
+    ls_view f = view_of(whole, LOCKSTEP_F32, COUNT), h = view_of(halves, LOCKSTEP_F16, COUNT), o = view_of(other, LOCKSTEP_F32, COUNT);
+    ls_metrics m;
+    assert_int_equal(ls_compare(&f, &h, &(ls_compare_wants){.hash = true}, &m, NULL), LOCKSTEP_OK);
+    assert_true(m.reference.hash == m.candidate.hash);
+    assert_int_equal(ls_compare(&f, &o, &(ls_compare_wants){.hash = true}, &m, NULL), LOCKSTEP_OK);
+    assert_true(m.reference.hash != m.candidate.hash);
 }
 
 static void test_every_kernel_gives_the_bits_of_plain_c(void **state) {
@@ -423,7 +484,7 @@ static void test_the_same_bits_for_any_storage(void **state) {
     references[2].swap = true;
     ls_metrics expected, found;
     for (int k = 0; k < 5; k++) {
-        assert_int_equal(ls_compare(&references[k], &candidate, 1e-4, 1e-3, &found, NULL), LOCKSTEP_OK);
+        assert_int_equal(ls_compare(&references[k], &candidate, &(ls_compare_wants){.atol = 1e-4, .rtol = 1e-3}, &found, NULL), LOCKSTEP_OK);
         if (k == 0)
             expected = found;
         if (k == 4)
@@ -514,6 +575,8 @@ int main(void) {
         cmocka_unit_test(test_ulps_need_one_type),
         cmocka_unit_test(test_element_counts_must_agree),
         cmocka_unit_test(test_every_kernel_gives_the_bits_of_plain_c),
+        cmocka_unit_test(test_the_worst_row_and_lost_rows),
+        cmocka_unit_test(test_equal_values_have_equal_hashes),
         cmocka_unit_test(test_counting_nothing),
         cmocka_unit_test(test_a_shortcut_counts_as_the_long_way),
         cmocka_unit_test(test_nonfinite_values_anywhere),

@@ -1,0 +1,87 @@
+#include "compare/row_metrics.h"
+
+#include <math.h>
+
+void ls_row_begin(ls_row_partial *p, uint64_t first, uint64_t row_length) {
+    *p = (ls_row_partial){.length = row_length, .first = first, .at = first};
+    p->found = (ls_row_metrics){.worst_nmse = NAN};
+}
+
+static void add_sums(ls_row_sums *to, const ls_row_sums *more) {
+    to->error2 += more->error2;
+    to->reference2 += more->reference2;
+    to->candidate2 += more->candidate2;
+}
+
+/* A row with NaN has no figure; the tensor's counts tell of it. */
+static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
+    double nmse = s->error2 == 0 ? 0 : s->error2 / s->reference2;
+    m->rows++;
+    if (!isnan(nmse) && !(nmse <= m->worst_nmse)) {
+        m->worst_nmse = nmse;
+        m->worst_row = row;
+    }
+    if (s->candidate2 == 0 && s->reference2 > 0) {
+        if (m->lost++ == 0)
+            m->first_lost = row;
+    }
+}
+
+static void end_row(ls_row_partial *p) {
+    uint64_t row = (p->at - 1) / p->length;
+    if (row * p->length < p->first) { /* its beginning is in an earlier piece */
+        p->head = p->open;
+        p->head_ended = true;
+    } else {
+        finish_row(&p->found, &p->open, row);
+    }
+    p->open = (ls_row_sums){0};
+}
+
+void ls_row_add(ls_row_partial *p, const ls_kernels *kernels, const void *reference, const void *candidate, size_t n,
+                bool wide) {
+    const size_t size = wide ? sizeof(double) : sizeof(float);
+    for (size_t done = 0; done < n;) {
+        uint64_t left = p->length - p->at % p->length;
+        size_t here = left < n - done ? (size_t)left : n - done;
+        const uint8_t *r = (const uint8_t *)reference + done * size, *c = (const uint8_t *)candidate + done * size;
+        double sums[3];
+        (wide ? kernels->squares_f64 : kernels->squares_f32)(r, c, here, sums);
+        add_sums(&p->open, &(ls_row_sums){sums[0], sums[1], sums[2]});
+        p->at += here;
+        done += here;
+        if (p->at % p->length == 0)
+            end_row(p);
+    }
+}
+
+static void merge_found(ls_row_metrics *into, const ls_row_metrics *next) {
+    if (!isnan(next->worst_nmse) && !(next->worst_nmse <= into->worst_nmse)) {
+        into->worst_nmse = next->worst_nmse;
+        into->worst_row = next->worst_row;
+    }
+    if (into->lost == 0)
+        into->first_lost = next->first_lost;
+    into->lost += next->lost;
+    into->rows += next->rows;
+}
+
+void ls_row_merge(ls_row_partial *into, const ls_row_partial *next) {
+    bool inside = next->first % next->length != 0;
+    if (inside && !next->head_ended) { /* the whole piece lies in one row */
+        add_sums(&into->open, &next->open);
+        into->at = next->at;
+        return;
+    }
+    if (inside) {
+        uint64_t row = next->first / next->length;
+        add_sums(&into->open, &next->head);
+        if (row * into->length < into->first)
+            into->head = into->open, into->head_ended = true;
+        else
+            finish_row(&into->found, &into->open, row);
+    }
+    merge_found(&into->found, &next->found);
+    into->open = next->open;
+    into->at = next->at;
+}

@@ -1,0 +1,28 @@
+/* Errors of each row (a run of row_length elements) while a tensor passes by in
+ * pieces: which row is worst, and which were lost. */
+#ifndef LS_COMPARE_ROW_METRICS_H
+#define LS_COMPARE_ROW_METRICS_H
+
+#include "compare/kernel.h"
+
+typedef struct ls_row_sums {
+    double error2, reference2, candidate2; /* squares of d and of both sides */
+} ls_row_sums;
+
+/* Of consecutive elements. A piece may begin and end inside a row. */
+typedef struct ls_row_partial {
+    uint64_t length, first, at; /* of a row; of the piece; the next element */
+    ls_row_sums head, open;     /* of the row that the piece began inside; of the unfinished one */
+    bool head_ended;
+    ls_row_metrics found;
+} ls_row_partial;
+
+/* first: index of the piece's first element; row_length is at least 1. */
+void ls_row_begin(ls_row_partial *p, uint64_t first, uint64_t row_length);
+/* The next n elements, floats, or doubles when `wide`. */
+void ls_row_add(ls_row_partial *p, const ls_kernels *kernels, const void *reference, const void *candidate, size_t n,
+                bool wide);
+/* Joins the piece that follows. */
+void ls_row_merge(ls_row_partial *into, const ls_row_partial *next);
+
+#endif
