@@ -18,7 +18,7 @@ ALLOWED = {
     "align": {"base", "io", "tensor", "trace", "compare", "preset"},
     "diagnose": {"base", "tensor", "trace", "compare", "align"},
     "checkpoint": {"base", "io", "tensor", "format", "compare", "preset"},
-    "report": {"base", "tensor", "compare", "align", "diagnose", "checkpoint"},
+    "report": {"base", "tensor", "format", "compare", "align", "diagnose", "checkpoint"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
 

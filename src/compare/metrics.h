@@ -13,7 +13,8 @@ typedef struct ls_row_metrics {
     uint64_t rows;
     double worst_nmse; /* the largest sum d^2 / sum reference^2 of a row; NaN when there is none */
     uint64_t worst_row;
-    uint64_t lost, first_lost; /* rows of zeros whose reference isn't; valid when lost > 0 */
+    uint64_t lost, first_lost; /* rows of zeros whose reference isn't; first: valid when lost > 0 */
+    double largest_lost;       /* the largest sum reference^2 of these */
 } ls_row_metrics;
 
 /* d = candidate - reference; sums are over the elements that are finite on both

@@ -24,6 +24,7 @@ static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
     if (s->candidate2 == 0 && s->reference2 > 0) {
         if (m->lost++ == 0)
             m->first_lost = row;
+        m->largest_lost = fmax(m->largest_lost, s->reference2);
     }
 }
 
@@ -63,6 +64,7 @@ static void merge_found(ls_row_metrics *into, const ls_row_metrics *next) {
     if (into->lost == 0)
         into->first_lost = next->first_lost;
     into->lost += next->lost;
+    into->largest_lost = fmax(into->largest_lost, next->largest_lost);
     into->rows += next->rows;
 }
 

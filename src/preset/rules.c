@@ -228,6 +228,8 @@ static lockstep_status read_document(parsing *p) {
         } else if (strcmp(word, "architecture") == 0) {
             if (p->depth == 0)
                 LS_TRY(read_list(p, value, &p->rules->architectures));
+        } else if (strcmp(word, "left-out") == 0) {
+            LS_TRY(read_list(p, value, &p->rules->left_out));
         } else if (strcmp(word, "include") == 0) {
             include = value;
         } else if (strcmp(word, "prefixes") == 0) {
@@ -236,7 +238,7 @@ static lockstep_status read_document(parsing *p) {
             if (p->depth == 0)
                 p->rules->model = copy(p, value);
         } else {
-            return bad(p, key, "found an unknown key, expected model, architecture, prefixes, include, rules or weights");
+            return bad(p, key, "found an unknown key, expected model, architecture, prefixes, include, rules, weights or left-out");
         }
     }
     return include != NULL ? read_include(p, include) : LOCKSTEP_OK;

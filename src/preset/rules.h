@@ -57,6 +57,7 @@ typedef struct ls_rules {
     size_t count, capacity;
     ls_weight_rule *weights;
     size_t weight_count, weight_capacity;
+    const char *const *left_out; /* templates of weights that GGUF files do without; NULL-terminated, or NULL */
     size_t copied; /* bytes; a file's aliases must not multiply it without end */
     ls_arena arena;
 } ls_rules;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "report/cells.h"
 #include "report/report.h"
 
 enum { NAME = 512, AFTER_SHOWN = 5 };
@@ -32,29 +33,6 @@ static void reference_title(const ls_node *n, char *out, size_t capacity) {
         snprintf(out, capacity, "%s #%u", name, n->occurrence);
     else
         snprintf(out, capacity, "%s", name);
-}
-
-static int columns_of(const char *text) {
-    int columns = 0;
-    for (; *text != '\0'; text++)
-        columns += ((unsigned char)*text & 0xc0) != 0x80;
-    return columns;
-}
-
-/* Exactly `width` columns; a name that is too long loses its beginning, which its
- * neighbours share. */
-static void put_cell(ls_text *out, const char *text, int width) {
-    int have = columns_of(text);
-    if (have > width) {
-        for (int cut = have - width + 1; cut > 0; cut--) {
-            text++;
-            while (((unsigned char)*text & 0xc0) == 0x80)
-                text++;
-        }
-        ls_text_printf(out, "…%s", text);
-        return;
-    }
-    ls_text_printf(out, "%s%*s", text, width - have, "");
 }
 
 static const char *plain_float(const char *dtype) {
@@ -152,10 +130,10 @@ static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
 
 static void put_head(const table *t) {
     ls_text_printf(t->out, " pass order layer ");
-    put_cell(t->out, "candidate", t->candidate);
+    ls_put_cell(t->out, "candidate", t->candidate);
     if (!t->narrow) {
         ls_text_printf(t->out, " ");
-        put_cell(t->out, "reference", t->reference);
+        ls_put_cell(t->out, "reference", t->reference);
     }
     ls_text_printf(t->out, " relL2    max|d|   %sverdict\n", t->narrow ? "" : "cosine     ");
 }
@@ -168,11 +146,11 @@ static void put_row(const table *t, const ls_pair *p) {
         snprintf(layer, sizeof layer, "%d", c->layer);
     ls_text_printf(t->out, "%5zu %5zu %5s ", c->pass == LS_NONE ? 0 : c->pass, p->candidate_value, layer);
     node_title(c, title, sizeof title);
-    put_cell(t->out, title, t->candidate);
+    ls_put_cell(t->out, title, t->candidate);
     if (!t->narrow) {
         ls_text_printf(t->out, " ");
         reference_title(r, title, sizeof title);
-        put_cell(t->out, title, t->reference);
+        ls_put_cell(t->out, title, t->reference);
     }
     verdict_text(p, verdict, sizeof verdict);
     bool compared = p->verdict < LS_VERDICT_SHAPE;
@@ -230,7 +208,7 @@ static int widest(const ls_diff *d, const bool *shown, bool candidate) {
             node_title(&d->candidate->nodes[d->pairs[i].candidate], title, sizeof title);
         else
             reference_title(&d->reference->nodes[d->pairs[i].reference], title, sizeof title);
-        int columns = columns_of(title);
+        int columns = ls_columns_of(title);
         widest_name = columns > widest_name ? columns : widest_name;
     }
     return widest_name;

@@ -36,11 +36,14 @@ def tensors():
     return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in out.items()}
 
 
+ADDED = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+
+
 def vocabulary():
     """Pieces as GGUF has them: a word's first piece begins with U+2581."""
     words = (FOLDER / "vocab.txt").read_text().splitlines()
     special = lambda word: word.startswith("[") and word.endswith("]")  # noqa: E731
-    return [w if special(w) else w[2:] if w.startswith("##") else "\u2581" + w for w in words], [3 if special(w) else 1 for w in words]
+    return [w if special(w) else w[2:] if w.startswith("##") else "\u2581" + w for w in words], [3 if w in ADDED else 1 for w in words]
 
 
 def write(path, change=None, eps=None):

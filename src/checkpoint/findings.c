@@ -1,0 +1,293 @@
+/* What was found, as lines in the order of suspicion. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "checkpoint/checkpoint_diff.h"
+
+enum { TITLE = 300, LINE = 1200 };
+
+typedef struct judging {
+    ls_checkpoint_diff *d;
+    lockstep_error *error;
+} judging;
+
+static lockstep_status add(judging *j, ls_finding_kind kind, bool fails, double weight, size_t pair, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+static lockstep_status add(judging *j, ls_finding_kind kind, bool fails, double weight, size_t pair, const char *format, ...) {
+    ls_checkpoint_diff *d = j->d;
+    char text[LINE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (d->finding_count == d->finding_capacity) {
+        size_t capacity = d->finding_capacity == 0 ? 64 : d->finding_capacity * 2;
+        ls_finding *bigger = reallocarray(d->findings, capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
+        d->findings = bigger;
+        d->finding_capacity = capacity;
+    }
+    const char *kept = ls_arena_copy(&d->arena, text, strlen(text));
+    if (kept == NULL)
+        return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    d->findings[d->finding_count++] = (ls_finding){kind, fails, weight, kept, pair};
+    return LOCKSTEP_OK;
+}
+
+static void escaped(const char *text, char *out, size_t capacity) { ls_escape(text, strlen(text), out, capacity); }
+
+static void tensor_name(const judging *j, int side, size_t tensor, char out[TITLE]) {
+    escaped(j->d->sides[side].archive->tensors[tensor].name, out, TITLE);
+}
+
+static void part_title(const judging *j, const ls_weight_pair *p, int side, char out[TITLE]) {
+    char title[TITLE];
+    ls_weight_title(&j->d->weights, side, &p->part[side], title, sizeof title);
+    escaped(title, out, TITLE);
+}
+
+/* --- configuration and vocabulary */
+
+static lockstep_status judge_settings(judging *j) {
+    const ls_settings *s = &j->d->settings;
+    for (size_t i = 0; i < s->count; i++) {
+        const ls_setting *item = &s->items[i];
+        char text[2][LS_VALUE_TEXT * 2], key[2][LS_VALUE_TEXT];
+        for (int side = 0; side < LS_SIDES; side++) {
+            escaped(item->sides[side].text, text[side], sizeof text[side]);
+            escaped(item->sides[side].key != NULL ? item->sides[side].key : "not given: the default", key[side], sizeof key[side]);
+        }
+        if (item->verdict == LS_SETTING_DIFFERS)
+            LS_TRY(add(j, LS_FINDING_CONFIG, true, 0, SIZE_MAX, "%s: %s in the reference (%s), %s in the candidate (%s)", item->meaning,
+                       text[0], key[0], text[1], key[1]));
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status judge_vocabulary(judging *j) {
+    const ls_vocabulary *v = &j->d->vocabulary;
+    for (size_t i = 0; i < v->finding_count; i++)
+        LS_TRY(add(j, v->findings[i].fails ? LS_FINDING_VOCAB : LS_FINDING_REMARK, v->findings[i].fails, 0, SIZE_MAX, "%s",
+                   v->findings[i].text));
+    return LOCKSTEP_OK;
+}
+
+/* --- tensors without a partner */
+
+/* Buffers that are computed when a model is made: files may have them or not. */
+static bool is_computed(const char *name) {
+    static const char *const names[] = {"rotary_emb.inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "rope_freqs.weight",
+                                        "token_type_ids"};
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t suffix = strlen(names[i]);
+        if (length >= suffix && strcmp(name + length - suffix, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const ls_weight_find *find_of(const ls_weights *w, int side, size_t tensor, bool duplicate) {
+    for (size_t i = 0; i < w->find_count; i++)
+        if (w->finds[i].side == side && w->finds[i].tensor == tensor && w->finds[i].duplicate == duplicate)
+            return &w->finds[i];
+    return NULL;
+}
+
+static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
+    const ls_weights *w = &j->d->weights;
+    const ls_weight_find *twin = find_of(w, side, tensor, true), *found = find_of(w, side, tensor, false);
+    char name[TITLE], other[TITLE] = "", shape[LS_SHAPE_TEXT];
+    const ls_tensor *t = &w->sides[side]->archive->tensors[tensor];
+    tensor_name(j, side, tensor, name);
+    ls_shape_text(t->rank, t->shape, shape);
+    if (is_computed(t->name))
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which is computed, not trained",
+                   side == LS_REFERENCE ? "reference" : "candidate", name, shape);
+    if (ls_weight_is_left_out(w, t->name) && w->sides[1 - side]->gguf)
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which a GGUF file does without",
+                   side == LS_REFERENCE ? "reference" : "candidate", name, shape);
+    if (twin != NULL) {
+        tensor_name(j, side, twin->other, other);
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which has the content of its %s (tied)",
+                   side == LS_REFERENCE ? "reference" : "candidate", name, shape, other);
+    }
+    if (found != NULL && found->text != NULL)
+        escaped(found->text, other, sizeof other);
+    else if (found != NULL)
+        tensor_name(j, 1 - side, found->other, other);
+    return add(j, side == LS_REFERENCE ? LS_FINDING_MISSING : LS_FINDING_EXTRA, true, (double)t->elements, SIZE_MAX,
+               "only in the %s: %s %s %s%s%s%s", side == LS_REFERENCE ? "reference" : "candidate", name, shape, t->file_dtype,
+               found != NULL ? " (= " : "", other, found != NULL ? side == LS_REFERENCE ? " of the candidate)" : " of the reference)" : "");
+}
+
+static lockstep_status judge_all_unpaired(judging *j) {
+    const ls_weights *w = &j->d->weights;
+    for (int side = 0; side < LS_SIDES; side++)
+        for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++)
+            if (!w->paired[side][i])
+                LS_TRY(judge_unpaired(j, side, i));
+    return LOCKSTEP_OK;
+}
+
+/* --- pairs */
+
+static void put_cause(const ls_weight_pair *p, char *out, size_t capacity) {
+    char cause[500];
+    out[0] = '\0';
+    if (p->cause == NULL)
+        return;
+    escaped(p->cause, cause, sizeof cause);
+    if (p->verdict < LS_WEIGHT_SHAPE)
+        snprintf(out, capacity, "; %s: undone, NMSE %.1e -> %.1e", cause, p->metrics.nmse, p->residual);
+    else
+        snprintf(out, capacity, "; %s: undone, NMSE %.1e", cause, p->residual);
+}
+
+static lockstep_status judge_scalar(judging *j, size_t i, const char *title, const char *other, const char *cause) {
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    return add(j, LS_FINDING_DIFFERS, true, p->metrics.nmse, i, "%s: %.9g, the reference's %s is %.9g (relative difference %.1e)%s", title,
+               p->metrics.candidate.mean, other, p->metrics.reference.mean, p->metrics.max_rel, cause);
+}
+
+static lockstep_status judge_failing(judging *j, size_t i) {
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    const ls_metrics *m = &p->metrics;
+    char title[TITLE], other[TITLE], cause[700], shapes[2][LS_SHAPE_TEXT];
+    part_title(j, p, LS_CANDIDATE, title);
+    part_title(j, p, LS_REFERENCE, other);
+    put_cause(p, cause, sizeof cause);
+    const ls_tensor *t[LS_SIDES];
+    for (int side = 0; side < LS_SIDES; side++) {
+        t[side] = &j->d->sides[side].archive->tensors[p->part[side].tensor];
+        ls_shape_text(t[side]->rank, t[side]->shape, shapes[side]);
+    }
+    switch (p->verdict) {
+    case LS_WEIGHT_NONFINITE:
+        return add(j, LS_FINDING_NONFINITE, true, (double)m->nonfinite_differ, i,
+                   "%s: NaN: %llu, in the reference %llu; infinite: %llu, %llu; in different places: %llu%s", title,
+                   (unsigned long long)m->nan_candidate, (unsigned long long)m->nan_reference, (unsigned long long)m->inf_candidate,
+                   (unsigned long long)m->inf_reference, (unsigned long long)m->nonfinite_differ, cause);
+    case LS_WEIGHT_SHAPE:
+        return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
+                   p->trouble, cause);
+    case LS_WEIGHT_UNSUPPORTED:
+        return add(j, LS_FINDING_UNSUPPORTED, true, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->trouble);
+    case LS_WEIGHT_WORSE:
+        return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
+                   "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
+                   m->nmse / p->allowed, t[1]->file_dtype, p->allowed, cause);
+    default:
+        if (m->elements == 1)
+            return judge_scalar(j, i, title, other, cause);
+        return add(j, LS_FINDING_DIFFERS, true, fmin(m->nmse, 1e6), i, "%s (%s) is not the reference's %s (%s): NMSE %.2e, cosine %.6f, max |d| %.3g%s",
+                   title, t[1]->file_dtype, other, t[0]->file_dtype, m->nmse, m->cosine, m->max_abs, cause);
+    }
+}
+
+/* A duplicate among failing tensors: each is told with the one that it should not be. */
+static lockstep_status judge_duplicate(judging *j, size_t i) {
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    const ls_weight_find *twin = find_of(&j->d->weights, LS_CANDIDATE, p->part[LS_CANDIDATE].tensor, true);
+    char title[TITLE], other[TITLE];
+    if (twin == NULL || !ls_weight_fails(p))
+        return LOCKSTEP_OK;
+    part_title(j, p, LS_CANDIDATE, title);
+    tensor_name(j, LS_CANDIDATE, twin->other, other);
+    return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the content of %s", title, other);
+}
+
+/* Rows of next to no energy may become zeros: they say nothing. */
+static const double negligible_row = 1e-4;
+
+static lockstep_status judge_rows(judging *j, size_t i) {
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    const ls_metrics *m = &p->metrics;
+    char title[TITLE];
+    if (p->verdict > LS_WEIGHT_WORSE || m->rows.rows == 0)
+        return LOCKSTEP_OK;
+    part_title(j, p, LS_CANDIDATE, title);
+    double mean = m->reference.l2 * m->reference.l2 / (double)m->rows.rows;
+    const char *type = j->d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype;
+    if (m->rows.lost > 0)
+        return add(j, LS_FINDING_LOST_ROWS, m->rows.largest_lost > negligible_row * mean, m->rows.largest_lost / mean, i,
+                   "%s (%s): %llu of %llu rows are nothing but zeros, and not in the reference, first [%llu, :] (the largest of them has %.1e "
+                   "of a row's mean energy)", title, type, (unsigned long long)m->rows.lost, (unsigned long long)m->rows.rows,
+                   (unsigned long long)m->rows.first_lost, m->rows.largest_lost / mean);
+    lockstep_dtype a = j->d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = j->d->sides[1].archive->tensors[p->part[1].tensor].dtype;
+    double allowed = ls_quality_allowed_row(a, b);
+    if (m->rows.worst_nmse <= allowed || m->rows.rows < 2)
+        return LOCKSTEP_OK;
+    return add(j, LS_FINDING_REMARK, false, m->rows.worst_nmse / allowed, i,
+               "%s (%s): row [%llu, :] has NMSE %.2e, %.1f times what the type gives a row (%.1e)", title, type,
+               (unsigned long long)m->rows.worst_row, m->rows.worst_nmse, m->rows.worst_nmse / allowed, allowed);
+}
+
+static lockstep_status judge_padding(judging *j, size_t i) {
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    char title[TITLE];
+    for (int side = 0; side < LS_SIDES; side++)
+        if (p->padding[side] > 0) {
+            part_title(j, p, side, title);
+            LS_TRY(add(j, p->padding_zero[side] ? LS_FINDING_REMARK : LS_FINDING_SHAPE, !p->padding_zero[side], 0, i,
+                       "%s: %llu rows more than the %s has%s", title, (unsigned long long)p->padding[side],
+                       side == LS_REFERENCE ? "candidate" : "reference", p->padding_zero[side] ? ", all zero" : ", not zero: they were not compared"));
+        }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status judge_weights(judging *j, double min_coverage) {
+    ls_checkpoint_diff *d = j->d;
+    const ls_weights *w = &d->weights;
+    for (size_t i = 0; i < w->pair_count; i++) {
+        if (ls_weight_fails(&w->pairs[i]))
+            LS_TRY(judge_failing(j, i));
+        LS_TRY(judge_duplicate(j, i));
+        LS_TRY(judge_rows(j, i));
+        LS_TRY(judge_padding(j, i));
+    }
+    LS_TRY(judge_all_unpaired(j));
+    d->coverage = w->elements > 0 ? (double)w->compared / (double)w->elements : 0;
+    if (d->coverage < min_coverage)
+        LS_TRY(add(j, LS_FINDING_COVERAGE, true, 0, SIZE_MAX, "%.1f %% of the candidate's elements were compared, less than %.1f %%",
+                   100 * d->coverage, 100 * min_coverage));
+    return LOCKSTEP_OK;
+}
+
+static int by_suspicion(const void *a, const void *b) {
+    const ls_finding *x = a, *y = b;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    if (x->weight != y->weight)
+        return x->weight > y->weight ? -1 : 1;
+    return x->pair != y->pair ? (x->pair < y->pair ? -1 : 1) : strcmp(x->text, y->text);
+}
+
+static bool found_something(const ls_checkpoint_diff *d) {
+    const ls_vocabulary_side *v = d->vocabulary.sides;
+    bool config = false;
+    for (size_t i = 0; i < d->settings.count; i++)
+        config = config || d->settings.items[i].verdict != LS_SETTING_ONE_SIDED;
+    return config || (v[0].known && v[1].known) || d->weights.pair_count > 0;
+}
+
+lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error) {
+    judging j = {diff, error};
+    if ((diff->what & LS_WHAT_CONFIG) != 0)
+        LS_TRY(judge_settings(&j));
+    if ((diff->what & LS_WHAT_VOCAB) != 0)
+        LS_TRY(judge_vocabulary(&j));
+    if ((diff->what & LS_WHAT_WEIGHTS) != 0)
+        LS_TRY(judge_weights(&j, min_coverage));
+    if (diff->finding_count > 0)
+        qsort(diff->findings, diff->finding_count, sizeof *diff->findings, by_suspicion);
+    diff->comparable = found_something(diff);
+    diff->matches = diff->comparable;
+    for (size_t i = 0; i < diff->finding_count; i++)
+        diff->matches = diff->matches && !diff->findings[i].fails;
+    return LOCKSTEP_OK;
+}

@@ -1,0 +1,354 @@
+/* tokenizer.json (the tokenizers library):
+ *
+ *   {"added_tokens": [{"id": 5, "content": "<s>", "special": true, …}, …],
+ *    "model": {"type": "BPE", "vocab": {"TOKEN": id, …}, "merges": ["a b", ["a", "b"], …]}}
+ *
+ * A Unigram model's vocab is a list of [token, score], by id. */
+#include "checkpoint/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/json_reader.h"
+#include "format/paths.h"
+
+/* An id needs no more than a byte of its file: sparse ones are a lie. */
+static lockstep_status put_token(ls_tokenizer *t, uint64_t id, const char *text, size_t length, int type, const ls_json *j,
+                                 lockstep_error *error) {
+    if (id >= j->size || id >= UINT32_MAX || length >= UINT32_MAX)
+        return ls_fail_at(error, LOCKSTEP_LIMIT, j->file, ls_json_offset(j),
+                          "found token id %llu, expected less than the file's %llu bytes", (unsigned long long)id,
+                          (unsigned long long)j->size);
+    if (id >= t->token_capacity) {
+        uint64_t capacity = t->token_capacity * 2 > id + 1024 ? t->token_capacity * 2 : id + 1024;
+        ls_token *bigger = reallocarray(t->tokens, (size_t)capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        memset(bigger + t->token_capacity, 0, (size_t)(capacity - t->token_capacity) * sizeof *bigger);
+        t->tokens = bigger;
+        t->token_capacity = capacity;
+    }
+    t->tokens[id] = (ls_token){text, (uint32_t)length, (uint8_t)type};
+    t->token_count = id >= t->token_count ? id + 1 : t->token_count;
+    return LOCKSTEP_OK;
+}
+
+static bool add_merge(ls_tokenizer *t, ls_merge merge) {
+    if (t->merge_count == t->merge_capacity) {
+        uint64_t capacity = t->merge_capacity == 0 ? 1024 : t->merge_capacity * 2;
+        ls_merge *bigger = reallocarray(t->merges, (size_t)capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return false;
+        t->merges = bigger;
+        t->merge_capacity = capacity;
+    }
+    t->merges[t->merge_count++] = merge;
+    return true;
+}
+
+/* "left right": the blank that parts them is the last but for one at the start. */
+static ls_merge part(const char *text, size_t length) {
+    const char *blank = length > 1 ? memchr(text + 1, ' ', length - 1) : NULL;
+    size_t left = blank != NULL ? (size_t)(blank - text) : length;
+    size_t right = left < length ? left + 1 : length;
+    return (ls_merge){text, text + right, (uint32_t)left, (uint32_t)(length - right)};
+}
+
+/* --- tokenizer.json */
+
+static lockstep_status read_added_token(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more, special = false, has_id = false;
+    uint64_t id = 0;
+    const char *text = NULL;
+    LS_TRY(ls_json_begin(j, '{', "an added token: an object", error));
+    for (;;) {
+        const char *key;
+        LS_TRY(ls_json_more(j, '}', &more, error));
+        if (!more)
+            break;
+        LS_TRY(ls_json_key(j, &key, error));
+        if (strcmp(key, "id") == 0) {
+            LS_TRY(ls_json_u64(j, "an id", &id, error));
+            has_id = true;
+        } else if (strcmp(key, "content") == 0) {
+            LS_TRY(ls_json_string(j, "a token", &text, error));
+        } else if (strcmp(key, "special") == 0) {
+            special = ls_json_peek(j) == 't';
+            LS_TRY(ls_json_skip(j, error));
+        } else {
+            LS_TRY(ls_json_skip(j, error));
+        }
+    }
+    if (!has_id || text == NULL)
+        return ls_json_fail(j, "an added token with id and content", error);
+    return put_token(t, id, text, strlen(text), special ? LS_TOKEN_CONTROL : LS_TOKEN_USER_DEFINED, j, error);
+}
+
+/* A token of the model that was added, too, keeps what was said there. */
+static lockstep_status put_models_token(ls_tokenizer *t, ls_json *j, uint64_t id, const char *text, lockstep_error *error) {
+    if (id < t->token_count && t->tokens[id].text != NULL)
+        return LOCKSTEP_OK;
+    return put_token(t, id, text, strlen(text), LS_TOKEN_NORMAL, j, error);
+}
+
+static lockstep_status read_vocab_object(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more;
+    LS_TRY(ls_json_begin(j, '{', "a vocabulary", error));
+    for (;;) {
+        const char *text;
+        uint64_t id;
+        LS_TRY(ls_json_more(j, '}', &more, error));
+        if (!more)
+            return LOCKSTEP_OK;
+        LS_TRY(ls_json_key(j, &text, error));
+        LS_TRY(ls_json_u64(j, "an id", &id, error));
+        LS_TRY(put_models_token(t, j, id, text, error));
+    }
+}
+
+static lockstep_status read_vocab_list(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more;
+    LS_TRY(ls_json_begin(j, '[', "a vocabulary", error));
+    for (uint64_t id = 0;; id++) {
+        const char *text;
+        LS_TRY(ls_json_more(j, ']', &more, error));
+        if (!more)
+            return LOCKSTEP_OK;
+        LS_TRY(ls_json_begin(j, '[', "[token, score]", error));
+        LS_TRY(ls_json_more(j, ']', &more, error));
+        LS_TRY(ls_json_string(j, "a token", &text, error));
+        LS_TRY(put_models_token(t, j, id, text, error));
+        for (;;) {
+            LS_TRY(ls_json_more(j, ']', &more, error));
+            if (!more)
+                break;
+            LS_TRY(ls_json_skip(j, error));
+        }
+    }
+}
+
+static lockstep_status read_merge(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    const char *left, *right;
+    bool more;
+    if (ls_json_peek(j) == '"') {
+        LS_TRY(ls_json_string(j, "a merge", &left, error));
+        return add_merge(t, part(left, strlen(left))) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    LS_TRY(ls_json_begin(j, '[', "a merge: \"a b\" or [\"a\", \"b\"]", error));
+    LS_TRY(ls_json_more(j, ']', &more, error));
+    LS_TRY(ls_json_string(j, "a token", &left, error));
+    LS_TRY(ls_json_more(j, ']', &more, error));
+    LS_TRY(ls_json_string(j, "a token", &right, error));
+    LS_TRY(ls_json_more(j, ']', &more, error));
+    if (more)
+        return ls_json_fail(j, "two tokens", error);
+    ls_merge merge = {left, right, (uint32_t)strlen(left), (uint32_t)strlen(right)};
+    return add_merge(t, merge) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
+static lockstep_status read_merges(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more;
+    LS_TRY(ls_json_begin(j, '[', "merges", error));
+    for (;;) {
+        LS_TRY(ls_json_more(j, ']', &more, error));
+        if (!more)
+            return LOCKSTEP_OK;
+        LS_TRY(read_merge(t, j, error));
+    }
+}
+
+static lockstep_status read_model(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more;
+    LS_TRY(ls_json_begin(j, '{', "a model", error));
+    for (;;) {
+        const char *key;
+        LS_TRY(ls_json_more(j, '}', &more, error));
+        if (!more)
+            return LOCKSTEP_OK;
+        LS_TRY(ls_json_key(j, &key, error));
+        char next = ls_json_peek(j);
+        if (strcmp(key, "vocab") == 0 && next != 'n')
+            LS_TRY(next == '[' ? read_vocab_list(t, j, error) : read_vocab_object(t, j, error));
+        else if (strcmp(key, "merges") == 0 && next != 'n')
+            LS_TRY(read_merges(t, j, error));
+        else if (strcmp(key, "type") == 0 && next == '"')
+            LS_TRY(ls_json_string(j, "a type", &t->kind, error));
+        else
+            LS_TRY(ls_json_skip(j, error));
+    }
+}
+
+static lockstep_status read_added_tokens(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more;
+    LS_TRY(ls_json_begin(j, '[', "added tokens", error));
+    for (;;) {
+        LS_TRY(ls_json_more(j, ']', &more, error));
+        if (!more)
+            return LOCKSTEP_OK;
+        LS_TRY(read_added_token(t, j, error));
+    }
+}
+
+static lockstep_status read_root(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
+    bool more;
+    LS_TRY(ls_json_begin(j, '{', "a tokenizer: an object", error));
+    for (;;) {
+        const char *key;
+        LS_TRY(ls_json_more(j, '}', &more, error));
+        if (!more)
+            return ls_json_end(j, error);
+        LS_TRY(ls_json_key(j, &key, error));
+        if (strcmp(key, "added_tokens") == 0 && ls_json_peek(j) == '[')
+            LS_TRY(read_added_tokens(t, j, error));
+        else if (strcmp(key, "model") == 0 && ls_json_peek(j) == '{')
+            LS_TRY(read_model(t, j, error));
+        else
+            LS_TRY(ls_json_skip(j, error));
+    }
+}
+
+lockstep_status ls_tokenizer_parse_json(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error) {
+    const uint8_t *bytes;
+    ls_tokenizer t = {.file = source->name, .kind = "", .source = source};
+    lockstep_status status = ls_source_bytes(source, &bytes, error);
+    ls_json j = {.text = (const char *)bytes, .size = source->size, .file = source->name, .arena = &t.arena};
+    if (status == LOCKSTEP_OK)
+        status = read_root(&t, &j, error);
+    if (status != LOCKSTEP_OK)
+        ls_tokenizer_close(&t);
+    else
+        *out_tokenizer = t;
+    return status;
+}
+
+/* --- vocab.txt: a token a line */
+
+static lockstep_status parse_lines(ls_source *source, ls_tokenizer *t, lockstep_error *error) {
+    const uint8_t *bytes;
+    LS_TRY(ls_source_bytes(source, &bytes, error));
+    ls_json place = {.size = source->size + 1, .file = source->name};
+    uint64_t id = 0;
+    for (const char *at = (const char *)bytes, *end = at + source->size; at < end; id++) {
+        const char *line = memchr(at, '\n', (size_t)(end - at));
+        size_t length = line != NULL ? (size_t)(line - at) : (size_t)(end - at);
+        size_t kept = length > 0 && at[length - 1] == '\r' ? length - 1 : length;
+        LS_TRY(put_token(t, id, at, kept, LS_TOKEN_NORMAL, &place, error));
+        at += length + 1;
+    }
+    return LOCKSTEP_OK;
+}
+
+/* --- GGUF */
+
+static bool text_array(const lockstep_archive *a, const char *key, const ls_meta **out) {
+    *out = ls_archive_meta(a, key);
+    return *out != NULL && (*out)->kind == LS_META_ARRAY && (*out)->as.array.kind == LS_META_TEXT;
+}
+
+static void read_types(ls_tokenizer *t, const lockstep_archive *a) {
+    const ls_meta *types = ls_archive_meta(a, "tokenizer.ggml.token_type");
+    uint64_t position = 0;
+    if (types == NULL || types->kind != LS_META_ARRAY || types->as.array.kind == LS_META_TEXT)
+        return;
+    for (uint64_t i = 0; i < types->as.array.count && i < t->token_count; i++) {
+        ls_meta element;
+        ls_meta_next(types, &position, &element);
+        int64_t type = element.kind == LS_META_UINT ? (int64_t)element.as.u : element.kind == LS_META_INT ? element.as.i : 0;
+        t->tokens[i].type = type >= 0 && type <= LS_TOKEN_BYTE ? (uint8_t)type : LS_TOKEN_UNDEFINED;
+    }
+}
+
+static lockstep_status read_gguf(const lockstep_archive *a, ls_tokenizer *t, bool *out_found, lockstep_error *error) {
+    const ls_meta *tokens, *merges, *kind = ls_archive_meta(a, "tokenizer.ggml.model");
+    ls_meta element;
+    uint64_t position = 0;
+    if (!text_array(a, "tokenizer.ggml.tokens", &tokens))
+        return LOCKSTEP_OK;
+    *out_found = true;
+    t->file = a->path;
+    if (kind != NULL && kind->kind == LS_META_TEXT)
+        t->kind = ls_arena_copy(&t->arena, kind->as.text.bytes, (size_t)kind->as.text.length);
+    t->tokens = calloc((size_t)tokens->as.array.count + 1, sizeof *t->tokens);
+    if (t->tokens == NULL || t->kind == NULL)
+        return ls_fail_memory(a, error);
+    t->token_count = t->token_capacity = tokens->as.array.count;
+    for (uint64_t i = 0; i < t->token_count; i++) {
+        ls_meta_next(tokens, &position, &element);
+        t->tokens[i] = (ls_token){element.as.text.bytes, (uint32_t)element.as.text.length, LS_TOKEN_UNDEFINED};
+    }
+    read_types(t, a);
+    position = 0;
+    bool has_merges = text_array(a, "tokenizer.ggml.merges", &merges);
+    for (uint64_t i = 0; has_merges && i < merges->as.array.count; i++) {
+        ls_meta_next(merges, &position, &element);
+        if (!add_merge(t, part(element.as.text.bytes, (size_t)element.as.text.length)))
+            return ls_fail_memory(a, error);
+    }
+    return LOCKSTEP_OK;
+}
+
+/* --- */
+
+static lockstep_status open_file(const char *path, bool json, ls_tokenizer *t, bool *out_found, lockstep_error *error) {
+    ls_source *source;
+    if (*out_found || access(path, F_OK) != 0)
+        return LOCKSTEP_OK;
+    *out_found = true;
+    LS_TRY(ls_source_open_file(path, &source, error));
+    if (json)
+        return ls_tokenizer_parse_json(source, t, error);
+    *t = (ls_tokenizer){.file = source->name, .kind = "WordPiece", .source = source};
+    return parse_lines(source, t, error);
+}
+
+lockstep_status ls_tokenizer_open(const ls_checkpoint *checkpoint, ls_tokenizer *out_tokenizer, bool *out_found,
+                                  lockstep_error *error) {
+    ls_tokenizer t = {.kind = "", .file = ""};
+    ls_arena arena = {0};
+    bool found = false;
+    lockstep_status status = LOCKSTEP_OK;
+    if (checkpoint->gguf) {
+        status = read_gguf(checkpoint->archive, &t, &found, error);
+    } else {
+        const char *json = ls_path_join(&arena, checkpoint->directory, "tokenizer.json");
+        const char *lines = ls_path_join(&arena, checkpoint->directory, "vocab.txt");
+        if (json == NULL || lines == NULL)
+            status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        if (status == LOCKSTEP_OK)
+            status = open_file(json, true, &t, &found, error);
+        if (status == LOCKSTEP_OK)
+            status = open_file(lines, false, &t, &found, error);
+    }
+    ls_arena_done(&arena);
+    if (status != LOCKSTEP_OK || !found) {
+        ls_tokenizer_close(&t);
+        *out_found = false;
+        return status;
+    }
+    *out_tokenizer = t;
+    *out_found = true;
+    return LOCKSTEP_OK;
+}
+
+void ls_tokenizer_close(ls_tokenizer *tokenizer) {
+    free(tokenizer->tokens);
+    free(tokenizer->merges);
+    ls_source_close(tokenizer->source);
+    ls_arena_done(&tokenizer->arena);
+    *tokenizer = (ls_tokenizer){0};
+}
+
+int64_t ls_tokenizer_find(const ls_tokenizer *tokenizer, const char *text) {
+    size_t length = strlen(text);
+    for (uint64_t i = 0; i < tokenizer->token_count; i++)
+        if (tokenizer->tokens[i].text != NULL && tokenizer->tokens[i].length == length &&
+            memcmp(tokenizer->tokens[i].text, text, length) == 0)
+            return (int64_t)i;
+    return -1;
+}
+
+const char *ls_token_type_name(int type) {
+    static const char *const names[] = {"undefined", "normal", "unknown", "control", "user-defined", "unused", "byte"};
+    return type >= 0 && type <= LS_TOKEN_BYTE ? names[type] : "?";
+}

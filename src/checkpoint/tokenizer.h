@@ -1,0 +1,50 @@
+/* A vocabulary as a file tells it: GGUF's tokenizer.ggml.* keys, or tokenizer.json
+ * (vocab.txt where there is none). */
+#ifndef LS_CHECKPOINT_TOKENIZER_H
+#define LS_CHECKPOINT_TOKENIZER_H
+
+#include "checkpoint/checkpoint.h"
+
+typedef enum ls_token_type { /* those of GGUF */
+    LS_TOKEN_UNDEFINED = 0,
+    LS_TOKEN_NORMAL = 1,
+    LS_TOKEN_UNKNOWN = 2,
+    LS_TOKEN_CONTROL = 3,
+    LS_TOKEN_USER_DEFINED = 4,
+    LS_TOKEN_UNUSED = 5,
+    LS_TOKEN_BYTE = 6
+} ls_token_type;
+
+typedef struct ls_token {
+    const char *text; /* not NUL-terminated; NULL: no such id */
+    uint32_t length;
+    uint8_t type;     /* of ls_token_type */
+} ls_token;
+
+typedef struct ls_merge {
+    const char *left, *right;
+    uint32_t left_length, right_length;
+} ls_merge;
+
+typedef struct ls_tokenizer {
+    const char *file; /* where it was read, for messages */
+    const char *kind; /* tokenizer.ggml.model, or model.type of tokenizer.json; "" */
+    ls_token *tokens; /* by id */
+    uint64_t token_count, token_capacity;
+    ls_merge *merges;
+    uint64_t merge_count, merge_capacity;
+    ls_source *source; /* what the texts lie in, closed with it */
+    ls_arena arena;
+} ls_tokenizer;
+
+/* *out_found is false where the checkpoint has none. */
+lockstep_status ls_tokenizer_open(const ls_checkpoint *checkpoint, ls_tokenizer *out_tokenizer, bool *out_found,
+                                  lockstep_error *error);
+/* A tokenizer.json from a source of any kind, which is then the tokenizer's. */
+lockstep_status ls_tokenizer_parse_json(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error);
+void ls_tokenizer_close(ls_tokenizer *tokenizer);
+/* The id of a token, or -1. */
+int64_t ls_tokenizer_find(const ls_tokenizer *tokenizer, const char *text);
+const char *ls_token_type_name(int type);
+
+#endif

@@ -1,0 +1,46 @@
+/* The vocabularies of two checkpoints: sizes, tokens, special tokens, merges. */
+#ifndef LS_CHECKPOINT_VOCABULARY_H
+#define LS_CHECKPOINT_VOCABULARY_H
+
+#include "base/text.h"
+#include "checkpoint/tokenizer.h"
+
+typedef struct ls_vocabulary_side {
+    bool known; /* a vocabulary was found */
+    /* UINT64_MAX where a side doesn't say */
+    uint64_t tokens, declared, embedding_rows, output_rows, merges;
+} ls_vocabulary_side;
+
+typedef struct ls_special {
+    const char *name;   /* "bos", "eos", … */
+    int64_t id[2];      /* -1 where a side doesn't say */
+    const char *text[2]; /* of the token; NULL. Not escaped */
+    int type[2];        /* of ls_token_type, or -1 */
+    bool differs;
+} ls_special;
+
+enum { LS_SPECIALS_MAX = 16 };
+
+typedef struct ls_vocabulary_finding {
+    const char *text; /* escaped */
+    bool fails;       /* the two sides differ; otherwise a remark */
+} ls_vocabulary_finding;
+
+typedef struct ls_vocabulary {
+    ls_vocabulary_side sides[2]; /* reference, candidate */
+    ls_special specials[LS_SPECIALS_MAX];
+    size_t special_count;
+    uint64_t tokens_compared, tokens_differ, first_token;   /* first: valid when differ > 0 */
+    uint64_t types_differ, first_type;
+    uint64_t merges_compared, merges_differ, first_merge;
+    ls_vocabulary_finding *findings;
+    size_t finding_count;
+
+    ls_arena arena;
+} ls_vocabulary;
+
+lockstep_status ls_vocabulary_compare(const ls_checkpoint *reference, const ls_checkpoint *candidate,
+                                      ls_vocabulary *out_vocabulary, lockstep_error *error);
+void ls_vocabulary_done(ls_vocabulary *vocabulary);
+
+#endif

@@ -1,0 +1,96 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint/weights.h"
+#include "tensor/pages.h"
+
+static lockstep_status refuse(ls_weight_pair *pair, ls_weight_verdict verdict, const char *trouble) {
+    pair->verdict = verdict;
+    pair->trouble = trouble;
+    return LOCKSTEP_OK;
+}
+
+static void judge(ls_weight_pair *pair, lockstep_dtype reference, lockstep_dtype candidate) {
+    const ls_metrics *m = &pair->metrics;
+    pair->allowed = ls_quality_allowed(reference, candidate);
+    if (m->nan_reference > 0 || m->nan_candidate > 0 || m->nonfinite_differ > 0)
+        pair->verdict = LS_WEIGHT_NONFINITE;
+    else if (m->identical)
+        pair->verdict = LS_WEIGHT_IDENTICAL;
+    else if (m->nmse <= pair->allowed)
+        pair->verdict = LS_WEIGHT_MATCH;
+    else /* half of the energy: what no quantizer that works loses */
+        pair->verdict = reference != candidate && m->nmse < 0.5 ? LS_WEIGHT_WORSE : LS_WEIGHT_DIFFERS;
+}
+
+/* Views that aren't contiguous are read out of order: their pages are given back as a
+ * whole, at the end. */
+static void give_back(const ls_weights *w, int side, size_t tensor) {
+    ls_view view;
+    if (ls_archive_view(w->sides[side]->archive, tensor, &view, NULL) == LOCKSTEP_OK && ls_view_is_contiguous(&view))
+        ls_view_drop(&view, 0, ls_view_elements(&view));
+}
+
+static void describe_changes(ls_weight_pair *pair) {
+    char text[sizeof pair->layout] = "";
+    size_t used = 0;
+    for (int i = 0; i < LS_CHANGE_COUNT; i++)
+        if ((pair->changes & 1u << i) != 0 && used < sizeof text)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used > 0 ? ", " : "", ls_weight_change_name(1u << i));
+    if (used > 0 && pair->layout[0] != '\0')
+        snprintf(text + used, used < sizeof text ? sizeof text - used : 0, ", %.60s", pair->layout);
+    if (used > 0)
+        snprintf(pair->layout, sizeof pair->layout, "%s", text);
+}
+
+static lockstep_status compare_views(ls_weight_pair *pair, ls_view *reference, ls_view *candidate, lockstep_dtype types[LS_SIDES],
+                                     lockstep_error *error) {
+    if (ls_weight_lay_out(pair, reference, candidate) != LOCKSTEP_OK)
+        return refuse(pair, LS_WEIGHT_SHAPE, "the shapes differ");
+    ls_compare_wants wants = {.hash = true};
+    const ls_view *kept = pair->original == LS_REFERENCE ? candidate : reference; /* its axes are as in the file */
+    if (kept->rank >= 2 && types[0] != types[1])
+        wants.row_length = kept->shape[kept->rank - 1];
+    LS_TRY(ls_compare(reference, candidate, &wants, &pair->metrics, error));
+    judge(pair, types[LS_REFERENCE], types[LS_CANDIDATE]);
+    describe_changes(pair);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep_error *error) {
+    ls_weight_values values[LS_SIDES] = {0};
+    lockstep_dtype types[LS_SIDES];
+    lockstep_status status = LOCKSTEP_OK;
+    for (int side = 0; side < LS_SIDES && status == LOCKSTEP_OK; side++) {
+        const ls_tensor *t = &w->sides[side]->archive->tensors[pair->part[side].tensor];
+        unsigned changes = side == pair->original ? pair->changes : 0;
+        types[side] = t->dtype;
+        status = ls_weight_read(w, side, &pair->part[side], changes, ls_weight_heads(w, t->name), &values[side], error);
+    }
+    if (status == LOCKSTEP_OK)
+        status = compare_views(pair, &values[LS_REFERENCE].view, &values[LS_CANDIDATE].view, types, error);
+    else if (status == LOCKSTEP_UNSUPPORTED)
+        status = refuse(pair, LS_WEIGHT_UNSUPPORTED, "the values of a side can't be decoded");
+    else if (status == LOCKSTEP_INCOMPARABLE)
+        status = refuse(pair, LS_WEIGHT_SHAPE, "its rows are not those of whole heads");
+    else if (status == LOCKSTEP_TRUNCATED)
+        status = refuse(pair, LS_WEIGHT_UNSUPPORTED, "a side is truncated");
+    for (int side = 0; side < LS_SIDES; side++) {
+        free(values[side].owned);
+        give_back(w, side, pair->part[side].tensor);
+    }
+    if (status == LOCKSTEP_OK && ls_weight_fails(pair) && pair->verdict != LS_WEIGHT_UNSUPPORTED)
+        status = ls_weight_find_cause(w, pair, error);
+    return status;
+}
+
+const char *ls_weight_verdict_name(ls_weight_verdict verdict) {
+    static const char *const names[] = {"identical", "match", "worse", "differs", "nonfinite", "shape", "unsupported"};
+    return names[verdict];
+}
+
+const char *ls_weight_how_name(ls_weight_how how) {
+    static const char *const names[] = {"name", "preset", "content"};
+    return names[how];
+}

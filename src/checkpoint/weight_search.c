@@ -1,0 +1,326 @@
+/* Where else the content of a weight is: a tensor without a partner, or one that
+ * differs from it, may be another tensor of the other side, as it is or changed.
+ * What a comparison gathered in passing (count, L2, extremes, hash) decides what is
+ * worth a look. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint/weights.h"
+#include "tensor/pages.h"
+
+typedef struct sketch {
+    bool known;
+    uint64_t elements, hash;
+    double min, max, l2;
+} sketch;
+
+typedef struct search {
+    ls_weights *w;
+    sketch *sketches[LS_SIDES];
+    size_t *pair_of[LS_SIDES]; /* pair + 1 of a whole tensor */
+    lockstep_error *error;
+} search;
+
+/* Looked at, in runs spread over the tensor; of tensors whose elements are changed,
+ * all, so these are small. */
+enum { RUNS = 32, RUN = 16, SMALL = 1 << 16 };
+
+static const ls_tensor *tensor_of(const search *s, int side, size_t i) { return &s->w->sides[side]->archive->tensors[i]; }
+
+static sketch sketch_of(const struct ls_side *side, uint64_t elements) {
+    return (sketch){true, elements, side->hash, side->min, side->max, side->l2};
+}
+
+/* A tensor that no comparison has passed over is summed up now. */
+static lockstep_status know(search *s, int side, size_t i) {
+    sketch *k = &s->sketches[side][i];
+    ls_view view;
+    ls_metrics m;
+    if (k->known)
+        return LOCKSTEP_OK;
+    lockstep_status status = ls_archive_view(s->w->sides[side]->archive, i, &view, s->error);
+    if (status == LOCKSTEP_UNSUPPORTED || status == LOCKSTEP_TRUNCATED)
+        return LOCKSTEP_OK;
+    if (status == LOCKSTEP_OK)
+        status = ls_compare(&view, &view, &(ls_compare_wants){.hash = true}, &m, s->error);
+    if (status == LOCKSTEP_OK)
+        *k = sketch_of(&m.candidate, m.elements);
+    return status;
+}
+
+/* A constant tensor says nothing of where it comes from; nor does a lone 0 or 1. */
+static bool is_telling(const sketch *k) {
+    if (!k->known || k->elements == 0 || !isfinite(k->l2) || k->l2 == 0)
+        return false;
+    return k->elements == 1 ? fabs(k->min) != 1 : k->min != k->max;
+}
+
+/* --- comparing a little */
+
+static double look(const ls_view *a, const ls_view *b) {
+    uint64_t count = ls_view_elements(a);
+    double error2 = 0, squares = 0, x[RUN], y[RUN];
+    uint64_t step = count > RUNS * RUN ? count / RUNS : RUN;
+    for (uint64_t at = 0; at < count; at += step) {
+        size_t n = count - at < RUN ? (size_t)(count - at) : RUN;
+        ls_view_read_f64(a, at, n, x);
+        ls_view_read_f64(b, at, n, y);
+        for (size_t i = 0; i < n; i++) {
+            error2 += (y[i] - x[i]) * (y[i] - x[i]);
+            squares += x[i] * x[i];
+        }
+    }
+    return error2 == 0 ? 0 : error2 / squares;
+}
+
+typedef struct hit {
+    size_t tensor;
+    double nmse;
+    char text[256]; /* "" where it is as it is */
+} hit;
+
+static double look_changed(const search *s, int side, size_t i, size_t other, int changed, unsigned change) {
+    ls_weight_values values[LS_SIDES] = {0};
+    double nmse = NAN;
+    const size_t tensors[2] = {side == LS_REFERENCE ? i : other, side == LS_CANDIDATE ? i : other};
+    lockstep_status status = LOCKSTEP_OK;
+    for (int k = 0; k < LS_SIDES && status == LOCKSTEP_OK; k++) {
+        ls_weight_part part = {.tensor = tensors[k], .axis = -1};
+        status = ls_weight_read(s->w, k, &part, k == changed ? change : 0, ls_weight_heads(s->w, tensor_of(s, k, tensors[k])->name),
+                                &values[k], NULL);
+    }
+    if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view))
+        nmse = look(&values[0].view, &values[1].view);
+    free(values[0].owned);
+    free(values[1].owned);
+    return nmse;
+}
+
+/* Four values at most prove little: only (nearly) equal ones count. */
+static double bound(const search *s, int side, size_t i, size_t other) {
+    const ls_tensor *t = tensor_of(s, side, i);
+    double allowed = fmax(ls_quality_allowed(t->dtype, tensor_of(s, 1 - side, other)->dtype), 1e-12);
+    return t->elements <= 4 ? fmin(allowed, 1e-12) : allowed;
+}
+
+static void consider(hit *best, size_t other, double nmse, double allowed, const char *format, const char *name) {
+    if (!(nmse <= allowed) || nmse >= best->nmse)
+        return;
+    best->tensor = other;
+    best->nmse = nmse;
+    snprintf(best->text, sizeof best->text, format, name);
+}
+
+static void try_other(const search *s, int side, size_t i, size_t other, hit *best) {
+    static const struct {
+        unsigned change;
+        const char *forwards, *backwards; /* %s: the other's name */
+    } changes[] = {
+        {LS_CHANGE_TANH, "tanh(%s)", "atanh(%s)"},
+        {LS_CHANGE_ONE_MINUS_TANH, "1 - tanh(%s)", "atanh(1 - %s)"},
+        {LS_CHANGE_PLUS_ONE, "1 + %s", "%s - 1"},
+        {LS_CHANGE_NEGATIVE_EXP, "-exp(%s)", "log(-%s)"},
+        {LS_CHANGE_TRANSPOSE, "transpose(%s)", "transpose(%s)"},
+        {LS_CHANGE_ROPE_PAIRS, "%s with its rotary halves interleaved", "%s with its rotary pairs parted"},
+    };
+    const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
+    const char *name = tensor_of(s, 1 - side, other)->name;
+    double allowed = bound(s, side, i, other);
+    bool near = fabs(a->l2 - b->l2) <= (1e-6 + sqrt(allowed)) * a->l2;
+    if (near)
+        consider(best, other, look_changed(s, side, i, other, side, 0), allowed, "", name);
+    for (size_t k = 0; k < sizeof changes / sizeof *changes; k++) {
+        bool in_place = changes[k].change == LS_CHANGE_TRANSPOSE || changes[k].change == LS_CHANGE_ROPE_PAIRS;
+        if (in_place ? !near || a->elements < 4 : a->elements > SMALL)
+            continue;
+        consider(best, other, look_changed(s, side, i, other, 1 - side, changes[k].change), allowed, changes[k].forwards, name);
+        if (!in_place || changes[k].change == LS_CHANGE_ROPE_PAIRS)
+            consider(best, other, look_changed(s, side, i, other, side, changes[k].change), allowed, changes[k].backwards, name);
+    }
+}
+
+/* The tensor of the other side that holds this one's content. */
+static lockstep_status find(search *s, int side, size_t i, bool unpaired_only, hit *out) {
+    *out = (hit){.tensor = SIZE_MAX, .nmse = INFINITY};
+    LS_TRY(know(s, side, i));
+    if (!is_telling(&s->sketches[side][i]))
+        return LOCKSTEP_OK;
+    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count; other++) {
+        if (tensor_of(s, 1 - side, other)->elements != tensor_of(s, side, i)->elements ||
+            (unpaired_only && s->w->paired[1 - side][other]))
+            continue;
+        LS_TRY(know(s, 1 - side, other));
+        if (is_telling(&s->sketches[1 - side][other]))
+            try_other(s, side, i, other, out);
+    }
+    return LOCKSTEP_OK;
+}
+
+/* --- results */
+
+static lockstep_status add_find(search *s, const ls_weight_find *found) {
+    ls_weights *w = s->w;
+    if (w->find_count == w->find_capacity) {
+        size_t capacity = w->find_capacity == 0 ? 32 : w->find_capacity * 2;
+        ls_weight_find *bigger = reallocarray(w->finds, capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
+        w->finds = bigger;
+        w->find_capacity = capacity;
+    }
+    w->finds[w->find_count++] = *found;
+    return LOCKSTEP_OK;
+}
+
+static const char *keep_text(search *s, const char *text) {
+    return *text != '\0' ? ls_arena_copy(&s->w->arena, text, strlen(text)) : NULL;
+}
+
+/* Names that no rule covers: what holds the same is the same. */
+static lockstep_status pair_by_content(search *s) {
+    ls_weights *w = s->w;
+    for (size_t i = 0; i < w->sides[LS_CANDIDATE]->archive->tensor_count; i++) {
+        hit best;
+        if (w->paired[LS_CANDIDATE][i])
+            continue;
+        LS_TRY(find(s, LS_CANDIDATE, i, true, &best));
+        if (best.tensor == SIZE_MAX || best.text[0] != '\0')
+            continue; /* a changed one is not taken for the partner: it is told */
+        ls_weight_pair pair = {.how = LS_WEIGHT_BY_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
+        LS_TRY(ls_weights_compare(w, &pair, s->error));
+        if (!ls_weight_fails(&pair) && ls_weights_add_pair(w, &pair) == NULL)
+            return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status find_elsewhere(search *s, int side) {
+    for (size_t i = 0; i < s->w->sides[side]->archive->tensor_count; i++) {
+        hit best;
+        if (s->w->paired[side][i])
+            continue;
+        LS_TRY(find(s, side, i, false, &best));
+        if (best.tensor != SIZE_MAX)
+            LS_TRY(add_find(s, &(ls_weight_find){side, i, best.tensor, false, keep_text(s, best.text), best.nmse}));
+    }
+    return LOCKSTEP_OK;
+}
+
+static bool is_whole(const ls_weight_pair *p) { return p->part[0].axis < 0 && p->part[1].axis < 0; }
+
+static lockstep_status explain_differences(search *s) {
+    ls_weights *w = s->w;
+    for (size_t i = 0; i < w->pair_count; i++) {
+        ls_weight_pair *p = &w->pairs[i];
+        hit best;
+        char text[400];
+        if (!ls_weight_fails(p) || p->verdict == LS_WEIGHT_UNSUPPORTED || p->cause != NULL || !is_whole(p))
+            continue;
+        LS_TRY(find(s, LS_CANDIDATE, p->part[LS_CANDIDATE].tensor, false, &best));
+        if (best.tensor == SIZE_MAX || best.tensor == p->part[LS_REFERENCE].tensor)
+            continue;
+        snprintf(text, sizeof text, "it holds the reference's %s", best.text[0] != '\0' ? best.text : tensor_of(s, LS_REFERENCE, best.tensor)->name);
+        p->cause = ls_arena_copy(&w->arena, text, strlen(text));
+        p->residual = best.nmse;
+    }
+    return LOCKSTEP_OK;
+}
+
+/* --- duplicates */
+
+typedef struct entry {
+    uint64_t hash, elements;
+    size_t tensor;
+} entry;
+
+static int by_hash(const void *a, const void *b) {
+    const entry *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return x->elements != y->elements ? (x->elements < y->elements ? -1 : 1) : (x->tensor > y->tensor) - (x->tensor < y->tensor);
+}
+
+/* A tensor without a partner, or one that differs from it, is told when another of
+ * its own side holds the same. */
+static bool is_suspect(const search *s, int side, size_t i) {
+    size_t pair = s->pair_of[side][i];
+    return !s->w->paired[side][i] || (pair > 0 && ls_weight_fails(&s->w->pairs[pair - 1]));
+}
+
+static lockstep_status report_group(search *s, int side, const entry *group, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < count && is_suspect(s, side, group[i].tensor); k++) {
+            if (k == i || (k > i && is_suspect(s, side, group[k].tensor)))
+                continue;
+            LS_TRY(add_find(s, &(ls_weight_find){side, group[i].tensor, group[k].tensor, true, NULL, 0}));
+            break;
+        }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status find_duplicates(search *s, int side) {
+    size_t all = s->w->sides[side]->archive->tensor_count, count = 0;
+    entry *entries = calloc(all + 1, sizeof *entries);
+    if (entries == NULL)
+        return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < all; i++)
+        if (is_telling(&s->sketches[side][i]) && s->sketches[side][i].elements > 1)
+            entries[count++] = (entry){s->sketches[side][i].hash, s->sketches[side][i].elements, i};
+    qsort(entries, count, sizeof *entries, by_hash);
+    lockstep_status status = LOCKSTEP_OK;
+    for (size_t i = 0, end; i < count && status == LOCKSTEP_OK; i = end) {
+        for (end = i + 1; end < count && entries[end].hash == entries[i].hash && entries[end].elements == entries[i].elements;)
+            end++;
+        if (end - i > 1)
+            status = report_group(s, side, entries + i, end - i);
+    }
+    free(entries);
+    return status;
+}
+
+/* --- */
+
+static lockstep_status prepare(search *s) {
+    for (int side = 0; side < LS_SIDES; side++) {
+        size_t count = s->w->sides[side]->archive->tensor_count;
+        s->sketches[side] = calloc(count + 1, sizeof *s->sketches[side]);
+        s->pair_of[side] = calloc(count + 1, sizeof *s->pair_of[side]);
+        if (s->sketches[side] == NULL || s->pair_of[side] == NULL)
+            return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < s->w->pair_count; i++) {
+        const ls_weight_pair *p = &s->w->pairs[i];
+        if (p->verdict >= LS_WEIGHT_SHAPE || !is_whole(p) || p->padding[0] + p->padding[1] > 0)
+            continue;
+        for (int side = 0; side < LS_SIDES; side++) {
+            const struct ls_side *seen = side == LS_REFERENCE ? &p->metrics.reference : &p->metrics.candidate;
+            if (side != p->original || p->changes == 0)
+                s->sketches[side][p->part[side].tensor] = sketch_of(seen, p->metrics.elements);
+            s->pair_of[side][p->part[side].tensor] = i + 1;
+        }
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status run(search *s) {
+    LS_TRY(prepare(s));
+    LS_TRY(pair_by_content(s));
+    LS_TRY(explain_differences(s));
+    for (int side = 0; side < LS_SIDES; side++) {
+        LS_TRY(find_elsewhere(s, side));
+        LS_TRY(find_duplicates(s, side));
+    }
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_weights_search(ls_weights *weights, lockstep_error *error) {
+    search s = {.w = weights, .error = error};
+    lockstep_status status = run(&s);
+    for (int side = 0; side < LS_SIDES; side++) {
+        free(s.sketches[side]);
+        free(s.pair_of[side]);
+    }
+    return status;
+}

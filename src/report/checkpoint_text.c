@@ -1,0 +1,243 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "report/cells.h"
+#include "report/report.h"
+
+enum { NAME = 300, SHOWN = 5, LABEL = 11 };
+
+static void escaped(const char *text, char *out, size_t capacity) { ls_escape(text, strlen(text), out, capacity); }
+
+/* --- the head */
+
+/* The types of the weights, the one with most bytes first: at most four. */
+static void put_types(ls_text *out, const lockstep_archive *a) {
+    const char *names[64];
+    uint64_t bytes[64];
+    size_t count = 0;
+    for (size_t i = 0; i < a->tensor_count; i++) {
+        size_t k = 0;
+        while (k < count && strcmp(names[k], a->tensors[i].file_dtype) != 0)
+            k++;
+        if (k == count && count == 64)
+            continue;
+        if (k == count)
+            names[count] = a->tensors[i].file_dtype, bytes[count++] = 0;
+        bytes[k] += a->tensors[i].bytes;
+    }
+    for (int shown = 0; shown < 4; shown++) {
+        size_t best = count;
+        for (size_t k = 0; k < count; k++)
+            if (names[k] != NULL && (best == count || bytes[k] > bytes[best]))
+                best = k;
+        if (best == count)
+            return;
+        char name[80];
+        escaped(names[best], name, sizeof name);
+        ls_text_printf(out, "%s%s", shown > 0 ? ", " : "", name);
+        names[best] = NULL;
+    }
+    ls_text_printf(out, ", …");
+}
+
+static void put_side(ls_text *out, const char *role, const ls_checkpoint *c) {
+    char path[NAME], model[NAME];
+    uint64_t bytes = 0;
+    escaped(c->archive->path, path, sizeof path);
+    escaped(c->model[0] != '\0' ? c->model : c->architecture, model, sizeof model);
+    for (size_t i = 0; i < c->archive->tensor_count; i++)
+        bytes += c->archive->tensors[i].bytes;
+    ls_text_printf(out, "%-10s %s  %s%s%s  %zu tensors  %.*f MB  ", role, path, c->archive->format, *model ? "  " : "", model,
+                   c->archive->tensor_count, bytes < 10000000 ? 2 : 0, (double)bytes / 1e6);
+    put_types(out, c->archive);
+    ls_text_printf(out, "\n");
+}
+
+static void put_settings(ls_text *out, const ls_settings *s) {
+    size_t by[3] = {0};
+    for (size_t i = 0; i < s->count; i++)
+        by[s->items[i].verdict]++;
+    if (by[LS_SETTING_EQUAL] + by[LS_SETTING_DIFFERS] == 0) {
+        ls_text_printf(out, "config     not compared: %s\n", s->count > 0 ? "only one side has any" : "neither side has any");
+        return;
+    }
+    ls_text_printf(out, "config     %zu equal, %zu differ", by[LS_SETTING_EQUAL], by[LS_SETTING_DIFFERS]);
+    ls_text_printf(out, by[LS_SETTING_ONE_SIDED] > 0 ? ", %zu that one side doesn't say\n" : "\n", by[LS_SETTING_ONE_SIDED]);
+}
+
+static void put_vocabulary(ls_text *out, const ls_vocabulary *v) {
+    if (!v->sides[0].known || !v->sides[1].known) {
+        ls_text_printf(out, "vocab      not compared: the %s has none\n",
+                       v->sides[0].known ? "candidate" : v->sides[1].known ? "reference" : "reference and the candidate");
+        return;
+    }
+    ls_text_printf(out, "vocab      %llu tokens, %llu differ; ", (unsigned long long)v->tokens_compared, (unsigned long long)v->tokens_differ);
+    if (v->merges_compared > 0)
+        ls_text_printf(out, "%llu merges, %llu differ; ", (unsigned long long)v->merges_compared, (unsigned long long)v->merges_differ);
+    size_t differ = 0;
+    for (size_t i = 0; i < v->special_count; i++)
+        differ += v->specials[i].differs;
+    ls_text_printf(out, "%zu special tokens, %zu differ\n", v->special_count, differ);
+}
+
+static void put_weights(ls_text *out, const ls_checkpoint_diff *d) {
+    const ls_weights *w = &d->weights;
+    size_t paired = 0, total = w->sides[LS_CANDIDATE]->archive->tensor_count, by[LS_WEIGHT_UNSUPPORTED + 1] = {0};
+    for (size_t i = 0; i < total; i++)
+        paired += w->paired[LS_CANDIDATE][i];
+    for (size_t i = 0; i < w->pair_count; i++)
+        by[w->pairs[i].verdict]++;
+    ls_text_printf(out, "weights    %zu of %zu candidate tensors paired (", paired, total);
+    const char *separator = "";
+    for (int how = 0; how < LS_WEIGHT_HOW_COUNT; how++)
+        if (w->by_how[how] > 0) {
+            ls_text_printf(out, "%s%zu by %s%s%s", separator, w->by_how[how], ls_weight_how_name((ls_weight_how)how),
+                           how == LS_WEIGHT_BY_PRESET ? " " : "", how == LS_WEIGHT_BY_PRESET ? w->preset.name : "");
+            separator = ", ";
+        }
+    ls_text_printf(out, "%s), %.1f %% of elements compared\n           ", *separator ? "" : "none", 100 * d->coverage);
+    separator = "";
+    for (int verdict = 0; verdict <= LS_WEIGHT_UNSUPPORTED; verdict++)
+        if (by[verdict] > 0) {
+            ls_text_printf(out, "%s%zu %s", separator, by[verdict], ls_weight_verdict_name((ls_weight_verdict)verdict));
+            separator = ", ";
+        }
+    ls_text_printf(out, "\n");
+}
+
+/* --- quantization, by type */
+
+typedef struct type_row {
+    const char *name;
+    lockstep_dtype dtype;
+    size_t count, worst;
+    double error2, squares;
+} type_row;
+
+static bool is_lossy(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
+    lockstep_dtype a = d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = d->sides[1].archive->tensors[p->part[1].tensor].dtype;
+    return p->verdict < LS_WEIGHT_SHAPE && p->verdict != LS_WEIGHT_IDENTICAL && p->verdict != LS_WEIGHT_DIFFERS && a != b;
+}
+
+static void put_quality(ls_text *out, const ls_checkpoint_diff *d) {
+    type_row types[LOCKSTEP_DTYPE_COUNT] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < d->weights.pair_count; i++) {
+        const ls_weight_pair *p = &d->weights.pairs[i];
+        const ls_tensor *t = &d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor];
+        size_t k = 0;
+        if (!is_lossy(d, p))
+            continue;
+        while (k < count && types[k].dtype != t->dtype)
+            k++;
+        if (k == count)
+            types[count++] = (type_row){.name = lockstep_dtype_name(t->dtype), .dtype = t->dtype, .worst = i};
+        types[k].count++;
+        types[k].error2 += p->metrics.rmse * p->metrics.rmse * (double)p->metrics.finite;
+        types[k].squares += p->metrics.reference.l2 * p->metrics.reference.l2;
+        if (p->metrics.nmse > d->weights.pairs[types[k].worst].metrics.nmse)
+            types[k].worst = i;
+    }
+    if (count == 0)
+        return;
+    ls_text_printf(out, "           type     tensors  NMSE     SQNR     worst    the type gives\n");
+    for (size_t k = 0; k < count; k++) {
+        const ls_quality_row *row = ls_quality_of(types[k].dtype);
+        double nmse = types[k].error2 / types[k].squares;
+        char title[NAME], name[NAME];
+        ls_weight_title(&d->weights, LS_CANDIDATE, &d->weights.pairs[types[k].worst].part[LS_CANDIDATE], title, sizeof title);
+        escaped(title, name, sizeof name);
+        ls_text_printf(out, "           %-8s %7zu  %-8.1e %5.1f dB %-8.1e ", types[k].name, types[k].count, nmse, -10 * log10(nmse),
+                       d->weights.pairs[types[k].worst].metrics.nmse);
+        if (row != NULL)
+            ls_text_printf(out, "%.1e to %.1e", fmin(row->gaussian, row->trained), fmax(row->gaussian, row->trained));
+        ls_text_printf(out, "  (%s)\n", name);
+    }
+}
+
+/* --- findings and pairs */
+
+static void put_findings(ls_text *out, const ls_checkpoint_diff *d, bool all, int width) {
+    size_t of_kind[LS_FINDING_KINDS] = {0}, total[LS_FINDING_KINDS] = {0};
+    for (size_t i = 0; i < d->finding_count; i++)
+        total[d->findings[i].kind]++;
+    if (d->finding_count > 0)
+        ls_text_printf(out, "findings, the most suspicious first:\n");
+    for (size_t i = 0; i < d->finding_count; i++) {
+        const ls_finding *f = &d->findings[i];
+        if (!all && of_kind[f->kind]++ >= SHOWN) {
+            if (of_kind[f->kind] == SHOWN + 1)
+                ls_text_printf(out, "  %-*s … and %zu more of this kind (--all shows them)\n", LABEL, "", total[f->kind] - SHOWN);
+            continue;
+        }
+        ls_text_printf(out, "  %-*s ", LABEL, ls_finding_kind_name(f->kind));
+        ls_put_wrapped(out, f->text, LABEL + 3, width);
+    }
+}
+
+static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, int width) {
+    enum { BESIDE = 45 };
+    int names = width > 0 ? (width - BESIDE) / 2 : 52;
+    names = names > 16 ? names : 16;
+    ls_put_cell(out, "candidate", names);
+    ls_text_printf(out, " ");
+    ls_put_cell(out, "reference", names);
+    ls_text_printf(out, " type     NMSE     SQNR     verdict\n");
+    for (size_t i = 0; i < d->weights.pair_count; i++) {
+        const ls_weight_pair *p = &d->weights.pairs[i];
+        char title[NAME], name[NAME];
+        for (int side = LS_SIDES; side-- > 0;) {
+            ls_weight_title(&d->weights, side, &p->part[side], title, sizeof title);
+            escaped(title, name, sizeof name);
+            ls_put_cell(out, name, names);
+            ls_text_printf(out, " ");
+        }
+        escaped(d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, name, 9);
+        ls_text_printf(out, "%-8s ", name);
+        if (p->verdict < LS_WEIGHT_SHAPE)
+            ls_text_printf(out, "%-8.1e %5.1f dB ", p->metrics.nmse, p->metrics.sqnr_db);
+        else
+            ls_text_printf(out, "%-8s %-8s ", "-", "-");
+        ls_text_printf(out, "%s%s%s\n", ls_weight_verdict_name(p->verdict), p->layout[0] != '\0' ? "  " : "", p->layout);
+    }
+}
+
+static void put_all_settings(ls_text *out, const ls_settings *s) {
+    for (size_t i = 0; i < s->count; i++) {
+        char text[2][2 * LS_VALUE_TEXT], meaning[NAME];
+        escaped(s->items[i].meaning, meaning, sizeof meaning);
+        for (int side = 0; side < 2; side++)
+            escaped(s->items[i].sides[side].known ? s->items[i].sides[side].text : "-", text[side], sizeof text[side]);
+        ls_text_printf(out, "  %-28s %-24s %-24s %s\n", meaning, text[0], text[1], ls_setting_verdict_name(s->items[i].verdict));
+    }
+}
+
+void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, int width, ls_text *out) {
+    put_side(out, "reference", &d->sides[LS_REFERENCE]);
+    put_side(out, "candidate", &d->sides[LS_CANDIDATE]);
+    if ((d->what & LS_WHAT_CONFIG) != 0)
+        put_settings(out, &d->settings);
+    if (all)
+        put_all_settings(out, &d->settings);
+    if ((d->what & LS_WHAT_VOCAB) != 0)
+        put_vocabulary(out, &d->vocabulary);
+    if ((d->what & LS_WHAT_WEIGHTS) != 0) {
+        put_weights(out, d);
+        put_quality(out, d);
+        if (all)
+            put_pairs(out, d, width);
+    }
+    put_findings(out, d, all, width);
+    size_t failing = 0;
+    for (size_t i = 0; i < d->finding_count; i++)
+        failing += d->findings[i].fails;
+    if (!d->comparable)
+        ls_text_printf(out, "verdict: nothing that could be compared\n");
+    else if (d->matches)
+        ls_text_printf(out, "verdict: match\n");
+    else
+        ls_text_printf(out, "verdict: differs (%zu finding%s)\n", failing, failing == 1 ? "" : "s");
+}
