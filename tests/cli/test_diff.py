@@ -205,8 +205,8 @@ def test_quantized_against_its_original(tmp_path):
     dequantized = gguf.quants.dequantize(gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0), gguf.GGMLQuantizationType.Q8_0)
     expected = np.linalg.norm(dequantized.astype(np.float64) - values) / np.linalg.norm(values.astype(np.float64))
     status, found = result(tmp_path / "f32.gguf", tmp_path / "q8.gguf")
-    assert status == 0 and found["pairs"][0]["noise"] == "q8"
-    assert found["pairs"][0]["metrics"]["rel_l2"] == pytest.approx(expected, rel=1e-9)
+    assert status == 0 and found["kind"] == "checkpoints"
+    assert found["weights"]["pairs"][0]["metrics"]["rel_l2"] == pytest.approx(expected, rel=1e-9)
     assert result(tmp_path / "q8.gguf", tmp_path / "f32.gguf")[0] == 0
 
 

@@ -519,16 +519,16 @@ static void test_every_figure_is_documented(void **state) {
         "rel_l2", "max_abs", "max_rel", "mean_abs", "mean_rel", "rmse", "nmse", "nmse_var", "max_abs_over_max", "cosine",
         "sqnr_db", "max_ulp", "elements", "finite", "max_abs_at", "max_rel_at", "beyond", "nan_reference", "nan_candidate",
         "inf_reference", "inf_candidate", "nonfinite_differ", "above", "identical", "min", "max", "mean", "std", "l2"};
-    char *text = read_file("docs/metrics.md"), *source = read_file("src/report/diff_json.c");
+    char *text = read_file("docs/metrics.md"), *source = read_file("src/report/json_values.c");
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char quoted[80];
         snprintf(quoted, sizeof quoted, "\"%s\"", keys[i]);
         assert_non_null(strstr(source, quoted));
         assert_mentions(text, keys[i]);
     }
-    const char *end = strstr(source, "static json_t *pair_json");
+    const char *end = strstr(source, "void ls_json_dump");
     for (const char *at = strstr(source, "static json_t *side_json"); at != NULL && at < end; at = strchr(at + 1, '"')) {
-        bool found = *at != '"'; /* each quoted word before pair_json is one of the keys, or a format */
+        bool found = *at != '"'; /* each quoted word before it is one of the keys, or a format */
         for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !found; i++)
             found = strncmp(at + 1, keys[i], strlen(keys[i])) == 0 && at[1 + strlen(keys[i])] == '"';
         if (!found && strncmp(at, "\"%.0e\"", 6) != 0 && strncmp(at, "\"reference\"", 11) != 0 && strncmp(at, "\"candidate\"", 11) != 0)
