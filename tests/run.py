@@ -24,6 +24,7 @@ SUITES = [
     ("sanitizers", 400, ["tests/run_unit", "build/asan"]),
     ("cli", 200, [PYTHON, "-m", "pytest", "-q", "tests/cli"]),
     ("formats", 200, [PYTHON, "-m", "pytest", "-q", "tests/formats"]),
+    ("checkpoints", 200, [PYTHON, "-m", "pytest", "-q", "tests/checkpoints"]),
     ("capture", 300, [PYTHON, "-m", "pytest", "-q", "tests/capture"]),
     ("compare", 200, [PYTHON, "-m", "pytest", "-q", "tests/compare"]),
     ("torch", 240, [PYTHON, "-m", "pytest", "-q", "tests/torch"]),

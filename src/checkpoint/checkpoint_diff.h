@@ -17,6 +17,7 @@ typedef enum ls_finding_kind {
     LS_FINDING_MISSING, /* in the reference only */
     LS_FINDING_EXTRA,   /* in the candidate only */
     LS_FINDING_DUPLICATE,
+    LS_FINDING_COMMON,  /* one cause of several tensors */
     LS_FINDING_DIFFERS,
     LS_FINDING_WORSE,
     LS_FINDING_LOST_ROWS,

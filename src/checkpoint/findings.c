@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/map.h"
 #include "checkpoint/checkpoint_diff.h"
 
 enum { TITLE = 300, LINE = 1200 };
@@ -189,6 +190,35 @@ static lockstep_status judge_failing(judging *j, size_t i) {
     }
 }
 
+static uint64_t *count_of(ls_map *counts, const ls_weight_pair *p) {
+    return ls_weight_fails(p) && p->cause != NULL ? ls_map_at(counts, p->cause, strlen(p->cause)) : NULL;
+}
+
+/* What several tensors have in common is said once, before each of them. */
+static lockstep_status judge_common_causes(judging *j) {
+    enum { SEVERAL = 3 };
+    const ls_weights *w = &j->d->weights;
+    ls_map counts = {0};
+    lockstep_status status = LOCKSTEP_OK;
+    for (size_t i = 0; i < w->pair_count; i++) {
+        uint64_t *count = count_of(&counts, &w->pairs[i]);
+        if (count != NULL)
+            ++*count;
+    }
+    for (size_t i = 0; i < w->pair_count && status == LOCKSTEP_OK; i++) {
+        uint64_t *count = count_of(&counts, &w->pairs[i]), same = count != NULL ? *count : 0;
+        char title[TITLE], text[500];
+        if (same < SEVERAL)
+            continue;
+        *count = 0; /* said */
+        part_title(j, &w->pairs[i], LS_CANDIDATE, title);
+        escaped(w->pairs[i].cause, text, sizeof text);
+        status = add(j, LS_FINDING_COMMON, true, (double)same, i, "%llu tensors, the first %s: %s", (unsigned long long)same, title, text);
+    }
+    ls_map_done(&counts);
+    return status;
+}
+
 /* A duplicate among failing tensors: each is told with the one that it should not be. */
 static lockstep_status judge_duplicate(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
@@ -250,6 +280,7 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
         LS_TRY(judge_rows(j, i));
         LS_TRY(judge_padding(j, i));
     }
+    LS_TRY(judge_common_causes(j));
     LS_TRY(judge_all_unpaired(j));
     d->coverage = w->elements > 0 ? (double)w->compared / (double)w->elements : 0;
     if (d->coverage < min_coverage)

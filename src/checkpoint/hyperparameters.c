@@ -63,10 +63,16 @@ enum { ROWS = sizeof rows / sizeof rows[0] };
 
 /* --- values */
 
+/* Whole numbers whole, others as far as floats of 32 bits tell them apart. */
+static int put_number(char *out, size_t capacity, double number) {
+    bool whole = number == floor(number) && fabs(number) < 1e15;
+    return snprintf(out, capacity, whole ? "%.0f" : "%.7g", number);
+}
+
 static void set_number(ls_setting_value *v, double number) {
     v->known = true;
     v->number = number;
-    snprintf(v->text, sizeof v->text, "%.10g", number);
+    put_number(v->text, sizeof v->text, number);
 }
 
 static void set_text(ls_setting_value *v, const char *text, size_t length) {
@@ -75,9 +81,15 @@ static void set_text(ls_setting_value *v, const char *text, size_t length) {
     snprintf(v->text, sizeof v->text, "%.*s", (int)(length < sizeof v->text ? length : sizeof v->text - 1), text);
 }
 
+static void append_number(ls_setting_value *v, double number) {
+    char text[40];
+    size_t used = strlen(v->text);
+    put_number(text, sizeof text, number);
+    snprintf(v->text + used, sizeof v->text - used, "%s%s", used > 0 ? ", " : "", text);
+}
+
 /* One number when all are equal (a value for each layer), else their list. */
 static void add_to_list(ls_setting_value *v, double number, size_t index) {
-    size_t used = strlen(v->text);
     if (index == 0) {
         set_number(v, number);
         return;
@@ -88,12 +100,10 @@ static void add_to_list(ls_setting_value *v, double number, size_t index) {
         double first = v->number;
         v->number = NAN;
         v->text[0] = '\0';
-        used = 0;
-        for (size_t i = 0; i < index && used < sizeof v->text; i++)
-            used += (size_t)snprintf(v->text + used, sizeof v->text - used, "%s%.10g", i > 0 ? ", " : "", first);
+        for (size_t i = 0; i < index; i++)
+            append_number(v, first);
     }
-    if (used < sizeof v->text)
-        snprintf(v->text + used, sizeof v->text - used, ", %.10g", number);
+    append_number(v, number);
 }
 
 static void from_json(json_t *json, ls_setting_value *out) {

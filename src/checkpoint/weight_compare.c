@@ -32,11 +32,20 @@ static void give_back(const ls_weights *w, int side, size_t tensor) {
         ls_view_drop(&view, 0, ls_view_elements(&view));
 }
 
-static void describe_changes(ls_weight_pair *pair) {
+/* NumPy's expression for what was done to the rows. */
+static void describe_pairs(char *out, size_t capacity, const ls_view *changed) {
+    snprintf(out, capacity, "rope-pairs: reshape(%llu, 2, %llu, ...).swapaxes(1, 2)", (unsigned long long)changed->shape[0],
+             (unsigned long long)changed->shape[1]);
+}
+
+static void describe_changes(ls_weight_pair *pair, const ls_view *changed) {
     char text[sizeof pair->layout] = "";
     size_t used = 0;
     for (int i = 0; i < LS_CHANGE_COUNT; i++)
-        if ((pair->changes & 1u << i) != 0 && used < sizeof text)
+        if ((pair->changes & 1u << i) == LS_CHANGE_ROPE_PAIRS) {
+            describe_pairs(text, sizeof text, changed);
+            used = strlen(text);
+        } else if ((pair->changes & 1u << i) != 0 && used < sizeof text)
             used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used > 0 ? ", " : "", ls_weight_change_name(1u << i));
     if (used > 0 && pair->layout[0] != '\0')
         snprintf(text + used, used < sizeof text ? sizeof text - used : 0, ", %.60s", pair->layout);
@@ -54,7 +63,7 @@ static lockstep_status compare_views(ls_weight_pair *pair, ls_view *reference, l
         wants.row_length = kept->shape[kept->rank - 1];
     LS_TRY(ls_compare(reference, candidate, &wants, &pair->metrics, error));
     judge(pair, types[LS_REFERENCE], types[LS_CANDIDATE]);
-    describe_changes(pair);
+    describe_changes(pair, pair->original == LS_REFERENCE ? reference : candidate);
     return LOCKSTEP_OK;
 }
 
