@@ -303,7 +303,8 @@ static bool found_something(const ls_checkpoint_diff *d) {
     bool config = false;
     for (size_t i = 0; i < d->settings.count; i++)
         config = config || d->settings.items[i].verdict != LS_SETTING_ONE_SIDED;
-    return config || (v[0].known && v[1].known) || d->weights.pair_count > 0;
+    bool sizes = v[0].embedding_rows != UINT64_MAX && v[1].embedding_rows != UINT64_MAX && (d->what & LS_WHAT_VOCAB) != 0;
+    return config || sizes || (v[0].known && v[1].known) || d->weights.pair_count > 0;
 }
 
 lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error) {
