@@ -116,9 +116,27 @@ def maps():
     put("map", "rules.yaml", b"model: Qwen\ninclude: llama\nrules:\n  - {candidate: 'Kcur-{L}', op: ROPE, occurrence: 1, "
         b"reference: [a.{L}.k, b], reorder: rope-pairs}\n  - {candidate: x, of: y, reference: z, reference-occurrence: 0}\n")
     put("map", "alias.yaml", b"rules:\n - &r {candidate: c, reference: &l [a, b, c]}\n - *r\n - {candidate: d, reference: *l}\n")
+    put("map", "weights.yaml", b"architecture: [a, b]\nleft-out: ['x.{L}']\nweights:\n  - {gguf: 'blk.{L}.q', hf: ['m.{L}.q', 'n.{L}.q'], "
+        b"change: [transpose, plus-one]}\n  - {gguf: e, hf: 'm.{E}.w', form: fused}\n  - {gguf: [a, b], hf: c, form: split, axis: 1}\n")
+
+
+def configs():
+    put("config", "llama.json", json.dumps({
+        "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": None, "hidden_size": 64,
+        "rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}, "intermediate_size": [96, 96, 128], "tie_word_embeddings": True,
+        "text_config": {"rms_norm_eps": 1e-5, "sliding_window": 12}, "use_sliding_window": False}).encode())
+
+
+def tokenizers():
+    added = [{"id": 3, "content": "<s>", "special": True, "lstrip": False}]
+    put("tokenizer", "bpe.json", json.dumps({"version": "1.0", "added_tokens": added, "normalizer": None, "model": {
+        "type": "BPE", "vocab": {"a": 0, "b": 1, "ab\u0120": 2}, "merges": ["a b", ["a", "b"], " a"]}}).encode())
+    put("tokenizer", "unigram.json", json.dumps({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["x", -1.5], ["y", 0]]}}).encode())
 
 
 if __name__ == "__main__":
+    configs()
+    tokenizers()
     frames()
     logs()
     maps()

@@ -1,0 +1,33 @@
+/* tokenizer.json. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint/tokenizer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    char *copy = malloc(size + (size == 0));
+    ls_source *source;
+    ls_tokenizer tokenizer;
+    lockstep_error error = {0};
+    if (copy == NULL)
+        return 0;
+    if (size > 0)
+        memcpy(copy, data, size);
+    if (ls_source_open_memory("tokenizer.json", copy, size, &source, &error) == LOCKSTEP_OK) {
+        if (ls_tokenizer_parse_json(source, &tokenizer, &error) == LOCKSTEP_OK) {
+            for (uint64_t i = 0; i < tokenizer.token_count; i++)
+                if (tokenizer.tokens[i].text != NULL && strlen(tokenizer.tokens[i].text) != tokenizer.tokens[i].length)
+                    abort();
+            for (uint64_t i = 0; i < tokenizer.merge_count; i++)
+                if (memchr(tokenizer.merges[i].left, '\0', tokenizer.merges[i].left_length) != NULL)
+                    abort();
+            ls_tokenizer_close(&tokenizer);
+        } else if (error.message[0] == '\0') {
+            abort(); /* a failure says why */
+        }
+    }
+    free(copy);
+    return 0;
+}
