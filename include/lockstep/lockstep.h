@@ -80,8 +80,39 @@ typedef enum lockstep_dtype {
     LOCKSTEP_BF16,
     LOCKSTEP_F32,
     LOCKSTEP_F64,
-    LOCKSTEP_Q8_0,
+    LOCKSTEP_F8_E4M3, /* OCP: no infinities; one NaN of each sign */
+    LOCKSTEP_F8_E5M2,
+    LOCKSTEP_F8_E4M3FNUZ,
+    LOCKSTEP_F8_E5M2FNUZ,
+    LOCKSTEP_F8_E8M0, /* powers of two */
+    LOCKSTEP_F4,      /* E2M1, two a byte, the low nibble first */
+    LOCKSTEP_Q8_0, /* from here on: ggml's blocks */
     LOCKSTEP_Q4_0,
+    LOCKSTEP_Q4_1,
+    LOCKSTEP_Q5_0,
+    LOCKSTEP_Q5_1,
+    LOCKSTEP_Q8_1,
+    LOCKSTEP_Q2_K,
+    LOCKSTEP_Q3_K,
+    LOCKSTEP_Q4_K,
+    LOCKSTEP_Q5_K,
+    LOCKSTEP_Q6_K,
+    LOCKSTEP_Q8_K,
+    LOCKSTEP_IQ2_XXS,
+    LOCKSTEP_IQ2_XS,
+    LOCKSTEP_IQ2_S,
+    LOCKSTEP_IQ3_XXS,
+    LOCKSTEP_IQ3_S,
+    LOCKSTEP_IQ1_S,
+    LOCKSTEP_IQ1_M,
+    LOCKSTEP_IQ4_NL,
+    LOCKSTEP_IQ4_XS,
+    LOCKSTEP_TQ1_0,
+    LOCKSTEP_TQ2_0,
+    LOCKSTEP_MXFP4,
+    LOCKSTEP_NVFP4,
+    LOCKSTEP_Q1_0,
+    LOCKSTEP_Q2_0,
     LOCKSTEP_OPAQUE, /* an element type that is listed but can't be decoded */
     LOCKSTEP_DTYPE_COUNT
 } lockstep_dtype;

@@ -1,5 +1,7 @@
 #include "tensor/decode.h"
 
+#include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -46,7 +48,7 @@ void ls_decode_f64(const void *in, size_t n, double *out) {
 }
 
 /* bf16 is the upper half of a float. */
-void ls_decode_bf16(const void *in, size_t n, float *out) {
+static void decode_bf16_plain(const void *in, size_t n, float *out) {
     const uint8_t *p = in;
     for (size_t i = 0; i < n; i++) {
         uint16_t half;
@@ -55,6 +57,28 @@ void ls_decode_bf16(const void *in, size_t n, float *out) {
         memcpy(&out[i], &bits, sizeof bits);
     }
 }
+
+#if defined(__x86_64__)
+
+__attribute__((target("avx2"))) static void decode_bf16_avx2(const void *in, size_t n, float *out) {
+    const uint8_t *p = in;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i halves = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p + 2 * i)));
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_slli_epi32(halves, 16));
+    }
+    decode_bf16_plain(p + 2 * i, n - i, out + i);
+}
+
+void ls_decode_bf16(const void *in, size_t n, float *out) {
+    (__builtin_cpu_supports("avx2") ? decode_bf16_avx2 : decode_bf16_plain)(in, n, out);
+}
+
+#else
+
+void ls_decode_bf16(const void *in, size_t n, float *out) { decode_bf16_plain(in, n, out); }
+
+#endif
 
 /* --- f16 */
 
@@ -116,42 +140,70 @@ void ls_decode_f16(const void *in, size_t n, float *out) { ls_decode_f16_plain(i
 
 #endif
 
-/* --- ggml's quantized rows (ggml-common.h, ggml-quants.c) */
+/* --- floating point in 8 and 4 bits: so few values that a table holds them all */
 
-enum { QUANT_BLOCK = 32, Q8_0_BYTES = 2 + 32, Q4_0_BYTES = 2 + 16 };
+/* The exponent's bias, and which codes aren't numbers: those with all ones as in IEEE
+ * 754 (INFINITE), the last of each sign (LAST), or what would be -0 (MINUS_ZERO). */
+typedef enum not_numbers { INFINITE, LAST, MINUS_ZERO } not_numbers;
 
-static float scale_of(const uint8_t *block) {
-    uint16_t half;
-    memcpy(&half, block, sizeof half);
-    return ls_f16_to_f32(half);
+static float small_float(unsigned code, int mantissa_bits, int bias, not_numbers kind) {
+    const int exponent_bits = 7 - mantissa_bits;
+    const unsigned magnitude = code & 127u, ones = (1u << exponent_bits) - 1;
+    unsigned exponent = magnitude >> mantissa_bits, mantissa = magnitude & ((1u << mantissa_bits) - 1);
+    if ((kind == MINUS_ZERO && code == 0x80) || (kind == LAST && magnitude == 127) || (kind == INFINITE && exponent == ones && mantissa != 0))
+        return NAN;
+    float value = kind == INFINITE && exponent == ones ? INFINITY
+                  : exponent == 0 ? ldexpf((float)mantissa, 1 - bias - mantissa_bits)
+                                  : ldexpf((float)(mantissa + (1u << mantissa_bits)), (int)exponent - bias - mantissa_bits);
+    return code >= 128 ? -value : value;
 }
 
-/* block_q8_0: f16 d, i8 qs[32]; value d * q. */
-void ls_decode_q8_0(const void *in, size_t n, float *out) {
-    const uint8_t *block = in;
-    for (size_t i = 0; i < n; i += QUANT_BLOCK, block += Q8_0_BYTES) {
-        float d = scale_of(block);
-        const int8_t *q = (const int8_t *)(block + 2);
-        size_t left = n - i < QUANT_BLOCK ? n - i : QUANT_BLOCK;
-        for (size_t j = 0; j < left; j++)
-            out[i + j] = (float)q[j] * d;
+static struct {
+    float e4m3[256], e5m2[256], e4m3fnuz[256], e5m2fnuz[256], e8m0[256];
+} small_floats;
+
+static void fill_small_floats(void) {
+    for (unsigned code = 0; code < 256; code++) {
+        small_floats.e4m3[code] = small_float(code, 3, 7, LAST);
+        small_floats.e5m2[code] = small_float(code, 2, 15, INFINITE);
+        small_floats.e4m3fnuz[code] = small_float(code, 3, 8, MINUS_ZERO);
+        small_floats.e5m2fnuz[code] = small_float(code, 2, 16, MINUS_ZERO);
+        small_floats.e8m0[code] = code == 255 ? NAN : ldexpf(1, (int)code - 127);
     }
 }
 
-/* block_q4_0: f16 d, u8 qs[16]; the low nibble of byte j is element j, the high
- * one element j + 16; value d * (q - 8). */
-void ls_decode_q4_0(const void *in, size_t n, float *out) {
-    const uint8_t *block = in;
-    for (size_t i = 0; i < n; i += QUANT_BLOCK, block += Q4_0_BYTES) {
-        float d = scale_of(block), values[QUANT_BLOCK];
-        for (int j = 0; j < QUANT_BLOCK / 2; j++) {
-            values[j] = (float)((block[2 + j] & 0x0f) - 8) * d;
-            values[j + 16] = (float)((block[2 + j] >> 4) - 8) * d;
-        }
-        size_t left = n - i < QUANT_BLOCK ? n - i : QUANT_BLOCK;
-        memcpy(out + i, values, left * sizeof *out);
+#define SMALL_FLOAT(name)                                                 \
+    void ls_decode_f8_##name(const void *in, size_t n, float *out) {      \
+        static pthread_once_t once = PTHREAD_ONCE_INIT;                   \
+        const uint8_t *p = in;                                            \
+        pthread_once(&once, fill_small_floats);                           \
+        for (size_t i = 0; i < n; i++)                                    \
+            out[i] = small_floats.name[p[i]];                             \
     }
+SMALL_FLOAT(e4m3)
+SMALL_FLOAT(e5m2)
+SMALL_FLOAT(e4m3fnuz)
+SMALL_FLOAT(e5m2fnuz)
+SMALL_FLOAT(e8m0)
+
+void ls_decode_f4(const void *in, size_t n, float *out) {
+    static const float values[16] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+    const uint8_t *p = in;
+    for (size_t i = 0; i < n; i++)
+        out[i] = values[p[i / 2] >> i % 2 * 4 & 15];
 }
+
+/* --- ggml's quantized rows */
+
+static const ls_quants *best_quants(void) {
+    const ls_quants *avx2 = ls_quants_avx2();
+    return avx2 != NULL ? avx2 : &ls_quants_c;
+}
+
+#define X(type, elements, size, fields) \
+    void ls_decode_##type(const void *in, size_t n, float *out) { best_quants()->type(in, n, out); }
+LS_QUANT_LIST(X)
+#undef X
 
 /* --- byte order */
 
@@ -169,11 +221,26 @@ SWAP(2, uint16_t, __builtin_bswap16)
 SWAP(4, uint32_t, __builtin_bswap32)
 SWAP(8, uint64_t, __builtin_bswap64)
 
-/* Of a quantized block only the scale has a byte order. */
-static void swap_leading_scale(uint8_t *block, size_t count, size_t block_bytes) {
+/* Where the fields of a block are that have an order. */
+typedef struct field {
+    int offset, width, count;
+} field;
+
+static void swap_fields(uint8_t *block, size_t count, size_t block_bytes, const field *fields, size_t field_count) {
     for (size_t i = 0; i < count; i++, block += block_bytes)
-        ls_swap_2(block, 1);
+        for (size_t k = 0; k < field_count; k++) {
+            if (fields[k].width == 2)
+                ls_swap_2(block + fields[k].offset, (size_t)fields[k].count);
+            else if (fields[k].width == 4)
+                ls_swap_4(block + fields[k].offset, (size_t)fields[k].count);
+        }
 }
 
-void ls_swap_q8_0(void *blocks, size_t count) { swap_leading_scale(blocks, count, Q8_0_BYTES); }
-void ls_swap_q4_0(void *blocks, size_t count) { swap_leading_scale(blocks, count, Q4_0_BYTES); }
+#define FIELDS(...) {__VA_ARGS__}
+#define X(type, elements, size, list)                                                      \
+    void ls_swap_##type(void *blocks, size_t count) {                                      \
+        static const field fields[] = list;                                                \
+        swap_fields(blocks, count, size, fields, sizeof fields / sizeof fields[0]);        \
+    }
+LS_QUANT_LIST(X)
+#undef X

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tensor/quants.h"
+
 /* Every element type, exactly as a float. */
 void ls_decode_bool(const void *in, size_t n, float *out); /* any byte but 0 is 1 */
 void ls_decode_i8(const void *in, size_t n, float *out);
@@ -17,8 +19,16 @@ void ls_decode_u16(const void *in, size_t n, float *out);
 void ls_decode_f16(const void *in, size_t n, float *out);
 void ls_decode_bf16(const void *in, size_t n, float *out);
 void ls_decode_f32(const void *in, size_t n, float *out);
-void ls_decode_q8_0(const void *in, size_t n, float *out);
-void ls_decode_q4_0(const void *in, size_t n, float *out);
+void ls_decode_f8_e4m3(const void *in, size_t n, float *out);
+void ls_decode_f8_e5m2(const void *in, size_t n, float *out);
+void ls_decode_f8_e4m3fnuz(const void *in, size_t n, float *out);
+void ls_decode_f8_e5m2fnuz(const void *in, size_t n, float *out);
+void ls_decode_f8_e8m0(const void *in, size_t n, float *out); /* 255 is NaN, as OCP has it */
+void ls_decode_f4(const void *in, size_t n, float *out);
+/* ls_decode_q4_K and so on, by the fastest variant. */
+#define X(type, elements, size, fields) void ls_decode_##type(const void *in, size_t n, float *out);
+LS_QUANT_LIST(X)
+#undef X
 
 /* Those that need a double; 64-bit integers are rounded to nearest beyond 2^53. */
 void ls_decode_i32(const void *in, size_t n, double *out);
@@ -31,8 +41,9 @@ void ls_decode_f64(const void *in, size_t n, double *out);
 void ls_swap_2(void *blocks, size_t count);
 void ls_swap_4(void *blocks, size_t count);
 void ls_swap_8(void *blocks, size_t count);
-void ls_swap_q8_0(void *blocks, size_t count);
-void ls_swap_q4_0(void *blocks, size_t count);
+#define X(type, elements, size, fields) void ls_swap_##type(void *blocks, size_t count);
+LS_QUANT_LIST(X)
+#undef X
 
 /* One half-precision number; a NaN keeps its payload and becomes quiet, as F16C
  * does it. */

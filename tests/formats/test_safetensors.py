@@ -38,9 +38,8 @@ def test_every_type(tmp_path, shape):
     assert run_json("ls", tmp_path / "x.safetensors")["archives"][0]["metadata"] == {"format": "pt", "é": "\n"}
 
 
-@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "complex64"])
-def test_what_has_no_decoder_is_listed_with_its_size(tmp_path, kind):
-    tensor = torch.zeros(3, 4).to(getattr(torch, kind))
+def test_what_has_no_decoder_is_listed_with_its_size(tmp_path):
+    tensor = torch.zeros(3, 4).to(torch.complex64)
     safetensors.torch.save_file({"x": tensor}, tmp_path / "x.safetensors")
     with Archive(tmp_path / "x.safetensors") as archive:
         assert archive.tensors["x"][2:] == ("opaque", (3, 4), tensor.nbytes)

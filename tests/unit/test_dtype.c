@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tensor/decode.h"
+#include "tensor/quant_grids.h"
 #include "tensor/dtype.h"
 
 static uint32_t bits_of(float value) {
@@ -154,6 +155,31 @@ static void test_swapping_twice_changes_nothing(void **state) {
     }
 }
 
+/* Every code and every place to end, on unaligned blocks. */
+static void test_every_variant_of_the_quantized_decoders_gives_the_bits_of_plain_c(void **state) {
+    (void)state;
+    const ls_quants *fast = ls_quants_avx2();
+    if (fast == NULL)
+        skip();
+    static uint8_t bytes[1 + 4096 * 64];
+    static float expected[2048], found[2048];
+    uint32_t seed = 5;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+    ls_grids_prepare();
+#define X(type, elements, size, fields)                                                                   \
+    for (size_t at = 1; at + 2048 / (elements) * (size) <= sizeof bytes; at += 2048 / (elements) * (size)) { \
+        size_t n = 2048 - at % (2 * (elements));                                                          \
+        ls_quants_c.type(bytes + at, n, expected);                                                        \
+        fast->type(bytes + at, n, found);                                                                 \
+        for (size_t i = 0; i < n; i++)                                                                    \
+            if (isnan(expected[i]) ? !isnan(found[i]) : memcmp(&expected[i], &found[i], 4) != 0)          \
+                fail_msg(#type ": element %zu of %zu: %g, expected %g", i, n, (double)found[i], (double)expected[i]); \
+    }
+    LS_QUANT_LIST(X)
+#undef X
+}
+
 static void test_every_row_is_whole(void **state) {
     (void)state;
     for (int d = 0; d < LOCKSTEP_DTYPE_COUNT; d++) {
@@ -190,6 +216,7 @@ int main(void) {
         cmocka_unit_test(test_q8_0_by_hand_also_ending_inside_a_block),
         cmocka_unit_test(test_q4_0_by_hand),
         cmocka_unit_test(test_swapping_twice_changes_nothing),
+        cmocka_unit_test(test_every_variant_of_the_quantized_decoders_gives_the_bits_of_plain_c),
         cmocka_unit_test(test_every_row_is_whole),
         cmocka_unit_test(test_sizes_in_bytes),
     };

@@ -223,7 +223,7 @@ static void test_a_process_does_not_write_the_recorders_part(void **state) {
 static void test_a_type_that_is_unknown_costs_its_values_only(void **state) {
     observed *o = *state;
     good_start(o);
-    raw_frame(&o->raw, "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"odd\",\"dtype\":\"iq3_xxs\",\"shape\":[256]}", "12345678", 8);
+    raw_frame(&o->raw, "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"odd\",\"dtype\":\"c64\",\"shape\":[256]}", "12345678", 8);
     raw_frame(&o->raw, "{\"event\":\"tensor\",\"id\":3,\"pass\":0,\"name\":\"next\",\"dtype\":\"f64\",\"shape\":[]}", "12345678", 8);
     raw_frame(&o->raw, "{\"event\":\"pass_end\",\"pass\":0}", NULL, 0);
     end(o);

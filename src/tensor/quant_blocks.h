@@ -1,0 +1,354 @@
+/* ggml's quantized blocks (ggml-common.h), decoded as its dequantize_row_* do it: the
+ * products and sums are the same, in the same order, so the bits are. Included by
+ * quants_c.c and quants_avx2.c, which compile it for their processor and define what
+ * is worth its instructions:
+ *
+ *   half_at(p)                         the float of the f16 at p
+ *   scaled_points(grid, signs, d, out) 8 elements: d times grid, negated where a bit is set
+ *   shifted_points(grid, s, d, out)    8 elements: d * (grid + s)
+ *   looked_up(q, half, table, d, out)  nibbles of `half` bytes (8 or 16): element j is the
+ *                                      low one of byte j, j + half the high; d * table
+ *   signed_bits(byte, d, out)          8 elements: d where a bit is set, else -d
+ *
+ * Each function decodes one block. A scale times a small integer is exact; only
+ * what adds a minimum rounds. */
+#include <string.h>
+
+#include "tensor/quant_grids.h"
+
+static inline uint16_t load16(const uint8_t *p) {
+    uint16_t value;
+    memcpy(&value, p, sizeof value);
+    return value;
+}
+
+static inline uint32_t load32(const uint8_t *p) {
+    uint32_t value;
+    memcpy(&value, p, sizeof value);
+    return value;
+}
+
+static inline float bits_to_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* ------------------------------------------------------ blocks of 32: one scale */
+
+/* d f16, m f16 where `minimum`, the fifth bits of all elements where `fifth`, and two
+ * nibbles a byte: element j is the low one of byte j, j + 16 the high one. */
+static inline void nibbles(const uint8_t *b, bool minimum, bool fifth, int offset, float *out) {
+    const float d = half_at(b), m = minimum ? half_at(b + 2) : 0;
+    const uint8_t *at = b + (minimum ? 4 : 2), *q = at + (fifth ? 4 : 0);
+    const uint32_t high = fifth ? load32(at) : 0;
+    for (int j = 0; j < 16; j++) {
+        int low = (q[j] & 15) | (int)(high >> j & 1) << 4, up = q[j] >> 4 | (int)(high >> (j + 16) & 1) << 4;
+        out[j] = minimum ? (float)low * d + m : (float)(low - offset) * d;
+        out[j + 16] = minimum ? (float)up * d + m : (float)(up - offset) * d;
+    }
+}
+
+static inline void block_q4_0(const uint8_t *b, float *out) { nibbles(b, false, false, 8, out); }
+static inline void block_q4_1(const uint8_t *b, float *out) { nibbles(b, true, false, 0, out); }
+static inline void block_q5_0(const uint8_t *b, float *out) { nibbles(b, false, true, 16, out); }
+static inline void block_q5_1(const uint8_t *b, float *out) { nibbles(b, true, true, 0, out); }
+
+static inline void bytes_times(const uint8_t *q, int n, float d, float *out) {
+    for (int j = 0; j < n; j++)
+        out[j] = (float)(int8_t)q[j] * d;
+}
+
+/* d f16, i8[32]; q8_1 has their sum times d between the two. */
+static inline void block_q8_0(const uint8_t *b, float *out) { bytes_times(b + 2, 32, half_at(b), out); }
+static inline void block_q8_1(const uint8_t *b, float *out) { bytes_times(b + 4, 32, half_at(b), out); }
+/* d f32, i8[256], i16 sums[16] */
+static inline void block_q8_K(const uint8_t *b, float *out) { bytes_times(b + 4, 256, bits_to_float(load32(b)), out); }
+
+/* ---------------------------------------------------------- K types: blocks of 256 */
+
+/* scales[16] (scale low, minimum high nibble), qs[64], d, dmin. Per 128 elements 32
+ * bytes, whose pairs of bits are runs of 32; a scale for each 16. */
+static inline void block_q2_K(const uint8_t *b, float *out) {
+    const float d = half_at(b + 80), dmin = half_at(b + 82);
+    for (int run = 0; run < 16; run++) {
+        const uint8_t *q = b + 16 + run / 8 * 32 + run % 2 * 16;
+        const int shift = run % 8 / 2 * 2;
+        const float scale = d * (float)(b[run] & 15), minimum = dmin * (float)(b[run] >> 4);
+        for (int j = 0; j < 16; j++)
+            out[16 * run + j] = scale * (float)(q[j] >> shift & 3) - minimum;
+    }
+}
+
+/* hmask[32], qs[64], scales[12] (16 of 6 bits: nibbles, then pairs of bits), d. The
+ * hmask's bits are those of the runs of 32, in turn; one that isn't set takes 4 away. */
+static inline void block_q3_K(const uint8_t *b, float *out) {
+    const float d = half_at(b + 108);
+    const uint8_t *scales = b + 96;
+    for (int run = 0; run < 16; run++) {
+        const uint8_t *q = b + 32 + run / 8 * 32 + run % 2 * 16, *mask = b + run % 2 * 16;
+        const int shift = run % 8 / 2 * 2, bit = run / 2;
+        const int scale = (run < 8 ? scales[run] & 15 : scales[run - 8] >> 4) | (scales[8 + run % 4] >> run / 4 * 2 & 3) << 4;
+        const float times = d * (float)(scale - 32);
+        for (int j = 0; j < 16; j++)
+            out[16 * run + j] = times * (float)((q[j] >> shift & 3) - 4 + (mask[j] >> bit & 1) * 4);
+    }
+}
+
+/* The 8 scales and minima, of 6 bits each, of q4_K and q5_K. */
+static inline void scale_and_minimum(const uint8_t *s, int k, int *scale, int *minimum) {
+    if (k < 4) {
+        *scale = s[k] & 63;
+        *minimum = s[k + 4] & 63;
+    } else {
+        *scale = (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
+        *minimum = s[k + 4] >> 4 | s[k] >> 6 << 4;
+    }
+}
+
+/* d, dmin, scales[12], qs[128]. Per 64 elements 32 bytes: the low nibbles, then the high. */
+static inline void block_q4_K(const uint8_t *b, float *out) {
+    const float d = half_at(b), dmin = half_at(b + 2);
+    for (int run = 0; run < 8; run += 2) {
+        const uint8_t *q = b + 16 + run * 16;
+        int scale, minimum;
+        scale_and_minimum(b + 4, run, &scale, &minimum);
+        const float low = d * (float)scale, low_less = dmin * (float)minimum;
+        scale_and_minimum(b + 4, run + 1, &scale, &minimum);
+        const float high = d * (float)scale, high_less = dmin * (float)minimum;
+        for (int j = 0; j < 32; j++)
+            out[32 * run + j] = low * (float)(q[j] & 15) - low_less;
+        for (int j = 0; j < 32; j++)
+            out[32 * run + 32 + j] = high * (float)(q[j] >> 4) - high_less;
+    }
+}
+
+/* d, dmin, scales[12], qh[32], qs[128]: the same with a fifth bit, that of the run. */
+static inline void block_q5_K(const uint8_t *b, float *out) {
+    const float d = half_at(b), dmin = half_at(b + 2);
+    const uint8_t *fifth = b + 16;
+    for (int run = 0; run < 8; run += 2) {
+        const uint8_t *q = b + 48 + run * 16, low_bit = (uint8_t)(1 << run), high_bit = (uint8_t)(2 << run);
+        int scale, minimum;
+        scale_and_minimum(b + 4, run, &scale, &minimum);
+        const float low = d * (float)scale, low_less = dmin * (float)minimum;
+        scale_and_minimum(b + 4, run + 1, &scale, &minimum);
+        const float high = d * (float)scale, high_less = dmin * (float)minimum;
+        for (int j = 0; j < 32; j++)
+            out[32 * run + j] = low * (float)(uint8_t)((q[j] & 15) + (fifth[j] & low_bit ? 16 : 0)) - low_less;
+        for (int j = 0; j < 32; j++)
+            out[32 * run + 32 + j] = high * (float)(uint8_t)((q[j] >> 4) + (fifth[j] & high_bit ? 16 : 0)) - high_less;
+    }
+}
+
+/* ql[128], qh[64], scales i8[16], d. Per 128 elements 64 and 32 bytes: runs of 32 are
+ * the low nibbles of the first 32, of the second, and the high ones of both. */
+static inline void block_q6_K(const uint8_t *b, float *out) {
+    const float d = half_at(b + 208);
+    for (int run = 0; run < 16; run++) {
+        const int half = run / 8, quarter = run % 8 / 2, part = run % 2 * 16;
+        const uint8_t *low = b + half * 64 + quarter % 2 * 32 + part, *high = b + 128 + half * 32 + part;
+        const int low_shift = quarter / 2 * 4, high_shift = quarter * 2;
+        const float times = d * (float)(int8_t)b[192 + run];
+        for (int j = 0; j < 16; j++)
+            out[16 * run + j] = times * (float)(((low[j] >> low_shift & 15) | (high[j] >> high_shift & 3) << 4) - 32);
+    }
+}
+
+/* --------------------------------------------------------------------- iq types */
+
+/* 8 elements of two points of 4. */
+static inline void two_points(const int8_t *first, const int8_t *second, uint8_t signs, float scale, float *out) {
+    int8_t grid[8];
+    memcpy(grid, first, 4);
+    memcpy(grid + 4, second, 4);
+    scaled_points(grid, signs, scale, out);
+}
+
+/* d; per 32 elements 4 bytes of indexes and a u32: 4 indexes of signs, 4 bits of scale. */
+static inline void block_iq2_xxs(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *q = b + 2 + 8 * run;
+        const uint32_t more = load32(q + 4);
+        const float scale = d * (0.5f + (float)(more >> 28)) * 0.25f;
+        for (int k = 0; k < 4; k++)
+            scaled_points(ls_grids.iq2_xxs[q[k]], ls_grids.signs[more >> 7 * k & 127], scale, out + 32 * run + 8 * k);
+    }
+}
+
+/* d, u16[32] (9 bits of index, 7 of signs), scales[8] */
+static inline void block_iq2_xs(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int k = 0; k < 32; k++) {
+        const uint16_t q = load16(b + 2 + 2 * k);
+        const int scale = b[66 + k / 4] >> k % 4 / 2 * 4 & 15;
+        scaled_points(ls_grids.iq2_xs[q & 511], ls_grids.signs[q >> 9], d * (0.5f + (float)scale) * 0.25f, out + 8 * k);
+    }
+}
+
+/* d, qs[32], signs[32], qh[8] (2 more bits of each index), scales[8] */
+static inline void block_iq2_s(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int k = 0; k < 32; k++) {
+        const int index = b[2 + k] | (b[66 + k / 4] >> k % 4 * 2 & 3) << 8, scale = b[74 + k / 4] >> k % 4 / 2 * 4 & 15;
+        scaled_points(ls_grids.iq2_s[index], b[34 + k], d * (0.5f + (float)scale) * 0.25f, out + 8 * k);
+    }
+}
+
+/* d, 64 indexes, 8 u32: 4 indexes of signs, 4 bits of scale */
+static inline void block_iq3_xxs(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *q = b + 2 + 8 * run;
+        const uint32_t more = load32(b + 66 + 4 * run);
+        const float scale = d * (0.5f + (float)(more >> 28)) * 0.5f;
+        for (int k = 0; k < 4; k++)
+            two_points(ls_grids.iq3_xxs[q[2 * k]], ls_grids.iq3_xxs[q[2 * k + 1]], ls_grids.signs[more >> 7 * k & 127], scale,
+                       out + 32 * run + 8 * k);
+    }
+}
+
+/* d, qs[64], qh[8] (a ninth bit of each index), signs[32], scales[4] */
+static inline void block_iq3_s(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int k = 0; k < 32; k++) {
+        const uint8_t *q = b + 2 + 2 * k, high = b[66 + k / 4] >> k % 4 * 2;
+        const int scale = b[106 + k / 8] >> k / 4 % 2 * 4 & 15;
+        two_points(ls_grids.iq3_s[q[0] | (high & 1) << 8], ls_grids.iq3_s[q[1] | (high >> 1 & 1) << 8], b[74 + k],
+                   d * (float)(1 + 2 * scale), out + 8 * k);
+    }
+}
+
+/* d, qs[32], qh u16[8]: 3 more bits of 4 indexes, 3 of scale, the delta's sign */
+static inline void block_iq1_s(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int k = 0; k < 32; k++) {
+        const uint16_t high = load16(b + 34 + k / 4 * 2);
+        const int index = b[2 + k] | (high >> k % 4 * 3 & 7) << 8;
+        shifted_points(ls_grids.iq1_s[index], high & 0x8000 ? -0.125f : 0.125f, d * (float)(2 * (high >> 12 & 7) + 1), out + 8 * k);
+    }
+}
+
+/* qs[32], qh[16] (3 more bits of an index and a sign, twice), scales[8]: four u16 of four
+ * scales of 3 bits and 4 bits of d */
+static inline void block_iq1_m(const uint8_t *b, float *out) {
+    const uint8_t *s = b + 48;
+    uint16_t half = 0;
+    for (int i = 0; i < 4; i++)
+        half |= (uint16_t)(load16(s + 2 * i) >> 12 << 4 * i);
+    const uint8_t bytes[2] = {(uint8_t)half, (uint8_t)(half >> 8)};
+    const float d = half_at(bytes);
+    for (int k = 0; k < 32; k++) {
+        const int high = b[32 + k / 2] >> k % 2 * 4, index = b[k] | (high & 7) << 8;
+        const int scale = load16(s + k / 8 * 2) >> k % 8 / 2 * 3 & 7;
+        shifted_points(ls_grids.iq1_s[index], high & 8 ? -0.125f : 0.125f, d * (float)(2 * scale + 1), out + 8 * k);
+    }
+}
+
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+/* Twice the values of E2M1. */
+static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* d, qs[16] */
+static inline void block_iq4_nl(const uint8_t *b, float *out) { looked_up(b + 2, 16, iq4_values, half_at(b), out); }
+
+/* d, scales_h u16, scales_l[4], qs[128]: 8 scales of 6 bits */
+static inline void block_iq4_xs(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    const uint16_t high = load16(b + 2);
+    for (int run = 0; run < 8; run++) {
+        const int scale = (b[4 + run / 2] >> run % 2 * 4 & 15) | (high >> 2 * run & 3) << 4;
+        looked_up(b + 8 + 16 * run, 16, iq4_values, d * (float)(scale - 32), out + 32 * run);
+    }
+}
+
+/* ------------------------------------------------- a few values: tq, q1_0, q2_0, fp4 */
+
+/* qs[48], qh[4], d: five digits to the base of 3 a byte, as the fraction byte / 256; runs
+ * of 32 of the first 32 bytes, of 16 of the others, and four of 4. */
+static inline void digits(const uint8_t *q, int bytes, int count, float d, float *out) {
+    static const uint8_t power[5] = {1, 3, 9, 27, 81};
+    for (int n = 0; n < count; n++)
+        for (int j = 0; j < bytes; j++) {
+            const uint8_t fraction = (uint8_t)(q[j] * power[n]);
+            out[n * bytes + j] = (float)((fraction * 3 >> 8) - 1) * d;
+        }
+}
+
+static inline void block_tq1_0(const uint8_t *b, float *out) {
+    const float d = half_at(b + 52);
+    digits(b, 32, 5, d, out);
+    digits(b + 32, 16, 5, d, out + 160);
+    digits(b + 48, 4, 4, d, out + 240);
+}
+
+/* qs[64], d */
+static inline void block_tq2_0(const uint8_t *b, float *out) {
+    const float d = half_at(b + 64);
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *q = b + run / 4 * 32;
+        const int shift = run % 4 * 2;
+        for (int j = 0; j < 32; j++)
+            out[32 * run + j] = (float)((q[j] >> shift & 3) - 1) * d;
+    }
+}
+
+/* d, a bit an element: d or -d */
+static inline void block_q1_0(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int j = 0; j < 16; j++)
+        signed_bits(b[2 + j], d, out + 8 * j);
+}
+
+/* d, two bits an element, four neighbours a byte */
+static inline void block_q2_0(const uint8_t *b, float *out) {
+    const float d = half_at(b);
+    for (int j = 0; j < 64; j++)
+        out[j] = (float)((b[2 + j / 4] >> j % 4 * 2 & 3) - 1) * d;
+}
+
+/* e8m0, qs[16]. Half of 2^(e - 127), because the values are doubled; 0 and 1 are
+ * subnormal, and 255 is no NaN here. */
+static inline void block_mxfp4(const uint8_t *b, float *out) {
+    const float d = bits_to_float(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23);
+    looked_up(b + 1, 16, e2m1_doubled, d, out);
+}
+
+/* Half of an unsigned E4M3: 0x7f is 0, the top bit counts in 0xff alone. */
+static inline float half_ue4m3(uint8_t x) {
+    const int exponent = x >> 3 & 15, mantissa = x & 7;
+    if (x == 0 || x == 0x7f)
+        return 0;
+    if (exponent == 0)
+        return (float)mantissa * 0x1p-10f;
+    return bits_to_float((uint32_t)(exponent - 7 - 1 + 127) << 23 | (uint32_t)mantissa << 20);
+}
+
+/* Four scales (UE4M3), then for each 16 elements 8 bytes: low nibbles, then high. */
+static inline void block_nvfp4(const uint8_t *b, float *out) {
+    for (int run = 0; run < 4; run++)
+        looked_up(b + 4 + 8 * run, 8, e2m1_doubled, half_ue4m3(b[run]), out + 16 * run);
+}
+
+/* -------------------------------------------------------------------------- rows */
+
+/* Whole blocks where they go; of the last one, what is wanted. */
+#define ROW(name, elements, size)                                          \
+    static void name(const void *in, size_t n, float *out) {               \
+        const uint8_t *b = in;                                             \
+        ls_grids_prepare();                                                \
+        for (; n >= (elements); n -= (elements), b += (size)) {            \
+            block_##name(b, out);                                          \
+            out += (elements);                                             \
+        }                                                                  \
+        if (n > 0) {                                                       \
+            float last[elements];                                          \
+            block_##name(b, last);                                         \
+            memcpy(out, last, n * sizeof *out);                            \
+        }                                                                  \
+    }
+#define X(name, elements, size, swap) ROW(name, elements, size)
+LS_QUANT_LIST(X)
+#undef X
+#undef ROW
