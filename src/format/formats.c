@@ -3,6 +3,6 @@
 /* In the order of probing: what a file's first bytes say for sure comes first. */
 const ls_format *const ls_formats[] = {
     &ls_format_trace,       &ls_format_gguf, &ls_format_npy,
-    &ls_format_npz,         &ls_format_safetensors,
+    &ls_format_torch,       &ls_format_npz,         &ls_format_safetensors,
     &ls_format_npy_directory, NULL,
 };
