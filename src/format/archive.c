@@ -180,7 +180,7 @@ static lockstep_status open_directory(const char *path, lockstep_archive **out_a
     const ls_format *format = find_format(path, true, NULL, 0);
     if (format == NULL)
         return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                       "%s: a directory without trace.jsonl, .npy or .safetensors files", path);
+                       "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin", path);
     lockstep_archive *archive = new_archive(path);
     if (archive == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 bool ls_path_stays_inside(const char *name) {
     if (*name == '\0' || strchr(name, '\\') != NULL)
@@ -42,6 +43,15 @@ char *ls_path_join(ls_arena *arena, const char *directory, const char *name) {
     size_t length = strlen(directory);
     return ls_arena_printf(arena, "%s%s%s", directory,
                            length > 0 && directory[length - 1] == '/' ? "" : "/", name);
+}
+
+bool ls_path_is_file(const char *directory, const char *name) {
+    ls_arena arena = {0};
+    struct stat info;
+    char *path = ls_path_join(&arena, directory, name);
+    bool is_file = path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    ls_arena_done(&arena);
+    return is_file;
 }
 
 char *ls_path_beside(ls_arena *arena, const char *path, const char *name) {

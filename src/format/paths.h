@@ -16,6 +16,8 @@ bool ls_path_has_suffix(const char *path, const char *suffix);
 const char *ls_path_base(const char *path);
 /* DIRECTORY/NAME, or NULL when there is no memory. */
 char *ls_path_join(ls_arena *arena, const char *directory, const char *name);
+/* DIRECTORY/NAME is a regular file. */
+bool ls_path_is_file(const char *directory, const char *name);
 /* NAME beside the file at `path`. */
 char *ls_path_beside(ls_arena *arena, const char *path, const char *name);
 /* Runs of digits compare as numbers: "l.2" is before "l.10". For qsort, of char *. */

@@ -26,7 +26,10 @@
 #include "format/inflate.h"
 #include "format/paths.h"
 #include "format/pickle.h"
-#include "format/torch.h"
+#include "format/weight_map.h"
+
+/* How a file of torch.save before 1.6 begins: the pickled magic number. */
+#define LEGACY_MAGIC {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e}
 
 enum {
     MAX_DEPTH = 64,
@@ -607,7 +610,7 @@ static lockstep_status read_file(reader *r, size_t member_count, lockstep_error 
 }
 
 static lockstep_status refuse_others(const ls_source *source, lockstep_error *error) {
-    static const uint8_t legacy[] = LS_TORCH_LEGACY_MAGIC;
+    static const uint8_t legacy[] = LEGACY_MAGIC;
     uint8_t head[512] = {0};
     size_t size = source->size < sizeof head ? (size_t)source->size : sizeof head;
     LS_TRY(ls_source_read_at((ls_source *)(uintptr_t)source, 0, head, size, error));
@@ -626,7 +629,8 @@ static lockstep_status refuse_others(const ls_source *source, lockstep_error *er
                       head[1], head[2], head[3]);
 }
 
-lockstep_status ls_torch_open_files(lockstep_archive *archive, ls_source *const *sources, size_t count,
+/* Adds the tensors of all files, whose sources are the archive's. */
+static lockstep_status open_files(lockstep_archive *archive, ls_source *const *sources, size_t count,
                                     lockstep_error *error) {
     ls_zip_member **members = ls_arena_array(&archive->arena, count, sizeof *members);
     size_t *counts = ls_arena_array(&archive->arena, count, sizeof *counts), total = 0;
@@ -661,11 +665,38 @@ lockstep_status ls_torch_open_files(lockstep_archive *archive, ls_source *const 
     return LOCKSTEP_OK;
 }
 
-static lockstep_status open_torch(lockstep_archive *archive, ls_source *source, lockstep_error *error) {
-    return ls_torch_open_files(archive, &source, 1, error);
+/* --- one file, or a model in several */
+
+static lockstep_status open_index(lockstep_archive *archive, ls_source *index,
+                                  lockstep_error *error) {
+    ls_weight_map map = {0};
+    lockstep_status status = ls_weight_map_open(archive, index, &map, error);
+    if (status == LOCKSTEP_OK)
+        status = open_files(archive, map.sources, map.source_count, error);
+    if (status == LOCKSTEP_OK)
+        status = ls_weight_map_check(archive, &map, error);
+    ls_weight_map_done(&map);
+    return status;
 }
 
-/* A zip whose first member is */
+/* In a directory of Hugging Face: the index, or else the one file that needs none. */
+static const char *const in_directory[] = {"pytorch_model.bin.index.json", "pytorch_model.bin"};
+
+static lockstep_status open_torch(lockstep_archive *archive, ls_source *source, lockstep_error *error) {
+    if (source == NULL) {
+        const char *name = in_directory[ls_path_is_file(archive->path, in_directory[0]) ? 0 : 1];
+        const char *path = ls_path_join(&archive->arena, archive->path, name);
+        if (path == NULL)
+            return ls_fail_memory(archive, error);
+        LS_TRY(ls_source_open_file(path, &source, error));
+        LS_TRY(ls_archive_add_source(archive, source, error));
+    }
+    return ls_path_has_suffix(source->name, ".bin.index.json")
+               ? open_index(archive, source, error)
+               : open_files(archive, &source, 1, error);
+}
+
+/* Of a zip: its first member's name is right behind the local header's 30 bytes. */
 static bool begins_with_pickle(const uint8_t *head, size_t size) {
     static const char wanted[] = "/data.pkl";
     size_t name = 30, length = size >= name ? (size_t)head[26] | (size_t)head[27] << 8 : 0;
@@ -674,14 +705,14 @@ static bool begins_with_pickle(const uint8_t *head, size_t size) {
 }
 
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
-    static const uint8_t legacy[] = LS_TORCH_LEGACY_MAGIC;
+    static const uint8_t legacy[] = LEGACY_MAGIC;
     if (is_directory)
-        return false;
+        return ls_path_is_file(path, in_directory[0]) || ls_path_is_file(path, in_directory[1]);
     bool is_zip = size >= 4 && memcmp(head, "PK\3\4", 4) == 0;
     return (is_zip && (begins_with_pickle(head, size) || ls_path_has_suffix(path, ".bin"))) ||
            (size >= sizeof legacy && memcmp(head, legacy, sizeof legacy) == 0) ||
            ls_path_has_suffix(path, ".pt") || ls_path_has_suffix(path, ".pth") ||
-           ls_path_has_suffix(path, ".ckpt");
+           ls_path_has_suffix(path, ".ckpt") || ls_path_has_suffix(path, ".bin.index.json");
 }
 
-const ls_format ls_format_torch = {"torch", "PyTorch's torch.save (.pt, .pth, .bin)", probe, open_torch};
+const ls_format ls_format_torch = {"torch", "files of torch.save (.pt, .pth, .bin), alone or sharded with an index", probe, open_torch};

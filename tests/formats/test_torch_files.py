@@ -1,8 +1,10 @@
 """Files of torch.save, against torch.load(weights_only=True)."""
 import io
+import json
 import zipfile
 
 import pytest
+import safetensors.torch
 import torch
 
 from lockstep_library import Archive, Failed, assert_same, run, run_json
@@ -200,3 +202,47 @@ def test_what_is_refused(tmp_path, save, message):
     save(tmp_path / "x.pt")
     done = run("ls", tmp_path / "x.pt")
     assert (done.returncode, done.stdout) == (2, "") and message in done.stderr
+
+
+def sharded(folder):
+    parts = [{"a.weight": sample(torch.float32, (3, 4)), "a.bias": sample(torch.float16, (4,))}, {"b.weight": sample(torch.bfloat16, (5, 2)).t()}]
+    files = [f"pytorch_model-0000{i + 1}-of-00002.bin" for i in range(2)]
+    for part, file in zip(parts, files):
+        torch.save(part, folder / file)
+    index = {"metadata": {"total_size": 1}, "weight_map": {name: file for part, file in zip(parts, files) for name in part}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return parts[0] | parts[1], index
+
+
+@pytest.mark.parametrize("given", ["", "pytorch_model.bin.index.json"])
+def test_a_sharded_model(tmp_path, given):
+    tensors, _ = sharded(tmp_path)
+    with Archive(tmp_path / given) as archive:
+        assert archive.format == "torch" and list(archive.tensors) == list(tensors)
+        for name, tensor in tensors.items():
+            assert_same(archive.read(name), values(tensor))
+
+
+@pytest.mark.parametrize("name, file, message", [
+    ("c", "pytorch_model-00001-of-00002.bin", "found no tensor 'c' in pytorch_model-00001-of-00002.bin"),
+    ("b.weight", "pytorch_model-00001-of-00002.bin", "found no tensor 'b.weight' in pytorch_model-00001"),
+    ("c", "../x.bin", "found the file name '../x.bin', expected one beside the index"),
+    ("c", "missing.bin", "No such file"),
+])
+def test_a_wrong_index_is_refused(tmp_path, name, file, message):
+    _, index = sharded(tmp_path)
+    index["weight_map"][name] = file
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(Failed, match=message):
+        Archive(tmp_path)
+
+
+def test_a_directory_with_one_file(tmp_path):
+    tensors = {"a": sample(torch.float32, (3,))}
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    with Archive(tmp_path) as archive:
+        assert archive.format == "torch"
+        assert_same(archive.read("a"), values(tensors["a"]))
+    safetensors.torch.save_file({"b": tensors["a"]}, tmp_path / "model.safetensors")  # which transformers prefers
+    with Archive(tmp_path) as archive:
+        assert archive.format == "safetensors" and list(archive.tensors) == ["b"]
