@@ -81,6 +81,7 @@ def gguf_files():
 
 
 def torch_files():
+    torch.manual_seed(0)
     base = torch.arange(16.0)
     several = {
         "model": torch.nn.Linear(2, 3).state_dict(), "epoch": 3, "lr": [0.5, 1], "name": "x", "none": None, "yes": True,
@@ -98,6 +99,14 @@ def torch_files():
                 for member in file.namelist():
                     again.writestr(zipfile.ZipInfo(member), file.read(member), zipfile.ZIP_DEFLATED)
     put("torch", "deflated.pt", stream.getvalue())
+
+
+def texts():
+    header = "# Tensor: x\n# Shape: {}\n# Dtype: float32\n# Mean: 0.5\n# Data:\n"
+    put("text", "python.txt", (header.format("(1, 2, 2)") + "1.000000e+00\n-2.5e-03\nnan\ninf\n").encode())
+    put("text", "cut.txt", (header.format("3x700") + "# First 50 elements:\n1\n2\n# Last 50 elements:\n3\n4\n").encode())
+    put("text", "indexed.txt", b"0: 1.500000\n1: -0.250000\n2: 3.000000\n")
+    put("text", "halves.txt", b"# Shape: 2\n# Data (first 100 elements as hex and converted):\n0x3c00 (1.0)\n0x8001 (-5.9e-08)\n")
 
 
 def frame(event, data=b""):
@@ -148,3 +157,4 @@ if __name__ == "__main__":
     safetensors_files()
     gguf_files()
     torch_files()
+    texts()

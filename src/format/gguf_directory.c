@@ -1,8 +1,6 @@
 /* A directory with the .gguf files of one model: one file, or the shards of a split,
  * and perhaps a projector beside them (its name has "mmproj"), whose metadata counts
  * where the model has no such key. Folders inside are not looked at. */
-#include <dirent.h>
-#include <errno.h>
 #include <string.h>
 
 #include "format/formats.h"
@@ -12,38 +10,18 @@
 typedef struct listing {
     const char *model, *projector; /* file names; the first of each */
     const char *other;             /* a second model or projector */
-    bool has_npy;
 } listing;
 
-/* False when there is no memory. */
-static bool note(listing *l, ls_arena *arena, const char *name) {
-    l->has_npy |= ls_path_has_suffix(name, ".npy");
-    if (name[0] == '.' || !ls_path_has_suffix(name, ".gguf") || ls_gguf_shard_number(name) != 1)
-        return true;
-    const char *copy = ls_arena_copy(arena, name, strlen(name));
-    const char **place = strstr(name, "mmproj") != NULL ? &l->projector : &l->model;
-    if (copy == NULL)
-        return false;
-    if (*place != NULL && strcmp(copy, *place) > 0) {
-        l->other = copy;
-    } else { /* the first by name, whatever order the directory is in */
-        l->other = *place != NULL ? *place : l->other;
-        *place = copy;
-    }
-    return true;
-}
-
 static lockstep_status list(const char *path, ls_arena *arena, listing *out, lockstep_error *error) {
-    DIR *directory = opendir(path);
-    if (directory == NULL)
-        return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
-    lockstep_status status = LOCKSTEP_OK;
-    const struct dirent *found;
-    while (status == LOCKSTEP_OK && (found = readdir(directory)) != NULL)
-        if (!note(out, arena, found->d_name))
-            status = ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
-    closedir(directory);
-    return status;
+    char **names;
+    size_t count = 0;
+    LS_TRY(ls_path_list(arena, path, ".gguf", &names, &count, error));
+    for (size_t i = 0; i < count; i++) {
+        const char **place = strstr(names[i], "mmproj") != NULL ? &out->projector : &out->model;
+        if (ls_gguf_shard_number(names[i]) == 1)
+            *(*place == NULL ? place : &out->other) = names[i];
+    }
+    return LOCKSTEP_OK;
 }
 
 static lockstep_status add(lockstep_archive *archive, const char *name, bool is_first,
@@ -75,8 +53,11 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
     (void)head, (void)size;
     ls_arena arena = {0};
     listing l = {0};
-    bool found = is_directory && list(path, &arena, &l, NULL) == LOCKSTEP_OK && !l.has_npy &&
-                 (l.model != NULL || l.projector != NULL);
+    char **arrays;
+    size_t count = 0;
+    bool found = is_directory && list(path, &arena, &l, NULL) == LOCKSTEP_OK &&
+                 (l.model != NULL || l.projector != NULL) &&
+                 ls_path_list(&arena, path, ".npy", &arrays, &count, NULL) == LOCKSTEP_OK && count == 0;
     ls_arena_done(&arena);
     return found;
 }

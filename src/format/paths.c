@@ -1,6 +1,8 @@
 #include "format/paths.h"
 
 #include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,4 +86,34 @@ int ls_path_natural_order(const void *left, const void *right) {
     if (*a != *b)
         return *a == '\0' ? -1 : 1;
     return strcmp(first, second); /* "l.01" and "l.1" */
+}
+
+lockstep_status ls_path_list(ls_arena *arena, const char *directory, const char *suffix,
+                             char ***out_names, size_t *out_count, lockstep_error *error) {
+    DIR *stream = opendir(directory);
+    if (stream == NULL)
+        return ls_fail(error, LOCKSTEP_IO, "%s: %s", directory, strerror(errno));
+    char **names = NULL;
+    size_t count = 0, capacity = 0;
+    bool fits = true;
+    const struct dirent *found;
+    while (fits && (found = readdir(stream)) != NULL) {
+        if (found->d_name[0] == '.' || found->d_type == DT_DIR || !ls_path_has_suffix(found->d_name, suffix))
+            continue;
+        if (count == capacity) { /* what is left behind in the arena is as much again */
+            char **larger = ls_arena_array(arena, capacity = capacity * 2 + 16, sizeof *names);
+            if (larger != NULL && count > 0)
+                memcpy(larger, names, count * sizeof *names);
+            names = larger;
+        }
+        fits = names != NULL && (names[count++] = ls_arena_copy(arena, found->d_name, strlen(found->d_name))) != NULL;
+    }
+    closedir(stream);
+    if (!fits)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", directory);
+    if (count > 0)
+        qsort(names, count, sizeof *names, ls_path_natural_order);
+    *out_names = names;
+    *out_count = count;
+    return LOCKSTEP_OK;
 }
