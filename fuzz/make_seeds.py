@@ -106,6 +106,7 @@ def texts():
     put("text", "python.txt", (header.format("(1, 2, 2)") + "1.000000e+00\n-2.5e-03\nnan\ninf\n").encode())
     put("text", "cut.txt", (header.format("3x700") + "# First 50 elements:\n1\n2\n# Last 50 elements:\n3\n4\n").encode())
     put("text", "indexed.txt", b"0: 1.500000\n1: -0.250000\n2: 3.000000\n")
+    put("text", "remark.txt", b"# Data (f")
     put("text", "halves.txt", b"# Shape: 2\n# Data (first 100 elements as hex and converted):\n0x3c00 (1.0)\n0x8001 (-5.9e-08)\n")
 
 

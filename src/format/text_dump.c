@@ -64,6 +64,10 @@ static const char *header_value(const line *l, const char *key) {
     return found ? l->text + at + length + 1 : NULL;
 }
 
+static bool begins_with(const line *l, const char *start) {
+    return l->length >= strlen(start) && memcmp(l->text, start, strlen(start)) == 0;
+}
+
 static bool parse_float(const char *text, locale_t c, float *out) {
     char *end;
     *out = strtof_l(text, &end, c);
@@ -206,8 +210,7 @@ static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
             d->begin = d->count == 0 ? l.offset : d->begin;
             d->count++;
         } else {
-            d->elided |= l.text[0] == '.' || (l.length > 8 && (strncmp(l.text, "# First ", 8) == 0 ||
-                                                               strncmp(l.text, "# Data (first ", 14) == 0));
+            d->elided |= l.text[0] == '.' || begins_with(&l, "# First ") || begins_with(&l, "# Data (first ");
         }
     }
     if (d->count == 0 && !has_shape)
