@@ -44,8 +44,8 @@ static lockstep_dtype dtype_of_name(const char *path) {
 
 static lockstep_status fail_spec(const lockstep_archive *archive, lockstep_error *error) {
     return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
-                   "%s: expected PATH::DTYPE or PATH::DTYPE,SHAPE, as in x.bin::f32,2x3 ('lockstep ls' "
-                   "shows dtypes)", archive->path);
+                   "%s: expected PATH::DTYPE or PATH::DTYPE,SHAPE, as in x.bin::f32,2x3 "
+                   "(docs/formats.md)", archive->path);
 }
 
 /* "f32" or "f32,2x3"; the shape is left alone when there is none. */

@@ -167,6 +167,25 @@ def test_a_split_file_alone_is_refused(tmp_path):
         Archive(paths[1])
 
 
+def test_an_importance_matrix(tmp_path):
+    """As llama-imatrix writes it: sums of squares and counts of each weight's inputs."""
+    sums, counts = random((3, 64)) ** 2, np.array([[7.0], [0], [12]], np.float32)
+
+    def metadata(writer):
+        writer.add_type(gguf.GGUFType.IMATRIX)
+        writer.add_array(gguf.Keys.IMatrix.DATASETS, ["calibration.txt"])
+        writer.add_uint32(gguf.Keys.IMatrix.CHUNK_COUNT, 12)
+        writer.add_uint32(gguf.Keys.IMatrix.CHUNK_SIZE, 512)
+
+    write(tmp_path / "x.gguf", [("blk.0.ffn_up_exps.weight.in_sum2", sums, None), ("blk.0.ffn_up_exps.weight.counts", counts, None)], metadata)
+    with Archive(tmp_path / "x.gguf") as archive:
+        assert_same(archive.read("blk.0.ffn_up_exps.weight.in_sum2"), sums)
+        assert_same(archive.read("blk.0.ffn_up_exps.weight.counts"), counts)
+    metadata = run_json("ls", tmp_path / "x.gguf")["archives"][0]["metadata"]
+    assert (metadata["general.type"], metadata["imatrix.chunk_count"]) == ("imatrix", 12)
+    assert metadata["imatrix.datasets"]["first"] == ["calibration.txt"]
+
+
 def test_a_directory_with_a_split_and_a_projector(tmp_path):
     _, arrays = split(tmp_path)
     arrays["v.w"] = random((2, 4), seed=9)
