@@ -383,7 +383,7 @@ static lockstep_status run_global(machine *m, lockstep_error *error) {
     if (global->name == NULL)
         return FAIL(m, error, LOCKSTEP_UNSUPPORTED,
                     "pickle: found the global '%.*s', which is not among those that tensors need "
-                    "(nothing was imported or called)", (int)(length - 1), name);
+                    "(nothing was called; save tensors, or dicts and lists of them)", (int)(length - 1), name);
     LS_TRY(push_new(m, LS_PICKLE_GLOBAL, &node, error));
     node->as.global = global;
     return LOCKSTEP_OK;

@@ -85,7 +85,8 @@ static bool parse_value(const line *l, uint64_t index, locale_t c, float *out) {
         return false;
     unsigned bits;
     int used = 0;
-    if (sscanf(text, "0x%4x (%*[^)])%n", &bits, &used) == 1 && used == (int)l->length) {
+    if (text[0] == '0' && text[1] == 'x' && sscanf(text, "0x%4x (%*[^)])%n", &bits, &used) == 1 &&
+        used == (int)l->length) {
         uint16_t half = (uint16_t)bits;
         ls_decode_f16(&half, 1, out);
         return true;

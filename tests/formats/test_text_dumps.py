@@ -1,8 +1,10 @@
 """Text dumps, against what was printed."""
+import subprocess
+
 import numpy as np
 import pytest
 
-from lockstep_library import Archive, Failed, assert_same, run
+from lockstep_library import LOCKSTEP, Archive, Failed, assert_same, run
 
 
 def sample(shape, seed=0):
@@ -84,3 +86,12 @@ def test_six_digits_are_within_half_a_millionth(tmp_path):
     (tmp_path / "llamacpp-x.txt").write_text("".join(f"{i}: {v:.6f}\n" for i, v in enumerate(array)))
     with Archive(tmp_path / "llamacpp-x.txt") as archive:
         assert np.abs(archive.read("llamacpp-x") - array).max() < 6e-7
+
+
+def test_one_dump_at_a_time_is_in_memory(tmp_path):
+    for i in range(7):
+        (tmp_path / f"{i}.txt").write_text("1\n" * 2_000_000)
+    limit_mb = 48  # all seven have 56 MB
+    done = subprocess.run(["sh", "-c", f'ulimit -d {limit_mb * 1024}; exec "$0" ls "$1" --stats', LOCKSTEP, tmp_path],
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("2000000") >= 7
