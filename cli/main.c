@@ -15,7 +15,8 @@ static void print_help(FILE *to) {
                 "Finds the first tensor at which two implementations of a neural network part ways.\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(to, "\n'lockstep COMMAND --help' explains one. "
+    fprintf(to, "\nA file of values without a header is given as PATH::DTYPE,SHAPE: x.bin::f32,2x3\n"
+                "'lockstep COMMAND --help' explains one. "
                 "Exit status: 0 match, 1 diverged, 2 trouble.\n");
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the container targets: small real files of NumPy, safetensors
-and gguf. Run with the tests' Python; the results are committed."""
+"""Writes the seeds of the container targets: small real files of NumPy, safetensors,
+gguf and torch. Run with the tests' Python; the results are committed."""
 import io
 import json
 import pathlib
@@ -10,6 +10,7 @@ import zipfile
 import gguf
 import numpy as np
 import safetensors.numpy
+import torch
 
 SEEDS = pathlib.Path(__file__).resolve().parent / "seeds"
 
@@ -79,6 +80,36 @@ def gguf_files():
         writer.close()
 
 
+def torch_files():
+    torch.manual_seed(0)
+    base = torch.arange(16.0)
+    several = {
+        "model": torch.nn.Linear(2, 3).state_dict(), "epoch": 3, "lr": [0.5, 1], "name": "x", "none": None, "yes": True,
+        "views": (base.view(4, 4).t(), base[::2], base[0].expand(3, 5), torch._neg_view(base)), "seed": 2**63,
+        "parameter": torch.nn.Parameter(base), "u16": torch.ones(2, dtype=torch.uint16), "complex": torch.ones(2, dtype=torch.complex64).conj(),
+        "device": torch.device("cuda:1"), "dtype": torch.bfloat16, "size": base.shape, 7: torch.ones(2, dtype=torch.float8_e4m3fn),
+    }
+    for name, value in {"several": several, "alone": base, "list": [base, {"again": base}]}.items():
+        data = saved(lambda stream, value: torch.save(value, stream), value)
+        put("torch", f"{name}.pt", data)
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            put("pickle", f"{name}.pkl", file.read("archive/data.pkl"))
+            stream = io.BytesIO()
+            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as again:
+                for member in file.namelist():
+                    again.writestr(zipfile.ZipInfo(member), file.read(member), zipfile.ZIP_DEFLATED)
+    put("torch", "deflated.pt", stream.getvalue())
+
+
+def texts():
+    header = "# Tensor: x\n# Shape: {}\n# Dtype: float32\n# Mean: 0.5\n# Data:\n"
+    put("text", "python.txt", (header.format("(1, 2, 2)") + "1.000000e+00\n-2.5e-03\nnan\ninf\n").encode())
+    put("text", "cut.txt", (header.format("3x700") + "# First 50 elements:\n1\n2\n# Last 50 elements:\n3\n4\n").encode())
+    put("text", "indexed.txt", b"0: 1.500000\n1: -0.250000\n2: 3.000000\n")
+    put("text", "remark.txt", b"# Data (f")
+    put("text", "halves.txt", b"# Shape: 2\n# Data (first 100 elements as hex and converted):\n0x3c00 (1.0)\n0x8001 (-5.9e-08)\n")
+
+
 def frame(event, data=b""):
     text = json.dumps(event, separators=(",", ":")).encode()
     return struct.pack("<IIQ", 0x4B54534C, len(text), len(data)) + text + data
@@ -144,3 +175,5 @@ if __name__ == "__main__":
     npz()
     safetensors_files()
     gguf_files()
+    torch_files()
+    texts()

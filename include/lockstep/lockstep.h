@@ -135,8 +135,9 @@ typedef struct lockstep_tensor_info {
     uint64_t bytes;                         /* of the elements, after any inflation */
 } lockstep_tensor_info;
 
-/* Opens a file or a directory of any readable container. On failure *out_archive
- * is untouched and `error` (may be NULL) is filled. */
+/* Opens a file or a directory of any readable container. "PATH::f32,2x3" is a file
+ * of values alone, when no file has that name. On failure *out_archive is untouched
+ * and `error` (may be NULL) is filled. */
 lockstep_status lockstep_archive_open(const char *path, lockstep_archive **out_archive,
                                       lockstep_error *error);
 /* Frees the archive and everything borrowed from it. NULL is allowed. */

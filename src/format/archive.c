@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/checked.h"
+#include "format/formats.h"
 #include "format/inflate.h"
 
 enum { HEAD = 512 }; /* bytes that a probe may look at */
@@ -180,11 +181,27 @@ static lockstep_status open_directory(const char *path, lockstep_archive **out_a
     const ls_format *format = find_format(path, true, NULL, 0);
     if (format == NULL)
         return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                       "%s: a directory without trace.jsonl, .npy or .safetensors files", path);
+                       "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin", path);
     lockstep_archive *archive = new_archive(path);
     if (archive == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
     return run_open(archive, format, NULL, out_archive, error);
+}
+
+/* PATH::DTYPE,SHAPE: the archive is called so, its source PATH. */
+static lockstep_status open_raw(const char *path, size_t length, lockstep_archive **out_archive,
+                                lockstep_error *error) {
+    lockstep_archive *archive = new_archive(path);
+    const char *file = archive != NULL ? ls_arena_copy(&archive->arena, path, length) : NULL;
+    ls_source *source;
+    lockstep_status status = file != NULL ? ls_source_open_file(file, &source, error)
+                                          : ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
+    if (status == LOCKSTEP_OK)
+        status = ls_archive_add_source(archive, source, error);
+    if (status == LOCKSTEP_OK)
+        return run_open(archive, &ls_format_raw, source, out_archive, error);
+    lockstep_archive_close(archive);
+    return status;
 }
 
 lockstep_status lockstep_archive_open(const char *path, lockstep_archive **out_archive,
@@ -192,8 +209,11 @@ lockstep_status lockstep_archive_open(const char *path, lockstep_archive **out_a
     if (path == NULL || out_archive == NULL)
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "no path, or nowhere to put the archive");
     struct stat info;
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+    bool exists = stat(path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
         return open_directory(path, out_archive, error);
+    if (!exists && ls_raw_path_length(path) > 0)
+        return open_raw(path, ls_raw_path_length(path), out_archive, error);
     ls_source *source;
     LS_TRY(ls_source_open_file(path, &source, error));
     return ls_archive_open_source(source, NULL, out_archive, error);

@@ -23,6 +23,7 @@
 #include "base/cursor.h"
 #include "format/archive.h"
 #include "format/ggml_types.h"
+#include "format/gguf.h"
 #include "format/formats.h"
 #include "format/paths.h"
 
@@ -216,9 +217,14 @@ static lockstep_status read_header(ls_cursor *c, file_facts *facts, lockstep_err
     return LOCKSTEP_OK;
 }
 
-/* The metadata of later shards only have their own bookkeeping. */
+typedef enum metas_kept {
+    METAS_NONE, /* of later shards: they have their own bookkeeping only */
+    METAS_NEW,  /* of a second model: what the first doesn't have */
+    METAS_ALL
+} metas_kept;
+
 static lockstep_status read_metadata(lockstep_archive *archive, ls_source *source, ls_cursor *c,
-                                     bool keep, file_facts *facts, lockstep_error *error) {
+                                     metas_kept keep, file_facts *facts, lockstep_error *error) {
     for (uint64_t i = 0; i < facts->key_values; i++) {
         ls_meta meta = {0};
         uint64_t at = ls_cursor_offset(c);
@@ -226,7 +232,7 @@ static lockstep_status read_metadata(lockstep_archive *archive, ls_source *sourc
         uint64_t value_at = ls_cursor_offset(c);
         LS_TRY(read_value(c, &meta, error));
         LS_TRY(note_facts(c, &meta, value_at, (int)(ls_cursor_offset(c) - value_at - 4), facts, error));
-        if (keep)
+        if (keep == METAS_ALL || (keep == METAS_NEW && ls_archive_meta(archive, meta.key) == NULL))
             LS_TRY(ls_archive_add_meta(archive, &meta, source, at, error));
     }
     return LOCKSTEP_OK;
@@ -311,7 +317,7 @@ static lockstep_status place_tensors(lockstep_archive *archive, size_t first, ls
     return LOCKSTEP_OK;
 }
 
-static lockstep_status open_file(lockstep_archive *archive, ls_source *source, bool keep_metadata,
+static lockstep_status open_file(lockstep_archive *archive, ls_source *source, metas_kept keep,
                                  file_facts *out_facts, lockstep_error *error) {
     const uint8_t *bytes;
     size_t first = archive->tensor_count;
@@ -322,7 +328,7 @@ static lockstep_status open_file(lockstep_archive *archive, ls_source *source, b
     LS_TRY(ls_source_bytes(source, &bytes, error));
     ls_cursor c = {.bytes = bytes, .size = source->size, .file = source->name};
     LS_TRY(read_header(&c, &facts, error));
-    LS_TRY(read_metadata(archive, source, &c, keep_metadata, &facts, error));
+    LS_TRY(read_metadata(archive, source, &c, keep, &facts, error));
     LS_TRY(read_tensors(archive, source, &c, &facts, error));
     LS_TRY(place_tensors(archive, first, source, &c, facts.alignment, error));
     *out_facts = facts;
@@ -360,8 +366,10 @@ static lockstep_status check_shard(const ls_source *source, unsigned no, unsigne
 }
 
 static lockstep_status open_shards(lockstep_archive *archive, ls_source *given, size_t prefix,
-                                   unsigned given_no, unsigned count, lockstep_error *error) {
+                                   unsigned given_no, unsigned count, metas_kept keep,
+                                   lockstep_error *error) {
     file_facts facts;
+    size_t before = archive->tensor_count;
     uint64_t total = UINT64_MAX;
     for (unsigned no = 1; no <= count; no++) {
         ls_source *source = given;
@@ -373,32 +381,44 @@ static lockstep_status open_shards(lockstep_archive *archive, ls_source *given, 
             LS_TRY(ls_source_open_file(path, &source, error));
             LS_TRY(ls_archive_add_source(archive, source, error));
         }
-        LS_TRY(open_file(archive, source, no == 1, &facts, error));
+        LS_TRY(open_file(archive, source, no == 1 ? keep : METAS_NONE, &facts, error));
         LS_TRY(check_shard(source, no, count, &facts, error));
         if (no == 1)
             total = facts.split_tensors;
     }
-    if (total != UINT64_MAX && total != archive->tensor_count)
+    if (total != UINT64_MAX && total != archive->tensor_count - before)
         return ls_fail(error, LOCKSTEP_MALFORMED,
                        "%s: found %zu tensors in %u files, expected %llu as in split.tensors.count",
-                       archive->path, archive->tensor_count, count, (unsigned long long)total);
+                       archive->path, archive->tensor_count - before, count, (unsigned long long)total);
     return LOCKSTEP_OK;
 }
 
-static lockstep_status open_gguf(lockstep_archive *archive, ls_source *source,
-                                 lockstep_error *error) {
+unsigned ls_gguf_shard_number(const char *path) {
     size_t prefix;
     unsigned no, count;
+    return parse_shard_name(path, &prefix, &no, &count) ? no : 1;
+}
+
+lockstep_status ls_gguf_add(lockstep_archive *archive, ls_source *source, bool is_first,
+                            lockstep_error *error) {
+    size_t prefix;
+    unsigned no, count;
+    metas_kept keep = is_first ? METAS_ALL : METAS_NEW;
     if (parse_shard_name(source->name, &prefix, &no, &count) && count > 1)
-        return open_shards(archive, source, prefix, no, count, error);
+        return open_shards(archive, source, prefix, no, count, keep, error);
     file_facts facts;
-    LS_TRY(open_file(archive, source, true, &facts, error));
+    LS_TRY(open_file(archive, source, keep, &facts, error));
     if (facts.split_count != UINT64_MAX && facts.split_count > 1)
         return ls_fail(error, LOCKSTEP_MALFORMED,
                        "%s: one of %lld files, expected a name that ends in -%05lld-of-%05lld.gguf",
                        source->name, (long long)facts.split_count, (long long)facts.split_no + 1,
                        (long long)facts.split_count);
     return LOCKSTEP_OK;
+}
+
+static lockstep_status open_gguf(lockstep_archive *archive, ls_source *source,
+                                 lockstep_error *error) {
+    return ls_gguf_add(archive, source, true, error);
 }
 
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {

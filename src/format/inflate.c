@@ -139,7 +139,7 @@ lockstep_status ls_zip_read(ls_source *source, const ls_zip_member *member, void
 
 static lockstep_status check_crc(ls_source *source, const ls_zip_member *member, uint32_t crc,
                                  lockstep_error *error) {
-    if (crc != member->crc)
+    if (crc != member->crc && !member->crc_left_out)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, member->record + 16,
                           "zip member '%s': found data with CRC-32 %08x, expected %08x", member->name,
                           crc, member->crc);

@@ -99,7 +99,7 @@ static lockstep_status open_npy_directory(lockstep_archive *archive, ls_source *
         status = open_member(archive, l.names[i], error);
     if (status == LOCKSTEP_OK && l.count == 0)
         status = ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                         "%s: a directory without trace.jsonl, .npy or .safetensors files", archive->path);
+                         "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin", archive->path);
     free(l.names);
     return status;
 }

@@ -1,8 +1,11 @@
 #include "format/paths.h"
 
 #include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 bool ls_path_stays_inside(const char *name) {
     if (*name == '\0' || strchr(name, '\\') != NULL)
@@ -44,6 +47,15 @@ char *ls_path_join(ls_arena *arena, const char *directory, const char *name) {
                            length > 0 && directory[length - 1] == '/' ? "" : "/", name);
 }
 
+bool ls_path_is_file(const char *directory, const char *name) {
+    ls_arena arena = {0};
+    struct stat info;
+    char *path = ls_path_join(&arena, directory, name);
+    bool is_file = path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    ls_arena_done(&arena);
+    return is_file;
+}
+
 char *ls_path_beside(ls_arena *arena, const char *path, const char *name) {
     return ls_arena_printf(arena, "%.*s%s", (int)(ls_path_base(path) - path), path, name);
 }
@@ -74,4 +86,34 @@ int ls_path_natural_order(const void *left, const void *right) {
     if (*a != *b)
         return *a == '\0' ? -1 : 1;
     return strcmp(first, second); /* "l.01" and "l.1" */
+}
+
+lockstep_status ls_path_list(ls_arena *arena, const char *directory, const char *suffix,
+                             char ***out_names, size_t *out_count, lockstep_error *error) {
+    DIR *stream = opendir(directory);
+    if (stream == NULL)
+        return ls_fail(error, LOCKSTEP_IO, "%s: %s", directory, strerror(errno));
+    char **names = NULL;
+    size_t count = 0, capacity = 0;
+    bool fits = true;
+    const struct dirent *found;
+    while (fits && (found = readdir(stream)) != NULL) {
+        if (found->d_name[0] == '.' || found->d_type == DT_DIR || !ls_path_has_suffix(found->d_name, suffix))
+            continue;
+        if (count == capacity) { /* what is left behind in the arena is as much again */
+            char **larger = ls_arena_array(arena, capacity = capacity * 2 + 16, sizeof *names);
+            if (larger != NULL && count > 0)
+                memcpy(larger, names, count * sizeof *names);
+            names = larger;
+        }
+        fits = names != NULL && (names[count++] = ls_arena_copy(arena, found->d_name, strlen(found->d_name))) != NULL;
+    }
+    closedir(stream);
+    if (!fits)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", directory);
+    if (count > 0)
+        qsort(names, count, sizeof *names, ls_path_natural_order);
+    *out_names = names;
+    *out_count = count;
+    return LOCKSTEP_OK;
 }

@@ -11,7 +11,6 @@
  * lie beside it. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/checked.h"
 #include "base/cursor.h"
@@ -19,6 +18,7 @@
 #include "format/json_reader.h"
 #include "format/formats.h"
 #include "format/paths.h"
+#include "format/weight_map.h"
 
 enum { HEADER_LIMIT = 100000000 };
 
@@ -261,144 +261,24 @@ static lockstep_status open_file(lockstep_archive *archive, ls_source *source,
 
 /* --- a model in several files */
 
-typedef struct shards {
-    ls_names files;   /* file name -> index in archive->sources */
-    const char **names, **in; /* of the weight map: tensor, and its file */
-    uint64_t *where;
-    size_t count, capacity;
-} shards;
-
-static bool add_weight(shards *s, const char *name, const char *file, uint64_t where) {
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 64 : s->capacity * 2;
-        const char **names = reallocarray(s->names, capacity, sizeof *names);
-        s->names = names != NULL ? names : s->names;
-        const char **in = reallocarray(s->in, capacity, sizeof *in);
-        s->in = in != NULL ? in : s->in;
-        uint64_t *places = reallocarray(s->where, capacity, sizeof *places);
-        s->where = places != NULL ? places : s->where;
-        if (names == NULL || in == NULL || places == NULL)
-            return false;
-        s->capacity = capacity;
-    }
-    s->names[s->count] = name;
-    s->in[s->count] = file;
-    s->where[s->count++] = where;
-    return true;
-}
-
-static lockstep_status open_shard(lockstep_archive *archive, const char *index_path,
-                                  const char *file, lockstep_error *error) {
-    const char *path = ls_path_beside(&archive->arena, index_path, file);
-    if (path == NULL)
-        return ls_fail_memory(archive, error);
-    ls_source *source;
-    LS_TRY(ls_source_open_file(path, &source, error));
-    LS_TRY(ls_archive_add_source(archive, source, error));
-    return open_file(archive, source, error);
-}
-
-static lockstep_status read_weight_map(lockstep_archive *archive, ls_json *j, shards *s,
-                                       lockstep_error *error) {
-    bool more;
-    LS_TRY(ls_json_begin(j, '{', "weight_map: an object of file names", error));
-    for (;;) {
-        const char *name, *file;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
-            return LOCKSTEP_OK;
-        LS_TRY(ls_json_key(j, &name, error));
-        uint64_t at = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(ls_json_string(j, "a file name", &file, error));
-        if (strchr(file, '/') != NULL || !ls_path_stays_inside(file))
-            return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
-                              "found the file name '%s', expected one beside the index", file);
-        if (!add_weight(s, name, file, at))
-            return ls_fail_memory(archive, error);
-    }
-}
-
-static lockstep_status read_index(lockstep_archive *archive, ls_json *j, shards *s,
+static lockstep_status open_index(lockstep_archive *archive, ls_source *index,
                                   lockstep_error *error) {
-    bool more, found = false;
-    LS_TRY(ls_json_begin(j, '{', "the index: an object", error));
-    for (;;) {
-        const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
-            break;
-        uint64_t at = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(ls_json_key(j, &key, error));
-        bool is_map = strcmp(key, "weight_map") == 0;
-        if (is_map && found)
-            return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
-                              "found a second weight_map, expected one");
-        found |= is_map;
-        LS_TRY(is_map ? read_weight_map(archive, j, s, error) : ls_json_skip(j, error));
-    }
-    if (!found)
-        return ls_json_fail(j, "a weight_map before its end", error);
-    return ls_json_end(j, error);
-}
-
-/* Opens each file once; then every tensor has to be where the map says. */
-static lockstep_status open_shards(lockstep_archive *archive, const char *index_path, shards *s,
-                                   lockstep_error *error) {
-    for (size_t i = 0; i < s->count; i++) {
-        ls_names_result added = ls_names_add(&s->files, s->in[i], archive->source_count);
-        if (added == LS_NAMES_NO_MEMORY)
-            return ls_fail_memory(archive, error);
-        if (added == LS_NAMES_ADDED)
-            LS_TRY(open_shard(archive, index_path, s->in[i], error));
-    }
-    for (size_t i = 0; i < s->count; i++) {
-        size_t tensor = ls_archive_find(archive, s->names[i]);
-        const ls_source *wanted = archive->sources[ls_names_find(&s->files, s->in[i])];
-        if (tensor == SIZE_MAX || archive->tensors[tensor].source != wanted)
-            return ls_fail_at(error, LOCKSTEP_MALFORMED, index_path, s->where[i],
-                              "found no tensor '%s' in %s, where the weight_map has it", s->names[i],
-                              s->in[i]);
-    }
-    return LOCKSTEP_OK;
-}
-
-static lockstep_status open_index(lockstep_archive *archive, ls_source *source,
-                                  lockstep_error *error) {
-    const uint8_t *bytes;
-    if (source->size > HEADER_LIMIT)
-        return ls_fail(error, LOCKSTEP_LIMIT, "%s: found %llu bytes, expected at most %d", source->name,
-                       (unsigned long long)source->size, HEADER_LIMIT);
-    LS_TRY(ls_source_bytes(source, &bytes, error));
-    ls_json j = {.text = (const char *)bytes,
-                 .size = source->size,
-                 .file = source->name,
-                 .arena = &archive->arena};
-    shards s = {0};
-    lockstep_status status = read_index(archive, &j, &s, error);
+    ls_weight_map map = {0};
+    lockstep_status status = ls_weight_map_open(archive, index, &map, error);
+    for (size_t i = 0; i < map.source_count && status == LOCKSTEP_OK; i++)
+        status = open_file(archive, map.sources[i], error);
     if (status == LOCKSTEP_OK)
-        status = open_shards(archive, source->name, &s, error);
-    free(s.names);
-    free(s.in);
-    free(s.where);
-    ls_names_done(&s.files);
+        status = ls_weight_map_check(archive, &map, error);
+    ls_weight_map_done(&map);
     return status;
 }
 
 /* In a directory: the index, or else the one file that needs none. */
 static const char *const in_directory[] = {"model.safetensors.index.json", "model.safetensors"};
 
-static bool is_there(const char *directory, const char *name) {
-    ls_arena arena = {0};
-    struct stat info;
-    char *path = ls_path_join(&arena, directory, name);
-    bool there = path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode);
-    ls_arena_done(&arena);
-    return there;
-}
-
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
     if (is_directory)
-        return is_there(path, in_directory[0]) || is_there(path, in_directory[1]);
+        return ls_path_is_file(path, in_directory[0]) || ls_path_is_file(path, in_directory[1]);
     return ls_path_has_suffix(path, ".safetensors") ||
            ls_path_has_suffix(path, ".safetensors.index.json") ||
            (size > 8 && head[8] == '{' && memcmp(head + 4, "\0\0\0\0", 4) == 0);
@@ -407,7 +287,7 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
 static lockstep_status open_safetensors(lockstep_archive *archive, ls_source *source,
                                         lockstep_error *error) {
     if (source == NULL) {
-        const char *name = in_directory[is_there(archive->path, in_directory[0]) ? 0 : 1];
+        const char *name = in_directory[ls_path_is_file(archive->path, in_directory[0]) ? 0 : 1];
         const char *path = ls_path_join(&archive->arena, archive->path, name);
         if (path == NULL)
             return ls_fail_memory(archive, error);

@@ -10,6 +10,7 @@ typedef struct ls_zip_member {
     size_t index;
     bool deflated;         /* otherwise stored */
     uint32_t crc;          /* CRC-32 of the inflated bytes */
+    bool crc_left_out;     /* set by who knows that its writer has none: don't check */
     uint64_t packed, size; /* bytes in the file, and inflated */
     uint64_t record;       /* offset of its central record, for messages */
     uint64_t header, data; /* offsets of its local header and of its first byte */

@@ -251,6 +251,8 @@ bool ls_source_maps_file(const ls_source *source) {
 }
 
 void ls_source_release(ls_source *source) {
-    if (source->methods->release != NULL)
-        source->methods->release(source);
+    if (source->methods->release == NULL)
+        return;
+    free((void *)(uintptr_t)atomic_exchange(&source->copy, NULL)); /* made again by read_at */
+    source->methods->release(source);
 }

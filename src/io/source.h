@@ -16,7 +16,8 @@ typedef struct ls_source_methods {
     /* The bytes in memory for as long as the source lives (until release, where
      * there is one); NULL when it can't. The member may be NULL. Thread-safe. */
     const uint8_t *(*map)(ls_source *source);
-    /* Gives mapped memory back; map() gets it again. NULL where there is none. */
+    /* Gives mapped memory back; map() gets it again, or read_at where there is no
+     * map. NULL where nothing is given back. */
     void (*release)(ls_source *source);
     void (*close)(ls_source *source);
     /* map() gives a private, never written mapping of a file: its pages may be

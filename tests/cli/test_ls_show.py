@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import numpy as np
@@ -148,3 +149,10 @@ def test_what_is_no_container(tmp_path, make):
 def test_wrong_usage(arguments):
     done = run(*arguments)
     assert done.returncode == 2 and "usage: lockstep " in done.stderr
+
+
+def test_every_format_is_documented():
+    rows = [name for path in (ROOT / "src" / "format").glob("*.c")
+            for name in re.findall(r'const ls_format ls_format_\w+ = {\s*"(\w+)"', path.read_text())]
+    documented = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "formats.md").read_text(), re.MULTILINE)
+    assert len(rows) > 5 and sorted(rows) == sorted(documented)

@@ -167,6 +167,54 @@ def test_a_split_file_alone_is_refused(tmp_path):
         Archive(paths[1])
 
 
+def test_an_importance_matrix(tmp_path):
+    """As llama-imatrix writes it: sums of squares and counts of each weight's inputs."""
+    sums, counts = random((3, 64)) ** 2, np.array([[7.0], [0], [12]], np.float32)
+
+    def metadata(writer):
+        writer.add_type(gguf.GGUFType.IMATRIX)
+        writer.add_array(gguf.Keys.IMatrix.DATASETS, ["calibration.txt"])
+        writer.add_uint32(gguf.Keys.IMatrix.CHUNK_COUNT, 12)
+        writer.add_uint32(gguf.Keys.IMatrix.CHUNK_SIZE, 512)
+
+    write(tmp_path / "x.gguf", [("blk.0.ffn_up_exps.weight.in_sum2", sums, None), ("blk.0.ffn_up_exps.weight.counts", counts, None)], metadata)
+    with Archive(tmp_path / "x.gguf") as archive:
+        assert_same(archive.read("blk.0.ffn_up_exps.weight.in_sum2"), sums)
+        assert_same(archive.read("blk.0.ffn_up_exps.weight.counts"), counts)
+    metadata = run_json("ls", tmp_path / "x.gguf")["archives"][0]["metadata"]
+    assert (metadata["general.type"], metadata["imatrix.chunk_count"]) == ("imatrix", 12)
+    assert metadata["imatrix.datasets"]["first"] == ["calibration.txt"]
+
+
+def test_a_directory_with_a_split_and_a_projector(tmp_path):
+    _, arrays = split(tmp_path)
+    arrays["v.w"] = random((2, 4), seed=9)
+    write(tmp_path / "mmproj-m.gguf", [("v.w", arrays["v.w"], None)],
+          lambda writer: (writer.add_string("general.name", "eyes"), writer.add_uint32("clip.vision.block_count", 7)))
+    with Archive(tmp_path) as archive:
+        assert archive.format == "ggufdir" and list(archive.tensors) == list(arrays)
+        for name, array in arrays.items():
+            assert_same(archive.read(name), array)
+    metadata = run_json("ls", tmp_path)["archives"][0]["metadata"]
+    assert (metadata["general.name"], metadata["clip.vision.block_count"]) == ("split", 7)
+    with Archive(tmp_path / "m-00001-of-00003.gguf") as archive:  # a file alone is that file
+        assert "v.w" not in archive.tensors
+
+
+def test_a_directory_of_several_models_is_refused(tmp_path):
+    for name in ("b.gguf", "a.gguf", "c.gguf"):
+        write(tmp_path / name, [("w", random((2, 4)), None)])
+    with pytest.raises(Failed, match=r"found several models \(a.gguf, [bc].gguf, …\), expected one: name the file"):
+        Archive(tmp_path)
+
+
+def test_a_directory_with_npy_files_is_one_of_arrays(tmp_path):
+    write(tmp_path / "m.gguf", [("w", random((2, 4)), None)])
+    np.save(tmp_path / "x.npy", np.zeros(2))
+    with Archive(tmp_path) as archive:
+        assert archive.format == "npydir" and list(archive.tensors) == ["x"]
+
+
 def test_opening_is_50_times_faster_than_the_python_reader(tmp_path):
     write(tmp_path / "x.gguf", [(f"blk.{i}.w", np.zeros((1, 32), np.float32), None) for i in range(200)],
           lambda writer: writer.add_array("tokenizer.ggml.tokens", [f"token {i}" for i in range(20000)]))

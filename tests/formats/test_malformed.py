@@ -14,6 +14,8 @@ import zlib
 import numpy as np
 import pytest
 
+import malformed_text
+import malformed_torch
 from lockstep_library import LOCKSTEP, ROOT
 
 ASAN = ROOT / "build" / "asan" / "lockstep"
@@ -281,6 +283,9 @@ st_case("nested 100,000 deep", safetensors('{"a":{"x":' + "[" * 100000), None, "
 many = ",".join('"%d":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}' % i for i in range(20000))
 st_case("20,000 overlapping entries", safetensors("{" + many + "}"), None, "found its data at 0, expected 4")
 st_case("5 MB of spaces", safetensors(" " * 5_000_000), 8 + 5_000_000, "found its end")
+
+for row in malformed_torch.ROWS + malformed_text.ROWS:
+    case(*row)
 
 
 def run_limited(program, *arguments):

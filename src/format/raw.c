@@ -1,0 +1,117 @@
+/* Raw files: values and nothing else, row-major, little endian. What they hold comes
+ * from the user, as PATH::DTYPE or PATH::DTYPE,2x3x4, or from the name:
+ *
+ *   llamacpp-MODEL.bin, pytorch-MODEL.bin     f32: logits or embeddings, as llama.cpp's
+ *                                             model-conversion and llama-debug write them
+ *   …-tokens.bin of those                     i32
+ *   NAME.f32, NAME.bf16, …                    the dtype
+ *
+ * Without a shape there is one axis. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "format/formats.h"
+#include "format/paths.h"
+
+/* What follows the last "::", or NULL. */
+static const char *find_spec(const char *path) {
+    const char *found = NULL;
+    for (const char *at = path; (at = strstr(at, "::")) != NULL; at++)
+        found = at + 2;
+    return found;
+}
+
+size_t ls_raw_path_length(const char *path) {
+    const char *spec = find_spec(path);
+    return spec != NULL ? (size_t)(spec - path) - 2 : 0;
+}
+
+static bool is_of_llama(const char *base) {
+    return ls_path_has_suffix(base, ".bin") &&
+           (strncmp(base, "llamacpp-", 9) == 0 || strncmp(base, "pytorch-", 8) == 0);
+}
+
+/* By the name alone; LOCKSTEP_OPAQUE when it doesn't say. */
+static lockstep_dtype dtype_of_name(const char *path) {
+    const char *base = ls_path_base(path), *dot = strrchr(base, '.');
+    lockstep_dtype dtype = LOCKSTEP_OPAQUE;
+    if (is_of_llama(base))
+        return ls_path_has_suffix(base, "-tokens.bin") ? LOCKSTEP_I32 : LOCKSTEP_F32;
+    return dot != NULL && ls_dtype_find(dot + 1, &dtype) ? dtype : LOCKSTEP_OPAQUE;
+}
+
+static lockstep_status fail_spec(const lockstep_archive *archive, lockstep_error *error) {
+    return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
+                   "%s: expected PATH::DTYPE or PATH::DTYPE,SHAPE, as in x.bin::f32,2x3 "
+                   "(docs/formats.md)", archive->path);
+}
+
+/* "f32" or "f32,2x3"; the shape is left alone when there is none. */
+static lockstep_status read_spec(const lockstep_archive *archive, const char *spec, ls_tensor *t,
+                                 bool *out_has_shape, lockstep_error *error) {
+    char name[16];
+    size_t length = strcspn(spec, ",");
+    const char *at = spec + length;
+    if (length >= sizeof name)
+        return fail_spec(archive, error);
+    memcpy(name, spec, length);
+    name[length] = '\0';
+    if (!ls_dtype_find(name, &t->dtype) || t->dtype == LOCKSTEP_OPAQUE)
+        return fail_spec(archive, error);
+    *out_has_shape = *at == ',';
+    while (*at != '\0') { /* at the ',' or an 'x' */
+        uint64_t axis = 0;
+        if (!isdigit((unsigned char)*++at) || t->rank == LOCKSTEP_MAX_RANK)
+            return fail_spec(archive, error);
+        for (; isdigit((unsigned char)*at); at++)
+            if (!ls_mul_u64(axis, 10, &axis) || !ls_add_u64(axis, (uint64_t)(*at - '0'), &axis))
+                return fail_spec(archive, error);
+        t->shape[t->rank++] = axis;
+        if (*at != '\0' && *at != 'x')
+            return fail_spec(archive, error);
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status open_raw(lockstep_archive *archive, ls_source *source, lockstep_error *error) {
+    const char *base = ls_path_base(source->name), *dot = strrchr(base, '.');
+    size_t stem = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
+    ls_tensor t = {.name = ls_arena_copy(&archive->arena, base, stem), .source = source};
+    bool has_shape = false;
+    if (t.name == NULL)
+        return ls_fail_memory(archive, error);
+    t.dtype = dtype_of_name(source->name);
+    if (strcmp(archive->path, source->name) != 0) /* longer by "::" and what follows */
+        LS_TRY(read_spec(archive, archive->path + strlen(source->name) + 2, &t, &has_shape, error));
+    if (t.dtype == LOCKSTEP_OPAQUE)
+        return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
+                       "%s: has no header of a known format; if it holds values alone say which, as in %s::f32,2x3",
+                       source->name, source->name);
+    const ls_dtype_row *row = ls_dtype(t.dtype);
+    t.file_dtype = row->name;
+    if (!has_shape) {
+        t.rank = 1;
+        t.shape[0] = source->size / row->block_bytes * row->block_elements;
+    }
+    LS_TRY(ls_tensor_measure(&t, row->block_elements, 8 * (uint64_t)row->block_bytes, 0, error));
+    if (t.bytes != source->size) {
+        char shape[LS_SHAPE_TEXT];
+        ls_shape_text(t.rank, t.shape, shape);
+        return ls_fail_at(error, t.bytes > source->size ? LOCKSTEP_TRUNCATED : LOCKSTEP_MALFORMED,
+                          source->name, source->size, "found %" PRIu64 " bytes, expected %" PRIu64 " for shape %s of %s",
+                          source->size, t.bytes, shape, t.file_dtype);
+    }
+    return ls_archive_add_tensor(archive, &t, 0, error);
+}
+
+/* The last row that looks at files. */
+static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
+    (void)head, (void)size;
+    return !is_directory && (ls_path_has_suffix(path, ".bin") || ls_path_has_suffix(path, ".raw") ||
+                             dtype_of_name(path) != LOCKSTEP_OPAQUE);
+}
+
+const ls_format ls_format_raw = {"raw", "values without a header (.bin, .raw, .f32, PATH::DTYPE,SHAPE)",
+                                 probe, open_raw};
