@@ -2,7 +2,7 @@
 """Measures Lockstep beside what it is compared with, in one run, and prints each
 figure with its target. Never part of the tests: it wants a quiet machine.
 
-    bench/run.py [diff numpy memory gguf idle kernels]
+    bench/run.py [diff numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory]
 
 Times are medians of several runs in turn. Lockstep's are of the whole process, from
 its start to its exit; those of others leave out what starting Python costs.
@@ -69,6 +69,57 @@ start = time.perf_counter()
 reader = gguf.GGUFReader(sys.argv[1])
 names = [(t.name, t.shape.tolist(), t.tensor_type.name) for t in reader.tensors]
 print(time.perf_counter() - start)
+"""
+
+# The same tile of real values, quantized by ggml, over and over: 1 GiB of it.
+MAKE_CHECKPOINTS = """
+import ctypes, sys, gguf, numpy as np
+ggml = ctypes.CDLL(sys.argv[1])
+ggml.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + 3 * [ctypes.c_int64] + [ctypes.c_void_p]
+rows, columns, tile = int(sys.argv[5]), 4096, 512
+values = (np.random.default_rng(0).standard_normal((tile, columns), dtype=np.float32) * 0.02).astype(np.float16)
+original, quantized = (gguf.GGUFWriter(path, "llama") for path in sys.argv[2:4])
+kinds = [gguf.GGMLQuantizationType[k] for k in sys.argv[4].split(",")]
+blocks = {}
+for kind in set(kinds):
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks[kind] = np.zeros((tile, columns // elements * size), np.uint8)
+    wide = values.astype(np.float32)
+    ggml.ggml_quantize_chunk(kind, wide.ctypes.data, blocks[kind].ctypes.data, 0, tile, columns, None)
+for i, kind in enumerate(kinds):
+    original.add_tensor_info(f"blk.{i}.w.weight", (rows, columns), values.dtype, rows * columns * 2)
+    quantized.add_tensor_info(f"blk.{i}.w.weight", (rows, blocks[kind].shape[1]), np.dtype("uint8"), rows * blocks[kind].shape[1], raw_dtype=kind)
+for writer in (original, quantized):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.fout[0].write(bytes(-writer.fout[0].tell() % 32))
+for kind in kinds:
+    for _ in range(rows // tile):
+        original.fout[0].write(values.tobytes())
+        quantized.fout[0].write(blocks[kind].tobytes())
+for writer in (original, quantized):
+    writer.close()
+"""
+
+DEQUANTIZE = """
+import sys, time, gguf, numpy as np
+original, quantized = (gguf.GGUFReader(path) for path in sys.argv[1:3])
+wanted = [int(i) for i in sys.argv[3].split(",")]
+seconds = 0
+for i in wanted:
+    a, b = original.tensors[i], quantized.tensors[i]
+    np.asarray(a.data).sum(), np.asarray(b.data).sum()  # in the page cache
+    start = time.perf_counter()
+    x = np.asarray(a.data).astype(np.float32)
+    y = gguf.quants.dequantize(np.asarray(b.data), b.tensor_type).reshape(x.shape)
+    d = y - x
+    error, power = np.mean(d ** 2), np.mean(x ** 2)
+    np.abs(d).max(), np.abs(d).mean(), error / power, 10 * np.log10(power / error)
+    np.dot(x.ravel(), y.ravel()) / np.linalg.norm(x) / np.linalg.norm(y)
+    ((d ** 2).sum(1) / (x ** 2).sum(1)).max()
+    seconds += time.perf_counter() - start
+print(seconds)
 """
 
 missed = 0
@@ -206,7 +257,73 @@ def bench_kernels(_folder):
         report(f"kernel {kernel}, {variant}", f"{float(figure):.2f} ns", "an element")
 
 
-BENCHES = {"diff": bench_diff, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
+def bench_decode(_folder):
+    twice = ("f16", "q6_K", "mxfp4", "nvfp4", "iq2_xxs")
+    for line in run(BUILD / "bench" / "decode", GGML / "libggml-base.so").splitlines():
+        kind, ours, theirs = line.split()
+        ratio, target = float(ours) / float(theirs), 2 if kind in twice else 1
+        report(f"decoding {kind}: {ours} million a second, ggml {theirs}", f"{ratio:.2f}", f">= {target}", ratio >= target)
+
+
+def bench_sketch(_folder):
+    plain, with_hash, rows, both = map(float, run(BUILD / "bench" / "sketch").split())
+    report("comparing Q4_K with f16", f"{plain:.2f} ns", "an element")
+    report("  with each row's figures", f"{rows / plain:.2f}", "of that")
+    report("  with hashes, too: share that hashing adds", f"{both / rows - 1:.2f}", "<= 0.33", both / rows - 1 <= 1 / 3)
+
+
+def bench_checkpoint(folder):
+    original, quantized = folder / "original.gguf", folder / "quantized.gguf"
+    kinds = ["Q4_K"] * 28 + ["Q6_K"] * 19
+    python(MAKE_CHECKPOINTS, GGML / "libggml-base.so", original, quantized, ",".join(kinds), 8192)
+    size = quantized.stat().st_size
+    run(LOCKSTEP, "diff", original, quantized)  # warms the page cache
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        child = subprocess.Popen([LOCKSTEP, "diff", original, quantized], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds.append(time.perf_counter() - start)
+    ours = statistics.median(seconds)
+    theirs = {kind: float(python(DEQUANTIZE, original, quantized, numbers)) / 2 * kinds.count(kind)
+              for kind, numbers in (("Q4_K", "0,14"), ("Q6_K", "28,40"))}
+    report(f"diff of {size / 2**30:.2f} GiB of Q4_K and Q6_K against f16", f"{ours:.2f} s", f"{(size + original.stat().st_size) / ours / 1e9:.1f} GB/s")
+    report("gguf's dequantize and NumPy's expressions (from 4 of 47 tensors)", f"{sum(theirs.values()):.1f} s")
+    report("  times faster", f"{sum(theirs.values()) / ours:.1f}", ">= 20", sum(theirs.values()) / ours >= 20)
+    report("  peak memory", f"{usage.ru_maxrss / 1024:.0f} MiB", "<= 256", usage.ru_maxrss <= 256 * 1024 and status in (0, 256))
+    original.unlink(), quantized.unlink()
+
+
+def sparse_gguf(path, kind, elements, block, size):
+    head = b"GGUF" + (3).to_bytes(4, "little") + (8).to_bytes(8, "little") + (1).to_bytes(8, "little")
+    key, value = b"general.architecture", b"llama"
+    head += len(key).to_bytes(8, "little") + key + (8).to_bytes(4, "little") + len(value).to_bytes(8, "little") + value
+    each = elements // block * size
+    for i in range(8):
+        name = f"blk.{i}.w.weight".encode()
+        head += len(name).to_bytes(8, "little") + name + (2).to_bytes(4, "little") + (4096).to_bytes(8, "little")
+        head += (elements // 4096).to_bytes(8, "little") + kind.to_bytes(4, "little") + (i * each).to_bytes(8, "little")
+    head += b"\0" * (-len(head) % 32)
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(len(head) + 8 * each)
+
+
+def bench_checkpoint_memory(folder):
+    paths = folder / "a.gguf", folder / "b.gguf"
+    elements = 20 * 2**30 // 2 // 8
+    sparse_gguf(paths[0], 1, elements, 1, 2)
+    sparse_gguf(paths[1], 12, elements, 256, 144)
+    start = time.perf_counter()
+    child = subprocess.Popen([LOCKSTEP, "diff", *paths], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    peak = usage.ru_maxrss / 1024
+    report("peak memory of diff of checkpoints, 20 GiB of f16 against Q4_K", f"{peak:.0f} MiB", "<= 256", peak <= 256 and status == 0)
+    report("  and its time (holes)", f"{time.perf_counter() - start:.0f} s")
+
+
+BENCHES = {"decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
+           "diff": bench_diff, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
            "idle": bench_idle, "kernels": bench_kernels}
 
 
