@@ -145,27 +145,46 @@ static lockstep_status index_reference(matching *m) {
     return LOCKSTEP_OK;
 }
 
+/* Clones are made by converters: one is the checkpoint's, the other the GGUF file's. */
+static bool may_pair(const ls_weights *w, size_t rule, const size_t tensors[LS_SIDES], const key keys[LS_SIDES]) {
+    const int original = keys[LS_REFERENCE].hf ? LS_REFERENCE : LS_CANDIDATE;
+    if (w->preset.weights[rule].clone)
+        return keys[0].hf != keys[1].hf && !w->paired[1 - original][tensors[1 - original]];
+    return !w->paired[LS_REFERENCE][tensors[LS_REFERENCE]] && !w->paired[LS_CANDIDATE][tensors[LS_CANDIDATE]];
+}
+
+static lockstep_status pair_by_rule(matching *m, size_t rule, size_t candidate) {
+    const ls_weights *w = m->w;
+    char text[NAME];
+    key keys[LS_SIDES];
+    if (!key_of(w, rule, w->sides[LS_CANDIDATE]->archive->tensors[candidate].name, &keys[LS_CANDIDATE]))
+        return LOCKSTEP_OK;
+    const uint64_t *at = ls_map_find(&m->keys, text, key_text(&keys[LS_CANDIDATE], text, sizeof text));
+    if (at == NULL)
+        return LOCKSTEP_OK;
+    const size_t tensors[LS_SIDES] = {*at - 1, candidate};
+    key_of(w, rule, w->sides[LS_REFERENCE]->archive->tensors[tensors[LS_REFERENCE]].name, &keys[LS_REFERENCE]);
+    if (!may_pair(w, rule, tensors, keys))
+        return LOCKSTEP_OK;
+    ls_weight_pair pair = {.how = LS_WEIGHT_BY_PRESET, .part = {whole(tensors[LS_REFERENCE]), whole(candidate)}};
+    if (keys[0].hf != keys[1].hf) {
+        pair.changes = w->preset.weights[rule].changes;
+        pair.original = keys[LS_REFERENCE].hf ? LS_REFERENCE : LS_CANDIDATE;
+    }
+    return add(m, &pair);
+}
+
+/* Clones last: what they are made of has had its own partner then. */
 static lockstep_status pair_single(matching *m) {
     const ls_weights *w = m->w;
     const lockstep_archive *a = w->sides[LS_CANDIDATE]->archive;
     LS_TRY(index_reference(m));
-    for (size_t i = 0; i < a->tensor_count; i++)
-        for (size_t rule = 0; rule < w->preset.weight_count && !w->paired[LS_CANDIDATE][i]; rule++) {
-            char text[NAME];
-            key k, other;
-            if (w->preset.weights[rule].form != LS_WEIGHT_SINGLE || !key_of(w, rule, a->tensors[i].name, &k))
-                continue;
-            const uint64_t *at = ls_map_find(&m->keys, text, key_text(&k, text, sizeof text));
-            if (at == NULL || w->paired[LS_REFERENCE][*at - 1])
-                continue;
-            ls_weight_pair pair = {.how = LS_WEIGHT_BY_PRESET, .part = {whole(*at - 1), whole(i)}};
-            key_of(w, rule, w->sides[LS_REFERENCE]->archive->tensors[*at - 1].name, &other);
-            if (other.hf != k.hf) {
-                pair.changes = w->preset.weights[rule].changes;
-                pair.original = other.hf ? LS_REFERENCE : LS_CANDIDATE;
-            }
-            LS_TRY(add(m, &pair));
-        }
+    for (int clones = 0; clones < 2; clones++)
+        for (size_t i = 0; i < a->tensor_count; i++)
+            for (size_t rule = 0; rule < w->preset.weight_count; rule++)
+                if (w->preset.weights[rule].form == LS_WEIGHT_SINGLE && w->preset.weights[rule].clone == (clones == 1) &&
+                    (clones == 1 || !w->paired[LS_CANDIDATE][i]))
+                    LS_TRY(pair_by_rule(m, rule, i));
     return LOCKSTEP_OK;
 }
 

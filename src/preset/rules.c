@@ -159,22 +159,24 @@ static lockstep_status read_changes(parsing *p, yaml_node_t *value, unsigned *ou
 }
 
 static lockstep_status read_weight_field(parsing *p, const char *key, yaml_node_t *value, ls_weight_rule *rule) {
-    bool form = strcmp(key, "form") == 0, axis = strcmp(key, "axis") == 0;
+    bool form = strcmp(key, "form") == 0, axis = strcmp(key, "axis") == 0, clone = strcmp(key, "clone") == 0;
     if (strcmp(key, "gguf") == 0)
         return read_list(p, value, &rule->gguf);
     if (strcmp(key, "hf") == 0)
         return read_list(p, value, &rule->hf);
     if (strcmp(key, "change") == 0)
         return read_changes(p, value, &rule->changes);
-    const char *text = (form || axis) && value->type == YAML_SCALAR_NODE ? (const char *)value->data.scalar.value : "";
+    const char *text = (form || axis || clone) && value->type == YAML_SCALAR_NODE ? (const char *)value->data.scalar.value : "";
     if (form && strcmp(text, "fused") == 0)
         rule->form = LS_WEIGHT_FUSED;
     else if (form && strcmp(text, "split") == 0)
         rule->form = LS_WEIGHT_SPLIT;
     else if (axis && (strcmp(text, "0") == 0 || strcmp(text, "1") == 0))
         rule->axis = text[0] - '0';
+    else if (clone && strcmp(text, "true") == 0)
+        rule->clone = true;
     else
-        return bad(p, value, "found an unknown key or value, expected gguf, hf, change, form: fused or split, axis: 0 or 1");
+        return bad(p, value, "found an unknown key or value, expected gguf, hf, change, form: fused or split, axis: 0 or 1, clone: true");
     return LOCKSTEP_OK;
 }
 

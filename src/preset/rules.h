@@ -46,6 +46,7 @@ typedef struct ls_weight_rule {
     unsigned changes;                    /* of ls_weight_change, from hf to gguf */
     ls_weight_form form;
     int axis;                            /* along which parts follow each other */
+    bool clone;                          /* of a weight that another rule's tensor is made of, too */
 } ls_weight_rule;
 
 typedef struct ls_rules {
