@@ -12,7 +12,7 @@
 #include "report/report.h"
 
 typedef struct diff_options {
-    const char *map, *preset, *tensors, *layers, *profile, *what, *json;
+    const char *map, *preset, *tensors, *layers, *profile, *what, *reference_model, *candidate_model, *json;
     double atol, rtol, min_coverage;
     bool all;
 } diff_options;
@@ -26,6 +26,8 @@ static const option_row options[] = {
     {"--atol", OPTION_NUMBER, FIELD(atol), "X", "every element within X + rtol * |reference|, as numpy.allclose", NULL},
     {"--rtol", OPTION_NUMBER, FIELD(rtol), "Y", "see --atol", NULL},
     {"--profile", OPTION_TEXT, FIELD(profile), "NAME", "auto (default), allclose, torch, polygraphy, llama-nmse, backend-ops", NULL},
+    {"--reference-model", OPTION_TEXT, FIELD(reference_model), "PATH", "the traces' checkpoints: tell whether the weights behind the first divergence", NULL},
+    {"--candidate-model", OPTION_TEXT, FIELD(candidate_model), "PATH", "are the reference's", NULL},
     {"--what", OPTION_TEXT, FIELD(what), "LIST", "of checkpoints compare only these: config, vocab, weights", NULL},
     {"--min-coverage", OPTION_NUMBER, FIELD(min_coverage), "F", "share of elements that must be compared to match, 0 to 1 (default 0.5)", NULL},
     {"--all", OPTION_FLAG, FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
@@ -84,6 +86,32 @@ static bool understand(const diff_options *o, ls_diff_options *out) {
     return false;
 }
 
+/* A regular expression for these names and nothing else. */
+static void name_weights(const ls_diff *diff, ls_text *out) {
+    for (size_t i = 0; i < diff->weight_count; i++) {
+        ls_text_printf(out, i == 0 ? "^(" : "|");
+        for (const char *c = diff->candidate->nodes[diff->weights[i]].name; *c != '\0'; c++)
+            ls_text_printf(out, strchr(".[]{}()*+?|^$\\", *c) != NULL ? "\\%c" : "%c", *c);
+    }
+    ls_text_printf(out, ")$");
+}
+
+/* The weights behind the first divergence, in both checkpoints; false where there are
+ * none, or no checkpoints. */
+static bool compare_weights(const diff_options *o, const ls_diff *diff, ls_checkpoint_diff *out) {
+    ls_text names = {0};
+    lockstep_error error;
+    if (o->reference_model == NULL || o->candidate_model == NULL || diff->weight_count == 0)
+        return false;
+    name_weights(diff, &names);
+    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
+    bool ok = names.data != NULL && ls_checkpoint_diff_run(o->reference_model, o->candidate_model, &wanted, out, &error) == LOCKSTEP_OK;
+    if (!ok)
+        fprintf(stderr, "lockstep diff: no weights were compared: %s\n", names.data != NULL ? error.message : "out of memory");
+    ls_text_done(&names);
+    return ok;
+}
+
 static int run_traces(const arguments *args, const diff_options *o) {
     ls_diff_options wanted;
     ls_diff diff;
@@ -97,10 +125,14 @@ static int run_traces(const arguments *args, const diff_options *o) {
     if (ls_diagnose(&diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep diff: no cause was looked for: %s\n", error.message);
     ls_text json = {0}, table = {0};
+    ls_checkpoint_diff weights;
+    bool weighed = compare_weights(o, &diff, &weights);
     if (o->json != NULL)
-        ls_report_json(&diff, &json);
-    ls_report_terminal(&diff, o->all, terminal_width(), &table);
+        ls_report_json(&diff, weighed ? &weights : NULL, &json);
+    ls_report_terminal(&diff, weighed ? &weights : NULL, o->all, terminal_width(), &table);
     int status = put_reports(o, exit_status(diff.outcome), &json, &table);
+    if (weighed)
+        ls_checkpoint_diff_done(&weights);
     ls_diff_done(&diff);
     return status;
 }

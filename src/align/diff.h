@@ -91,6 +91,8 @@ typedef struct ls_diff {
     size_t interval_count;
     size_t *inputs;          /* pairs that the first divergence was computed from */
     size_t input_count;
+    size_t *weights;         /* nodes: the weights that went into it after its inputs */
+    size_t weight_count;
     ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, by residual; see diagnose/ */
     size_t cause_count;
     ls_outcome outcome;

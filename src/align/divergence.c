@@ -53,7 +53,8 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
     bool *seen = calloc(t->node_count + 1, sizeof *seen);
     d->inputs = ls_arena_array(&d->arena, t->node_count + 1, sizeof *d->inputs);
     d->interval = ls_arena_array(&d->arena, t->node_count + 1, sizeof *d->interval);
-    bool ok = stack != NULL && seen != NULL && d->inputs != NULL && d->interval != NULL;
+    d->weights = ls_arena_array(&d->arena, t->node_count + 1, sizeof *d->weights);
+    bool ok = stack != NULL && seen != NULL && d->weights != NULL && d->inputs != NULL && d->interval != NULL;
     if (ok)
         stack[depth++] = d->pairs[d->first].candidate_value;
     while (ok && depth > 0) {
@@ -73,7 +74,10 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
             d->interval[d->interval_count++] = at;
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
-            if (source != LS_NONE && !seen[source] && carries(&t->nodes[source])) {
+            if (source != LS_NONE && !seen[source] && t->nodes[source].role == LS_ROLE_WEIGHT) {
+                seen[source] = true;
+                d->weights[d->weight_count++] = source;
+            } else if (source != LS_NONE && !seen[source] && carries(&t->nodes[source])) {
                 seen[source] = true;
                 stack[depth++] = source;
             }

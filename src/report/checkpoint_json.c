@@ -155,9 +155,16 @@ static json_t *unpaired_json(const ls_weights *w, int side) {
     return list;
 }
 
+json_t *ls_report_weight_pairs(const ls_checkpoint_diff *diff) {
+    json_t *pairs = json_array();
+    for (size_t i = 0; i < diff->weights.pair_count; i++)
+        json_array_append_new(pairs, pair_json(diff, &diff->weights.pairs[i]));
+    return pairs;
+}
+
 static json_t *weights_json(const ls_checkpoint_diff *d) {
     const ls_weights *w = &d->weights;
-    json_t *o = json_object(), *by = json_object(), *pairs = json_array(), *finds = json_array();
+    json_t *o = json_object(), *by = json_object(), *finds = json_array();
     json_object_set_new(o, "preset", w->preset.name != NULL ? ls_json_text(w->preset.name) : json_null());
     json_object_set_new(o, "coverage", ls_json_number(d->coverage));
     for (int how = 0; how < LS_WEIGHT_HOW_COUNT; how++)
@@ -168,9 +175,7 @@ static json_t *weights_json(const ls_checkpoint_diff *d) {
     for (size_t i = 0; i < w->find_count; i++)
         json_array_append_new(finds, find_json(d, &w->finds[i]));
     json_object_set_new(o, "found_elsewhere", finds);
-    for (size_t i = 0; i < w->pair_count; i++)
-        json_array_append_new(pairs, pair_json(d, &w->pairs[i]));
-    json_object_set_new(o, "pairs", pairs);
+    json_object_set_new(o, "pairs", ls_report_weight_pairs(d));
     return o;
 }
 

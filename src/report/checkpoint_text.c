@@ -241,3 +241,25 @@ void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, int width, ls_
     else
         ls_text_printf(out, "verdict: differs (%zu finding%s)\n", failing, failing == 1 ? "" : "s");
 }
+
+void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
+    char title[LS_SIDES][NAME], text[600];
+    for (size_t i = 0; i < d->weights.pair_count; i++) {
+        const ls_weight_pair *p = &d->weights.pairs[i];
+        for (int side = 0; side < LS_SIDES; side++) {
+            ls_weight_title(&d->weights, side, &p->part[side], text, sizeof text);
+            escaped(text, title[side], NAME);
+        }
+        ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_weight_verdict_name(p->verdict));
+        if (p->verdict < LS_WEIGHT_SHAPE && p->verdict != LS_WEIGHT_IDENTICAL)
+            ls_text_printf(out, ", NMSE %.1e (%s may have %.1e)", p->metrics.nmse,
+                           d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, p->allowed);
+        if (p->cause != NULL) {
+            escaped(p->cause, text, sizeof text);
+            ls_text_printf(out, "; %s", text);
+        }
+        ls_text_printf(out, "\n");
+    }
+    if (d->weights.pair_count == 0)
+        ls_text_printf(out, "weight: none of those that went into it is in both checkpoints\n");
+}

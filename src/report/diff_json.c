@@ -107,7 +107,7 @@ static json_t *first_json(const ls_diff *d) {
     return o;
 }
 
-void ls_report_json(const ls_diff *d, ls_text *out) {
+void ls_report_json(const ls_diff *d, const ls_checkpoint_diff *weights, ls_text *out) {
     json_t *o = json_object(), *pairs = json_array(), *hints = json_array();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("traces"));
@@ -118,6 +118,7 @@ void ls_report_json(const ls_diff *d, ls_text *out) {
     json_object_set_new(o, "inputs", inputs_json(&d->rows));
     json_object_set_new(o, "pairing", pairing_json(d));
     json_object_set_new(o, "first_divergence", first_json(d));
+    json_object_set_new(o, "weights", weights != NULL ? ls_report_weight_pairs(weights) : json_null());
     for (const char *at = d->hints.data; at != NULL && *at != '\0';) {
         const char *stop = strchr(at, '\n');
         json_array_append_new(hints, json_stringn(at, (size_t)(stop - at)));

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/text.h"
+#include "checkpoint/checkpoint_diff.h"
 #include "compare/metrics.h"
 
 /* JSON has no NaN and no infinities: they are the strings "nan", "inf", "-inf". */
@@ -13,6 +14,8 @@ json_t *ls_json_number(double value);
 json_t *ls_json_text(const char *value);
 json_t *ls_json_count(uint64_t value);
 json_t *ls_json_metrics(const ls_metrics *metrics);
+/* The pairs of weights, as an array (docs/checkpoints.md). */
+json_t *ls_report_weight_pairs(const ls_checkpoint_diff *diff);
 /* Appends the document and a newline, and releases it. */
 void ls_json_dump(json_t *document, ls_text *out);
 

@@ -6,11 +6,14 @@
 #include "checkpoint/checkpoint_diff.h"
 
 /* `width`: columns of the terminal, 0 for as many as it takes. `all`: every pair,
- * and the names without a partner. */
-void ls_report_terminal(const ls_diff *diff, bool all, int width, ls_text *out);
+ * and the names without a partner. `weights`: those that went into the first
+ * divergence, in the traces' checkpoints; or NULL. */
+void ls_report_terminal(const ls_diff *diff, const ls_checkpoint_diff *weights, bool all, int width, ls_text *out);
 void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);
-/* Schema 1: docs/diff.md and docs/checkpoints.md. */
-void ls_report_json(const ls_diff *diff, ls_text *out);
+/* The pairs of weights, a line each. */
+void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
+/* Schema 1: docs/diff.md and docs/checkpoints.md. `weights` as above, or NULL. */
+void ls_report_json(const ls_diff *diff, const ls_checkpoint_diff *weights, ls_text *out);
 void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
 
 #endif

@@ -343,7 +343,7 @@ static void put_hints(ls_text *out, const ls_diff *d) {
     }
 }
 
-void ls_report_terminal(const ls_diff *d, bool all, int width, ls_text *out) {
+void ls_report_terminal(const ls_diff *d, const ls_checkpoint_diff *weights, bool all, int width, ls_text *out) {
     put_side(out, "reference", d->reference, &d->reference_values);
     put_side(out, "candidate", d->candidate, &d->candidate_values);
     put_inputs(out, d);
@@ -358,6 +358,8 @@ void ls_report_terminal(const ls_diff *d, bool all, int width, ls_text *out) {
     put_hints(out, d);
     if (d->first != LS_NONE)
         put_first(out, d);
+    if (weights != NULL)
+        ls_report_weights(weights, out);
     char why[700];
     escaped(d->why.data != NULL ? d->why.data : "", why, sizeof why);
     ls_text_printf(out, "verdict: %s%s%s\n", ls_outcome_name(d->outcome), *why ? ": " : "", why);

@@ -142,3 +142,15 @@ def test_a_fault_that_one_token_cannot_show_is_found_in_the_next_pass(lab):
     assert status == 1
     assert title(result["first_divergence"]["candidate"]) == "Qcur-0 (ROPE)"
     assert result["first_divergence"]["candidate"]["pass"] == 1
+
+
+def test_the_checkpoints_tell_whether_a_weight_is_to_blame(lab):
+    """The same divergence twice: another weight in the file, or another eps in the engine."""
+    def change(tensors):
+        tensors["blk.2.attn_k.weight"] = tensors["blk.2.attn_k.weight"][::-1].copy()
+
+    for gguf, verdicts in ((lab.faulty("qwen3", "weight-to-blame", change), {"blk.2.attn_k.weight": "differs"}),
+                           (lab.faulty("qwen3", "eps-to-blame", eps=1e-2), {})):
+        _, result = diff(lab.reference("qwen3"), lab.candidate("qwen3", gguf=gguf), "--reference-model", lab.hf("qwen3"), "--candidate-model", gguf)
+        found = {p["candidate"]["name"]: p["verdict"] for p in result["weights"] or []}
+        assert found == verdicts, found
