@@ -6,8 +6,8 @@
 #include "base/escape.h"
 #include "options.h"
 
-static const command_row *const commands[] = {&command_capture, &command_diff, &command_ls,
-                                              &command_show};
+static const command_row *const commands[] = {&command_capture, &command_diff, &command_ls, &command_show,
+                                              &command_convert};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *to) {

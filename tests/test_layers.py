@@ -14,6 +14,7 @@ ALLOWED = {
     "format": {"base", "io", "tensor"},
     "trace": {"base", "io", "tensor", "format"},
     "compare": {"base", "tensor"},
+    "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
     "align": {"base", "io", "tensor", "trace", "compare", "preset"},
     "diagnose": {"base", "tensor", "trace", "compare", "align"},

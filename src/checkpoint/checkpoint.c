@@ -53,7 +53,7 @@ bool ls_checkpoint_is_one(const char *path) {
     lockstep_archive *archive;
     if (lockstep_archive_open(path, &archive, NULL) != LOCKSTEP_OK)
         return false;
-    bool model = strcmp(archive->format, "gguf") == 0 && ls_archive_meta(archive, "general.architecture") != NULL &&
+    bool model = strncmp(archive->format, "gguf", 4) == 0 && ls_archive_meta(archive, "general.architecture") != NULL &&
                  ls_archive_meta(archive, "lockstep_trace") == NULL;
     bool result = model || named_like_weights(archive);
     lockstep_archive_close(archive);
@@ -152,7 +152,7 @@ static lockstep_status find_companions(ls_checkpoint *c, const char *path, locks
 lockstep_status ls_checkpoint_open(const char *path, ls_checkpoint *out_checkpoint, lockstep_error *error) {
     ls_checkpoint c = {.directory = "", .architecture = "", .model = ""};
     LS_TRY(lockstep_archive_open(path, &c.archive, error));
-    c.gguf = strcmp(c.archive->format, "gguf") == 0;
+    c.gguf = strcmp(c.archive->format, "gguf") == 0 || strcmp(c.archive->format, "ggufdir") == 0;
     lockstep_status status = c.gguf ? LOCKSTEP_OK : find_companions(&c, path, error);
     if (status != LOCKSTEP_OK) {
         ls_checkpoint_close(&c);

@@ -1,5 +1,7 @@
 #include "format/ggml_types.h"
 
+#include <stddef.h>
+
 /* ggml.h (enum ggml_type) and the block structs of ggml-common.h. */
 static const ls_ggml_type types[] = {
     [0] = {"f32", 1, 4, LOCKSTEP_F32},
@@ -41,4 +43,11 @@ static const ls_ggml_type types[] = {
 
 const ls_ggml_type *ls_ggml_type_of(uint32_t id) {
     return id < sizeof types / sizeof types[0] && types[id].name != NULL ? &types[id] : NULL;
+}
+
+int ls_ggml_type_id(lockstep_dtype dtype) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (types[i].name != NULL && types[i].dtype == dtype)
+            return (int)i;
+    return -1;
 }

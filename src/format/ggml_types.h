@@ -12,5 +12,7 @@ typedef struct ls_ggml_type {
 
 /* NULL for an id that no ggml has had, or has removed. */
 const ls_ggml_type *ls_ggml_type_of(uint32_t id);
+/* The id of a type, or -1. */
+int ls_ggml_type_id(lockstep_dtype dtype);
 
 #endif

@@ -41,6 +41,13 @@ static const struct {
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
+const char *ls_safetensors_name(lockstep_dtype dtype) {
+    for (int i = 0; i < TYPES; i++)
+        if (types[i].dtype == dtype && dtype != LOCKSTEP_OPAQUE)
+            return types[i].name;
+    return NULL;
+}
+
 /* A tensor of the header with what it says of its bytes. */
 typedef struct entry {
     ls_tensor tensor;

@@ -1,0 +1,210 @@
+#include "convert/conversion.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/paths.h"
+#include "tensor/encode.h"
+#include "tensor/pages.h"
+
+const ls_writer *const ls_writers[] = {&ls_writer_npy,  &ls_writer_npz,  &ls_writer_safetensors,
+                                       &ls_writer_gguf, &ls_writer_text, &ls_writer_raw, NULL};
+
+/* ---------------------------------------------------------------------- elements */
+
+enum { TILE = 8192 }; /* elements; a multiple of every block */
+
+typedef lockstep_status putter(void *context, const void *bytes, size_t size, lockstep_error *error);
+
+/* The bytes as they lie, where they lie as the result wants them. */
+static lockstep_status stream_blocks(const ls_view *view, uint64_t bytes, putter *put, void *context, lockstep_error *error) {
+    enum { PIECE = 1 << 20 };
+    for (uint64_t at = 0; at < bytes; at += PIECE)
+        LS_TRY(put(context, view->data + at, bytes - at < PIECE ? (size_t)(bytes - at) : PIECE, error));
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status stream_tile(const ls_view *view, lockstep_dtype to, uint64_t first, size_t n, putter *put, void *context,
+                                   lockstep_error *error) {
+    union {
+        float floats[TILE];
+        double doubles[TILE];
+        int64_t whole[TILE];
+    } tile;
+    uint16_t halves[TILE];
+    if (to == view->dtype) {
+        ls_view_read_raw(view, first, n, &tile);
+        return put(context, &tile, n * ls_dtype(to)->block_bytes, error);
+    }
+    if (to == LOCKSTEP_I16 || to == LOCKSTEP_I32 || to == LOCKSTEP_I64) { /* a narrower integer, widened */
+        double values[TILE];
+        const size_t size = ls_dtype(to)->block_bytes;
+        uint8_t bytes[TILE * sizeof(int64_t)];
+        ls_view_read_f64(view, first, n, values);
+        for (size_t i = 0; i < n; i++) {
+            int64_t value = (int64_t)values[i];
+            memcpy(bytes + i * size, &value, size);
+        }
+        return put(context, bytes, n * size, error);
+    }
+    if (to == LOCKSTEP_F64) {
+        ls_view_read_f64(view, first, n, tile.doubles);
+        return put(context, tile.doubles, n * sizeof *tile.doubles, error);
+    }
+    ls_view_read_f32(view, first, n, tile.floats);
+    if (to == LOCKSTEP_F32)
+        return put(context, tile.floats, n * sizeof *tile.floats, error);
+    (to == LOCKSTEP_F16 ? ls_encode_f16 : ls_encode_bf16)(tile.floats, n, halves);
+    return put(context, halves, n * sizeof *halves, error);
+}
+
+lockstep_status ls_item_stream(const ls_conversion *conversion, const ls_item *item, putter *put, void *context, lockstep_error *error) {
+    ls_view view;
+    LS_TRY(ls_archive_view(conversion->archive, item->tensor, &view, error));
+    uint64_t elements = ls_view_elements(&view);
+    const ls_dtype_row *row = ls_dtype(view.dtype);
+    bool as_it_is = item->dtype == view.dtype && ls_view_is_contiguous(&view) && (!view.swap || row->swap == NULL);
+    lockstep_status status = LOCKSTEP_OK;
+    if (as_it_is)
+        status = stream_blocks(&view, item->bytes, put, context, error);
+    else if (item->dtype == view.dtype && row->block_elements > 1)
+        status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensor '%s': blocks of %s in the other byte order, or not in a row, can't be kept: use --to f32",
+                         item->name, row->name);
+    for (uint64_t at = 0; !as_it_is && at < elements && status == LOCKSTEP_OK; at += TILE)
+        status = stream_tile(&view, item->dtype, at, elements - at < TILE ? (size_t)(elements - at) : TILE, put, context, error);
+    ls_view_drop(&view, 0, elements);
+    ls_archive_release(conversion->archive, item->tensor);
+    return status;
+}
+
+static lockstep_status put_in_sink(void *context, const void *bytes, size_t size, lockstep_error *error) {
+    return ls_sink_write(context, bytes, size, error);
+}
+
+lockstep_status ls_item_write(const ls_conversion *conversion, const ls_item *item, ls_sink *sink, lockstep_error *error) {
+    return ls_item_stream(conversion, item, put_in_sink, sink, error);
+}
+
+/* ---------------------------------------------------------------------- planning */
+
+static const ls_writer *find_writer(const char *name) {
+    for (const ls_writer *const *w = ls_writers; *w != NULL; w++)
+        if (strcmp((*w)->name, name) == 0)
+            return *w;
+    return NULL;
+}
+
+static const ls_writer *writer_by_suffix(const char *path) {
+    for (const ls_writer *const *w = ls_writers; *w != NULL; w++)
+        for (const char *const *suffix = (*w)->suffixes; *suffix != NULL; suffix++)
+            if (ls_path_has_suffix(path, *suffix))
+                return *w;
+    return NULL;
+}
+
+/* Integers and bools keep their type whatever is asked for: they are ids and masks. */
+static lockstep_dtype wanted_dtype(const ls_writer *writer, lockstep_dtype dtype, ls_target to) {
+    static const lockstep_dtype targets[] = {[LS_TARGET_F32] = LOCKSTEP_F32, [LS_TARGET_F16] = LOCKSTEP_F16, [LS_TARGET_BF16] = LOCKSTEP_BF16};
+    if (to == LS_TARGET_KEEP || !ls_dtype(dtype)->is_float)
+        return writer->holds(dtype);
+    return writer->holds(targets[to]);
+}
+
+static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_convert_options *o, ls_convert_result *result,
+                            lockstep_error *error) {
+    regex_t select;
+    if (o->select != NULL && regcomp(&select, o->select, REG_EXTENDED | REG_NOSUB) != 0)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--select: '%s' is no regular expression", o->select);
+    c->items = calloc(c->archive->tensor_count + 1, sizeof *c->items);
+    for (size_t i = 0; i < c->archive->tensor_count && c->items != NULL; i++) {
+        const ls_tensor *t = &c->archive->tensors[i];
+        if (o->select != NULL && regexec(&select, t->name, 0, NULL, 0) != 0)
+            continue;
+        ls_item item = {.name = t->name, .rank = t->rank, .shape = t->shape, .tensor = i};
+        item.dtype = t->dtype == LOCKSTEP_OPAQUE ? LOCKSTEP_OPAQUE : wanted_dtype(writer, t->dtype, o->to);
+        uint64_t inner = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+        if (item.dtype == LOCKSTEP_OPAQUE || !ls_dtype_bytes(item.dtype, t->elements, inner, &item.bytes)) {
+            if (result->left_out++ == 0)
+                result->first_left_out = t->name;
+            continue;
+        }
+        c->items[c->count++] = item;
+    }
+    if (o->select != NULL)
+        regfree(&select);
+    return c->items != NULL ? LOCKSTEP_OK : ls_fail_memory(c->archive, error);
+}
+
+/* ----------------------------------------------------------------------- writing */
+
+static lockstep_status write_file(const ls_conversion *c, const ls_writer *writer, const char *path, lockstep_error *error) {
+    ls_sink sink;
+    LS_TRY(ls_sink_open(path, &sink, error));
+    lockstep_status status = writer->write(c, &sink, error);
+    if (status == LOCKSTEP_OK)
+        return ls_sink_close(&sink, error);
+    ls_sink_abandon(&sink);
+    return status;
+}
+
+/* A name as that of a file: what could leave the directory, or hide, is replaced. */
+static char *file_of(ls_arena *arena, const char *directory, const char *name, const char *suffix) {
+    char *path = ls_arena_printf(arena, "%s/%s%s", directory, name, suffix);
+    if (path == NULL)
+        return NULL;
+    char *base = path + strlen(directory) + 1;
+    if (*base == '.')
+        *base = '_';
+    for (char *c = base; *c != '\0'; c++)
+        if (*c == '/' || (unsigned char)*c < 32)
+            *c = '_';
+    return path;
+}
+
+static lockstep_status write_each(const ls_conversion *c, const ls_writer *writer, const char *directory, lockstep_error *error) {
+    ls_arena arena = {0};
+    lockstep_status status = LOCKSTEP_OK;
+    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
+        return ls_fail(error, LOCKSTEP_IO, "%s: %s", directory, strerror(errno));
+    for (size_t i = 0; i < c->count && status == LOCKSTEP_OK; i++) {
+        ls_conversion one = {.archive = c->archive, .items = &c->items[i], .count = 1};
+        char *path = file_of(&arena, directory, c->items[i].name, writer->suffixes[0]);
+        status = path == NULL ? ls_fail_memory(c->archive, error) : write_file(&one, writer, path, error);
+    }
+    ls_arena_done(&arena);
+    return status;
+}
+
+static lockstep_status choose_writer(const char *out, const ls_convert_options *o, const ls_writer **out_writer, lockstep_error *error) {
+    *out_writer = o->format != NULL ? find_writer(o->format) : writer_by_suffix(out);
+    if (*out_writer != NULL)
+        return LOCKSTEP_OK;
+    return o->format != NULL
+               ? ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "no format '%s' to write; there are npy, npz, safetensors, gguf, text, raw", o->format)
+               : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: its name tells no format to write (.npy, .npz, .safetensors, .gguf, .txt, .bin): give --format", out);
+}
+
+lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls_convert_options *options, ls_convert_result *out_result,
+                           lockstep_error *error) {
+    const ls_writer *writer;
+    ls_conversion c = {.archive = in};
+    ls_convert_result result = {0};
+    LS_TRY(choose_writer(out, options, &writer, error));
+    lockstep_status status = plan(&c, writer, options, &result, error);
+    if (status == LOCKSTEP_OK && c.count == 0)
+        status = ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: no tensor to convert%s", in->path,
+                         options->select != NULL ? " has a name that --select matches" : "");
+    if (status == LOCKSTEP_OK && writer->one && c.count > 1 && writer_by_suffix(out) != NULL)
+        status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s holds one tensor, and there are %zu: select one, or name a directory and --format %s",
+                         out, writer->name, c.count, writer->name);
+    if (status == LOCKSTEP_OK)
+        status = writer->one && writer_by_suffix(out) == NULL ? write_each(&c, writer, out, error) : write_file(&c, writer, out, error);
+    result.tensors = c.count;
+    free(c.items);
+    if (status == LOCKSTEP_OK)
+        *out_result = result;
+    return status;
+}
