@@ -92,6 +92,22 @@ static bool is_computed(const char *name) {
     return false;
 }
 
+/* A scale that belongs to a tensor in NVFP4, and was applied with it. */
+static bool is_scale(const lockstep_archive *a, const char *name) {
+    static const char *const ends[] = {".weight.scale", ".weight_scale", ".input_scale", ".scale", "_scale"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char weight[300];
+        size_t length = strlen(name), suffix = strlen(ends[i]);
+        if (length <= suffix || strcmp(name + length - suffix, ends[i]) != 0)
+            continue;
+        snprintf(weight, sizeof weight, "%.*s.weight", (int)(length - suffix), name);
+        size_t found = ls_archive_find(a, weight);
+        if (found != SIZE_MAX && a->tensors[found].dtype == LOCKSTEP_NVFP4)
+            return true;
+    }
+    return false;
+}
+
 static const ls_weight_find *find_of(const ls_weights *w, int side, size_t tensor, bool duplicate) {
     for (size_t i = 0; i < w->find_count; i++)
         if (w->finds[i].side == side && w->finds[i].tensor == tensor && w->finds[i].duplicate == duplicate)
@@ -108,6 +124,9 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     ls_shape_text(t->rank, t->shape, shape);
     if (is_computed(t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which is computed, not trained",
+                   side == LS_REFERENCE ? "reference" : "candidate", name, shape);
+    if (is_scale(w->sides[side]->archive, t->name))
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, the scale of a tensor in nvfp4",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (ls_weight_is_left_out(w, t->name) && w->sides[1 - side]->gguf)
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which a GGUF file does without",

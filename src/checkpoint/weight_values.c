@@ -76,7 +76,30 @@ static lockstep_status map_elements(ls_weight_values *values, unsigned changes, 
     v->dtype = LOCKSTEP_F32;
     v->swap = v->mapped = false;
     v->origin = 0;
+    v->factor = 0;
     ls_view_set_contiguous(v);
+    return LOCKSTEP_OK;
+}
+
+/* NVFP4 leaves the scale of a whole tensor (of each expert, where they are stacked) to
+ * a tensor of its own: NAME.scale beside NAME.weight, or NAME.weight.scale. It isn't
+ * there where it is 1. */
+static lockstep_status apply_scale(const lockstep_archive *a, const ls_weight_part *part, ls_view *view, lockstep_error *error) {
+    static const char *const suffixes[] = {".scale", "_scale", ".weight.scale", ".weight_scale"};
+    const char *name = a->tensors[part->tensor].name;
+    size_t stem = strlen(name) - (strlen(name) > 7 && strcmp(name + strlen(name) - 7, ".weight") == 0 ? 7 : 0);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char scale[300];
+        snprintf(scale, sizeof scale, "%.*s%s", (int)stem, name, suffixes[i]);
+        size_t found = ls_archive_find(a, scale);
+        uint64_t at = part->index ? part->first : 0;
+        double value;
+        if (found == SIZE_MAX || (a->tensors[found].elements != 1 && !(part->index && a->tensors[found].elements > at)))
+            continue;
+        LS_TRY(lockstep_archive_read(a, found, a->tensors[found].elements == 1 ? 0 : at, 1, &value, error));
+        view->factor = (float)value;
+        return LOCKSTEP_OK;
+    }
     return LOCKSTEP_OK;
 }
 
@@ -85,6 +108,8 @@ lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_wei
                                uint64_t heads, ls_weight_values *out_values, lockstep_error *error) {
     ls_weight_values values = {0};
     LS_TRY(ls_archive_view(weights->sides[side]->archive, part->tensor, &values.view, error));
+    if (values.view.dtype == LOCKSTEP_NVFP4)
+        LS_TRY(apply_scale(weights->sides[side]->archive, part, &values.view, error));
     if ((changes & LS_CHANGE_TRANSPOSE) != 0)
         transpose(&values.view);
     if (part->axis >= 0) {

@@ -178,7 +178,7 @@ static void add_tile_with_gaps(const job *j, partial *p, const double *reference
 /* Where a contiguous tensor's elements are what a kernel takes, it reads them in place. */
 static const void *in_place(const job *j, const ls_view *v, uint64_t first) {
     lockstep_dtype wanted = j->wide ? LOCKSTEP_F64 : LOCKSTEP_F32;
-    bool plain = v->dtype == wanted && !v->swap && ls_view_is_contiguous(v);
+    bool plain = v->dtype == wanted && !v->swap && v->factor == 0 && ls_view_is_contiguous(v);
     return plain ? v->data + first * ls_dtype(wanted)->block_bytes : NULL;
 }
 

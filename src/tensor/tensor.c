@@ -192,10 +192,7 @@ static void read_strided_blocks(const ls_view *view, uint64_t first, size_t coun
     }
 }
 
-static void read_view(const ls_view *view, uint64_t first, size_t count, sink out) {
-    assert(first + count <= ls_view_elements(view));
-    if (count == 0)
-        return;
+static void read_values(const ls_view *view, uint64_t first, size_t count, sink out) {
     if (ls_view_is_contiguous(view))
         decode_range(view, first, count, out);
     else if (view->rank == 0) /* one element of a block type */
@@ -204,6 +201,18 @@ static void read_view(const ls_view *view, uint64_t first, size_t count, sink ou
         read_strided_blocks(view, first, count, out);
     else
         read_strided(view, first, count, out);
+}
+
+static void read_view(const ls_view *view, uint64_t first, size_t count, sink out) {
+    assert(first + count <= ls_view_elements(view));
+    if (count == 0)
+        return;
+    read_values(view, first, count, out);
+    for (size_t i = 0; view->factor != 0 && i < count; i++)
+        if (out.wide)
+            ((double *)out.to)[i] *= (double)view->factor;
+        else
+            ((float *)out.to)[i] *= view->factor;
 }
 
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out) {
@@ -216,7 +225,7 @@ void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double 
 
 void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *out) {
     const ls_dtype_row *row = ls_dtype(view->dtype);
-    assert(row->block_elements == 1 && first + count <= ls_view_elements(view));
+    assert(row->block_elements == 1 && view->factor == 0 && first + count <= ls_view_elements(view));
     if (count == 0)
         return;
     if (ls_view_is_contiguous(view)) {

@@ -12,6 +12,7 @@ typedef struct ls_view {
     uint64_t origin; /* not 0 only in a slice of a block type, whose elements have no address */
     lockstep_dtype dtype;
     bool swap; /* bytes of an element are in the other order than the machine's */
+    float factor; /* 0, or what every value is multiplied with: the scale of a whole tensor, kept apart from it */
     bool mapped; /* data lies in a mapped file: its pages can be dropped, and come back */
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK];

@@ -1,7 +1,10 @@
 """Weights of two checkpoints: what is the same, under which name, and why not."""
+import struct
+
 import gguf
 import numpy as np
 import pytest
+from ggml_types import decode, quantize
 from checkpoint_files import diff, failing, findings, normal, pair_of, write_gguf, write_hf
 
 LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -303,3 +306,30 @@ def test_nothing_in_common(tmp_path):
     b = write_gguf(tmp_path / "b.gguf", {"y.weight": normal(5, 6)}, arch="two")
     status, text, report = diff(a, b)
     assert status == 2 and report["verdict"] == "incomparable" and "nothing that could be compared" in text
+
+
+def test_nvfp4_has_its_scale_in_another_tensor(tmp_path):
+    """The blocks hold the weights divided by it: only the product is the original."""
+    scale = 0.0123
+    w = normal(32, 128, seed=9)
+    blocks = quantize("nvfp4", w / np.float32(scale))
+    path = tmp_path / "m.gguf"
+
+    def write(with_scale):
+        head = struct.pack("<4sIQQ", b"GGUF", 3, 1 + with_scale, 0)
+        data = blocks.tobytes() + b"\0" * (-blocks.nbytes % 32)
+        head += struct.pack("<Q", 18) + b"blk.0.ffn_u.weight" + struct.pack("<IQQIQ", 2, 128, 32, 40, 0)
+        if with_scale:
+            head += struct.pack("<Q", 17) + b"blk.0.ffn_u.scale" + struct.pack("<IQIQ", 1, 1, 0, len(data))
+            data += struct.pack("<f", scale)
+        path.write_bytes(head + b"\0" * (-len(head) % 32) + data + b"\0" * (-len(data) % 32))
+
+    reference = write_hf(tmp_path / "hf", {"blk.0.ffn_u.weight": w})
+    write(True)
+    status, _, report = diff(reference, path)
+    expected = decode("nvfp4", blocks).reshape(w.shape).astype(np.float64) * scale
+    assert status == 0, failing(report)
+    assert pair_of(report, "blk.0.ffn_u.weight")["metrics"]["nmse"] == pytest.approx(((expected - w) ** 2).sum() / (w.astype(np.float64) ** 2).sum(), rel=1e-4)
+    write(False)
+    status, _, report = diff(reference, path)
+    assert status == 1
