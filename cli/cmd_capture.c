@@ -1,15 +1,18 @@
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/escape.h"
+#include "convert/conversion.h"
 #include "options.h"
 #include "trace/observe.h"
 
 typedef struct capture_options {
-    const char *out, *tensors, *ops, *layers, *passes, *observe;
+    const char *out, *tensors, *ops, *layers, *passes, *observe, *format;
     bool stats_only, listen;
 } capture_options;
 
+static const char *const formats[] = {"gguf", "npz", "safetensors", NULL};
 static const char *const observe_choices[] = {"all", "named", "outputs", NULL};
 
 #define FIELD(name) offsetof(capture_options, name)
@@ -20,6 +23,7 @@ static const option_row options[] = {
     {"--layers", OPTION_TEXT, FIELD(layers), "LIST", "keep the values of these blocks, e.g. 0-3,7", NULL},
     {"--passes", OPTION_TEXT, FIELD(passes), "LIST", "keep the values of these forward passes, from 0", NULL},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is kept", observe_choices},
+    {"--format", OPTION_TEXT, FIELD(format), "NAME", "OUT is one file, not a directory: gguf, npz or safetensors", formats},
     {"--stats-only", OPTION_FLAG, FIELD(stats_only), NULL, "statistics and hashes, no values on disk", NULL},
     {"--listen", OPTION_FLAG, FIELD(listen), NULL, "no command: print the channel and the hook, record until standard input ends", NULL},
     {0},
@@ -61,6 +65,33 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
         fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->trouble);
 }
 
+/* Where the trace is recorded before it becomes one file. */
+static bool recording_place(const capture_options *o, char *out, size_t capacity) {
+    int length = snprintf(out, capacity, o->format != NULL ? "%s.recording" : "%s", o->out);
+    if (length > 0 && (size_t)length < capacity)
+        return true;
+    fprintf(stderr, "lockstep capture: -o: the name is too long\n");
+    return false;
+}
+
+/* One file of the trace; on failure the trace is left where it is. */
+static int gather(const capture_options *o, const char *trace, int status) {
+    lockstep_archive *archive;
+    lockstep_error error;
+    ls_convert_result result;
+    lockstep_status done = lockstep_archive_open(trace, &archive, &error);
+    if (done == LOCKSTEP_OK) {
+        done = ls_convert(archive, o->out, &(ls_convert_options){.format = o->format}, &result, &error);
+        lockstep_archive_close(archive);
+    }
+    if (done == LOCKSTEP_OK)
+        done = ls_recorder_remove(trace, &error);
+    if (done == LOCKSTEP_OK)
+        return status;
+    fprintf(stderr, "lockstep capture: %s; the trace is left in %s\n", error.message, trace);
+    return status == 0 ? EXIT_TROUBLE : status;
+}
+
 static int run(const arguments *args, const void *parsed) {
     const capture_options *o = parsed;
     if (o->out == NULL) {
@@ -72,7 +103,10 @@ static int run(const arguments *args, const void *parsed) {
                                   : "lockstep capture: no command given after --\n");
         return EXIT_TROUBLE;
     }
-    ls_observe_options wanted = {o->out, o->tensors, o->ops, o->layers, o->passes, o->observe, o->stats_only};
+    char place[PATH_MAX];
+    if (!recording_place(o, place, sizeof place))
+        return EXIT_TROUBLE;
+    ls_observe_options wanted = {place, o->tensors, o->ops, o->layers, o->passes, o->observe, o->stats_only};
     ls_observed done;
     lockstep_error error;
     if (ls_observe(&wanted, o->listen ? NULL : args->command, &done, &error) != LOCKSTEP_OK) {
@@ -80,7 +114,7 @@ static int run(const arguments *args, const void *parsed) {
         return EXIT_TROUBLE;
     }
     print_summary(o, &done, o->listen ? "the caller" : args->command[0]);
-    return done.exit;
+    return o->format != NULL && done.not_started == 0 ? gather(o, place, done.exit) : done.exit;
 }
 
 const command_row command_capture = {

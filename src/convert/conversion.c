@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "format/formats.h"
 #include "format/paths.h"
 #include "tensor/encode.h"
 #include "tensor/pages.h"
@@ -121,6 +122,8 @@ static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_
     c->items = calloc(c->archive->tensor_count + 1, sizeof *c->items);
     for (size_t i = 0; i < c->archive->tensor_count && c->items != NULL; i++) {
         const ls_tensor *t = &c->archive->tensors[i];
+        if (strcmp(t->name, LS_TRACE_LOG) == 0)
+            continue; /* written by itself */
         if (o->select != NULL && regexec(&select, t->name, 0, NULL, 0) != 0)
             continue;
         ls_item item = {.name = t->name, .rank = t->rank, .shape = t->shape, .tensor = i};
@@ -178,6 +181,20 @@ static lockstep_status write_each(const ls_conversion *c, const ls_writer *write
     return status;
 }
 
+/* A trace's first source is its log; a file of one has it inside. */
+static lockstep_status find_log(ls_conversion *c, lockstep_error *error) {
+    const uint8_t *bytes;
+    if (strcmp(c->archive->format, "trace") != 0) {
+        if (!ls_archive_trace_log(c->archive, &c->log, &c->log_size))
+            c->log = NULL;
+        return LOCKSTEP_OK;
+    }
+    LS_TRY(ls_source_bytes(c->archive->sources[0], &bytes, error));
+    c->log = (const char *)bytes;
+    c->log_size = c->archive->sources[0]->size;
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status choose_writer(const char *out, const ls_convert_options *o, const ls_writer **out_writer, lockstep_error *error) {
     *out_writer = o->format != NULL ? find_writer(o->format) : writer_by_suffix(out);
     if (*out_writer != NULL)
@@ -193,8 +210,10 @@ lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls
     ls_conversion c = {.archive = in};
     ls_convert_result result = {0};
     LS_TRY(choose_writer(out, options, &writer, error));
-    lockstep_status status = plan(&c, writer, options, &result, error);
-    if (status == LOCKSTEP_OK && c.count == 0)
+    lockstep_status status = find_log(&c, error);
+    if (status == LOCKSTEP_OK)
+        status = plan(&c, writer, options, &result, error);
+    if (status == LOCKSTEP_OK && c.count == 0 && c.log == NULL)
         status = ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: no tensor to convert%s", in->path,
                          options->select != NULL ? " has a name that --select matches" : "");
     if (status == LOCKSTEP_OK && writer->one && c.count > 1 && writer_by_suffix(out) != NULL)

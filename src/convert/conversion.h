@@ -19,6 +19,8 @@ typedef struct ls_conversion {
     const lockstep_archive *archive;
     ls_item *items;
     size_t count;
+    const char *log; /* trace.jsonl, where a trace is converted: kept under LS_TRACE_LOG; or NULL */
+    uint64_t log_size;
 } ls_conversion;
 
 /* One row a format that can be written. */

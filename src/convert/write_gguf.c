@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "convert/conversion.h"
+#include "format/formats.h"
 #include "format/ggml_types.h"
 
 enum { ALIGNMENT = 32, NAME_MAX_BYTES = 63, AXES = 4 };
@@ -33,7 +34,7 @@ static lockstep_status put_text(ls_sink *sink, const char *text, uint64_t length
 
 /* A key that says how the other file was laid out is not this one's. */
 static bool is_kept(const ls_meta *m) {
-    return strcmp(m->key, "general.alignment") != 0 && strncmp(m->key, "split.", 6) != 0;
+    return strcmp(m->key, LS_TRACE_LOG) != 0 && strcmp(m->key, "general.alignment") != 0 && strncmp(m->key, "split.", 6) != 0;
 }
 
 static uint64_t bits_of(double value) {
@@ -105,7 +106,22 @@ static lockstep_status put_meta(ls_sink *sink, const ls_meta *m, lockstep_error 
     return LOCKSTEP_OK;
 }
 
-static lockstep_status put_item(ls_sink *sink, const ls_item *item, uint64_t offset, lockstep_error *error) {
+/* A trace has names and shapes in its log: what is too long is shortened, and the
+ * outer of too many axes are merged. */
+static lockstep_status put_item(ls_sink *sink, const ls_item *whole, bool traced, uint64_t offset, lockstep_error *error) {
+    char name[LS_SHORT_NAME];
+    uint64_t shape[LOCKSTEP_MAX_RANK];
+    ls_item cut = *whole, *item = &cut;
+    if (traced) {
+        ls_short_name(whole->name, name);
+        memcpy(shape, whole->shape, sizeof shape);
+        cut.name = name;
+        cut.shape = shape;
+        for (; cut.rank > AXES; cut.rank--) {
+            shape[0] *= shape[1];
+            memmove(shape + 1, shape + 2, sizeof shape - 2 * sizeof *shape);
+        }
+    }
     if (strlen(item->name) > NAME_MAX_BYTES || item->rank > AXES)
         return ls_fail(error, LOCKSTEP_LIMIT, "tensor '%s' has a name of %zu bytes and %d axes: GGUF holds at most %d and %d", item->name,
                        strlen(item->name), item->rank, NAME_MAX_BYTES, AXES);
@@ -118,17 +134,19 @@ static lockstep_status put_item(ls_sink *sink, const ls_item *item, uint64_t off
 }
 
 static lockstep_status write_gguf(const ls_conversion *c, ls_sink *sink, lockstep_error *error) {
-    uint64_t metas = 0, offset = 0;
+    uint64_t metas = c->log != NULL, offset = 0;
     for (size_t i = 0; i < c->archive->meta_count; i++)
         metas += is_kept(&c->archive->metas[i]);
     LS_TRY(ls_sink_write(sink, "GGUF\3\0\0", 8, error));
     LS_TRY(put(sink, c->count, 8, error));
     LS_TRY(put(sink, metas, 8, error));
+    if (c->log != NULL)
+        LS_TRY(put_meta(sink, &(ls_meta){.key = LS_TRACE_LOG, .kind = LS_META_TEXT, .as.text = {c->log, c->log_size}}, error));
     for (size_t i = 0; i < c->archive->meta_count; i++)
         if (is_kept(&c->archive->metas[i]))
             LS_TRY(put_meta(sink, &c->archive->metas[i], error));
     for (size_t i = 0; i < c->count; i++) {
-        LS_TRY(put_item(sink, &c->items[i], offset, error));
+        LS_TRY(put_item(sink, &c->items[i], c->log != NULL, offset, error));
         offset += (c->items[i].bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     }
     LS_TRY(ls_sink_align(sink, ALIGNMENT, error));

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "convert/conversion.h"
+#include "format/formats.h"
 #include "format/npy.h"
 
 enum { LOCAL = 30, EXTRA = 20, CENTRAL = 46, CRC_AT = 14 };
@@ -59,6 +60,22 @@ static lockstep_status write_member(const ls_conversion *c, const ls_item *item,
     return ls_sink_patch(sink, m->offset + CRC_AT, crc, sizeof crc, error);
 }
 
+/* A trace's log, as an array of bytes. */
+static lockstep_status write_log(const ls_conversion *c, member *m, ls_sink *sink, lockstep_error *error) {
+    char header[LS_NPY_HEADER_MAX];
+    uint8_t crc[4];
+    zipping z = {sink, 0};
+    size_t size = ls_npy_header(LOCKSTEP_U8, 1, &c->log_size, header, sizeof header);
+    m->offset = sink->written;
+    m->size = size + c->log_size;
+    LS_TRY(write_local(sink, m, error));
+    LS_TRY(put(&z, header, size, error));
+    LS_TRY(put(&z, c->log, (size_t)c->log_size, error));
+    m->crc = z.crc;
+    put32(crc, z.crc);
+    return ls_sink_patch(sink, m->offset + CRC_AT, crc, sizeof crc, error);
+}
+
 static lockstep_status write_central(ls_sink *sink, const member *m, lockstep_error *error) {
     uint8_t head[CENTRAL] = {'P', 'K', 1, 2, 45, 0, 45}, extra[28] = {1, 0, 24, 0};
     put32(head + 16, m->crc);
@@ -104,10 +121,17 @@ static lockstep_status write_all(const ls_conversion *c, member *members, ls_are
             return ls_fail(error, LOCKSTEP_LIMIT, "a tensor's name has %zu bytes, a zip's may have 65535", strlen(members[i].name));
         LS_TRY(write_member(c, &c->items[i], &members[i], sink, error));
     }
+    size_t count = c->count;
+    if (c->log != NULL) {
+        members[count].name = ls_arena_printf(arena, "%s.npy", LS_TRACE_LOG);
+        if (members[count].name == NULL)
+            return ls_fail_memory(c->archive, error);
+        LS_TRY(write_log(c, &members[count++], sink, error));
+    }
     uint64_t central = sink->written;
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < count; i++)
         LS_TRY(write_central(sink, &members[i], error));
-    return write_end(sink, c->count, central, error);
+    return write_end(sink, count, central, error);
 }
 
 static lockstep_status write_npz(const ls_conversion *c, ls_sink *sink, lockstep_error *error) {

@@ -10,12 +10,18 @@ static lockstep_dtype holds(lockstep_dtype dtype) {
     return ls_safetensors_name(dtype) != NULL ? dtype : LOCKSTEP_F32;
 }
 
-static void put_metadata(ls_text *out, const lockstep_archive *a) {
+static void put_metadata(ls_text *out, const ls_conversion *c) {
+    const lockstep_archive *a = c->archive;
     const char *separator = "";
     ls_text_printf(out, "\"__metadata__\":{");
+    if (c->log != NULL) {
+        ls_text_printf(out, "\"" LS_TRACE_LOG "\":");
+        ls_text_json(out, c->log, (size_t)c->log_size);
+        separator = ",";
+    }
     for (size_t i = 0; i < a->meta_count; i++) {
         const ls_meta *m = &a->metas[i];
-        if (m->kind != LS_META_TEXT)
+        if (m->kind != LS_META_TEXT || strcmp(m->key, LS_TRACE_LOG) == 0)
             continue;
         ls_text_printf(out, "%s", separator);
         ls_text_json(out, m->key, strlen(m->key));
@@ -39,7 +45,7 @@ static lockstep_status write_header(const ls_conversion *c, ls_sink *sink, locks
     ls_text header = {0};
     uint64_t offset = 0;
     ls_text_printf(&header, "{");
-    put_metadata(&header, c->archive);
+    put_metadata(&header, c);
     for (size_t i = 0; i < c->count; i++) {
         put_item(&header, &c->items[i], offset);
         offset += c->items[i].bytes;

@@ -43,15 +43,6 @@ static lockstep_status read_line(ls_json *j, const char **out_name, const char *
     }
 }
 
-/* NAME, NAME#2, NAME#3, …: `seen` counts. NULL when there is no memory. A name
- * that looks so by itself is refused later, as a second one. */
-static const char *unique_name(ls_arena *arena, ls_names *seen, const char *name) {
-    size_t *count = ls_names_index(seen, name);
-    if (count != NULL)
-        return ls_arena_printf(arena, "%s#%zu", name, ++*count);
-    return ls_names_add(seen, name, 1) == LS_NAMES_ADDED ? name : NULL;
-}
-
 static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_names *seen,
                                 const char *name, const char *file, uint64_t at,
                                 lockstep_error *error) {
@@ -59,7 +50,7 @@ static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_
         return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
                           "found the file name '%s', expected a path inside the trace", file);
     const char *path = ls_path_join(&archive->arena, archive->path, file);
-    name = unique_name(&archive->arena, seen, name != NULL ? name : file);
+    name = ls_trace_tensor_name(&archive->arena, seen, name != NULL ? name : file);
     ls_source *source;
     ls_tensor tensor = {0};
     if (path == NULL || name == NULL)

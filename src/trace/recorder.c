@@ -78,6 +78,16 @@ static void empty_trace(int directory) {
         closedir(entries);
 }
 
+lockstep_status ls_recorder_remove(const char *path, lockstep_error *error) {
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return fail_errno(error, path);
+    empty_trace(directory);
+    bool ok = unlinkat(directory, "tensors", AT_REMOVEDIR) == 0;
+    close(directory);
+    return ok && rmdir(path) == 0 ? LOCKSTEP_OK : fail_errno(error, path);
+}
+
 static lockstep_status prepare(const char *path, int *out_directory, int *out_tensors, lockstep_error *error) {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return fail_errno(error, path);

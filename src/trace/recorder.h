@@ -20,6 +20,8 @@ typedef struct ls_recorder_totals {
  * directory that holds something. argv may be NULL. */
 lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error);
+/* Removes a trace: its log, its .npy files, and the directories when nothing else is in them. */
+lockstep_status ls_recorder_remove(const char *directory, lockstep_error *error);
 /* For ls_receiver_events, with the recorder as the context. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);
 void ls_recorder_closed(void *recorder, unsigned process, bool torn);

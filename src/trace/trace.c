@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "format/formats.h"
 #include "format/npy.h"
 #include "format/paths.h"
 
@@ -311,9 +312,46 @@ static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_er
     return read_graph(t, log, error);
 }
 
-/* A container's tensors, as one pass in its order. */
+/* The tensors of the lines that have a file, by the names that a container gives them. */
+static lockstep_status find_stored(ls_trace *t, lockstep_error *error) {
+    ls_names seen = {0};
+    lockstep_status status = LOCKSTEP_OK;
+    for (size_t i = 0; i < t->node_count && status == LOCKSTEP_OK; i++) {
+        ls_node *node = &t->nodes[i];
+        char shorter[LS_SHORT_NAME];
+        if (node->file == NULL)
+            continue;
+        const char *name = ls_trace_tensor_name(&t->arena, &seen, node->name);
+        if (name == NULL) {
+            status = no_memory(error, t->path);
+            break;
+        }
+        node->stored = ls_archive_find(t->archive, name);
+        if (node->stored == SIZE_MAX) {
+            ls_short_name(name, shorter);
+            node->stored = ls_archive_find(t->archive, shorter);
+        }
+        if (node->stored == SIZE_MAX)
+            node->file = NULL; /* only a part of the trace was converted */
+    }
+    ls_names_done(&seen);
+    return status;
+}
+
+static lockstep_status open_file_of_trace(ls_trace *t, const char *log, uint64_t size, lockstep_error *error) {
+    ls_source *source;
+    LS_TRY(ls_source_open_memory(t->path, log, (size_t)size, &source, error));
+    LS_TRY(read_graph(t, source, error));
+    return find_stored(t, error);
+}
+
+/* A container's tensors, as one pass in its order; or the trace that it holds. */
 static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error *error) {
+    const char *log;
+    uint64_t size;
     LS_TRY(lockstep_archive_open(path, &t->archive, error));
+    if (ls_archive_trace_log(t->archive, &log, &size))
+        return open_file_of_trace(t, log, size, error);
     size_t count = t->archive->tensor_count;
     t->nodes = calloc(count + 1, sizeof *t->nodes);
     t->passes = calloc(1, sizeof *t->passes);
@@ -325,7 +363,7 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
     for (size_t i = 0; i < count; i++) {
         const ls_tensor *tensor = &t->archive->tensors[i];
         ls_node *node = &t->nodes[i];
-        *node = (ls_node){.name = tensor->name, .op = "", .dtype = lockstep_dtype_name(tensor->dtype), .file = tensor->name,
+        *node = (ls_node){.stored = i, .name = tensor->name, .op = "", .dtype = lockstep_dtype_name(tensor->dtype), .file = tensor->name,
                           .layer = -1, .rank = tensor->rank, .elements = tensor->elements, .alias_of = LS_NONE};
         memcpy(node->shape, tensor->shape, sizeof node->shape);
         if (tensor->dtype == LOCKSTEP_OPAQUE) {
@@ -398,14 +436,28 @@ static lockstep_status view_npy(ls_source *source, const ls_node *node, ls_view 
     return status;
 }
 
+/* A format with fewer axes than the line's shape has them merged. */
+static lockstep_status hold_stored(const ls_trace *trace, const ls_node *node, ls_hold *out_hold, lockstep_error *error) {
+    ls_hold hold = {0};
+    LS_TRY(ls_archive_view(trace->archive, node->stored, &hold.view, error));
+    bool same = hold.view.rank == node->rank && memcmp(hold.view.shape, node->shape, (size_t)node->rank * sizeof *node->shape) == 0;
+    if (!same && (ls_view_elements(&hold.view) != node->elements || !ls_view_is_contiguous(&hold.view)))
+        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements of '%s', expected the %llu that the trace's line says", trace->path,
+                       (unsigned long long)ls_view_elements(&hold.view), node->name, (unsigned long long)node->elements);
+    if (!same) {
+        hold.view.rank = node->rank;
+        memcpy(hold.view.shape, node->shape, sizeof hold.view.shape);
+        ls_view_set_contiguous(&hold.view);
+    }
+    *out_hold = hold;
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_hold, lockstep_error *error) {
     const ls_node *node = &trace->nodes[index];
     ls_hold hold = {0};
-    if (!trace->is_graph) {
-        LS_TRY(ls_archive_view(trace->archive, index, &hold.view, error));
-        *out_hold = hold;
-        return LOCKSTEP_OK;
-    }
+    if (trace->archive != NULL && node->file != NULL)
+        return hold_stored(trace, node, out_hold, error);
     char path[PATH_MAX];
     int length = node->file != NULL ? snprintf(path, sizeof path, "%s/%s", trace->path, node->file) : -1;
     if (length < 0 || (size_t)length >= sizeof path)

@@ -38,6 +38,7 @@ typedef struct ls_node {
     size_t alias_of; /* index, or LS_NONE */
     ls_parameter *parameters;
     size_t parameter_count;
+    size_t stored;     /* in the trace's archive, where it has one */
     const char *lost;  /* why the values are not there although they should be; or NULL */
 } ls_node;
 
@@ -60,7 +61,7 @@ typedef struct ls_trace {
     const char **notes;
     size_t note_count;
     uint64_t dropped;
-    lockstep_archive *archive; /* where is_graph is false */
+    lockstep_archive *archive; /* of the values, where they are not in files of their own */
     ls_arena arena;
 } ls_trace;
 
