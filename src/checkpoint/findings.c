@@ -163,9 +163,9 @@ static void put_cause(const ls_weight_pair *p, char *out, size_t capacity) {
         return;
     escaped(p->cause, cause, sizeof cause);
     if (p->verdict < LS_WEIGHT_SHAPE)
-        snprintf(out, capacity, "; %s: undone, NMSE %.1e -> %.1e", cause, p->metrics.nmse, p->residual);
+        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->residual);
     else
-        snprintf(out, capacity, "; %s: undone, NMSE %.1e", cause, p->residual);
+        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e)", cause, p->residual);
 }
 
 static lockstep_status judge_scalar(judging *j, size_t i, const char *title, const char *other, const char *cause) {

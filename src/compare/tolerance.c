@@ -12,8 +12,8 @@ const ls_noise_row ls_noise_rows[] = {
     {"q8", 2e-2, TYPES("q8_0", "q8_1", "q8_K")},
     {"bf16", 3e-2, TYPES("bf16")},
     {"q6", 5e-2, TYPES("q6_K")},
-    {"q5", 1e-1, TYPES("q5_0", "q5_1", "q5_K")},
-    {"q4", 2e-1, TYPES("q4_0", "q4_1", "q4_K", "iq4_nl", "iq4_xs", "mxfp4", "nvfp4")},
+    {"q5", 1e-1, TYPES("q5_0", "q5_1", "q5_K", "f8_e4m3", "f8_e4m3fnuz")},
+    {"q4", 2e-1, TYPES("q4_0", "q4_1", "q4_K", "iq4_nl", "iq4_xs", "mxfp4", "nvfp4", "f8_e5m2", "f8_e5m2fnuz", "f4")},
     {"below-q4", 5e-1, TYPES("q3_K", "q2_K", "tq1_0", "tq2_0")},
     {0},
 };
