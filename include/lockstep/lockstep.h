@@ -2,10 +2,11 @@
  *
  * The one public header. It runs from simple to advanced:
  *   1. errors                2. element types
- *   3. reading containers    4. recording tensors from an engine
+ *   3. reading containers    4. comparing checkpoints
+ *   5. recording tensors from an engine
  *
- * Thread safety: an opened archive is immutable and may be read from any number
- * of threads. A recorder may be called from any number of threads.
+ * Thread safety: an opened archive, or a comparison, is immutable and may be read from
+ * any number of threads. A recorder may be called from any number of threads.
  */
 #ifndef LOCKSTEP_LOCKSTEP_H
 #define LOCKSTEP_LOCKSTEP_H
@@ -154,7 +155,44 @@ lockstep_status lockstep_archive_read(const lockstep_archive *archive, size_t in
                                       uint64_t first, uint64_t count, double *out_values,
                                       lockstep_error *error);
 
-/* -------------------------------------- 4. recording tensors from an engine */
+/* ---------------------------------------------- 4. comparing checkpoints */
+
+/* What `lockstep diff` finds in two checkpoints (docs/checkpoints.md). */
+typedef struct lockstep_comparison lockstep_comparison;
+
+/* A weight of the candidate (or a part of one) and the reference's that answers to it.
+ * Strings belong to the comparison. */
+typedef struct lockstep_weight {
+    const char *reference, *candidate; /* names, as in the files */
+    const char *verdict;               /* "identical", "match", "worse", "differs", … */
+    bool fails;                        /* neither identical nor match */
+    double nmse;                       /* sum d^2 / sum reference^2; NaN where it wasn't compared */
+    double allowed_nmse;               /* what the two types may give */
+    const char *layout;                /* the converter's changes that were made; "" */
+    const char *cause;                 /* why it fails, as far as a trial showed it; or NULL */
+} lockstep_weight;
+
+/* Compares configuration, vocabulary and weights. On failure *out_comparison is
+ * untouched and `error` (may be NULL) is filled. */
+lockstep_status lockstep_checkpoints_compare(const char *reference, const char *candidate,
+                                             lockstep_comparison **out_comparison, lockstep_error *error);
+/* NULL is allowed. */
+void lockstep_comparison_close(lockstep_comparison *comparison);
+/* No finding fails, and something was compared. */
+bool lockstep_comparison_matches(const lockstep_comparison *comparison);
+/* Lines of text in the order of suspicion, escaped for a terminal. NULL when index is
+ * out of range. */
+size_t lockstep_comparison_finding_count(const lockstep_comparison *comparison);
+const char *lockstep_comparison_finding(const lockstep_comparison *comparison, size_t index, bool *out_fails);
+/* Pairs, in the order of the candidate's file. */
+size_t lockstep_comparison_weight_count(const lockstep_comparison *comparison);
+lockstep_status lockstep_comparison_weight(const lockstep_comparison *comparison, size_t index,
+                                           lockstep_weight *out_weight);
+/* The first pair of the candidate's tensor that an engine calls `name`: SIZE_MAX when
+ * there is none. */
+size_t lockstep_comparison_find(const lockstep_comparison *comparison, const char *name);
+
+/* -------------------------------------- 5. recording tensors from an engine */
 
 /* One recorder a model (or context); several may live in one process and be
  * called from any number of threads. Nothing here fails, prints or changes what
