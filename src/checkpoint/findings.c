@@ -174,6 +174,16 @@ static lockstep_status judge_scalar(judging *j, size_t i, const char *title, con
                p->metrics.candidate.mean, other, p->metrics.reference.mean, p->metrics.max_rel, cause);
 }
 
+static lockstep_status judge_tensor(judging *j, size_t i, const char *title, const char *other, const ls_tensor *t[LS_SIDES], const char *cause) {
+    const ls_metrics *m = &j->d->weights.pairs[i].metrics;
+    char beyond[120] = "";
+    double atol, rtol;
+    if (ls_quality_rounding(t[0]->dtype, t[1]->dtype, &atol, &rtol))
+        snprintf(beyond, sizeof beyond, ", %llu of %llu elements beyond rounding", (unsigned long long)m->beyond, (unsigned long long)m->elements);
+    return add(j, LS_FINDING_DIFFERS, true, fmin(m->nmse, 1e6), i, "%s (%s) is not the reference's %s (%s): NMSE %.2e, cosine %.6f, max |d| %.3g at %llu%s%s",
+               title, t[1]->file_dtype, other, t[0]->file_dtype, m->nmse, m->cosine, m->max_abs, (unsigned long long)m->max_abs_at, beyond, cause);
+}
+
 static lockstep_status judge_failing(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     const ls_metrics *m = &p->metrics;
@@ -204,8 +214,7 @@ static lockstep_status judge_failing(judging *j, size_t i) {
     default:
         if (m->elements == 1)
             return judge_scalar(j, i, title, other, cause);
-        return add(j, LS_FINDING_DIFFERS, true, fmin(m->nmse, 1e6), i, "%s (%s) is not the reference's %s (%s): NMSE %.2e, cosine %.6f, max |d| %.3g%s",
-                   title, t[1]->file_dtype, other, t[0]->file_dtype, m->nmse, m->cosine, m->max_abs, cause);
+        return judge_tensor(j, i, title, other, t, cause);
     }
 }
 
@@ -268,7 +277,11 @@ static lockstep_status judge_rows(judging *j, size_t i) {
                    "of a row's mean energy)", title, type, (unsigned long long)m->rows.lost, (unsigned long long)m->rows.rows,
                    (unsigned long long)m->rows.first_lost, m->rows.largest_lost / mean);
     lockstep_dtype a = j->d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = j->d->sides[1].archive->tensors[p->part[1].tensor].dtype;
-    double allowed = ls_quality_allowed_row(a, b);
+    double allowed = ls_quality_allowed_row(a, b), hopeless = fmax(allowed, fmin(10 * allowed, 0.5));
+    if (m->rows.largest_error_nmse > hopeless && m->rows.rows >= 2 && p->verdict == LS_WEIGHT_MATCH)
+        return add(j, LS_FINDING_DIFFERS, true, m->rows.largest_error_nmse, i,
+                   "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the type may give a row %.1e", title, type,
+                   (unsigned long long)m->rows.largest_error_row, m->rows.largest_error_nmse, allowed);
     if (m->rows.worst_nmse <= allowed || m->rows.rows < 2)
         return LOCKSTEP_OK;
     return add(j, LS_FINDING_REMARK, false, m->rows.worst_nmse / allowed, i,

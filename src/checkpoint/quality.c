@@ -63,3 +63,29 @@ double ls_quality_allowed_row(lockstep_dtype a, lockstep_dtype b) {
     const ls_quality_row *x = ls_quality_of(a), *y = ls_quality_of(b);
     return with_margin((x != NULL ? x->row : 0) + (y != NULL && a != b ? y->row : 0));
 }
+
+/* Half a step beside 1, and half a step among the subnormal numbers. */
+static bool rounding_of(lockstep_dtype dtype, double *atol, double *rtol) {
+    static const struct {
+        lockstep_dtype dtype;
+        double rtol, atol;
+    } rows[] = {{LOCKSTEP_F64, 0x1p-53, 0},           {LOCKSTEP_F32, 0x1p-24, 0x1p-150},       {LOCKSTEP_F16, 0x1p-11, 0x1p-25},
+                {LOCKSTEP_BF16, 0x1p-8, 0x1p-134},    {LOCKSTEP_F8_E4M3, 0x1p-4, 0x1p-10},     {LOCKSTEP_F8_E5M2, 0x1p-3, 0x1p-17}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].dtype == dtype) {
+            *atol += rows[i].atol;
+            *rtol += rows[i].rtol;
+            return true;
+        }
+    return ls_dtype(dtype)->block_elements == 1 && !ls_dtype(dtype)->is_float; /* integers are exact */
+}
+
+bool ls_quality_rounding(lockstep_dtype a, lockstep_dtype b, double *out_atol, double *out_rtol) {
+    const double slack = 1.001; /* both round, one after the other */
+    double atol = 0, rtol = 0;
+    if (!rounding_of(a, &atol, &rtol) || !rounding_of(b, &atol, &rtol))
+        return false;
+    *out_atol = atol * slack;
+    *out_rtol = rtol * slack;
+    return true;
+}

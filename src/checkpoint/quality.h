@@ -3,6 +3,8 @@
 #ifndef LS_CHECKPOINT_QUALITY_H
 #define LS_CHECKPOINT_QUALITY_H
 
+#include <stdbool.h>
+
 #include "tensor/dtype.h"
 
 typedef struct ls_quality_row {
@@ -19,6 +21,9 @@ extern const size_t ls_quality_count;
 const ls_quality_row *ls_quality_of(lockstep_dtype dtype);
 /* The NMSE that a pair of these types may have: twice what each gives. */
 double ls_quality_allowed(lockstep_dtype a, lockstep_dtype b);
+/* What rounding to these types does to an element: |d| <= atol + rtol |reference|.
+ * False where one of them is a block type, whose errors depend on the neighbours. */
+bool ls_quality_rounding(lockstep_dtype a, lockstep_dtype b, double *out_atol, double *out_rtol);
 /* The same for a row. */
 double ls_quality_allowed_row(lockstep_dtype a, lockstep_dtype b);
 

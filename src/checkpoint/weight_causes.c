@@ -43,7 +43,7 @@ static double nmse_of(const ls_view *reference, const ls_view *candidate) {
         squares += r[i] * r[i];
     }
     free(r);
-    return error2 == 0 ? 0 : error2 / squares;
+    return squares == 0 ? NAN : error2 / squares; /* zeros prove nothing */
 }
 
 /* --- changes that the preset didn't ask for, or asked for in vain */

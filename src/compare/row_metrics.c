@@ -21,6 +21,11 @@ static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
         m->worst_nmse = nmse;
         m->worst_row = row;
     }
+    if (s->error2 > m->largest_error2) {
+        m->largest_error2 = s->error2;
+        m->largest_error_nmse = nmse;
+        m->largest_error_row = row;
+    }
     if (s->candidate2 == 0 && s->reference2 > 0) {
         if (m->lost++ == 0)
             m->first_lost = row;
@@ -60,6 +65,11 @@ static void merge_found(ls_row_metrics *into, const ls_row_metrics *next) {
     if (!isnan(next->worst_nmse) && !(next->worst_nmse <= into->worst_nmse)) {
         into->worst_nmse = next->worst_nmse;
         into->worst_row = next->worst_row;
+    }
+    if (next->largest_error2 > into->largest_error2) {
+        into->largest_error2 = next->largest_error2;
+        into->largest_error_nmse = next->largest_error_nmse;
+        into->largest_error_row = next->largest_error_row;
     }
     if (into->lost == 0)
         into->first_lost = next->first_lost;

@@ -70,8 +70,8 @@ static void put_settings(ls_text *out, const ls_settings *s) {
 
 static void put_vocabulary(ls_text *out, const ls_vocabulary *v) {
     if (!v->sides[0].known || !v->sides[1].known) {
-        ls_text_printf(out, "vocab      not compared: the %s has none\n",
-                       v->sides[0].known ? "candidate" : v->sides[1].known ? "reference" : "reference and the candidate");
+        ls_text_printf(out, "vocab      not compared: %s\n",
+                       v->sides[0].known ? "the candidate has none" : v->sides[1].known ? "the reference has none" : "neither side has any");
         return;
     }
     ls_text_printf(out, "vocab      %llu tokens, %llu differ; ", (unsigned long long)v->tokens_compared, (unsigned long long)v->tokens_differ);

@@ -333,3 +333,38 @@ def test_nvfp4_has_its_scale_in_another_tensor(tmp_path):
     write(False)
     status, _, report = diff(reference, path)
     assert status == 1
+
+
+def test_a_wrong_row_is_not_lost_in_the_noise_of_a_large_tensor(tmp_path):
+    """One row of 4096 hardly moves the tensor's NMSE, which Q4_0 exceeds a hundredfold."""
+    w = normal(4096, 64, seed=3)
+    broken = w.copy()
+    broken[1234] = w[1235]
+    reference = write_hf(tmp_path / "hf", {"token_embd.weight": w})
+    kinds = {"token_embd.weight": gguf.GGMLQuantizationType.Q4_0}
+    assert diff(reference, write_gguf(tmp_path / "a.gguf", {"token_embd.weight": w}, kinds=kinds))[0] == 0
+    status, _, report = diff(reference, write_gguf(tmp_path / "b.gguf", {"token_embd.weight": broken}, kinds=kinds))
+    assert status == 1 and "row [1234, :] is not the reference's" in findings(report, "differs")[0]
+    assert pair_of(report, "token_embd.weight")["metrics"]["nmse"] < 2 * 8e-3
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_one_element_of_a_million(tmp_path, kind):
+    """A hundredth of an element's size, in a tensor whose NMSE it doesn't move."""
+    w = normal(1024, 1024, seed=3)
+    reference = write_hf(tmp_path / "hf", {"w.weight": w})
+    other = w.astype(kind)
+    assert diff(reference, write_gguf(tmp_path / "a.gguf", {"w.weight": other}))[0] == 0
+    other[500, 7] = kind(float(w[500, 7]) * 1.01)
+    status, _, report = diff(reference, write_gguf(tmp_path / "b.gguf", {"w.weight": other}))
+    assert status == 1 and "1 of 1048576 elements beyond rounding" in findings(report, "differs")[0]
+
+
+def test_every_float_rounded(tmp_path):
+    """Subnormal halves, ties and carries are rounding and nothing else."""
+    w = (normal(4096) * 10.0 ** np.random.default_rng(0).integers(-9, 4, 4096)).astype(np.float32)
+    reference = write_hf(tmp_path / "hf", {"w.weight": w})
+    status, _, report = diff(reference, write_gguf(tmp_path / "a.gguf", {"w.weight": w.astype(np.float16)}))
+    assert status == 0, failing(report)
+    assert diff(write_gguf(tmp_path / "b.gguf", {"w.weight": gguf.quants.quantize(w.reshape(64, 64), gguf.GGMLQuantizationType.BF16)},
+                           kinds={"w.weight": (gguf.GGMLQuantizationType.BF16,)}), write_hf(tmp_path / "x", {"w.weight": w.reshape(64, 64)}))[0] == 0
