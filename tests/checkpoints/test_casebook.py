@@ -6,6 +6,7 @@ import subprocess
 import gguf
 import numpy as np
 import pytest
+from ggml_types import decode, quantize
 from checkpoint_files import LOCKSTEP, bpe_tokenizer, diff, failing, findings, normal, pair_of, write_gguf, write_hf
 
 MLLAMA = {"architectures": ["MllamaForConditionalGeneration"], "model_type": "mllama"}
@@ -109,6 +110,33 @@ def test_floats_read_as_half_floats(tmp_path):
     b = write_gguf(tmp_path / "b.gguf", {"w.weight": w.view(np.float16).reshape(-1)[:128].reshape(16, 8).astype(np.float32)})
     status, text, report = diff(a, b)
     assert status == 1 and "the reference says f32, but its bytes are the other's values as f16" in text
+
+
+def test_blocks_taken_for_values(tmp_path):
+    """The first bytes of a Q4_K block are two half floats and six-bit scales, not values."""
+    w = normal(16, 256)
+    blocks = quantize("q4_K", w)
+    a = write_gguf(tmp_path / "a.gguf", {"w.weight": blocks}, kinds={"w.weight": (gguf.GGMLQuantizationType.Q4_K,)})
+    done = subprocess.run([LOCKSTEP, "show", str(a), "w.weight[0, :8]", "--json"], capture_output=True, text=True)
+    assert json.loads(done.stdout)["values"] == decode("q4_K", blocks)[:8].tolist()
+    taken = blocks.reshape(-1).astype(np.float32)[:2304].reshape(16, 144)  # "111 3 37 13"
+    b = write_gguf(tmp_path / "b.gguf", {"w.weight": taken})
+    status, text, _ = diff(a, b)
+    assert status == 1 and "the reference says q4_K, but its bytes are the other's values as u8" in text
+
+
+def test_a_row_that_four_bits_leave_nothing_of(tmp_path):
+    """A token that training never saw: its scale is below the smallest half float."""
+    w = normal(64, 256, scale=0.02)
+    w[7] *= np.float32(1e-7)
+    blocks = quantize("q4_K", w)
+    assert np.count_nonzero(decode("q4_K", blocks).reshape(64, 256)[7]) == 0
+    reference = write_hf(tmp_path / "hf", {"token_embd.weight": w})
+    candidate = write_gguf(tmp_path / "m.gguf", {"token_embd.weight": blocks}, kinds={"token_embd.weight": (gguf.GGMLQuantizationType.Q4_K,)})
+    status, text, report = diff(reference, candidate)
+    assert pair_of(report, "token_embd.weight")["rows"] | {"worst_nmse": 1, "worst_row": 7, "lost": 1, "first_lost": 7} == pair_of(report, "token_embd.weight")["rows"]
+    assert "1 of 64 rows are nothing but zeros, and not in the reference, first [7, :] (the largest of them has 1." in text
+    assert status == 0, failing(report)  # four bits can't do better, and so little can't matter
 
 
 def test_a_row_of_a_quantized_embedding_has_its_original_values(tmp_path):
