@@ -327,7 +327,7 @@ static void finish(const job *j, const partial *p, ls_metrics *m) {
 
 static void choose_ulp(job *j) {
     lockstep_dtype dtype = j->reference->dtype;
-    if (dtype != j->candidate->dtype)
+    if (dtype != j->candidate->dtype || j->reference->factor != 0 || j->candidate->factor != 0)
         return;
     j->ulp = dtype == LOCKSTEP_F32 ? ULP_F32 : dtype == LOCKSTEP_F16 || dtype == LOCKSTEP_BF16 ? ULP_16 : ULP_NONE;
     j->infinity = dtype == LOCKSTEP_F16 ? 0x7c00 : 0x7f80;

@@ -36,7 +36,7 @@ static lockstep_status stream_tile(const ls_view *view, lockstep_dtype to, uint6
         int64_t whole[TILE];
     } tile;
     uint16_t halves[TILE];
-    if (to == view->dtype) {
+    if (to == view->dtype && view->factor == 0) {
         ls_view_read_raw(view, first, n, &tile);
         return put(context, &tile, n * ls_dtype(to)->block_bytes, error);
     }
@@ -67,7 +67,7 @@ lockstep_status ls_item_stream(const ls_conversion *conversion, const ls_item *i
     LS_TRY(ls_archive_view(conversion->archive, item->tensor, &view, error));
     uint64_t elements = ls_view_elements(&view);
     const ls_dtype_row *row = ls_dtype(view.dtype);
-    bool as_it_is = item->dtype == view.dtype && ls_view_is_contiguous(&view) && (!view.swap || row->swap == NULL);
+    bool as_it_is = item->dtype == view.dtype && ls_view_is_contiguous(&view) && view.factor == 0 && (!view.swap || row->swap == NULL);
     lockstep_status status = LOCKSTEP_OK;
     if (as_it_is)
         status = stream_blocks(&view, item->bytes, put, context, error);

@@ -276,7 +276,7 @@ lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, l
         LS_TRY(ls_inflated_bytes(archive->inflated, t->source, t->member, &bytes, error));
     else
         LS_TRY(ls_source_bytes(t->source, &bytes, error));
-    ls_view view = {.data = bytes + t->offset, .dtype = t->dtype, .swap = t->swap, .rank = t->rank};
+    ls_view view = {.data = bytes + t->offset, .dtype = t->dtype, .swap = t->swap, .factor = t->factor, .rank = t->rank};
     view.mapped = (t->member == NULL || !t->member->deflated) && ls_source_maps_file(t->source);
     memcpy(view.shape, t->shape, sizeof view.shape);
     memcpy(view.strides, t->strides, sizeof view.strides);

@@ -12,6 +12,7 @@ typedef struct ls_tensor {
     const char *file_dtype; /* the file's own spelling, e.g. "BF16", "<f4", "q4_K" */
     lockstep_dtype dtype;
     bool swap;
+    float factor; /* as in a view: 0, or what values are multiplied with */
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK];
     int64_t strides[LOCKSTEP_MAX_RANK]; /* elements */

@@ -68,11 +68,11 @@ static const struct {
     [COMPLEX32] = {"complex32", LOCKSTEP_OPAQUE, 4},
     [COMPLEX64] = {"complex64", LOCKSTEP_OPAQUE, 8},
     [COMPLEX128] = {"complex128", LOCKSTEP_OPAQUE, 16},
-    [FLOAT8_E4M3FN] = {"float8_e4m3fn", LOCKSTEP_OPAQUE, 1},
-    [FLOAT8_E5M2] = {"float8_e5m2", LOCKSTEP_OPAQUE, 1},
-    [FLOAT8_E4M3FNUZ] = {"float8_e4m3fnuz", LOCKSTEP_OPAQUE, 1},
-    [FLOAT8_E5M2FNUZ] = {"float8_e5m2fnuz", LOCKSTEP_OPAQUE, 1},
-    [FLOAT8_E8M0FNU] = {"float8_e8m0fnu", LOCKSTEP_OPAQUE, 1},
+    [FLOAT8_E4M3FN] = {"float8_e4m3fn", LOCKSTEP_F8_E4M3, 1},
+    [FLOAT8_E5M2] = {"float8_e5m2", LOCKSTEP_F8_E5M2, 1},
+    [FLOAT8_E4M3FNUZ] = {"float8_e4m3fnuz", LOCKSTEP_F8_E4M3FNUZ, 1},
+    [FLOAT8_E5M2FNUZ] = {"float8_e5m2fnuz", LOCKSTEP_F8_E5M2FNUZ, 1},
+    [FLOAT8_E8M0FNU] = {"float8_e8m0fnu", LOCKSTEP_F8_E8M0, 1},
     [FLOAT4_E2M1FN_X2] = {"float4_e2m1fn_x2", LOCKSTEP_OPAQUE, 1}, /* a pair is an element */
     [UNTYPED] = {"bytes", LOCKSTEP_OPAQUE, 1},
 };
@@ -201,7 +201,8 @@ static lockstep_status read_arguments(const reader *r, const ls_pickle_node *cal
     return LOCKSTEP_OK;
 }
 
-/* A lazy sign or conjugation, which this library can't apply, is part of the type. */
+/* A lazy sign of floats is applied when they are read; of integers, and a conjugation,
+ * it can't be, and is then part of the type. */
 static lockstep_status read_metadata(const reader *r, const arguments *a, ls_tensor *t,
                                      lockstep_error *error) {
     if (a->metadata == NULL || a->metadata->kind == LS_PICKLE_NONE)
@@ -219,6 +220,10 @@ static lockstep_status read_metadata(const reader *r, const arguments *a, ls_ten
                         "tensor '%s': found metadata other than 'neg' and 'conj'", r->path);
         if (!value->as.b)
             continue;
+        if (is_neg && t->dtype != LOCKSTEP_OPAQUE && ls_dtype(t->dtype)->is_float) {
+            t->factor = -1;
+            continue;
+        }
         t->dtype = LOCKSTEP_OPAQUE;
         t->file_dtype = ls_arena_printf(&r->archive->arena, "%s, %s", t->file_dtype,
                                         is_neg ? "negated" : "conjugated");

@@ -163,13 +163,29 @@ def test_known_by_its_bytes(tmp_path, name):
     check(tmp_path / name, {"a": sample(torch.float32, (3,))})
 
 
-def test_a_negated_view_is_listed_and_not_read(tmp_path):
-    torch.save({"a": torch.ones(3), "b": torch._neg_view(torch.ones(3))}, tmp_path / "x.pt")
+def test_a_negated_view_of_floats(tmp_path):
+    tensors = {kind: torch._neg_view(torch.tensor([1.5, -0.0, 0.0, float("inf"), -2.0]).to(TYPES[kind])) for kind in ("f16", "bf16", "f32", "f64")}
+    torch.save(tensors, tmp_path / "x.pt")
     with Archive(tmp_path / "x.pt") as archive:
-        assert archive.tensors["b"][1:3] == ("float32, negated", "opaque")
-        with pytest.raises(Failed, match="tensor 'b' has elements of type float32, negated, which can't be decoded"):
+        for kind, tensor in tensors.items():
+            assert archive.tensors[kind][2] == kind
+            assert_same(archive.read(kind), values(tensor))
+
+
+def test_a_negated_view_of_integers_is_listed_and_not_read(tmp_path):
+    torch.save({"a": torch.ones(3), "b": torch._neg_view(torch.ones(3, dtype=torch.int32))}, tmp_path / "x.pt")
+    with Archive(tmp_path / "x.pt") as archive:
+        assert archive.tensors["b"][1:3] == ("int32, negated", "opaque")
+        with pytest.raises(Failed, match="tensor 'b' has elements of type int32, negated, which can't be decoded"):
             archive.read("b")
-        assert_same(archive.read("a"), values(torch.ones(3)))
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"])
+def test_floats_of_eight_bits(tmp_path, kind):
+    codes = torch.arange(256, dtype=torch.uint8).view(getattr(torch, kind))
+    torch.save({"x": codes}, tmp_path / "x.pt")
+    with Archive(tmp_path / "x.pt") as archive:
+        assert_same(archive.read("x"), codes.float().numpy())
 
 
 @pytest.mark.parametrize("dtype", ["complex32", "complex64", "complex128", "float4_e2m1fn_x2"])
