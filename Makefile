@@ -34,13 +34,12 @@ FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
 .PHONY: all install bench benches asan fuzz faults soak deps demo test check-deps clean unit-tests fuzz-replays test-deps
-all: check-deps
-	@$(MAKE) --no-print-directory $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so
+all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so
 
 check-deps:
 	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c | check-deps
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 

@@ -63,9 +63,11 @@ static void decode_bf16_plain(const void *in, size_t n, float *out) {
 __attribute__((target("avx2"))) static void decode_bf16_avx2(const void *in, size_t n, float *out) {
     const uint8_t *p = in;
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256i halves = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p + 2 * i)));
-        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_slli_epi32(halves, 16));
+    for (; i + 16 <= n; i += 16) {
+        __m256i low = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p + 2 * i)));
+        __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p + 2 * i + 16)));
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_slli_epi32(low, 16));
+        _mm256_storeu_si256((__m256i *)(void *)(out + i + 8), _mm256_slli_epi32(high, 16));
     }
     decode_bf16_plain(p + 2 * i, n - i, out + i);
 }

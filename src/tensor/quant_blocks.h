@@ -9,12 +9,25 @@
  *   looked_up(q, half, table, d, out)  nibbles of `half` bytes (8 or 16): element j is the
  *                                      low one of byte j, j + half the high; d * table
  *   signed_bits(byte, d, out)          8 elements: d where a bit is set, else -d
+ *   times(q, n, d, out)                n elements: d * q
+ *   times_plus(q, n, d, m, out)        n elements: d * q + m
+ *   nibbles(q, out)                    32 integers: low nibbles of 16 bytes, then high ones
+ *   add_fifth(bits, q)                 16 more for each of 32 whose bit is set
+ *
+ * What is packed is put into bytes first, and then scaled.
  *
  * Each function decodes one block. A scale times a small integer is exact; only
  * what adds a minimum rounds. */
 #include <string.h>
 
 #include "tensor/quant_grids.h"
+
+/* Shifts that depend on the run become constants. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 8")
+#endif
 
 static inline uint16_t load16(const uint8_t *p) {
     uint16_t value;
@@ -36,34 +49,42 @@ static inline float bits_to_float(uint32_t bits) {
 
 /* ------------------------------------------------------ blocks of 32: one scale */
 
-/* d f16, m f16 where `minimum`, the fifth bits of all elements where `fifth`, and two
- * nibbles a byte: element j is the low one of byte j, j + 16 the high one. */
-static inline void nibbles(const uint8_t *b, bool minimum, bool fifth, int offset, float *out) {
-    const float d = half_at(b), m = minimum ? half_at(b + 2) : 0;
-    const uint8_t *at = b + (minimum ? 4 : 2), *q = at + (fifth ? 4 : 0);
-    const uint32_t high = fifth ? load32(at) : 0;
-    for (int j = 0; j < 16; j++) {
-        int low = (q[j] & 15) | (int)(high >> j & 1) << 4, up = q[j] >> 4 | (int)(high >> (j + 16) & 1) << 4;
-        out[j] = minimum ? (float)low * d + m : (float)(low - offset) * d;
-        out[j + 16] = minimum ? (float)up * d + m : (float)(up - offset) * d;
-    }
+/* d, qs[16] */
+static inline void block_q4_0(const uint8_t *b, float *out) {
+    static const int8_t values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+    looked_up(b + 2, 16, values, half_at(b), out);
 }
 
-static inline void block_q4_0(const uint8_t *b, float *out) { nibbles(b, false, false, 8, out); }
-static inline void block_q4_1(const uint8_t *b, float *out) { nibbles(b, true, false, 0, out); }
-static inline void block_q5_0(const uint8_t *b, float *out) { nibbles(b, false, true, 16, out); }
-static inline void block_q5_1(const uint8_t *b, float *out) { nibbles(b, true, true, 0, out); }
+/* d, m, qs[16] */
+static inline void block_q4_1(const uint8_t *b, float *out) {
+    int8_t q[32];
+    nibbles(b + 4, q);
+    times_plus(q, 32, half_at(b), half_at(b + 2), out);
+}
 
-static inline void bytes_times(const uint8_t *q, int n, float d, float *out) {
-    for (int j = 0; j < n; j++)
-        out[j] = (float)(int8_t)q[j] * d;
+/* d, qh u32, qs[16] */
+static inline void block_q5_0(const uint8_t *b, float *out) {
+    int8_t q[32];
+    nibbles(b + 6, q);
+    add_fifth(load32(b + 2), q);
+    for (int j = 0; j < 32; j++)
+        q[j] = (int8_t)(q[j] - 16);
+    times(q, 32, half_at(b), out);
+}
+
+/* d, m, qh u32, qs[16] */
+static inline void block_q5_1(const uint8_t *b, float *out) {
+    int8_t q[32];
+    nibbles(b + 8, q);
+    add_fifth(load32(b + 4), q);
+    times_plus(q, 32, half_at(b), half_at(b + 2), out);
 }
 
 /* d f16, i8[32]; q8_1 has their sum times d between the two. */
-static inline void block_q8_0(const uint8_t *b, float *out) { bytes_times(b + 2, 32, half_at(b), out); }
-static inline void block_q8_1(const uint8_t *b, float *out) { bytes_times(b + 4, 32, half_at(b), out); }
+static inline void block_q8_0(const uint8_t *b, float *out) { times((const int8_t *)b + 2, 32, half_at(b), out); }
+static inline void block_q8_1(const uint8_t *b, float *out) { times((const int8_t *)b + 4, 32, half_at(b), out); }
 /* d f32, i8[256], i16 sums[16] */
-static inline void block_q8_K(const uint8_t *b, float *out) { bytes_times(b + 4, 256, bits_to_float(load32(b)), out); }
+static inline void block_q8_K(const uint8_t *b, float *out) { times((const int8_t *)b + 4, 256, bits_to_float(load32(b)), out); }
 
 /* ---------------------------------------------------------- K types: blocks of 256 */
 
@@ -71,12 +92,16 @@ static inline void block_q8_K(const uint8_t *b, float *out) { bytes_times(b + 4,
  * bytes, whose pairs of bits are runs of 32; a scale for each 16. */
 static inline void block_q2_K(const uint8_t *b, float *out) {
     const float d = half_at(b + 80), dmin = half_at(b + 82);
-    for (int run = 0; run < 16; run++) {
-        const uint8_t *q = b + 16 + run / 8 * 32 + run % 2 * 16;
-        const int shift = run % 8 / 2 * 2;
-        const float scale = d * (float)(b[run] & 15), minimum = dmin * (float)(b[run] >> 4);
-        for (int j = 0; j < 16; j++)
-            out[16 * run + j] = scale * (float)(q[j] >> shift & 3) - minimum;
+    UNROLLED
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *packed = b + 16 + run / 4 * 32;
+        int8_t q[32];
+        for (int j = 0; j < 32; j++)
+            q[j] = (int8_t)(packed[j] >> run % 4 * 2 & 3);
+        for (int k = 0; k < 2; k++) {
+            const uint8_t scale = b[2 * run + k];
+            times_plus(q + 16 * k, 16, d * (float)(scale & 15), -(dmin * (float)(scale >> 4)), out + 32 * run + 16 * k);
+        }
     }
 }
 
@@ -85,13 +110,16 @@ static inline void block_q2_K(const uint8_t *b, float *out) {
 static inline void block_q3_K(const uint8_t *b, float *out) {
     const float d = half_at(b + 108);
     const uint8_t *scales = b + 96;
-    for (int run = 0; run < 16; run++) {
-        const uint8_t *q = b + 32 + run / 8 * 32 + run % 2 * 16, *mask = b + run % 2 * 16;
-        const int shift = run % 8 / 2 * 2, bit = run / 2;
-        const int scale = (run < 8 ? scales[run] & 15 : scales[run - 8] >> 4) | (scales[8 + run % 4] >> run / 4 * 2 & 3) << 4;
-        const float times = d * (float)(scale - 32);
-        for (int j = 0; j < 16; j++)
-            out[16 * run + j] = times * (float)((q[j] >> shift & 3) - 4 + (mask[j] >> bit & 1) * 4);
+    UNROLLED
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *packed = b + 32 + run / 4 * 32;
+        int8_t q[32];
+        for (int j = 0; j < 32; j++)
+            q[j] = (int8_t)(((packed[j] >> run % 4 * 2 & 3) | (b[j] >> run & 1) << 2) - 4);
+        for (int k = 2 * run; k < 2 * run + 2; k++) {
+            const int scale = (k < 8 ? scales[k] & 15 : scales[k - 8] >> 4) | (scales[8 + k % 4] >> k / 4 * 2 & 3) << 4;
+            times(q + k % 2 * 16, 16, d * (float)(scale - 32), out + 16 * k);
+        }
     }
 }
 
@@ -109,35 +137,31 @@ static inline void scale_and_minimum(const uint8_t *s, int k, int *scale, int *m
 /* d, dmin, scales[12], qs[128]. Per 64 elements 32 bytes: the low nibbles, then the high. */
 static inline void block_q4_K(const uint8_t *b, float *out) {
     const float d = half_at(b), dmin = half_at(b + 2);
-    for (int run = 0; run < 8; run += 2) {
-        const uint8_t *q = b + 16 + run * 16;
+    UNROLLED
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *packed = b + 16 + run / 2 * 32;
         int scale, minimum;
+        int8_t q[32];
+        for (int j = 0; j < 32; j++)
+            q[j] = (int8_t)(packed[j] >> run % 2 * 4 & 15);
         scale_and_minimum(b + 4, run, &scale, &minimum);
-        const float low = d * (float)scale, low_less = dmin * (float)minimum;
-        scale_and_minimum(b + 4, run + 1, &scale, &minimum);
-        const float high = d * (float)scale, high_less = dmin * (float)minimum;
-        for (int j = 0; j < 32; j++)
-            out[32 * run + j] = low * (float)(q[j] & 15) - low_less;
-        for (int j = 0; j < 32; j++)
-            out[32 * run + 32 + j] = high * (float)(q[j] >> 4) - high_less;
+        times_plus(q, 32, d * (float)scale, -(dmin * (float)minimum), out + 32 * run);
     }
 }
 
 /* d, dmin, scales[12], qh[32], qs[128]: the same with a fifth bit, that of the run. */
 static inline void block_q5_K(const uint8_t *b, float *out) {
     const float d = half_at(b), dmin = half_at(b + 2);
-    const uint8_t *fifth = b + 16;
-    for (int run = 0; run < 8; run += 2) {
-        const uint8_t *q = b + 48 + run * 16, low_bit = (uint8_t)(1 << run), high_bit = (uint8_t)(2 << run);
+    const uint8_t *high = b + 16;
+    UNROLLED
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *packed = b + 48 + run / 2 * 32;
         int scale, minimum;
+        int8_t q[32];
+        for (int j = 0; j < 32; j++)
+            q[j] = (int8_t)((packed[j] >> run % 2 * 4 & 15) | (high[j] >> run & 1) << 4);
         scale_and_minimum(b + 4, run, &scale, &minimum);
-        const float low = d * (float)scale, low_less = dmin * (float)minimum;
-        scale_and_minimum(b + 4, run + 1, &scale, &minimum);
-        const float high = d * (float)scale, high_less = dmin * (float)minimum;
-        for (int j = 0; j < 32; j++)
-            out[32 * run + j] = low * (float)(uint8_t)((q[j] & 15) + (fifth[j] & low_bit ? 16 : 0)) - low_less;
-        for (int j = 0; j < 32; j++)
-            out[32 * run + 32 + j] = high * (float)(uint8_t)((q[j] >> 4) + (fifth[j] & high_bit ? 16 : 0)) - high_less;
+        times_plus(q, 32, d * (float)scale, -(dmin * (float)minimum), out + 32 * run);
     }
 }
 
@@ -145,13 +169,14 @@ static inline void block_q5_K(const uint8_t *b, float *out) {
  * the low nibbles of the first 32, of the second, and the high ones of both. */
 static inline void block_q6_K(const uint8_t *b, float *out) {
     const float d = half_at(b + 208);
-    for (int run = 0; run < 16; run++) {
-        const int half = run / 8, quarter = run % 8 / 2, part = run % 2 * 16;
-        const uint8_t *low = b + half * 64 + quarter % 2 * 32 + part, *high = b + 128 + half * 32 + part;
-        const int low_shift = quarter / 2 * 4, high_shift = quarter * 2;
-        const float times = d * (float)(int8_t)b[192 + run];
-        for (int j = 0; j < 16; j++)
-            out[16 * run + j] = times * (float)(((low[j] >> low_shift & 15) | (high[j] >> high_shift & 3) << 4) - 32);
+    UNROLLED
+    for (int run = 0; run < 8; run++) {
+        const uint8_t *low = b + run / 4 * 64 + run % 2 * 32, *high = b + 128 + run / 4 * 32;
+        int8_t q[32];
+        for (int j = 0; j < 32; j++)
+            q[j] = (int8_t)(((low[j] >> run % 4 / 2 * 4 & 15) | (high[j] >> run % 4 * 2 & 3) << 4) - 32);
+        for (int k = 0; k < 2; k++)
+            times(q + 16 * k, 16, d * (float)(int8_t)b[192 + 2 * run + k], out + 32 * run + 16 * k);
     }
 }
 
@@ -267,13 +292,17 @@ static inline void block_iq4_xs(const uint8_t *b, float *out) {
 
 /* qs[48], qh[4], d: five digits to the base of 3 a byte, as the fraction byte / 256; runs
  * of 32 of the first 32 bytes, of 16 of the others, and four of 4. */
-static inline void digits(const uint8_t *q, int bytes, int count, float d, float *out) {
-    static const uint8_t power[5] = {1, 3, 9, 27, 81};
-    for (int n = 0; n < count; n++)
+static inline void digits(const uint8_t *packed, int bytes, int count, float d, float *out) {
+    uint8_t fraction[32];
+    int8_t q[32];
+    memcpy(fraction, packed, (size_t)bytes);
+    for (int n = 0; n < count; n++) {
         for (int j = 0; j < bytes; j++) {
-            const uint8_t fraction = (uint8_t)(q[j] * power[n]);
-            out[n * bytes + j] = (float)((fraction * 3 >> 8) - 1) * d;
+            q[j] = (int8_t)((fraction[j] >= 86) + (fraction[j] >= 171) - 1); /* a third of 256, two */
+            fraction[j] = (uint8_t)(fraction[j] * 3);
         }
+        times(q, bytes, d, out + n * bytes);
+    }
 }
 
 static inline void block_tq1_0(const uint8_t *b, float *out) {
@@ -286,11 +315,12 @@ static inline void block_tq1_0(const uint8_t *b, float *out) {
 /* qs[64], d */
 static inline void block_tq2_0(const uint8_t *b, float *out) {
     const float d = half_at(b + 64);
+    UNROLLED
     for (int run = 0; run < 8; run++) {
-        const uint8_t *q = b + run / 4 * 32;
-        const int shift = run % 4 * 2;
+        int8_t q[32];
         for (int j = 0; j < 32; j++)
-            out[32 * run + j] = (float)((q[j] >> shift & 3) - 1) * d;
+            q[j] = (int8_t)((b[run / 4 * 32 + j] >> run % 4 * 2 & 3) - 1);
+        times(q, 32, d, out + 32 * run);
     }
 }
 
@@ -303,9 +333,16 @@ static inline void block_q1_0(const uint8_t *b, float *out) {
 
 /* d, two bits an element, four neighbours a byte */
 static inline void block_q2_0(const uint8_t *b, float *out) {
-    const float d = half_at(b);
+    int8_t q[64];
+    for (int j = 0; j < 16; j++) { /* each pair of bits to a byte */
+        uint32_t pairs = b[2 + j];
+        pairs = (pairs | pairs << 12) & 0x000f000fu;
+        pairs = (pairs | pairs << 6) & 0x03030303u;
+        memcpy(q + 4 * j, &pairs, sizeof pairs);
+    }
     for (int j = 0; j < 64; j++)
-        out[j] = (float)((b[2 + j / 4] >> j % 4 * 2 & 3) - 1) * d;
+        q[j] = (int8_t)(q[j] - 1);
+    times(q, 64, half_at(b), out);
 }
 
 /* e8m0, qs[16]. Half of 2^(e - 127), because the values are doubled; 0 and 1 are

@@ -56,6 +56,38 @@ static inline void signed_bits(uint8_t byte, float d, float *out) {
     _mm256_storeu_ps(out, _mm256_xor_ps(_mm256_set1_ps(d), sign));
 }
 
+static inline void times(const int8_t *q, int n, float d, float *out) {
+    const __m256 scale = _mm256_set1_ps(d);
+    int j = 0;
+    for (; j + 8 <= n; j += 8)
+        _mm256_storeu_ps(out + j, _mm256_mul_ps(scale, floats_of(_mm_loadl_epi64((const void *)(q + j)))));
+    for (; j < n; j++)
+        out[j] = d * (float)q[j];
+}
+
+/* n is a multiple of 8 */
+static inline void times_plus(const int8_t *q, int n, float d, float m, float *out) {
+    const __m256 scale = _mm256_set1_ps(d), more = _mm256_set1_ps(m);
+    for (int j = 0; j < n; j += 8)
+        _mm256_storeu_ps(out + j, _mm256_add_ps(_mm256_mul_ps(scale, floats_of(_mm_loadl_epi64((const void *)(q + j)))), more));
+}
+
+static inline void nibbles(const uint8_t *q, int8_t out[32]) {
+    const __m128i bytes = _mm_loadu_si128((const void *)q), nibble = _mm_set1_epi8(15);
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_and_si128(bytes, nibble));
+    _mm_storeu_si128((__m128i *)(void *)(out + 16), _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+}
+
+/* Each byte of the bits to eight lanes, where one bit of it is kept. */
+static inline void add_fifth(uint32_t bits, int8_t q[32]) {
+    const __m256i places = _mm256_setr_epi64x(0x0000000000000000, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201ull);
+    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), places);
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+    const __m256i sum = _mm256_or_si256(_mm256_loadu_si256((const void *)q), _mm256_and_si256(set, _mm256_set1_epi8(16)));
+    _mm256_storeu_si256((__m256i *)(void *)q, sum);
+}
+
 #include "tensor/quant_blocks.h"
 
 #if defined(__clang__)

@@ -27,6 +27,28 @@ static inline void signed_bits(uint8_t byte, float d, float *out) {
         out[j] = (byte >> j & 1) != 0 ? d : -d;
 }
 
+static inline void times(const int8_t *q, int n, float d, float *out) {
+    for (int j = 0; j < n; j++)
+        out[j] = d * (float)q[j];
+}
+
+static inline void times_plus(const int8_t *q, int n, float d, float m, float *out) {
+    for (int j = 0; j < n; j++)
+        out[j] = d * (float)q[j] + m;
+}
+
+static inline void nibbles(const uint8_t *q, int8_t out[32]) {
+    for (int j = 0; j < 16; j++) {
+        out[j] = (int8_t)(q[j] & 15);
+        out[j + 16] = (int8_t)(q[j] >> 4);
+    }
+}
+
+static inline void add_fifth(uint32_t bits, int8_t q[32]) {
+    for (int j = 0; j < 32; j++)
+        q[j] = (int8_t)(q[j] + (int)(bits >> j & 1) * 16);
+}
+
 #include "tensor/quant_blocks.h"
 
 #define X(type, elements, size, swap) type,
