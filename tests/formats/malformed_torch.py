@@ -59,9 +59,14 @@ def named(value, name="a"):
     return b"}" + text(name) + value + b"s."
 
 
-def tensor_case(name, message, **how):
+def tensor_case(name, message, at=b"R", **how):
+    """at: the last of this opcode is where the error is"""
     opcodes = named(tensor(**how))
-    case(name, opcodes, opcodes.rindex(b"R") if "storage" not in name else None, message)
+    case(name, opcodes, opcodes.rindex(at), message)
+
+
+def storage_case(name, message, **how):
+    tensor_case(f"storage {name}", message, at=b"tQ", of=storage(**how))
 
 
 # --- the machine
@@ -150,16 +155,16 @@ tensor_case("7 arguments of v3 but no dtype", "found 6 arguments of torch._utils
 tensor_case("a text for the dtype", "found a text, expected a dtype", version=3, more=text("x"))
 tensor_case("untyped without dtype", "found an untyped storage and no dtype", of=storage(kind="torch.storage.UntypedStorage", count=16))
 tensor_case("a list for a storage", "tensor 'a': found a list, expected a storage", of=b"]")
-tensor_case("storage of more than its record", "found 5 elements of 4 bytes, its record 'x/data/0' has 16", of=storage(count=5))
-tensor_case("storage whose size wraps", "found 4611686018427387904 elements of 4 bytes, its record", of=storage(count=2**62))
-tensor_case("storage of -1 elements", "expected the id ('storage'", of=storage(count=-1))
-tensor_case("storage in ../x", "found no record 'x/data/../x'", of=storage(key="../x"))
-tensor_case("storage in no record", "found no record 'x/data/7'", of=storage(key="7"))
-tensor_case("storage key of 1000 bytes", "found no record 'x/data/kkk", of=storage(key="k" * 1000))
-tensor_case("storage key with NUL", "found no record 'x/data/0", of=storage(key="0\0"))
-tensor_case("storage with another tag", "expected the id ('storage'", of=storage(tag="module"))
-tensor_case("storage of a function", "expected the id ('storage'", of=storage(kind="torch.Size"))
-tensor_case("metadata storage", "found metadata other than 'neg' and 'conj'", more=b"}" + text("x") + b"\x88s")
+storage_case("of more than its record", "found 5 elements of 4 bytes, its record 'x/data/0' has 16", count=5)
+storage_case("whose size wraps", "found 4611686018427387904 elements of 4 bytes, its record", count=2**62)
+storage_case("of -1 elements", "expected the id ('storage'", count=-1)
+storage_case("in ../x", "found no record 'x/data/../x'", key="../x")
+storage_case("in no record", "found no record 'x/data/7'", key="7")
+storage_case("key of 1000 bytes", "found no record 'x/data/kkk", key="k" * 1000)
+storage_case("key with NUL", "found no record 'x/data/0", key="0\0")
+storage_case("with another tag", "expected the id ('storage'", tag="module")
+storage_case("of a function", "expected the id ('storage'", kind="torch.Size")
+tensor_case("other metadata", "found metadata other than 'neg' and 'conj'", at=b"X", more=b"}" + text("x") + b"\x88s")
 tensor_case("list of metadata", "found a list, expected a dict of metadata", more=b"]")
 PARAMETER = named(glob("torch._utils._rebuild_parameter") + b"(N\x88" + ORDERED + b"tR")
 case("a parameter of nothing", PARAMETER, PARAMETER.rindex(b"R"), "expected a parameter's tensor")
@@ -167,18 +172,30 @@ case("a parameter of nothing", PARAMETER, PARAMETER.rindex(b"R"), "expected a pa
 # --- the zip
 
 GOOD = b"\x80\x02" + named(tensor())
+
+
+def central(data, member):
+    """Offset of a member's record: 46 bytes before its last mention."""
+    return data.rindex(member) - 46
+
+
 row("no data.pkl", torch_file(GOOD, top="y").replace(b"y/data.pkl", b"y/data.pkx"), None, "found a zip without 'y/data.pkl'")
-row("TorchScript", torch_file(GOOD, more=[("constants.pkl", b"\x80\x02).")]), None, "found 'x/constants.pkl', so this is TorchScript")
-row("two folders", torch_file(GOOD, more=[("../y/data.pkl", GOOD)]).replace(b"x/../y/data.pkl", b"y2345/data.pkl2"), None,
-    "found the member 'y2345/data.pkl2', expected one folder that has all")
-row("two data.pkl", torch_file(GOOD, more=[("data.pk2", GOOD)]).replace(b"data.pk2", b"data.pkl"), None, "found a second member named 'x/data.pkl'")
-row("byte order", torch_file(GOOD, more=[("byteorder", b"middle")]), None, "zip member 'x/byteorder': expected 'little' or 'big'")
-row("wrong CRC of the pickle", torch_file(GOOD).replace(GOOD, GOOD[:-2] + b"u."), None, "found data with CRC-32")
-row("legacy", bytes.fromhex("80028a0a6cfc9c46f9206aa850192e80024d e9032e".replace(" ", "")), 0, "found the format of torch.save before 1.6, expected a zip")
-row("legacy named .bin", bytes.fromhex("80028a0a6cfc9c46f9206aa850192e80024de9032e"), 0, "found the format of torch.save before 1.6", "x.bin")
+SCRIPT = torch_file(GOOD, more=[("constants.pkl", b"\x80\x02).")])
+row("TorchScript", SCRIPT, central(SCRIPT, b"x/constants.pkl"), "found 'x/constants.pkl', so this is TorchScript")
+FOLDERS = torch_file(GOOD, more=[("12345678", GOOD)]).replace(b"x/12345678", b"y/data.pkl")
+row("two folders", FOLDERS, central(FOLDERS, b"y/data.pkl"), "found the member 'y/data.pkl', expected one folder that has all")
+TWICE = torch_file(GOOD, more=[("12345678", GOOD)]).replace(b"12345678", b"data.pkl")
+row("two data.pkl", TWICE, central(TWICE, b"x/data.pkl"), "found a second member named 'x/data.pkl'")
+ORDER = torch_file(GOOD, more=[("byteorder", b"middle")])
+row("byte order", ORDER, ORDER.index(b"middle"), "zip member 'x/byteorder': expected 'little' or 'big'")
+WRONG = torch_file(GOOD).replace(GOOD, GOOD[:-2] + b"u.")
+row("wrong CRC of the pickle", WRONG, central(WRONG, b"x/data.pkl") + 16, "found data with CRC-32")
+LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e80024de9032e")
+row("legacy", LEGACY, 0, "found the format of torch.save before 1.6, expected a zip")
+row("legacy named .bin", LEGACY, 0, "found the format of torch.save before 1.6", "x.bin")
 row("tar", b"sys_info".ljust(257, b"\0") + b"ustar  \0" + bytes(300), 0, "found a tar of PyTorch's first versions")
 row("oldest", b"PYTORCH1" + bytes(100), 0, "found the format of PyTorch's first versions")
 row("a plain pickle", b"\x80\x04N.", 0, "found 80 04 4e 2e, expected the zip that torch.save writes")
 row("empty", b"", 0, "expected the zip that torch.save writes")
-row("cut", torch_file(GOOD)[:-30], None, "zip: found no end record")
+row("cut", torch_file(GOOD)[:-30], len(torch_file(GOOD)) - 30, "zip: found no end record")
 row("another zip named .bin", torch_file(GOOD).replace(b"data.pkl", b"data.xyz"), None, "found a zip without 'x/data.pkl'", "x.bin")

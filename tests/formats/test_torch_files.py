@@ -144,7 +144,8 @@ def test_a_file_that_was_zipped_again(tmp_path, method):
     torch.save(tensors, stream)
     with zipfile.ZipFile(stream) as old, zipfile.ZipFile(tmp_path / "x.pt", "w", method) as new:
         for name in reversed(old.namelist()):
-            new.writestr(name, old.read(name))
+            if "/data" in name:  # without the members that the first versions didn't have
+                new.writestr(name, old.read(name))
     with Archive(tmp_path / "x.pt") as archive:
         for name, tensor in tensors.items():
             assert_same(archive.read(name), values(tensor))
