@@ -1,6 +1,6 @@
-/* Which weight answers to which, by name. A rule gives each of its tensors a key:
- * the rule, the layer, the expert and what follows the name (".weight"); tensors of
- * both sides with one key are partners, whichever spelling each side uses. */
+/* Which weight answers to which, by name. A rule gives each of its tensors a key: the
+ * checkpoint's name that it is about, the layer, the expert and what follows (".weight");
+ * tensors of both sides with one key are partners, whichever spelling each side uses. */
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +81,9 @@ static bool key_of(const ls_weights *w, size_t rule, const char *name, key *out)
     return match_wrapped(r->hf, name, out);
 }
 
-static size_t key_text(const key *k, char *out, size_t capacity) {
-    int n = snprintf(out, capacity, "%zu %d %d %s", k->rule, k->layer, k->expert, k->rest);
+static size_t key_text(const ls_weights *w, const key *k, char *out, size_t capacity) {
+    const ls_weight_rule *r = &w->preset.weights[k->rule];
+    int n = snprintf(out, capacity, "%s%d %d %s %s", r->clone ? "clone " : "", k->layer, k->expert, r->hf[0], k->rest);
     return n < 0 ? 0 : (size_t)n < capacity ? (size_t)n : capacity - 1;
 }
 
@@ -136,7 +137,7 @@ static lockstep_status index_reference(matching *m) {
             if (m->w->preset.weights[rule].form != LS_WEIGHT_SINGLE || m->w->paired[LS_REFERENCE][i] ||
                 !key_of(m->w, rule, a->tensors[i].name, &k))
                 continue;
-            uint64_t *at = ls_map_at(&m->keys, text, key_text(&k, text, sizeof text));
+            uint64_t *at = ls_map_at(&m->keys, text, key_text(m->w, &k, text, sizeof text));
             if (at == NULL)
                 return ls_fail(m->error, LOCKSTEP_NO_MEMORY, "out of memory");
             if (*at == 0)
@@ -145,10 +146,31 @@ static lockstep_status index_reference(matching *m) {
     return LOCKSTEP_OK;
 }
 
+/* Which rule gave the reference's tensor the key: the first that does. */
+static void key_again(const ls_weights *w, const char *name, const ls_weight_rule *like, key *out) {
+    for (size_t rule = 0; rule < w->preset.weight_count; rule++) {
+        const ls_weight_rule *r = &w->preset.weights[rule];
+        if (r->form == LS_WEIGHT_SINGLE && r->clone == like->clone && strcmp(r->hf[0], like->hf[0]) == 0 && key_of(w, rule, name, out))
+            return;
+    }
+}
+
+/* What was done to a side's tensor since the checkpoint. */
+static unsigned changes_of(const ls_weights *w, const key *k) { return k->hf ? 0 : w->preset.weights[k->rule].changes; }
+
+/* The side that nothing was done to gets what was done to the other. */
+static void choose_changes(const ls_weights *w, const key keys[LS_SIDES], ls_weight_pair *pair) {
+    unsigned reference = changes_of(w, &keys[LS_REFERENCE]), candidate = changes_of(w, &keys[LS_CANDIDATE]);
+    if (reference == candidate || (reference != 0 && candidate != 0))
+        return;
+    pair->changes = reference | candidate;
+    pair->original = reference == 0 ? LS_REFERENCE : LS_CANDIDATE;
+}
+
 /* Clones are made by converters: one is the checkpoint's, the other the GGUF file's. */
-static bool may_pair(const ls_weights *w, size_t rule, const size_t tensors[LS_SIDES], const key keys[LS_SIDES]) {
+static bool may_pair(const ls_weights *w, const size_t tensors[LS_SIDES], const key keys[LS_SIDES]) {
     const int original = keys[LS_REFERENCE].hf ? LS_REFERENCE : LS_CANDIDATE;
-    if (w->preset.weights[rule].clone)
+    if (w->preset.weights[keys[0].rule].clone || w->preset.weights[keys[1].rule].clone)
         return keys[0].hf != keys[1].hf && !w->paired[1 - original][tensors[1 - original]];
     return !w->paired[LS_REFERENCE][tensors[LS_REFERENCE]] && !w->paired[LS_CANDIDATE][tensors[LS_CANDIDATE]];
 }
@@ -156,21 +178,18 @@ static bool may_pair(const ls_weights *w, size_t rule, const size_t tensors[LS_S
 static lockstep_status pair_by_rule(matching *m, size_t rule, size_t candidate) {
     const ls_weights *w = m->w;
     char text[NAME];
-    key keys[LS_SIDES];
+    key keys[LS_SIDES] = {{0}};
     if (!key_of(w, rule, w->sides[LS_CANDIDATE]->archive->tensors[candidate].name, &keys[LS_CANDIDATE]))
         return LOCKSTEP_OK;
-    const uint64_t *at = ls_map_find(&m->keys, text, key_text(&keys[LS_CANDIDATE], text, sizeof text));
+    const uint64_t *at = ls_map_find(&m->keys, text, key_text(w, &keys[LS_CANDIDATE], text, sizeof text));
     if (at == NULL)
         return LOCKSTEP_OK;
     const size_t tensors[LS_SIDES] = {*at - 1, candidate};
-    key_of(w, rule, w->sides[LS_REFERENCE]->archive->tensors[tensors[LS_REFERENCE]].name, &keys[LS_REFERENCE]);
-    if (!may_pair(w, rule, tensors, keys))
+    key_again(w, w->sides[LS_REFERENCE]->archive->tensors[tensors[LS_REFERENCE]].name, &w->preset.weights[rule], &keys[LS_REFERENCE]);
+    if (!may_pair(w, tensors, keys))
         return LOCKSTEP_OK;
     ls_weight_pair pair = {.how = LS_WEIGHT_BY_PRESET, .part = {whole(tensors[LS_REFERENCE]), whole(candidate)}};
-    if (keys[0].hf != keys[1].hf) {
-        pair.changes = w->preset.weights[rule].changes;
-        pair.original = keys[LS_REFERENCE].hf ? LS_REFERENCE : LS_CANDIDATE;
-    }
+    choose_changes(w, keys, &pair);
     return add(m, &pair);
 }
 

@@ -291,7 +291,8 @@ static void fold_shape(json_t *object, const incoming *in) {
     json_object_set_new(object, "shape", shape);
 }
 
-static bool read_incoming(json_t *object, incoming *in) {
+/* A line without values may say of a type and shape what it likes. */
+static bool read_incoming(json_t *object, bool has_values, incoming *in) {
     const char *dtype = json_string_value(json_object_get(object, "dtype"));
     in->name = json_string_value(json_object_get(object, "name"));
     in->op = json_string_value(json_object_get(object, "op"));
@@ -303,8 +304,10 @@ static bool read_incoming(json_t *object, incoming *in) {
     if (!in->known)
         return true;
     uint64_t inner = in->rank > 0 ? in->shape[in->rank - 1] : 1;
-    if (!ls_dtype_bytes(in->dtype, in->elements, inner, &in->bytes))
-        return false;
+    if (!ls_dtype_bytes(in->dtype, in->elements, inner, &in->bytes)) {
+        in->known = false;
+        return !has_values;
+    }
     in->stored = ls_dtype(in->dtype)->npy != NULL ? in->dtype : LOCKSTEP_F32;
     return true;
 }
@@ -464,7 +467,7 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     incoming in = {0};
     const json_t *id = json_object_get(object, "id");
     const char *role = json_string_value(json_object_get(object, "role"));
-    if (!json_is_integer(id) || json_integer_value(id) < 0 || !read_incoming(object, &in) ||
+    if (!json_is_integer(id) || json_integer_value(id) < 0 || !read_incoming(object, frame->data_bytes != 0, &in) ||
         (frame->data_bytes != 0 && in.known && frame->data_bytes != in.bytes))
         return false;
     for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
