@@ -24,6 +24,8 @@ static const struct {
     {"model.", ""},
     {"bert.", ""},
     {"transformer.", ""},
+    {"vision_tower.", "vision_tower.vision_model."},
+    {"vision_model.", "vision_tower.vision_model."},
     {"0.auto_model.", ""},
     {"0.model.", ""},
 };
