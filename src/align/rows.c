@@ -190,7 +190,8 @@ static void say_difference(ls_rows *rows, const ls_pass *ref, const ls_pass *can
         ls_text_printf(&rows->message, "token ids differ: the candidate has one extra token %d at position %zu%s",
                        cand->tokens[at], at, at > 0 && cand->tokens[at] == cand->tokens[at - 1] ? " (the same as before it: doubled)" : "");
     else if (has_extra(ref, cand, at < cand->rows ? at : cand->rows))
-        ls_text_printf(&rows->message, "token ids differ: the candidate lacks token %d at position %zu", ref->tokens[at], at);
+        ls_text_printf(&rows->message, "token ids differ: the candidate lacks token %d at position %zu%s", ref->tokens[at], at,
+                       at > 0 && ref->tokens[at] == ref->tokens[at - 1] ? " (the reference has it twice: doubled)" : "");
     else if (at < ref->rows && at < cand->rows && ref->tokens[at] == cand->tokens[at])
         ls_text_printf(&rows->message, "positions differ at row %zu: %d in the reference, %d in the candidate", at,
                        ref->positions[at], cand->positions[at]);

@@ -81,7 +81,7 @@ static lockstep_status judge_vocabulary(judging *j) {
 
 /* Buffers that are computed when a model is made: files may have them or not. */
 static bool is_computed(const char *name) {
-    static const char *const names[] = {"rotary_emb.inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "rope_freqs.weight",
+    static const char *const names[] = {"rotary_emb.inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
                                         "token_type_ids"};
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -289,16 +289,26 @@ static lockstep_status judge_rows(judging *j, size_t i) {
                (unsigned long long)m->rows.worst_row, m->rows.worst_nmse, m->rows.worst_nmse / allowed, allowed);
 }
 
+/* No token of either vocabulary has a row from `row` on. */
+static bool without_tokens(const judging *j, uint64_t row) {
+    const ls_vocabulary_side *v = j->d->vocabulary.sides;
+    return v[0].known && v[1].known && v[0].tokens <= row && v[1].tokens <= row;
+}
+
 static lockstep_status judge_padding(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     char title[TITLE];
-    for (int side = 0; side < LS_SIDES; side++)
-        if (p->padding[side] > 0) {
-            part_title(j, p, side, title);
-            LS_TRY(add(j, p->padding_zero[side] ? LS_FINDING_REMARK : LS_FINDING_SHAPE, !p->padding_zero[side], 0, i,
-                       "%s: %llu rows more than the %s has%s", title, (unsigned long long)p->padding[side],
-                       side == LS_REFERENCE ? "candidate" : "reference", p->padding_zero[side] ? ", all zero" : ", not zero: they were not compared"));
-        }
+    for (int side = 0; side < LS_SIDES; side++) {
+        const ls_tensor *t = &j->d->sides[side].archive->tensors[p->part[side].tensor];
+        uint64_t more = p->padding[side];
+        bool idle = more > 0 && without_tokens(j, t->shape[0] - more), harmless = p->padding_zero[side] || idle;
+        if (more == 0)
+            continue;
+        part_title(j, p, side, title);
+        LS_TRY(add(j, harmless ? LS_FINDING_REMARK : LS_FINDING_SHAPE, !harmless, 0, i, "%s: %llu rows more than the %s has, %s", title,
+                   (unsigned long long)more, side == LS_REFERENCE ? "candidate" : "reference",
+                   p->padding_zero[side] ? "all zero" : idle ? "which no token uses" : "not zero: they were not compared"));
+    }
     return LOCKSTEP_OK;
 }
 

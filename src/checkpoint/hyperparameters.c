@@ -269,14 +269,22 @@ static bool equal(const ls_setting_value *a, const ls_setting_value *b) {
 
 static bool is_text(const ls_setting_value *v, const char *text) { return strcmp(v->text, text) == 0; }
 
-/* Spellings of one thing. "default" is no scaling; Llama 3's frequencies are a tensor
- * of GGUF (rope_freqs), whose type then is none. An output matrix may be stored although
+/* The frequencies of these are tensors in GGUF, and the type is then none. */
+static bool scaled_by_tensor(const ls_setting_value *v, const lockstep_archive *gguf) {
+    static const char *const types[][2] = {{"llama3", "rope_freqs.weight"}, {"longrope", "rope_factors_long.weight"}, {"su", "rope_factors_long.weight"}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(v->text, types[i][0]) == 0 && ls_archive_find(gguf, types[i][1]) != SIZE_MAX)
+            return true;
+    return false;
+}
+
+/* Spellings of one thing. "default" is no scaling. An output matrix may be stored although
  * it is the embedding's: the weights tell. */
 static bool same_thing(const char *id, const ls_checkpoint *sides[2], const ls_setting_value *values) {
     for (int side = 0; side < 2; side++) {
         const ls_setting_value *a = &values[side], *b = &values[1 - side];
         if (strcmp(id, "rope-scaling") == 0 && is_text(b, "none") &&
-            (is_text(a, "default") || (is_text(a, "llama3") && ls_archive_find(sides[1 - side]->archive, "rope_freqs.weight") != SIZE_MAX)))
+            (is_text(a, "default") || scaled_by_tensor(a, sides[1 - side]->archive)))
             return true;
         if (strcmp(id, "tied-embeddings") == 0 && is_text(a, "true") && is_text(b, "false") && b->derived)
             return true;

@@ -69,10 +69,11 @@ def test_a_value_for_each_layer(compare, tmp_path):
     assert status == 1 and findings(report, "config")[0].startswith("feed-forward size: 96, 128 in the reference (intermediate_size), 96 in the candidate")
 
 
-def test_llama3_scaling_is_a_tensor(tmp_path):
-    config = dict(CONFIG, rope_scaling={"rope_type": "llama3", "factor": 8.0})
+@pytest.mark.parametrize(("kind", "tensor"), [("llama3", "rope_freqs.weight"), ("longrope", "rope_factors_long.weight")])
+def test_scaling_that_is_a_tensor(tmp_path, kind, tensor):
+    config = dict(CONFIG, rope_scaling={"rope_type": kind, "factor": 8.0})
     reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)}, config)
-    candidate = write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4), "rope_freqs.weight": normal(8)}, keys=list(KEYS.items()))
+    candidate = write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4), tensor: normal(8)}, keys=list(KEYS.items()))
     _, _, report = diff(reference, candidate, "--what", "config")
     assert "RoPE scaling" not in " ".join(findings(report, "config"))
 

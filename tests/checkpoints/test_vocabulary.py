@@ -93,6 +93,19 @@ def test_padding_tokens_are_no_difference(compare):
     assert status == 1 and "candidate: tokens 13, embedding rows 11: inconsistent" in findings(report, "vocab")
 
 
+def test_rows_that_no_token_uses(tmp_path):
+    """A converter that cuts the embedding to the vocabulary, as some do."""
+    reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(16, 4)}, {k: v for k, v in CONFIG.items() if k != "vocab_size"},
+                         bpe_tokenizer(WORDS, SPECIAL, MERGES))
+    cut = {"token_embd.weight": normal(16, 4)[:11]}
+    status, _, report = diff(reference, write_gguf(tmp_path / "a.gguf", cut, arch="qwen2", keys=keys()), "--what", "vocab,weights")
+    assert status == 0, failing(report)
+    assert "model.embed_tokens.weight: 5 rows more than the candidate has, which no token uses" in findings(report, "remark")
+    cut = {"token_embd.weight": normal(16, 4)[:10]}
+    status, _, report = diff(reference, write_gguf(tmp_path / "b.gguf", cut, arch="qwen2", keys=keys()), "--what", "vocab,weights")
+    assert status == 1 and "candidate: tokens 11, embedding rows 10: inconsistent" in findings(report, "vocab")
+
+
 def test_a_unigram_vocabulary(compare):
     tokenizer = {"added_tokens": [], "model": {"type": "Unigram", "unk_id": 0, "vocab": [[w, -1.5 * i] for i, w in enumerate(WORDS + SPECIAL)]}}
     assert compare(keys(merges=[], types=[1] * 11), tokenizer=tokenizer)[0] == 0
