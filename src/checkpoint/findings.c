@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/grow.h"
 #include "base/map.h"
 #include "checkpoint/checkpoint_diff.h"
 
@@ -24,14 +25,10 @@ static lockstep_status add(judging *j, ls_finding_kind kind, bool fails, double 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (d->finding_count == d->finding_capacity) {
-        size_t capacity = d->finding_capacity == 0 ? 64 : d->finding_capacity * 2;
-        ls_finding *bigger = reallocarray(d->findings, capacity, sizeof *bigger);
-        if (bigger == NULL)
-            return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
-        d->findings = bigger;
-        d->finding_capacity = capacity;
-    }
+    void *array = d->findings;
+    if (!ls_grow(&array, d->finding_count, &d->finding_capacity, sizeof *d->findings))
+        return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    d->findings = array;
     const char *kept = ls_arena_copy(&d->arena, text, strlen(text));
     if (kept == NULL)
         return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 /* Values within this of each other are equal: GGUF keeps floats of 32 bits. */
 static const double float_noise = 1e-6;
 
@@ -302,14 +304,10 @@ static bool off(const char *id, const ls_checkpoint *c) {
 }
 
 static lockstep_status add(ls_settings *s, const ls_setting *item, lockstep_error *error) {
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 64 : s->capacity * 2;
-        ls_setting *bigger = reallocarray(s->items, capacity, sizeof *bigger);
-        if (bigger == NULL)
-            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-        s->items = bigger;
-        s->capacity = capacity;
-    }
+    void *array = s->items;
+    if (!ls_grow(&array, s->count, &s->capacity, sizeof *s->items))
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    s->items = array;
     s->items[s->count++] = *item;
     return LOCKSTEP_OK;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "format/json_reader.h"
 #include "format/paths.h"
 
@@ -35,14 +36,10 @@ static lockstep_status put_token(ls_tokenizer *t, uint64_t id, const char *text,
 }
 
 static bool add_merge(ls_tokenizer *t, ls_merge merge) {
-    if (t->merge_count == t->merge_capacity) {
-        uint64_t capacity = t->merge_capacity == 0 ? 1024 : t->merge_capacity * 2;
-        ls_merge *bigger = reallocarray(t->merges, (size_t)capacity, sizeof *bigger);
-        if (bigger == NULL)
-            return false;
-        t->merges = bigger;
-        t->merge_capacity = capacity;
-    }
+    void *array = t->merges;
+    if (!ls_grow(&array, t->merge_count, &t->merge_capacity, sizeof *t->merges))
+        return false;
+    t->merges = array;
     t->merges[t->merge_count++] = merge;
     return true;
 }

@@ -32,7 +32,7 @@ typedef struct ls_tokenizer {
     ls_token *tokens; /* by id */
     uint64_t token_count, token_capacity;
     ls_merge *merges;
-    uint64_t merge_count, merge_capacity;
+    size_t merge_count, merge_capacity;
     ls_source *source; /* what the texts lie in, closed with it */
     ls_arena arena;
 } ls_tokenizer;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/map.h"
 #include "checkpoint/weights.h"
 
@@ -92,14 +93,10 @@ static size_t key_text(const ls_weights *w, const key *k, char *out, size_t capa
 /* --- pairs */
 
 ls_weight_pair *ls_weights_add_pair(ls_weights *w, const ls_weight_pair *pair) {
-    if (w->pair_count == w->pair_capacity) {
-        size_t capacity = w->pair_capacity == 0 ? 256 : w->pair_capacity * 2;
-        ls_weight_pair *bigger = reallocarray(w->pairs, capacity, sizeof *bigger);
-        if (bigger == NULL)
-            return NULL;
-        w->pairs = bigger;
-        w->pair_capacity = capacity;
-    }
+    void *array = w->pairs;
+    if (!ls_grow(&array, w->pair_count, &w->pair_capacity, sizeof *w->pairs))
+        return NULL;
+    w->pairs = array;
     for (int side = 0; side < LS_SIDES; side++)
         w->paired[side][pair->part[side].tensor] = true;
     w->by_how[pair->how]++;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "checkpoint/weights.h"
 #include "tensor/pages.h"
 
@@ -162,14 +163,10 @@ static lockstep_status find(search *s, int side, size_t i, bool unpaired_only, h
 
 static lockstep_status add_find(search *s, const ls_weight_find *found) {
     ls_weights *w = s->w;
-    if (w->find_count == w->find_capacity) {
-        size_t capacity = w->find_capacity == 0 ? 32 : w->find_capacity * 2;
-        ls_weight_find *bigger = reallocarray(w->finds, capacity, sizeof *bigger);
-        if (bigger == NULL)
-            return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
-        w->finds = bigger;
-        w->find_capacity = capacity;
-    }
+    void *array = w->finds;
+    if (!ls_grow(&array, w->find_count, &w->find_capacity, sizeof *w->finds))
+        return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    w->finds = array;
     w->finds[w->find_count++] = *found;
     return LOCKSTEP_OK;
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/checked.h"
+#include "base/grow.h"
 #include "format/formats.h"
 #include "format/inflate.h"
 
@@ -16,23 +17,10 @@ lockstep_status ls_fail_memory(const lockstep_archive *archive, lockstep_error *
 
 /* --- building */
 
-/* Makes room for one more in an array that doubles; false when there is none. */
-static bool reserve(void **array, size_t count, size_t *capacity, size_t size) {
-    if (count < *capacity)
-        return true;
-    size_t larger = *capacity == 0 ? 16 : *capacity * 2;
-    void *moved = reallocarray(*array, larger, size);
-    if (moved == NULL)
-        return false;
-    *array = moved;
-    *capacity = larger;
-    return true;
-}
-
 lockstep_status ls_archive_add_source(lockstep_archive *archive, ls_source *source,
                                       lockstep_error *error) {
     void *array = archive->sources;
-    if (!reserve(&array, archive->source_count, &archive->source_capacity, sizeof *archive->sources)) {
+    if (!ls_grow(&array, archive->source_count, &archive->source_capacity, sizeof *archive->sources)) {
         ls_source_close(source);
         return ls_fail_memory(archive, error);
     }
@@ -53,7 +41,7 @@ lockstep_status ls_archive_add_tensor(lockstep_archive *archive, const ls_tensor
             break;
     }
     void *array = archive->tensors;
-    if (!reserve(&array, archive->tensor_count, &archive->tensor_capacity, sizeof *archive->tensors))
+    if (!ls_grow(&array, archive->tensor_count, &archive->tensor_capacity, sizeof *archive->tensors))
         return ls_fail_memory(archive, error);
     archive->tensors = array;
     archive->tensors[archive->tensor_count++] = *tensor;
@@ -72,7 +60,7 @@ lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *me
             break;
     }
     void *array = archive->metas;
-    if (!reserve(&array, archive->meta_count, &archive->meta_capacity, sizeof *archive->metas))
+    if (!ls_grow(&array, archive->meta_count, &archive->meta_capacity, sizeof *archive->metas))
         return ls_fail_memory(archive, error);
     archive->metas = array;
     archive->metas[archive->meta_count++] = *meta;

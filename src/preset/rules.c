@@ -8,6 +8,7 @@
 #include <yaml.h>
 
 #include "preset/preset_files.h"
+#include "base/grow.h"
 #include "io/source.h"
 
 enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4, COPIED_MAX = 64 << 20 };
@@ -104,14 +105,10 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
         return bad(p, node, "a rule needs 'candidate' and 'reference'");
     rule.per_layer = strstr(rule.candidate, "{L}") != NULL || (rule.of != NULL && strstr(rule.of, "{L}") != NULL);
     ls_rules *rules = p->rules;
-    if (rules->count == rules->capacity) {
-        size_t capacity = rules->capacity == 0 ? 64 : rules->capacity * 2;
-        ls_rule *bigger = rules->count < RULES_MAX ? reallocarray(rules->rules, capacity, sizeof *bigger) : NULL;
-        if (bigger == NULL)
-            return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d rules", p->file, RULES_MAX);
-        rules->rules = bigger;
-        rules->capacity = capacity;
-    }
+    void *array = rules->rules;
+    if (rules->count >= RULES_MAX || !ls_grow(&array, rules->count, &rules->capacity, sizeof *rules->rules))
+        return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d rules", p->file, RULES_MAX);
+    rules->rules = array;
     rules->rules[rules->count++] = rule;
     return LOCKSTEP_OK;
 }
@@ -194,14 +191,10 @@ static lockstep_status read_weight(parsing *p, yaml_node_t *node) {
     if (rule.gguf == NULL || rule.hf == NULL || rule.gguf[0] == NULL || rule.hf[0] == NULL)
         return bad(p, node, "a weight needs 'gguf' and 'hf'");
     ls_rules *rules = p->rules;
-    if (rules->weight_count == rules->weight_capacity) {
-        size_t capacity = rules->weight_capacity == 0 ? 64 : rules->weight_capacity * 2;
-        ls_weight_rule *bigger = rules->weight_count < RULES_MAX ? reallocarray(rules->weights, capacity, sizeof *bigger) : NULL;
-        if (bigger == NULL)
-            return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d weights", p->file, RULES_MAX);
-        rules->weights = bigger;
-        rules->weight_capacity = capacity;
-    }
+    void *array = rules->weights;
+    if (rules->weight_count >= RULES_MAX || !ls_grow(&array, rules->weight_count, &rules->weight_capacity, sizeof *rules->weights))
+        return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d weights", p->file, RULES_MAX);
+    rules->weights = array;
     rules->weights[rules->weight_count++] = rule;
     return LOCKSTEP_OK;
 }
