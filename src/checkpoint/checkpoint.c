@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/formats.h"
 #include "format/paths.h"
 #include "io/source.h"
 
@@ -53,9 +54,10 @@ bool ls_checkpoint_is_one(const char *path) {
     lockstep_archive *archive;
     if (lockstep_archive_open(path, &archive, NULL) != LOCKSTEP_OK)
         return false;
-    bool model = strncmp(archive->format, "gguf", 4) == 0 && ls_archive_meta(archive, "general.architecture") != NULL &&
-                 ls_archive_meta(archive, "lockstep_trace") == NULL;
-    bool result = model || named_like_weights(archive);
+    const char *log;
+    uint64_t size;
+    bool model = strncmp(archive->format, "gguf", 4) == 0 && ls_archive_meta(archive, "general.architecture") != NULL;
+    bool result = (model || named_like_weights(archive)) && !ls_archive_trace_log(archive, &log, &size);
     lockstep_archive_close(archive);
     return result;
 }
