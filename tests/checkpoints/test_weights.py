@@ -4,7 +4,8 @@ import struct
 import gguf
 import numpy as np
 import pytest
-from ggml_types import decode, quantize
+from ggml_types import TYPES, WITHOUT_DECODER, decode, quantize
+from ggml_types import write as write_blocks
 from checkpoint_files import diff, failing, findings, normal, pair_of, write_gguf, write_hf
 
 LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -368,3 +369,19 @@ def test_every_float_rounded(tmp_path):
     assert status == 0, failing(report)
     assert diff(write_gguf(tmp_path / "b.gguf", {"w.weight": gguf.quants.quantize(w.reshape(64, 64), gguf.GGMLQuantizationType.BF16)},
                            kinds={"w.weight": (gguf.GGMLQuantizationType.BF16,)}), write_hf(tmp_path / "x", {"w.weight": w.reshape(64, 64)}))[0] == 0
+
+
+@pytest.mark.parametrize("kind", [n for n in TYPES if n not in WITHOUT_DECODER])
+def test_every_type_of_ggmls_quantizers_is_what_it_gives(tmp_path, kind):
+    w = normal(64, 1024, scale=0.02)
+    blocks = quantize(kind, w)
+    path = write_blocks(tmp_path / "m.gguf", kind, blocks, w.shape)
+    status, _, report = diff(write_hf(tmp_path / "hf", {"x": w}), path, "--what", "weights")
+    assert status == 0, failing(report)
+    d = decode(kind, blocks).reshape(w.shape).astype(np.float64) - w
+    assert pair_of(report, "x")["metrics"]["nmse"] == pytest.approx((d**2).sum() / (w.astype(np.float64) ** 2).sum(), rel=1e-9)
+    # nothing at all, and another tensor, are what no type gives
+    for other in (np.zeros_like(w), normal(64, 1024, seed=9, scale=0.02)):
+        write_blocks(tmp_path / "m.gguf", kind, quantize(kind, other), w.shape)
+        status, _, report = diff(tmp_path / "hf", path, "--what", "weights")
+        assert status == 1 and pair_of(report, "x")["verdict"] in ("worse", "differs", "nonfinite")
