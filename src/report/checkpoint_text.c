@@ -102,7 +102,7 @@ static void put_weights(ls_text *out, const ls_checkpoint_diff *d) {
     separator = "";
     for (int verdict = 0; verdict <= LS_WEIGHT_UNSUPPORTED; verdict++)
         if (by[verdict] > 0) {
-            ls_text_printf(out, "%s%zu %s", separator, by[verdict], ls_weight_verdict_name((ls_weight_verdict)verdict));
+            ls_text_printf(out, "%s%s %zu", separator, ls_weight_verdict_name((ls_weight_verdict)verdict), by[verdict]);
             separator = ", ";
         }
     ls_text_printf(out, "\n");
@@ -178,31 +178,61 @@ static void put_findings(ls_text *out, const ls_checkpoint_diff *d, bool all, in
     }
 }
 
-static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, int width) {
-    enum { BESIDE = 45 };
-    int names = width > 0 ? (width - BESIDE) / 2 : 52;
-    names = names > 16 ? names : 16;
-    ls_put_cell(out, "candidate", names);
-    ls_text_printf(out, " ");
-    ls_put_cell(out, "reference", names);
-    ls_text_printf(out, " type     NMSE     SQNR     verdict\n");
+static void pair_title(const ls_checkpoint_diff *d, const ls_weight_pair *p, int side, char out[NAME]) {
+    char title[NAME];
+    ls_weight_title(&d->weights, side, &p->part[side], title, sizeof title);
+    escaped(title, out, NAME);
+}
+
+static int widest(const ls_checkpoint_diff *d, int side) {
+    int widest_name = 9;
+    char title[NAME];
     for (size_t i = 0; i < d->weights.pair_count; i++) {
-        const ls_weight_pair *p = &d->weights.pairs[i];
-        char title[NAME], name[NAME];
-        for (int side = LS_SIDES; side-- > 0;) {
-            ls_weight_title(&d->weights, side, &p->part[side], title, sizeof title);
-            escaped(title, name, sizeof name);
-            ls_put_cell(out, name, names);
+        pair_title(d, &d->weights.pairs[i], side, title);
+        int columns = ls_columns_of(title);
+        widest_name = columns > widest_name ? columns : widest_name;
+    }
+    return widest_name;
+}
+
+static void put_pair(ls_text *out, const ls_checkpoint_diff *d, const ls_weight_pair *p, const int widths[LS_SIDES]) {
+    char text[NAME];
+    for (int side = LS_SIDES; side-- > 0;) {
+        pair_title(d, p, side, text);
+        if (widths[side] > 0) {
+            ls_put_cell(out, text, widths[side]);
             ls_text_printf(out, " ");
         }
-        escaped(d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, name, 9);
-        ls_text_printf(out, "%-8s ", name);
-        if (p->verdict < LS_WEIGHT_SHAPE)
-            ls_text_printf(out, "%-8.1e %5.1f dB ", p->metrics.nmse, p->metrics.sqnr_db);
-        else
-            ls_text_printf(out, "%-8s %-8s ", "-", "-");
-        ls_text_printf(out, "%s%s%s\n", ls_weight_verdict_name(p->verdict), p->layout[0] != '\0' ? "  " : "", p->layout);
     }
+    escaped(d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, text, 9);
+    ls_text_printf(out, "%-8s ", text);
+    if (p->verdict < LS_WEIGHT_SHAPE)
+        ls_text_printf(out, "%-8.1e %5.1f dB ", p->metrics.nmse, p->metrics.sqnr_db);
+    else
+        ls_text_printf(out, "%-8s %-8s ", "-", "-");
+    ls_text_printf(out, "%s%s%s\n", ls_weight_verdict_name(p->verdict), p->layout[0] != '\0' ? "  " : "", p->layout);
+}
+
+/* In a narrow terminal the reference's names give way. */
+static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, int width) {
+    enum { BESIDE = 42, NARROW = 110, LEAST = 20 };
+    int widths[LS_SIDES] = {widest(d, LS_REFERENCE), widest(d, LS_CANDIDATE)}, room = width - BESIDE;
+    if (width > 0 && width < NARROW) {
+        widths[LS_REFERENCE] = 0;
+        widths[LS_CANDIDATE] = widths[LS_CANDIDATE] > room ? (room > LEAST ? room : LEAST) : widths[LS_CANDIDATE];
+    } else if (width > 0 && widths[0] + widths[1] > room) {
+        widths[LS_CANDIDATE] = widths[LS_CANDIDATE] < room / 2 ? widths[LS_CANDIDATE] : room / 2;
+        widths[LS_REFERENCE] = widths[LS_REFERENCE] < room - widths[LS_CANDIDATE] ? widths[LS_REFERENCE] : room - widths[LS_CANDIDATE];
+    }
+    ls_put_cell(out, "candidate", widths[LS_CANDIDATE]);
+    ls_text_printf(out, " ");
+    if (widths[LS_REFERENCE] > 0) {
+        ls_put_cell(out, "reference", widths[LS_REFERENCE]);
+        ls_text_printf(out, " ");
+    }
+    ls_text_printf(out, "type     NMSE     SQNR     verdict\n");
+    for (size_t i = 0; i < d->weights.pair_count; i++)
+        put_pair(out, d, &d->weights.pairs[i], widths);
 }
 
 static void put_all_settings(ls_text *out, const ls_settings *s) {
