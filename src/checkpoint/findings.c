@@ -321,6 +321,8 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     }
     LS_TRY(judge_common_causes(j));
     LS_TRY(judge_all_unpaired(j));
+    if (w->search_cut)
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of one shape have no partner: not all of them were looked for by content"));
     d->coverage = w->elements > 0 ? (double)w->compared / (double)w->elements : 0;
     if (d->coverage < min_coverage)
         LS_TRY(add(j, LS_FINDING_COVERAGE, true, 0, SIZE_MAX, "%.1f %% of the candidate's elements were compared, less than %.1f %%",

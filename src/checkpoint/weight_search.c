@@ -21,12 +21,14 @@ typedef struct search {
     ls_weights *w;
     sketch *sketches[LS_SIDES];
     size_t *pair_of[LS_SIDES]; /* pair + 1 of a whole tensor */
+    size_t looks;
     lockstep_error *error;
 } search;
 
 /* Looked at, in runs spread over the tensor; of tensors whose elements are changed,
- * all, so these are small. */
-enum { RUNS = 32, RUN = 16, SMALL = 1 << 16 };
+ * all, so these are small. A look takes some microseconds: thousands of tensors of one
+ * shape, none of which has a partner, would take days. */
+enum { RUNS = 32, RUN = 16, SMALL = 1 << 16, LOOKS_MAX = 100000 };
 
 static const ls_tensor *tensor_of(const search *s, int side, size_t i) { return &s->w->sides[side]->archive->tensors[i]; }
 
@@ -82,9 +84,13 @@ typedef struct hit {
     char text[256]; /* "" where it is as it is */
 } hit;
 
-static double look_changed(const search *s, int side, size_t i, size_t other, int changed, unsigned change) {
+static double look_changed(search *s, int side, size_t i, size_t other, int changed, unsigned change) {
     ls_weight_values values[LS_SIDES] = {0};
     double nmse = NAN;
+    if (s->looks++ >= LOOKS_MAX) {
+        s->w->search_cut = true;
+        return NAN;
+    }
     const size_t tensors[2] = {side == LS_REFERENCE ? i : other, side == LS_CANDIDATE ? i : other};
     lockstep_status status = LOCKSTEP_OK;
     for (int k = 0; k < LS_SIDES && status == LOCKSTEP_OK; k++) {
@@ -114,7 +120,7 @@ static void consider(hit *best, size_t other, double nmse, double allowed, const
     snprintf(best->text, sizeof best->text, format, name);
 }
 
-static void try_other(const search *s, int side, size_t i, size_t other, hit *best) {
+static void try_other(search *s, int side, size_t i, size_t other, hit *best) {
     static const struct {
         unsigned change;
         const char *forwards, *backwards; /* %s: the other's name */
@@ -142,20 +148,36 @@ static void try_other(const search *s, int side, size_t i, size_t other, hit *be
     }
 }
 
+static bool is_candidate(const search *s, int side, size_t i, size_t other, bool unpaired_only) {
+    return tensor_of(s, 1 - side, other)->elements == tensor_of(s, side, i)->elements &&
+           !(unpaired_only && s->w->paired[1 - side][other]);
+}
+
+/* The same values under another name, as their hashes say. */
+static lockstep_status find_equal(search *s, int side, size_t i, bool unpaired_only, hit *out) {
+    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count; other++) {
+        if (!is_candidate(s, side, i, other, unpaired_only))
+            continue;
+        LS_TRY(know(s, 1 - side, other));
+        const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
+        if (b->known && a->hash == b->hash) {
+            *out = (hit){.tensor = other};
+            return LOCKSTEP_OK;
+        }
+    }
+    return LOCKSTEP_OK;
+}
+
 /* The tensor of the other side that holds this one's content. */
 static lockstep_status find(search *s, int side, size_t i, bool unpaired_only, hit *out) {
     *out = (hit){.tensor = SIZE_MAX, .nmse = INFINITY};
     LS_TRY(know(s, side, i));
     if (!is_telling(&s->sketches[side][i]))
         return LOCKSTEP_OK;
-    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count; other++) {
-        if (tensor_of(s, 1 - side, other)->elements != tensor_of(s, side, i)->elements ||
-            (unpaired_only && s->w->paired[1 - side][other]))
-            continue;
-        LS_TRY(know(s, 1 - side, other));
-        if (is_telling(&s->sketches[1 - side][other]))
+    LS_TRY(find_equal(s, side, i, unpaired_only, out));
+    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count && out->nmse > 0; other++)
+        if (is_candidate(s, side, i, other, unpaired_only) && is_telling(&s->sketches[1 - side][other]))
             try_other(s, side, i, other, out);
-    }
     return LOCKSTEP_OK;
 }
 

@@ -63,6 +63,7 @@ typedef struct ls_weights {
     bool *paired[LS_SIDES]; /* per tensor */
     ls_weight_find *finds;
     size_t find_count, find_capacity;
+    bool search_cut;             /* content was not looked for everywhere: there was too much of one shape */
     uint64_t elements, compared; /* of the candidate */
     uint64_t heads[2];           /* query heads and key-value heads, 0 when unknown */
     ls_arena arena;
