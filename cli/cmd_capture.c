@@ -6,6 +6,7 @@
 #include "convert/conversion.h"
 #include "options.h"
 #include "trace/observe.h"
+#include "trace/trace_writer.h"
 
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format;
@@ -85,7 +86,7 @@ static int gather(const capture_options *o, const char *trace, int status) {
         lockstep_archive_close(archive);
     }
     if (done == LOCKSTEP_OK)
-        done = ls_recorder_remove(trace, &error);
+        done = ls_trace_remove(trace, &error);
     if (done == LOCKSTEP_OK)
         return status;
     fprintf(stderr, "lockstep capture: %s; the trace is left in %s\n", error.message, trace);
@@ -106,7 +107,8 @@ static int run(const arguments *args, const void *parsed) {
     char place[PATH_MAX];
     if (!recording_place(o, place, sizeof place))
         return EXIT_TROUBLE;
-    ls_observe_options wanted = {place, o->tensors, o->ops, o->layers, o->passes, o->observe, o->stats_only};
+    ls_observe_options wanted = {.directory = place, .tensors = o->tensors, .ops = o->ops, .layers = o->layers,
+                                 .passes = o->passes, .what = o->observe, .stats_only = o->stats_only};
     ls_observed done;
     lockstep_error error;
     if (ls_observe(&wanted, o->listen ? NULL : args->command, &done, &error) != LOCKSTEP_OK) {

@@ -5,6 +5,7 @@
 
 #include "../tests/unit/raw_channel.h"
 #include "trace/trace.h"
+#include "trace/trace_writer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,7 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     raw_channel raw;
     ls_trace *trace;
     prepare();
-    if (ls_recorder_open(folder, false, NULL, &recorder, &error) != LOCKSTEP_OK)
+    ls_recording recording;
+    if (ls_trace_writer_open(folder, &recording, &error) != LOCKSTEP_OK ||
+        ls_recorder_open(&recording, false, NULL, &recorder, &error) != LOCKSTEP_OK)
         abort();
     ls_receiver_events events = {recorder, ls_recorder_frame, ls_recorder_closed};
     if (ls_receiver_open("", RING, &events, &receiver, &error) != LOCKSTEP_OK ||

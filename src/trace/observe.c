@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "trace/trace_writer.h"
 
 enum { RING_BYTES = 32 << 20, GRACE_MS = 3000 };
 
@@ -213,17 +214,29 @@ static lockstep_status find_all(char *library, char *package, lockstep_error *er
     return LOCKSTEP_OK;
 }
 
+static lockstep_status open_recorder(const ls_observe_options *options, char **command, ls_recorder **out_recorder, lockstep_error *error) {
+    ls_recording recording;
+    if (options->recording != NULL)
+        recording = *options->recording;
+    else
+        LS_TRY(ls_trace_writer_open(options->directory, &recording, error));
+    return ls_recorder_open(&recording, options->stats_only, command, out_recorder, error);
+}
+
 lockstep_status ls_observe(const ls_observe_options *options, char **command, ls_observed *out_observed,
                            lockstep_error *error) {
     char library[PATH_MAX], package[PATH_MAX];
     ls_text text = {0};
     ls_observed done = {0};
-    LS_TRY(find_all(library, package, error));
-    lockstep_status status = options_text(options, &text, error);
+    lockstep_status status = find_all(library, package, error);
+    if (status == LOCKSTEP_OK)
+        status = options_text(options, &text, error);
     ls_recorder *recorder = NULL;
     ls_receiver *receiver = NULL;
     if (status == LOCKSTEP_OK)
-        status = ls_recorder_open(options->directory, options->stats_only, command, &recorder, error);
+        status = open_recorder(options, command, &recorder, error);
+    else if (options->recording != NULL)
+        options->recording->close(options->recording->context);
     ls_receiver_events events = {recorder, ls_recorder_frame, ls_recorder_closed};
     if (status == LOCKSTEP_OK)
         status = ls_receiver_open(text.data != NULL ? text.data : "", RING_BYTES, &events, &receiver, error);

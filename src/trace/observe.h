@@ -5,7 +5,8 @@
 #include "trace/recorder.h"
 
 typedef struct ls_observe_options {
-    const char *directory;
+    const char *directory;         /* of the trace to write; or else */
+    const ls_recording *recording; /* where it goes instead; taken over */
     const char *tensors, *ops;    /* POSIX extended regular expressions; may be NULL */
     const char *layers, *passes;  /* "0-3,7"; may be NULL */
     const char *what;             /* "all", "named", "outputs"; NULL is "all" */

@@ -1,30 +1,22 @@
 #include "trace/recorder.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
-#include <unistd.h>
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 #include "base/map.h"
 #include "base/text.h"
-#include "format/npy.h"
 #include "tensor/dtype.h"
 #include "tensor/summary.h"
 
 enum { PROCESSES = 1024, TILE = 16384 };
-#define LS_TENSORS "tensors/"
 
 typedef struct process_state {
     struct id_pair {
@@ -38,7 +30,7 @@ typedef struct process_state {
 
 struct ls_recorder {
     pthread_mutex_t lock;
-    int tensors, log; /* the directory of the values; trace.jsonl */
+    ls_recording recording;
     bool stats_only;
     uint64_t next_i;
     process_state *processes; /* PROCESSES of them */
@@ -47,94 +39,14 @@ struct ls_recorder {
     float tile[TILE];
 };
 
-/* ------------------------------------------------------------ the directory */
-
-static lockstep_status fail_errno(lockstep_error *error, const char *path) {
-    return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
-}
-
-static bool is_empty(int directory) {
-    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
-    bool empty = true;
-    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;)
-        empty = empty && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
-    if (entries != NULL)
-        closedir(entries);
-    return empty;
-}
-
-/* Removes what an older recording left: its log and its .npy files, nothing else. */
-static void empty_trace(int directory) {
-    unlinkat(directory, "trace.jsonl", 0);
-    int tensors = openat(directory, "tensors", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *entries = tensors >= 0 ? fdopendir(tensors) : NULL;
-    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;) {
-        size_t length = strlen(e->d_name);
-        if (length > 4 && strcmp(e->d_name + length - 4, ".npy") == 0)
-            unlinkat(tensors, e->d_name, 0);
-    }
-    if (entries != NULL)
-        closedir(entries);
-}
-
-lockstep_status ls_recorder_remove(const char *path, lockstep_error *error) {
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return fail_errno(error, path);
-    empty_trace(directory);
-    bool ok = unlinkat(directory, "tensors", AT_REMOVEDIR) == 0;
-    close(directory);
-    return ok && rmdir(path) == 0 ? LOCKSTEP_OK : fail_errno(error, path);
-}
-
-static lockstep_status prepare(const char *path, int *out_directory, int *out_tensors, lockstep_error *error) {
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return fail_errno(error, path);
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return fail_errno(error, path);
-    if (faccessat(directory, "trace.jsonl", F_OK, 0) == 0) {
-        empty_trace(directory);
-    } else if (!is_empty(directory)) {
-        close(directory);
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
-                       "%s: holds files that are no trace; name a new directory", path);
-    }
-    int tensors = mkdirat(directory, "tensors", 0777) == 0 || errno == EEXIST
-                      ? openat(directory, "tensors", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (tensors < 0) {
-        lockstep_status status = fail_errno(error, path);
-        close(directory);
-        return status;
-    }
-    *out_directory = directory;
-    *out_tensors = tensors;
-    return LOCKSTEP_OK;
-}
-
 /* ------------------------------------------------------------------- lines */
-
-static bool write_all(int descriptor, const void *bytes, size_t count) {
-    const char *from = bytes;
-    while (count > 0) {
-        ssize_t n = write(descriptor, from, count);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        from += n;
-        count -= (size_t)n;
-    }
-    return true;
-}
 
 static void lost(ls_recorder *r, const char *why) {
     if (r->totals.trouble[0] == '\0')
         snprintf(r->totals.trouble, sizeof r->totals.trouble, "%s", why);
 }
 
-/* One write call a line: a line is there or it isn't. Takes the object over. */
+/* Takes the object over. */
 static bool write_line(ls_recorder *r, json_t *object) {
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(object);
@@ -142,16 +54,13 @@ static bool write_line(ls_recorder *r, json_t *object) {
         return false;
     size_t length = strlen(text);
     text[length] = '\n'; /* over the NUL */
-    off_t start = lseek(r->log, 0, SEEK_END);
-    bool ok = write_all(r->log, text, length + 1);
-    if (!ok) {
-        lost(r, strerror(errno));
+    int why = r->recording.line(r->recording.context, text, length + 1);
+    if (why != 0) {
+        lost(r, strerror(why));
         r->totals.lost_lines++;
-        if (ftruncate(r->log, start) != 0) /* no half line */
-            lost(r, strerror(errno));
     }
     free(text);
-    return ok;
+    return why == 0;
 }
 
 static json_t *argv_json(char *const *argv) {
@@ -177,30 +86,21 @@ static bool write_first_line(ls_recorder *r, char *const *argv) {
     return write_line(r, line);
 }
 
-lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
+lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error) {
-    int opened = -1, tensors = -1;
-    LS_TRY(prepare(directory, &opened, &tensors, error));
     ls_recorder *r = calloc(1, sizeof *r);
     process_state *processes = calloc(PROCESSES, sizeof *processes);
-    int log = openat(opened, "trace.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-    if (r == NULL || processes == NULL || log < 0) {
-        lockstep_status status = log < 0 ? fail_errno(error, directory)
-                                         : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (r == NULL || processes == NULL) {
         free(r);
         free(processes);
-        if (log >= 0)
-            close(log);
-        close(opened);
-        close(tensors);
-        return status;
+        recording->close(recording->context);
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    close(opened);
-    *r = (ls_recorder){.tensors = tensors, .log = log, .stats_only = stats_only, .processes = processes};
+    *r = (ls_recorder){.recording = *recording, .stats_only = stats_only, .processes = processes};
     pthread_mutex_init(&r->lock, NULL);
     if (!write_first_line(r, argv)) {
         ls_recorder_totals totals;
-        ls_fail(error, LOCKSTEP_IO, "%s: %s", directory, r->totals.trouble);
+        ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.trouble);
         ls_recorder_close(r, false, 0, &totals);
         return LOCKSTEP_IO;
     }
@@ -312,25 +212,16 @@ static bool read_incoming(json_t *object, bool has_values, incoming *in) {
     return true;
 }
 
-static void file_name(uint64_t i, const char *name, char *out, size_t capacity) {
-    int used = snprintf(out, capacity, LS_TENSORS "%06llu-", (unsigned long long)i);
-    size_t at = (size_t)used;
-    for (; *name != '\0' && at < capacity - 5 && at < 90; name++)
-        out[at++] = isalnum((unsigned char)*name) || strchr("._-", *name) != NULL ? *name : '_';
-    strcpy(out + at, ".npy");
-}
-
 typedef struct writing {
-    int file; /* -1: the values are not kept */
+    const ls_recording *to; /* NULL: the values are not kept */
     XXH3_state_t hash;
     ls_summary summary;
-    int failed; /* errno of the first write that did */
 } writing;
 
 static void put_bytes(writing *w, const void *bytes, size_t count) {
     XXH3_64bits_update(&w->hash, bytes, count);
-    if (w->file >= 0 && w->failed == 0 && !write_all(w->file, bytes, count))
-        w->failed = errno;
+    if (w->to != NULL)
+        w->to->put(w->to->context, bytes, count);
 }
 
 /* Whole blocks as they came: summed up, converted where NPY has no such type. */
@@ -357,10 +248,6 @@ static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uin
 }
 
 static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls_frame *frame) {
-    char header[512];
-    size_t header_bytes = ls_npy_header(in->stored, in->rank, in->shape, header, sizeof header);
-    if (w->file >= 0 && !write_all(w->file, header, header_bytes))
-        w->failed = errno;
     uint32_t block = ls_dtype(in->dtype)->block_bytes;
     size_t carried = 0; /* bytes of a block that was cut by the end of a piece */
     uint8_t carry[512];
@@ -411,29 +298,23 @@ static void lose_values(ls_recorder *r, json_t *line, const char *why) {
 
 /* Adds file, stats and hash to the line; false when the process died meanwhile. */
 static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64_t i, const ls_frame *frame) {
-    char path[128];
-    file_name(i, in->name, path, sizeof path);
-    const char *in_tensors = path + strlen(LS_TENSORS);
-    writing w = {.file = -1};
+    writing w = {.to = r->stats_only ? NULL : &r->recording};
+    ls_stored_values values = {i, in->name, in->stored, in->rank, in->shape, in->elements, in->elements * ls_dtype(in->stored)->block_bytes};
+    char path[LS_FILE_NAME];
     XXH3_64bits_reset(&w.hash);
     ls_summary_init(&w.summary);
-    if (!r->stats_only) {
-        w.file = openat(r->tensors, in_tensors, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        w.failed = w.file < 0 ? errno : 0;
-    }
+    if (w.to != NULL)
+        w.to->begin(w.to->context, &values);
     bool whole = copy_values(r, &w, in, frame);
-    if (w.file >= 0 && close(w.file) != 0 && w.failed == 0)
-        w.failed = errno; /* a network's file system says it only now */
-    if (w.file >= 0 && (!whole || w.failed != 0))
-        unlinkat(r->tensors, in_tensors, 0);
-    if (w.failed != 0)
-        lose_values(r, line, strerror(w.failed));
+    int failed = w.to != NULL ? w.to->end(w.to->context, whole, path) : 0;
+    if (failed != 0)
+        lose_values(r, line, strerror(failed));
     if (!whole)
         return false;
-    if (!r->stats_only && w.failed == 0) {
+    if (w.to != NULL && failed == 0) {
         json_object_set_new(line, "file", json_string(path));
         r->totals.files++;
-        r->totals.bytes += in->elements * ls_dtype(in->stored)->block_bytes;
+        r->totals.bytes += values.bytes;
     }
     char hash[20];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits_digest(&w.hash));
@@ -614,8 +495,7 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     }
     free(r->processes);
     ls_map_done(&r->passes);
-    close(r->log);
-    close(r->tensors);
+    r->recording.close(r->recording.context);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -1,8 +1,9 @@
-/* Turns the frames of observed processes into a trace on disk. */
+/* Turns the frames of observed processes into the lines and values of a trace. */
 #ifndef LS_TRACE_RECORDER_H
 #define LS_TRACE_RECORDER_H
 
 #include "trace/receiver.h"
+#include "trace/recording.h"
 
 typedef struct ls_recorder ls_recorder;
 
@@ -16,12 +17,9 @@ typedef struct ls_recorder_totals {
     char trouble[200];  /* why values or lines were lost; empty when none were */
 } ls_recorder_totals;
 
-/* Makes the directory, or empties it when it is an older trace; refuses any other
- * directory that holds something. argv may be NULL. */
-lockstep_status ls_recorder_open(const char *directory, bool stats_only, char *const *argv,
+/* Takes the recording over, and closes it at the end. argv may be NULL. */
+lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error);
-/* Removes a trace: its log, its .npy files, and the directories when nothing else is in them. */
-lockstep_status ls_recorder_remove(const char *directory, lockstep_error *error);
 /* For ls_receiver_events, with the recorder as the context. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);
 void ls_recorder_closed(void *recorder, unsigned process, bool torn);

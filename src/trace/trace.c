@@ -14,7 +14,8 @@
 /* What is read so far; nodes and passes grow, then move to the trace. */
 typedef struct reading {
     ls_trace *trace;
-    ls_source *log;
+    const char *name;    /* of the log, for messages */
+    uint64_t bytes;      /* of the log, so far */
     size_t node_capacity, pass_capacity, note_capacity;
     size_t *by_order; /* "i" of a line -> node index + 1 */
     uint64_t order_capacity;
@@ -161,7 +162,7 @@ static ls_role role_of(const char *text) {
 
 static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
     /* A line is at least 20 bytes: the log's size bounds what it can number. */
-    if (order > r->log->size / 20)
+    if (order > r->bytes / 20)
         return LOCKSTEP_MALFORMED;
     if (order >= r->order_capacity) {
         uint64_t capacity = r->order_capacity == 0 ? 1024 : r->order_capacity;
@@ -252,29 +253,33 @@ static lockstep_status read_line(reading *r, json_t *object) {
     return LOCKSTEP_OK; /* other lines are for later versions */
 }
 
+/* One line, without its newline, that begins at `at`. */
+static lockstep_status read_text(reading *r, const char *text, size_t length, uint64_t at) {
+    json_error_t why;
+    json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
+    lockstep_status status = LOCKSTEP_OK;
+    if (!json_is_object(object))
+        status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, r->name, at, "found %s, expected one JSON object a line",
+                            object == NULL ? why.text : "another value");
+    else if (at == 0 && integer_of(object, "lockstep_trace", 0) != 1)
+        status = ls_fail_at(r->error, LOCKSTEP_UNSUPPORTED, r->name, at,
+                            "found no \"lockstep_trace\":1, expected a trace of version 1");
+    else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED)
+        ls_fail_at(r->error, status, r->name, at, "a line with missing, impossible or repeated values");
+    else if (status == LOCKSTEP_NO_MEMORY)
+        no_memory(r->error, r->name);
+    json_decref(object);
+    return status;
+}
+
 static lockstep_status read_lines(reading *r, const char *bytes, size_t size) {
-    const char *path = r->log->name;
+    r->bytes = size;
     for (size_t at = 0; at < size;) {
         const char *stop = memchr(bytes + at, '\n', size - at);
         if (stop == NULL)
             break; /* cut by a crash: what came before stands */
         size_t length = (size_t)(stop - (bytes + at));
-        json_error_t why;
-        json_t *object = json_loadb(bytes + at, length, JSON_REJECT_DUPLICATES, &why);
-        lockstep_status status = LOCKSTEP_OK;
-        if (!json_is_object(object))
-            status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, path, at, "found %s, expected one JSON object a line",
-                                object == NULL ? why.text : "another value");
-        else if (at == 0 && integer_of(object, "lockstep_trace", 0) != 1)
-            status = ls_fail_at(r->error, LOCKSTEP_UNSUPPORTED, path, at,
-                                "found no \"lockstep_trace\":1, expected a trace of version 1");
-        else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED)
-            ls_fail_at(r->error, status, path, at, "a line with missing, impossible or repeated values");
-        else if (status == LOCKSTEP_NO_MEMORY)
-            no_memory(r->error, path);
-        json_decref(object);
-        if (status != LOCKSTEP_OK)
-            return status;
+        LS_TRY(read_text(r, bytes + at, length, at));
         at += length + 1;
     }
     return LOCKSTEP_OK;
@@ -293,15 +298,15 @@ static ls_trace *new_trace(const char *path) {
 
 /* Closes the log. */
 static lockstep_status read_graph(ls_trace *t, ls_source *log, lockstep_error *error) {
-    reading r = {.trace = t, .log = log, .error = error};
+    reading r = {.trace = t, .name = log->name, .error = error};
     const uint8_t *bytes;
-    lockstep_status status = ls_source_bytes(r.log, &bytes, error);
-    if (status == LOCKSTEP_OK && (r.log->size == 0 || memchr(bytes, '\n', (size_t)r.log->size) == NULL))
+    lockstep_status status = ls_source_bytes(log, &bytes, error);
+    if (status == LOCKSTEP_OK && (log->size == 0 || memchr(bytes, '\n', (size_t)log->size) == NULL))
         status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log->name, 0, "found no complete line, expected a trace");
     if (status == LOCKSTEP_OK)
-        status = read_lines(&r, (const char *)bytes, (size_t)r.log->size);
+        status = read_lines(&r, (const char *)bytes, (size_t)log->size);
     free(r.by_order);
-    ls_source_close(r.log);
+    ls_source_close(log);
     t->is_graph = true;
     return status;
 }
@@ -404,6 +409,39 @@ lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **o
     return no_memory(error, path);
 }
 
+/* ------------------------------------------------------------------ growing */
+
+struct ls_trace_feed {
+    reading r;
+};
+
+lockstep_status ls_trace_feed_open(const char *path, ls_trace_feed **out_feed, ls_trace **out_trace, lockstep_error *error) {
+    ls_trace_feed *feed = calloc(1, sizeof *feed);
+    ls_trace *t = feed != NULL ? new_trace(path) : NULL;
+    if (t == NULL) {
+        free(feed);
+        return no_memory(error, path);
+    }
+    t->is_graph = true;
+    feed->r = (reading){.trace = t, .name = t->path};
+    *out_feed = feed;
+    *out_trace = t;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_trace_feed_line(ls_trace_feed *feed, const char *text, size_t length, lockstep_error *error) {
+    uint64_t at = feed->r.bytes;
+    feed->r.bytes += length;
+    feed->r.error = error;
+    return read_text(&feed->r, text, length, at);
+}
+
+void ls_trace_feed_close(ls_trace_feed *feed) {
+    if (feed != NULL)
+        free(feed->r.by_order);
+    free(feed);
+}
+
 void ls_trace_close(ls_trace *trace) {
     if (trace == NULL)
         return;
@@ -456,6 +494,11 @@ static lockstep_status hold_stored(const ls_trace *trace, const ls_node *node, l
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_hold, lockstep_error *error) {
     const ls_node *node = &trace->nodes[index];
     ls_hold hold = {0};
+    if (trace->memory != NULL) {
+        if (trace->memory(trace->memory_context, index, &out_hold->view))
+            return out_hold->source = NULL, LOCKSTEP_OK;
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s are no longer in memory", trace->path, node->name);
+    }
     if (trace->archive != NULL && node->file != NULL)
         return hold_stored(trace, node, out_hold, error);
     char path[PATH_MAX];

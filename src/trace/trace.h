@@ -62,6 +62,9 @@ typedef struct ls_trace {
     size_t note_count;
     uint64_t dropped;
     lockstep_archive *archive; /* of the values, where they are not in files of their own */
+    /* Gives values that lie in memory, for a trace that is being fed; or NULL. */
+    bool (*memory)(void *context, size_t node, ls_view *out_view);
+    void *memory_context;
     ls_arena arena;
 } ls_trace;
 
@@ -70,6 +73,13 @@ lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **o
 lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_error *error);
 /* NULL is allowed. */
 void ls_trace_close(ls_trace *trace);
+
+/* A trace that grows line by line (without its newline), as it is recorded. The
+ * arrays of the trace may move with each line. After a failure, no more lines. */
+typedef struct ls_trace_feed ls_trace_feed;
+lockstep_status ls_trace_feed_open(const char *path, ls_trace_feed **out_feed, ls_trace **out_trace, lockstep_error *error);
+lockstep_status ls_trace_feed_line(ls_trace_feed *feed, const char *text, size_t length, lockstep_error *error);
+void ls_trace_feed_close(ls_trace_feed *feed); /* not the trace */
 
 /* A node's values in memory; `hold` keeps them there until ls_hold_release. */
 typedef struct ls_hold {

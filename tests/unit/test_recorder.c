@@ -12,6 +12,7 @@
 
 #include "raw_channel.h"
 #include "trace/trace.h"
+#include "trace/trace_writer.h"
 
 enum { RING = 64 << 10 };
 
@@ -31,7 +32,9 @@ static int begin(void **state) {
     if (mkdtemp(o->parent) == NULL)
         return -1;
     snprintf(o->folder, sizeof o->folder, "%s/t", o->parent);
-    if (ls_recorder_open(o->folder, false, NULL, &o->recorder, &error) != LOCKSTEP_OK)
+    ls_recording recording;
+    if (ls_trace_writer_open(o->folder, &recording, &error) != LOCKSTEP_OK ||
+        ls_recorder_open(&recording, false, NULL, &o->recorder, &error) != LOCKSTEP_OK)
         return -1;
     ls_receiver_events events = {o->recorder, ls_recorder_frame, ls_recorder_closed};
     if (ls_receiver_open("tensors=x\n", RING, &events, &o->receiver, &error) != LOCKSTEP_OK)

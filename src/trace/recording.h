@@ -1,0 +1,32 @@
+/* Where a recorder's lines and values go: a directory (trace_writer.h), or a
+ * comparison that looks on (align/live.h). Calls never overlap. Each returns 0, or
+ * the errno of why it failed. */
+#ifndef LS_TRACE_RECORDING_H
+#define LS_TRACE_RECORDING_H
+
+#include "tensor/dtype.h"
+
+typedef struct ls_stored_values {
+    uint64_t i;        /* of the line that will follow */
+    const char *name;
+    lockstep_dtype dtype; /* as stored */
+    int rank;
+    const uint64_t *shape;
+    uint64_t elements, bytes;
+} ls_stored_values;
+
+enum { LS_FILE_NAME = 128 };
+
+typedef struct ls_recording {
+    void *context;
+    /* One JSON object, with its newline. */
+    int (*line)(void *context, const char *text, size_t length);
+    /* The values of the next tensor line, in pieces. After a failure, put does
+     * nothing; end says why. Not `whole`: the process died meanwhile, drop them. */
+    void (*begin)(void *context, const ls_stored_values *values);
+    void (*put)(void *context, const void *bytes, size_t count);
+    int (*end)(void *context, bool whole, char out_file[LS_FILE_NAME]);
+    void (*close)(void *context);
+} ls_recording;
+
+#endif
