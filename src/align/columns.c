@@ -30,14 +30,11 @@ static lockstep_status read_kept(const ls_trace *t, size_t index, ls_arena *aren
     }
     facts->kept_count = facts->kept_rows != NULL ? count : 0;
     ls_hold_release(&hold);
-    return LOCKSTEP_OK;
+    return facts->kept_rows != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
-lockstep_status ls_facts_read(const ls_trace *trace, ls_arena *arena, ls_pass_facts **out_facts, lockstep_error *error) {
-    ls_pass_facts *facts = ls_arena_array(arena, trace->pass_count + 1, sizeof *facts);
-    if (facts == NULL)
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < trace->node_count; i++) {
+lockstep_status ls_facts_read(const ls_trace *trace, size_t from, ls_arena *arena, ls_pass_facts *facts, lockstep_error *error) {
+    for (size_t i = from; i < trace->node_count; i++) {
         const ls_node *n = &trace->nodes[i];
         if (n->pass == LS_NONE)
             continue;
@@ -49,7 +46,6 @@ lockstep_status ls_facts_read(const ls_trace *trace, ls_arena *arena, ls_pass_fa
         if (dims != NULL && *dims >= 2 && *dims < 1e6)
             f->head_size = (uint64_t)*dims;
     }
-    *out_facts = facts;
     return LOCKSTEP_OK;
 }
 
@@ -113,11 +109,8 @@ static size_t mask_of(const ls_trace *t, const ls_node *n) {
     return LS_NONE;
 }
 
-lockstep_status ls_columns_read(const ls_trace *trace, ls_arena *arena, ls_columns **out_columns, lockstep_error *error) {
-    ls_columns *columns = ls_arena_array(arena, trace->node_count + 1, sizeof *columns);
-    if (columns == NULL)
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < trace->node_count; i++) {
+lockstep_status ls_columns_read(const ls_trace *trace, size_t from, ls_columns *columns, lockstep_error *error) {
+    for (size_t i = from; i < trace->node_count; i++) {
         const ls_node *n = &trace->nodes[i];
         bool softmax = strcmp(n->op, "SOFT_MAX") == 0;
         if (n->pass == LS_NONE || (!softmax && strcmp(n->op, "FLASH_ATTN_EXT") != 0))
@@ -132,6 +125,5 @@ lockstep_status ls_columns_read(const ls_trace *trace, ls_arena *arena, ls_colum
         else if (columns[mask].padded != 0)
             mark_copies(trace, n, &columns[mask], columns);
     }
-    *out_columns = columns;
     return LOCKSTEP_OK;
 }

@@ -12,11 +12,11 @@ typedef struct ls_pass_facts {
     uint64_t head_size; /* that RoPE rotates; 0: unknown */
 } ls_pass_facts;
 
-/* Reads them for every pass of a trace, into an arena's array of pass_count. */
-lockstep_status ls_facts_read(const ls_trace *trace, ls_arena *arena, ls_pass_facts **out_facts, lockstep_error *error);
+/* Learns from nodes[from …): facts is per pass; lists lie in the arena. */
+lockstep_status ls_facts_read(const ls_trace *trace, size_t from, ls_arena *arena, ls_pass_facts *facts, lockstep_error *error);
 
-/* Live columns for every node whose innermost axis is a padded KV cache (array of
- * node_count; `padded` is 0 elsewhere). */
-lockstep_status ls_columns_read(const ls_trace *trace, ls_arena *arena, ls_columns **out_columns, lockstep_error *error);
+/* The same for the live columns of every node whose innermost axis is a padded KV
+ * cache (`padded` is 0 elsewhere). A softmax says it of nodes before it, too. */
+lockstep_status ls_columns_read(const ls_trace *trace, size_t from, ls_columns *columns, lockstep_error *error);
 
 #endif

@@ -3,6 +3,7 @@
 #define LS_ALIGN_DIFF_H
 
 #include "align/columns.h"
+#include "align/noise.h"
 #include "align/rows.h"
 #include "preset/rules.h"
 #include "align/values.h"
@@ -41,6 +42,7 @@ typedef struct ls_pair {
     bool consequence;     /* fails, but something that it depends on failed before */
     uint64_t elements;    /* of the candidate that were compared */
     const char *trouble;  /* for shape and unsupported */
+    bool compared;
 } ls_pair;
 
 /* Why a pair diverged: a transform that was applied, and what was left after it. */
@@ -70,17 +72,29 @@ typedef struct ls_diff_options {
 } ls_diff_options;
 
 typedef struct ls_diff {
+    ls_diff_options options;
     ls_trace *reference, *candidate;
     ls_values reference_values, candidate_values;
     ls_rows rows;
     ls_rules map, preset;    /* those in use; a name where there are any */
-    ls_columns *reference_columns, *candidate_columns; /* per node */
-    ls_pass_facts *facts;    /* per pass of the candidate */
     ls_map votes;            /* for the permutations of pairs of one kind */
-    ls_pair *pairs;          /* in the candidate's order */
-    size_t pair_count;
+    /* per node of the reference */
+    ls_columns *reference_columns;
+    ls_noise *reference_noise;
+    bool *reference_used;    /* has a partner */
+    /* per node of the candidate, of which `seen` have been taken in */
+    size_t seen, node_capacity;
+    bool *wanted;
+    ls_columns *candidate_columns;
+    ls_noise *candidate_noise;
+    size_t *pair_of;         /* value node -> pair + 1 */
+    /* per pass of the candidate */
+    size_t pass_capacity;
+    ls_pass_facts *facts;
+
+    ls_pair *pairs;          /* in the candidate's order, once finished */
+    size_t pair_count, pair_capacity;
     size_t by_how[LS_HOW_COUNT];
-    size_t *pair_of;         /* candidate's value node -> pair + 1 */
     size_t *implied_by;      /* candidate's value node -> pair + 1 that is it plus a bias, or times a weight */
     size_t implied_count;
     size_t *candidate_only, *reference_only; /* nodes: what could have been paired */
@@ -103,6 +117,20 @@ typedef struct ls_diff {
 
 lockstep_status ls_diff_run(const char *reference, const char *candidate, const ls_diff_options *options,
                             ls_diff *out_diff, lockstep_error *error);
+
+/* The same in steps, for a candidate that grows while it is compared: begin; grow
+ * after each part of it; compare the pairs that came of it; finish. */
+
+/* Opens the reference; `candidate` (closed by ls_diff_done) may hold anything yet. On
+ * failure *out_diff is untouched, and the candidate closed. */
+lockstep_status ls_diff_begin(const char *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff,
+                              lockstep_error *error);
+/* Takes in the candidate's new nodes and passes, and pairs them. */
+lockstep_status ls_diff_grow(ls_diff *diff, lockstep_error *error);
+/* LS_LAYOUT_LEARN for the first of two rounds over all pairs; see ls_layout_find. */
+lockstep_status ls_diff_compare(ls_diff *diff, size_t pair, ls_layout_choice choice, lockstep_error *error);
+/* Finds the first divergence among what was compared, and concludes. */
+lockstep_status ls_diff_finish(ls_diff *diff, lockstep_error *error);
 void ls_diff_done(ls_diff *diff);
 
 static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > LS_VERDICT_REFORMULATED; }

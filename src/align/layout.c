@@ -260,7 +260,7 @@ typedef struct search {
     uint64_t head_size;
     const char *key; /* of the votes */
     const ls_map *votes;
-    bool learn;
+    ls_layout_choice choice;
     ls_view best;
     double best_error;
     uint64_t best_votes, best_code; /* code: the axes as decimal digits, from 1 */
@@ -276,7 +276,7 @@ static int vote_key(const search *s, uint64_t code, char *out, size_t capacity) 
 
 static uint64_t votes_for(const search *s, uint64_t code) {
     char key[320];
-    const uint64_t *votes = s->learn ? NULL : ls_map_find(s->votes, key, (size_t)vote_key(s, code, key, sizeof key));
+    const uint64_t *votes = s->choice == LS_LAYOUT_LEARN ? NULL : ls_map_find(s->votes, key, (size_t)vote_key(s, code, key, sizeof key));
     return votes != NULL ? *votes : 0;
 }
 
@@ -345,7 +345,7 @@ static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_co
         return false;
     *out_view = s->best;
     *out_code = s->best_code;
-    if (s->learn && s->best_error < AGREES && ls_view_elements(&s->fixed) > 16) {
+    if (s->choice != LS_LAYOUT_VOTED && s->best_error < AGREES && ls_view_elements(&s->fixed) > 16) {
         char key[320];
         uint64_t *slot = ls_map_at(votes, key, (size_t)vote_key(s, s->best_code, key, sizeof key));
         if (slot != NULL)
@@ -354,7 +354,7 @@ static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_co
     return true;
 }
 
-lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, bool learn, ls_layout *out_layout,
+lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
                                lockstep_error *error) {
     steps said = {""};
     ls_layout layout = {.reference = q->reference, .candidate = q->candidate};
@@ -366,8 +366,8 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, bool l
     char key[300];
     snprintf(key, sizeof key, "candidate/%.280s", q->kind);
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .key = q->kind, .learn = learn};
-    search of_candidate = {.moving = candidate, .fixed = reference, .key = key, .learn = learn};
+                           .head_size = q->head_size, .key = q->kind, .choice = choice};
+    search of_candidate = {.moving = candidate, .fixed = reference, .key = key, .choice = choice};
     if (settle(&of_reference, votes, &layout.reference, &code)) {
         if (!is_identity(code))
             say(&said, "axes %llu", (unsigned long long)code);

@@ -35,12 +35,17 @@ typedef struct ls_layout {
 
 /* Shapes alone often leave several permutations; the values decide, but not those of
  * the pair in question: a fault can look like another permutation (swapped q and k
- * transpose their product). So pairs of one kind vote. With `learn`, the
- * permutation with the least error is taken, and gets the pair's vote in `votes` if
- * it makes the pair agree; without, the one with the most votes is.
- * LOCKSTEP_INCOMPARABLE, with the reason in `error`, when no layout makes one the
+ * transpose their product). So pairs of one kind vote, with the permutation that makes
+ * them agree. */
+typedef enum ls_layout_choice {
+    LS_LAYOUT_LEARN, /* the one with the least error, and a vote for it */
+    LS_LAYOUT_VOTED, /* the one with the most votes, then the least error */
+    LS_LAYOUT_BOTH,  /* as voted, and a vote: where there is only one round */
+} ls_layout_choice;
+
+/* LOCKSTEP_INCOMPARABLE, with the reason in `error`, when no layout makes one the
  * other's shape. */
-lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *votes, bool learn, ls_layout *out_layout,
+lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
                                lockstep_error *error);
 
 #endif

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 enum { NAME_BYTES = 400 };
 
 typedef struct pairing {
     ls_diff *diff;
-    const bool *wanted;
-    size_t capacity;
-    bool *reference_used; /* reference value node -> has a partner */
+    size_t from; /* candidate nodes before this one had their turn */
     lockstep_error *error;
 } pairing;
 
@@ -20,25 +20,19 @@ static bool was_left_out(const ls_node *n) { return !ls_node_has_values(n) && n-
 static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
     ls_diff *d = p->diff;
     size_t value = d->candidate_values.value_of[candidate];
-    if (d->pair_of[value] != 0 || !p->wanted[value] || d->candidate->nodes[value].elements == 0)
+    if (d->pair_of[value] != 0 || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
         return LOCKSTEP_OK;
     size_t root = d->reference_values.value_of[reference];
     /* an alias may have been kept by itself, in its own layout */
     size_t reference_value = ls_node_has_values(&d->reference->nodes[reference]) ? reference : root;
     if (was_left_out(&d->candidate->nodes[value]) || was_left_out(&d->reference->nodes[reference_value]))
         return LOCKSTEP_OK;
-    if (d->pair_count == p->capacity) {
-        size_t capacity = p->capacity == 0 ? 256 : p->capacity * 2;
-        ls_pair *bigger = reallocarray(d->pairs, capacity, sizeof *bigger);
-        if (bigger == NULL)
-            return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
-        d->pairs = bigger;
-        p->capacity = capacity;
-    }
+    if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
+        return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
     d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
                                           .reference_value = reference_value, .candidate_value = value, .rule = rule};
     d->pair_of[value] = d->pair_count;
-    p->reference_used[root] = true;
+    d->reference_used[root] = true;
     return LOCKSTEP_OK;
 }
 
@@ -86,9 +80,14 @@ static int last_layer(const ls_trace *t) {
     return last;
 }
 
+/* To passes of which there is something new. */
 static lockstep_status apply_rules(pairing *p, const ls_rules *rules, ls_how how) {
-    int last = last_layer(p->diff->candidate);
-    for (size_t passes = 0; passes < p->diff->rows.pair_count; passes++)
+    const ls_trace *c = p->diff->candidate;
+    int last = last_layer(c);
+    size_t first_pass = SIZE_MAX;
+    for (size_t i = p->from; i < c->node_count; i++)
+        first_pass = c->nodes[i].pass < first_pass ? c->nodes[i].pass : first_pass;
+    for (size_t passes = ls_rows_from(&p->diff->rows, first_pass); passes < p->diff->rows.pair_count; passes++)
         for (size_t i = 0; i < rules->count; i++) {
             const ls_rule *rule = &rules->rules[i];
             for (int layer = rule->per_layer ? 0 : last > 0 ? last : 0; layer <= last || (layer == 0 && !rule->per_layer); layer++)
@@ -102,17 +101,17 @@ static lockstep_status apply_rules(pairing *p, const ls_rules *rules, ls_how how
 /* The same name; and the same operation and occurrence where both sides tell. */
 static lockstep_status pair_equal_names(pairing *p) {
     ls_diff *d = p->diff;
+    const ls_rows *rows = &d->rows;
     bool graphs = d->reference->is_graph && d->candidate->is_graph;
-    for (size_t passes = 0; passes < d->rows.pair_count; passes++) {
-        const ls_pass_pair *pp = &d->rows.pairs[passes];
-        for (size_t i = 0; i < d->candidate->node_count; i++) {
-            const ls_node *n = &d->candidate->nodes[i];
-            if (n->pass != pp->candidate || !ls_values_is_own(&d->candidate_values, i))
-                continue;
-            ls_label label = {n->name, graphs ? n->op : NULL, NULL, graphs ? (long)n->occurrence : -1};
-            size_t reference = ls_values_find(&d->reference_values, pp->reference, &label);
+    for (size_t i = p->from; i < d->candidate->node_count; i++) {
+        const ls_node *n = &d->candidate->nodes[i];
+        if (!ls_values_is_own(&d->candidate_values, i))
+            continue;
+        ls_label label = {n->name, graphs ? n->op : NULL, NULL, graphs ? (long)n->occurrence : -1};
+        for (size_t k = ls_rows_from(rows, n->pass); k < rows->pair_count && rows->pairs[k].candidate == n->pass; k++) {
+            size_t reference = ls_values_find(&d->reference_values, rows->pairs[k].reference, &label);
             if (reference != LS_NONE)
-                LS_TRY(add(p, passes, reference, i, LS_HOW_NAME, NULL));
+                LS_TRY(add(p, k, reference, i, LS_HOW_NAME, NULL));
         }
     }
     return LOCKSTEP_OK;
@@ -128,11 +127,16 @@ static lockstep_status pair_the_only_two(pairing *p) {
 
 /* ------------------------------------------------------------------ what is left */
 
-static bool in_a_pair(const ls_diff *d, size_t pass, bool candidate) {
+static bool in_a_pair(const ls_diff *d, size_t pass) {
     for (size_t i = 0; i < d->rows.pair_count; i++)
-        if ((candidate ? d->rows.pairs[i].candidate : d->rows.pairs[i].reference) == pass)
+        if (d->rows.pairs[i].reference == pass)
             return true;
     return false;
+}
+
+static bool candidate_in_a_pair(const ls_rows *rows, size_t pass) {
+    size_t at = ls_rows_from(rows, pass);
+    return at < rows->pair_count && rows->pairs[at].candidate == pass;
 }
 
 /* The computed value that an operation adds a weight to, or multiplies by one; LS_NONE. */
@@ -169,7 +173,7 @@ static lockstep_status find_implied(pairing *p) {
     for (size_t i = count; i-- > 0;) {
         size_t made = made_from(v, &d->candidate->nodes[i]);
         size_t by = d->pair_of[i] != 0 ? d->pair_of[i] : d->implied_by[i];
-        if (made != LS_NONE && by != 0 && d->pair_of[made] == 0 && uses[made] == 1 && p->wanted[made])
+        if (made != LS_NONE && by != 0 && d->pair_of[made] == 0 && uses[made] == 1 && d->wanted[made])
             d->implied_by[made] = by;
     }
     free(uses);
@@ -184,8 +188,8 @@ static lockstep_status list_unpaired(pairing *p) {
     if (d->candidate_only == NULL || d->reference_only == NULL)
         return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < c->node_count; i++) {
-        if (!p->wanted[i] || !ls_values_is_own(&d->candidate_values, i) || c->nodes[i].elements == 0 ||
-            !in_a_pair(d, c->nodes[i].pass, true))
+        if (!d->wanted[i] || !ls_values_is_own(&d->candidate_values, i) || c->nodes[i].elements == 0 ||
+            !candidate_in_a_pair(&d->rows, c->nodes[i].pass))
             continue;
         d->candidate_total++;
         d->implied_count += d->pair_of[i] == 0 && d->implied_by[i] != 0;
@@ -193,8 +197,8 @@ static lockstep_status list_unpaired(pairing *p) {
             d->candidate_only[d->candidate_only_count++] = i;
     }
     for (size_t i = 0; i < r->node_count; i++)
-        if (ls_values_is_own(&d->reference_values, i) && r->nodes[i].elements > 0 && !p->reference_used[i] &&
-            in_a_pair(d, r->nodes[i].pass, false))
+        if (ls_values_is_own(&d->reference_values, i) && r->nodes[i].elements > 0 && !d->reference_used[i] &&
+            in_a_pair(d, r->nodes[i].pass))
             d->reference_only[d->reference_only_count++] = i;
     return LOCKSTEP_OK;
 }
@@ -204,30 +208,22 @@ static int by_candidate(const void *a, const void *b) {
     return x->candidate_value < y->candidate_value ? -1 : x->candidate_value > y->candidate_value;
 }
 
-lockstep_status ls_pair_all(ls_diff *diff, const bool *wanted, lockstep_error *error) {
-    pairing p = {.diff = diff, .wanted = wanted, .error = error};
-    diff->pair_of = ls_arena_array(&diff->arena, diff->candidate->node_count + 1, sizeof *diff->pair_of);
-    p.reference_used = calloc(diff->reference->node_count + 1, sizeof *p.reference_used);
-    lockstep_status status = diff->pair_of == NULL || p.reference_used == NULL
-                                 ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
-    if (status == LOCKSTEP_OK)
-        status = apply_rules(&p, &diff->map, LS_HOW_MAP);
-    if (status == LOCKSTEP_OK)
-        status = pair_equal_names(&p);
-    if (status == LOCKSTEP_OK)
-        status = apply_rules(&p, &diff->preset, LS_HOW_PRESET);
-    if (status == LOCKSTEP_OK)
-        status = pair_the_only_two(&p);
+lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error) {
+    pairing p = {.diff = diff, .from = from, .error = error};
+    LS_TRY(apply_rules(&p, &diff->map, LS_HOW_MAP));
+    LS_TRY(pair_equal_names(&p));
+    LS_TRY(apply_rules(&p, &diff->preset, LS_HOW_PRESET));
+    return pair_the_only_two(&p);
+}
+
+lockstep_status ls_pair_finish(ls_diff *diff, lockstep_error *error) {
+    pairing p = {.diff = diff, .error = error};
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
     for (size_t i = 0; i < diff->pair_count; i++) {
         diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
         diff->by_how[diff->pairs[i].how]++;
     }
-    if (status == LOCKSTEP_OK)
-        status = find_implied(&p);
-    if (status == LOCKSTEP_OK)
-        status = list_unpaired(&p);
-    free(p.reference_used);
-    return status;
+    LS_TRY(find_implied(&p));
+    return list_unpaired(&p);
 }

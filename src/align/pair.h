@@ -4,9 +4,12 @@
 
 #include "align/diff.h"
 
-/* Fills diff->pairs (without metrics), pair_of, by_how, candidate_only and
- * reference_only, by diff->map, equal names and diff->preset. Only candidate nodes
- * for which wanted[node] is true take part. */
-lockstep_status ls_pair_all(ls_diff *diff, const bool *wanted, lockstep_error *error);
+/* Adds the pairs (without metrics) of the candidate's nodes[from …) to diff->pairs, by
+ * diff->map, equal names and diff->preset. Only nodes for which diff->wanted is true
+ * take part. */
+lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error);
+/* Once there are no more: puts the pairs in the candidate's order, and finds what is
+ * implied and what has no partner. */
+lockstep_status ls_pair_finish(ls_diff *diff, lockstep_error *error);
 
 #endif

@@ -137,6 +137,13 @@ static bool pair_pass(ls_rows *rows, side *ref, side *cand, size_t cp) {
     return true;
 }
 
+/* Passes without tokens, such as an encoder's, pair in their order. */
+static bool pair_silent(ls_rows *rows, const side *ref, size_t cp, size_t *next) {
+    while (*next < ref->trace->pass_count && ref->ids[*next] != NULL)
+        ++*next;
+    return *next == ref->trace->pass_count || add_pair(rows, (*next)++, cp, NULL, 0, true);
+}
+
 /* ------------------------------------------------------------ what to say of it */
 
 static size_t first_pass_with_tokens(const ls_trace *t) {
@@ -260,9 +267,9 @@ lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidat
     } else {
         side ref = {.trace = reference}, cand = {.trace = candidate};
         bool ok = identify(&ref, error) && identify(&cand, error);
+        size_t silent = 0; /* pass of the reference, the next without tokens */
         for (size_t cp = 0; ok && cp < candidate->pass_count; cp++)
-            if (cand.ids[cp] != NULL)
-                ok = pair_pass(&rows, &ref, &cand, cp);
+            ok = cand.ids[cp] != NULL ? pair_pass(&rows, &ref, &cand, cp) : pair_silent(&rows, &ref, cp, &silent);
         rows.reference_rows = ref.rows;
         rows.candidate_rows = cand.rows;
         if (ok)
@@ -285,6 +292,18 @@ void ls_rows_done(ls_rows *rows) {
     free(rows->pairs);
     ls_text_done(&rows->message);
     *rows = (ls_rows){0};
+}
+
+size_t ls_rows_from(const ls_rows *rows, size_t pass) {
+    size_t low = 0, high = rows->pair_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (rows->pairs[middle].candidate < pass)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 const char *ls_inputs_status_name(ls_inputs_status status) {

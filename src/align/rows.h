@@ -38,6 +38,8 @@ typedef struct ls_rows {
 lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidate, ls_rows *out_rows,
                              lockstep_error *error);
 void ls_rows_done(ls_rows *rows);
+/* The first pair whose candidate is this pass or a later one. */
+size_t ls_rows_from(const ls_rows *rows, size_t pass);
 
 const char *ls_inputs_status_name(ls_inputs_status status);
 

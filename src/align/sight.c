@@ -10,7 +10,7 @@ static void kind_of(const ls_diff *d, const ls_pair *p, char *out, size_t capaci
         snprintf(out, capacity, "=/%.150s", d->candidate->nodes[p->candidate_value].name);
 }
 
-lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, bool learn, ls_sight *out_sight,
+lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_sight *out_sight,
                               lockstep_error *error) {
     const ls_pass_pair *pp = &d->rows.pairs[p->passes];
     const ls_pass_facts *facts = &d->facts[pp->candidate];
@@ -30,7 +30,7 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
                            .reference_columns = d->reference_columns[p->reference_value],
                            .candidate_columns = d->candidate_columns[p->candidate_value],
                            .head_size = facts->head_size, .reorder = reorder, .kind = kind};
-    status = ls_layout_find(&q, &d->votes, learn, &s.layout, error);
+    status = ls_layout_find(&q, &d->votes, choice, &s.layout, error);
     if (status != LOCKSTEP_OK)
         ls_sight_close(&s);
     else

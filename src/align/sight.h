@@ -11,8 +11,8 @@ typedef struct ls_sight {
 } ls_sight;
 
 /* LOCKSTEP_INCOMPARABLE: no layout. Other failures: the values of a side can't be
- * read. `learn`: see ls_layout_find. `reorder` is usually the pair's own. */
-lockstep_status ls_sight_open(ls_diff *diff, const ls_pair *pair, ls_reorder reorder, bool learn, ls_sight *out_sight,
+ * read. `choice`: see ls_layout_find. `reorder` is usually the pair's own. */
+lockstep_status ls_sight_open(ls_diff *diff, const ls_pair *pair, ls_reorder reorder, ls_layout_choice choice, ls_sight *out_sight,
                               lockstep_error *error);
 void ls_sight_close(ls_sight *sight);
 

@@ -28,39 +28,56 @@ static size_t fold(const ls_values *v, size_t node) {
     return node;
 }
 
-lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, lockstep_error *error) {
-    size_t count = trace->node_count;
-    ls_values v = {.trace = trace};
-    ls_map last = {0};
-    v.value_of = calloc(count + 1, sizeof *v.value_of);
-    v.next_same = calloc(count + 1, sizeof *v.next_same);
-    bool ok = v.value_of != NULL && v.next_same != NULL;
-    for (size_t i = 0; ok && i < count; i++) {
-        const ls_node *n = &trace->nodes[i];
-        v.value_of[i] = fold(&v, i);
-        v.next_same[i] = LS_NONE;
-        uint64_t *first = slot(&v.first, n->pass, n->name), *before = slot(&last, n->pass, n->name);
+static bool make_room(ls_values *v, size_t count) {
+    if (count <= v->capacity)
+        return true;
+    size_t capacity = count > 2 * v->capacity ? count : 2 * v->capacity;
+    size_t *value_of = reallocarray(v->value_of, capacity, sizeof *value_of);
+    if (value_of != NULL)
+        v->value_of = value_of;
+    size_t *next_same = reallocarray(v->next_same, capacity, sizeof *next_same);
+    if (next_same != NULL)
+        v->next_same = next_same;
+    if (value_of == NULL || next_same == NULL)
+        return false;
+    v->capacity = capacity;
+    return true;
+}
+
+lockstep_status ls_values_grow(ls_values *v, lockstep_error *error) {
+    bool ok = make_room(v, v->trace->node_count + 1);
+    for (size_t i = v->count; ok && i < v->trace->node_count; i++) {
+        const ls_node *n = &v->trace->nodes[i];
+        v->value_of[i] = fold(v, i);
+        v->next_same[i] = LS_NONE;
+        uint64_t *first = slot(&v->first, n->pass, n->name), *before = slot(&v->last, n->pass, n->name);
         ok = first != NULL && before != NULL;
         if (ok && *first == 0)
             *first = i + 1;
         else if (ok)
-            v.next_same[*before - 1] = i;
+            v->next_same[*before - 1] = i;
         if (ok)
             *before = i + 1;
+        v->count = ok ? i + 1 : i;
     }
-    ls_map_done(&last);
-    if (!ok) {
+    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
+lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, lockstep_error *error) {
+    ls_values v = {.trace = trace};
+    lockstep_status status = ls_values_grow(&v, error);
+    if (status == LOCKSTEP_OK)
+        *out_values = v;
+    else
         ls_values_done(&v);
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    }
-    *out_values = v;
-    return LOCKSTEP_OK;
+    return status;
 }
 
 void ls_values_done(ls_values *values) {
     free(values->value_of);
     free(values->next_same);
     ls_map_done(&values->first);
+    ls_map_done(&values->last);
     *values = (ls_values){0};
 }
 

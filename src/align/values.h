@@ -8,9 +8,10 @@
 
 typedef struct ls_values {
     const ls_trace *trace;
+    size_t count, capacity; /* of the nodes that are folded in */
     size_t *value_of;     /* node -> the node that holds its values (itself, mostly) */
     size_t *next_same;    /* node -> the next of the same pass and name, or LS_NONE */
-    ls_map first;         /* "pass/name" -> first such node + 1 */
+    ls_map first, last;   /* "pass/name" -> first, last such node + 1 */
 } ls_values;
 
 /* What a rule looks for; name is complete, the others narrow it. */
@@ -22,6 +23,8 @@ typedef struct ls_label {
 } ls_label;
 
 lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, lockstep_error *error);
+/* Takes in what the trace has got since. */
+lockstep_status ls_values_grow(ls_values *values, lockstep_error *error);
 void ls_values_done(ls_values *values);
 
 /* The node with this label in a pass, or LS_NONE. */

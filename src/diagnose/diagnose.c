@@ -81,7 +81,7 @@ lockstep_status ls_diagnose(ls_diff *d, lockstep_error *error) {
     if (p == NULL || p->verdict != LS_VERDICT_DIVERGED)
         return LOCKSTEP_OK;
     ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
-    if (ls_sight_open(d, p, reorder, false, &sight, &unreadable) != LOCKSTEP_OK)
+    if (ls_sight_open(d, p, reorder, LS_LAYOUT_VOTED, &sight, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
     lockstep_status status = look(d, p, &sight, error);
     ls_sight_close(&sight);

@@ -92,7 +92,7 @@ bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
     ls_sight sight;
     ls_metrics metrics;
     lockstep_error error;
-    if (ls_sight_open(e->diff, e->pair, expected ? LS_REORDER_NONE : LS_REORDER_ROPE_PAIRS, false, &sight, &error) != LOCKSTEP_OK)
+    if (ls_sight_open(e->diff, e->pair, expected ? LS_REORDER_NONE : LS_REORDER_ROPE_PAIRS, LS_LAYOUT_VOTED, &sight, &error) != LOCKSTEP_OK)
         return false;
     bool compared = ls_compare(&sight.layout.reference, &sight.layout.candidate, &(ls_compare_wants){.atol = 0, .rtol = 0}, &metrics, &error) == LOCKSTEP_OK;
     ls_sight_close(&sight);

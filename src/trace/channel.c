@@ -239,6 +239,8 @@ bool ls_channel_data(const void *bytes, size_t count) {
 
 bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes) {
     pthread_mutex_lock(&lock);
+    if (ring != NULL && atomic_load_explicit(&ring->closed, memory_order_relaxed) != 0)
+        atomic_store(&connection, CLOSED);
     ls_frame_header header = {LS_FRAME_MAGIC, (uint32_t)json_bytes, data_bytes};
     return ls_channel_data(&header, sizeof header) && ls_channel_data(json, json_bytes);
 }

@@ -41,6 +41,7 @@ typedef struct ls_ring {
     ls_bell written_bell;
     _Alignas(64) _Atomic uint64_t read; /* by the recorder */
     ls_bell read_bell;
+    _Atomic uint32_t closed; /* the recorder reads no more */
     _Alignas(64) char options[LS_OPTIONS_MAX]; /* "key=value\n"…, set by the recorder */
 } ls_ring;
 

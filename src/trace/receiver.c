@@ -166,6 +166,7 @@ static void *serve(void *argument) {
     while (result == 1)
         result = next_frame(in);
     free(in->json);
+    atomic_store(&in->ring->closed, 1);
     /* Its memory goes now: many processes may follow. */
     munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
     in->ring = NULL;

@@ -32,6 +32,7 @@ struct ls_recorder {
     pthread_mutex_t lock;
     ls_recording recording;
     bool stats_only;
+    bool over; /* the recording has what it wanted */
     uint64_t next_i;
     process_state *processes; /* PROCESSES of them */
     ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
@@ -55,7 +56,9 @@ static bool write_line(ls_recorder *r, json_t *object) {
     size_t length = strlen(text);
     text[length] = '\n'; /* over the NUL */
     int why = r->recording.line(r->recording.context, text, length + 1);
-    if (why != 0) {
+    if (why == ECANCELED) {
+        r->over = true;
+    } else if (why != 0) {
         lost(r, strerror(why));
         r->totals.lost_lines++;
     }
@@ -307,7 +310,7 @@ static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64
         w.to->begin(w.to->context, &values);
     bool whole = copy_values(r, &w, in, frame);
     int failed = w.to != NULL ? w.to->end(w.to->context, whole, path) : 0;
-    if (failed != 0)
+    if (failed != 0 && failed != ECANCELED)
         lose_values(r, line, strerror(failed));
     if (!whole)
         return false;
@@ -462,8 +465,8 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     process_state *p = &r->processes[frame->process];
     if (frame->process >= r->totals.processes)
         r->totals.processes = frame->process + 1;
-    ok = record_event(r, p, frame, event, object);
-    if (!ok && !p->died)
+    ok = !r->over && record_event(r, p, frame, event, object) && !r->over;
+    if (!ok && !p->died && !r->over)
         write_line(r, json_pack("{s:o}", "note", json_sprintf("process %u sent what it may not, and was cut off", frame->process)));
     pthread_mutex_unlock(&r->lock);
     json_decref(object);
@@ -473,7 +476,7 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
 void ls_recorder_closed(void *recorder, unsigned process, bool torn) {
     ls_recorder *r = recorder;
     pthread_mutex_lock(&r->lock);
-    if (process < PROCESSES && (torn || r->processes[process].open_passes > 0))
+    if (process < PROCESSES && !r->over && (torn || r->processes[process].open_passes > 0))
         r->totals.torn = true;
     pthread_mutex_unlock(&r->lock);
 }

@@ -1,6 +1,7 @@
 /* Where a recorder's lines and values go: a directory (trace_writer.h), or a
  * comparison that looks on (align/live.h). Calls never overlap. Each returns 0, or
- * the errno of why it failed. */
+ * the errno of why it failed; ECANCELED: the recording has what it wanted, and the
+ * observed processes are left alone from here on. */
 #ifndef LS_TRACE_RECORDING_H
 #define LS_TRACE_RECORDING_H
 

@@ -92,7 +92,10 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
     }
     pass->context = (unsigned)integer_of(object, "context", pass->context);
     pass->process = (unsigned)integer_of(object, "process", pass->process);
-    pass->ended = pass->ended || json_is_true(json_object_get(object, "ended"));
+    if (!pass->ended && json_is_true(json_object_get(object, "ended"))) {
+        pass->ended = true;
+        t->ended_count++;
+    }
     return LOCKSTEP_OK;
 }
 

@@ -57,7 +57,7 @@ typedef struct ls_trace {
     ls_node *nodes;      /* in order of execution */
     size_t node_count;
     ls_pass *passes;
-    size_t pass_count;
+    size_t pass_count, ended_count;
     const char **notes;
     size_t note_count;
     uint64_t dropped;

@@ -1,0 +1,94 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "align/live.h"
+#include "base/escape.h"
+#include "comparison.h"
+#include "trace/observe.h"
+
+typedef struct check_options {
+    comparison_options comparison;
+    const char *reference, *stop, *observe;
+} check_options;
+
+static const char *const stop_choices[] = {"first", "never", NULL};
+static const char *const observe_choices[] = {"all", "named", "outputs", NULL};
+
+#define FIELD(name) offsetof(check_options, name)
+static const option_row options[] = {
+    {"--reference", OPTION_TEXT, FIELD(reference), "REF", "the trace to compare with", NULL},
+    {"--stop", OPTION_TEXT, FIELD(stop), "WHEN", "never (default), or first: stop observing at the first divergence", stop_choices},
+    {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is compared", observe_choices},
+    COMPARISON_ROWS,
+    {0},
+};
+
+/* The program's own failure is no divergence, and no match either. */
+static int with_exit_of(const char *program, const ls_observed *done, int status) {
+    char shown[200];
+    if (done->exit == 0)
+        return status;
+    ls_escape(program, strlen(program), shown, sizeof shown);
+    fprintf(stderr, "lockstep check: %s itself ended with status %d\n", shown, done->exit);
+    return status == EXIT_DIVERGED ? status : EXIT_TROUBLE;
+}
+
+static int report(const arguments *args, const check_options *o, ls_live *live, const ls_observed *done) {
+    ls_diff *diff;
+    lockstep_error error;
+    char shown[200];
+    ls_escape(args->command[0], strlen(args->command[0]), shown, sizeof shown);
+    if (done->not_started != 0) {
+        fprintf(stderr, "lockstep check: %s: %s\n", shown, strerror(done->not_started));
+        return EXIT_TROUBLE;
+    }
+    if (done->totals.processes == 0) {
+        fprintf(stderr, "lockstep check: nothing was compared: %s computed nothing through a ggml or torch that can be hooked\n", shown);
+        return EXIT_TROUBLE;
+    }
+    if (ls_live_finish(live, &diff, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep check: %s\n", error.message);
+        return EXIT_TROUBLE;
+    }
+    return comparison_report("check", &o->comparison, diff);
+}
+
+static int run(const arguments *args, const void *parsed) {
+    const check_options *o = parsed;
+    ls_live_options wanted = {.name = args->command[0], .stop_first = o->stop != NULL && strcmp(o->stop, "first") == 0};
+    ls_live *live;
+    ls_recording recording;
+    ls_observed done;
+    lockstep_error error;
+    if (o->reference == NULL) {
+        fprintf(stderr, "lockstep check: compared with what? --reference REF names a trace\n");
+        return EXIT_TROUBLE;
+    }
+    if (!comparison_understand("check", &o->comparison, &wanted.diff))
+        return EXIT_TROUBLE;
+    lockstep_status status = ls_live_open(o->reference, &wanted, &live, &recording, &error);
+    if (status == LOCKSTEP_OK) {
+        ls_observe_options observed = {.recording = &recording, .what = o->observe};
+        status = ls_observe(&observed, args->command, &done, &error);
+        if (status != LOCKSTEP_OK)
+            ls_live_close(live);
+    }
+    if (status != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep check: %s\n", error.message);
+        return EXIT_TROUBLE;
+    }
+    int result = with_exit_of(args->command[0], &done, report(args, o, live, &done));
+    ls_live_close(live);
+    return result;
+}
+
+const command_row command_check = {
+    .name = "check",
+    .usage = "--reference REF [options] -- COMMAND…",
+    .summary = "Runs a command and compares each tensor with a trace as it is computed.",
+    .options = options,
+    .options_size = sizeof(check_options),
+    .max_positional = 0,
+    .takes_command = true,
+    .run = run,
+};

@@ -1,0 +1,139 @@
+#include "align/conclusion.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_float(const char *dtype) { return *dtype != 'i' && *dtype != 'u' && strcmp(dtype, "bool") != 0; }
+
+/* A KV cache's padding is not counted. */
+static uint64_t counted(const ls_diff *d, size_t node) {
+    const ls_node *n = &d->candidate->nodes[node];
+    const ls_columns *c = &d->candidate_columns[node];
+    return c->padded != 0 ? n->elements / c->padded * c->count : n->elements;
+}
+
+/* Integers (token ids, positions) count only where there is nothing else. */
+static double measure_share(const ls_diff *d, bool integers) {
+    double covered = 0, total = 0;
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype)) {
+            covered += (double)d->pairs[i].elements;
+            total += (double)counted(d, d->pairs[i].candidate_value);
+        }
+    for (size_t i = 0; i < d->candidate->node_count; i++) {
+        if (d->implied_by[i] == 0 || d->pair_of[i] != 0)
+            continue;
+        total += (double)counted(d, i);
+        if (d->pairs[d->implied_by[i] - 1].verdict < LS_VERDICT_SHAPE)
+            covered += (double)counted(d, i);
+    }
+    for (size_t i = 0; i < d->candidate_only_count; i++)
+        if (integers || is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
+            total += (double)counted(d, d->candidate_only[i]);
+    if (total == 0)
+        return integers ? 0 : measure_share(d, true);
+    return covered < total ? covered / total : 1;
+}
+
+/* The last value that was computed in a pass: its output. */
+static size_t last_value(const ls_values *v, size_t pass) {
+    size_t last = LS_NONE;
+    for (size_t i = 0; i < v->trace->node_count; i++)
+        if (v->trace->nodes[i].pass == pass && ls_values_is_own(v, i) && v->trace->nodes[i].elements > 0)
+            last = i;
+    return last;
+}
+
+/* The name of a final output that was not compared, or NULL. */
+static const char *missing_output(const ls_diff *d) {
+    for (size_t i = 0; i < d->rows.pair_count; i++) {
+        size_t last = last_value(&d->candidate_values, d->rows.pairs[i].candidate);
+        if (last != LS_NONE && (d->pair_of[last] == 0 || d->pairs[d->pair_of[last] - 1].verdict >= LS_VERDICT_SHAPE))
+            return d->candidate->nodes[last].name;
+    }
+    return NULL;
+}
+
+static void refuse(ls_diff *d, ls_outcome outcome, const char *format, const char *detail) {
+    d->outcome = outcome;
+    ls_text_printf(&d->why, format, detail);
+}
+
+static bool has_values(const ls_values *v) {
+    for (size_t i = 0; i < v->trace->node_count; i++)
+        if (ls_values_is_own(v, i) && ls_node_has_values(&v->trace->nodes[i]))
+            return true;
+    return false;
+}
+
+static void decide(ls_diff *d) {
+    char text[160];
+    bool plain = !d->reference->is_graph || !d->candidate->is_graph;
+    const char *missing = missing_output(d);
+    const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
+                            : !has_values(&d->candidate_values) ? d->candidate
+                                                                : NULL;
+    if (empty != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s holds the values of no tensor", empty->path);
+    } else if (d->rows.status == LS_INPUTS_DIFFER) {
+        refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
+    } else if (d->pair_count == 0) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", "no tensor of the candidate could be paired with one of the reference");
+    } else if (d->first != LS_NONE) {
+        d->outcome = LS_OUTCOME_DIVERGED;
+    } else if (d->rows.status == LS_INPUTS_PARTIAL) {
+        refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
+    } else if (!d->reference->complete || !d->candidate->complete) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s: the recording is incomplete; what there is matches",
+               d->reference->complete ? d->candidate->path : d->reference->path);
+    } else if (plain && d->reference_only_count + d->candidate_only_count > 0) {
+        snprintf(text, sizeof text, "%zu tensors are in the reference only, %zu in the candidate only", d->reference_only_count,
+                 d->candidate_only_count);
+        refuse(d, LS_OUTCOME_DIVERGED, "%s; those in both match", text);
+    } else if (!plain && missing != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", missing);
+    } else if (d->coverage < d->options.min_coverage) {
+        snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
+                 100 * d->coverage, 100 * d->options.min_coverage);
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", text);
+    } else {
+        d->outcome = LS_OUTCOME_MATCH;
+    }
+}
+
+/* What these inputs can't reveal. */
+static void add_hints(ls_diff *d) {
+    size_t most = 0;
+    int32_t furthest = 0;
+    for (size_t i = 0; i < d->rows.pair_count; i++) {
+        const ls_pass *p = &d->candidate->passes[d->rows.pairs[i].candidate];
+        most = p->rows > most ? p->rows : most;
+        for (size_t r = 0; p->positions != NULL && r < p->rows; r++)
+            furthest = p->positions[r] > furthest ? p->positions[r] : furthest;
+    }
+    if (most > 0 && furthest == 0)
+        ls_text_printf(&d->hints, "one token at position 0 can't show a fault of RoPE, the mask or the softmax: try a longer prompt\n");
+    const ls_trace *traces[2] = {d->reference, d->candidate};
+    for (int k = 0; k < 2; k++) {
+        if (!traces[k]->complete)
+            ls_text_printf(&d->hints, "%s is incomplete: its run did not end well\n", traces[k]->path);
+        for (size_t i = 0; i < traces[k]->note_count && i < 5; i++) {
+            ls_text_printf(&d->hints, "%s says: ", traces[k]->path);
+            for (const char *c = traces[k]->notes[i]; *c != '\0'; c++) /* a hint is one line */
+                ls_text_append(&d->hints, *c == '\n' ? " " : c, 1);
+            ls_text_printf(&d->hints, "\n");
+        }
+        if (traces[k]->dropped > 0)
+            ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
+                           (unsigned long long)traces[k]->dropped);
+    }
+    if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
+        ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
+}
+
+void ls_conclude(ls_diff *d) {
+    if (d->rows.status != LS_INPUTS_DIFFER)
+        d->coverage = measure_share(d, false);
+    decide(d);
+    add_hints(d);
+}

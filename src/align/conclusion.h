@@ -1,0 +1,10 @@
+/* What the pairs say together. */
+#ifndef LS_ALIGN_CONCLUSION_H
+#define LS_ALIGN_CONCLUSION_H
+
+#include "align/diff.h"
+
+/* Fills coverage, outcome, why and hints, once the first divergence is known. */
+void ls_conclude(ls_diff *diff);
+
+#endif

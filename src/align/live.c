@@ -1,0 +1,332 @@
+#include "align/live.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "align/divergence.h"
+#include "base/grow.h"
+
+enum {
+    STEP = 16,      /* lines after which the pairs are looked at again */
+    LOOKAHEAD = 32, /* a value waits so long for names and masks that tell how to read it */
+    SURE = 4,       /* so many failing pairs in a row are no other formulation */
+    PINNED_MAX = 64,
+};
+#define MEMORY_BYTES (256ull << 20)
+
+/* A value of the candidate, in memory. */
+typedef struct held {
+    uint8_t *bytes; /* NULL: none, or no longer */
+    uint64_t size;
+    lockstep_dtype dtype;
+    int rank;
+    uint64_t shape[LOCKSTEP_MAX_RANK];
+    bool pinned; /* the cause of the first divergence will be looked for in it */
+} held;
+
+struct ls_live {
+    ls_live_options options;
+    ls_diff diff;
+    ls_trace_feed *feed;
+    held coming; /* its line is still to come */
+    uint64_t filled;
+    held *values; /* per node of the candidate */
+    size_t value_capacity, value_count;
+    uint64_t bytes, pinned_bytes; /* held */
+    size_t pinned;
+    size_t oldest;   /* nodes before it hold nothing that could be dropped */
+    size_t next;     /* pairs before it are compared */
+    size_t lines;    /* since the pairs were looked at */
+    size_t ended;    /* passes whose end was seen */
+    unsigned char *depth; /* per pair that fails: how many in a row do */
+    size_t depth_capacity;
+    bool over; /* stopped, or failed */
+    lockstep_status status;
+    lockstep_error error;
+};
+
+/* ------------------------------------------------------------------ values */
+
+static bool see_value(void *context, size_t node, ls_view *out_view) {
+    const ls_live *live = context;
+    const held *h = node < live->value_count ? &live->values[node] : NULL;
+    if (h == NULL || h->bytes == NULL)
+        return false;
+    *out_view = (ls_view){.data = h->bytes, .dtype = h->dtype, .rank = h->rank};
+    memcpy(out_view->shape, h->shape, sizeof h->shape);
+    ls_view_set_contiguous(out_view);
+    return true;
+}
+
+static void drop(ls_live *live, size_t node) {
+    held *h = &live->values[node];
+    if (h->bytes == NULL || h->pinned)
+        return;
+    live->bytes -= h->size;
+    free(h->bytes);
+    h->bytes = NULL;
+}
+
+static void begin_values(void *context, const ls_stored_values *values) {
+    ls_live *live = context;
+    live->coming = (held){.size = values->bytes, .dtype = values->dtype, .rank = values->rank};
+    live->coming.bytes = live->over ? NULL : malloc(values->bytes > 0 ? values->bytes : 1);
+    live->filled = 0;
+    memcpy(live->coming.shape, values->shape, (size_t)values->rank * sizeof *values->shape);
+}
+
+static void put_values(void *context, const void *bytes, size_t count) {
+    ls_live *live = context;
+    if (live->coming.bytes != NULL && count <= live->coming.size - live->filled)
+        memcpy(live->coming.bytes + live->filled, bytes, count);
+    live->filled += count;
+}
+
+static int end_values(void *context, bool whole, char *out_file) {
+    ls_live *live = context;
+    bool there = live->coming.bytes != NULL;
+    strcpy(out_file, "memory");
+    if (!whole) {
+        free(live->coming.bytes);
+        live->coming.bytes = NULL;
+    }
+    return there ? 0 : live->over ? ECANCELED : ENOMEM;
+}
+
+/* The line of the values that came before it. */
+static bool take_values(ls_live *live, size_t node) {
+    size_t had = live->value_capacity;
+    while (node >= live->value_capacity)
+        if (!ls_grow((void **)&live->values, live->value_capacity, &live->value_capacity, sizeof *live->values))
+            return false;
+    memset(live->values + had, 0, (live->value_capacity - had) * sizeof *live->values);
+    live->values[node] = live->coming;
+    live->value_count = node + 1;
+    live->bytes += live->coming.bytes != NULL ? live->coming.size : 0;
+    live->coming.bytes = NULL;
+    return true;
+}
+
+/* ------------------------------------------------------------------ pairs */
+
+static size_t pair_at(const ls_live *live, size_t node) { return live->diff.pair_of[live->diff.candidate_values.value_of[node]]; }
+
+/* How many failing pairs in a row lead to a node; with `pin`, the values on the way
+ * to the nearest pairs are kept. */
+static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
+    const ls_node *n = &live->diff.candidate->nodes[node];
+    unsigned deepest = 0;
+    for (size_t k = 0; k <= n->source_count && limit > 0; k++) {
+        size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
+        if (source == LS_NONE)
+            continue;
+        size_t value = live->diff.candidate_values.value_of[source], pair = pair_at(live, source);
+        held *h = value < live->value_count ? &live->values[value] : NULL;
+        if (pin && h != NULL && h->bytes != NULL && !h->pinned && live->pinned < PINNED_MAX) {
+            h->pinned = true;
+            live->pinned++;
+            live->pinned_bytes += h->size;
+        }
+        unsigned above = 0;
+        if (pair == 0)
+            above = look_above(live, source, pin, limit - 1);
+        else if (pair - 1 < live->depth_capacity && live->diff.pairs[pair - 1].compared && ls_pair_fails(&live->diff.pairs[pair - 1]))
+            above = live->depth[pair - 1];
+        deepest = above > deepest ? above : deepest;
+    }
+    return deepest;
+}
+
+static void pin(ls_live *live, size_t node) {
+    if (live->pinned >= PINNED_MAX || live->pinned_bytes > live->options.memory_bytes / 2)
+        return;
+    held *h = &live->values[node];
+    if (node < live->value_count && h->bytes != NULL && !h->pinned) {
+        h->pinned = true;
+        live->pinned++;
+        live->pinned_bytes += h->size;
+    }
+    look_above(live, node, true, 4);
+}
+
+static lockstep_status compare(ls_live *live, size_t pair) {
+    ls_diff *d = &live->diff;
+    LS_TRY(ls_diff_compare(d, pair, LS_LAYOUT_BOTH, &live->error));
+    const ls_pair *p = &d->pairs[pair];
+    if (!ls_pair_fails(p))
+        return LOCKSTEP_OK;
+    size_t had = live->depth_capacity;
+    while (pair >= live->depth_capacity)
+        if (!ls_grow((void **)&live->depth, live->depth_capacity, &live->depth_capacity, 1))
+            return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    memset(live->depth + had, 0, live->depth_capacity - had);
+    unsigned above = look_above(live, p->candidate_value, false, 4);
+    live->depth[pair] = (unsigned char)(above < 200 ? above + 1 : 200);
+    if (above == 0)
+        pin(live, p->candidate_value);
+    return LOCKSTEP_OK;
+}
+
+/* A failing pair may still turn out to be another formulation: what follows tells. */
+static bool is_sure(const ls_live *live, size_t pair) {
+    return pair < live->depth_capacity && live->depth[pair] >= SURE;
+}
+
+/* After a pass: is there a divergence in what was compared so far? */
+static bool has_diverged(ls_live *live) {
+    ls_diff *d = &live->diff;
+    ls_verdict *before = malloc((d->pair_count + 1) * sizeof *before);
+    for (size_t i = 0; before != NULL && i < d->pair_count; i++)
+        before[i] = d->pairs[i].verdict;
+    bool diverged = before != NULL && ls_divergence_find(d, &live->error) == LOCKSTEP_OK && d->first != LS_NONE;
+    for (size_t i = 0; before != NULL && i < d->pair_count; i++)
+        d->pairs[i].verdict = before[i];
+    d->first = LS_NONE;
+    d->input_count = d->interval_count = d->weight_count = 0;
+    free(before);
+    return diverged;
+}
+
+static bool is_ripe(const ls_live *live, const ls_pair *p, bool now) {
+    const ls_trace *t = live->diff.candidate;
+    size_t pass = t->nodes[p->candidate_value].pass;
+    return now || p->candidate_value + LOOKAHEAD <= t->node_count || pass == LS_NONE || t->passes[pass].ended;
+}
+
+/* ------------------------------------------------------------------ advancing */
+
+/* What has been compared, or found no partner in time, goes; first what came first. */
+static void make_room(ls_live *live) {
+    const ls_trace *t = live->diff.candidate;
+    for (; live->oldest < live->value_count && live->bytes > live->options.memory_bytes; live->oldest++) {
+        size_t pass = t->nodes[live->oldest].pass;
+        bool open_input = t->nodes[live->oldest].role == LS_ROLE_INPUT && pass != LS_NONE && !t->passes[pass].ended;
+        if (!open_input)
+            drop(live, live->oldest);
+    }
+}
+
+/* What a pass that has ended leaves behind is needed no more. */
+static void drop_ended(ls_live *live) {
+    const ls_trace *t = live->diff.candidate;
+    size_t first_open = live->value_count;
+    for (size_t i = 0; i < live->value_count; i++) {
+        size_t pass = t->nodes[i].pass;
+        bool open = pass != LS_NONE && !t->passes[pass].ended;
+        if (!open)
+            drop(live, i);
+        else if (i < first_open)
+            first_open = i;
+    }
+    live->oldest = first_open;
+}
+
+static lockstep_status advance(ls_live *live, bool all) {
+    ls_diff *d = &live->diff;
+    bool pass_ended = d->candidate->ended_count != live->ended, failing = false;
+    live->lines = 0;
+    live->ended = d->candidate->ended_count;
+    LS_TRY(ls_diff_grow(d, &live->error));
+    bool now = all || live->bytes > live->options.memory_bytes;
+    for (size_t i = live->next; i < d->pair_count; i++) {
+        if (!d->pairs[i].compared && is_ripe(live, &d->pairs[i], now)) {
+            LS_TRY(compare(live, i));
+            failing = failing || ls_pair_fails(&d->pairs[i]);
+            if (live->options.stop_first && !all && is_sure(live, i) && d->rows.status != LS_INPUTS_DIFFER)
+                return live->over = true, LOCKSTEP_OK;
+        }
+        if (live->next == i && d->pairs[i].compared)
+            live->next++;
+    }
+    if (pass_ended && failing && live->options.stop_first && d->rows.status != LS_INPUTS_DIFFER && has_diverged(live))
+        live->over = true;
+    if (pass_ended)
+        drop_ended(live);
+    else
+        make_room(live);
+    return LOCKSTEP_OK;
+}
+
+static int put_line(void *context, const char *text, size_t length) {
+    ls_live *live = context;
+    const ls_trace *t = live->diff.candidate;
+    if (live->over)
+        return ECANCELED;
+    size_t before = t->node_count;
+    live->status = ls_trace_feed_line(live->feed, text, length - 1, &live->error);
+    if (live->status == LOCKSTEP_OK && t->node_count > before && !take_values(live, before))
+        live->status = ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    bool due = ++live->lines >= STEP || t->ended_count != live->ended || live->bytes > live->options.memory_bytes;
+    if (live->status == LOCKSTEP_OK && due)
+        live->status = advance(live, false);
+    live->over = live->over || live->status != LOCKSTEP_OK;
+    return live->over ? ECANCELED : 0;
+}
+
+static void leave(void *context) { (void)context; }
+
+/* ------------------------------------------------------------------ whole */
+
+static void free_live(ls_live *live) {
+    for (size_t i = 0; i < live->value_count; i++)
+        free(live->values[i].bytes);
+    free(live->values);
+    free(live->depth);
+    ls_trace_feed_close(live->feed);
+    free(live);
+}
+
+lockstep_status ls_live_open(const char *reference, const ls_live_options *options, ls_live **out_live,
+                             ls_recording *out_recording, lockstep_error *error) {
+    ls_live *live = calloc(1, sizeof *live);
+    ls_trace *candidate;
+    if (live == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    live->options = *options;
+    if (live->options.memory_bytes == 0)
+        live->options.memory_bytes = MEMORY_BYTES;
+    lockstep_status status = ls_trace_feed_open(options->name, &live->feed, &candidate, error);
+    if (status == LOCKSTEP_OK) {
+        candidate->memory = see_value;
+        candidate->memory_context = live;
+        status = ls_diff_begin(reference, candidate, &options->diff, &live->diff, error);
+    }
+    if (status != LOCKSTEP_OK) {
+        free_live(live);
+        return status;
+    }
+    *out_live = live;
+    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, leave};
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status finish(ls_live *live) {
+    ls_diff *d = &live->diff;
+    LS_TRY(live->status);
+    if (live->over) {
+        static const char said[] = "{\"note\":\"observed up to the first divergence only\"}";
+        LS_TRY(ls_trace_feed_line(live->feed, said, sizeof said - 1, &live->error));
+        d->candidate->complete = true;
+    }
+    LS_TRY(advance(live, true));
+    return ls_diff_finish(d, &live->error);
+}
+
+lockstep_status ls_live_finish(ls_live *live, ls_diff **out_diff, lockstep_error *error) {
+    lockstep_status status = finish(live);
+    if (status == LOCKSTEP_OK)
+        *out_diff = &live->diff;
+    else if (error != NULL)
+        *error = live->error;
+    return status;
+}
+
+bool ls_live_stopped(const ls_live *live) { return live->over && live->status == LOCKSTEP_OK; }
+
+void ls_live_close(ls_live *live) {
+    if (live == NULL)
+        return;
+    ls_diff_done(&live->diff);
+    free_live(live);
+}
