@@ -8,7 +8,7 @@
 
 typedef struct check_options {
     comparison_options comparison;
-    const char *reference, *stop, *observe;
+    const char *reference, *stop, *observe, *resync;
 } check_options;
 
 static const char *const stop_choices[] = {"first", "never", NULL};
@@ -19,6 +19,7 @@ static const option_row options[] = {
     {"--reference", OPTION_TEXT, FIELD(reference), "REF", "the trace to compare with", NULL},
     {"--stop", OPTION_TEXT, FIELD(stop), "WHEN", "never (default), or first: stop observing at the first divergence", stop_choices},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is compared", observe_choices},
+    {"--resync", OPTION_TEXT, FIELD(resync), "WHERE", "layer, or a REGEX of names: go on with the reference's values there", NULL},
     COMPARISON_ROWS,
     {0},
 };
@@ -68,7 +69,7 @@ static int run(const arguments *args, const void *parsed) {
         return EXIT_TROUBLE;
     lockstep_status status = ls_live_open(o->reference, &wanted, &live, &recording, &error);
     if (status == LOCKSTEP_OK) {
-        ls_observe_options observed = {.recording = &recording, .what = o->observe};
+        ls_observe_options observed = {.recording = &recording, .what = o->observe, .resync = o->resync};
         status = ls_observe(&observed, args->command, &done, &error);
         if (status != LOCKSTEP_OK)
             ls_live_close(live);

@@ -45,7 +45,7 @@ static int exit_status(ls_outcome outcome) {
 }
 
 static void list_profiles(const char *command, const char *found) {
-    fprintf(stderr, "lockstep %s: --profile: found '%s', expected one of", command, found);
+    fprintf(stderr, "lockstep %s: no profile '%s', expected one of", command, found);
     for (const ls_profile *p = ls_profiles; p->name != NULL; p++)
         fprintf(stderr, " %s", p->name);
     fprintf(stderr, "\n");

@@ -1,4 +1,7 @@
 /* The channel for hooks in other languages (the Python package calls these). */
+#include <string.h>
+#include <sys/mman.h>
+
 #include "trace/channel.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -6,6 +9,7 @@
 EXPORT int lockstep_hook_open(void);
 EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
 EXPORT int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+EXPORT int lockstep_hook_ask(const char *json, size_t json_bytes, void *data, uint64_t data_bytes);
 EXPORT void lockstep_hook_close(void);
 
 /* 1 when a recorder is there. */
@@ -22,4 +26,17 @@ int lockstep_hook_option(const char *key, char *out, size_t capacity) {
 /* Copies the frame; 0 once the recorder is gone. */
 int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes) {
     return ls_channel_send(json, json_bytes, data, data_bytes);
+}
+
+/* 1 when the recorder answered with other values, which `data` then holds. */
+int lockstep_hook_ask(const char *json, size_t json_bytes, void *data, uint64_t data_bytes) {
+    void *bytes;
+    size_t count;
+    if (!ls_channel_ask(json, json_bytes, &bytes, &count))
+        return 0;
+    bool fits = count == data_bytes;
+    if (fits)
+        memcpy(data, bytes, count);
+    munmap(bytes, count);
+    return fits;
 }

@@ -59,6 +59,7 @@ static bool resolve(void *handle, ggml_api *api) {
         {&api->graph_node, "ggml_graph_node", true},
         {&api->graph_view, "ggml_graph_view", false},
         {&api->backend_tensor_get, "ggml_backend_tensor_get", true},
+        {&api->backend_tensor_set, "ggml_backend_tensor_set", false},
         {&api->backend_buffer_is_host, "ggml_backend_buffer_is_host", true},
         {&api->backend_buffer_name, "ggml_backend_buffer_name", true},
         {&api->backend_buffer_get_usage, "ggml_backend_buffer_get_usage", true},

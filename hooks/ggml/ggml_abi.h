@@ -59,6 +59,7 @@ typedef struct ggml_api {
     struct ggml_tensor *(*graph_node)(void *graph, int index);
     struct ggml_graph_by_value (*graph_view)(void *graph, int begin, int end);
     void (*backend_tensor_get)(const struct ggml_tensor *tensor, void *out, size_t offset, size_t size);
+    void (*backend_tensor_set)(struct ggml_tensor *tensor, const void *data, size_t offset, size_t size);
     bool (*backend_buffer_is_host)(void *buffer);
     const char *(*backend_buffer_name)(void *buffer);
     int (*backend_buffer_get_usage)(void *buffer);

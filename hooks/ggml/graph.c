@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/text.h"
 #include "names.h"
@@ -182,6 +183,22 @@ static void add_sources(ls_text *line, graph_pass *p, const struct graph_node *n
     ls_text_printf(line, "]");
 }
 
+static bool is_output(const struct ggml_tensor *t) {
+    return (t->flags & GGML_FLAG_OUTPUT) != 0 || strncmp(t->name, "l_out-", 6) == 0 || strncmp(t->name, "result_", 7) == 0;
+}
+
+/* What the recorder says it should have been, if it says anything. */
+static void resync(const graph_pass *p, const struct graph_node *node) {
+    char line[80];
+    void *bytes;
+    size_t count;
+    int length = snprintf(line, sizeof line, "{\"event\":\"resync\",\"id\":%llu}", (unsigned long long)node->id);
+    if (!ls_channel_ask(line, (size_t)length, &bytes, &count))
+        return;
+    values_write(p->api, node->tensor, bytes, count);
+    munmap(bytes, count);
+}
+
 static void send_node(graph_pass *p, struct graph_node *node, bool with_values) {
     char name[NAME_MAX_BYTES];
     ls_text line = {0};
@@ -201,9 +218,10 @@ static void send_node(graph_pass *p, struct graph_node *node, bool with_values) 
     map_set(&p->ids, t, node->id);
     if (!node->view && t->view_src != NULL)
         map_set(node->write ? &p->context->writes : &p->writes, t->view_src, node->id);
-    if (!line.failed && with_values)
-        values_send(p->api, t, line.data, line.length);
-    else if (!line.failed)
+    if (!line.failed && with_values) {
+        if (values_send(p->api, t, line.data, line.length) && !node->view && ls_filter_resync(name, strncmp(t->name, "result_norm", 11) != 0 && is_output(t)))
+            resync(p, node);
+    } else if (!line.failed)
         ls_channel_send(line.data, line.length, NULL, 0);
     ls_text_done(&line);
 }
@@ -327,11 +345,9 @@ static bool keeps(const graph_pass *p, const struct graph_node *node) {
     const struct ggml_tensor *t = node->tensor;
     if (!p->wanted || node->write || (node->view && !ls_filter_has_names()))
         return false;
-    bool output = (t->flags & GGML_FLAG_OUTPUT) != 0 || strncmp(t->name, "l_out-", 6) == 0 ||
-                  strncmp(t->name, "result_", 7) == 0;
     switch (ls_filter_observe()) {
     case LS_OBSERVE_OUTPUTS:
-        if (!output)
+        if (!is_output(t))
             return false;
         break;
     case LS_OBSERVE_NAMED:

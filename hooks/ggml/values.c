@@ -54,11 +54,16 @@ static void send_row(const struct ggml_tensor *t, const uint8_t *row, size_t row
     }
 }
 
+static bool is_contiguous(const ggml_api *api, const struct ggml_tensor *t) {
+    size_t row_bytes = (size_t)(t->ne[0] / api->blck_size(t->type)) * api->type_size(t->type);
+    return t->nb[0] == api->type_size(t->type) && t->nb[1] == row_bytes && t->nb[2] == row_bytes * (size_t)t->ne[1] &&
+           t->nb[3] == t->nb[2] * (size_t)t->ne[2];
+}
+
 static void send_rows(const ggml_api *api, const struct ggml_tensor *t, const uint8_t *bytes, uint64_t total) {
     size_t size = api->type_size(t->type), block = (size_t)api->blck_size(t->type);
     size_t row_bytes = (size_t)t->ne[0] / block * size;
-    if (t->nb[0] == size && t->nb[1] == row_bytes && t->nb[2] == row_bytes * (size_t)t->ne[1] &&
-        t->nb[3] == t->nb[2] * (size_t)t->ne[2]) {
+    if (is_contiguous(api, t)) {
         ls_channel_data(bytes, (size_t)total);
         return;
     }
@@ -92,4 +97,26 @@ bool values_read_i32(const ggml_api *api, const struct ggml_tensor *t, size_t co
         memcpy(out, bytes, count * sizeof *out);
     free(copy);
     return bytes != NULL;
+}
+
+void values_write(const ggml_api *api, const struct ggml_tensor *t, const void *bytes, size_t count) {
+    void *buffer = buffer_of(t);
+    bool host = buffer == NULL || api->backend_buffer_is_host(buffer);
+    if (count != values_bytes(api, t))
+        return;
+    if (is_contiguous(api, t)) {
+        if (host)
+            memcpy(t->data, bytes, count);
+        else if (api->backend_tensor_set != NULL)
+            api->backend_tensor_set((struct ggml_tensor *)(uintptr_t)t, bytes, 0, count);
+        return;
+    }
+    size_t size = api->type_size(t->type);
+    const uint8_t *from = bytes;
+    for (int64_t i3 = 0; host && i3 < t->ne[3]; i3++)
+        for (int64_t i2 = 0; i2 < t->ne[2]; i2++)
+            for (int64_t i1 = 0; i1 < t->ne[1]; i1++)
+                for (int64_t i0 = 0; i0 < t->ne[0] / api->blck_size(t->type); i0++, from += size)
+                    memcpy((uint8_t *)t->data + (size_t)i3 * t->nb[3] + (size_t)i2 * t->nb[2] + (size_t)i1 * t->nb[1] + (size_t)i0 * t->nb[0],
+                           from, size);
 }

@@ -251,7 +251,9 @@ typedef struct lockstep_node {
     const uint64_t *sources; /* what lockstep_capture_node returned for its inputs */
     size_t source_count;
     const char *backend; /* the buffer or device; may be NULL */
-    bool output;         /* --observe outputs keeps it */
+    bool output;         /* of a layer or the network: --observe outputs keeps it */
+    bool writable;       /* data is writable, and `lockstep check --resync` may overwrite it
+                          * with the reference's values before this returns */
 } lockstep_node;
 
 /* The user wants this node's values: an engine may save itself the way to them.

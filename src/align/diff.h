@@ -43,6 +43,8 @@ typedef struct ls_pair {
     uint64_t elements;    /* of the candidate that were compared */
     const char *trouble;  /* for shape and unsupported */
     bool compared;
+    bool resynced;        /* the candidate went on with the reference's values */
+    double left;          /* relative L2 after that: what its element type can't hold */
 } ls_pair;
 
 /* Why a pair diverged: a transform that was applied, and what was left after it. */
@@ -83,7 +85,7 @@ typedef struct ls_diff {
     ls_noise *reference_noise;
     bool *reference_used;    /* has a partner */
     /* per node of the candidate, of which `seen` have been taken in */
-    size_t seen, node_capacity;
+    size_t seen, node_capacity, pass_lines_seen;
     bool *wanted;
     ls_columns *candidate_columns;
     ls_noise *candidate_noise;

@@ -20,7 +20,7 @@ static void mark_reformulated(ls_diff *d, unsigned char *below) {
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
-        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES)
+        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES && !pair->resynced)
             pair->verdict = LS_VERDICT_REFORMULATED;
         unsigned char said = pair == NULL ? below[i] : ls_pair_fails(pair) ? FAILS : PASSES;
         if (n->alias_of != LS_NONE)
@@ -42,7 +42,7 @@ static void mark_consequences(ls_diff *d, bool *tainted) {
         if (pair != NULL)
             pair->consequence = above && ls_pair_fails(pair);
         /* what agrees again although its inputs differ is judged by itself */
-        tainted[i] = pair != NULL ? ls_pair_fails(pair) : above;
+        tainted[i] = pair != NULL ? ls_pair_fails(pair) && !pair->resynced : above;
     }
 }
 

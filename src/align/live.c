@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "align/divergence.h"
+#include "align/resync.h"
 #include "base/grow.h"
 
 enum {
-    STEP = 16,      /* lines after which the pairs are looked at again */
+    STEP = 64,      /* lines after which the pairs are looked at again */
     LOOKAHEAD = 32, /* a value waits so long for names and masks that tell how to read it */
     SURE = 4,       /* so many failing pairs in a row are no other formulation */
     PINNED_MAX = 64,
@@ -41,6 +42,7 @@ struct ls_live {
     size_t ended;    /* passes whose end was seen */
     unsigned char *depth; /* per pair that fails: how many in a row do */
     size_t depth_capacity;
+    void *replaced; /* what the process was told to go on with, last */
     bool over; /* stopped, or failed */
     lockstep_status status;
     lockstep_error error;
@@ -129,6 +131,8 @@ static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
             live->pinned_bytes += h->size;
         }
         unsigned above = 0;
+        if (pair != 0 && live->diff.pairs[pair - 1].resynced)
+            continue;
         if (pair == 0)
             above = look_above(live, source, pin, limit - 1);
         else if (pair - 1 < live->depth_capacity && live->diff.pairs[pair - 1].compared && ls_pair_fails(&live->diff.pairs[pair - 1]))
@@ -211,7 +215,7 @@ static void make_room(ls_live *live) {
 static void drop_ended(ls_live *live) {
     const ls_trace *t = live->diff.candidate;
     size_t first_open = live->value_count;
-    for (size_t i = 0; i < live->value_count; i++) {
+    for (size_t i = live->oldest; i < live->value_count; i++) {
         size_t pass = t->nodes[i].pass;
         bool open = pass != LS_NONE && !t->passes[pass].ended;
         if (!open)
@@ -264,6 +268,27 @@ static int put_line(void *context, const char *text, size_t length) {
     return live->over ? ECANCELED : 0;
 }
 
+/* At once: the process waits. */
+static const void *replace(void *context, uint64_t i, uint64_t *out_bytes) {
+    ls_live *live = context;
+    ls_diff *d = &live->diff;
+    lockstep_dtype engine;
+    size_t node = live->over ? LS_NONE : ls_trace_feed_node(live->feed, i);
+    if (node == LS_NONE)
+        return NULL;
+    live->status = ls_diff_grow(d, &live->error);
+    size_t pair = live->status == LOCKSTEP_OK ? pair_at(live, node) : 0;
+    if (pair != 0 && !d->pairs[pair - 1].compared)
+        live->status = compare(live, pair - 1);
+    live->over = live->over || live->status != LOCKSTEP_OK;
+    free(live->replaced);
+    live->replaced = NULL;
+    if (!live->over && pair != 0 && d->pairs[pair - 1].verdict < LS_VERDICT_SHAPE &&
+        ls_dtype_find(d->candidate->nodes[node].dtype, &engine))
+        live->replaced = ls_resync_values(d, &d->pairs[pair - 1], engine, out_bytes);
+    return live->replaced;
+}
+
 static void leave(void *context) { (void)context; }
 
 /* ------------------------------------------------------------------ whole */
@@ -273,6 +298,7 @@ static void free_live(ls_live *live) {
         free(live->values[i].bytes);
     free(live->values);
     free(live->depth);
+    free(live->replaced);
     ls_trace_feed_close(live->feed);
     free(live);
 }
@@ -297,7 +323,7 @@ lockstep_status ls_live_open(const char *reference, const ls_live_options *optio
         return status;
     }
     *out_live = live;
-    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, leave};
+    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, leave};
     return LOCKSTEP_OK;
 }
 

@@ -31,6 +31,11 @@ static uint64_t *history_at(ls_map *histories, const ls_pass *pass, int32_t sequ
     return ls_map_at(histories, (const char *)key, sizeof key);
 }
 
+/* Its positions may still come. */
+static bool is_still_told(const ls_trace *t, const ls_pass *pass) {
+    return t->memory != NULL && pass->positions == NULL && !pass->ended;
+}
+
 static bool identify(side *s, lockstep_error *error) {
     ls_map histories = {0};
     size_t passes = s->trace->pass_count;
@@ -39,7 +44,7 @@ static bool identify(side *s, lockstep_error *error) {
     bool ok = s->ids != NULL && s->used != NULL;
     for (size_t p = 0; ok && p < passes; p++) {
         const ls_pass *pass = &s->trace->passes[p];
-        if (pass->tokens == NULL)
+        if (pass->tokens == NULL || is_still_told(s->trace, pass))
             continue;
         s->ids[p] = calloc(pass->rows, sizeof **s->ids);
         s->used[p] = calloc(pass->rows, sizeof **s->used);
@@ -138,7 +143,9 @@ static bool pair_pass(ls_rows *rows, side *ref, side *cand, size_t cp) {
 }
 
 /* Passes without tokens, such as an encoder's, pair in their order. */
-static bool pair_silent(ls_rows *rows, const side *ref, size_t cp, size_t *next) {
+static bool pair_silent(ls_rows *rows, const side *ref, const side *cand, size_t cp, size_t *next) {
+    if (cand->trace->passes[cp].tokens != NULL)
+        return true;
     while (*next < ref->trace->pass_count && ref->ids[*next] != NULL)
         ++*next;
     return *next == ref->trace->pass_count || add_pair(rows, (*next)++, cp, NULL, 0, true);
@@ -269,7 +276,7 @@ lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidat
         bool ok = identify(&ref, error) && identify(&cand, error);
         size_t silent = 0; /* pass of the reference, the next without tokens */
         for (size_t cp = 0; ok && cp < candidate->pass_count; cp++)
-            ok = cand.ids[cp] != NULL ? pair_pass(&rows, &ref, &cand, cp) : pair_silent(&rows, &ref, cp, &silent);
+            ok = cand.ids[cp] != NULL ? pair_pass(&rows, &ref, &cand, cp) : pair_silent(&rows, &ref, &cand, cp, &silent);
         rows.reference_rows = ref.rows;
         rows.candidate_rows = cand.rows;
         if (ok)

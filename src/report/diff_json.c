@@ -6,6 +6,7 @@
 
 #include "report/json_values.h"
 #include "report/report.h"
+#include "report/totals.h"
 
 static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
     const ls_node *n = &t->nodes[index];
@@ -36,6 +37,8 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_object_set_new(o, "metrics", p->verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
     json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->verdict)));
     json_object_set_new(o, "consequence", json_boolean(p->consequence));
+    if (p->resynced)
+        json_object_set_new(o, "resync", json_pack("{s:o}", "left", ls_json_number(p->left)));
     if (p->trouble != NULL)
         json_object_set_new(o, "trouble", ls_json_text(p->trouble));
     return o;
@@ -107,6 +110,21 @@ static json_t *first_json(const ls_diff *d) {
     return o;
 }
 
+static json_t *totals_json(const ls_diff *d) {
+    ls_totals t = ls_totals_of(d);
+    json_t *o = json_object();
+    json_object_set_new(o, "compared", ls_json_count(t.compared));
+    json_object_set_new(o, "within", ls_json_count(t.within));
+    json_object_set_new(o, "beyond", ls_json_count(t.compared - t.within));
+    json_object_set_new(o, "mismatched", ls_json_count(t.mismatched));
+    json_object_set_new(o, "origins", ls_json_count(t.origins));
+    json_object_set_new(o, "max_abs", ls_json_number(t.max_abs));
+    json_object_set_new(o, "max_rel", ls_json_number(t.max_rel));
+    json_object_set_new(o, "mean_cosine", ls_json_number(t.mean_cosine));
+    json_object_set_new(o, "resynced", ls_json_count(t.resynced));
+    return o;
+}
+
 void ls_report_json(const ls_diff *d, const ls_checkpoint_diff *weights, ls_text *out) {
     json_t *o = json_object(), *pairs = json_array(), *hints = json_array();
     json_object_set_new(o, "schema", json_integer(1));
@@ -117,6 +135,7 @@ void ls_report_json(const ls_diff *d, const ls_checkpoint_diff *weights, ls_text
     json_object_set_new(o, "candidate", trace_json(d->candidate));
     json_object_set_new(o, "inputs", inputs_json(&d->rows));
     json_object_set_new(o, "pairing", pairing_json(d));
+    json_object_set_new(o, "totals", totals_json(d));
     json_object_set_new(o, "first_divergence", first_json(d));
     json_object_set_new(o, "weights", weights != NULL ? ls_report_weight_pairs(weights) : json_null());
     for (const char *at = d->hints.data; at != NULL && *at != '\0';) {

@@ -6,6 +6,7 @@
 #include "base/escape.h"
 #include "report/cells.h"
 #include "report/report.h"
+#include "report/totals.h"
 
 enum { NAME = 512, AFTER_SHOWN = 5 };
 
@@ -100,6 +101,22 @@ static void put_pairing(ls_text *out, const ls_diff *d) {
     if (d->implied_count > 0)
         ls_text_printf(out, "; %zu more before their bias or weight", d->implied_count);
     ls_text_printf(out, "%s), %.1f %% of elements compared\n", *separator ? "" : "none", 100 * d->coverage);
+}
+
+static void put_totals(ls_text *out, const ls_diff *d) {
+    ls_totals t = ls_totals_of(d);
+    size_t all = t.compared + t.mismatched;
+    if (all == 0)
+        return;
+    ls_text_printf(out, "compared   %zu: %zu within tolerance (%.1f %%), %zu beyond", t.compared, t.within,
+                   100 * (double)t.within / (double)all, t.compared - t.within);
+    if (t.mismatched > 0)
+        ls_text_printf(out, "; %zu of another shape or type", t.mismatched);
+    ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
+    if (t.resynced > 0)
+        ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
+    if (t.origins > 1)
+        ls_text_printf(out, "origins    %zu tensors are wrong although what they were computed from is right\n", t.origins);
 }
 
 /* --------------------------------------------------------------------------- table */
@@ -349,6 +366,7 @@ void ls_report_terminal(const ls_diff *d, const ls_checkpoint_diff *weights, boo
     put_inputs(out, d);
     if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
         put_pairing(out, d);
+        put_totals(out, d);
         put_table(out, d, all, width);
         if (all) {
             put_names(out, "in the candidate only", d->candidate, d->candidate_only, d->candidate_only_count);

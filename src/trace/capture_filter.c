@@ -17,8 +17,8 @@ typedef struct ranges {
 } ranges;
 
 static struct {
-    regex_t tensors, ops;
-    bool has_tensors, has_ops;
+    regex_t tensors, ops, resync;
+    bool has_tensors, has_ops, has_resync, resync_outputs;
     ranges layers, passes;
     ls_observe_level what;
 } filter;
@@ -57,6 +57,8 @@ static void parse(void) {
     char text[1024];
     filter.has_tensors = compile("tensors", &filter.tensors);
     filter.has_ops = compile("ops", &filter.ops);
+    filter.resync_outputs = ls_channel_option("resync", text, sizeof text) && strcmp(text, "layer") == 0;
+    filter.has_resync = !filter.resync_outputs && compile("resync", &filter.resync);
     if (ls_channel_option("layers", text, sizeof text))
         parse_ranges(text, &filter.layers);
     if (ls_channel_option("passes", text, sizeof text))
@@ -80,6 +82,11 @@ bool ls_filter_pass(long pass) {
 bool ls_filter_has_names(void) {
     pthread_once(&once, parse);
     return filter.has_tensors || filter.has_ops;
+}
+
+bool ls_filter_resync(const char *name, bool output) {
+    pthread_once(&once, parse);
+    return (filter.resync_outputs && output) || (filter.has_resync && regexec(&filter.resync, name, 0, NULL, 0) == 0);
 }
 
 bool ls_filter_tensor(const char *name, const char *op, int layer) {

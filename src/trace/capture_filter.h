@@ -11,5 +11,8 @@ bool ls_filter_pass(long pass);
 bool ls_filter_tensor(const char *name, const char *op, int layer);
 /* Anything narrower than everything: views are then kept where they match. */
 bool ls_filter_has_names(void);
+/* The recorder may answer with other values for this tensor (ls_channel_ask). `output`:
+ * it is a layer's output, or the network's. */
+bool ls_filter_resync(const char *name, bool output);
 
 #endif

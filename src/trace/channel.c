@@ -53,6 +53,44 @@ ls_ring *ls_ring_map(int descriptor, uint64_t size) {
     return (ls_ring *)base;
 }
 
+/* --------------------------------------------------------------- messages */
+
+typedef union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+} control;
+
+bool ls_socket_send(int s, char byte, int descriptor) {
+    control c = {0};
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        message.msg_control = &c;
+        message.msg_controllen = sizeof c;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof descriptor);
+        memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    }
+    return sendmsg(s, &message, MSG_NOSIGNAL) == 1;
+}
+
+bool ls_socket_receive(int s, char *out_byte, int *out_descriptor) {
+    control c;
+    struct iovec part = {out_byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+    ssize_t n;
+    do
+        n = recvmsg(s, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    *out_descriptor = -1;
+    struct cmsghdr *header = n == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header != NULL && header->cmsg_type == SCM_RIGHTS)
+        memcpy(out_descriptor, CMSG_DATA(header), sizeof *out_descriptor);
+    return n == 1;
+}
+
 /* ------------------------------------------------------------- connecting */
 
 static int connect_to(const char *name) {
@@ -81,30 +119,11 @@ static int connect_to(const char *name) {
 }
 
 /* The recorder greets with the ring's descriptor. */
-static int receive_descriptor(int s) {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    char greeting;
-    struct iovec part = {&greeting, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = &control, .msg_controllen = sizeof control};
-    ssize_t n;
-    do
-        n = recvmsg(s, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    struct cmsghdr *header = n == 1 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (header == NULL || header->cmsg_type != SCM_RIGHTS)
-        return -1;
-    int descriptor;
-    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-    return descriptor;
-}
-
 static bool connect_ring(const char *name) {
-    int s = connect_to(name);
-    int descriptor = s >= 0 ? receive_descriptor(s) : -1;
+    int s = connect_to(name), descriptor = -1;
+    char greeting;
+    if (s >= 0 && !ls_socket_receive(s, &greeting, &descriptor))
+        descriptor = -1;
     struct stat info;
     if (descriptor >= 0 && fstat(descriptor, &info) == 0 && info.st_size > LS_RING_PAGE)
         ring = ls_ring_map(descriptor, (uint64_t)info.st_size - LS_RING_PAGE);
@@ -194,7 +213,7 @@ bool ls_channel_option(const char *key, char *out, size_t capacity) {
 
 static bool recorder_is_gone(void) {
     struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
-    return poll(&poller, 1, 0) > 0; /* it never says anything more: this is the hang-up */
+    return poll(&poller, 1, 0) > 0; /* it says nothing unasked: this is the hang-up */
 }
 
 static void publish(void) {
@@ -257,4 +276,40 @@ bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint
     bool sent = ls_channel_begin(json, json_bytes, data_bytes) && ls_channel_data(data, (size_t)data_bytes);
     ls_channel_end();
     return sent;
+}
+
+/* The answer's bytes, mapped; false when there are none. */
+static bool receive_answer(void **out_bytes, size_t *out_count) {
+    int descriptor;
+    char byte;
+    struct stat info;
+    struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
+    while (poll(&poller, 1, 1000) <= 0) /* comparing may take long; a hang-up wakes, too */
+        ;
+    if (!ls_socket_receive(channel_socket, &byte, &descriptor)) {
+        atomic_store(&connection, CLOSED);
+        return false;
+    }
+    void *mapped = MAP_FAILED;
+    if (descriptor >= 0 && fstat(descriptor, &info) == 0 && info.st_size > 0)
+        mapped = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (descriptor >= 0)
+        close(descriptor);
+    if (mapped == MAP_FAILED)
+        return false;
+    *out_bytes = mapped;
+    *out_count = (size_t)info.st_size;
+    return true;
+}
+
+bool ls_channel_ask(const char *json, size_t json_bytes, void **out_bytes, size_t *out_count) {
+    if (!ls_channel_open())
+        return false;
+    bool answered = ls_channel_begin(json, json_bytes, 0);
+    if (answered) {
+        publish();
+        answered = receive_answer(out_bytes, out_count);
+    }
+    ls_channel_end();
+    return answered;
 }

@@ -62,6 +62,14 @@ bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
 bool ls_channel_data(const void *bytes, size_t count);
 void ls_channel_end(void);
 bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+/* Sends a frame without data and waits for the answer: false for none; else bytes that
+ * the caller unmaps (munmap). */
+bool ls_channel_ask(const char *json, size_t json_bytes, void **out_bytes, size_t *out_count);
+
+/* A message of one byte over a socket, with a descriptor or -1. */
+bool ls_socket_send(int socket, char byte, int descriptor);
+/* Waits for one; false when the other side is gone. *out_descriptor: -1 for none. */
+bool ls_socket_receive(int socket, char *out_byte, int *out_descriptor);
 
 /* ------------------------------------------- both sides */
 

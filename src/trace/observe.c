@@ -51,12 +51,13 @@ static lockstep_status check_ranges(const char *option, const char *text, lockst
 static lockstep_status options_text(const ls_observe_options *o, ls_text *out, lockstep_error *error) {
     LS_TRY(check_regex("--tensors", o->tensors, error));
     LS_TRY(check_regex("--ops", o->ops, error));
+    LS_TRY(check_regex("--resync", o->resync, error));
     LS_TRY(check_ranges("--layers", o->layers, error));
     LS_TRY(check_ranges("--passes", o->passes, error));
     const struct {
         const char *key, *value;
     } pairs[] = {{"tensors", o->tensors}, {"ops", o->ops}, {"layers", o->layers}, {"passes", o->passes},
-                 {"observe", o->what}, {"stats_only", o->stats_only ? "1" : NULL}};
+                 {"observe", o->what}, {"stats_only", o->stats_only ? "1" : NULL}, {"resync", o->resync}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (pairs[i].value != NULL)
             ls_text_printf(out, "%s=%s\n", pairs[i].key, pairs[i].value);

@@ -159,6 +159,23 @@ static int next_frame(ls_inlet *in) {
     return events->frame(events->context, &frame) && skip_data(in) ? 1 : -1;
 }
 
+void ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
+    int descriptor = bytes != NULL ? memfd_create("lockstep-answer", MFD_CLOEXEC) : -1;
+    const char *from = bytes;
+    while (descriptor >= 0 && count > 0) {
+        ssize_t n = write(descriptor, from, count < 1 << 30 ? (size_t)count : 1 << 30);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        from += n;
+        count -= (uint64_t)n;
+    }
+    ls_socket_send(in->descriptor, 'A', count == 0 ? descriptor : -1);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
 static void *serve(void *argument) {
     ls_inlet *in = argument;
     ls_receiver *receiver = in->receiver;
@@ -203,23 +220,6 @@ static int make_largest_ring(uint64_t *size) {
     }
 }
 
-static bool send_descriptor(int s, int descriptor) {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    char greeting = 'L';
-    struct iovec part = {&greeting, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = &control, .msg_controllen = sizeof control};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof descriptor);
-    memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-    return sendmsg(s, &message, MSG_NOSIGNAL) == 1;
-}
-
 static bool same_user(int s, int *out_pid) {
     struct ucred peer;
     socklen_t size = sizeof peer;
@@ -261,7 +261,7 @@ static void welcome(ls_receiver *receiver, int s) {
     memcpy(in->ring->options, receiver->options, sizeof in->ring->options);
     pthread_mutex_lock(&receiver->lock);
     in->process = receiver->count;
-    bool started = send_descriptor(s, descriptor) &&
+    bool started = ls_socket_send(s, 'L', descriptor) &&
                    pthread_create(&in->thread, NULL, serve, in) == 0;
     if (started) {
         receiver->inlets[receiver->count++] = in;

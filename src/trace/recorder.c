@@ -435,6 +435,15 @@ static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json
     return true;
 }
 
+static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame, const json_t *object) {
+    const struct id_pair *line = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "id")));
+    uint64_t bytes = 0;
+    const void *values = NULL;
+    if (line != NULL && r->recording.replace != NULL)
+        values = r->recording.replace(r->recording.context, line->i, &bytes);
+    ls_inlet_answer(frame->inlet, values, bytes);
+}
+
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const char *event, json_t *object) {
     unsigned process = frame->process;
     if (strcmp(event, "tensor") == 0)
@@ -445,6 +454,8 @@ static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame
         return record_pass(r, p, process, object, PASS_ROWS);
     if (strcmp(event, "pass_end") == 0)
         return record_pass(r, p, process, object, PASS_ENDS);
+    if (strcmp(event, "resync") == 0)
+        return answer(r, p, frame, object), true;
     if (strcmp(event, "start") == 0)
         return record_start(r, process, object), true;
     if (strcmp(event, "note") == 0 && json_is_string(json_object_get(object, "text")))

@@ -27,6 +27,9 @@ typedef struct ls_recording {
     void (*begin)(void *context, const ls_stored_values *values);
     void (*put)(void *context, const void *bytes, size_t count);
     int (*end)(void *context, bool whole, char out_file[LS_FILE_NAME]);
+    /* Other values for the tensor of a line, as the engine's own element type has them,
+     * contiguous: what the process is to go on with. NULL for its own. May be NULL. */
+    const void *(*replace)(void *context, uint64_t i, uint64_t *out_bytes);
     void (*close)(void *context);
 } ls_recording;
 

@@ -80,6 +80,7 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
         t->passes[t->pass_count++] = (ls_pass){0};
     }
     ls_pass *pass = &t->passes[number];
+    t->pass_lines++;
     size_t rows = 0;
     const int32_t *tokens = integers_of(r, object, "tokens", &rows);
     const int32_t *positions = integers_of(r, object, "positions", &rows);
@@ -437,6 +438,10 @@ lockstep_status ls_trace_feed_line(ls_trace_feed *feed, const char *text, size_t
     feed->r.bytes += length;
     feed->r.error = error;
     return read_text(&feed->r, text, length, at);
+}
+
+size_t ls_trace_feed_node(const ls_trace_feed *feed, uint64_t i) {
+    return i < feed->r.order_capacity ? feed->r.by_order[i] - 1 : LS_NONE; /* 0 - 1 is LS_NONE */
 }
 
 void ls_trace_feed_close(ls_trace_feed *feed) {

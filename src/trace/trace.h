@@ -58,6 +58,7 @@ typedef struct ls_trace {
     size_t node_count;
     ls_pass *passes;
     size_t pass_count, ended_count;
+    size_t pass_lines;   /* that were read: changes whenever something was told of a pass */
     const char **notes;
     size_t note_count;
     uint64_t dropped;
@@ -79,6 +80,8 @@ void ls_trace_close(ls_trace *trace);
 typedef struct ls_trace_feed ls_trace_feed;
 lockstep_status ls_trace_feed_open(const char *path, ls_trace_feed **out_feed, ls_trace **out_trace, lockstep_error *error);
 lockstep_status ls_trace_feed_line(ls_trace_feed *feed, const char *text, size_t length, lockstep_error *error);
+/* The node of the line with this number; LS_NONE. */
+size_t ls_trace_feed_node(const ls_trace_feed *feed, uint64_t i);
 void ls_trace_feed_close(ls_trace_feed *feed); /* not the trace */
 
 /* A node's values in memory; `hold` keeps them there until ls_hold_release. */

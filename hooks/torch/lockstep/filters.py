@@ -40,10 +40,18 @@ class Filters:
         self.observe = option("observe") or "all"
         tensors, ops = option("tensors"), option("ops")
         layers, passes = option("layers"), option("passes")
+        resync = option("resync")
+        self._resync_outputs = resync == "layer"
+        self._resync = posix_pattern(resync) if resync and resync != "layer" else None
         self._tensors = posix_pattern(tensors) if tensors else None
         self._ops = posix_pattern(ops) if ops else None
         self._layers = parse_ranges(layers) if layers else None
         self._passes = parse_ranges(passes) if passes else None
+
+    def resync(self, name, output):
+        """Whether the recorder may answer with other values. `output`: of a layer, or
+        of the network."""
+        return (self._resync_outputs and output) or bool(self._resync and self._resync.search(name))
 
     def wants(self, kind, name, op, layer, number, outer=False):
         """Whether a tensor's values are to be sent. `outer`: an output of a top-level

@@ -155,6 +155,9 @@ def learn(run, module, args, kwargs):
     form = signature(module)
     if form is not None and any(name in form.parameters or name in kwargs for name in _POSITION_NAMES):
         run.rows.learn(arguments(module, args, kwargs))
+        if run.rows.positions is not None:
+            run.positions_sent = True
+            recorder.send({"event": "rows", "pass": run.number, "positions": run.rows.positions})
 
 
 def finish(run):

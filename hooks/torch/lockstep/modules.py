@@ -227,8 +227,10 @@ def _record(run, frame, leaf, sources, result):
     outer = _is_outer(run, frame)
     for index, (suffix, tensor) in enumerate(walk(result)):
         if is_recordable(tensor):
-            run.name_result(_output_name(frame.path, index, suffix), op, tensor, filters.MODULE,
-                            sources=sources, outer=outer, **extra)
+            name = _output_name(frame.path, index, suffix)
+            value = run.name_result(name, op, tensor, filters.MODULE, sources=sources, outer=outer, **extra)
+            if index == 0 and recorder.filters.resync(name, _is_resync_point(frame.path, outer)) and value is not None:
+                recorder.resync(value.id, tensor)
 
 
 def _output_name(path, index, suffix):
@@ -239,6 +241,12 @@ def _output_name(path, index, suffix):
             return suffix
         path = "output"
     return path if index == 0 else f"{path}.{suffix}"
+
+
+def _is_resync_point(path, outer):
+    """A numbered block, or what gives the logits."""
+    last = path.rpartition(".")[2]
+    return outer and (last.isdecimal() or last == "lm_head")
 
 
 def _is_outer(run, frame):
