@@ -29,12 +29,13 @@ FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 BENCH_SRC := $(filter-out $(if $(filter x86_64,$(shell uname -m)),,bench/idle_engine.c),$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
-.PHONY: all install bench benches asan fuzz faults soak deps demo test check-deps clean unit-tests fuzz-replays test-deps
-all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so
+.PHONY: all install examples bench benches asan fuzz faults soak deps demo test check-deps clean unit-tests fuzz-replays test-deps
+all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so examples
 
 check-deps:
 	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
@@ -104,6 +105,11 @@ demo:
 	@scripts/deps build
 	@$(MAKE) --no-print-directory all
 	@scripts/demo
+
+examples: $(EXAMPLES)
+$(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/liblockstep.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # Prints figures beside their targets (bench/run.py); needs a quiet machine.
 bench: test-deps

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Records the example traces anew: one small random Qwen3 in transformers and in
-llama.cpp, correct, and with the norms of q and k swapped in its second layer.
+"""Records the example traces anew: one small random Qwen3 (kept as qwen3-hf) in
+transformers and in llama.cpp, correct, and with the norms of q and k swapped in its second layer.
 
 Run from the root of the repository after `make test` has installed the engines:
     .deps/venv/bin/python examples/record.py
@@ -8,6 +8,7 @@ Run from the root of the repository after `make test` has installed the engines:
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ def main():
         os.symlink(ROOT / ".deps" / "llama-v0.5.0", "llama-v0.5.0")
         model = models.make_model("tiny")
         model.save_pretrained("hf")
+        shutil.copytree("hf", ROOT / "examples" / "qwen3-hf", dirs_exist_ok=True)
         tensors = models.gguf_tensors(model, "qwen3")
         models.write_gguf("model.gguf", model, "qwen3", tensors)
         a, b = "blk.1.attn_q_norm.weight", "blk.1.attn_k_norm.weight"

@@ -30,9 +30,33 @@ static void mark_reformulated(ls_diff *d, unsigned char *below) {
     }
 }
 
+/* An engine that records its tensors one by one tells no edges: then each is taken to
+ * come of all before it. Not so for files, whose order may mean nothing. */
+static bool has_edges(const ls_trace *t) {
+    for (size_t i = 0; i < t->node_count; i++)
+        if (t->nodes[i].source_count > 0 || t->nodes[i].alias_of != LS_NONE)
+            return true;
+    return !t->is_graph;
+}
+
+static void mark_consequences_in_order(ls_diff *d) {
+    bool tainted = false;
+    for (size_t i = 0; i < d->candidate->node_count; i++) {
+        ls_pair *pair = pair_at(d, i);
+        if (pair == NULL)
+            continue;
+        pair->consequence = tainted && ls_pair_fails(pair);
+        tainted = (tainted || ls_pair_fails(pair)) && !pair->resynced;
+    }
+}
+
 /* From the first node to the last: does a failing pair lie upstream? */
 static void mark_consequences(ls_diff *d, bool *tainted) {
     const ls_trace *t = d->candidate;
+    if (!has_edges(t)) {
+        mark_consequences_in_order(d);
+        return;
+    }
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
         bool above = n->alias_of != LS_NONE && tainted[n->alias_of];

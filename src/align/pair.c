@@ -107,7 +107,8 @@ static lockstep_status pair_equal_names(pairing *p) {
         const ls_node *n = &d->candidate->nodes[i];
         if (!ls_values_is_own(&d->candidate_values, i))
             continue;
-        ls_label label = {n->name, graphs ? n->op : NULL, NULL, graphs ? (long)n->occurrence : -1};
+        /* an engine of one's own need not say which operations it has */
+        ls_label label = {n->name, graphs && *n->op != '\0' ? n->op : NULL, NULL, graphs ? (long)n->occurrence : -1};
         for (size_t k = ls_rows_from(rows, n->pass); k < rows->pair_count && rows->pairs[k].candidate == n->pass; k++) {
             size_t reference = ls_values_find(&d->reference_values, rows->pairs[k].reference, &label);
             if (reference != LS_NONE)

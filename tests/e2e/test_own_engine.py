@@ -1,0 +1,92 @@
+"""examples/qwen3.c: an engine of one's own, recorded through lockstep.h."""
+import json
+import sys
+
+import pytest
+import torch
+
+import models
+from conftest import HERE, LOCKSTEP, PROMPTS, ROOT, capture, diff, run
+
+ENGINE = ROOT / "build" / "examples" / "qwen3"
+STEPS = 4
+LAYER = "model.layers.{}."
+
+# mistake -> the tensor in which it begins, the pass, the cause that is named
+BUGS = {
+    "rope-interleaved": ("model.layers.0.self_attn/apply_rotary_pos_emb.0", 0, None),
+    "rope-base": ("model.layers.0.self_attn/apply_rotary_pos_emb.0", 0, None),
+    "rope-position": ("model.layers.0.self_attn/apply_rotary_pos_emb.0", 1, None),
+    "norm-eps": ("model.layers.0.input_layernorm", 0, None),
+    "no-qk-norm": ("model.layers.0.self_attn.q_norm", 0, None),
+    "qk-norm-swapped": ("model.layers.0.self_attn.q_norm", 0, "channel-scale"),
+    "gqa-order": ("model.layers.0.self_attn/scaled_dot_product_attention", 0, None),
+    "no-scale": ("model.layers.0.self_attn/scaled_dot_product_attention", 0, None),
+    "no-mask": ("model.layers.0.self_attn/scaled_dot_product_attention", 0, None),
+    "no-residual": ("model.layers.1.post_attention_layernorm", 0, None),
+    "gate-up-swapped": ("model.layers.0.mlp.gate_proj", 0, "swapped-with"),
+    "gelu": ("model.layers.0.mlp.act_fn", 0, None),
+    "no-final-norm": ("model.norm", 0, "swapped-with"),
+    "stale-cache": ("model.layers.0.self_attn/scaled_dot_product_attention", 1, None),
+}
+
+
+def command(lab, *more):
+    return [ENGINE, lab.hf("qwen3"), ",".join(map(str, PROMPTS[24])), STEPS, *more]
+
+
+@pytest.fixture(scope="module")
+def greedy(lab):
+    """transformers' own tokens: what it chose after the prompt and after each step."""
+    import transformers
+    model = transformers.AutoModelForCausalLM.from_pretrained(lab.hf("qwen3")).eval()
+    tokens = torch.tensor([PROMPTS[24]])
+    with torch.no_grad():
+        for _ in range(STEPS + 1):
+            tokens = torch.cat([tokens, model(input_ids=tokens).logits[:, -1:].argmax(-1)], 1)
+    return tokens[0, len(PROMPTS[24]):].tolist()
+
+
+@pytest.fixture(scope="module")
+def reference(lab, greedy):
+    options = {"model": str(lab.hf("qwen3")), "prompt": PROMPTS[24], "steps": greedy[:STEPS]}
+    return capture(lab.folder / "ref-greedy", sys.executable, HERE / "run_hf.py", json.dumps(options))
+
+
+def test_it_chooses_the_tokens_of_transformers_and_matches(lab, greedy, reference, tmp_path):
+    done = run(*command(lab))
+    assert [int(token) for token in done.stdout.split()] == greedy
+    status, result = diff(reference, capture(tmp_path / "own", *command(lab)))
+    assert status == 0 and result["verdict"] == "match"
+    assert result["pairing"]["coverage"] == 1 and result["totals"]["compared"] == (STEPS + 1) * (2 + models.LAYERS * 16 + 1)
+    assert all(pair["metrics"]["rel_l2"] < 1e-5 for pair in result["pairs"])
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_each_mistake_is_found(lab, reference, tmp_path, bug):
+    name, first_pass, cause = BUGS[bug]
+    done = run(LOCKSTEP, "check", "--reference", reference, "--json", tmp_path / "json", "--", *command(lab, "--bug", bug))
+    result = json.loads((tmp_path / "json").read_text())
+    first = result["first_divergence"]
+    assert done.returncode == 1 and result["verdict"] == "diverged", done.stderr
+    assert (first["candidate"]["name"], first["candidate"]["pass"]) == (name, first_pass)
+    assert result["totals"]["origins"] == 1
+    if cause is not None:
+        assert first["causes"][0]["id"] == cause
+
+
+def test_decoding_follows_the_reference_where_it_is_resynced(lab, greedy, reference, tmp_path):
+    wrong = command(lab, "--bug", "gelu")
+    assert [int(token) for token in run(*wrong).stdout.split()] != greedy, "the mistake must change the tokens"
+    done = run(LOCKSTEP, "check", "--reference", reference, "--resync", "layer", "--json", tmp_path / "json", "--", *wrong)
+    result = json.loads((tmp_path / "json").read_text())
+    assert [int(token) for token in done.stdout.splitlines()[0].split()] == greedy
+    assert result["inputs"]["status"] == "equal" and result["totals"]["resynced"] == (STEPS + 1) * (models.LAYERS + 1)
+    origins = {(p["candidate"]["pass"], p["candidate"]["name"]) for p in result["pairs"] if p["verdict"] == "diverged" and not p["consequence"]}
+    assert origins == {(step, f"model.layers.{layer}.mlp.act_fn") for step in range(STEPS + 1) for layer in range(models.LAYERS)}
+
+
+def test_without_a_recorder_it_says_the_same(lab, tmp_path):
+    plain = run(*command(lab))
+    observed = run(LOCKSTEP, "capture", "-o", tmp_path / "t", "--", *command(lab))
+    assert plain.stdout == observed.stdout and plain.returncode == observed.returncode == 0
