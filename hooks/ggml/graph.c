@@ -65,6 +65,10 @@ static void write_name(const struct ggml_tensor *t, const char *op, char *out) {
             break;
         inner = inner->src[0];
     }
+    if (is_auto_name(inner->name) && strstr(out, " @") == NULL) { /* nothing near has a name */
+        snprintf(out, NAME_MAX_BYTES, "%s", op);
+        return;
+    }
     if (!is_auto_name(inner->name))
         used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%.63s", inner->name);
     for (size_t open = 0, i = 0; i < used; i++) {
@@ -301,7 +305,8 @@ static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens
         if (index == NULL || graph_pass_node(p, index) != NULL)
             continue;
         bool rows = strcmp(p->nodes[n].op, "GET_ROWS") == 0 && graph_pass_node(p, table) == NULL;
-        bool position = strncmp(table->name, "pos", 3) == 0 || strstr(table->name, "position") != NULL;
+        bool position = strncmp(table->name, "pos", 3) == 0 || strstr(table->name, "position") != NULL ||
+                        strncmp(index->name, "pos", 3) == 0;
         bool other = strstr(table->name, "type") != NULL;
         if (rows && !position && !other && *out_tokens == NULL)
             *out_tokens = index;

@@ -127,6 +127,11 @@ static void add_hints(ls_diff *d) {
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);
     }
+    size_t unlike = 0;
+    for (size_t i = 0; i < d->pair_count; i++)
+        unlike += d->pairs[i].verdict == LS_VERDICT_REFORMULATED && d->pairs[i].elements == 0;
+    if (unlike > 0)
+        ls_text_printf(&d->hints, "%zu pairs don't resemble each other although what is computed from them agrees: they may be paired wrongly, and don't count as compared\n", unlike);
     if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }

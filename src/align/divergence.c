@@ -1,5 +1,6 @@
 #include "align/divergence.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static ls_pair *pair_at(const ls_diff *d, size_t node) {
@@ -12,6 +13,9 @@ static bool carries(const ls_node *n) { return n->role != LS_ROLE_WEIGHT && n->r
 
 enum { PASSES = 1, FAILS = 2 }; /* what the nearest paired descendants do */
 
+/* Of what is scaled or masked later, the values still look alike. */
+static bool looks_alike(const ls_pair *p) { return fabs(p->metrics.cosine) >= 0.9; }
+
 /* From the last node to the first: what each node's nearest paired descendants do.
  * A pair that differs although everything computed from it passes is reformulated,
  * and for those before it as good as one that passes. */
@@ -22,6 +26,8 @@ static void mark_reformulated(ls_diff *d, unsigned char *below) {
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
         if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES && !pair->resynced)
             pair->verdict = LS_VERDICT_REFORMULATED;
+        if (pair != NULL && pair->verdict == LS_VERDICT_REFORMULATED && !looks_alike(pair))
+            pair->elements = 0; /* more likely another tensor: not compared */
         unsigned char said = pair == NULL ? below[i] : ls_pair_fails(pair) ? FAILS : PASSES;
         if (n->alias_of != LS_NONE)
             below[n->alias_of] |= said;

@@ -140,6 +140,12 @@ static int cache_axis(const ls_view *v, const ls_columns *own, int from_last, ls
     return axis;
 }
 
+/* Leaves out the newest columns, of tokens that the other side has yet to see. */
+static void cut_newest(ls_columns *own, int32_t last, int32_t other_last) {
+    uint64_t ahead = last >= 0 && other_last >= 0 && last > other_last ? (uint64_t)(last - other_last) : 0;
+    own->count -= ahead < own->count ? ahead : 0;
+}
+
 /* Cuts the padding of a KV cache's axis. One side may have kept fewer of the oldest
  * columns (a sliding window): the newest are common. */
 static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s) {
@@ -148,8 +154,12 @@ static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand,
         ls_dtype(ref->dtype)->block_elements > 1 || ls_dtype(cand->dtype)->block_elements > 1)
         return;
     int from_last = of_candidate->padded != 0 ? of_candidate->from_last : of_reference->from_last;
-    ls_columns r, c;
+    ls_columns r = {0}, c = {0};
     int b = cache_axis(ref, of_reference, from_last, &r), a = cache_axis(cand, of_candidate, from_last, &c);
+    if (a >= 0 && b >= 0) {
+        cut_newest(&r, q->reference_last, q->candidate_last);
+        cut_newest(&c, q->candidate_last, q->reference_last);
+    }
     uint64_t count = a < 0 || b < 0 ? 0 : r.count < c.count ? r.count : c.count;
     if (count == 0)
         return;

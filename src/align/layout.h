@@ -23,6 +23,7 @@ typedef struct ls_layout_request {
     const int32_t *kept_rows;              /* of the candidate's pass, after its last layer was cut; may be NULL */
     size_t kept_count;
     ls_columns reference_columns, candidate_columns;
+    int32_t reference_last, candidate_last; /* highest position of the passes; -1 where unknown */
     ls_reorder reorder;
     uint64_t head_size;    /* for the reorder; 0 where unknown */
     const char *kind; /* of the pair: those of one kind vote together */

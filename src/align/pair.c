@@ -10,6 +10,8 @@ enum { NAME_BYTES = 400 };
 typedef struct pairing {
     ls_diff *diff;
     size_t from; /* candidate nodes before this one had their turn */
+    size_t first_pass; /* of the nodes from there on */
+    int last_layer;    /* of either side, at least 0 */
     lockstep_error *error;
 } pairing;
 
@@ -62,7 +64,7 @@ static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rul
     ls_diff *d = p->diff;
     const ls_pass_pair *pp = &d->rows.pairs[passes];
     char name[NAME_BYTES], of[NAME_BYTES] = "";
-    ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence};
+    ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence + rule->stride * layer};
     if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) ||
         (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
         return LOCKSTEP_OK;
@@ -80,19 +82,44 @@ static int last_layer(const ls_trace *t) {
     return last;
 }
 
-/* To passes of which there is something new. */
+static bool has_name(const ls_values *values, size_t pass, const char *name) {
+    return ls_values_find(values, pass, &(ls_label){name, NULL, NULL, LS_FIRST}) != LS_NONE;
+}
+
+/* The candidate's pass is one that the rule is for. */
+static bool is_for(const pairing *p, const ls_rule *rule, size_t pass) {
+    const ls_values *values = &p->diff->candidate_values;
+    for (const char *const *name = rule->needs; name != NULL && *name != NULL; name++)
+        if (!has_name(values, pass, *name))
+            return false;
+    for (const char *const *name = rule->lacks; name != NULL && *name != NULL; name++)
+        if (has_name(values, pass, *name))
+            return false;
+    return true;
+}
+
+/* Nothing more will come of it. */
+static bool is_whole(const ls_diff *d, size_t pass) { return d->candidate->memory == NULL || d->candidate->passes[pass].ended; }
+
+static lockstep_status apply_to_pass(pairing *p, size_t passes, const ls_rules *rules, ls_how how, bool late) {
+    for (size_t i = 0; i < rules->count; i++) {
+        const ls_rule *rule = &rules->rules[i];
+        if (ls_rule_is_late(rule) != late || !is_for(p, rule, p->diff->rows.pairs[passes].candidate))
+            continue;
+        for (int layer = rule->per_layer ? 0 : p->last_layer; layer <= p->last_layer; layer++)
+            LS_TRY(apply_rule(p, passes, rules, rule, layer, how));
+    }
+    return LOCKSTEP_OK;
+}
+
+/* To passes of which there is something new, and to those that are whole now. */
 static lockstep_status apply_rules(pairing *p, const ls_rules *rules, ls_how how) {
-    const ls_trace *c = p->diff->candidate;
-    int last = last_layer(c);
-    size_t first_pass = SIZE_MAX;
-    for (size_t i = p->from; i < c->node_count; i++)
-        first_pass = c->nodes[i].pass < first_pass ? c->nodes[i].pass : first_pass;
-    for (size_t passes = ls_rows_from(&p->diff->rows, first_pass); passes < p->diff->rows.pair_count; passes++)
-        for (size_t i = 0; i < rules->count; i++) {
-            const ls_rule *rule = &rules->rules[i];
-            for (int layer = rule->per_layer ? 0 : last > 0 ? last : 0; layer <= last || (layer == 0 && !rule->per_layer); layer++)
-                LS_TRY(apply_rule(p, passes, rules, rule, layer, how));
-        }
+    const ls_rows *rows = &p->diff->rows;
+    for (size_t passes = ls_rows_from(rows, p->first_pass); passes < rows->pair_count; passes++)
+        LS_TRY(apply_to_pass(p, passes, rules, how, false));
+    for (size_t passes = 0; passes < rows->pair_count; passes++)
+        if (is_whole(p->diff, rows->pairs[passes].candidate) && !p->diff->facts[rows->pairs[passes].candidate].was_whole)
+            LS_TRY(apply_to_pass(p, passes, rules, how, true));
     return LOCKSTEP_OK;
 }
 
@@ -210,10 +237,17 @@ static int by_candidate(const void *a, const void *b) {
 }
 
 lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error) {
-    pairing p = {.diff = diff, .from = from, .error = error};
+    int of_reference = last_layer(diff->reference), of_candidate = last_layer(diff->candidate);
+    pairing p = {.diff = diff, .from = from, .first_pass = SIZE_MAX, .error = error};
+    p.last_layer = of_reference > of_candidate ? of_reference : of_candidate;
+    p.last_layer = p.last_layer > 0 ? p.last_layer : 0;
+    for (size_t i = from; i < diff->candidate->node_count; i++)
+        p.first_pass = diff->candidate->nodes[i].pass < p.first_pass ? diff->candidate->nodes[i].pass : p.first_pass;
     LS_TRY(apply_rules(&p, &diff->map, LS_HOW_MAP));
     LS_TRY(pair_equal_names(&p));
     LS_TRY(apply_rules(&p, &diff->preset, LS_HOW_PRESET));
+    for (size_t i = 0; i < diff->candidate->pass_count; i++)
+        diff->facts[i].was_whole = diff->facts[i].was_whole || is_whole(diff, i);
     return pair_the_only_two(&p);
 }
 

@@ -142,13 +142,21 @@ static bool pair_pass(ls_rows *rows, side *ref, side *cand, size_t cp) {
     return true;
 }
 
-/* Passes without tokens, such as an encoder's, pair in their order. */
-static bool pair_silent(ls_rows *rows, const side *ref, const side *cand, size_t cp, size_t *next) {
+/* A pass without tokens (an encoder's, say) answers to those of the reference between
+ * the same passes with tokens, and to the one after them, which may have done its work. */
+static bool pair_silent(ls_rows *rows, const side *ref, const side *cand, size_t cp) {
+    size_t rp = 0, passes = ref->trace->pass_count;
     if (cand->trace->passes[cp].tokens != NULL)
         return true;
-    while (*next < ref->trace->pass_count && ref->ids[*next] != NULL)
-        ++*next;
-    return *next == ref->trace->pass_count || add_pair(rows, (*next)++, cp, NULL, 0, true);
+    for (size_t i = 0; i < rows->pair_count; i++)
+        if (cand->ids[rows->pairs[i].candidate] != NULL && rows->pairs[i].reference >= rp)
+            rp = rows->pairs[i].reference + 1;
+    for (bool silent = true; silent && rp < passes; rp++) {
+        silent = ref->ids[rp] == NULL;
+        if (!add_pair(rows, rp, cp, NULL, 0, true))
+            return false;
+    }
+    return true;
 }
 
 /* ------------------------------------------------------------ what to say of it */
@@ -274,9 +282,8 @@ lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidat
     } else {
         side ref = {.trace = reference}, cand = {.trace = candidate};
         bool ok = identify(&ref, error) && identify(&cand, error);
-        size_t silent = 0; /* pass of the reference, the next without tokens */
         for (size_t cp = 0; ok && cp < candidate->pass_count; cp++)
-            ok = cand.ids[cp] != NULL ? pair_pass(&rows, &ref, &cand, cp) : pair_silent(&rows, &ref, &cand, cp, &silent);
+            ok = cand.ids[cp] != NULL ? pair_pass(&rows, &ref, &cand, cp) : pair_silent(&rows, &ref, &cand, cp);
         rows.reference_rows = ref.rows;
         rows.candidate_rows = cand.rows;
         if (ok)

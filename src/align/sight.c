@@ -10,6 +10,13 @@ static void kind_of(const ls_diff *d, const ls_pair *p, char *out, size_t capaci
         snprintf(out, capacity, "=/%.150s", d->candidate->nodes[p->candidate_value].name);
 }
 
+static int32_t last_position(const ls_pass *pass) {
+    int32_t last = -1;
+    for (size_t i = 0; pass->positions != NULL && i < pass->rows; i++)
+        last = pass->positions[i] > last ? pass->positions[i] : last;
+    return last;
+}
+
 lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_sight *out_sight,
                               lockstep_error *error) {
     const ls_pass_pair *pp = &d->rows.pairs[p->passes];
@@ -23,12 +30,14 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
         return status;
     }
     kind_of(d, p, kind, sizeof kind);
+    const ls_pass *reference_pass = &d->reference->passes[pp->reference], *candidate_pass = &d->candidate->passes[pp->candidate];
     ls_layout_request q = {.reference = s.reference.view, .candidate = s.candidate.view, .passes = pp,
-                           .reference_rows = d->reference->passes[pp->reference].rows,
-                           .candidate_rows = d->candidate->passes[pp->candidate].rows,
+                           .reference_rows = reference_pass->rows,
+                           .candidate_rows = candidate_pass->rows,
                            .kept_rows = facts->kept_rows, .kept_count = facts->kept_count,
                            .reference_columns = d->reference_columns[p->reference_value],
                            .candidate_columns = d->candidate_columns[p->candidate_value],
+                           .reference_last = last_position(reference_pass), .candidate_last = last_position(candidate_pass),
                            .head_size = facts->head_size, .reorder = reorder, .kind = kind};
     status = ls_layout_find(&q, &d->votes, choice, &s.layout, error);
     if (status != LOCKSTEP_OK)

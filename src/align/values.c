@@ -111,15 +111,17 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
 size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {
     const uint64_t *first = find_slot(&values->first, pass, label->name);
     long seen = 0;
+    size_t last = LS_NONE;
     for (size_t i = first != NULL ? *first - 1 : LS_NONE; i != LS_NONE; i = values->next_same[i]) {
         const ls_node *n = &values->trace->nodes[i];
         if ((label->op != NULL && strcmp(label->op, n->op) != 0) ||
             (label->of != NULL && !is_of(values, n, label->of)))
             continue;
-        if (label->occurrence < 0 || seen++ == label->occurrence)
+        last = i;
+        if (label->occurrence == LS_FIRST || (label->occurrence >= 0 && seen++ == label->occurrence))
             return i;
     }
-    return LS_NONE;
+    return label->occurrence == LS_LAST ? last : LS_NONE;
 }
 
 bool ls_values_is_own(const ls_values *values, size_t node) {

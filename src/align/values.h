@@ -4,6 +4,7 @@
 #define LS_ALIGN_VALUES_H
 
 #include "base/map.h"
+#include "preset/rules.h"
 #include "trace/trace.h"
 
 typedef struct ls_values {
@@ -19,7 +20,7 @@ typedef struct ls_label {
     const char *name;
     const char *op;       /* NULL: any */
     const char *of;       /* a label of its first computed source; NULL: any */
-    long occurrence;      /* among those that match so far; -1: the first */
+    long occurrence;      /* among those that match so far, LS_FIRST or LS_LAST */
 } ls_label;
 
 lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, lockstep_error *error);

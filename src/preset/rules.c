@@ -17,6 +17,7 @@ typedef struct parsing {
     const char *file;
     yaml_document_t document;
     ls_rules *rules;
+    const char *const *needs, *const *lacks; /* of the rules that follow */
     int depth;
     lockstep_error *error;
 } parsing;
@@ -65,9 +66,27 @@ static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *con
     return LOCKSTEP_OK;
 }
 
+/* "3", "3+8*L" or "last". */
+static bool read_occurrence(const char *text, ls_rule *rule) {
+    char *end;
+    rule->occurrence = LS_LAST;
+    if (strcmp(text, "last") == 0)
+        return true;
+    rule->occurrence = strtol(text, &end, 10);
+    if (end == text || rule->occurrence < 0)
+        return false;
+    if (*end == '+')
+        rule->stride = strtol(end + 1, &end, 10);
+    return rule->stride >= 0 && rule->stride < 1 << 20 && strcmp(end, rule->stride > 0 ? "*L" : "") == 0;
+}
+
 static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *value, ls_rule *rule) {
     if (strcmp(key, "reference") == 0)
         return read_list(p, value, &rule->references);
+    if (strcmp(key, "needs") == 0)
+        return read_list(p, value, &rule->needs);
+    if (strcmp(key, "lacks") == 0)
+        return read_list(p, value, &rule->lacks);
     if (value->type != YAML_SCALAR_NODE)
         return bad(p, value, "expected a text");
     const char *text = copy(p, value);
@@ -79,19 +98,19 @@ static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *valu
         rule->op = text;
     else if (strcmp(key, "of") == 0)
         rule->of = text;
-    else if (strcmp(key, "occurrence") == 0)
-        rule->occurrence = strtol(text, NULL, 10);
+    else if (strcmp(key, "occurrence") == 0 && read_occurrence(text, rule))
+        return LOCKSTEP_OK;
     else if (strcmp(key, "reference-occurrence") == 0)
         rule->reference_occurrence = strtol(text, NULL, 10);
     else if (strcmp(key, "reorder") == 0 && strcmp(text, "rope-pairs") == 0)
         rule->reorder = LS_REORDER_ROPE_PAIRS;
     else
-        return bad(p, value, "found an unknown key or value, expected candidate, op, of, occurrence, reference, reference-occurrence, or reorder: rope-pairs");
+        return bad(p, value, "found an unknown key or value, expected candidate, op, of, occurrence (3, 3+8*L or last), reference, reference-occurrence, needs, lacks, or reorder: rope-pairs");
     return LOCKSTEP_OK;
 }
 
 static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
-    ls_rule rule = {.occurrence = -1, .reference_occurrence = -1};
+    ls_rule rule = {.occurrence = LS_FIRST, .reference_occurrence = LS_FIRST};
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "a rule is {candidate: NAME, reference: NAME}");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
@@ -101,9 +120,16 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
             return bad(p, node, "keys are plain words");
         LS_TRY(read_field(p, (const char *)key->data.scalar.value, value, &rule));
     }
+    if (rule.candidate == NULL && rule.references == NULL && (rule.needs != NULL || rule.lacks != NULL)) {
+        p->needs = rule.needs;
+        p->lacks = rule.lacks;
+        return LOCKSTEP_OK;
+    }
     if (rule.candidate == NULL || rule.references == NULL)
         return bad(p, node, "a rule needs 'candidate' and 'reference'");
-    rule.per_layer = strstr(rule.candidate, "{L}") != NULL || (rule.of != NULL && strstr(rule.of, "{L}") != NULL);
+    rule.needs = rule.needs != NULL ? rule.needs : p->needs;
+    rule.lacks = rule.lacks != NULL ? rule.lacks : p->lacks;
+    rule.per_layer = rule.stride > 0 || strstr(rule.candidate, "{L}") != NULL || (rule.of != NULL && strstr(rule.of, "{L}") != NULL);
     ls_rules *rules = p->rules;
     void *array = rules->rules;
     if (rules->count >= RULES_MAX || !ls_grow(&array, rules->count, &rules->capacity, sizeof *rules->rules))

@@ -13,10 +13,15 @@ typedef enum ls_reorder {
     LS_REORDER_ROPE_PAIRS,
 } ls_reorder;
 
+enum { LS_FIRST = -1, LS_LAST = -2 };
+
 /* Names are templates: {L} stands for the layer. */
 typedef struct ls_rule {
     const char *candidate, *op, *of;
-    long occurrence; /* -1: the first */
+    long occurrence; /* LS_FIRST, LS_LAST, or which */
+    long stride;     /* so many more in each further layer */
+    /* names that the candidate's pass must, or must not, have; NULL-terminated, or NULL */
+    const char *const *needs, *const *lacks;
     const char *const *references; /* NULL-terminated: the first that is there */
     long reference_occurrence;
     ls_reorder reorder;
@@ -62,6 +67,9 @@ typedef struct ls_rules {
     size_t copied; /* bytes; a file's aliases must not multiply it without end */
     ls_arena arena;
 } ls_rules;
+
+/* Says nothing before the candidate's pass is whole. */
+static inline bool ls_rule_is_late(const ls_rule *rule) { return rule->occurrence == LS_LAST || rule->lacks != NULL; }
 
 /* A file of the user's. */
 lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error);
