@@ -1,6 +1,7 @@
 #include "graph.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,40 @@ typedef enum leaf_role { LEAF_INPUT, LEAF_WEIGHT, LEAF_STATE } leaf_role;
 
 static struct ggml_tensor *root_of(const struct ggml_tensor *t) {
     return t->view_src != NULL ? t->view_src : (struct ggml_tensor *)(uintptr_t)t;
+}
+
+/* What any graph of this process computed, or wrote into a cache: another may read it.
+ * (tensor, name) -> id of the last line. */
+static pthread_mutex_t produced_lock = PTHREAD_MUTEX_INITIALIZER;
+static ls_map produced;
+
+typedef struct produced_key {
+    const struct ggml_tensor *tensor;
+    char name[sizeof ((struct ggml_tensor *)0)->name];
+} produced_key;
+
+static produced_key key_of(const struct ggml_tensor *t) {
+    produced_key key = {0};
+    key.tensor = t;
+    memcpy(key.name, t->name, sizeof key.name);
+    return key;
+}
+
+static void remember_produced(const struct ggml_tensor *t, uint64_t id) {
+    produced_key key = key_of(t);
+    pthread_mutex_lock(&produced_lock);
+    uint64_t *at = ls_map_at(&produced, (const char *)&key, sizeof key);
+    if (at != NULL)
+        *at = id;
+    pthread_mutex_unlock(&produced_lock);
+}
+
+static uint64_t produced_as(const struct ggml_tensor *t) {
+    produced_key key = key_of(t);
+    pthread_mutex_lock(&produced_lock);
+    const uint64_t *id = ls_map_find(&produced, (const char *)&key, sizeof key);
+    pthread_mutex_unlock(&produced_lock);
+    return id != NULL ? *id : 0;
 }
 
 static uint64_t *map_at(ls_map *map, const void *pointer) {
@@ -220,6 +255,8 @@ static void send_node(graph_pass *p, struct graph_node *node, bool with_values) 
     add_backend(&line, p, t);
     ls_text_printf(&line, "}");
     map_set(&p->ids, t, node->id);
+    if (!node->view)
+        remember_produced(node->write ? t->view_src : t, node->id);
     if (!node->view && t->view_src != NULL)
         map_set(node->write ? &p->context->writes : &p->writes, t->view_src, node->id);
     if (!line.failed && with_values) {
@@ -271,7 +308,10 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     }
     ls_text line = {0};
     begin_line(&line, p, id, leaf->name, leaf, "NONE", layer_of_name(leaf->name));
+    uint64_t from = role == LEAF_INPUT ? produced_as(root_of(leaf)) : 0;
     ls_text_printf(&line, ",\"role\":\"%s\"", names[role]);
+    if (from != 0) /* by another graph */
+        ls_text_printf(&line, ",\"src\":[%llu]", (unsigned long long)from);
     add_backend(&line, p, leaf);
     ls_text_printf(&line, "}");
     map_set(&p->ids, leaf, id);

@@ -9,7 +9,9 @@ static ls_pair *pair_at(const ls_diff *d, size_t node) {
 }
 
 /* Values flow from sources to a node; an alias adds nothing. */
-static bool carries(const ls_node *n) { return n->role != LS_ROLE_WEIGHT && n->role != LS_ROLE_INPUT; }
+static bool carries(const ls_node *n) {
+    return n->role != LS_ROLE_WEIGHT && (n->role != LS_ROLE_INPUT || n->source_count > 0);
+}
 
 enum { PASSES = 1, FAILS = 2 }; /* what the nearest paired descendants do */
 

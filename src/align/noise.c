@@ -13,7 +13,7 @@ void ls_noise_spread(const ls_trace *t, size_t from, ls_noise *all) {
         ls_noise own = {ls_noise_of_type(n->dtype), 0};
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
-            if (source == LS_NONE || t->nodes[source].role == LS_ROLE_INPUT)
+            if (source == LS_NONE || (t->nodes[source].role == LS_ROLE_INPUT && t->nodes[source].source_count == 0))
                 continue; /* masks are f16 for some kernels, and exact */
             own.row = all[source].row > own.row ? all[source].row : own.row;
             own.lookups = all[source].lookups > own.lookups ? all[source].lookups : own.lookups;

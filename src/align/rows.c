@@ -265,6 +265,13 @@ static void judge(ls_rows *rows, const side *ref, const side *cand) {
         say_difference(rows, &ref->trace->passes[first], &cand->trace->passes[closest]);
 }
 
+static bool tells_tokens(const ls_trace *t) { return first_pass_with_tokens(t) != LS_NONE; }
+
+/* A candidate that is still running, so far without tokens, as the reference began. */
+static bool may_begin_silent(const ls_trace *reference, const ls_trace *candidate) {
+    return candidate->memory != NULL && first_pass_with_tokens(reference) > 0;
+}
+
 static lockstep_status pair_in_order(const ls_trace *ref, const ls_trace *cand, ls_rows *rows, lockstep_error *error) {
     rows->status = LS_INPUTS_UNKNOWN;
     for (size_t p = 0; p < ref->pass_count && p < cand->pass_count; p++)
@@ -277,7 +284,7 @@ lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidat
                              lockstep_error *error) {
     ls_rows rows = {.first_reference_pass = LS_NONE, .difference_at = LS_NONE};
     lockstep_status status = LOCKSTEP_OK;
-    if (first_pass_with_tokens(reference) == LS_NONE || first_pass_with_tokens(candidate) == LS_NONE) {
+    if (!tells_tokens(reference) || (!tells_tokens(candidate) && !may_begin_silent(reference, candidate))) {
         status = pair_in_order(reference, candidate, &rows, error);
     } else {
         side ref = {.trace = reference}, cand = {.trace = candidate};
