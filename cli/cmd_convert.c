@@ -49,7 +49,7 @@ static int run(const arguments *args, const void *parsed) {
 const command_row command_convert = {
     .name = "convert",
     .usage = "IN OUT [options]",
-    .summary = "Write the tensors of any container into another.",
+    .summary = "Writes the tensors of any container into another.",
     .options = options,
     .options_size = sizeof(convert_options),
     .min_positional = 2,

@@ -308,7 +308,7 @@ static int run(const arguments *args, const void *raw) {
 const command_row command_ls = {
     .name = "ls",
     .usage = "PATH… [--stats] [--json]",
-    .summary = "List the tensors and metadata of any container.",
+    .summary = "Lists the tensors and metadata of any container.",
     .options = ls_rows,
     .options_size = sizeof(ls_options),
     .min_positional = 1,

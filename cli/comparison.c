@@ -19,7 +19,7 @@ int comparison_width(void) {
     return columns != NULL ? atoi(columns) : 0;
 }
 
-static bool write_out(const ls_text *text, const char *path) {
+bool comparison_write(const ls_text *text, const char *path) {
     bool to_stdout = strcmp(path, "-") == 0;
     FILE *file = to_stdout ? stdout : fopen(path, "w");
     bool ok = file != NULL && !text->failed && fwrite(text->data, 1, text->length, file) == text->length;
@@ -31,7 +31,7 @@ static bool write_out(const ls_text *text, const char *path) {
 }
 
 int comparison_put(const comparison_options *o, int status, ls_text *json, ls_text *table) {
-    if (o->json != NULL && !write_out(json, o->json))
+    if (o->json != NULL && !comparison_write(json, o->json))
         status = EXIT_TROUBLE;
     if ((o->json == NULL || strcmp(o->json, "-") != 0) && table->data != NULL)
         fwrite(table->data, 1, table->length, stdout);
@@ -94,18 +94,21 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     return ok;
 }
 
-int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
+int comparison_texts(const char *command, const comparison_options *o, ls_diff *diff, int width, ls_text *json, ls_text *table) {
     lockstep_error error;
+    ls_checkpoint_diff weights;
     if (ls_diagnose(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
-    ls_text json = {0}, table = {0};
-    ls_checkpoint_diff weights;
     bool weighed = compare_weights(command, o, diff, &weights);
-    if (o->json != NULL)
-        ls_report_json(diff, weighed ? &weights : NULL, &json);
-    ls_report_terminal(diff, weighed ? &weights : NULL, o->all, comparison_width(), &table);
-    int status = comparison_put(o, exit_status(diff->outcome), &json, &table);
+    ls_report_json(diff, weighed ? &weights : NULL, json);
+    ls_report_terminal(diff, weighed ? &weights : NULL, o->all, width, table);
     if (weighed)
         ls_checkpoint_diff_done(&weights);
-    return status;
+    return exit_status(diff->outcome);
+}
+
+int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
+    ls_text json = {0}, table = {0};
+    int status = comparison_texts(command, o, diff, comparison_width(), &json, &table);
+    return comparison_put(o, status, &json, &table);
 }

@@ -20,7 +20,7 @@ typedef struct comparison_options {
     {"--layers", OPTION_TEXT, COMPARISON_FIELD(layers), "LIST", "compare only these blocks, e.g. 0-3,7", NULL},                                \
     {"--atol", OPTION_NUMBER, COMPARISON_FIELD(atol), "X", "every element within X + rtol * |reference|, as numpy.allclose", NULL},            \
     {"--rtol", OPTION_NUMBER, COMPARISON_FIELD(rtol), "Y", "see --atol", NULL},                                                               \
-    {"--profile", OPTION_TEXT, COMPARISON_FIELD(profile), "NAME", "auto (default), or somebody's rules: docs/profiles.md", NULL},              \
+    {"--profile", OPTION_TEXT, COMPARISON_FIELD(profile), "NAME", "auto (default), or somebody's rules: docs/metrics.md", NULL},              \
     {"--reference-model", OPTION_TEXT, COMPARISON_FIELD(reference_model), "PATH", "the traces' checkpoints: tell whether the weights behind the first divergence", NULL}, \
     {"--candidate-model", OPTION_TEXT, COMPARISON_FIELD(candidate_model), "PATH", "are the reference's", NULL},                               \
     {"--min-coverage", OPTION_NUMBER, COMPARISON_FIELD(min_coverage), "F", "share of elements that must be compared to match, 0 to 1 (default 0.5)", NULL}, \
@@ -31,6 +31,10 @@ typedef struct comparison_options {
 bool comparison_understand(const char *command, const comparison_options *options, ls_diff_options *out);
 /* Looks for causes, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
+/* The same as texts. */
+int comparison_texts(const char *command, const comparison_options *options, ls_diff *diff, int width, ls_text *json, ls_text *table);
+/* To a file, or "-"; false, and said on stderr, when it can't be. */
+bool comparison_write(const ls_text *text, const char *path);
 /* The report in its two forms: the table, and JSON where it was asked for. Frees both. */
 int comparison_put(const comparison_options *options, int status, ls_text *json, ls_text *table);
 int comparison_width(void);

@@ -6,7 +6,7 @@
 #include "base/escape.h"
 #include "options.h"
 
-static const command_row *const commands[] = {&command_capture, &command_check, &command_diff, &command_ls, &command_show,
+static const command_row *const commands[] = {&command_capture, &command_check, &command_diff, &command_run_all, &command_init, &command_tokens, &command_ls, &command_show,
                                               &command_convert};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -41,7 +41,8 @@ typedef struct command_row {
     int (*run)(const arguments *args, const void *options); /* the exit status */
 } command_row;
 
-extern const command_row command_ls, command_show, command_capture, command_check, command_diff, command_convert;
+extern const command_row command_ls, command_show, command_capture, command_check, command_diff, command_convert, command_tokens, command_run_all,
+    command_init;
 
 /* Parses and runs; prints usage errors to stderr (EXIT_TROUBLE). */
 int command_run(const command_row *row, int argc, char **argv);

@@ -16,6 +16,7 @@ ALLOWED = {
     "compare": {"base", "tensor"},
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
+    "parity": {"base", "io"},
     "align": {"base", "io", "tensor", "trace", "compare", "preset"},
     "diagnose": {"base", "tensor", "trace", "compare", "align"},
     "checkpoint": {"base", "io", "tensor", "format", "compare", "preset"},

@@ -84,7 +84,13 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice
         memcpy(p->layout, sight.layout.text, sizeof p->layout);
         status = ls_compare(&sight.layout.reference, &sight.layout.candidate, &wants, &p->metrics, error);
         p->elements = p->metrics.elements;
+        if (status == LOCKSTEP_OK && !o->elementwise && o->profile->loose > 0 && p->metrics.beyond > 0) {
+            ls_metrics again_looser;
+            status = ls_compare(&sight.layout.reference, &sight.layout.candidate, &(ls_compare_wants){.atol = o->profile->loose, .rtol = o->profile->loose}, &again_looser, error);
+            p->metrics.beyond_loose = again_looser.beyond;
+        }
         judge(d, p);
+        p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
     } /* else the first round's result stands */
     ls_sight_close(&sight);
     return status;

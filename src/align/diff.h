@@ -45,6 +45,7 @@ typedef struct ls_pair {
     bool compared;
     bool resynced;        /* the candidate went on with the reference's values */
     double left;          /* relative L2 after that: what its element type can't hold */
+    const char *grade;    /* in the profile's words, or NULL */
 } ls_pair;
 
 /* Why a pair diverged: a transform that was applied, and what was left after it. */

@@ -33,6 +33,7 @@ typedef struct ls_metrics {
     double max_ulp;           /* for two f32, f16 or bf16 tensors of one type; else NaN */
     uint64_t above[LS_SHARES];
     uint64_t beyond;          /* elements with |d| > atol + rtol |reference| */
+    uint64_t beyond_loose;    /* the same for a profile's second limits; the caller's to fill */
     uint64_t nan_reference, nan_candidate, inf_reference, inf_candidate;
     uint64_t nonfinite_differ; /* NaN or infinite on one side, or of another sign */
     struct ls_side {

@@ -44,13 +44,46 @@ static bool passes_backend_ops(const ls_metrics *m, double noise) {
     return m->nmse <= 1e-7;
 }
 
+/* Four words for one pair; all but the last pass. */
+static const char *grade_tiers(const ls_metrics *m) {
+    if (m->beyond == 0)
+        return "EXCELLENT";
+    if (m->beyond_loose == 0)
+        return "GOOD";
+    return m->max_abs < 1e-2 && m->cosine > 0.99 ? "ACCEPTABLE" : "SIGNIFICANT";
+}
+
+static bool passes_tiers(const ls_metrics *m, double noise) {
+    (void)noise;
+    return strcmp(grade_tiers(m), "SIGNIFICANT") != 0;
+}
+
+static const char *grade_cosine_or_mean(const ls_metrics *m) {
+    if (m->cosine >= 0.999 || m->mean_abs <= 1e-4)
+        return "EXACT";
+    return m->cosine >= 0.995 ? "CLOSE" : "MISMATCH";
+}
+
+static bool passes_cosine_or_mean(const ls_metrics *m, double noise) {
+    (void)noise;
+    return strcmp(grade_cosine_or_mean(m), "MISMATCH") != 0;
+}
+
+static bool passes_means(const ls_metrics *m, double noise) {
+    (void)noise;
+    return m->mean_abs <= 1e-6 && m->mean_rel <= 1e-4;
+}
+
 const ls_profile ls_profiles[] = {
-    {"auto", "relative L2 within the noise of the element types involved", passes_auto, 1e-5, 1e-3},
-    {"allclose", "numpy.allclose's defaults, every element", passes_elementwise, 1e-8, 1e-5},
-    {"torch", "torch.testing.assert_close for float32, every element", passes_elementwise, 1e-5, 1.3e-6},
-    {"polygraphy", "rtol = atol = 1e-5, every element", passes_elementwise, 1e-5, 1e-5},
-    {"llama-nmse", "llama.cpp check-nmse: mean square error over the reference's variance below 1e-2", passes_llama_nmse, 0, 0},
-    {"backend-ops", "llama.cpp test-backend-ops: squared error over squared reference at most 1e-7", passes_backend_ops, 0, 0},
+    {"auto", "relative L2 within the noise of the element types involved", passes_auto, 1e-5, 1e-3, 0, NULL},
+    {"allclose", "numpy.allclose's defaults, every element", passes_elementwise, 1e-8, 1e-5, 0, NULL},
+    {"torch", "torch.testing.assert_close for float32, every element", passes_elementwise, 1e-5, 1.3e-6, 0, NULL},
+    {"polygraphy", "rtol = atol = 1e-5, every element", passes_elementwise, 1e-5, 1e-5, 0, NULL},
+    {"llama-nmse", "llama.cpp check-nmse: mean square error over the reference's variance below 1e-2", passes_llama_nmse, 0, 0, 0, NULL},
+    {"backend-ops", "llama.cpp test-backend-ops: squared error over squared reference at most 1e-7", passes_backend_ops, 0, 0, 0, NULL},
+    {"tiers", "EXCELLENT, GOOD, ACCEPTABLE or SIGNIFICANT: allclose within 1e-4, 1e-3; largest difference below 1e-2", passes_tiers, 1e-4, 1e-4, 1e-3, grade_tiers},
+    {"cosine-or-mean", "EXACT, CLOSE or MISMATCH: cosine at least 0.999 (0.995), or mean difference at most 1e-4", passes_cosine_or_mean, 0, 0, 0, grade_cosine_or_mean},
+    {"means", "mean difference at most 1e-6, mean relative difference at most 1e-4", passes_means, 0, 0, 0, NULL},
     {0},
 };
 

@@ -26,6 +26,9 @@ typedef struct ls_profile {
     const char *description;
     bool (*passes)(const ls_metrics *metrics, double noise_rel_l2);
     double atol, rtol; /* what `beyond` counts for this profile */
+    double loose;      /* 0, or both limits that `beyond_loose` counts, where there is something beyond the first */
+    /* The word that its authors have for a pair; NULL: they have none. */
+    const char *(*grade)(const ls_metrics *metrics);
 } ls_profile;
 
 extern const ls_profile ls_profiles[]; /* ends with name == NULL; the first is the default */

@@ -37,6 +37,8 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_object_set_new(o, "metrics", p->verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
     json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->verdict)));
     json_object_set_new(o, "consequence", json_boolean(p->consequence));
+    if (p->grade != NULL)
+        json_object_set_new(o, "grade", json_string(p->grade));
     if (p->resynced)
         json_object_set_new(o, "resync", json_pack("{s:o}", "left", ls_json_number(p->left)));
     if (p->trouble != NULL)

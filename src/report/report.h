@@ -3,7 +3,9 @@
 #define LS_REPORT_REPORT_H
 
 #include "align/diff.h"
+#include "align/sequence.h"
 #include "checkpoint/checkpoint_diff.h"
+#include "checkpoint/tokenizer.h"
 
 /* `width`: columns of the terminal, 0 for as many as it takes. `all`: every pair,
  * and the names without a partner. `weights`: those that went into the first
@@ -15,5 +17,9 @@ void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
 /* Schema 1: docs/diff.md and docs/checkpoints.md. `weights` as above, or NULL. */
 void ls_report_json(const ls_diff *diff, const ls_checkpoint_diff *weights, ls_text *out);
 void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
+/* Two sequences side by side, and what the differences look like; true when equal.
+ * `tokenizer`: for the texts, or NULL. */
+bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,
+                      const ls_tokenizer *tokenizer, bool all, ls_text *out);
 
 #endif

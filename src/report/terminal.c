@@ -143,6 +143,9 @@ static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
             out[n] = (char)(name[n] >= 'a' && name[n] <= 'z' ? name[n] - 32 : name[n]);
         out[n] = '\0';
     }
+    size_t used = strlen(out);
+    if (p->grade != NULL)
+        snprintf(out + used, capacity - used, " %s", p->grade);
 }
 
 static void put_head(const table *t) {

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <regex.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,29 @@ static void pass_signals_on(const signals *s, pid_t child) {
     sigprocmask(SIG_SETMASK, &s->mask, NULL);
 }
 
-static _Noreturn void become(char **command, const char *channel, const char *library, const char *package, int tell) {
+/* Standard output and error into the log, standard input from nowhere. */
+static bool redirect(const char *log) {
+    int to = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0666), from = open("/dev/null", O_RDONLY);
+    return to >= 0 && from >= 0 && dup2(from, STDIN_FILENO) >= 0 && dup2(to, STDOUT_FILENO) >= 0 && dup2(to, STDERR_FILENO) >= 0;
+}
+
+typedef struct launch {
+    const ls_observe_options *options;
+    char **command;
+    const char *channel, *library, *package;
+} launch;
+
+static _Noreturn void become(const launch *l, int tell) {
+    char **command = l->command;
+    const char *library = l->library, *package = l->package, *channel = l->channel;
+    for (const char *const *e = l->options->environment; e != NULL && *e != NULL; e++)
+        putenv((char *)(uintptr_t)*e);
+    if (l->options->log != NULL && !redirect(l->options->log)) {
+        int failed = errno;
+        if (write(tell, &failed, sizeof failed) < 0)
+            _exit(125);
+        _exit(126);
+    }
     setenv(LS_CHANNEL_ENV, channel, 1);
     setenv("LOCKSTEP_HOOK", library, 1);
     put_in_front("LD_PRELOAD", library);
@@ -169,7 +192,7 @@ static _Noreturn void become(char **command, const char *channel, const char *li
 }
 
 /* Runs the command to its end. */
-static void run(char **command, const char *channel, const char *library, const char *package, ls_observed *out) {
+static void run(const launch *l, ls_observed *out) {
     signals s;
     int told[2], status = 0; /* closed by a successful exec */
     if (pipe2(told, O_CLOEXEC) != 0) {
@@ -181,7 +204,7 @@ static void run(char **command, const char *channel, const char *library, const 
     pid_t child = fork();
     if (child == 0) {
         restore_signals(&s);
-        become(command, channel, library, package, told[1]);
+        become(l, told[1]);
     }
     if (child < 0)
         *out = (ls_observed){.exit = 126, .not_started = errno};
@@ -250,7 +273,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     if (command == NULL)
         wait_for_input_end(ls_receiver_name(receiver), library);
     else
-        run(command, ls_receiver_name(receiver), library, package, &done);
+        run(&(launch){options, command, ls_receiver_name(receiver), library, package}, &done);
     unsigned refused = ls_receiver_close(receiver, GRACE_MS);
     if (refused > 0)
         ls_recorder_note(recorder, "processes were not recorded: there were too many, or there was no memory for them");

@@ -10,6 +10,8 @@ typedef struct ls_observe_options {
     const char *tensors, *ops;    /* POSIX extended regular expressions; may be NULL */
     const char *layers, *passes;  /* "0-3,7"; may be NULL */
     const char *what;             /* "all", "named", "outputs"; NULL is "all" */
+    const char *log;              /* the command's output goes there; NULL: where ours goes */
+    const char *const *environment; /* "NAME=value" for the command, NULL-terminated; may be NULL */
     const char *resync; /* "layer", or a regular expression: may be NULL */
     bool stats_only;
 } ls_observe_options;

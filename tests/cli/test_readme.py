@@ -29,6 +29,6 @@ def test_every_document_that_the_readme_links_to_is_there():
 
 
 def test_every_option_is_in_the_help():
-    for command in ("capture", "check", "diff", "ls", "show", "convert"):
+    for command in ("capture", "check", "run", "init", "tokens", "diff", "ls", "show", "convert"):
         done = run(f"lockstep {command} --help")
         assert done.returncode == 0 and done.stdout.startswith(f"usage: lockstep {command}")

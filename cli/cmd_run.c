@@ -1,0 +1,362 @@
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/escape.h"
+#include "comparison.h"
+#include "parity/fingerprint.h"
+#include "parity/parity_file.h"
+#include "report/cells.h"
+#include "trace/observe.h"
+
+typedef struct run_options {
+    const char *only;
+    bool skip_reference, skip_candidate, why;
+} run_options;
+
+#define FIELD(name) offsetof(run_options, name)
+static const option_row options[] = {
+    {"--only", OPTION_TEXT, FIELD(only), "PROMPT", "one prompt, by its name or number (from 1)", NULL},
+    {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "take the references that are there, changed or not", NULL},
+    {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "take the candidates that are there", NULL},
+    {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded anew, or isn't", NULL},
+    {0},
+};
+
+/* One prompt on its way. */
+typedef struct prompt_run {
+    const ls_parity *parity;
+    const ls_parity_prompt *prompt;
+    const run_options *options;
+    comparison_options comparison;
+    ls_diff_options wanted;
+    char folder[PATH_MAX];
+    char tokens[1 << 16]; /* for {tokens}; "" until they are known */
+    char told[400];       /* the last column of the prompt's line */
+    ls_text why;
+} prompt_run;
+
+static void tell(prompt_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void tell(prompt_run *r, const char *format, ...) {
+    char raw[380];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    ls_escape(raw, strlen(raw), r->told, sizeof r->told);
+}
+
+static bool path_of(const prompt_run *r, const char *name, char out[PATH_MAX]) {
+    return (size_t)snprintf(out, PATH_MAX, "%s/%s", r->folder, name) < PATH_MAX;
+}
+
+/* ------------------------------------------------------------------ the words */
+
+static bool put_word(const prompt_run *r, const char *word, ls_text *out, const char **lacks) {
+    const struct {
+        const char *mark, *value;
+    } marks[] = {{"{prompt}", r->prompt->text}, {"{tokens}", r->tokens[0] != '\0' ? r->tokens : NULL}, {"{out}", r->folder}};
+    while (*word != '\0') {
+        size_t k = 0;
+        while (k < 3 && strncmp(word, marks[k].mark, strlen(marks[k].mark)) != 0)
+            k++;
+        if (k < 3 && marks[k].value == NULL)
+            return *lacks = marks[k].mark, false;
+        if (k < 3)
+            ls_text_append(out, marks[k].value, strlen(marks[k].value));
+        else
+            ls_text_append(out, word, 1);
+        word += k < 3 ? strlen(marks[k].mark) : 1;
+    }
+    return !out->failed;
+}
+
+static void free_words(char **words) {
+    for (char **w = words; w != NULL && *w != NULL; w++)
+        free(*w);
+    free(words);
+}
+
+/* The command with its marks replaced; NULL, and told, when a value is lacking. */
+static char **fill_in(prompt_run *r, const ls_parity_side *side) {
+    size_t count = 0;
+    while (side->command[count] != NULL)
+        count++;
+    char **words = calloc(count + 1, sizeof *words);
+    const char *lacks = "memory";
+    for (size_t i = 0; words != NULL && i < count; i++) {
+        ls_text word = {0};
+        if (!put_word(r, side->command[i], &word, &lacks)) {
+            ls_text_done(&word);
+            free_words(words);
+            words = NULL;
+            break;
+        }
+        words[i] = strdup(word.data != NULL ? word.data : "");
+        ls_text_done(&word);
+    }
+    if (words == NULL)
+        tell(r, "this prompt has no value for %s", lacks);
+    return words;
+}
+
+/* ------------------------------------------------------------------ recording */
+
+static bool capture(prompt_run *r, const char *which, const ls_parity_side *side, char **words) {
+    char out[PATH_MAX], log[PATH_MAX], log_name[32];
+    ls_observed done;
+    lockstep_error error;
+    snprintf(log_name, sizeof log_name, "%s.log", which);
+    if (!path_of(r, which, out) || !path_of(r, log_name, log)) {
+        tell(r, "the name is too long");
+        return false;
+    }
+    ls_observe_options wanted = {.directory = out, .tensors = side->tensors, .ops = side->ops, .layers = side->layers, .passes = side->passes,
+                                 .what = side->observe, .log = log, .environment = side->environment};
+    if (ls_observe(&wanted, words, &done, &error) != LOCKSTEP_OK)
+        tell(r, "%s: %s", which, error.message);
+    else if (done.not_started != 0)
+        tell(r, "%s: %s: %s", which, words[0], strerror(done.not_started));
+    else if (done.exit != 0)
+        tell(r, "the %s's command ended with status %d: %s", which, done.exit, log);
+    else if (done.totals.processes == 0)
+        tell(r, "the %s's command computed nothing that can be hooked: %s", which, log);
+    else if (!done.whole)
+        tell(r, "the %s's recording is incomplete: %s", which, done.totals.trouble);
+    else
+        return true;
+    return false;
+}
+
+static char *read_whole(const char *path) {
+    FILE *file = fopen(path, "r");
+    char *text = NULL;
+    size_t length = 0;
+    if (file == NULL)
+        return NULL;
+    if (getdelim(&text, &length, '\0', file) < 0) {
+        free(text);
+        text = NULL;
+    }
+    fclose(file);
+    return text;
+}
+
+static bool is_trace(const prompt_run *r, const char *which) {
+    char path[PATH_MAX], inner[64];
+    struct stat info;
+    snprintf(inner, sizeof inner, "%s/trace.jsonl", which);
+    return path_of(r, inner, path) && stat(path, &info) == 0;
+}
+
+static bool record_reference(prompt_run *r, char **words) {
+    const ls_parity_side *side = &r->parity->reference;
+    char filters[600], path[PATH_MAX];
+    ls_text now = {0};
+    lockstep_error error;
+    snprintf(filters, sizeof filters, "observe=%s tensors=%s ops=%s layers=%s passes=%s", side->observe != NULL ? side->observe : "",
+             side->tensors != NULL ? side->tensors : "", side->ops != NULL ? side->ops : "", side->layers != NULL ? side->layers : "",
+             side->passes != NULL ? side->passes : "");
+    if (!path_of(r, "reference.json", path) ||
+        ls_fingerprint(&(ls_fingerprint_of){words, side->environment, filters, r->parity->out}, &now, &error) != LOCKSTEP_OK) {
+        tell(r, "%s", error.message);
+        ls_text_done(&now);
+        return false;
+    }
+    char *before = is_trace(r, "reference") ? read_whole(path) : NULL;
+    bool done = ls_fingerprint_matches(before, now.data, &r->why);
+    free(before);
+    if (!done) {
+        remove(path); /* until there is a whole recording, nothing says so */
+        done = capture(r, "reference", side, words) && comparison_write(&now, path);
+    }
+    ls_text_done(&now);
+    return done;
+}
+
+static bool have_reference(prompt_run *r) {
+    if (r->options->skip_reference) {
+        ls_text_printf(&r->why, "--skip-reference");
+        if (!is_trace(r, "reference"))
+            tell(r, "there is no reference to take: %s/reference", r->folder);
+        return is_trace(r, "reference");
+    }
+    char **words = fill_in(r, &r->parity->reference);
+    bool done = words != NULL && record_reference(r, words);
+    free_words(words);
+    return done;
+}
+
+/* The candidate gets the ids that the reference was given. */
+static void learn_tokens(prompt_run *r) {
+    char path[PATH_MAX];
+    ls_trace *trace;
+    if (r->tokens[0] != '\0' || !path_of(r, "reference", path) || ls_trace_open(path, &trace, NULL) != LOCKSTEP_OK)
+        return;
+    for (size_t p = 0; p < trace->pass_count; p++) {
+        const ls_pass *pass = &trace->passes[p];
+        size_t used = 0;
+        for (size_t i = 0; pass->tokens != NULL && i < pass->rows && used + 16 < sizeof r->tokens; i++)
+            used += (size_t)snprintf(r->tokens + used, sizeof r->tokens - used, "%s%d", i > 0 ? "," : "", pass->tokens[i]);
+        if (used > 0)
+            break;
+    }
+    ls_trace_close(trace);
+}
+
+static bool have_candidate(prompt_run *r) {
+    if (r->options->skip_candidate) {
+        if (!is_trace(r, "candidate"))
+            tell(r, "there is no candidate to take: %s/candidate", r->folder);
+        return is_trace(r, "candidate");
+    }
+    learn_tokens(r);
+    char **words = fill_in(r, &r->parity->candidate);
+    bool done = words != NULL && capture(r, "candidate", &r->parity->candidate, words);
+    free_words(words);
+    return done;
+}
+
+/* ------------------------------------------------------------------ comparing */
+
+/* Where it began, for the last line over all prompts. */
+typedef struct earliest {
+    bool known;
+    size_t pass, order;
+    char text[500];
+} earliest;
+
+static void describe(const prompt_run *r, const ls_diff *d, char *out, size_t capacity) {
+    const ls_pair *p = &d->pairs[d->first];
+    const ls_node *c = &d->candidate->nodes[p->candidate], *n = &d->reference->nodes[p->reference];
+    int layer = c->layer >= 0 ? c->layer : n->layer;
+    char where[32] = "";
+    if (layer >= 0)
+        snprintf(where, sizeof where, ", layer %d", layer);
+    snprintf(out, capacity, "%.120s%s%.40s%s%s, pass %zu; reference %.160s%s%s", c->name, *c->op != '\0' ? " (" : "", c->op, *c->op != '\0' ? ")" : "",
+             where, c->pass == LS_NONE ? 0 : c->pass, n->name, d->cause_count > 0 ? "; cause " : "", d->cause_count > 0 ? d->causes[0].id : "");
+    (void)r;
+}
+
+static int compare(prompt_run *r, earliest *first) {
+    char reference[PATH_MAX], candidate[PATH_MAX], path[PATH_MAX];
+    ls_diff diff;
+    lockstep_error error;
+    if (!path_of(r, "reference", reference) || !path_of(r, "candidate", candidate))
+        return EXIT_TROUBLE;
+    if (ls_diff_run(reference, candidate, &r->wanted, &diff, &error) != LOCKSTEP_OK) {
+        tell(r, "%s", error.message);
+        return EXIT_TROUBLE;
+    }
+    ls_text json = {0}, table = {0};
+    int status = comparison_texts("run", &r->comparison, &diff, 0, &json, &table);
+    bool written = path_of(r, "report.json", path) && comparison_write(&json, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
+    ls_text_done(&json);
+    ls_text_done(&table);
+    if (diff.first != LS_NONE) {
+        char where[500];
+        size_t pass = diff.candidate->nodes[diff.pairs[diff.first].candidate_value].pass, order = diff.pairs[diff.first].candidate_value;
+        describe(r, &diff, where, sizeof where);
+        tell(r, "%s", where);
+        if (!first->known || pass < first->pass || (pass == first->pass && order < first->order)) {
+            *first = (earliest){.known = true, .pass = pass, .order = order};
+            snprintf(first->text, sizeof first->text, "%.60s: %.400s", r->prompt->name, r->told);
+        }
+    } else {
+        tell(r, "%s%s%.1f %% of elements compared", diff.why.data != NULL ? diff.why.data : "", diff.why.data != NULL ? "; " : "", 100 * diff.coverage);
+    }
+    ls_diff_done(&diff);
+    return written ? status : EXIT_TROUBLE;
+}
+
+static int run_prompt(prompt_run *r, earliest *first) {
+    if ((size_t)snprintf(r->folder, sizeof r->folder, "%s/%s", r->parity->out, r->prompt->name) >= sizeof r->folder ||
+        (mkdir(r->folder, 0777) != 0 && errno != EEXIST)) {
+        tell(r, "%s: %s", r->folder, strerror(errno));
+        return EXIT_TROUBLE;
+    }
+    if (r->prompt->tokens != NULL && strlen(r->prompt->tokens) < sizeof r->tokens)
+        strcpy(r->tokens, r->prompt->tokens);
+    return have_reference(r) && have_candidate(r) ? compare(r, first) : EXIT_TROUBLE;
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+static bool is_chosen(const run_options *o, const ls_parity_prompt *prompt, size_t index) {
+    char number[32];
+    snprintf(number, sizeof number, "%zu", index + 1);
+    return o->only == NULL || strcmp(o->only, prompt->name) == 0 || strcmp(o->only, number) == 0 ||
+           (prompt->text != NULL && strcmp(o->only, prompt->text) == 0);
+}
+
+static bool make_out(const ls_parity *parity) {
+    if (mkdir(parity->out, 0777) == 0 || errno == EEXIST)
+        return true;
+    fprintf(stderr, "lockstep run: %s: %s\n", parity->out, strerror(errno));
+    return false;
+}
+
+static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
+    static const char *const verdicts[] = {"match", "DIVERGED", "TROUBLE"};
+    size_t counts[3] = {0};
+    earliest first = {0};
+    int width = 6;
+    for (size_t i = 0; i < parity->prompt_count; i++) {
+        int columns = ls_columns_of(parity->prompts[i].name);
+        width = columns > width && is_chosen(o, &parity->prompts[i], i) ? columns : width;
+    }
+    for (size_t i = 0; i < parity->prompt_count; i++) {
+        if (!is_chosen(o, &parity->prompts[i], i))
+            continue;
+        prompt_run *r = calloc(1, sizeof *r);
+        if (r == NULL)
+            return EXIT_TROUBLE;
+        *r = (prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted};
+        int status = run_prompt(r, &first);
+        counts[status]++;
+        printf("%-*s  %-8s  %s\n", width, r->prompt->name, verdicts[status], r->told);
+        if (o->why && r->why.data != NULL)
+            printf("%-*s  reference: %s\n", width, "", r->why.data);
+        fflush(stdout);
+        ls_text_done(&r->why);
+        free(r);
+    }
+    if (counts[0] + counts[1] + counts[2] == 0) {
+        fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number\n", o->only);
+        return EXIT_TROUBLE;
+    }
+    printf("%zu match, %zu diverged, %zu in trouble; reports in %s/\n", counts[0], counts[1], counts[2], parity->out);
+    if (first.known)
+        printf("first divergence over all: %s\n", first.text);
+    return counts[2] > 0 ? EXIT_TROUBLE : counts[1] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
+}
+
+static int run(const arguments *args, const void *parsed) {
+    const char *path = args->positional_count > 0 ? args->positional[0] : "parity.yaml";
+    ls_parity parity;
+    ls_diff_options wanted;
+    lockstep_error error;
+    if (ls_parity_open(path, &parity, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep run: %s%s\n", error.message, args->positional_count > 0 ? "" : " ('lockstep init' writes one)");
+        return EXIT_TROUBLE;
+    }
+    comparison_options comparison = {.map = parity.map, .preset = parity.preset, .profile = parity.profile, .tensors = parity.tensors,
+                                     .layers = parity.layers, .atol = parity.atol, .rtol = parity.rtol, .min_coverage = parity.min_coverage};
+    int status = comparison_understand("run", &comparison, &wanted) && make_out(&parity) ? run_all(&parity, parsed, &comparison, &wanted) : EXIT_TROUBLE;
+    ls_parity_done(&parity);
+    return status;
+}
+
+const command_row command_run_all = {
+    .name = "run",
+    .usage = "[parity.yaml] [options]",
+    .summary = "Records and compares both sides for each prompt of a file.",
+    .options = options,
+    .options_size = sizeof(run_options),
+    .min_positional = 0,
+    .max_positional = 1,
+    .run = run,
+};

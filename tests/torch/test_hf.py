@@ -1,0 +1,82 @@
+"""`python -m lockstep.hf`: a transformers model, run on a prompt."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tokenizers
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LOCKSTEP = ROOT / "build" / "lockstep"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf")
+    words = ["<bos>", "<unk>", "What", "The", "weather", "today", "is"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", unk_token="<unk>").save_pretrained(folder)
+    config = transformers.LlamaConfig(vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+                                      num_key_value_heads=1, bos_token_id=0, eos_token_id=None)
+    torch.manual_seed(3)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def run(*words):
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "hooks" / "torch"))
+    environment.pop("LOCKSTEP_CHANNEL", None)
+    return subprocess.run([sys.executable, "-m", "lockstep.hf", *map(str, words)], capture_output=True, text=True, timeout=120, env=environment)
+
+
+def printed(done):
+    assert done.returncode == 0, done.stderr
+    return {line.split()[0]: [int(i) for i in line.split()[1].split(",")] for line in done.stdout.splitlines()}
+
+
+def test_without_a_prompt_it_is_one_token_and_no_beginning(model):
+    assert printed(run(model))["tokens"] == [2]
+
+
+def test_a_prompt_is_tokenized_as_the_tokenizer_does(model):
+    assert printed(run(model, "--prompt", "The weather today is"))["tokens"] == [0, 3, 4, 5, 6]
+
+
+def test_steps_are_the_models_greedy_ones(model):
+    got = printed(run(model, "--tokens", "0,3,4", "--steps", "3"))
+    reference = transformers.AutoModelForCausalLM.from_pretrained(model)
+    with torch.no_grad():
+        want = reference.generate(torch.tensor([[0, 3, 4]]), max_new_tokens=4, do_sample=False, pad_token_id=0)
+    assert got == {"tokens": [0, 3, 4], "chose": want[0, 3:].tolist()}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_it_is_recorded_in_the_dtype_that_was_asked_for(model, tmp_path, dtype):
+    done = subprocess.run([LOCKSTEP, "capture", "-o", tmp_path / "t", "--", sys.executable, "-m", "lockstep.hf", model, "--dtype", dtype,
+                           "--steps", "1", "--attention", "eager"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in open(tmp_path / "t/trace.jsonl")]
+    assert {line["dtype"] for line in lines if line.get("name") == "lm_head"} == {{"bfloat16": "bf16", "float64": "f64"}[dtype]}
+    assert [line["tokens"] for line in lines if "tokens" in line][0] == [2]
+
+
+@pytest.mark.parametrize("words,said", [
+    (["--tokens", "1,x"], "expected ids and commas"), (["--tokens=-1"], "an id is negative"),
+    (["--tokens", "700"], "token 700 is beyond the model's 7"), (["--steps", "-1"], "expected"), (["--prompt", "a", "--tokens", "1"], "not allowed with")
+])
+def test_what_was_typed_wrong(model, words, said):
+    done = run(model, *words)
+    assert said in done.stdout + done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_without_a_model(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("lockstep.hf: ") and "Traceback" not in done.stderr
+    done = run(tmp_path, "--tokens", "1")
+    assert done.returncode == 1 and "lockstep.hf: " in done.stderr and "Traceback" not in done.stderr
