@@ -26,7 +26,7 @@ HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/trace/capture_fil
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64
-BENCH_SRC := $(filter-out $(if $(filter x86_64,$(shell uname -m)),,bench/idle_engine.c),$(wildcard bench/*.c))
+BENCH_SRC := $(filter-out bench/null_callback.c $(if $(filter x86_64,$(shell uname -m)),,bench/idle_engine.c),$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
@@ -115,7 +115,10 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/liblockstep.a
 bench: test-deps
 	@$(MAKE) --no-print-directory all benches
 	@.deps/venv/bin/python bench/run.py
-benches: $(BENCHES)
+benches: $(BENCHES) $(BUILD)/bench/null_callback.so
+$(BUILD)/bench/null_callback.so: $(call obj,bench/null_callback.c hooks/ggml/ggml_abi.c)
+	@mkdir -p $(@D)
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $^ -ldl -o $@
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@

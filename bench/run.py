@@ -7,10 +7,12 @@ figure with its target. Never part of the tests: it wants a quiet machine.
 Times are medians of several runs in turn. Lockstep's are of the whole process, from
 its start to its exit; those of others leave out what starting Python costs.
 """
+import json
 import os
 import pathlib
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -322,7 +324,99 @@ def bench_checkpoint_memory(folder):
     report("  and its time (holes)", f"{time.perf_counter() - start:.0f} s")
 
 
-BENCHES = {"decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
+MAKE_MODEL = """
+import sys, gguf, numpy as np
+path, layers, width, hidden, heads, vocabulary = sys.argv[1], 12, 768, 2048, 12, 16000
+generator = np.random.default_rng(9)
+w = gguf.GGUFWriter(path, "llama")
+w.add_context_length(512), w.add_embedding_length(width), w.add_block_count(layers), w.add_feed_forward_length(hidden)
+w.add_head_count(heads), w.add_head_count_kv(heads), w.add_layer_norm_rms_eps(1e-6), w.add_rope_freq_base(10000.0)
+w.add_rope_dimension_count(width // heads), w.add_vocab_size(vocabulary), w.add_tokenizer_model("gpt2"), w.add_tokenizer_pre("default")
+w.add_token_list([f"<t{i}>" for i in range(vocabulary)]), w.add_token_types([4] * vocabulary), w.add_token_merges(["< t"])
+w.add_bos_token_id(1), w.add_eos_token_id(2), w.add_add_bos_token(False)
+parameters = 0
+def add(name, *shape):
+    global parameters
+    value = generator.standard_normal(shape, dtype=np.float32) * (1 / shape[-1] ** 0.5 if len(shape) > 1 else 0.1) + (len(shape) == 1)
+    parameters += value.size
+    w.add_tensor(name, value.astype(np.float16 if len(shape) > 1 else np.float32))
+add("token_embd.weight", vocabulary, width), add("output.weight", vocabulary, width), add("output_norm.weight", width)
+for i in range(layers):
+    for name, shape in {"attn_norm": (width,), "attn_q": (width, width), "attn_k": (width, width), "attn_v": (width, width),
+                        "attn_output": (width, width), "ffn_norm": (width,), "ffn_gate": (hidden, width), "ffn_up": (hidden, width),
+                        "ffn_down": (width, hidden)}.items():
+        add(f"blk.{i}.{name}.weight", *shape)
+w.write_header_to_file(), w.write_kv_data_to_file(), w.write_tensors_to_file(), w.close()
+print(parameters)
+"""
+
+
+def bench_observe(folder):
+    """A real llama.cpp, a model of 110M random parameters, a prompt of 64 and 16 decoded."""
+    model = folder / "model.gguf"
+    parameters = int(python(MAKE_MODEL, model))
+    options = json.dumps({"engine": str(ROOT / ".deps" / "llama-v0.5.0"), "model": str(model), "flash": False,
+                          "prompt": [3 + 7 * i % 900 for i in range(64)], "steps": [5 + 11 * i % 900 for i in range(16)]})
+    engine = ["node", ROOT / "tests" / "e2e" / "run_llama.mjs", options]
+
+    def evaluated(*before, **more):
+        """Seconds of evaluation, seconds of the whole."""
+        start = time.perf_counter()
+        out = run(*before, *engine, stderr=subprocess.DEVNULL, **more)
+        whole = time.perf_counter() - start
+        return float(next(line for line in out.splitlines() if line.startswith("evaluated")).split()[3]), whole
+
+    null = dict(os.environ, LD_PRELOAD=str(BUILD / "bench" / "null_callback.so"))
+    reference = folder / "reference"
+    evaluated(LOCKSTEP, "capture", "-o", reference, "--")
+    ways = {"plain": lambda: evaluated(), "null": lambda: evaluated(env=null),
+            "stats": lambda: evaluated(LOCKSTEP, "capture", "-o", folder / "stats", "--stats-only", "--"),
+            "all": lambda: evaluated(LOCKSTEP, "capture", "-o", folder / "all", "--"),
+            "check": lambda: evaluated(LOCKSTEP, "check", "--reference", reference, "--")}
+    times = {way: [] for way in ways}
+    compared = []
+    for _ in range(RUNS):
+        for way, measure in ways.items():
+            times[way].append(measure())
+        start = time.perf_counter()
+        run(LOCKSTEP, "diff", reference, folder / "all")
+        compared.append(time.perf_counter() - start)
+    inside = {way: statistics.median(t[0] for t in times[way]) for way in ways}
+    whole = {way: statistics.median(t[1] for t in times[way]) for way in ways}
+    report(f"evaluation of {parameters / 1e6:.0f}M parameters, unobserved", f"{inside['plain']:.2f} s")
+    report("  a callback that does nothing on every node", f"{inside['null'] / inside['plain']:.2f} x", "of that")
+    ratio = inside["stats"] / inside["null"]
+    report("  --stats-only, all nodes, against that callback", f"{ratio:.2f} x", "<= 1.3", ratio <= 1.3)
+    report("  all nodes to .npy, against that callback", f"{inside['all'] / inside['null']:.2f} x")
+    report("  check, against that callback", f"{inside['check'] / inside['null']:.2f} x")
+    both = whole["all"] + statistics.median(compared)
+    report("check, against capture and then diff (whole processes)", f"{whole['check'] / both:.2f} x", "< 1", whole["check"] < both)
+
+
+def bench_record(folder):
+    """What the recorder takes of an engine that computes nothing, beside dd."""
+    bytes_each, count = 64 * 768 * 4, 1500
+    memory = tempfile.TemporaryDirectory(dir="/dev/shm") if os.path.isdir("/dev/shm") else None  # no disk's pace
+    folder = pathlib.Path(memory.name) if memory else folder
+    source = BUILD / "bench" / "record_tensors"
+    recorded, copied = [], []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        run(LOCKSTEP, "capture", "-o", folder / "recorded", "--", source, bytes_each, count, stderr=subprocess.DEVNULL)
+        recorded.append(time.perf_counter() - start)
+        shutil.rmtree(folder / "recorded")
+        start = time.perf_counter()
+        run("dd", "if=/dev/zero", f"of={folder / 'dd'}", f"bs={bytes_each}", f"count={count}", stderr=subprocess.DEVNULL)
+        copied.append(time.perf_counter() - start)
+        (folder / "dd").unlink()
+    size = bytes_each * count
+    report(f"capture of {count} tensors of {bytes_each >> 10} KiB", f"{size / statistics.median(recorded) / 1e9:.2f} GB/s")
+    report("dd with the same block size", f"{size / statistics.median(copied) / 1e9:.2f} GB/s")
+    ratio = statistics.median(copied) / statistics.median(recorded)
+    report("capture, share of that", f"{ratio:.2f}", ">= 0.5", ratio >= 0.5)
+
+
+BENCHES = {"observe": bench_observe, "record": bench_record, "decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
            "diff": bench_diff, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
            "idle": bench_idle, "kernels": bench_kernels}
 

@@ -1,19 +1,25 @@
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/escape.h"
 #include "convert/conversion.h"
+#include "naming.h"
+#include "observer_check.h"
 #include "options.h"
 #include "trace/observe.h"
+#include "trace/stats_recording.h"
 #include "trace/trace_writer.h"
 
 typedef struct capture_options {
-    const char *out, *tensors, *ops, *layers, *passes, *observe, *format;
-    bool stats_only, listen;
+    const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;
+    double sources;
+    bool stats_only, stats, weights, kv, listen, check_observer;
 } capture_options;
 
 static const char *const formats[] = {"gguf", "npz", "safetensors", NULL};
+static const char *const namings[] = {"kqv-trace", NULL};
 static const char *const observe_choices[] = {"all", "named", "outputs", NULL};
 
 #define FIELD(name) offsetof(capture_options, name)
@@ -24,7 +30,13 @@ static const option_row options[] = {
     {"--layers", OPTION_TEXT, FIELD(layers), "LIST", "keep the values of these blocks, e.g. 0-3,7", NULL},
     {"--passes", OPTION_TEXT, FIELD(passes), "LIST", "keep the values of these forward passes, from 0", NULL},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is kept", observe_choices},
+    {"--sources", OPTION_NUMBER, FIELD(sources), "N", "with a filter: also what is computed into it, N levels up (ggml)", NULL},
+    {"--weights", OPTION_FLAG, FIELD(weights), NULL, "also the weights, as they lie in the engine's memory", NULL},
+    {"--kv", OPTION_FLAG, FIELD(kv), NULL, "also the KV cache as each pass leaves it (ggml, C)", NULL},
+    {"--stats", OPTION_FLAG, FIELD(stats), NULL, "print each tensor's mean, std, min and max as it goes", NULL},
+    {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run it again, barely observed, and tell whether observing changed what came out", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "OUT is one file, not a directory: gguf, npz or safetensors", formats},
+    {"--naming", OPTION_TEXT, FIELD(naming), "NAMES", "kqv-trace: the names of KQV trace monitors, with --format gguf", namings},
     {"--stats-only", OPTION_FLAG, FIELD(stats_only), NULL, "statistics and hashes, no values on disk", NULL},
     {"--listen", OPTION_FLAG, FIELD(listen), NULL, "no command: print the channel and the hook, record until standard input ends", NULL},
     {0},
@@ -82,7 +94,13 @@ static int gather(const capture_options *o, const char *trace, int status) {
     ls_convert_result result;
     lockstep_status done = lockstep_archive_open(trace, &archive, &error);
     if (done == LOCKSTEP_OK) {
-        done = ls_convert(archive, o->out, &(ls_convert_options){.format = o->format}, &result, &error);
+        naming named = {0};
+        if (o->naming != NULL)
+            done = naming_kqv_trace(trace, o->tensors, o->layers, o->sources > 0, &named, &error);
+        ls_convert_options wanted = {.format = o->format, .names = named.names, .metas = named.metas, .meta_count = o->naming != NULL ? 5 : 0};
+        if (done == LOCKSTEP_OK)
+            done = ls_convert(archive, o->out, &wanted, &result, &error);
+        naming_done(&named);
         lockstep_archive_close(archive);
     }
     if (done == LOCKSTEP_OK)
@@ -93,30 +111,66 @@ static int gather(const capture_options *o, const char *trace, int status) {
     return status == 0 ? EXIT_TROUBLE : status;
 }
 
+/* NULL, or what makes no sense together. */
+static const char *objection(const capture_options *o, bool has_command) {
+    if (o->out == NULL)
+        return "where to? -o OUT names the trace to write";
+    if (o->listen && has_command)
+        return "--listen takes no command";
+    if (!o->listen && !has_command)
+        return "no command given after --";
+    if (!isnan(o->sources) && (o->sources > 16 || o->sources != floor(o->sources)))
+        return "--sources: expected a number of levels, 0 to 16";
+    if (o->sources > 0 && o->tensors == NULL && o->ops == NULL)
+        return "--sources goes with --tensors or --ops";
+    if (o->naming != NULL && (o->format == NULL || strcmp(o->format, "gguf") != 0))
+        return "--naming goes with --format gguf";
+    if (o->check_observer && (o->listen || o->stats_only))
+        return "--check-observer needs a command, and values";
+    return NULL;
+}
+
+/* Where it is recorded: the directory, and the terminal, too, where that was asked for. */
+static lockstep_status open_recording(const capture_options *o, const char *place, ls_recording *out, lockstep_error *error) {
+    ls_recording writer;
+    LS_TRY(ls_trace_writer_open(place, &writer, error));
+    if (o->stats)
+        return ls_stats_recording_open(&writer, stderr, out, error);
+    *out = writer;
+    return LOCKSTEP_OK;
+}
+
 static int run(const arguments *args, const void *parsed) {
     const capture_options *o = parsed;
-    if (o->out == NULL) {
-        fprintf(stderr, "lockstep capture: where to? -o OUT names the trace to write\n");
+    const char *wrong = objection(o, args->command != NULL && args->command[0] != NULL);
+    char place[PATH_MAX], levels[16];
+    if (wrong != NULL)
+        fprintf(stderr, "lockstep capture: %s\n", wrong);
+    if (wrong != NULL || !recording_place(o, place, sizeof place))
         return EXIT_TROUBLE;
-    }
-    if (o->listen == (args->command != NULL && args->command[0] != NULL)) {
-        fprintf(stderr, o->listen ? "lockstep capture: --listen takes no command\n"
-                                  : "lockstep capture: no command given after --\n");
-        return EXIT_TROUBLE;
-    }
-    char place[PATH_MAX];
-    if (!recording_place(o, place, sizeof place))
-        return EXIT_TROUBLE;
+    snprintf(levels, sizeof levels, "%.0f", o->sources);
+    ls_recording recording;
     ls_observe_options wanted = {.directory = place, .tensors = o->tensors, .ops = o->ops, .layers = o->layers,
-                                 .passes = o->passes, .what = o->observe, .stats_only = o->stats_only};
+                                 .passes = o->passes, .what = o->observe, .stats_only = o->stats_only,
+                                 .sources = o->sources > 0 ? levels : NULL, .weights = o->weights, .caches = o->kv};
     ls_observed done;
     lockstep_error error;
-    if (ls_observe(&wanted, o->listen ? NULL : args->command, &done, &error) != LOCKSTEP_OK) {
+    lockstep_status status = LOCKSTEP_OK;
+    if (o->stats) {
+        status = open_recording(o, place, &recording, &error);
+        wanted.recording = &recording;
+    }
+    if (status == LOCKSTEP_OK)
+        status = ls_observe(&wanted, o->listen ? NULL : args->command, &done, &error);
+    if (status != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep capture: %s\n", error.message);
         return EXIT_TROUBLE;
     }
     print_summary(o, &done, o->listen ? "the caller" : args->command[0]);
-    return o->format != NULL && done.not_started == 0 ? gather(o, place, done.exit) : done.exit;
+    int result = done.exit;
+    if (o->check_observer && done.not_started == 0 && done.totals.processes > 0)
+        result = observer_check(place, args->command, done.exit);
+    return o->format != NULL && done.not_started == 0 ? gather(o, place, result) : result;
 }
 
 const command_row command_capture = {

@@ -287,6 +287,25 @@ static leaf_role role_of(const graph_pass *p, const struct ggml_tensor *leaf) {
     return named_so ? LEAF_WEIGHT : LEAF_INPUT;
 }
 
+/* CPU buffers of other layouts hold weights repacked for their kernels: such bytes are
+ * not what the type says. */
+static bool is_plain(const graph_pass *p, const struct ggml_tensor *leaf) {
+    void *buffer = root_of(leaf)->buffer;
+    const char *name = buffer != NULL ? p->api->backend_buffer_name(buffer) : NULL;
+    if (name == NULL || (strstr(name, "REPACK") == NULL && strstr(name, "AARCH64") == NULL && strstr(name, "AMX") == NULL))
+        return true;
+    ls_text note = {0}, line = {0};
+    ls_text_printf(&note, "%s lies repacked in a buffer of %s: its values were not recorded", leaf->name, name);
+    ls_text_printf(&line, "{\"event\":\"note\",\"text\":");
+    ls_text_json(&line, note.data != NULL ? note.data : "", note.length);
+    ls_text_printf(&line, "}");
+    if (!line.failed)
+        ls_channel_send(line.data, line.length, NULL, 0);
+    ls_text_done(&note);
+    ls_text_done(&line);
+    return false;
+}
+
 static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     static const char *const names[] = {"input", "weight", "state"};
     leaf_role role = role_of(p, leaf);
@@ -315,8 +334,9 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     add_backend(&line, p, leaf);
     ls_text_printf(&line, "}");
     map_set(&p->ids, leaf, id);
-    if (!line.failed && role == LEAF_INPUT && p->wanted &&
-        ls_filter_tensor(leaf->name, "NONE", layer_of_name(leaf->name)))
+    bool input = role == LEAF_INPUT && p->wanted &&
+                 (ls_filter_tensor(leaf->name, "NONE", layer_of_name(leaf->name)) || map_get(&p->wanted_leafs, leaf) != 0);
+    if (!line.failed && (input || (role == LEAF_WEIGHT && ls_filter_weights() && is_plain(p, leaf))))
         values_send(p->api, leaf, line.data, line.length);
     else if (!line.failed)
         ls_channel_send(line.data, line.length, NULL, 0);
@@ -399,11 +419,30 @@ static bool keeps(const graph_pass *p, const struct graph_node *node) {
         if (is_auto_name(t->name))
             return false;
         break;
+    case LS_OBSERVE_LAST:
+        return node == &p->nodes[p->count - 1];
     case LS_OBSERVE_ALL:
         break;
     }
     write_name(t, node->op, name);
     return ls_filter_tensor(name, node->op, node->layer);
+}
+
+/* The sources of what is kept, so many levels up; of leafs, the inputs. A view of what
+ * is computed is no level of its own; one of a cache is all there is to see. */
+static void keep_sources(graph_pass *p, const struct ggml_tensor *t, int levels) {
+    for (int i = 0; i < GGML_SOURCES && levels > 0; i++) {
+        if (t->src[i] == NULL)
+            continue;
+        struct graph_node *source = graph_pass_node(p, t->src[i]);
+        if (source == NULL) {
+            map_set(&p->wanted_leafs, t->src[i], 1);
+            continue;
+        }
+        bool passed = source->view && graph_pass_node(p, root_of(t->src[i])) != NULL;
+        source->is_source = source->is_source || (!passed && !source->keep && !source->write);
+        keep_sources(p, t->src[i], levels - !passed);
+    }
 }
 
 static void index_nodes(graph_pass *p, void *graph) {
@@ -421,6 +460,11 @@ static void index_nodes(graph_pass *p, void *graph) {
         node->write = !node->view && root != NULL && graph_pass_node(p, root) == NULL;
         node->keep = keeps(p, node);
     }
+    for (int n = 0; p->wanted && ls_filter_sources() > 0 && n < p->count; n++)
+        if (p->nodes[n].keep)
+            keep_sources(p, p->nodes[n].tensor, ls_filter_sources());
+    for (int n = 0; n < p->count; n++)
+        p->nodes[n].keep = p->nodes[n].keep || p->nodes[n].is_source;
 }
 
 bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context, void *graph) {
@@ -454,10 +498,33 @@ void graph_pass_computed(graph_pass *p, struct graph_node *node) {
         send_node(p, node, true);
 }
 
+/* Caches as the pass leaves them: lines of their own. */
+static void send_caches(graph_pass *p) {
+    ls_map sent = {0};
+    for (int n = 0; n < p->count; n++)
+        for (int i = 0; i < GGML_SOURCES; i++) {
+            const struct ggml_tensor *leaf = p->nodes[n].tensor->src[i] != NULL ? root_of(p->nodes[n].tensor->src[i]) : NULL;
+            if (leaf == NULL || graph_pass_node(p, leaf) != NULL || !is_state(p, leaf) || map_get(&sent, leaf) != 0)
+                continue;
+            ls_text line = {0};
+            map_set(&sent, leaf, 1);
+            begin_line(&line, p, atomic_fetch_add(&next_id, 1), leaf->name, leaf, "NONE", layer_of_name(leaf->name));
+            ls_text_printf(&line, ",\"role\":\"state\",\"src\":[%llu]", (unsigned long long)map_get(&p->context->writes, leaf));
+            add_backend(&line, p, leaf);
+            ls_text_printf(&line, "}");
+            if (!line.failed)
+                values_send(p->api, leaf, line.data, line.length);
+            ls_text_done(&line);
+        }
+    ls_map_done(&sent);
+}
+
 void graph_pass_end(graph_pass *p) {
     for (int n = 0; n < p->count; n++)
         if (!p->nodes[n].sent)
             send_node(p, &p->nodes[n], false);
+    if (p->wanted && ls_filter_caches())
+        send_caches(p);
     char line[80];
     int length = snprintf(line, sizeof line, "{\"event\":\"pass_end\",\"pass\":%ld}", p->number);
     ls_channel_send(line, (size_t)length, NULL, 0);
@@ -465,6 +532,7 @@ void graph_pass_end(graph_pass *p) {
     ls_map_done(&p->ids);
     ls_map_done(&p->indexes);
     ls_map_done(&p->writes);
+    ls_map_done(&p->wanted_leafs);
 }
 
 void graph_announce(const ggml_api *api) {

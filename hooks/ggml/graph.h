@@ -25,10 +25,12 @@ typedef struct graph_pass {
         uint64_t id;
         int layer;
         bool view, write, keep, sent;
+        bool is_source;  /* of something that is kept: --sources */
         bool app_asked; /* the program's own callback wants it */
     } *nodes;
     ls_map ids;     /* pointer -> id, of what has a line in this pass */
     ls_map indexes; /* pointer of a node -> its index + 1 */
+    ls_map wanted_leafs; /* pointers of inputs that are such sources */
     ls_map writes;  /* pointer of a node that was computed over in place -> id of the last */
 } graph_pass;
 

@@ -124,9 +124,9 @@ static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_
         const ls_tensor *t = &c->archive->tensors[i];
         if (strcmp(t->name, LS_TRACE_LOG) == 0)
             continue; /* written by itself */
-        if (o->select != NULL && regexec(&select, t->name, 0, NULL, 0) != 0)
+        if ((o->select != NULL && regexec(&select, t->name, 0, NULL, 0) != 0) || (o->names != NULL && o->names[i] == NULL))
             continue;
-        ls_item item = {.name = t->name, .rank = t->rank, .shape = t->shape, .tensor = i};
+        ls_item item = {.name = o->names != NULL ? o->names[i] : t->name, .rank = t->rank, .shape = t->shape, .tensor = i};
         item.dtype = t->dtype == LOCKSTEP_OPAQUE ? LOCKSTEP_OPAQUE : wanted_dtype(writer, t->dtype, o->to);
         uint64_t inner = t->rank > 0 ? t->shape[t->rank - 1] : 1;
         if (item.dtype == LOCKSTEP_OPAQUE || !ls_dtype_bytes(item.dtype, t->elements, inner, &item.bytes)) {
@@ -207,10 +207,10 @@ static lockstep_status choose_writer(const char *out, const ls_convert_options *
 lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls_convert_options *options, ls_convert_result *out_result,
                            lockstep_error *error) {
     const ls_writer *writer;
-    ls_conversion c = {.archive = in};
+    ls_conversion c = {.archive = in, .metas = options->metas, .meta_count = options->meta_count};
     ls_convert_result result = {0};
     LS_TRY(choose_writer(out, options, &writer, error));
-    lockstep_status status = find_log(&c, error);
+    lockstep_status status = options->names == NULL ? find_log(&c, error) : LOCKSTEP_OK;
     if (status == LOCKSTEP_OK)
         status = plan(&c, writer, options, &result, error);
     if (status == LOCKSTEP_OK && c.count == 0 && c.log == NULL)

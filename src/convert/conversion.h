@@ -21,6 +21,8 @@ typedef struct ls_conversion {
     size_t count;
     const char *log; /* trace.jsonl, where a trace is converted: kept under LS_TRACE_LOG; or NULL */
     uint64_t log_size;
+    const ls_meta *metas; /* besides the archive's */
+    size_t meta_count;
 } ls_conversion;
 
 /* One row a format that can be written. */
@@ -43,6 +45,11 @@ typedef struct ls_convert_options {
     ls_target to;
     const char *select; /* regular expression on the names, or NULL */
     const char *format; /* a writer's name, or NULL: by the file's suffix */
+    /* Other names, one a tensor of the archive (NULL: leave it out), in place of a
+     * trace's log; or NULL. */
+    const char *const *names;
+    const ls_meta *metas; /* besides the archive's, where the format holds them */
+    size_t meta_count;
 } ls_convert_options;
 
 typedef struct ls_convert_result {

@@ -134,7 +134,7 @@ static lockstep_status put_item(ls_sink *sink, const ls_item *whole, bool traced
 }
 
 static lockstep_status write_gguf(const ls_conversion *c, ls_sink *sink, lockstep_error *error) {
-    uint64_t metas = c->log != NULL, offset = 0;
+    uint64_t metas = (c->log != NULL) + c->meta_count, offset = 0;
     for (size_t i = 0; i < c->archive->meta_count; i++)
         metas += is_kept(&c->archive->metas[i]);
     LS_TRY(ls_sink_write(sink, "GGUF\3\0\0", 8, error));
@@ -145,6 +145,8 @@ static lockstep_status write_gguf(const ls_conversion *c, ls_sink *sink, lockste
     for (size_t i = 0; i < c->archive->meta_count; i++)
         if (is_kept(&c->archive->metas[i]))
             LS_TRY(put_meta(sink, &c->archive->metas[i], error));
+    for (size_t i = 0; i < c->meta_count; i++)
+        LS_TRY(put_meta(sink, &c->metas[i], error));
     for (size_t i = 0; i < c->count; i++) {
         LS_TRY(put_item(sink, &c->items[i], c->log != NULL, offset, error));
         offset += (c->items[i].bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

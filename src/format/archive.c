@@ -48,6 +48,19 @@ lockstep_status ls_archive_add_tensor(lockstep_archive *archive, const ls_tensor
     return LOCKSTEP_OK;
 }
 
+lockstep_status ls_archive_keep_weights(lockstep_archive *archive, lockstep_error *error) {
+    size_t count = archive->tensor_count;
+    ls_names_done(&archive->tensor_names);
+    archive->tensor_names = (ls_names){0};
+    archive->tensor_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (archive->tensors[i].is_weight) {
+            ls_tensor kept = archive->tensors[i];
+            LS_TRY(ls_archive_add_tensor(archive, &kept, 0, error));
+        }
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *meta,
                                     const ls_source *source, uint64_t where, lockstep_error *error) {
     switch (ls_names_add(&archive->meta_names, meta->key, archive->meta_count)) {

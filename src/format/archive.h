@@ -21,6 +21,7 @@ typedef struct ls_tensor {
     ls_source *source;
     uint64_t offset;  /* of element 0 in source; in the inflated member, when deflated */
     const struct ls_zip_member *member; /* the zip member that holds it, or NULL */
+    bool is_weight;   /* of a trace: what an engine had loaded */
 } ls_tensor;
 
 typedef enum ls_meta_kind {
@@ -99,6 +100,8 @@ lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *me
  * set before. */
 lockstep_status ls_tensor_measure(ls_tensor *tensor, uint64_t block_elements, uint64_t block_bits,
                                   uint64_t where, lockstep_error *error);
+/* Of a trace, leaves the weights only. */
+lockstep_status ls_archive_keep_weights(lockstep_archive *archive, lockstep_error *error);
 lockstep_status ls_fail_memory(const lockstep_archive *archive, lockstep_error *error);
 
 /* --- what readers use */

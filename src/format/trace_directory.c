@@ -1,5 +1,5 @@
 /* A trace (docs/trace-format.md) seen as a container: the tensors of trace.jsonl
- * that have a file, in its order. Only "name" and "file" of a tensor's line count
+ * that have a file, in its order. Only "name", "file" and "role" of a tensor's line count
  * here; the rest of the trace is src/trace's. A name that is there already gets
  * the suffix #2, #3, … A last line without its newline was being written when the
  * recorder died, and is left out. */
@@ -22,9 +22,9 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
 }
 
 static lockstep_status read_line(ls_json *j, const char **out_name, const char **out_file,
-                                 uint64_t *out_file_at, lockstep_error *error) {
+                                 const char **out_role, uint64_t *out_file_at, lockstep_error *error) {
     bool more;
-    *out_name = *out_file = NULL;
+    *out_name = *out_file = *out_role = NULL;
     LS_TRY(ls_json_begin(j, '{', "a line of a trace: an object", error));
     for (;;) {
         const char *key;
@@ -32,19 +32,20 @@ static lockstep_status read_line(ls_json *j, const char **out_name, const char *
         if (!more)
             return ls_json_end(j, error);
         LS_TRY(ls_json_key(j, &key, error));
-        bool is_name = strcmp(key, "name") == 0, is_file = strcmp(key, "file") == 0;
-        if ((is_name && *out_name != NULL) || (is_file && *out_file != NULL))
-            return ls_json_fail(j, "one name and one file in a line", error);
+        bool is_name = strcmp(key, "name") == 0, is_file = strcmp(key, "file") == 0, is_role = strcmp(key, "role") == 0;
+        if ((is_name && *out_name != NULL) || (is_file && *out_file != NULL) || (is_role && *out_role != NULL))
+            return ls_json_fail(j, "one name, one file and one role in a line", error);
         if (is_file)
             *out_file_at = (ls_json_peek(j), ls_json_offset(j));
         LS_TRY(is_name   ? ls_json_string(j, "a name in quotes", out_name, error)
                : is_file ? ls_json_string(j, "a file name in quotes", out_file, error)
+               : is_role ? ls_json_string(j, "a role in quotes", out_role, error)
                          : ls_json_skip(j, error));
     }
 }
 
 static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_names *seen,
-                                const char *name, const char *file, uint64_t at,
+                                const char *name, const char *file, bool is_weight, uint64_t at,
                                 lockstep_error *error) {
     if (!ls_path_stays_inside(file))
         return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
@@ -61,6 +62,7 @@ static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_
     LS_TRY(ls_source_open_small(path, &source, error));
     LS_TRY(ls_archive_add_source(archive, source, error));
     LS_TRY(ls_npy_read(source, name, &archive->arena, &tensor, error));
+    tensor.is_weight = is_weight;
     return ls_archive_add_tensor(archive, &tensor, 0, error);
 }
 
@@ -70,16 +72,16 @@ static lockstep_status read_lines(lockstep_archive *archive, const ls_source *so
         const uint8_t *end = memchr(bytes + at, '\n', (size_t)(source->size - at));
         if (end == NULL)
             break;
-        const char *name, *file;
+        const char *name, *file, *role;
         uint64_t file_at = at;
         ls_json j = {.text = (const char *)bytes + at,
                      .size = (uint64_t)(end - bytes) - at,
                      .origin = at,
                      .file = source->name,
                      .arena = &archive->arena};
-        LS_TRY(read_line(&j, &name, &file, &file_at, error));
+        LS_TRY(read_line(&j, &name, &file, &role, &file_at, error));
         if (file != NULL)
-            LS_TRY(add_line(archive, &j, seen, name, file, file_at, error));
+            LS_TRY(add_line(archive, &j, seen, name, file, role != NULL && strcmp(role, "weight") == 0, file_at, error));
         at += j.size + 1;
     }
     return LOCKSTEP_OK;

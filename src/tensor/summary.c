@@ -4,8 +4,21 @@
 #include "tensor/summary.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <string.h>
 
-enum { TILE = 4096, LANES = 4 }; /* lanes keep additions independent of each other */
+enum { TILE = 4096, LANES = 4, WAYS = 2, STEP = LANES * WAYS }; /* so many additions that don't wait for each other; always as many, so that results are the same everywhere */
+
+typedef double lanes __attribute__((vector_size(LANES * sizeof(double))));
+typedef float narrow_lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int64_t masks __attribute__((vector_size(LANES * sizeof(int64_t))));
+
+/* Compiled for processors with 256-bit vectors, too; which one runs is found at start-up. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
 
 void ls_summary_init(ls_summary *summary) { *summary = (ls_summary){.min = INFINITY, .max = -INFINITY}; }
 
@@ -24,67 +37,125 @@ void ls_summary_merge(ls_summary *into, const ls_summary *other) {
     into->finite += other->finite;
 }
 
-/* Moves the finite values to the front and counts the others. */
-static size_t keep_finite(double *values, size_t n, ls_summary *s) {
-    size_t kept = 0;
+static double total(const lanes v[WAYS]) {
+    double sum = 0;
+    for (int w = 0; w < WAYS; w++)
+        for (int i = 0; i < LANES; i++)
+            sum += v[w][i];
+    return sum;
+}
+
+/* Lanes of floats or doubles, which need not be aligned. */
+static inline __attribute__((always_inline)) void load(lanes *x, const char *values, size_t at, bool narrow) {
+    if (narrow) {
+        narrow_lanes floats;
+        memcpy(&floats, values + at * sizeof(float), sizeof floats);
+        *x = __builtin_convertvector(floats, lanes);
+    } else {
+        memcpy(x, values + at * sizeof(double), sizeof *x);
+    }
+}
+
+/* `n` is a multiple of STEP, and not 0. False, with *s of no use, when a value isn't finite. */
+static inline __attribute__((always_inline)) bool sum_up(const char *v, size_t n, bool narrow, bool no_spread, ls_summary *s) {
+    lanes sum[WAYS] = {{0}}, squares[WAYS] = {{0}}, m2[WAYS] = {{0}}, low[WAYS], high[WAYS], probe = {0};
+    masks zeros[WAYS] = {{0}};
+    for (int w = 0; w < WAYS; w++) {
+        load(&low[w], v, (size_t)w * LANES, narrow);
+        high[w] = low[w];
+    }
+    for (size_t i = 0; i < n; i += STEP)
+        for (int w = 0; w < WAYS; w++) {
+            lanes x;
+            load(&x, v, i + (size_t)w * LANES, narrow);
+            sum[w] += x;
+            squares[w] += x * x;
+            masks lower = x < low[w], higher = x > high[w];
+            low[w] = (lanes)(((masks)x & lower) | ((masks)low[w] & ~lower));
+            high[w] = (lanes)(((masks)x & higher) | ((masks)high[w] & ~higher));
+            zeros[w] -= x == 0;
+            probe += x * 0; /* becomes NaN */
+        }
+    for (int i = 0; i < LANES; i++)
+        if (isnan(probe[i]))
+            return false;
+    double mean = total(sum) / (double)n;
+    for (size_t i = 0; i < n && !no_spread; i += STEP)
+        for (int w = 0; w < WAYS; w++) {
+            lanes x;
+            load(&x, v, i + (size_t)w * LANES, narrow);
+            x -= mean;
+            m2[w] += x * x;
+        }
+    *s = (ls_summary){.finite = n, .mean = mean, .min = low[0][0], .max = high[0][0], .squares = total(squares), .m2 = total(m2)};
+    for (int k = 0; k < STEP; k++) {
+        s->min = low[k / LANES][k % LANES] < s->min ? low[k / LANES][k % LANES] : s->min;
+        s->max = high[k / LANES][k % LANES] > s->max ? high[k / LANES][k % LANES] : s->max;
+        s->zeros += (uint64_t)zeros[k / LANES][k % LANES];
+    }
+    return true;
+}
+
+WIDE static bool sum_up_floats(const char *v, size_t n, bool no_spread, ls_summary *s) { return sum_up(v, n, true, no_spread, s); }
+WIDE static bool sum_up_doubles(const char *v, size_t n, bool no_spread, ls_summary *s) { return sum_up(v, n, false, no_spread, s); }
+
+static void add_any(ls_summary *into, double value) {
+    if (isnan(value)) {
+        into->nan++;
+    } else if (isinf(value)) {
+        into->inf++;
+    } else {
+        ls_summary one = {.finite = 1, .mean = value, .min = value, .max = value, .squares = value * value, .zeros = value == 0};
+        ls_summary_merge(into, &one);
+    }
+}
+
+static double value_at(const char *values, size_t i, bool narrow) {
+    float single;
+    double value;
+    if (!narrow)
+        return memcpy(&value, values + i * sizeof value, sizeof value), value;
+    memcpy(&single, values + i * sizeof single, sizeof single);
+    return (double)single;
+}
+
+static void add_tile(ls_summary *summary, const char *values, size_t n, bool narrow) {
+    size_t steps = n / STEP * STEP;
+    ls_summary s;
+    bool finite = steps == 0 || (narrow ? sum_up_floats(values, steps, summary->no_spread, &s) : sum_up_doubles(values, steps, summary->no_spread, &s));
+    if (finite && steps > 0)
+        ls_summary_merge(summary, &s);
+    if (finite) {
+        for (size_t i = steps; i < n; i++)
+            add_any(summary, value_at(values, i, narrow));
+        return;
+    }
+    double kept[TILE]; /* without those that aren't */
+    size_t count = 0;
     for (size_t i = 0; i < n; i++) {
-        if (isfinite(values[i]))
-            values[kept++] = values[i];
-        else if (isnan(values[i]))
-            s->nan++;
+        double value = value_at(values, i, narrow);
+        if (isfinite(value))
+            kept[count++] = value;
         else
-            s->inf++;
+            add_any(summary, value);
     }
-    return kept;
+    if (count > 0)
+        add_tile(summary, (const char *)kept, count, false);
 }
 
-static void add_finite(ls_summary *into, const double *v, size_t n) {
-    double sum[LANES] = {0}, squares[LANES] = {0}, m2[LANES] = {0};
-    ls_summary s = {.finite = n, .min = v[0], .max = v[0]};
-    for (size_t i = 0; i < n; i++) {
-        sum[i % LANES] += v[i];
-        squares[i % LANES] += v[i] * v[i];
-        s.min = v[i] < s.min ? v[i] : s.min;
-        s.max = v[i] > s.max ? v[i] : s.max;
-        s.zeros += v[i] == 0;
-    }
-    s.mean = ((sum[0] + sum[1]) + (sum[2] + sum[3])) / (double)n;
-    for (size_t i = 0; i < n; i++) {
-        double d = v[i] - s.mean;
-        m2[i % LANES] += d * d;
-    }
-    s.squares = (squares[0] + squares[1]) + (squares[2] + squares[3]);
-    s.m2 = (m2[0] + m2[1]) + (m2[2] + m2[3]);
-    ls_summary_merge(into, &s);
+static void add(ls_summary *summary, const char *values, size_t count, bool narrow) {
+    for (size_t done = 0; done < count; done += TILE)
+        add_tile(summary, values + done * (narrow ? sizeof(float) : sizeof(double)), count - done < TILE ? count - done : TILE, narrow);
 }
 
-static void add_tile(ls_summary *summary, double *tile, size_t n) {
-    double probe = 0; /* becomes NaN when any value isn't finite */
-    for (size_t i = 0; i < n; i++)
-        probe += tile[i] * 0;
-    if (isnan(probe))
-        n = keep_finite(tile, n, summary);
-    if (n > 0)
-        add_finite(summary, tile, n);
-}
+void ls_summary_add_f32(ls_summary *summary, const void *values, size_t count) { add(summary, values, count, true); }
 
-#define ADD(values, count)                                               \
-    double tile[TILE];                                                   \
-    for (size_t done = 0; done < (count); done += TILE) {                \
-        size_t n = (count) - done < TILE ? (count) - done : TILE;        \
-        for (size_t i = 0; i < n; i++)                                   \
-            tile[i] = (double)(values)[done + i];                        \
-        add_tile(summary, tile, n);                                      \
-    }
-
-void ls_summary_add_f32(ls_summary *summary, const float *values, size_t count) { ADD(values, count) }
-
-void ls_summary_add_f64(ls_summary *summary, const double *values, size_t count) { ADD(values, count) }
+void ls_summary_add_f64(ls_summary *summary, const void *values, size_t count) { add(summary, values, count, false); }
 
 double ls_summary_mean(const ls_summary *summary) { return summary->finite > 0 ? summary->mean : NAN; }
 
 double ls_summary_std(const ls_summary *summary) {
-    return summary->finite > 0 ? sqrt(summary->m2 / (double)summary->finite) : NAN;
+    return summary->finite > 0 && !summary->no_spread ? sqrt(summary->m2 / (double)summary->finite) : NAN;
 }
 
 double ls_summary_l2(const ls_summary *summary) { return summary->finite > 0 ? sqrt(summary->squares) : NAN; }

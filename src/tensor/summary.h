@@ -2,6 +2,7 @@
 #ifndef LS_TENSOR_SUMMARY_H
 #define LS_TENSOR_SUMMARY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,11 +12,13 @@ typedef struct ls_summary {
     double min, max, mean;
     double m2;      /* sum of squared deviations from the mean */
     double squares; /* sum of squares */
+    bool no_spread; /* m2 is not wanted: set after init */
 } ls_summary;
 
 void ls_summary_init(ls_summary *summary);
-void ls_summary_add_f32(ls_summary *summary, const float *values, size_t count);
-void ls_summary_add_f64(ls_summary *summary, const double *values, size_t count);
+/* Floats, doubles; they need not be aligned. */
+void ls_summary_add_f32(ls_summary *summary, const void *values, size_t count);
+void ls_summary_add_f64(ls_summary *summary, const void *values, size_t count);
 /* As if other's values had been added to into. */
 void ls_summary_merge(ls_summary *into, const ls_summary *other);
 

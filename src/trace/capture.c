@@ -317,6 +317,12 @@ static void write_node(ls_text *line, const lockstep_node *node, uint64_t id, lo
 }
 
 static bool wanted(const lockstep_node *node, long pass) {
+    if (node->role == LOCKSTEP_ROLE_WEIGHT && ls_filter_weights())
+        return true;
+    if (node->role == LOCKSTEP_ROLE_STATE && ls_filter_caches())
+        return ls_filter_pass(pass);
+    if (ls_filter_observe() == LS_OBSERVE_LAST && !node->output)
+        return false;
     if (node->role == LOCKSTEP_ROLE_WEIGHT || node->role == LOCKSTEP_ROLE_STATE ||
         node->role == LOCKSTEP_ROLE_WRITE || (node->role == LOCKSTEP_ROLE_VIEW && !ls_filter_has_names()))
         return false;

@@ -21,6 +21,8 @@ static struct {
     bool has_tensors, has_ops, has_resync, resync_outputs;
     ranges layers, passes;
     ls_observe_level what;
+    int sources;
+    bool weights, caches;
 } filter;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -57,6 +59,9 @@ static void parse(void) {
     char text[1024];
     filter.has_tensors = compile("tensors", &filter.tensors);
     filter.has_ops = compile("ops", &filter.ops);
+    filter.sources = ls_channel_option("sources", text, sizeof text) ? (int)strtol(text, NULL, 10) : 0;
+    filter.weights = ls_channel_option("weights", text, sizeof text);
+    filter.caches = ls_channel_option("kv", text, sizeof text);
     filter.resync_outputs = ls_channel_option("resync", text, sizeof text) && strcmp(text, "layer") == 0;
     filter.has_resync = !filter.resync_outputs && compile("resync", &filter.resync);
     if (ls_channel_option("layers", text, sizeof text))
@@ -66,6 +71,7 @@ static void parse(void) {
     if (ls_channel_option("observe", text, sizeof text))
         filter.what = strcmp(text, "named") == 0     ? LS_OBSERVE_NAMED
                       : strcmp(text, "outputs") == 0 ? LS_OBSERVE_OUTPUTS
+                      : strcmp(text, "last") == 0    ? LS_OBSERVE_LAST
                                                      : LS_OBSERVE_ALL;
 }
 
@@ -82,6 +88,21 @@ bool ls_filter_pass(long pass) {
 bool ls_filter_has_names(void) {
     pthread_once(&once, parse);
     return filter.has_tensors || filter.has_ops;
+}
+
+int ls_filter_sources(void) {
+    pthread_once(&once, parse);
+    return filter.sources;
+}
+
+bool ls_filter_weights(void) {
+    pthread_once(&once, parse);
+    return filter.weights;
+}
+
+bool ls_filter_caches(void) {
+    pthread_once(&once, parse);
+    return filter.caches;
 }
 
 bool ls_filter_resync(const char *name, bool output) {

@@ -4,13 +4,23 @@
 
 #include <stdbool.h>
 
-typedef enum ls_observe_level { LS_OBSERVE_ALL, LS_OBSERVE_NAMED, LS_OBSERVE_OUTPUTS } ls_observe_level;
+typedef enum ls_observe_level {
+    LS_OBSERVE_ALL,
+    LS_OBSERVE_NAMED,
+    LS_OBSERVE_OUTPUTS,
+    LS_OBSERVE_LAST, /* what a pass gives in the end, and nothing else */
+} ls_observe_level;
 
 ls_observe_level ls_filter_observe(void);
 bool ls_filter_pass(long pass);
 bool ls_filter_tensor(const char *name, const char *op, int layer);
 /* Anything narrower than everything: views are then kept where they match. */
 bool ls_filter_has_names(void);
+/* Of each tensor that is kept, so many levels of what it is computed from are, too. */
+int ls_filter_sources(void);
+/* The values of weights, and of caches after each pass, are asked for. */
+bool ls_filter_weights(void);
+bool ls_filter_caches(void);
 /* The recorder may answer with other values for this tensor (ls_channel_ask). `output`:
  * it is a layer's output, or the network's. */
 bool ls_filter_resync(const char *name, bool output);

@@ -9,11 +9,12 @@ typedef struct ls_observe_options {
     const ls_recording *recording; /* where it goes instead; taken over */
     const char *tensors, *ops;    /* POSIX extended regular expressions; may be NULL */
     const char *layers, *passes;  /* "0-3,7"; may be NULL */
-    const char *what;             /* "all", "named", "outputs"; NULL is "all" */
+    const char *what;             /* "all", "named", "outputs", "last"; NULL is "all" */
     const char *log;              /* the command's output goes there; NULL: where ours goes */
     const char *const *environment; /* "NAME=value" for the command, NULL-terminated; may be NULL */
     const char *resync; /* "layer", or a regular expression: may be NULL */
-    bool stats_only;
+    const char *sources; /* a number: levels; may be NULL */
+    bool stats_only, weights, caches;
 } ls_observe_options;
 
 typedef struct ls_observed {

@@ -48,10 +48,14 @@ struct ls_receiver {
 
 /* -------------------------------------------------------------- one process */
 
+/* A writer that waits for room is woken once there is a good deal of it: a full ring is
+ * read until then in any case. */
 static void give_back(ls_inlet *in, uint64_t count) {
     in->read += count;
-    atomic_store_explicit(&in->ring->read, in->read, memory_order_release);
-    ls_bell_ring(&in->ring->read_bell);
+    atomic_store(&in->ring->read, in->read);
+    uint64_t used = atomic_load(&in->ring->written) - in->read;
+    if (used <= in->size - in->size / 4)
+        ls_bell_ring(&in->ring->read_bell);
 }
 
 static bool hung_up(ls_inlet *in) {
@@ -62,6 +66,9 @@ static bool hung_up(ls_inlet *in) {
 /* Waits until `count` bytes can be read; false when they will never come. */
 static bool available(ls_inlet *in, uint64_t count, uint64_t *out_have) {
     for (;;) {
+        uint64_t ready = atomic_load_explicit(&in->ring->written, memory_order_acquire) - in->read;
+        if (ready >= count && ready <= in->size)
+            return *out_have = ready, true;
         uint32_t seen = atomic_load(&in->ring->written_bell.count);
         bool gone = in->gone || hung_up(in); /* before the last look at `written` */
         uint64_t have = atomic_load_explicit(&in->ring->written, memory_order_acquire) - in->read;

@@ -238,7 +238,9 @@ static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uin
         size_t n = blocks - done < step ? blocks - done : step;
         const uint8_t *from = bytes + done * row->block_bytes;
         size_t elements = n * row->block_elements;
-        if (row->to_f32 != NULL) {
+        if (in->dtype == LOCKSTEP_F32) {
+            ls_summary_add_f32(&w->summary, from, elements);
+        } else if (row->to_f32 != NULL) {
             row->to_f32(from, elements, r->tile);
             ls_summary_add_f32(&w->summary, r->tile, elements);
         } else {
@@ -306,6 +308,7 @@ static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64
     char path[LS_FILE_NAME];
     XXH3_64bits_reset(&w.hash);
     ls_summary_init(&w.summary);
+    w.summary.no_spread = true;
     if (w.to != NULL)
         w.to->begin(w.to->context, &values);
     bool whole = copy_values(r, &w, in, frame);

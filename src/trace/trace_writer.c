@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "format/npy.h"
@@ -18,6 +19,9 @@ typedef struct writer {
     int tensors, log; /* the directory of the values; trace.jsonl */
     int file;         /* of the values that are being written; -1 */
     int failed;       /* errno of the first write that did */
+    char header[512]; /* of the values, until the first of them come */
+    size_t header_bytes;
+    off_t log_end;
     char path[LS_FILE_NAME];
 } writer;
 
@@ -106,16 +110,25 @@ static bool write_all(int descriptor, const void *bytes, size_t count) {
 /* One write call a line: a line is there or it isn't. */
 static int put_line(void *context, const char *text, size_t length) {
     writer *w = context;
-    off_t start = lseek(w->log, 0, SEEK_END);
-    if (write_all(w->log, text, length))
+    if (write_all(w->log, text, length)) {
+        w->log_end += (off_t)length;
         return 0;
+    }
     int why = errno;
-    return ftruncate(w->log, start) == 0 ? why : errno; /* no half line */
+    return ftruncate(w->log, w->log_end) == 0 ? why : errno; /* no half line */
 }
 
 static void put_values(void *context, const void *bytes, size_t count) {
     writer *w = context;
-    if (w->file >= 0 && w->failed == 0 && !write_all(w->file, bytes, count))
+    if (w->file < 0 || w->failed != 0)
+        return;
+    struct iovec parts[2] = {{w->header, w->header_bytes}, {(void *)(uintptr_t)bytes, count}};
+    ssize_t n = w->header_bytes > 0 ? writev(w->file, parts, 2) : 0; /* one call for the header and what follows */
+    size_t done = n > 0 ? (size_t)n : 0, of_header = done < w->header_bytes ? done : w->header_bytes;
+    bool ok = write_all(w->file, w->header + of_header, w->header_bytes - of_header) &&
+              write_all(w->file, (const char *)bytes + (done - of_header), count - (done - of_header));
+    w->header_bytes = 0;
+    if (!ok)
         w->failed = errno;
 }
 
@@ -131,15 +144,16 @@ static const char *in_tensors(const writer *w) { return w->path + strlen(LS_TENS
 
 static void begin_values(void *context, const ls_stored_values *values) {
     writer *w = context;
-    char header[512];
     name_file(values->i, values->name, w->path, sizeof w->path);
     w->file = openat(w->tensors, in_tensors(w), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     w->failed = w->file < 0 ? errno : 0;
-    put_values(w, header, ls_npy_header(values->dtype, values->rank, values->shape, header, sizeof header));
+    w->header_bytes = ls_npy_header(values->dtype, values->rank, values->shape, w->header, sizeof w->header);
 }
 
 static int end_values(void *context, bool whole, char *out_file) {
     writer *w = context;
+    if (w->header_bytes > 0)
+        put_values(w, "", 0); /* there were none */
     if (w->file >= 0 && close(w->file) != 0 && w->failed == 0)
         w->failed = errno; /* a network's file system says it only now */
     if (w->file >= 0 && (!whole || w->failed != 0))

@@ -15,17 +15,20 @@ async function evaluate(sequence, ids) {
     for await (const token of sequence.evaluate(ids, {temperature: 0}))
         return token;
 }
+let seconds = 0;
 for (let i = 0; i < (options.contexts ?? 1); i++) {
     const context = await model.createContext({
         contextSize: 256, batchSize: options.batch ?? 512, threads: 1, flashAttention: options.flash,
         experimentalKvCacheKeyType: options.cache ?? "F32", experimentalKvCacheValueType: options.cache ?? "F32"
     });
     const sequence = context.getSequence();
+    const start = performance.now();
     await evaluate(sequence, options.prompt);
     for (const id of options.steps)
         await evaluate(sequence, [id]);
+    seconds += (performance.now() - start) / 1000;
     if (i + 1 === (options.contexts ?? 1))
         await context.dispose();
 }
-console.log("evaluated", options.prompt.length + options.steps.length);
+console.log("evaluated", options.prompt.length + options.steps.length, "in", seconds.toFixed(4), "s");
 await llama.dispose();

@@ -43,6 +43,7 @@ class Filters:
         resync = option("resync")
         self._resync_outputs = resync == "layer"
         self._resync = posix_pattern(resync) if resync and resync != "layer" else None
+        self._weights = bool(option("weights"))
         self._tensors = posix_pattern(tensors) if tensors else None
         self._ops = posix_pattern(ops) if ops else None
         self._layers = parse_ranges(layers) if layers else None
@@ -57,7 +58,9 @@ class Filters:
         """Whether a tensor's values are to be sent. `outer`: an output of a top-level
         block or of the root."""
         if kind is WEIGHT:
-            return False
+            return self._weights
+        if self.observe == "last":
+            return kind is MODULE and outer and "." not in name
         if self.observe == "named" and kind is OPERATION:
             return False
         if self.observe == "outputs" and not (kind is INPUT or (kind is MODULE and outer)):

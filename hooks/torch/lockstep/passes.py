@@ -178,7 +178,8 @@ class Run:
                 value = Value(recorder.tensor({
                     "event": "tensor", "layer": block_index(name), "name": name, "op": "weight",
                     "role": "weight", "dtype": dtype_name(parameter.dtype),
-                    "shape": list(parameter.shape)}), False)
+                    "shape": list(parameter.shape)},
+                    parameter if recorder.filters.wants(filters.WEIGHT, name, "weight", -1, self.number) else None), False)
                 recorder.weights[id(parameter)] = (weakref.ref(parameter), value)
         return value
 
