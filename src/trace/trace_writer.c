@@ -110,9 +110,10 @@ static bool write_all(int descriptor, const void *bytes, size_t count) {
 /* One write call a line: a line is there or it isn't. */
 static int put_line(void *context, const char *text, size_t length) {
     writer *w = context;
+    struct stat info;
     if (write_all(w->log, text, length)) {
         w->log_end += (off_t)length;
-        return 0;
+        return fstat(w->log, &info) == 0 && info.st_nlink == 0 ? ENOENT : 0; /* somebody removed it meanwhile */
     }
     int why = errno;
     return ftruncate(w->log, w->log_end) == 0 ? why : errno; /* no half line */
