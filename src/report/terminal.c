@@ -363,25 +363,64 @@ static void put_hints(ls_text *out, const ls_diff *d) {
     }
 }
 
-void ls_report_terminal(const ls_diff *d, const ls_checkpoint_diff *weights, bool all, int width, ls_text *out) {
+/* Lines of text, broken to the width: those with a label go on below what follows it. */
+static void put_wrapped_lines(ls_text *out, const ls_text *text, int width) {
+    enum { LABEL = 11, MORE = 2 };
+    if (width == 0 || text->data == NULL) {
+        ls_text_append(out, text->data != NULL ? text->data : "", text->length);
+        return;
+    }
+    for (const char *at = text->data; at != NULL && *at != '\0';) {
+        const char *stop = strchr(at, '\n');
+        size_t length = stop != NULL ? (size_t)(stop - at) : strlen(at), lead = strspn(at, " ");
+        size_t word = strcspn(at, " ");
+        bool label = lead == 0 && word < LABEL && length > LABEL && strspn(at + word, " ") == LABEL - word;
+        ls_text rest = {0};
+        if (label)
+            lead = LABEL;
+        ls_text_append(out, at, lead);
+        ls_text_append(&rest, at + lead, length - lead);
+        if (!rest.failed && rest.data != NULL)
+            ls_put_wrapped(out, rest.data, label ? LABEL : (int)lead + MORE, width);
+        ls_text_done(&rest);
+        at = stop != NULL ? stop + 1 : "";
+    }
+}
+
+static void put_head_lines(ls_text *out, const ls_diff *d) {
     put_side(out, "reference", d->reference, &d->reference_values);
     put_side(out, "candidate", d->candidate, &d->candidate_values);
     put_inputs(out, d);
     if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
         put_pairing(out, d);
         put_totals(out, d);
+    }
+}
+
+static void put_tail_lines(ls_text *out, const ls_diff *d, const ls_checkpoint_diff *weights) {
+    char why[700];
+    put_hints(out, d);
+    if (d->first != LS_NONE)
+        put_first(out, d);
+    if (weights != NULL)
+        ls_report_weights(weights, out);
+    escaped(d->why.data != NULL ? d->why.data : "", why, sizeof why);
+    ls_text_printf(out, "verdict: %s%s%s\n", ls_outcome_name(d->outcome), *why ? ": " : "", why);
+}
+
+void ls_report_terminal(const ls_diff *d, const ls_checkpoint_diff *weights, bool all, int width, ls_text *out) {
+    ls_text head = {0}, tail = {0};
+    put_head_lines(&head, d);
+    put_wrapped_lines(out, &head, width);
+    if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
         put_table(out, d, all, width);
         if (all) {
             put_names(out, "in the candidate only", d->candidate, d->candidate_only, d->candidate_only_count);
             put_names(out, "in the reference only", d->reference, d->reference_only, d->reference_only_count);
         }
     }
-    put_hints(out, d);
-    if (d->first != LS_NONE)
-        put_first(out, d);
-    if (weights != NULL)
-        ls_report_weights(weights, out);
-    char why[700];
-    escaped(d->why.data != NULL ? d->why.data : "", why, sizeof why);
-    ls_text_printf(out, "verdict: %s%s%s\n", ls_outcome_name(d->outcome), *why ? ": " : "", why);
+    put_tail_lines(&tail, d, weights);
+    put_wrapped_lines(out, &tail, width);
+    ls_text_done(&head);
+    ls_text_done(&tail);
 }
