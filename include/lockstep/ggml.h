@@ -192,6 +192,7 @@ static inline uint64_t lockstep_ggml_record(lockstep_ggml *o, const struct ggml_
                 ggml_backend_tensor_get(t, copy, 0, ggml_nbytes(t));
         }
     }
+    node->writable = node->data == t->data && node->role == LOCKSTEP_ROLE_COMPUTED; /* see `lockstep check --resync` */
     uint64_t id = lockstep_capture_node(o->recorder, node);
     free(copy);
     struct lockstep_ggml_slot *slot = lockstep_ggml_find(o, t);
