@@ -355,7 +355,7 @@ def bench_observe(folder):
     """A real llama.cpp, a model of 110M random parameters, a prompt of 64 and 16 decoded."""
     model = folder / "model.gguf"
     parameters = int(python(MAKE_MODEL, model))
-    options = json.dumps({"engine": str(ROOT / ".deps" / "llama-v0.5.0"), "model": str(model), "flash": False,
+    options = json.dumps({"engine": str(ROOT / ".deps" / "llama-v0.5.0"), "model": str(model), "flash": False, "timed": True,
                           "prompt": [3 + 7 * i % 900 for i in range(64)], "steps": [5 + 11 * i % 900 for i in range(16)]})
     engine = ["node", ROOT / "tests" / "e2e" / "run_llama.mjs", options]
 

@@ -30,5 +30,5 @@ for (let i = 0; i < (options.contexts ?? 1); i++) {
     if (i + 1 === (options.contexts ?? 1))
         await context.dispose();
 }
-console.log("evaluated", options.prompt.length + options.steps.length, "in", seconds.toFixed(4), "s");
+console.log("evaluated", options.prompt.length + options.steps.length, ...(options.timed ? ["in", seconds.toFixed(4), "s"] : []));
 await llama.dispose();
