@@ -105,8 +105,24 @@ static char **fill_in(prompt_run *r, const ls_parity_side *side) {
 
 /* ------------------------------------------------------------------ recording */
 
+/* The last thing that a command said; "" when it said nothing. */
+static void last_line(const char *log, char *out, size_t capacity) {
+    FILE *file = fopen(log, "r");
+    char line[400] = "";
+    out[0] = '\0';
+    if (file != NULL && fseek(file, -4000, SEEK_END) != 0)
+        rewind(file);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[strspn(line, " \t")] != '\0')
+            snprintf(out, capacity, "%s", line);
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
 static bool capture(prompt_run *r, const char *which, const ls_parity_side *side, char **words) {
-    char out[PATH_MAX], log[PATH_MAX], log_name[32];
+    char out[PATH_MAX], log[PATH_MAX], log_name[32], said[200];
     ls_observed done;
     lockstep_error error;
     snprintf(log_name, sizeof log_name, "%s.log", which);
@@ -116,12 +132,14 @@ static bool capture(prompt_run *r, const char *which, const ls_parity_side *side
     }
     ls_observe_options wanted = {.directory = out, .tensors = side->tensors, .ops = side->ops, .layers = side->layers, .passes = side->passes,
                                  .what = side->observe, .log = log, .environment = side->environment};
-    if (ls_observe(&wanted, words, &done, &error) != LOCKSTEP_OK)
+    lockstep_status status = ls_observe(&wanted, words, &done, &error);
+    last_line(log, said, sizeof said);
+    if (status != LOCKSTEP_OK)
         tell(r, "%s: %s", which, error.message);
     else if (done.not_started != 0)
         tell(r, "%s: %s: %s", which, words[0], strerror(done.not_started));
     else if (done.exit != 0)
-        tell(r, "the %s's command ended with status %d: %s", which, done.exit, log);
+        tell(r, "the %s's command ended with status %d: %s (%s)", which, done.exit, said, log);
     else if (done.totals.processes == 0)
         tell(r, "the %s's command computed nothing that can be hooked: %s", which, log);
     else if (!done.whole)

@@ -120,7 +120,7 @@ def test_commands_that_fail_are_told_with_their_log(project):
         f"reference: {{command: '{ENGINE} model {{tokens}}'}}\ncandidate: {{command: \"sh -c 'echo oh; exit 3'\"}}\n"
         "prompts: [{name: a, tokens: [5]}]\n")
     done = project.run()
-    assert done.returncode == 2 and "the candidate's command ended with status 3: parity/a/candidate.log" in done.stdout
+    assert done.returncode == 2 and "the candidate's command ended with status 3: oh (parity/a/candidate.log)" in done.stdout
     (project.folder / "parity.yaml").write_text("reference: {command: no-such-program}\ncandidate: {command: 'true'}\nprompts: [x]\n")
     done = project.run()
     assert done.returncode == 2 and "no-such-program: No such file or directory" in done.stdout
