@@ -3,6 +3,7 @@
 #ifndef LS_TESTS_RAW_CHANNEL_H
 #define LS_TESTS_RAW_CHANNEL_H
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,7 +35,11 @@ static inline bool raw_open(const char *name, raw_channel *out) {
     char greeting;
     struct iovec part = {&greeting, 1};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    if (recvmsg(out->socket, &message, 0) != 1 || CMSG_FIRSTHDR(&message) == NULL)
+    ssize_t n;
+    do
+        n = recvmsg(out->socket, &message, 0);
+    while (n < 0 && errno == EINTR); /* a fuzzer's timer */
+    if (n != 1 || CMSG_FIRSTHDR(&message) == NULL)
         return false;
     int descriptor;
     struct stat info;
