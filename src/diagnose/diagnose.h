@@ -26,6 +26,13 @@ typedef struct ls_cause_rule {
 
 extern const ls_cause_rule ls_cause_rules[]; /* simplest first; ends with id == NULL */
 
+typedef struct ls_unary {
+    const char *name;
+    double (*apply)(double);
+} ls_unary;
+
+extern const ls_unary ls_unaries[]; /* ends with name == NULL */
+
 bool ls_fit_scale(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_offset(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_unary(const ls_evidence *evidence, ls_cause *out_cause);
@@ -35,6 +42,8 @@ bool ls_fit_swapped(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_missing_term(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_rope_pairs(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_norm_eps(const ls_evidence *evidence, ls_cause *out_cause);
+bool ls_fit_activation(const ls_evidence *evidence, ls_cause *out_cause);
+bool ls_fit_rope_frequency(const ls_evidence *evidence, ls_cause *out_cause);
 
 /* |a - b|_2 / |b|_2 over finite elements; infinite when b is all zeros and a isn't. */
 double ls_residual(const double *a, const double *b, size_t count);

@@ -44,25 +44,22 @@ static double gelu_tanh(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * 
 static double square(double x) { return x * x; }
 static double plus_one(double x) { return x + 1; }
 
-static const struct {
-    const char *name;
-    double (*apply)(double);
-} unaries[] = {{"tanh", tanh}, {"1 - tanh", one_minus_tanh}, {"sigmoid", sigmoid}, {"exp", exp}, {"silu", silu},
+const ls_unary ls_unaries[] = {{"tanh", tanh}, {"1 - tanh", one_minus_tanh}, {"sigmoid", sigmoid}, {"exp", exp}, {"silu", silu},
                {"relu", relu}, {"gelu (erf)", gelu_erf}, {"gelu (tanh)", gelu_tanh}, {"square", square}, {"sqrt", sqrt},
-               {"1 +", plus_one}};
+               {"1 +", plus_one}, {0}};
 
 /* One side is a function of the other that the other lacks. */
 bool ls_fit_unary(const ls_evidence *e, ls_cause *out) {
     out->residual = INFINITY;
-    for (size_t k = 0; k < 2 * sizeof unaries / sizeof unaries[0]; k++) {
+    for (size_t k = 0; k < 2 * (sizeof ls_unaries / sizeof ls_unaries[0] - 1); k++) {
         const double *from = k % 2 == 0 ? e->reference : e->candidate, *to = k % 2 == 0 ? e->candidate : e->reference;
         for (size_t i = 0; i < e->count; i++)
-            e->scratch[i] = unaries[k / 2].apply(from[i]);
+            e->scratch[i] = ls_unaries[k / 2].apply(from[i]);
         double residual = ls_residual(e->scratch, to, e->count);
         if (residual < out->residual) {
             out->residual = residual;
             snprintf(out->text, sizeof out->text, "the %s is %s of the %s", k % 2 == 0 ? "candidate" : "reference",
-                     unaries[k / 2].name, k % 2 == 0 ? "reference" : "candidate");
+                     ls_unaries[k / 2].name, k % 2 == 0 ? "reference" : "candidate");
         }
     }
     return isfinite(out->residual);

@@ -7,12 +7,14 @@
 
 enum { GLANCE = 256 }; /* elements that are looked at before all are */
 
-/* Another reference tensor of this shape, seen through this pair's layout. */
+/* Another reference tensor of this shape, or a reshape of it, seen through this pair's
+ * layout. */
 static bool see_likewise(const ls_evidence *e, const ls_hold *other, ls_view *out_view) {
     const ls_view *own = &e->sight->reference.view;
-    if (other->view.rank != own->rank || other->view.dtype != own->dtype ||
-        memcmp(other->view.shape, own->shape, (size_t)own->rank * sizeof *own->shape) != 0 ||
-        memcmp(other->view.strides, own->strides, (size_t)own->rank * sizeof *own->strides) != 0)
+    bool same = other->view.rank == own->rank && memcmp(other->view.shape, own->shape, (size_t)own->rank * sizeof *own->shape) == 0 &&
+                memcmp(other->view.strides, own->strides, (size_t)own->rank * sizeof *own->strides) == 0;
+    bool reshaped = ls_view_is_contiguous(&other->view) && ls_view_is_contiguous(own) && ls_view_elements(&other->view) == ls_view_elements(own);
+    if (other->view.dtype != own->dtype || (!same && !reshaped))
         return false;
     *out_view = e->sight->layout.reference;
     out_view->data = other->view.data + (e->sight->layout.reference.data - own->data);
@@ -71,6 +73,36 @@ bool ls_fit_swapped(const ls_evidence *e, ls_cause *out) {
         return false;
     snprintf(out->text, sizeof out->text, "the candidate is another tensor of the reference: %.180s", e->diff->reference->nodes[other].name);
     return true;
+}
+
+/* The candidate is another function of what the reference's tensor is a function of. */
+bool ls_fit_activation(const ls_evidence *e, ls_cause *out) {
+    const ls_diff *d = e->diff;
+    const ls_node *own = &d->reference->nodes[e->pair->reference_value];
+    const char *best = NULL;
+    out->residual = INFINITY;
+    for (size_t k = 0; k < own->source_count; k++) {
+        size_t source = d->reference_values.value_of[own->sources[k]];
+        const ls_node *n = &d->reference->nodes[source];
+        ls_hold hold;
+        ls_view view;
+        if (n->role == LS_ROLE_WEIGHT || !ls_node_has_values(n) || ls_trace_hold(d->reference, source, &hold, NULL) != LOCKSTEP_OK)
+            continue;
+        if (n->elements == own->elements && see_likewise(e, &hold, &view))
+            for (const ls_unary *u = ls_unaries; u->name != NULL; u++) {
+                ls_view_read_f64(&view, 0, e->count, e->scratch);
+                for (size_t i = 0; i < e->count; i++)
+                    e->scratch[i] = u->apply(e->scratch[i]);
+                double left = ls_residual(e->candidate, e->scratch, e->count);
+                if (left < out->residual) {
+                    out->residual = left;
+                    best = u->name;
+                    snprintf(out->text, sizeof out->text, "the candidate is %s of what the reference applies another function to: %.150s", best, n->name);
+                }
+            }
+        ls_hold_release(&hold);
+    }
+    return best != NULL;
 }
 
 bool ls_fit_missing_term(const ls_evidence *e, ls_cause *out) {

@@ -67,12 +67,20 @@ def test_rope_base(lab, flash):
         return other
     assert changed("qwen3", change) > 1e-3
     gguf = lab.faulty("qwen3", "rope", rope_base=500000.0)
-    expect(lab, "qwen3", gguf, {"Qcur-0 (ROPE)"}, 0, flash)
+    result = expect(lab, "qwen3", gguf, {"Qcur-0 (ROPE)"}, 0, flash, cause="rope-frequency")
+    assert "rotated with base 500000; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["text"]
 
 
 def test_rope_base_of_the_global_layers_only(lab):
     gguf = lab.faulty("gemma3", "rope", rope_base=10000.0)
-    expect(lab, "gemma3", gguf, {"Qcur-5 (ROPE)"}, 5)
+    result = expect(lab, "gemma3", gguf, {"Qcur-5 (ROPE)"}, 5, cause="rope-frequency")
+    assert "those of base 1000000" in result["first_divergence"]["causes"][0]["text"]
+
+
+def test_rope_base_where_pairs_are_interleaved(lab):
+    gguf = lab.faulty("llama", "rope", rope_base=12345.0)
+    result = expect(lab, "llama", gguf, {"Qcur-0 (ROPE)"}, 0, cause="rope-frequency")
+    assert "rotated with base 12345; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["text"]
 
 
 def test_query_and_key_rows_not_permuted(lab):

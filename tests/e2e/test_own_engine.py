@@ -18,14 +18,14 @@ BUGS = {
     "rope-base": ("model.layers.0.self_attn/apply_rotary_pos_emb.0", 0, None),
     "rope-position": ("model.layers.0.self_attn/apply_rotary_pos_emb.0", 1, None),
     "norm-eps": ("model.layers.0.input_layernorm", 0, None),
-    "no-qk-norm": ("model.layers.0.self_attn.q_norm", 0, None),
+    "no-qk-norm": ("model.layers.0.self_attn.q_norm", 0, "swapped-with"),  # with what was to be normalized
     "qk-norm-swapped": ("model.layers.0.self_attn.q_norm", 0, "channel-scale"),
     "gqa-order": ("model.layers.0.self_attn/scaled_dot_product_attention", 0, None),
     "no-scale": ("model.layers.0.self_attn/scaled_dot_product_attention", 0, None),
     "no-mask": ("model.layers.0.self_attn/scaled_dot_product_attention", 0, None),
     "no-residual": ("model.layers.1.post_attention_layernorm", 0, None),
     "gate-up-swapped": ("model.layers.0.mlp.gate_proj", 0, "swapped-with"),
-    "gelu": ("model.layers.0.mlp.act_fn", 0, None),
+    "gelu": ("model.layers.0.mlp.act_fn", 0, "activation"),
     "no-final-norm": ("model.norm", 0, "swapped-with"),
     "stale-cache": ("model.layers.0.self_attn/scaled_dot_product_attention", 1, None),
 }
