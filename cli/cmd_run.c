@@ -172,18 +172,23 @@ static bool is_trace(const prompt_run *r, const char *which) {
 
 static bool record_reference(prompt_run *r, char **words) {
     const ls_parity_side *side = &r->parity->reference;
-    char filters[600], path[PATH_MAX];
-    ls_text now = {0};
+    char path[PATH_MAX];
+    ls_text now = {0}, filters = {0};
     lockstep_error error;
-    snprintf(filters, sizeof filters, "observe=%s tensors=%s ops=%s layers=%s passes=%s", side->observe != NULL ? side->observe : "",
-             side->tensors != NULL ? side->tensors : "", side->ops != NULL ? side->ops : "", side->layers != NULL ? side->layers : "",
-             side->passes != NULL ? side->passes : "");
-    if (!path_of(r, "reference.json", path) ||
-        ls_fingerprint(&(ls_fingerprint_of){words, side->environment, filters, r->parity->out}, &now, &error) != LOCKSTEP_OK) {
+    const char *const values[] = {side->observe, side->tensors, side->ops, side->layers, side->passes};
+    static const char *const names[] = {"observe", "tensors", "ops", "layers", "passes"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        ls_text_printf(&filters, "%s=%s\n", names[i], values[i] != NULL ? values[i] : "");
+    bool ready = path_of(r, "reference.json", path) && filters.data != NULL && !filters.failed;
+    if (!ready)
+        ls_fail(&error, LOCKSTEP_NO_MEMORY, "out of memory, or the name is too long");
+    if (!ready || ls_fingerprint(&(ls_fingerprint_of){words, side->environment, filters.data, r->parity->out}, &now, &error) != LOCKSTEP_OK) {
         tell(r, "%s", error.message);
+        ls_text_done(&filters);
         ls_text_done(&now);
         return false;
     }
+    ls_text_done(&filters);
     char *before = is_trace(r, "reference") ? read_whole(path) : NULL;
     bool done = ls_fingerprint_matches(before, now.data, &r->why);
     free(before);
@@ -208,21 +213,35 @@ static bool have_reference(prompt_run *r) {
     return done;
 }
 
-/* The candidate gets the ids that the reference was given. */
-static void learn_tokens(prompt_run *r) {
+static int32_t first_position(const ls_pass *pass) { return pass->positions != NULL ? pass->positions[0] : 0; }
+
+/* The candidate gets the ids that the reference was given: the first pass, and those that
+ * go on with the prompt in batches. (One row is a step of decoding.) False, and told, when
+ * they don't fit. */
+static bool learn_tokens(prompt_run *r) {
     char path[PATH_MAX];
     ls_trace *trace;
+    size_t used = 0, rows = 0;
+    bool fits = true;
     if (r->tokens[0] != '\0' || !path_of(r, "reference", path) || ls_trace_open(path, &trace, NULL) != LOCKSTEP_OK)
-        return;
-    for (size_t p = 0; p < trace->pass_count; p++) {
+        return true;
+    for (size_t p = 0; fits && p < trace->pass_count; p++) {
         const ls_pass *pass = &trace->passes[p];
-        size_t used = 0;
-        for (size_t i = 0; pass->tokens != NULL && i < pass->rows && used + 16 < sizeof r->tokens; i++)
-            used += (size_t)snprintf(r->tokens + used, sizeof r->tokens - used, "%s%d", i > 0 ? "," : "", pass->tokens[i]);
-        if (used > 0)
+        if (pass->tokens == NULL)
+            continue;
+        if (rows > 0 && (pass->rows == 1 || first_position(pass) != (int32_t)rows))
             break;
+        for (size_t i = 0; fits && i < pass->rows; i++) {
+            fits = used + 16 < sizeof r->tokens;
+            if (fits)
+                used += (size_t)snprintf(r->tokens + used, sizeof r->tokens - used, "%s%d", used > 0 ? "," : "", pass->tokens[i]);
+        }
+        rows += pass->rows;
     }
     ls_trace_close(trace);
+    if (!fits)
+        tell(r, "the reference's prompt is too long for {tokens}");
+    return fits;
 }
 
 static bool have_candidate(prompt_run *r) {
@@ -231,8 +250,7 @@ static bool have_candidate(prompt_run *r) {
             tell(r, "there is no candidate to take: %s/candidate", r->folder);
         return is_trace(r, "candidate");
     }
-    learn_tokens(r);
-    char **words = fill_in(r, &r->parity->candidate);
+    char **words = learn_tokens(r) ? fill_in(r, &r->parity->candidate) : NULL;
     bool done = words != NULL && capture(r, "candidate", &r->parity->candidate, words);
     free_words(words);
     return done;
@@ -284,7 +302,9 @@ static int compare(prompt_run *r, earliest *first) {
             snprintf(first->text, sizeof first->text, "%.60s: %.400s", r->prompt->name, r->told);
         }
     } else {
-        tell(r, "%s%s%.1f %% of elements compared", diff.why.data != NULL ? diff.why.data : "", diff.why.data != NULL ? "; " : "", 100 * diff.coverage);
+        const char *shorter = diff.rows.status == LS_INPUTS_SHORTER ? diff.rows.message.data : NULL;
+        tell(r, "%s%s%.1f %% of elements compared%s%s", diff.why.data != NULL ? diff.why.data : "", diff.why.data != NULL ? "; " : "",
+             100 * diff.coverage, shorter != NULL ? "; " : "", shorter != NULL ? shorter : "");
     }
     ls_diff_done(&diff);
     return written ? status : EXIT_TROUBLE;
@@ -296,6 +316,11 @@ static int run_prompt(prompt_run *r, earliest *first) {
         tell(r, "%s: %s", r->folder, strerror(errno));
         return EXIT_TROUBLE;
     }
+    static const char *const old[] = {"report.txt", "report.json"}; /* of an earlier run: they say nothing of this one */
+    char path[PATH_MAX];
+    for (int i = 0; i < 2; i++)
+        if (path_of(r, old[i], path))
+            remove(path);
     if (r->prompt->tokens != NULL && strlen(r->prompt->tokens) < sizeof r->tokens)
         strcpy(r->tokens, r->prompt->tokens);
     return have_reference(r) && have_candidate(r) ? compare(r, first) : EXIT_TROUBLE;
@@ -306,7 +331,7 @@ static int run_prompt(prompt_run *r, earliest *first) {
 static bool is_chosen(const run_options *o, const ls_parity_prompt *prompt, size_t index) {
     char number[32];
     snprintf(number, sizeof number, "%zu", index + 1);
-    return o->only == NULL || strcmp(o->only, prompt->name) == 0 || strcmp(o->only, number) == 0 ||
+    return o->only == NULL || strcmp(o->only, prompt->name) == 0 || (prompt->given != NULL && strcmp(o->only, prompt->given) == 0) || strcmp(o->only, number) == 0 ||
            (prompt->text != NULL && strcmp(o->only, prompt->text) == 0);
 }
 

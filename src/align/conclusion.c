@@ -56,6 +56,29 @@ static const char *missing_output(const ls_diff *d) {
     return NULL;
 }
 
+/* Passes without tokens that only one side has; or NULL. */
+static const char *passes_alone(const ls_diff *d, char *out, size_t capacity) {
+    const ls_rows *r = &d->rows;
+    if (r->reference_alone + r->candidate_alone == 0)
+        return NULL;
+    snprintf(out, capacity, "%zu passes of the reference and %zu of the candidate, without token ids, have no partner", r->reference_alone, r->candidate_alone);
+    return out;
+}
+
+/* The same for the reference: a candidate may record only a part of what it computes. */
+static const char *reference_output_left_out(const ls_diff *d) {
+    if (d->options.tensors != NULL || d->options.layers != NULL)
+        return NULL; /* only a part was to be compared */
+    for (size_t i = 0; i < d->rows.pair_count; i++) {
+        size_t last = last_value(&d->reference_values, d->rows.pairs[i].reference);
+        bool silent = d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN;
+        bool kept = last != LS_NONE && (ls_node_has_values(&d->reference->nodes[last]) || d->reference->nodes[last].lost != NULL);
+        if (!silent && kept && !d->reference_used[last])
+            return d->reference->nodes[last].name;
+    }
+    return NULL;
+}
+
 static void refuse(ls_diff *d, ls_outcome outcome, const char *format, const char *detail) {
     d->outcome = outcome;
     ls_text_printf(&d->why, format, detail);
@@ -69,9 +92,9 @@ static bool has_values(const ls_values *v) {
 }
 
 static void decide(ls_diff *d) {
-    char text[160];
+    char text[160], passes[160];
     bool plain = !d->reference->is_graph || !d->candidate->is_graph;
-    const char *missing = missing_output(d);
+    const char *missing = missing_output(d), *alone = passes_alone(d, passes, sizeof passes), *left_out = reference_output_left_out(d);
     const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
                             : !has_values(&d->candidate_values) ? d->candidate
                                                                 : NULL;
@@ -92,8 +115,12 @@ static void decide(ls_diff *d) {
         snprintf(text, sizeof text, "%zu tensors are in the reference only, %zu in the candidate only", d->reference_only_count,
                  d->candidate_only_count);
         refuse(d, LS_OUTCOME_DIVERGED, "%s; those in both match", text);
+    } else if (!plain && alone != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s; what was compared matches", alone);
     } else if (!plain && missing != NULL) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", missing);
+    } else if (!plain && left_out != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", left_out);
     } else if (d->coverage < d->options.min_coverage) {
         snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
                  100 * d->coverage, 100 * d->options.min_coverage);

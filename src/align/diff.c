@@ -174,57 +174,33 @@ static lockstep_status make_room(ls_diff *d, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-/* The first node of the passes that are paired now and weren't before. */
-static size_t first_node_of_new(const ls_diff *d, const ls_rows *now) {
-    for (size_t i = 0; i < d->seen; i++) {
-        size_t pass = d->candidate->nodes[i].pass, at = ls_rows_from(now, pass), before = ls_rows_from(&d->rows, pass);
-        if (pass != LS_NONE && at < now->pair_count && now->pairs[at].candidate == pass &&
-            (before == d->rows.pair_count || d->rows.pairs[before].candidate != pass))
-            return i;
+/* The first node whose turn it is: a pass may have got its partner only now. */
+static size_t first_node_of(const ls_diff *d, size_t first_new_pair) {
+    size_t from = d->seen;
+    for (size_t i = first_new_pair; i < d->rows.pair_count; i++) {
+        size_t first = d->candidate->passes[d->rows.pairs[i].candidate].first_node;
+        from = first < from ? first : from;
     }
-    return d->seen;
-}
-
-/* Pairs the passes anew; those that were paired before must stay so. *out_from: the
- * first node that now has its turn. */
-static lockstep_status pair_passes(ls_diff *d, size_t *out_from, lockstep_error *error) {
-    ls_rows now;
-    *out_from = d->seen;
-    if (d->pass_lines_seen == d->candidate->pass_lines && d->rows.pair_count > 0)
-        return LOCKSTEP_OK;
-    d->pass_lines_seen = d->candidate->pass_lines;
-    LS_TRY(ls_rows_pair(d->reference, d->candidate, &now, error));
-    bool same = now.pair_count >= d->rows.pair_count;
-    for (size_t i = 0; same && i < d->rows.pair_count; i++)
-        same = now.pairs[i].reference == d->rows.pairs[i].reference && now.pairs[i].candidate == d->rows.pairs[i].candidate;
-    if (now.pair_count != d->rows.pair_count)
-        *out_from = first_node_of_new(d, &now);
-    if (!same && d->pair_count > 0) {
-        ls_rows_done(&now);
-        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "the candidate told its tokens too late to be compared as it runs: capture it, then diff");
-    }
-    ls_rows_done(&d->rows);
-    d->rows = now;
-    return LOCKSTEP_OK;
+    return from;
 }
 
 lockstep_status ls_diff_grow(ls_diff *d, lockstep_error *error) {
-    size_t from = d->seen, unpaired;
+    size_t from = d->seen, pairs_before = d->rows.pair_count;
     LS_TRY(make_room(d, error));
     LS_TRY(ls_values_grow(&d->candidate_values, error));
     LS_TRY(choose(d, error));
-    LS_TRY(pair_passes(d, &unpaired, error));
+    LS_TRY(ls_rows_grow(&d->rows, d->reference, d->candidate, error));
     ls_noise_spread(d->candidate, from, d->candidate_noise);
-    if (d->rows.status != LS_INPUTS_DIFFER || d->rows.pair_count > 0) {
-        LS_TRY(ls_pair_nodes(d, unpaired, error));
-        LS_TRY(ls_facts_read(d->candidate, from, &d->arena, d->facts, error));
-        LS_TRY(ls_columns_read(d->candidate, from, d->candidate_columns, error));
-    }
+    from = first_node_of(d, pairs_before);
+    LS_TRY(ls_pair_nodes(d, from, error));
+    LS_TRY(ls_facts_read(d->candidate, from, &d->arena, d->facts, error));
+    LS_TRY(ls_columns_read(d->candidate, from, d->candidate_columns, error));
     d->seen = d->candidate->node_count;
     return LOCKSTEP_OK;
 }
 
 lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
+    ls_rows_judge(&d->rows);
     if (d->rows.status == LS_INPUTS_DIFFER) { /* whatever else was compared says nothing */
         d->pair_count = 0;
         memset(d->pair_of, 0, d->node_capacity * sizeof *d->pair_of);
@@ -240,6 +216,7 @@ lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
 
 static lockstep_status run(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_diff_grow(d, error));
+    ls_rows_judge(&d->rows);
     if (d->rows.status != LS_INPUTS_DIFFER)
         LS_TRY(compare_all(d, error));
     return ls_diff_finish(d, error);

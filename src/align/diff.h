@@ -86,7 +86,7 @@ typedef struct ls_diff {
     ls_noise *reference_noise;
     bool *reference_used;    /* has a partner */
     /* per node of the candidate, of which `seen` have been taken in */
-    size_t seen, node_capacity, pass_lines_seen;
+    size_t seen, node_capacity;
     bool *wanted;
     ls_columns *candidate_columns;
     ls_noise *candidate_noise;

@@ -120,7 +120,7 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
-lockstep_status ls_divergence_find(ls_diff *diff, lockstep_error *error) {
+lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
     size_t count = diff->candidate->node_count + 1;
     unsigned char *below = calloc(count, sizeof *below);
     bool *tainted = calloc(count, sizeof *tainted);
@@ -137,5 +137,10 @@ lockstep_status ls_divergence_find(ls_diff *diff, lockstep_error *error) {
     for (size_t i = 0; i < diff->pair_count && diff->first == LS_NONE; i++)
         if (ls_pair_fails(&diff->pairs[i]) && !diff->pairs[i].consequence)
             diff->first = i;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_divergence_find(ls_diff *diff, lockstep_error *error) {
+    LS_TRY(ls_divergence_mark(diff, error));
     return diff->first == LS_NONE ? LOCKSTEP_OK : look_upstream(diff, error);
 }

@@ -36,7 +36,8 @@ struct ls_live {
     size_t value_capacity, value_count;
     uint64_t bytes, pinned_bytes; /* held */
     size_t pinned;
-    size_t oldest;   /* nodes before it hold nothing that could be dropped */
+    size_t oldest;   /* nodes before it had their turn to make room */
+    size_t first_open; /* nodes before it are of passes that have ended, and hold nothing */
     size_t next;     /* pairs before it are compared */
     size_t lines;    /* since the pairs were looked at */
     size_t ended;    /* passes whose end was seen */
@@ -177,17 +178,16 @@ static bool is_sure(const ls_live *live, size_t pair) {
     return pair < live->depth_capacity && live->depth[pair] >= SURE;
 }
 
-/* After a pass: is there a divergence in what was compared so far? */
+/* Is there a divergence in what was compared so far? Nothing is changed by asking. */
 static bool has_diverged(ls_live *live) {
     ls_diff *d = &live->diff;
-    ls_verdict *before = malloc((d->pair_count + 1) * sizeof *before);
-    for (size_t i = 0; before != NULL && i < d->pair_count; i++)
-        before[i] = d->pairs[i].verdict;
-    bool diverged = before != NULL && ls_divergence_find(d, &live->error) == LOCKSTEP_OK && d->first != LS_NONE;
-    for (size_t i = 0; before != NULL && i < d->pair_count; i++)
-        d->pairs[i].verdict = before[i];
+    ls_pair *before = malloc((d->pair_count + 1) * sizeof *before);
+    if (before == NULL)
+        return false;
+    memcpy(before, d->pairs, d->pair_count * sizeof *before);
+    bool diverged = ls_divergence_mark(d, &live->error) == LOCKSTEP_OK && d->first != LS_NONE;
+    memcpy(d->pairs, before, d->pair_count * sizeof *before);
     d->first = LS_NONE;
-    d->input_count = d->interval_count = d->weight_count = 0;
     free(before);
     return diverged;
 }
@@ -215,7 +215,7 @@ static void make_room(ls_live *live) {
 static void drop_ended(ls_live *live) {
     const ls_trace *t = live->diff.candidate;
     size_t first_open = live->value_count;
-    for (size_t i = live->oldest; i < live->value_count; i++) {
+    for (size_t i = live->first_open; i < live->value_count; i++) {
         size_t pass = t->nodes[i].pass;
         bool open = pass != LS_NONE && !t->passes[pass].ended;
         if (!open)
@@ -223,7 +223,8 @@ static void drop_ended(ls_live *live) {
         else if (i < first_open)
             first_open = i;
     }
-    live->oldest = first_open;
+    live->first_open = first_open;
+    live->oldest = live->oldest > first_open ? live->oldest : first_open;
 }
 
 static lockstep_status advance(ls_live *live, bool all) {
@@ -232,18 +233,17 @@ static lockstep_status advance(ls_live *live, bool all) {
     live->lines = 0;
     live->ended = d->candidate->ended_count;
     LS_TRY(ls_diff_grow(d, &live->error));
-    bool now = all || live->bytes > live->options.memory_bytes;
+    bool now = all || live->bytes > live->options.memory_bytes, sure = false;
     for (size_t i = live->next; i < d->pair_count; i++) {
-        if (!d->pairs[i].compared && is_ripe(live, &d->pairs[i], now)) {
+        if (!d->pairs[i].compared && is_ripe(live, &d->pairs[i], now || sure)) { /* once sure, all that is there is looked at */
             LS_TRY(compare(live, i));
             failing = failing || ls_pair_fails(&d->pairs[i]);
-            if (live->options.stop_first && !all && is_sure(live, i) && d->rows.status != LS_INPUTS_DIFFER)
-                return live->over = true, LOCKSTEP_OK;
+            sure = sure || (live->options.stop_first && !all && is_sure(live, i));
         }
         if (live->next == i && d->pairs[i].compared)
             live->next++;
     }
-    if (pass_ended && failing && live->options.stop_first && d->rows.status != LS_INPUTS_DIFFER && has_diverged(live))
+    if (live->options.stop_first && !all && (sure || (pass_ended && failing)) && has_diverged(live))
         live->over = true;
     if (pass_ended)
         drop_ended(live);
@@ -333,10 +333,12 @@ static lockstep_status finish(ls_live *live) {
     if (live->over) {
         static const char said[] = "{\"note\":\"observed up to the first divergence only\"}";
         LS_TRY(ls_trace_feed_line(live->feed, said, sizeof said - 1, &live->error));
-        d->candidate->complete = true;
     }
     LS_TRY(advance(live, true));
-    return ls_diff_finish(d, &live->error);
+    LS_TRY(ls_diff_finish(d, &live->error));
+    if (live->over && d->first != LS_NONE)
+        d->candidate->complete = true; /* as far as it was to be observed */
+    return LOCKSTEP_OK;
 }
 
 lockstep_status ls_live_finish(ls_live *live, ls_diff **out_diff, lockstep_error *error) {

@@ -74,12 +74,15 @@ void *ls_resync_values(ls_diff *d, ls_pair *p, lockstep_dtype engine, uint64_t *
         uint8_t *base = copy + (target.data - whole->data);
         target.data = base;
         overwrite(&sight.layout.reference, &target, base);
-        if (ls_compare(&sight.layout.reference, &target, &(ls_compare_wants){0}, &metrics, NULL) == LOCKSTEP_OK) {
+        int64_t origin = (int64_t)((size_t)(base - copy) / ls_dtype(target.dtype)->block_bytes); /* in elements */
+        *out_bytes = elements * ls_dtype(engine)->block_bytes;
+        copy = convert(copy, whole->dtype, engine, elements);
+        target.dtype = engine; /* strides count elements */
+        target.data = copy != NULL ? copy + origin * ls_dtype(engine)->block_bytes : NULL;
+        if (copy != NULL && ls_compare(&sight.layout.reference, &target, &(ls_compare_wants){0}, &metrics, NULL) == LOCKSTEP_OK) {
             p->resynced = true;
             p->left = metrics.rel_l2;
         }
-        *out_bytes = elements * ls_dtype(engine)->block_bytes;
-        copy = convert(copy, whole->dtype, engine, elements);
     }
     ls_sight_close(&sight);
     return copy;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/map.h"
 
 /* Identity of a row: its history and itself, hashed. */
@@ -14,10 +15,23 @@ typedef struct row_id {
 
 typedef struct side {
     const ls_trace *trace;
+    size_t seen, capacity; /* passes that were identified */
     row_id **ids;  /* per pass, per row; NULL where unknown */
     bool **used;   /* has a partner */
+    size_t *used_count;
+    bool *paired;  /* the pass is in some pair */
+    ls_map histories;
     size_t rows;
 } side;
+
+struct ls_rows_state {
+    side reference, candidate;
+    bool decided, in_order;
+    size_t first_free;   /* passes of the reference before it have no free row */
+    size_t after_tokens; /* the pass of the reference after the last that is paired by tokens */
+    ls_row_pair *list;   /* room for the rows of one pass */
+    size_t list_capacity;
+};
 
 static uint64_t mix(uint64_t history, uint64_t token) {
     uint64_t h = (history ^ token * 0x9e3779b97f4a7c15u) + 0x632be59bd9b4e019u;
@@ -31,52 +45,65 @@ static uint64_t *history_at(ls_map *histories, const ls_pass *pass, int32_t sequ
     return ls_map_at(histories, (const char *)key, sizeof key);
 }
 
-/* Its positions may still come. */
-static bool is_still_told(const ls_trace *t, const ls_pass *pass) {
-    return t->memory != NULL && pass->positions == NULL && !pass->ended;
+static bool make_room(side *s, size_t passes) {
+    size_t old = s->capacity, capacity = passes > 2 * old ? passes : 2 * old;
+    if (passes <= old)
+        return true;
+    row_id **ids = reallocarray(s->ids, capacity, sizeof *ids);
+    s->ids = ids != NULL ? ids : s->ids;
+    bool **used = reallocarray(s->used, capacity, sizeof *used);
+    s->used = used != NULL ? used : s->used;
+    size_t *used_count = reallocarray(s->used_count, capacity, sizeof *used_count);
+    s->used_count = used_count != NULL ? used_count : s->used_count;
+    bool *paired = reallocarray(s->paired, capacity, sizeof *paired);
+    s->paired = paired != NULL ? paired : s->paired;
+    if (ids == NULL || used == NULL || used_count == NULL || paired == NULL)
+        return false;
+    memset(ids + old, 0, (capacity - old) * sizeof *ids);
+    memset(used + old, 0, (capacity - old) * sizeof *used);
+    memset(used_count + old, 0, (capacity - old) * sizeof *used_count);
+    memset(paired + old, 0, (capacity - old) * sizeof *paired);
+    s->capacity = capacity;
+    return true;
 }
 
-static bool identify(side *s, lockstep_error *error) {
-    ls_map histories = {0};
-    size_t passes = s->trace->pass_count;
-    s->ids = calloc(passes + 1, sizeof *s->ids);
-    s->used = calloc(passes + 1, sizeof *s->used);
-    bool ok = s->ids != NULL && s->used != NULL;
-    for (size_t p = 0; ok && p < passes; p++) {
-        const ls_pass *pass = &s->trace->passes[p];
-        if (pass->tokens == NULL || is_still_told(s->trace, pass))
-            continue;
-        s->ids[p] = calloc(pass->rows, sizeof **s->ids);
-        s->used[p] = calloc(pass->rows, sizeof **s->used);
-        ok = s->ids[p] != NULL && s->used[p] != NULL;
-        for (size_t r = 0; ok && r < pass->rows; r++) {
-            int32_t position = pass->positions != NULL ? pass->positions[r] : (int32_t)r;
-            int32_t sequence = pass->sequences != NULL ? pass->sequences[r] : 0;
-            const uint64_t *before = position > 0 ? history_at(&histories, pass, sequence, position - 1) : NULL;
-            uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
-            uint64_t *here = history_at(&histories, pass, sequence, position);
-            ok = here != NULL;
-            if (ok)
-                *here = history;
-            s->ids[p][r] = (row_id){history, position};
-            s->rows++;
-        }
+/* The next pass; they come in order. */
+static bool identify(side *s) {
+    size_t p = s->seen;
+    if (!make_room(s, p + 1))
+        return false;
+    const ls_pass *pass = &s->trace->passes[p];
+    s->seen++;
+    if (pass->tokens == NULL)
+        return true;
+    s->ids[p] = calloc(pass->rows, sizeof **s->ids);
+    s->used[p] = calloc(pass->rows, sizeof **s->used);
+    bool ok = s->ids[p] != NULL && s->used[p] != NULL;
+    for (size_t r = 0; ok && r < pass->rows; r++) {
+        int32_t position = pass->positions != NULL ? pass->positions[r] : (int32_t)r;
+        int32_t sequence = pass->sequences != NULL ? pass->sequences[r] : 0;
+        const uint64_t *before = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
+        uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
+        uint64_t *here = history_at(&s->histories, pass, sequence, position);
+        ok = here != NULL;
+        if (ok)
+            *here = history;
+        s->ids[p][r] = (row_id){history, position};
+        s->rows++;
     }
-    ls_map_done(&histories);
-    if (!ok)
-        ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     return ok;
 }
 
 static void forget(side *s) {
-    for (size_t p = 0; p < s->trace->pass_count; p++) {
-        if (s->ids != NULL)
-            free(s->ids[p]);
-        if (s->used != NULL)
-            free(s->used[p]);
+    for (size_t p = 0; p < s->capacity; p++) {
+        free(s->ids[p]);
+        free(s->used[p]);
     }
     free(s->ids);
     free(s->used);
+    free(s->used_count);
+    free(s->paired);
+    ls_map_done(&s->histories);
 }
 
 /* Rows of two passes that are the same and free; returns how many. */
@@ -98,12 +125,21 @@ static size_t common_rows(const side *ref, size_t rp, const side *cand, size_t c
     return count;
 }
 
-static bool add_pair(ls_rows *rows, size_t rp, size_t cp, ls_row_pair *list, size_t count, bool whole) {
-    ls_pass_pair *bigger = reallocarray(rows->pairs, rows->pair_count + 1, sizeof *bigger);
-    if (bigger == NULL)
+/* Keeps a copy of the list, where there is one. */
+static bool add_pair(ls_rows *rows, size_t rp, size_t cp, const ls_row_pair *list, size_t count, bool whole) {
+    struct ls_rows_state *state = rows->state;
+    ls_row_pair *copy = list != NULL ? malloc((count + 1) * sizeof *copy) : NULL;
+    if ((list != NULL && copy == NULL) || !ls_grow((void **)&rows->pairs, rows->pair_count, &rows->pair_capacity, sizeof *rows->pairs)) {
+        free(copy);
         return false;
-    rows->pairs = bigger;
-    bigger[rows->pair_count++] = (ls_pass_pair){rp, cp, list, count, whole};
+    }
+    if (list != NULL)
+        memcpy(copy, list, count * sizeof *copy);
+    rows->pairs[rows->pair_count++] = (ls_pass_pair){rp, cp, copy, count, whole};
+    if (rp < state->reference.capacity)
+        state->reference.paired[rp] = true;
+    if (cp < state->candidate.capacity)
+        state->candidate.paired[cp] = true;
     return true;
 }
 
@@ -118,40 +154,41 @@ static bool is_whole(const side *ref, size_t rp, const side *cand, size_t cp, co
 
 /* Pairs one pass of the candidate with passes of the reference that share all the
  * rows of one of the two: a warm-up run shares its first token at most. */
-static bool pair_pass(ls_rows *rows, side *ref, side *cand, size_t cp) {
+static bool pair_pass(ls_rows *rows, size_t cp) {
+    struct ls_rows_state *state = rows->state;
+    side *ref = &state->reference, *cand = &state->candidate;
     size_t candidate_rows = cand->trace->passes[cp].rows;
-    for (size_t rp = 0; rp < ref->trace->pass_count; rp++) {
-        if (ref->ids[rp] == NULL)
-            continue;
-        ls_row_pair *list = malloc((candidate_rows + 1) * sizeof *list);
-        if (list == NULL)
+    while (state->list_capacity < candidate_rows)
+        if (!ls_grow((void **)&state->list, state->list_capacity, &state->list_capacity, sizeof *state->list))
             return false;
-        size_t count = common_rows(ref, rp, cand, cp, list);
-        if (count == 0 || (count < candidate_rows && count < ref->trace->passes[rp].rows)) {
-            free(list);
+    while (state->first_free < ref->seen &&
+           (ref->ids[state->first_free] == NULL || ref->used_count[state->first_free] == ref->trace->passes[state->first_free].rows))
+        state->first_free++;
+    for (size_t rp = state->first_free; rp < ref->seen && cand->used_count[cp] < candidate_rows; rp++) {
+        size_t reference_rows = ref->trace->passes[rp].rows;
+        if (ref->ids[rp] == NULL || ref->used_count[rp] == reference_rows)
             continue;
-        }
-        if (!add_pair(rows, rp, cp, list, count, is_whole(ref, rp, cand, cp, list, count))) {
-            free(list);
+        size_t count = common_rows(ref, rp, cand, cp, state->list);
+        if (count == 0 || (count < candidate_rows && count < reference_rows))
+            continue;
+        if (!add_pair(rows, rp, cp, state->list, count, is_whole(ref, rp, cand, cp, state->list, count)))
             return false;
-        }
         for (size_t i = 0; i < count; i++)
-            ref->used[rp][list[i].reference] = cand->used[cp][list[i].candidate] = true;
+            ref->used[rp][state->list[i].reference] = cand->used[cp][state->list[i].candidate] = true;
+        ref->used_count[rp] += count;
+        cand->used_count[cp] += count;
         rows->matched += count;
+        state->after_tokens = rp + 1 > state->after_tokens ? rp + 1 : state->after_tokens;
     }
     return true;
 }
 
 /* A pass without tokens (an encoder's, say) answers to those of the reference between
  * the same passes with tokens, and to the one after them, which may have done its work. */
-static bool pair_silent(ls_rows *rows, const side *ref, const side *cand, size_t cp) {
-    size_t rp = 0, passes = ref->trace->pass_count;
-    if (cand->trace->passes[cp].tokens != NULL)
-        return true;
-    for (size_t i = 0; i < rows->pair_count; i++)
-        if (cand->ids[rows->pairs[i].candidate] != NULL && rows->pairs[i].reference >= rp)
-            rp = rows->pairs[i].reference + 1;
-    for (bool silent = true; silent && rp < passes; rp++) {
+static bool pair_silent(ls_rows *rows, size_t cp) {
+    const side *ref = &rows->state->reference;
+    size_t rp = rows->state->after_tokens;
+    for (bool silent = true; silent && rp < ref->seen; rp++) {
         silent = ref->ids[rp] == NULL;
         if (!add_pair(rows, rp, cp, NULL, 0, true))
             return false;
@@ -246,7 +283,59 @@ static bool ended_earlier(const side *ref, const side *cand) {
     return last < first_missing;
 }
 
-static void judge(ls_rows *rows, const side *ref, const side *cand) {
+static bool tells_tokens(const ls_trace *t) { return first_pass_with_tokens(t) != LS_NONE; }
+
+/* Passes without tokens pair in their order where a side has no others. A candidate that
+ * is still running may begin so as the reference does. */
+static void decide(struct ls_rows_state *state) {
+    const ls_trace *reference = state->reference.trace, *candidate = state->candidate.trace;
+    bool may_tell = tells_tokens(candidate) || (candidate->memory != NULL && first_pass_with_tokens(reference) > 0);
+    state->in_order = !tells_tokens(reference) || !may_tell;
+    state->decided = true;
+}
+
+/* Its positions may still come. */
+static bool is_still_told(const ls_trace *t, const ls_pass *pass) {
+    return t->memory != NULL && pass->told_later && pass->positions == NULL && !pass->ended;
+}
+
+static bool grow(ls_rows *rows) {
+    struct ls_rows_state *state = rows->state;
+    side *ref = &state->reference, *cand = &state->candidate;
+    while (ref->seen < ref->trace->pass_count)
+        if (!identify(ref))
+            return false;
+    if (!state->decided && cand->trace->pass_count > 0)
+        decide(state);
+    while (cand->seen < cand->trace->pass_count && !is_still_told(cand->trace, &cand->trace->passes[cand->seen])) {
+        size_t cp = cand->seen;
+        if (!identify(cand))
+            return false;
+        if (state->in_order ? cp < ref->seen && !add_pair(rows, cp, cp, NULL, 0, true)
+                            : cand->ids[cp] != NULL ? !pair_pass(rows, cp) : !pair_silent(rows, cp))
+            return false;
+    }
+    return true;
+}
+
+lockstep_status ls_rows_grow(ls_rows *rows, const ls_trace *reference, const ls_trace *candidate, lockstep_error *error) {
+    if (rows->state == NULL && (rows->state = calloc(1, sizeof *rows->state)) != NULL) {
+        rows->state->reference.trace = reference;
+        rows->state->candidate.trace = candidate;
+    }
+    return rows->state != NULL && grow(rows) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
+/* Passes that no other answers to; `silent`: of those without tokens. */
+static size_t alone(const side *s, bool silent) {
+    size_t count = 0;
+    for (size_t p = 0; p < s->seen; p++)
+        count += (s->ids[p] == NULL || !silent) && !s->paired[p];
+    return count;
+}
+
+static void judge_tokens(ls_rows *rows) {
+    const side *ref = &rows->state->reference, *cand = &rows->state->candidate;
     size_t first = first_pass_with_tokens(ref->trace), missing = unmatched_pass(ref);
     rows->first_reference_pass = missing;
     if (missing == LS_NONE) {
@@ -265,46 +354,18 @@ static void judge(ls_rows *rows, const side *ref, const side *cand) {
         say_difference(rows, &ref->trace->passes[first], &cand->trace->passes[closest]);
 }
 
-static bool tells_tokens(const ls_trace *t) { return first_pass_with_tokens(t) != LS_NONE; }
-
-/* A candidate that is still running, so far without tokens, as the reference began. */
-static bool may_begin_silent(const ls_trace *reference, const ls_trace *candidate) {
-    return candidate->memory != NULL && first_pass_with_tokens(reference) > 0;
-}
-
-static lockstep_status pair_in_order(const ls_trace *ref, const ls_trace *cand, ls_rows *rows, lockstep_error *error) {
-    rows->status = LS_INPUTS_UNKNOWN;
-    for (size_t p = 0; p < ref->pass_count && p < cand->pass_count; p++)
-        if (!add_pair(rows, p, p, NULL, 0, true))
-            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    return LOCKSTEP_OK;
-}
-
-lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidate, ls_rows *out_rows,
-                             lockstep_error *error) {
-    ls_rows rows = {.first_reference_pass = LS_NONE, .difference_at = LS_NONE};
-    lockstep_status status = LOCKSTEP_OK;
-    if (!tells_tokens(reference) || (!tells_tokens(candidate) && !may_begin_silent(reference, candidate))) {
-        status = pair_in_order(reference, candidate, &rows, error);
-    } else {
-        side ref = {.trace = reference}, cand = {.trace = candidate};
-        bool ok = identify(&ref, error) && identify(&cand, error);
-        for (size_t cp = 0; ok && cp < candidate->pass_count; cp++)
-            ok = cand.ids[cp] != NULL ? pair_pass(&rows, &ref, &cand, cp) : pair_silent(&rows, &ref, &cand, cp);
-        rows.reference_rows = ref.rows;
-        rows.candidate_rows = cand.rows;
-        if (ok)
-            judge(&rows, &ref, &cand);
-        else
-            status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-        forget(&ref);
-        forget(&cand);
-    }
-    if (status == LOCKSTEP_OK)
-        *out_rows = rows;
+void ls_rows_judge(ls_rows *rows) {
+    const side *ref = &rows->state->reference, *cand = &rows->state->candidate;
+    rows->first_reference_pass = rows->difference_at = LS_NONE;
+    rows->reference_rows = ref->rows;
+    rows->candidate_rows = cand->rows;
+    rows->reference_alone = alone(ref, !rows->state->in_order);
+    rows->candidate_alone = alone(cand, !rows->state->in_order);
+    ls_text_clear(&rows->message);
+    if (rows->state->in_order || !rows->state->decided)
+        rows->status = LS_INPUTS_UNKNOWN;
     else
-        ls_rows_done(&rows);
-    return status;
+        judge_tokens(rows);
 }
 
 void ls_rows_done(ls_rows *rows) {
@@ -312,6 +373,12 @@ void ls_rows_done(ls_rows *rows) {
         free(rows->pairs[i].rows);
     free(rows->pairs);
     ls_text_done(&rows->message);
+    if (rows->state != NULL) {
+        forget(&rows->state->reference);
+        forget(&rows->state->candidate);
+        free(rows->state->list);
+    }
+    free(rows->state);
     *rows = (ls_rows){0};
 }
 

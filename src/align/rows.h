@@ -28,15 +28,19 @@ typedef enum ls_inputs_status {
 typedef struct ls_rows {
     ls_inputs_status status;
     ls_pass_pair *pairs; /* rising in candidate */
-    size_t pair_count;
+    size_t pair_count, pair_capacity;
+    size_t reference_alone, candidate_alone; /* passes that no other answers to; of those without tokens, where tokens decide */
+    struct ls_rows_state *state;
     size_t matched, reference_rows, candidate_rows;
     size_t first_reference_pass; /* the first that lacks a partner; LS_NONE */
     size_t difference_at;        /* row within the first passes where they part; LS_NONE */
     ls_text message;             /* one line that says it; may be empty */
 } ls_rows;
 
-lockstep_status ls_rows_pair(const ls_trace *reference, const ls_trace *candidate, ls_rows *out_rows,
-                             lockstep_error *error);
+/* Pairs the candidate's passes that came since; both traces are always the same. */
+lockstep_status ls_rows_grow(ls_rows *rows, const ls_trace *reference, const ls_trace *candidate, lockstep_error *error);
+/* Sets the status, and what goes with it. */
+void ls_rows_judge(ls_rows *rows);
 void ls_rows_done(ls_rows *rows);
 /* The first pair whose candidate is this pass or a later one. */
 size_t ls_rows_from(const ls_rows *rows, size_t pass);

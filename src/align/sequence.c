@@ -26,15 +26,18 @@ static run *open_run(runs *r, const ls_pass *pass, int32_t sequence, int32_t pos
         return NULL;
     if (*slot != 0 && (size_t)position == r->all[*slot - 1].tokens.count)
         return &r->all[*slot - 1];
-    if (*slot != 0 && position > 0 && (size_t)position < r->all[*slot - 1].tokens.count) {
-        r->all[*slot - 1].tokens.count = (size_t)position; /* taken back, and gone on otherwise */
-        return &r->all[*slot - 1];
-    }
+    size_t before = *slot, kept = before != 0 && position > 0 && (size_t)position < r->all[before - 1].tokens.count ? (size_t)position : 0;
     if (!ls_grow((void **)&r->all, r->count, &r->capacity, sizeof *r->all))
         return NULL;
-    r->all[r->count++] = (run){0};
-    *slot = r->count;
-    return &r->all[r->count - 1];
+    run *fresh = &r->all[r->count];
+    *fresh = (run){0};
+    for (size_t i = 0; i < kept; i++) { /* taken back, and gone on otherwise: both stay */
+        if (!ls_grow((void **)&fresh->tokens.ids, i, &fresh->capacity, sizeof *fresh->tokens.ids))
+            return NULL;
+        fresh->tokens.ids[fresh->tokens.count++] = r->all[before - 1].tokens.ids[i];
+    }
+    *slot = ++r->count;
+    return fresh;
 }
 
 static bool collect(const ls_trace *t, runs *r) {

@@ -22,8 +22,10 @@ double ls_residual(const double *a, const double *b, size_t count) {
     double difference = 0, norm = 0;
     for (size_t i = 0; i < count; i++) {
         double d = a[i] - b[i];
-        if (d - d != 0 || b[i] - b[i] != 0)
+        if (b[i] - b[i] != 0)
             continue;
+        if (d - d != 0)
+            return INFINITY; /* a transform that gives no number explains nothing */
         difference += d * d;
         norm += b[i] * b[i];
     }

@@ -93,7 +93,7 @@ bool ls_fit_activation(const ls_evidence *e, ls_cause *out) {
                 ls_view_read_f64(&view, 0, e->count, e->scratch);
                 for (size_t i = 0; i < e->count; i++)
                     e->scratch[i] = u->apply(e->scratch[i]);
-                double left = ls_residual(e->candidate, e->scratch, e->count);
+                double left = ls_residual(e->scratch, e->candidate, e->count);
                 if (left < out->residual) {
                     out->residual = left;
                     best = u->name;

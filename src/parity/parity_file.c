@@ -203,6 +203,7 @@ static lockstep_status read_prompt(parsing *p, yaml_node_t *node) {
         LS_TRY(each_key(p, node, read_prompt_key, &prompt));
     if (prompt.text == NULL && prompt.tokens == NULL)
         return bad(p, node, "a prompt is a text, {prompt: TEXT} or {tokens: [1, 2, 3]}");
+    prompt.given = prompt.name;
     prompt.name = directory_name(p, &prompt, parity->prompt_count);
     if (prompt.name == NULL)
         return bad(p, node, "a name must not begin with a dot");

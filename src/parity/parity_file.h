@@ -14,6 +14,7 @@ typedef struct ls_parity_side {
 
 typedef struct ls_parity_prompt {
     const char *name; /* of its directory: letters, digits and ._- */
+    const char *given; /* the name as it was given, or NULL */
     const char *text; /* NULL when only tokens are given */
     const char *tokens; /* "1,2,3", or NULL */
 } ls_parity_prompt;

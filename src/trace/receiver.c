@@ -166,7 +166,7 @@ static int next_frame(ls_inlet *in) {
     return events->frame(events->context, &frame) && skip_data(in) ? 1 : -1;
 }
 
-void ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
+bool ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
     int descriptor = bytes != NULL ? memfd_create("lockstep-answer", MFD_CLOEXEC) : -1;
     const char *from = bytes;
     while (descriptor >= 0 && count > 0) {
@@ -178,9 +178,11 @@ void ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
         from += n;
         count -= (uint64_t)n;
     }
-    ls_socket_send(in->descriptor, 'A', count == 0 ? descriptor : -1);
+    bool whole = count == 0 && descriptor >= 0;
+    bool sent = ls_socket_send(in->descriptor, 'A', whole ? descriptor : -1);
     if (descriptor >= 0)
         close(descriptor);
+    return bytes == NULL || (whole && sent);
 }
 
 static void *serve(void *argument) {

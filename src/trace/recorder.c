@@ -444,7 +444,8 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
     const void *values = NULL;
     if (line != NULL && r->recording.replace != NULL)
         values = r->recording.replace(r->recording.context, line->i, &bytes);
-    ls_inlet_answer(frame->inlet, values, bytes);
+    if (!ls_inlet_answer(frame->inlet, values, bytes))
+        write_line(r, json_pack("{s:s}", "note", "values to go on with could not be handed over: a tensor that is shown as overwritten was not"));
 }
 
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const char *event, json_t *object) {

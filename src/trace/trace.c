@@ -77,10 +77,9 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
     if ((size_t)number == t->pass_count) {
         if (!grow(&t->passes, t->pass_count, &r->pass_capacity, sizeof *t->passes))
             return LOCKSTEP_NO_MEMORY;
-        t->passes[t->pass_count++] = (ls_pass){0};
+        t->passes[t->pass_count++] = (ls_pass){.first_node = LS_NONE};
     }
     ls_pass *pass = &t->passes[number];
-    t->pass_lines++;
     size_t rows = 0;
     const int32_t *tokens = integers_of(r, object, "tokens", &rows);
     const int32_t *positions = integers_of(r, object, "positions", &rows);
@@ -91,6 +90,7 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
         pass->positions = positions != NULL ? positions : pass->positions;
         pass->sequences = sequences != NULL ? sequences : pass->sequences;
     }
+    pass->told_later = pass->told_later || json_is_true(json_object_get(object, "told_later"));
     pass->context = (unsigned)integer_of(object, "context", pass->context);
     pass->process = (unsigned)integer_of(object, "process", pass->process);
     if (!pass->ended && json_is_true(json_object_get(object, "ended"))) {
@@ -212,6 +212,8 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     if (!read_sources(r, object, node) || !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
     LS_TRY(remember_order(r, (uint64_t)integer_of(object, "i", -1), t->node_count));
+    if (node->pass != LS_NONE && t->passes[node->pass].first_node == LS_NONE)
+        t->passes[node->pass].first_node = t->node_count;
     t->node_count++;
     return LOCKSTEP_OK;
 }

@@ -47,6 +47,8 @@ typedef struct ls_pass {
     const int32_t *tokens, *positions, *sequences; /* each may be NULL */
     unsigned context, process;
     bool ended;
+    size_t first_node; /* of its own, or LS_NONE so far */
+    bool told_later; /* its positions come after its beginning */
 } ls_pass;
 
 typedef struct ls_trace {
@@ -58,7 +60,6 @@ typedef struct ls_trace {
     size_t node_count;
     ls_pass *passes;
     size_t pass_count, ended_count;
-    size_t pass_lines;   /* that were read: changes whenever something was told of a pass */
     const char **notes;
     size_t note_count;
     uint64_t dropped;

@@ -132,3 +132,65 @@ def test_the_directory_vanishes(engine, tmp_path):
     assert process.returncode == 0 and printed.splitlines()[-1] == "status 0"
     assert errors.count("\n") <= 3 and ("were lost" in errors or "INCOMPLETE" in errors), errors
     assert not out.exists() or not ended(out)
+
+
+# ------------------------------------------------------------------ what is missing
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return compile(ROOT / "tests/capture/shapes.c", tmp_path_factory.mktemp("shapes") / "shapes", f"-L{BUILD}", "-llockstep",
+                   f"-Wl,-rpath,{BUILD}", "-Wl,-rpath-link,.")
+
+
+def both_ways(tmp_path, program, reference, candidate, *options):
+    """(exit status, verdict line) of check, then of capture and diff."""
+    capture(tmp_path / "r", program, *reference)
+    live = lockstep_check(tmp_path / "r", program, *candidate, options=options)
+    capture(tmp_path / "c", program, *candidate)
+    after = run(LOCKSTEP, "diff", tmp_path / "r", tmp_path / "c")
+    return [(done.returncode, " ".join(("verdict:" + done.stdout.rpartition("verdict:")[2]).split())) for done in (live, after)]
+
+
+@pytest.mark.parametrize("options", [[], ["--stop", "first"]], ids=["never", "first"])
+@pytest.mark.parametrize("mode", ["between", "chain"])
+def test_what_diverges_is_no_match_wherever_it_stops(shapes, tmp_path, mode, options):
+    for status, verdict in both_ways(tmp_path, shapes, [mode, 0], [mode, 1], *options):
+        assert (status, verdict) == (1, "verdict: diverged")
+    assert both_ways(tmp_path, shapes, [mode, 0], [mode, 0], *options)[0] == (0, "verdict: match")
+
+
+@pytest.mark.parametrize("reference,candidate", [
+    (["passes", 0, 5], ["passes", 0, 2]), (["passes", 0, 5], ["passes", 5, 9]), (["trail", 0, 2], ["trail", 0, 0]),
+    (["trail", 0, 0], ["trail", 1, 3]), (["cut", 0], ["cut", 1])], ids=lambda words: "-".join(map(str, words)))
+def test_what_ran_on_one_side_only_is_no_match(shapes, tmp_path, reference, candidate):
+    for status, verdict in both_ways(tmp_path, shapes, reference, candidate):
+        assert status == 2 and ("have no partner" in verdict or "final output logits was not compared" in verdict), verdict
+
+
+def test_thousands_of_passes(shapes, tmp_path):
+    assert both_ways(tmp_path, shapes, ["steps", 0, 3000], ["steps", 0, 3000]) == [(0, "verdict: match")] * 2
+
+
+def test_a_prompt_in_other_batches(shapes, tmp_path):
+    assert both_ways(tmp_path, shapes, ["prompt", 0, "5,6,7,8,9,10,11"], ["prompt", 1, "5,6,7,8,9,10,11"]) == [(0, "verdict: match")] * 2
+
+
+def test_tokens_that_were_taken_back_are_compared(shapes, tmp_path):
+    for wrong in (0, 1):
+        capture(tmp_path / str(wrong), shapes, "rewind", wrong)
+    done = run(LOCKSTEP, "tokens", tmp_path / "0", tmp_path / "1")
+    assert done.returncode == 1 and "verdict: differ at row 2" in done.stdout, done.stdout
+
+
+def test_run_hands_over_a_prompt_that_came_in_batches(shapes, tmp_path):
+    (tmp_path / "parity.yaml").write_text(f"reference: {{command: '{shapes} prompt 1 5,6,7,8,9,10'}}\n"
+                                          f"candidate: {{command: '{shapes} prompt 0 {{tokens}}'}}\nprompts: [x]\n")
+    done = run(LOCKSTEP, "run", cwd=tmp_path)
+    # several passes of the reference for one of the candidate: the first alone is compared, and that is said
+    assert done.returncode == 2 and "final output x was not compared" in done.stdout, done.stdout
+    report = json.loads((tmp_path / "parity/01-x/report.json").read_text())
+    assert report["inputs"]["status"] == "equal" and report["inputs"]["rows_paired"] == 6
+    (tmp_path / "parity.yaml").write_text(f"reference: {{command: '{shapes} prompt 1 5,6,7,8,9,10'}}\n"
+                                          "candidate: {command: 'false'}\nprompts: [x]\n")
+    assert run(LOCKSTEP, "run", cwd=tmp_path).returncode == 2
+    assert not (tmp_path / "parity/01-x/report.json").exists(), "an earlier report says nothing of this run"

@@ -144,6 +144,8 @@ def begin(run, module, args, kwargs):
     event = {"event": "pass", "pass": run.number}
     event.update(run.rows.event(("tokens", "positions", "sequences")))
     run.positions_sent = run.rows.positions is not None
+    if not run.positions_sent and run.rows.batch:
+        event["told_later"] = True
     recorder.send(event)
     record_inputs(run, named)
 
