@@ -289,6 +289,13 @@ static const void *replace(void *context, uint64_t i, uint64_t *out_bytes) {
     return live->replaced;
 }
 
+static void not_replaced(void *context, uint64_t i) {
+    ls_live *live = context;
+    size_t node = ls_trace_feed_node(live->feed, i), pair = node != LS_NONE ? pair_at(live, node) : 0;
+    if (pair != 0)
+        live->diff.pairs[pair - 1].resynced = false;
+}
+
 static void leave(void *context) { (void)context; }
 
 /* ------------------------------------------------------------------ whole */
@@ -323,7 +330,7 @@ lockstep_status ls_live_open(const char *reference, const ls_live_options *optio
         return status;
     }
     *out_live = live;
-    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, leave};
+    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, not_replaced, leave};
     return LOCKSTEP_OK;
 }
 

@@ -444,8 +444,11 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
     const void *values = NULL;
     if (line != NULL && r->recording.replace != NULL)
         values = r->recording.replace(r->recording.context, line->i, &bytes);
-    if (!ls_inlet_answer(frame->inlet, values, bytes))
-        write_line(r, json_pack("{s:s}", "note", "values to go on with could not be handed over: a tensor that is shown as overwritten was not"));
+    if (ls_inlet_answer(frame->inlet, values, bytes))
+        return;
+    if (r->recording.not_replaced != NULL)
+        r->recording.not_replaced(r->recording.context, line->i);
+    write_line(r, json_pack("{s:s}", "note", "values to go on with could not be handed over: a tensor kept its own"));
 }
 
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const char *event, json_t *object) {

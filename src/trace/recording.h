@@ -30,6 +30,8 @@ typedef struct ls_recording {
     /* Other values for the tensor of a line, as the engine's own element type has them,
      * contiguous: what the process is to go on with. NULL for its own. May be NULL. */
     const void *(*replace)(void *context, uint64_t i, uint64_t *out_bytes);
+    /* What replace gave for this line did not reach the process. May be NULL. */
+    void (*not_replaced)(void *context, uint64_t i);
     void (*close)(void *context);
 } ls_recording;
 

@@ -79,6 +79,6 @@ lockstep_status ls_stats_recording_open(const ls_recording *inner, FILE *to, ls_
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
     *s = (stats_recording){*inner, to};
-    *out_recording = (ls_recording){s, put_line, begin, put, end, NULL, leave};
+    *out_recording = (ls_recording){s, put_line, begin, put, end, NULL, NULL, leave};
     return LOCKSTEP_OK;
 }

@@ -186,6 +186,6 @@ lockstep_status ls_trace_writer_open(const char *path, ls_recording *out_recordi
         return status;
     }
     *w = (writer){.tensors = tensors, .log = log, .file = -1};
-    *out_recording = (ls_recording){w, put_line, begin_values, put_values, end_values, NULL, close_writer};
+    *out_recording = (ls_recording){w, put_line, begin_values, put_values, end_values, NULL, NULL, close_writer};
     return LOCKSTEP_OK;
 }
