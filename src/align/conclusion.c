@@ -65,16 +65,37 @@ static const char *passes_alone(const ls_diff *d, char *out, size_t capacity) {
     return out;
 }
 
+/* On the way to this value from what was compared, a weight takes part, or the way is
+ * not known: it is no mere pooling or scaling of the result. */
+static bool takes_a_weight(const ls_diff *d, size_t last) {
+    enum { LOOKED_AT = 4096 };
+    size_t stack[LOOKED_AT], depth = 0, looked = 0;
+    stack[depth++] = last;
+    while (depth > 0) {
+        size_t value = d->reference_values.value_of[stack[--depth]];
+        const ls_node *n = &d->reference->nodes[value];
+        if (d->reference_used[value] || n->role == LS_ROLE_INPUT)
+            continue;
+        if (n->role == LS_ROLE_WEIGHT || n->source_count == 0 || ++looked == LOOKED_AT || depth + n->source_count > LOOKED_AT)
+            return true;
+        for (size_t k = 0; k < n->source_count; k++)
+            stack[depth++] = n->sources[k];
+    }
+    return false;
+}
+
 /* The same for the reference: a candidate may record only a part of what it computes. */
-static const char *reference_output_left_out(const ls_diff *d) {
+static const char *reference_output_left_out(const ls_diff *d, bool *out_matters) {
     if (d->options.tensors != NULL || d->options.layers != NULL)
         return NULL; /* only a part was to be compared */
     for (size_t i = 0; i < d->rows.pair_count; i++) {
         size_t last = last_value(&d->reference_values, d->rows.pairs[i].reference);
         bool silent = d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN;
         bool kept = last != LS_NONE && (ls_node_has_values(&d->reference->nodes[last]) || d->reference->nodes[last].lost != NULL);
-        if (!silent && kept && !d->reference_used[last])
+        if (!silent && kept && !d->reference_used[last]) {
+            *out_matters = takes_a_weight(d, last);
             return d->reference->nodes[last].name;
+        }
     }
     return NULL;
 }
@@ -93,8 +114,8 @@ static bool has_values(const ls_values *v) {
 
 static void decide(ls_diff *d) {
     char text[160], passes[160];
-    bool plain = !d->reference->is_graph || !d->candidate->is_graph;
-    const char *missing = missing_output(d), *alone = passes_alone(d, passes, sizeof passes), *left_out = reference_output_left_out(d);
+    bool matters = false, plain = !d->reference->is_graph || !d->candidate->is_graph;
+    const char *missing = missing_output(d), *alone = passes_alone(d, passes, sizeof passes), *left_out = reference_output_left_out(d, &matters);
     const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
                             : !has_values(&d->candidate_values) ? d->candidate
                                                                 : NULL;
@@ -119,7 +140,7 @@ static void decide(ls_diff *d) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s; what was compared matches", alone);
     } else if (!plain && missing != NULL) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", missing);
-    } else if (!plain && left_out != NULL) {
+    } else if (!plain && left_out != NULL && matters) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", left_out);
     } else if (d->coverage < d->options.min_coverage) {
         snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
@@ -156,6 +177,10 @@ static void add_hints(ls_diff *d) {
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);
     }
+    bool matters;
+    const char *left_out = d->reference->is_graph && d->candidate->is_graph ? reference_output_left_out(d, &matters) : NULL;
+    if (left_out != NULL)
+        ls_text_printf(&d->hints, "the reference goes on to %s, which the candidate has no answer to\n", left_out);
     size_t unlike = 0;
     for (size_t i = 0; i < d->pair_count; i++)
         unlike += d->pairs[i].verdict == LS_VERDICT_REFORMULATED && d->pairs[i].elements == 0;

@@ -89,8 +89,15 @@ int main(int argc, char **argv) {
         lockstep_rows rows = {1, (const int32_t[]){3}, (const int32_t[]){0}, NULL};
         lockstep_capture_pass_begin(recorder, &rows);
         uint64_t x = put("x", good, 0);
-        if (!wrong)
-            put("logits", good, x);
+        const uint64_t length = LENGTH;
+        lockstep_node weight = {.name = "w", .layer = -1, .role = LOCKSTEP_ROLE_WEIGHT, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length};
+        const uint64_t sources[2] = {x, lockstep_capture_node(recorder, &weight)};
+        lockstep_node logits = {.name = "logits", .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = good,
+                                .sources = sources, .source_count = 2};
+        lockstep_node scaled = {.name = "scaled", .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = slightly,
+                                .sources = sources, .source_count = 1};
+        if (wrong != 1)
+            lockstep_capture_node(recorder, wrong == 2 ? &scaled : &logits);
     } else if (strcmp(mode, "rewind") == 0) {
         for (int i = 0; i < 5; i++)
             pass("x", good, i == 2 && wrong ? 77 : i, i);

@@ -167,6 +167,13 @@ def test_what_ran_on_one_side_only_is_no_match(shapes, tmp_path, reference, cand
         assert status == 2 and ("have no partner" in verdict or "final output logits was not compared" in verdict), verdict
 
 
+def test_what_the_reference_only_scales_in_the_end_is_said(shapes, tmp_path):
+    """No weight takes part in it: pooling, normalizing."""
+    assert both_ways(tmp_path, shapes, ["cut", 2], ["cut", 1]) == [(0, "verdict: match")] * 2
+    assert "the reference goes on to scaled, which the candidate has no answer to" in " ".join(
+        run(LOCKSTEP, "diff", tmp_path / "r", tmp_path / "c").stdout.split())
+
+
 def test_thousands_of_passes(shapes, tmp_path):
     assert both_ways(tmp_path, shapes, ["steps", 0, 3000], ["steps", 0, 3000]) == [(0, "verdict: match")] * 2
 
