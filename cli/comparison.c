@@ -100,7 +100,8 @@ int comparison_texts(const char *command, const comparison_options *o, ls_diff *
     if (ls_diagnose(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
     bool weighed = compare_weights(command, o, diff, &weights);
-    ls_report_json(diff, weighed ? &weights : NULL, json);
+    if (json != NULL)
+        ls_report_json(diff, weighed ? &weights : NULL, json);
     ls_report_terminal(diff, weighed ? &weights : NULL, o->all, width, table);
     if (weighed)
         ls_checkpoint_diff_done(&weights);
@@ -109,6 +110,6 @@ int comparison_texts(const char *command, const comparison_options *o, ls_diff *
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     ls_text json = {0}, table = {0};
-    int status = comparison_texts(command, o, diff, comparison_width(), &json, &table);
+    int status = comparison_texts(command, o, diff, comparison_width(), o->json != NULL ? &json : NULL, &table);
     return comparison_put(o, status, &json, &table);
 }

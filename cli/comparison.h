@@ -31,7 +31,7 @@ typedef struct comparison_options {
 bool comparison_understand(const char *command, const comparison_options *options, ls_diff_options *out);
 /* Looks for causes, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
-/* The same as texts. */
+/* The same as texts; json may be NULL. */
 int comparison_texts(const char *command, const comparison_options *options, ls_diff *diff, int width, ls_text *json, ls_text *table);
 /* To a file, or "-"; false, and said on stderr, when it can't be. */
 bool comparison_write(const ls_text *text, const char *path);

@@ -8,6 +8,7 @@
 #include "align/divergence.h"
 #include "align/pair.h"
 #include "align/sight.h"
+#include "base/grow.h"
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
@@ -144,33 +145,15 @@ lockstep_status ls_diff_begin(const char *reference, ls_trace *candidate, const 
     return status;
 }
 
-/* Room for `count` items, the new ones zeroed. */
-static bool extend(void *array_at, size_t capacity, size_t count, size_t size) {
-    char *old, *larger;
-    memcpy(&old, array_at, sizeof old);
-    larger = reallocarray(old, count, size);
-    if (larger == NULL)
-        return false;
-    memset(larger + capacity * size, 0, (count - capacity) * size);
-    memcpy(array_at, &larger, sizeof larger);
-    return true;
-}
-
 static lockstep_status make_room(ls_diff *d, lockstep_error *error) {
-    size_t nodes = d->candidate->node_count + 1, passes = d->candidate->pass_count + 1;
-    if (nodes > d->node_capacity) {
-        size_t count = nodes > 2 * d->node_capacity ? nodes : 2 * d->node_capacity, had = d->node_capacity;
-        if (!extend(&d->wanted, had, count, sizeof *d->wanted) || !extend(&d->candidate_columns, had, count, sizeof *d->candidate_columns) ||
-            !extend(&d->candidate_noise, had, count, sizeof *d->candidate_noise) || !extend(&d->pair_of, had, count, sizeof *d->pair_of))
-            return no_memory(error);
-        d->node_capacity = count;
-    }
-    if (passes > d->pass_capacity) {
-        size_t count = passes > 2 * d->pass_capacity ? passes : 2 * d->pass_capacity;
-        if (!extend(&d->facts, d->pass_capacity, count, sizeof *d->facts))
-            return no_memory(error);
-        d->pass_capacity = count;
-    }
+    size_t had = d->node_capacity, nodes = ls_doubled(had, d->candidate->node_count + 1);
+    size_t had_passes = d->pass_capacity, passes = ls_doubled(had_passes, d->candidate->pass_count + 1);
+    if (!ls_extend(&d->wanted, had, nodes, sizeof *d->wanted) || !ls_extend(&d->candidate_columns, had, nodes, sizeof *d->candidate_columns) ||
+        !ls_extend(&d->candidate_noise, had, nodes, sizeof *d->candidate_noise) || !ls_extend(&d->pair_of, had, nodes, sizeof *d->pair_of) ||
+        !ls_extend(&d->facts, had_passes, passes, sizeof *d->facts))
+        return no_memory(error);
+    d->node_capacity = nodes;
+    d->pass_capacity = passes;
     return LOCKSTEP_OK;
 }
 

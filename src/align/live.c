@@ -99,11 +99,10 @@ static int end_values(void *context, bool whole, char *out_file) {
 
 /* The line of the values that came before it. */
 static bool take_values(ls_live *live, size_t node) {
-    size_t had = live->value_capacity;
-    while (node >= live->value_capacity)
-        if (!ls_grow((void **)&live->values, live->value_capacity, &live->value_capacity, sizeof *live->values))
-            return false;
-    memset(live->values + had, 0, (live->value_capacity - had) * sizeof *live->values);
+    size_t capacity = ls_doubled(live->value_capacity, node + 1);
+    if (!ls_extend(&live->values, live->value_capacity, capacity, sizeof *live->values))
+        return false;
+    live->value_capacity = capacity;
     live->values[node] = live->coming;
     live->value_count = node + 1;
     live->bytes += live->coming.bytes != NULL ? live->coming.size : 0;
@@ -115,6 +114,15 @@ static bool take_values(ls_live *live, size_t node) {
 
 static size_t pair_at(const ls_live *live, size_t node) { return live->diff.pair_of[live->diff.candidate_values.value_of[node]]; }
 
+static void hold_on_to(ls_live *live, size_t node) {
+    held *h = node < live->value_count ? &live->values[node] : NULL;
+    if (h == NULL || h->bytes == NULL || h->pinned || live->pinned >= PINNED_MAX)
+        return;
+    h->pinned = true;
+    live->pinned++;
+    live->pinned_bytes += h->size;
+}
+
 /* How many failing pairs in a row lead to a node; with `pin`, the values on the way
  * to the nearest pairs are kept. */
 static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
@@ -125,12 +133,8 @@ static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
         if (source == LS_NONE)
             continue;
         size_t value = live->diff.candidate_values.value_of[source], pair = pair_at(live, source);
-        held *h = value < live->value_count ? &live->values[value] : NULL;
-        if (pin && h != NULL && h->bytes != NULL && !h->pinned && live->pinned < PINNED_MAX) {
-            h->pinned = true;
-            live->pinned++;
-            live->pinned_bytes += h->size;
-        }
+        if (pin)
+            hold_on_to(live, value);
         unsigned above = 0;
         if (pair != 0 && live->diff.pairs[pair - 1].resynced)
             continue;
@@ -146,12 +150,7 @@ static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
 static void pin(ls_live *live, size_t node) {
     if (live->pinned >= PINNED_MAX || live->pinned_bytes > live->options.memory_bytes / 2)
         return;
-    held *h = &live->values[node];
-    if (node < live->value_count && h->bytes != NULL && !h->pinned) {
-        h->pinned = true;
-        live->pinned++;
-        live->pinned_bytes += h->size;
-    }
+    hold_on_to(live, node);
     look_above(live, node, true, 4);
 }
 
@@ -161,11 +160,10 @@ static lockstep_status compare(ls_live *live, size_t pair) {
     const ls_pair *p = &d->pairs[pair];
     if (!ls_pair_fails(p))
         return LOCKSTEP_OK;
-    size_t had = live->depth_capacity;
-    while (pair >= live->depth_capacity)
-        if (!ls_grow((void **)&live->depth, live->depth_capacity, &live->depth_capacity, 1))
-            return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
-    memset(live->depth + had, 0, live->depth_capacity - had);
+    size_t capacity = ls_doubled(live->depth_capacity, pair + 1);
+    if (!ls_extend(&live->depth, live->depth_capacity, capacity, sizeof *live->depth))
+        return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    live->depth_capacity = capacity;
     unsigned above = look_above(live, p->candidate_value, false, 4);
     live->depth[pair] = (unsigned char)(above < 200 ? above + 1 : 200);
     if (above == 0)
@@ -356,8 +354,6 @@ lockstep_status ls_live_finish(ls_live *live, ls_diff **out_diff, lockstep_error
         *error = live->error;
     return status;
 }
-
-bool ls_live_stopped(const ls_live *live) { return live->over && live->status == LOCKSTEP_OK; }
 
 void ls_live_close(ls_live *live) {
     if (live == NULL)

@@ -21,8 +21,6 @@ lockstep_status ls_live_open(const char *reference, const ls_live_options *optio
 /* After the recording was closed: compares what is left and concludes. The diff lives
  * as long as `live`. */
 lockstep_status ls_live_finish(ls_live *live, ls_diff **out_diff, lockstep_error *error);
-/* The recording ended at the first divergence. */
-bool ls_live_stopped(const ls_live *live);
 /* NULL is allowed. */
 void ls_live_close(ls_live *live);
 

@@ -46,24 +46,11 @@ static uint64_t *history_at(ls_map *histories, const ls_pass *pass, int32_t sequ
 }
 
 static bool make_room(side *s, size_t passes) {
-    size_t old = s->capacity, capacity = passes > 2 * old ? passes : 2 * old;
-    if (passes <= old)
-        return true;
-    row_id **ids = reallocarray(s->ids, capacity, sizeof *ids);
-    s->ids = ids != NULL ? ids : s->ids;
-    bool **used = reallocarray(s->used, capacity, sizeof *used);
-    s->used = used != NULL ? used : s->used;
-    size_t *used_count = reallocarray(s->used_count, capacity, sizeof *used_count);
-    s->used_count = used_count != NULL ? used_count : s->used_count;
-    bool *paired = reallocarray(s->paired, capacity, sizeof *paired);
-    s->paired = paired != NULL ? paired : s->paired;
-    if (ids == NULL || used == NULL || used_count == NULL || paired == NULL)
+    size_t had = s->capacity, now = ls_doubled(had, passes);
+    if (!ls_extend(&s->ids, had, now, sizeof *s->ids) || !ls_extend(&s->used, had, now, sizeof *s->used) ||
+        !ls_extend(&s->used_count, had, now, sizeof *s->used_count) || !ls_extend(&s->paired, had, now, sizeof *s->paired))
         return false;
-    memset(ids + old, 0, (capacity - old) * sizeof *ids);
-    memset(used + old, 0, (capacity - old) * sizeof *used);
-    memset(used_count + old, 0, (capacity - old) * sizeof *used_count);
-    memset(paired + old, 0, (capacity - old) * sizeof *paired);
-    s->capacity = capacity;
+    s->capacity = now;
     return true;
 }
 

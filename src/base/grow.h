@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Makes room for one more item of `size` bytes: *array is moved, and *capacity grows.
  * False, and nothing has changed, when there is no memory. */
@@ -18,6 +19,27 @@ static inline bool ls_grow(void **array, size_t count, size_t *capacity, size_t 
     *array = moved;
     *capacity = larger;
     return true;
+}
+
+/* Room for `wanted` items of `size` bytes in the array whose address is *array_at, which
+ * has `capacity`: the new ones are zeros. False, and nothing has changed, when there is no
+ * memory. */
+static inline bool ls_extend(void *array_at, size_t capacity, size_t wanted, size_t size) {
+    char *old, *larger;
+    if (wanted <= capacity)
+        return true;
+    memcpy(&old, array_at, sizeof old);
+    larger = reallocarray(old, wanted, size);
+    if (larger == NULL)
+        return false;
+    memset(larger + capacity * size, 0, (wanted - capacity) * size);
+    memcpy(array_at, &larger, sizeof larger);
+    return true;
+}
+
+/* The next capacity for at least `wanted`: arrays double. */
+static inline size_t ls_doubled(size_t capacity, size_t wanted) {
+    return wanted <= capacity ? capacity : wanted > 2 * capacity ? wanted : 2 * capacity;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/grow.h"
 #include "format/formats.h"
 #include "format/npy.h"
 #include "format/paths.h"
@@ -27,16 +28,9 @@ static lockstep_status no_memory(lockstep_error *error, const char *path) {
 }
 
 static bool grow(void *array_at, size_t count, size_t *capacity, size_t size) {
-    if (count < *capacity)
-        return true;
-    size_t wanted = *capacity == 0 ? 256 : *capacity * 2;
-    void *old, *bigger;
-    memcpy(&old, array_at, sizeof old);
-    bigger = reallocarray(old, wanted, size);
-    if (bigger == NULL)
+    size_t wanted = count < *capacity ? *capacity : *capacity == 0 ? 256 : *capacity * 2;
+    if (!ls_extend(array_at, *capacity, wanted, size))
         return false;
-    memset((char *)bigger + count * size, 0, (wanted - count) * size);
-    memcpy(array_at, &bigger, sizeof bigger);
     *capacity = wanted;
     return true;
 }
