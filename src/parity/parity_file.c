@@ -5,27 +5,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "base/grow.h"
-#include "io/source.h"
+#include "io/yaml_file.h"
 
 enum { PROMPTS_MAX = 10000, WORDS_MAX = 4096, COPIED_MAX = 16 << 20 };
 
 typedef struct parsing {
-    const char *file;
-    yaml_document_t document;
+    ls_yaml *yaml;
     ls_parity *parity;
     size_t copied;
-    lockstep_error *error;
 } parsing;
 
-static lockstep_status bad(parsing *p, const yaml_node_t *at, const char *what) {
-    return ls_fail_at(p->error, LOCKSTEP_MALFORMED, p->file, at != NULL ? at->start_mark.index : 0, "line %zu: %s",
-                      at != NULL ? at->start_mark.line + 1 : 1, what);
-}
+static lockstep_status bad(const parsing *p, const yaml_node_t *at, const char *what) { return ls_yaml_bad(p->yaml, at, what); }
 
-static lockstep_status no_memory(parsing *p) { return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory"); }
+static lockstep_status no_memory(parsing *p) { return ls_fail(p->yaml->error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
 static const char *keep(parsing *p, const char *text, size_t length) {
     p->copied += length + 1; /* aliases must not multiply it without end */
@@ -53,10 +47,10 @@ static lockstep_status each_key(parsing *p, yaml_node_t *node, lockstep_status (
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "expected a mapping");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key), *value = yaml_document_get_node(&p->document, pair->value);
-        if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE)
-            return bad(p, node, "keys are plain words");
-        LS_TRY(read(p, (const char *)key->data.scalar.value, value, context));
+        const char *key;
+        yaml_node_t *value;
+        LS_TRY(ls_yaml_pair(p->yaml, node, pair, &key, &value));
+        LS_TRY(read(p, key, value, context));
     }
     return LOCKSTEP_OK;
 }
@@ -107,7 +101,7 @@ static lockstep_status read_command(parsing *p, yaml_node_t *node, const char *c
         for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
             if (count >= WORDS_MAX)
                 return bad(p, node, "the command is too long");
-            LS_TRY(read_text(p, yaml_document_get_node(&p->document, *i), &words[count++]));
+            LS_TRY(read_text(p, yaml_document_get_node(&p->yaml->document, *i), &words[count++]));
         }
     }
     *out = words;
@@ -162,7 +156,7 @@ static lockstep_status read_tokens(parsing *p, yaml_node_t *node, const char **o
         return bad(p, node, "tokens are a list of ids, [1, 2, 3]");
     bool ok = true;
     for (yaml_node_item_t *i = node->data.sequence.items.start; ok && i < node->data.sequence.items.top; i++) {
-        const yaml_node_t *item = yaml_document_get_node(&p->document, *i);
+        const yaml_node_t *item = yaml_document_get_node(&p->yaml->document, *i);
         const char *text = item != NULL && item->type == YAML_SCALAR_NODE ? (const char *)item->data.scalar.value : "";
         ok = strlen(text) > 0 && strlen(text) < 10 && strspn(text, "0123456789") == strlen(text);
         fprintf(to, "%s%s", i > node->data.sequence.items.start ? "," : "", text);
@@ -251,52 +245,38 @@ static lockstep_status read_top(parsing *p, const char *key, yaml_node_t *value,
     if (strcmp(key, "prompts") != 0 || value->type != YAML_SEQUENCE_NODE)
         return bad(p, value, "found an unknown key, expected reference, candidate, prompts (a list), compare or out");
     for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top; i++)
-        LS_TRY(read_prompt(p, yaml_document_get_node(&p->document, *i)));
+        LS_TRY(read_prompt(p, yaml_document_get_node(&p->yaml->document, *i)));
     return LOCKSTEP_OK;
 }
 
-static lockstep_status read_document(parsing *p) {
+static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *root) {
+    parsing *p = context;
     ls_parity *parity = p->parity;
-    yaml_node_t *root = yaml_document_get_root_node(&p->document);
+    p->yaml = yaml;
     LS_TRY(each_key(p, root, read_top, parity));
     if (parity->reference.command == NULL || parity->candidate.command == NULL)
         return bad(p, root, "'reference' and 'candidate' each need a 'command'");
     return parity->prompt_count > 0 ? LOCKSTEP_OK : bad(p, root, "'prompts' is missing, or empty");
 }
 
-lockstep_status ls_parity_parse(const char *name, const char *text, size_t size, ls_parity *out_parity, lockstep_error *error) {
-    ls_parity parity = {.out = "parity", .atol = NAN, .rtol = NAN, .min_coverage = NAN};
-    parsing p = {.file = name, .parity = &parity, .error = error};
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        return no_memory(&p);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-    lockstep_status status;
-    if (!yaml_parser_load(&parser, &p.document)) {
-        status = ls_fail_at(error, LOCKSTEP_MALFORMED, name, parser.problem_offset, "line %zu: %s", parser.problem_mark.line + 1,
-                            parser.problem != NULL ? parser.problem : "not YAML");
-    } else {
-        status = read_document(&p);
-        yaml_document_delete(&p.document);
-    }
-    yaml_parser_delete(&parser);
+static const ls_parity defaults = {.out = "parity", .atol = NAN, .rtol = NAN, .min_coverage = NAN};
+
+static lockstep_status finish(lockstep_status status, ls_parity *parity, ls_parity *out_parity) {
     if (status == LOCKSTEP_OK)
-        *out_parity = parity;
+        *out_parity = *parity;
     else
-        ls_parity_done(&parity);
+        ls_parity_done(parity);
     return status;
 }
 
+lockstep_status ls_parity_parse(const char *name, const char *text, size_t size, ls_parity *out_parity, lockstep_error *error) {
+    ls_parity parity = defaults;
+    return finish(ls_yaml_parse(name, text, size, read_document, &(parsing){.parity = &parity}, error), &parity, out_parity);
+}
+
 lockstep_status ls_parity_open(const char *path, ls_parity *out_parity, lockstep_error *error) {
-    ls_source *source;
-    const uint8_t *bytes = NULL;
-    LS_TRY(ls_source_open_file(path, &source, error));
-    lockstep_status status = source->size > COPIED_MAX ? ls_fail(error, LOCKSTEP_LIMIT, "%s: more than %d MiB", path, COPIED_MAX >> 20)
-                                                       : ls_source_bytes(source, &bytes, error);
-    if (status == LOCKSTEP_OK)
-        status = ls_parity_parse(path, (const char *)bytes, (size_t)source->size, out_parity, error);
-    ls_source_close(source);
-    return status;
+    ls_parity parity = defaults;
+    return finish(ls_yaml_open(path, COPIED_MAX, read_document, &(parsing){.parity = &parity}, error), &parity, out_parity);
 }
 
 void ls_parity_done(ls_parity *parity) {

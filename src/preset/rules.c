@@ -5,30 +5,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "preset/preset_files.h"
 #include "base/grow.h"
-#include "io/source.h"
+#include "io/yaml_file.h"
 
-enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4, COPIED_MAX = 64 << 20 };
+enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4, COPIED_MAX = 64 << 20, FILE_MAX = 16 << 20 };
 
 typedef struct parsing {
-    const char *file;
-    yaml_document_t document;
+    ls_yaml *yaml;
     ls_rules *rules;
     const char *const *needs, *const *lacks; /* of the rules that follow */
     int depth;
-    lockstep_error *error;
 } parsing;
 
-static lockstep_status parse_text(const char *file, const char *text, size_t size, int depth, ls_rules *rules,
-                                  lockstep_error *error);
+static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *root);
 
-static lockstep_status bad(parsing *p, const yaml_node_t *at, const char *what) {
-    return ls_fail_at(p->error, LOCKSTEP_MALFORMED, p->file, at != NULL ? at->start_mark.index : 0,
-                      "line %zu: %s", at != NULL ? at->start_mark.line + 1 : 1, what);
-}
+static lockstep_status bad(const parsing *p, const yaml_node_t *at, const char *what) { return ls_yaml_bad(p->yaml, at, what); }
 
 /* NULL when there is too little memory, or the file asks for too much. */
 static const char *copy(parsing *p, const yaml_node_t *node) {
@@ -40,8 +33,8 @@ static const char *copy(parsing *p, const yaml_node_t *node) {
 
 static lockstep_status no_room(const parsing *p) {
     return p->rules->copied > COPIED_MAX
-               ? ls_fail(p->error, LOCKSTEP_LIMIT, "%s: its rules take more than %d MiB", p->file, COPIED_MAX >> 20)
-               : ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
+               ? ls_fail(p->yaml->error, LOCKSTEP_LIMIT, "%s: its rules take more than %d MiB", p->yaml->file, COPIED_MAX >> 20)
+               : ls_fail(p->yaml->error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
 /* A text, or a list of texts. */
@@ -55,7 +48,7 @@ static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *con
         return no_room(p);
     for (size_t i = 0; i < count; i++) {
         yaml_node_t *item = value->type == YAML_SEQUENCE_NODE
-                                ? yaml_document_get_node(&p->document, value->data.sequence.items.start[i]) : value;
+                                ? yaml_document_get_node(&p->yaml->document, value->data.sequence.items.start[i]) : value;
         if (item == NULL || item->type != YAML_SCALAR_NODE)
             return bad(p, value, "expected a name or a list of names");
         list[i] = copy(p, item);
@@ -114,11 +107,10 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "a rule is {candidate: NAME, reference: NAME}");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
-        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
-        if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE)
-            return bad(p, node, "keys are plain words");
-        LS_TRY(read_field(p, (const char *)key->data.scalar.value, value, &rule));
+        const char *key;
+        yaml_node_t *value;
+        LS_TRY(ls_yaml_pair(p->yaml, node, pair, &key, &value));
+        LS_TRY(read_field(p, key, value, &rule));
     }
     if (rule.candidate == NULL && rule.references == NULL && (rule.needs != NULL || rule.lacks != NULL)) {
         p->needs = rule.needs;
@@ -133,7 +125,7 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
     ls_rules *rules = p->rules;
     void *array = rules->rules;
     if (rules->count >= RULES_MAX || !ls_grow(&array, rules->count, &rules->capacity, sizeof *rules->rules))
-        return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d rules", p->file, RULES_MAX);
+        return ls_fail(p->yaml->error, LOCKSTEP_LIMIT, "%s: more than %d rules", p->yaml->file, RULES_MAX);
     rules->rules = array;
     rules->rules[rules->count++] = rule;
     return LOCKSTEP_OK;
@@ -150,7 +142,8 @@ static lockstep_status read_include(parsing *p, yaml_node_t *node) {
             f++;
         if (f->name == NULL)
             return bad(p, node, "'include' names no preset");
-        LS_TRY(parse_text(f->name, f->text, f->size, p->depth + 1, p->rules, p->error));
+        parsing included = {.rules = p->rules, .depth = p->depth + 1};
+        LS_TRY(ls_yaml_parse(f->name, f->text, f->size, read_document, &included, p->yaml->error));
     }
     return LOCKSTEP_OK;
 }
@@ -208,18 +201,17 @@ static lockstep_status read_weight(parsing *p, yaml_node_t *node) {
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "a weight is {gguf: NAME, hf: NAME}");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
-        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
-        if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE)
-            return bad(p, node, "keys are plain words");
-        LS_TRY(read_weight_field(p, (const char *)key->data.scalar.value, value, &rule));
+        const char *key;
+        yaml_node_t *value;
+        LS_TRY(ls_yaml_pair(p->yaml, node, pair, &key, &value));
+        LS_TRY(read_weight_field(p, key, value, &rule));
     }
     if (rule.gguf == NULL || rule.hf == NULL || rule.gguf[0] == NULL || rule.hf[0] == NULL)
         return bad(p, node, "a weight needs 'gguf' and 'hf'");
     ls_rules *rules = p->rules;
     void *array = rules->weights;
     if (rules->weight_count >= RULES_MAX || !ls_grow(&array, rules->weight_count, &rules->weight_capacity, sizeof *rules->weights))
-        return ls_fail(p->error, LOCKSTEP_LIMIT, "%s: more than %d weights", p->file, RULES_MAX);
+        return ls_fail(p->yaml->error, LOCKSTEP_LIMIT, "%s: more than %d weights", p->yaml->file, RULES_MAX);
     rules->weights = array;
     rules->weights[rules->weight_count++] = rule;
     return LOCKSTEP_OK;
@@ -227,21 +219,23 @@ static lockstep_status read_weight(parsing *p, yaml_node_t *node) {
 
 static lockstep_status read_each(parsing *p, yaml_node_t *list, lockstep_status (*read)(parsing *, yaml_node_t *)) {
     for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top; item++)
-        LS_TRY(read(p, yaml_document_get_node(&p->document, *item)));
+        LS_TRY(read(p, yaml_document_get_node(&p->yaml->document, *item)));
     return LOCKSTEP_OK;
 }
 
 /* --- documents */
 
 /* The included rules come after the file's own: the first that fits counts. */
-static lockstep_status read_document(parsing *p) {
-    yaml_node_t *root = yaml_document_get_root_node(&p->document), *include = NULL;
+static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *root) {
+    parsing *p = context;
+    yaml_node_t *include = NULL;
+    p->yaml = yaml;
     if (root == NULL || root->type != YAML_MAPPING_NODE)
         return bad(p, root, "expected a mapping with the key 'rules' or 'weights'");
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = yaml_document_get_node(&p->document, pair->key);
-        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
-        const char *word = key != NULL && key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
+        const char *word;
+        yaml_node_t *value;
+        LS_TRY(ls_yaml_pair(yaml, root, pair, &word, &value));
         if (strcmp(word, "rules") == 0 && value->type == YAML_SEQUENCE_NODE) {
             LS_TRY(read_each(p, value, read_rule));
         } else if (strcmp(word, "weights") == 0 && value->type == YAML_SEQUENCE_NODE) {
@@ -259,29 +253,10 @@ static lockstep_status read_document(parsing *p) {
             if (p->depth == 0)
                 p->rules->model = copy(p, value);
         } else {
-            return bad(p, key, "found an unknown key, expected model, architecture, prefixes, include, rules, weights or left-out");
+            return bad(p, value, "found an unknown key, expected model, architecture, prefixes, include, rules, weights or left-out");
         }
     }
     return include != NULL ? read_include(p, include) : LOCKSTEP_OK;
-}
-
-static lockstep_status parse_text(const char *file, const char *text, size_t size, int depth, ls_rules *rules,
-                                  lockstep_error *error) {
-    yaml_parser_t parser;
-    parsing p = {.file = file, .rules = rules, .depth = depth, .error = error};
-    if (!yaml_parser_initialize(&parser))
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-    lockstep_status status;
-    if (!yaml_parser_load(&parser, &p.document)) {
-        status = ls_fail_at(error, LOCKSTEP_MALFORMED, file, parser.problem_offset, "line %zu: %s",
-                            parser.problem_mark.line + 1, parser.problem != NULL ? parser.problem : "not YAML");
-    } else {
-        status = read_document(&p);
-        yaml_document_delete(&p.document);
-    }
-    yaml_parser_delete(&parser);
-    return status;
 }
 
 static lockstep_status finish(lockstep_status status, const char *name, ls_rules *rules, ls_rules *out_rules) {
@@ -297,20 +272,12 @@ static lockstep_status finish(lockstep_status status, const char *name, ls_rules
 lockstep_status ls_rules_parse(const char *name, const char *text, size_t size, ls_rules *out_rules,
                                lockstep_error *error) {
     ls_rules rules = {0};
-    return finish(parse_text(name, text, size, 0, &rules, error), name, &rules, out_rules);
+    return finish(ls_yaml_parse(name, text, size, read_document, &(parsing){.rules = &rules}, error), name, &rules, out_rules);
 }
 
 lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error) {
-    ls_source *source;
-    const uint8_t *bytes;
     ls_rules rules = {0};
-    LS_TRY(ls_source_open_file(path, &source, error));
-    lockstep_status status = source->size > 16 << 20 ? ls_fail(error, LOCKSTEP_LIMIT, "%s: larger than 16 MiB", path)
-                                                     : ls_source_bytes(source, &bytes, error);
-    if (status == LOCKSTEP_OK)
-        status = parse_text(path, (const char *)bytes, (size_t)source->size, 0, &rules, error);
-    ls_source_close(source);
-    return finish(status, path, &rules, out_rules);
+    return finish(ls_yaml_open(path, FILE_MAX, read_document, &(parsing){.rules = &rules}, error), path, &rules, out_rules);
 }
 
 static lockstep_status no_preset(const char *name, lockstep_error *error) {
@@ -323,10 +290,8 @@ static lockstep_status no_preset(const char *name, lockstep_error *error) {
 
 lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_error *error) {
     for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++)
-        if (strcmp(f->name, name) == 0) {
-            ls_rules rules = {0};
-            return finish(parse_text(f->name, f->text, f->size, 0, &rules, error), f->name, &rules, out_rules);
-        }
+        if (strcmp(f->name, name) == 0)
+            return ls_rules_parse(f->name, f->text, f->size, out_rules, error);
     return no_preset(name, error);
 }
 

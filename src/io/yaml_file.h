@@ -1,0 +1,29 @@
+/* YAML files that people write: what is wrong with one is said with its line. */
+#ifndef LS_IO_YAML_FILE_H
+#define LS_IO_YAML_FILE_H
+
+#include <yaml.h>
+
+#include "base/error.h"
+
+typedef struct ls_yaml {
+    const char *file;
+    yaml_document_t document;
+    lockstep_error *error;
+} ls_yaml;
+
+/* Calls `read` with the root, which may be NULL. The nodes are gone afterwards. */
+lockstep_status ls_yaml_parse(const char *file, const char *text, size_t size,
+                              lockstep_status (*read)(void *context, ls_yaml *yaml, yaml_node_t *root), void *context,
+                              lockstep_error *error);
+/* The same for a file of at most `most` bytes. */
+lockstep_status ls_yaml_open(const char *path, uint64_t most,
+                             lockstep_status (*read)(void *context, ls_yaml *yaml, yaml_node_t *root), void *context,
+                             lockstep_error *error);
+/* NULL `at`: the file as a whole. */
+lockstep_status ls_yaml_bad(const ls_yaml *yaml, const yaml_node_t *at, const char *what);
+/* Key and value of a pair of `mapping`. */
+lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
+                             const char **out_key, yaml_node_t **out_value);
+
+#endif
