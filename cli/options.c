@@ -77,7 +77,7 @@ static int parse(const command_row *row, int argc, char **argv, char *options, a
         if (o->kind == OPTION_FLAG && value != NULL)
             return usage_error(row, "takes no value", o->name);
         if (o->kind != OPTION_FLAG && value == NULL) {
-            if (i + 1 >= argc)
+            if (i + 1 >= argc || (row->takes_command && strcmp(argv[i + 1], "--") == 0))
                 return usage_error(row, "needs a value", o->name);
             value = argv[++i];
         }
