@@ -3,50 +3,33 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
+#include "align/values.h"
 #include "compare/metrics.h"
 #include "options.h"
 #include "trace/observe.h"
 #include "trace/trace.h"
 #include "trace/trace_writer.h"
 
-/* The last value that a pass computed, or LS_NONE. */
-static size_t last_of(const ls_trace *t, size_t pass) {
-    size_t last = LS_NONE;
-    for (size_t i = 0; i < t->node_count; i++)
-        if (t->nodes[i].pass == pass && t->nodes[i].role == LS_ROLE_COMPUTED && t->nodes[i].alias_of == LS_NONE && ls_node_has_values(&t->nodes[i]))
-            last = i;
-    return last;
-}
-
-/* The node that pairs with the last one of the barely observed run. */
-static size_t same_as(const ls_trace *t, size_t pass, const ls_node *other) {
-    for (size_t i = 0; i < t->node_count; i++) {
-        const ls_node *n = &t->nodes[i];
-        if (n->pass == pass && strcmp(n->name, other->name) == 0 && strcmp(n->op, other->op) == 0 && n->occurrence == other->occurrence && ls_node_has_values(n))
-            return i;
-    }
-    return LS_NONE;
-}
-
 typedef struct found {
     size_t passes, changed, incomparable;
     double max_abs, rel_l2;
 } found;
 
-static void compare_pass(const ls_trace *full, const ls_trace *bare, size_t pass, found *f) {
-    size_t b = last_of(bare, pass);
-    size_t a = b != LS_NONE && pass < full->pass_count ? same_as(full, pass, &bare->nodes[b]) : LS_NONE;
+/* `output` of the barely observed run, with the tensor of its label in the other. */
+static void compare_output(const ls_values *full, const ls_values *bare, size_t pass, size_t output, found *f) {
+    const ls_node *n = &bare->trace->nodes[output];
+    ls_label label = {n->name, n->op, NULL, (long)n->occurrence};
+    size_t same = ls_values_find(full, pass, &label);
     ls_hold holds[2] = {{0}, {0}};
     ls_metrics m;
-    bool compared = a != LS_NONE && ls_trace_hold(full, a, &holds[0], NULL) == LOCKSTEP_OK && ls_trace_hold(bare, b, &holds[1], NULL) == LOCKSTEP_OK &&
+    bool compared = same != LS_NONE && ls_trace_hold(full->trace, same, &holds[0], NULL) == LOCKSTEP_OK &&
+                    ls_trace_hold(bare->trace, output, &holds[1], NULL) == LOCKSTEP_OK &&
                     ls_view_elements(&holds[0].view) == ls_view_elements(&holds[1].view) &&
                     ls_compare(&holds[1].view, &holds[0].view, &(ls_compare_wants){0}, &m, NULL) == LOCKSTEP_OK;
     ls_hold_release(&holds[0]);
     ls_hold_release(&holds[1]);
-    if (b == LS_NONE && last_of(full, pass) == LS_NONE)
-        return; /* nothing was computed */
     f->passes++;
     f->incomparable += !compared;
     if (!compared || m.identical)
@@ -70,6 +53,24 @@ static int conclude(const found *f, int exit) {
     return exit == 0 ? EXIT_DIVERGED : exit;
 }
 
+static lockstep_status compare_runs(const ls_trace *full, const ls_trace *bare, found *f, lockstep_error *error) {
+    ls_values values[2] = {{0}, {0}};
+    lockstep_status status = ls_values_init(full, &values[0], error);
+    if (status == LOCKSTEP_OK)
+        status = ls_values_init(bare, &values[1], error);
+    size_t *outputs = status == LOCKSTEP_OK ? ls_values_outputs(&values[1]) : NULL;
+    for (size_t pass = 0; outputs != NULL && pass < bare->pass_count; pass++)
+        if (outputs[pass] != LS_NONE)
+            compare_output(&values[0], &values[1], pass, outputs[pass], f);
+    f->incomparable += bare->pass_count != full->pass_count;
+    if (status == LOCKSTEP_OK && outputs == NULL)
+        status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    free(outputs);
+    ls_values_done(&values[0]);
+    ls_values_done(&values[1]);
+    return status;
+}
+
 int observer_check(const char *path, char **command, int exit) {
     char bare_path[PATH_MAX];
     ls_trace *full = NULL, *bare = NULL;
@@ -82,10 +83,8 @@ int observer_check(const char *path, char **command, int exit) {
         status = ls_trace_open(path, &full, &error);
     if (status == LOCKSTEP_OK)
         status = ls_trace_open(bare_path, &bare, &error);
-    for (size_t pass = 0; status == LOCKSTEP_OK && pass < bare->pass_count; pass++)
-        compare_pass(full, bare, pass, &f);
-    if (status == LOCKSTEP_OK && bare->pass_count != full->pass_count)
-        f.incomparable++;
+    if (status == LOCKSTEP_OK)
+        status = compare_runs(full, bare, &f, &error);
     ls_trace_close(full);
     ls_trace_close(bare);
     ls_trace_remove(bare_path, NULL);

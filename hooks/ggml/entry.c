@@ -9,7 +9,7 @@
 EXPORT int lockstep_hook_open(void);
 EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
 EXPORT int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
-EXPORT int lockstep_hook_ask(const char *json, size_t json_bytes, void *data, uint64_t data_bytes);
+EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
 EXPORT void lockstep_hook_close(void);
 
 /* 1 when a recorder is there. */
@@ -29,14 +29,11 @@ int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, ui
 }
 
 /* 1 when the recorder answered with other values, which `data` then holds. */
-int lockstep_hook_ask(const char *json, size_t json_bytes, void *data, uint64_t data_bytes) {
-    void *bytes;
-    size_t count;
-    if (!ls_channel_ask(json, json_bytes, &bytes, &count))
+int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes) {
+    void *bytes = ls_channel_resync(id, (size_t)data_bytes);
+    if (bytes == NULL)
         return 0;
-    bool fits = count == data_bytes;
-    if (fits)
-        memcpy(data, bytes, count);
-    munmap(bytes, count);
-    return fits;
+    memcpy(data, bytes, (size_t)data_bytes);
+    munmap(bytes, (size_t)data_bytes);
+    return 1;
 }

@@ -228,13 +228,11 @@ static bool is_output(const struct ggml_tensor *t) {
 
 /* What the recorder says it should have been, if it says anything. */
 static void resync(const graph_pass *p, const struct graph_node *node) {
-    char line[80];
-    void *bytes;
-    size_t count;
-    int length = snprintf(line, sizeof line, "{\"event\":\"resync\",\"id\":%llu}", (unsigned long long)node->id);
-    if (!ls_channel_ask(line, (size_t)length, &bytes, &count))
+    size_t count = values_bytes(p->api, node->tensor);
+    void *bytes = ls_channel_resync(node->id, count);
+    if (bytes == NULL)
         return;
-    values_write(p->api, node->tensor, bytes, count);
+    values_write(p->api, node->tensor, bytes);
     munmap(bytes, count);
 }
 
@@ -289,13 +287,15 @@ static leaf_role role_of(const graph_pass *p, const struct ggml_tensor *leaf) {
 
 /* CPU buffers of other layouts hold weights repacked for their kernels: such bytes are
  * not what the type says. */
-static bool is_plain(const graph_pass *p, const struct ggml_tensor *leaf) {
+static bool is_repacked(const graph_pass *p, const struct ggml_tensor *leaf) {
     void *buffer = root_of(leaf)->buffer;
     const char *name = buffer != NULL ? p->api->backend_buffer_name(buffer) : NULL;
-    if (name == NULL || (strstr(name, "REPACK") == NULL && strstr(name, "AARCH64") == NULL && strstr(name, "AMX") == NULL))
-        return true;
+    return name != NULL && (strstr(name, "REPACK") != NULL || strstr(name, "AARCH64") != NULL || strstr(name, "AMX") != NULL);
+}
+
+static void note_repacked(const struct ggml_tensor *leaf) {
     ls_text note = {0}, line = {0};
-    ls_text_printf(&note, "%s lies repacked in a buffer of %s: its values were not recorded", leaf->name, name);
+    ls_text_printf(&note, "%s lies repacked for the engine's kernels: its values were not recorded", leaf->name);
     ls_text_printf(&line, "{\"event\":\"note\",\"text\":");
     ls_text_json(&line, note.data != NULL ? note.data : "", note.length);
     ls_text_printf(&line, "}");
@@ -303,7 +303,6 @@ static bool is_plain(const graph_pass *p, const struct ggml_tensor *leaf) {
         ls_channel_send(line.data, line.length, NULL, 0);
     ls_text_done(&note);
     ls_text_done(&line);
-    return false;
 }
 
 static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
@@ -336,7 +335,10 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     map_set(&p->ids, leaf, id);
     bool input = role == LEAF_INPUT && p->wanted &&
                  (ls_filter_tensor(leaf->name, "NONE", layer_of_name(leaf->name)) || map_get(&p->wanted_leafs, leaf) != 0);
-    if (!line.failed && (input || (role == LEAF_WEIGHT && ls_filter_weights() && is_plain(p, leaf))))
+    bool weight = role == LEAF_WEIGHT && ls_filter_weights(), repacked = weight && is_repacked(p, leaf);
+    if (repacked)
+        note_repacked(leaf);
+    if (!line.failed && (input || (weight && !repacked)))
         values_send(p->api, leaf, line.data, line.length);
     else if (!line.failed)
         ls_channel_send(line.data, line.length, NULL, 0);

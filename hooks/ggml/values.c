@@ -99,16 +99,14 @@ bool values_read_i32(const ggml_api *api, const struct ggml_tensor *t, size_t co
     return bytes != NULL;
 }
 
-void values_write(const ggml_api *api, const struct ggml_tensor *t, const void *bytes, size_t count) {
+void values_write(const ggml_api *api, const struct ggml_tensor *t, const void *bytes) {
     void *buffer = buffer_of(t);
     bool host = buffer == NULL || api->backend_buffer_is_host(buffer);
-    if (count != values_bytes(api, t))
-        return;
     if (is_contiguous(api, t)) {
         if (host)
-            memcpy(t->data, bytes, count);
+            memcpy(t->data, bytes, values_bytes(api, t));
         else if (api->backend_tensor_set != NULL)
-            api->backend_tensor_set((struct ggml_tensor *)(uintptr_t)t, bytes, 0, count);
+            api->backend_tensor_set((struct ggml_tensor *)(uintptr_t)t, bytes, 0, values_bytes(api, t));
         return;
     }
     size_t size = api->type_size(t->type);

@@ -10,8 +10,7 @@ uint64_t values_bytes(const ggml_api *api, const struct ggml_tensor *tensor);
 bool values_send(const ggml_api *api, const struct ggml_tensor *tensor, const char *json, size_t json_bytes);
 /* The first `count` elements of an i32 tensor; false when it can't be read. */
 bool values_read_i32(const ggml_api *api, const struct ggml_tensor *tensor, size_t count, int32_t *out);
-/* Writes contiguous values over the tensor's; nothing happens when their size isn't its,
- * or when its memory can't be written so. */
-void values_write(const ggml_api *api, const struct ggml_tensor *tensor, const void *bytes, size_t count);
+/* Writes values_bytes contiguous bytes over the tensor's, where its memory can be written so. */
+void values_write(const ggml_api *api, const struct ggml_tensor *tensor, const void *bytes);
 
 #endif

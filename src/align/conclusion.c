@@ -1,6 +1,7 @@
 #include "align/conclusion.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_float(const char *dtype) { return *dtype != 'i' && *dtype != 'u' && strcmp(dtype, "bool") != 0; }
@@ -35,21 +36,17 @@ static double measure_share(const ls_diff *d, bool integers) {
     return covered < total ? covered / total : 1;
 }
 
-/* The last value that was computed in a pass: its output. */
-static size_t last_value(const ls_values *v, size_t pass) {
-    size_t last = LS_NONE;
-    for (size_t i = 0; i < v->trace->node_count; i++)
-        if (v->trace->nodes[i].pass == pass && ls_values_is_own(v, i) && v->trace->nodes[i].elements > 0)
-            last = i;
-    return last;
-}
+/* Final outputs that were not compared; NULL for none. */
+typedef struct left_out {
+    const char *candidate, *reference;
+    bool goes_on; /* the reference's is more than a pooling or scaling of what was compared */
+} left_out;
 
-/* The name of a final output that was not compared, or NULL. */
-static const char *missing_output(const ls_diff *d) {
+static const char *candidate_left_out(const ls_diff *d, const size_t *outputs) {
     for (size_t i = 0; i < d->rows.pair_count; i++) {
         if (d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN)
             continue; /* a pass without tokens among those with: an encoder, or a cache that is moved */
-        size_t last = last_value(&d->candidate_values, d->rows.pairs[i].candidate);
+        size_t last = outputs[d->rows.pairs[i].candidate];
         if (last != LS_NONE && (d->pair_of[last] == 0 || d->pairs[d->pair_of[last] - 1].verdict >= LS_VERDICT_SHAPE))
             return d->candidate->nodes[last].name;
     }
@@ -84,16 +81,16 @@ static bool takes_a_weight(const ls_diff *d, size_t last) {
     return false;
 }
 
-/* The same for the reference: a candidate may record only a part of what it computes. */
-static const char *reference_output_left_out(const ls_diff *d, bool *out_matters) {
+/* A candidate may record only a part of what it computes. */
+static const char *reference_left_out(const ls_diff *d, const size_t *outputs, bool *out_goes_on) {
     if (d->options.tensors != NULL || d->options.layers != NULL)
         return NULL; /* only a part was to be compared */
     for (size_t i = 0; i < d->rows.pair_count; i++) {
-        size_t last = last_value(&d->reference_values, d->rows.pairs[i].reference);
+        size_t last = outputs[d->rows.pairs[i].reference];
         bool silent = d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN;
         bool kept = last != LS_NONE && (ls_node_has_values(&d->reference->nodes[last]) || d->reference->nodes[last].lost != NULL);
         if (!silent && kept && !d->reference_used[last]) {
-            *out_matters = takes_a_weight(d, last);
+            *out_goes_on = takes_a_weight(d, last);
             return d->reference->nodes[last].name;
         }
     }
@@ -112,10 +109,10 @@ static bool has_values(const ls_values *v) {
     return false;
 }
 
-static void decide(ls_diff *d) {
+static void decide(ls_diff *d, const left_out *outputs) {
     char text[160], passes[160];
-    bool matters = false, plain = !d->reference->is_graph || !d->candidate->is_graph;
-    const char *missing = missing_output(d), *alone = passes_alone(d, passes, sizeof passes), *left_out = reference_output_left_out(d, &matters);
+    bool plain = !d->reference->is_graph || !d->candidate->is_graph;
+    const char *alone = passes_alone(d, passes, sizeof passes);
     const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
                             : !has_values(&d->candidate_values) ? d->candidate
                                                                 : NULL;
@@ -138,10 +135,10 @@ static void decide(ls_diff *d) {
         refuse(d, LS_OUTCOME_DIVERGED, "%s; those in both match", text);
     } else if (!plain && alone != NULL) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s; what was compared matches", alone);
-    } else if (!plain && missing != NULL) {
-        refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", missing);
-    } else if (!plain && left_out != NULL && matters) {
-        refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", left_out);
+    } else if (!plain && outputs->candidate != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", outputs->candidate);
+    } else if (!plain && outputs->reference != NULL && outputs->goes_on) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", outputs->reference);
     } else if (d->coverage < d->options.min_coverage) {
         snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
                  100 * d->coverage, 100 * d->options.min_coverage);
@@ -152,7 +149,7 @@ static void decide(ls_diff *d) {
 }
 
 /* What these inputs can't reveal. */
-static void add_hints(ls_diff *d) {
+static void add_hints(ls_diff *d, const left_out *outputs) {
     size_t most = 0;
     int32_t furthest = 0;
     for (size_t i = 0; i < d->rows.pair_count; i++) {
@@ -177,10 +174,8 @@ static void add_hints(ls_diff *d) {
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);
     }
-    bool matters;
-    const char *left_out = d->reference->is_graph && d->candidate->is_graph ? reference_output_left_out(d, &matters) : NULL;
-    if (left_out != NULL)
-        ls_text_printf(&d->hints, "the reference goes on to %s, which the candidate has no answer to\n", left_out);
+    if (outputs->reference != NULL && d->reference->is_graph && d->candidate->is_graph)
+        ls_text_printf(&d->hints, "the reference goes on to %s, which the candidate has no answer to\n", outputs->reference);
     size_t unlike = 0;
     for (size_t i = 0; i < d->pair_count; i++)
         unlike += d->pairs[i].verdict == LS_VERDICT_REFORMULATED && d->pairs[i].elements == 0;
@@ -190,9 +185,18 @@ static void add_hints(ls_diff *d) {
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }
 
-void ls_conclude(ls_diff *d) {
-    if (d->rows.status != LS_INPUTS_DIFFER)
-        d->coverage = measure_share(d, false);
-    decide(d);
-    add_hints(d);
+lockstep_status ls_conclude(ls_diff *d, lockstep_error *error) {
+    size_t *of_reference = ls_values_outputs(&d->reference_values), *of_candidate = ls_values_outputs(&d->candidate_values);
+    bool ok = of_reference != NULL && of_candidate != NULL;
+    if (ok) {
+        left_out outputs = {.candidate = candidate_left_out(d, of_candidate)};
+        outputs.reference = reference_left_out(d, of_reference, &outputs.goes_on);
+        if (d->rows.status != LS_INPUTS_DIFFER)
+            d->coverage = measure_share(d, false);
+        decide(d, &outputs);
+        add_hints(d, &outputs);
+    }
+    free(of_reference);
+    free(of_candidate);
+    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }

@@ -5,6 +5,6 @@
 #include "align/diff.h"
 
 /* Fills coverage, outcome, why and hints, once the first divergence is known. */
-void ls_conclude(ls_diff *diff);
+lockstep_status ls_conclude(ls_diff *diff, lockstep_error *error);
 
 #endif

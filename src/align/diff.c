@@ -191,8 +191,7 @@ lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
         LS_TRY(ls_pair_finish(d, error));
         LS_TRY(ls_divergence_find(d, error));
     }
-    ls_conclude(d);
-    return LOCKSTEP_OK;
+    return ls_conclude(d, error);
 }
 
 /* ----------------------------------------------------------------------------- whole */

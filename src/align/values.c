@@ -127,3 +127,14 @@ size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *labe
 bool ls_values_is_own(const ls_values *values, size_t node) {
     return values->value_of[node] == node && values->trace->nodes[node].role == LS_ROLE_COMPUTED;
 }
+
+size_t *ls_values_outputs(const ls_values *values) {
+    const ls_trace *t = values->trace;
+    size_t *outputs = malloc((t->pass_count + 1) * sizeof *outputs);
+    for (size_t pass = 0; outputs != NULL && pass < t->pass_count; pass++)
+        outputs[pass] = LS_NONE;
+    for (size_t i = 0; outputs != NULL && i < t->node_count; i++)
+        if (ls_values_is_own(values, i) && t->nodes[i].elements > 0 && t->nodes[i].pass < t->pass_count)
+            outputs[t->nodes[i].pass] = i;
+    return outputs;
+}

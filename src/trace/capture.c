@@ -279,15 +279,11 @@ static void overwrite(blocks b, const uint8_t *from, uint8_t *data) {
 }
 
 static void resync(const lockstep_node *node, const blocks *b, uint64_t id) {
-    char line[80];
-    void *bytes;
-    size_t count;
-    int length = snprintf(line, sizeof line, "{\"event\":\"resync\",\"id\":%llu}", (unsigned long long)id);
-    if (!ls_channel_ask(line, (size_t)length, &bytes, &count))
+    void *bytes = ls_channel_resync(id, (size_t)b->bytes);
+    if (bytes == NULL)
         return;
-    if (count == b->bytes)
-        overwrite(*b, bytes, (uint8_t *)(uintptr_t)node->data);
-    munmap(bytes, count);
+    overwrite(*b, bytes, (uint8_t *)(uintptr_t)node->data);
+    munmap(bytes, (size_t)b->bytes);
 }
 
 static void write_node(ls_text *line, const lockstep_node *node, uint64_t id, long pass) {

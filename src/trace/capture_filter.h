@@ -21,7 +21,7 @@ int ls_filter_sources(void);
 /* The values of weights, and of caches after each pass, are asked for. */
 bool ls_filter_weights(void);
 bool ls_filter_caches(void);
-/* The recorder may answer with other values for this tensor (ls_channel_ask). `output`:
+/* The recorder may answer with other values for this tensor (ls_channel_resync). `output`:
  * it is a layer's output, or the network's. */
 bool ls_filter_resync(const char *name, bool output);
 

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -278,8 +279,8 @@ bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint
     return sent;
 }
 
-/* The answer's bytes, mapped; false when there are none. */
-static bool receive_answer(void **out_bytes, size_t *out_count) {
+/* The answer's bytes, mapped; NULL when there are none, or not so many. */
+static void *receive_answer(size_t count) {
     int descriptor;
     char byte;
     struct stat info;
@@ -288,28 +289,26 @@ static bool receive_answer(void **out_bytes, size_t *out_count) {
         ;
     if (!ls_socket_receive(channel_socket, &byte, &descriptor)) {
         atomic_store(&connection, CLOSED);
-        return false;
+        return NULL;
     }
     void *mapped = MAP_FAILED;
-    if (descriptor >= 0 && fstat(descriptor, &info) == 0 && info.st_size > 0)
-        mapped = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (descriptor >= 0 && fstat(descriptor, &info) == 0 && info.st_size > 0 && (uint64_t)info.st_size == count)
+        mapped = mmap(NULL, count, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (descriptor >= 0)
         close(descriptor);
-    if (mapped == MAP_FAILED)
-        return false;
-    *out_bytes = mapped;
-    *out_count = (size_t)info.st_size;
-    return true;
+    return mapped != MAP_FAILED ? mapped : NULL;
 }
 
-bool ls_channel_ask(const char *json, size_t json_bytes, void **out_bytes, size_t *out_count) {
+void *ls_channel_resync(uint64_t id, size_t count) {
+    char question[80];
+    void *answer = NULL;
+    int length = snprintf(question, sizeof question, "{\"event\":\"resync\",\"id\":%llu}", (unsigned long long)id);
     if (!ls_channel_open())
-        return false;
-    bool answered = ls_channel_begin(json, json_bytes, 0);
-    if (answered) {
+        return NULL;
+    if (ls_channel_begin(question, (size_t)length, 0)) {
         publish();
-        answered = receive_answer(out_bytes, out_count);
+        answer = receive_answer(count);
     }
     ls_channel_end();
-    return answered;
+    return answer;
 }

@@ -62,9 +62,9 @@ bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
 bool ls_channel_data(const void *bytes, size_t count);
 void ls_channel_end(void);
 bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
-/* Sends a frame without data and waits for the answer: false for none; else bytes that
- * the caller unmaps (munmap). */
-bool ls_channel_ask(const char *json, size_t json_bytes, void **out_bytes, size_t *out_count);
+/* Asks what the tensor of this id, of `count` bytes, is to go on with, and waits: NULL for
+ * its own values; else bytes that the caller unmaps (munmap). */
+void *ls_channel_resync(uint64_t id, size_t count);
 
 /* A message of one byte over a socket, with a descriptor or -1. */
 bool ls_socket_send(int socket, char byte, int descriptor);

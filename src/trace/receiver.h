@@ -49,7 +49,7 @@ unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms);
  * bytes (at most 4 MiB), and how many there are; consumed on the next call. False
  * when the process died before sending them. */
 bool ls_inlet_data(ls_inlet *inlet, size_t at_least, const uint8_t **out_bytes, size_t *out_count);
-/* Answers a process that asked (ls_channel_ask); bytes NULL: it keeps what it has.
+/* Answers a process that asked (ls_channel_resync); bytes NULL: it keeps what it has.
  * False when the bytes could not be handed over, and it was told to keep its own. */
 bool ls_inlet_answer(ls_inlet *inlet, const void *bytes, uint64_t count);
 

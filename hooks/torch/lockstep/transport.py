@@ -21,9 +21,9 @@ class Transport:
         self._send = library.lockstep_hook_send
         self._send.restype = ctypes.c_int
         self._send.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64]
-        self._ask = library.lockstep_hook_ask
-        self._ask.restype = ctypes.c_int
-        self._ask.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64]
+        self._resync = library.lockstep_hook_resync
+        self._resync.restype = ctypes.c_int
+        self._resync.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64]
         self._close = library.lockstep_hook_close
         self._close.restype = None
         self._close.argtypes = []
@@ -40,9 +40,9 @@ class Transport:
         """`header` is JSON as bytes; `size` bytes of data lie at the address `pointer`."""
         return bool(self._send(header, len(header), pointer or None, size))
 
-    def ask(self, header, pointer, size):
-        """Waits for an answer; True when it was written to the `size` bytes at `pointer`."""
-        return bool(self._ask(header, len(header), pointer, size))
+    def resync(self, identity, pointer, size):
+        """Asks for other values; True when they were written to the `size` bytes at `pointer`."""
+        return bool(self._resync(identity, pointer, size))
 
     def close(self):
         self._close()
