@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/pool.h"
 #include "compare/row_metrics.h"
 #include "tensor/pages.h"

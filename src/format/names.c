@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <xxhash.h>
+
+#include "base/hash.h"
 
 struct ls_names_slot {
     const char *name; /* NULL: free */

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "format/formats.h"
 #include "tensor/tensor.h"
 

@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <dirent.h>
 #include <unistd.h>
-#define XXH_STATIC_LINKING_ONLY
-#include <xxhash.h>
 
 #include <lockstep/lockstep.h>
+
+#include "base/hash.h"
 
 extern char **environ;
 

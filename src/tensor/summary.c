@@ -50,10 +50,22 @@ static inline __attribute__((always_inline)) void load(lanes *x, const char *val
     if (narrow) {
         narrow_lanes floats;
         memcpy(&floats, values + at * sizeof(float), sizeof floats);
-        *x = __builtin_convertvector(floats, lanes);
+        for (int i = 0; i < LANES; i++)
+            (*x)[i] = (double)floats[i];
     } else {
         memcpy(x, values + at * sizeof(double), sizeof *x);
     }
+}
+
+/* One instruction each; of what isn't a number no use is made. */
+static inline __attribute__((always_inline)) void lower(lanes *low, const lanes *x) {
+    for (int i = 0; i < LANES; i++)
+        (*low)[i] = (*x)[i] < (*low)[i] ? (*x)[i] : (*low)[i];
+}
+
+static inline __attribute__((always_inline)) void raise(lanes *high, const lanes *x) {
+    for (int i = 0; i < LANES; i++)
+        (*high)[i] = (*x)[i] > (*high)[i] ? (*x)[i] : (*high)[i];
 }
 
 /* `n` is a multiple of STEP, and not 0. False, with *s of no use, when a value isn't finite. */
@@ -65,22 +77,26 @@ static inline __attribute__((always_inline)) bool sum_up(const char *v, size_t n
         high[w] = low[w];
     }
     for (size_t i = 0; i < n; i += STEP)
+#pragma GCC unroll 2
         for (int w = 0; w < WAYS; w++) {
             lanes x;
             load(&x, v, i + (size_t)w * LANES, narrow);
             sum[w] += x;
             squares[w] += x * x;
-            masks lower = x < low[w], higher = x > high[w];
-            low[w] = (lanes)(((masks)x & lower) | ((masks)low[w] & ~lower));
-            high[w] = (lanes)(((masks)x & higher) | ((masks)high[w] & ~higher));
+            lower(&low[w], &x);
+            raise(&high[w], &x);
             zeros[w] -= x == 0;
-            probe += x * 0; /* becomes NaN */
+            if (!narrow)
+                probe += x * 0; /* becomes NaN */
         }
+    if (narrow) /* the squares of finite floats have a finite sum */
+        probe = (squares[0] + squares[1]) * 0;
     for (int i = 0; i < LANES; i++)
         if (isnan(probe[i]))
             return false;
     double mean = total(sum) / (double)n;
     for (size_t i = 0; i < n && !no_spread; i += STEP)
+#pragma GCC unroll 2
         for (int w = 0; w < WAYS; w++) {
             lanes x;
             load(&x, v, i + (size_t)w * LANES, narrow);

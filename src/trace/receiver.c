@@ -192,13 +192,13 @@ static void *serve(void *argument) {
     while (result == 1)
         result = next_frame(in);
     free(in->json);
+    receiver->events.closed(receiver->events.context, in->process, result < 0);
+    pthread_mutex_lock(&receiver->lock);
     atomic_store(&in->ring->closed, 1);
+    shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
     /* Its memory goes now: many processes may follow. */
     munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
     in->ring = NULL;
-    receiver->events.closed(receiver->events.context, in->process, result < 0);
-    shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
-    pthread_mutex_lock(&receiver->lock);
     receiver->alive--;
     pthread_cond_signal(&receiver->left);
     pthread_mutex_unlock(&receiver->lock);
@@ -371,6 +371,9 @@ static void wait_until_left(ls_receiver *receiver, int grace_ms) {
     enum { STEP_MS = 10 };
     uint64_t seen = atomic_load(&receiver->activity);
     pthread_mutex_lock(&receiver->lock);
+    for (unsigned i = 0; i < receiver->count; i++)
+        if (receiver->inlets[i]->ring != NULL)
+            ls_bell_ring(&receiver->inlets[i]->ring->written_bell); /* to look whether its process has gone */
     for (int waited = 0; receiver->alive > 0 && waited < grace_ms; waited += STEP_MS) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);

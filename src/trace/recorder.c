@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#define XXH_STATIC_LINKING_ONLY
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "tensor/dtype.h"

@@ -64,7 +64,8 @@ def test_the_recorder_is_killed(engine, tmp_path, passes):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_to_lockstep_reaches_the_command(tmp_path, number):
     process = start(tmp_path / "t", "sh", "-c",
-                    f"trap 'echo got; exit 9' {number.value}; echo ready; while :; do sleep 0.02; done")
+                    f"trap 'echo got; exit 9' {number.value}; echo ready; while :; do sleep 0.02; done",
+                    preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))  # under nohup it is ignored
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     assert finish(process)[:2] == (9, "got\n")
