@@ -17,7 +17,7 @@
 #include "base/text.h"
 #include "trace/trace_writer.h"
 
-enum { RING_BYTES = 16 << 20, GRACE_MS = 3000 };
+enum { RING_BYTES = 32 << 20, GRACE_MS = 3000 };
 
 /* --------------------------------------------------------------- the options */
 
