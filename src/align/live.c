@@ -112,7 +112,7 @@ static bool take_values(ls_live *live, size_t node) {
 
 /* ------------------------------------------------------------------ pairs */
 
-static size_t pair_at(const ls_live *live, size_t node) { return live->diff.pair_of[live->diff.candidate_values.value_of[node]]; }
+static ls_pair *pair_at(const ls_live *live, size_t node) { return ls_pair_of(&live->diff, live->diff.candidate_values.value_of[node]); }
 
 static void hold_on_to(ls_live *live, size_t node) {
     held *h = node < live->value_count ? &live->values[node] : NULL;
@@ -132,16 +132,15 @@ static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
         size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
         if (source == LS_NONE)
             continue;
-        size_t value = live->diff.candidate_values.value_of[source], pair = pair_at(live, source);
+        const ls_pair *pair = pair_at(live, source);
         if (pin)
-            hold_on_to(live, value);
-        unsigned above = 0;
-        if (pair != 0 && live->diff.pairs[pair - 1].resynced)
-            continue;
-        if (pair == 0)
-            above = look_above(live, source, pin, limit - 1);
-        else if (pair - 1 < live->depth_capacity && live->diff.pairs[pair - 1].compared && ls_pair_fails(&live->diff.pairs[pair - 1]))
-            above = live->depth[pair - 1];
+            hold_on_to(live, live->diff.candidate_values.value_of[source]);
+        unsigned above = pair == NULL ? look_above(live, source, pin, limit - 1) : 0;
+        for (; pair != NULL; pair = ls_pair_next(&live->diff, pair)) {
+            size_t index = (size_t)(pair - live->diff.pairs);
+            if (index < live->depth_capacity && pair->compared && ls_pair_fails(pair) && !pair->resynced)
+                above = live->depth[index] > above ? live->depth[index] : above;
+        }
         deepest = above > deepest ? above : deepest;
     }
     return deepest;
@@ -275,23 +274,23 @@ static const void *replace(void *context, uint64_t i, uint64_t *out_bytes) {
     if (node == LS_NONE)
         return NULL;
     live->status = ls_diff_grow(d, &live->error);
-    size_t pair = live->status == LOCKSTEP_OK ? pair_at(live, node) : 0;
-    if (pair != 0 && !d->pairs[pair - 1].compared)
-        live->status = compare(live, pair - 1);
+    size_t value = d->candidate_values.value_of[node];
+    for (const ls_pair *p = pair_at(live, node); p != NULL && live->status == LOCKSTEP_OK; p = ls_pair_next(d, p))
+        if (!p->compared)
+            live->status = compare(live, (size_t)(p - d->pairs));
     live->over = live->over || live->status != LOCKSTEP_OK;
     free(live->replaced);
     live->replaced = NULL;
-    if (!live->over && pair != 0 && d->pairs[pair - 1].verdict < LS_VERDICT_SHAPE &&
-        ls_dtype_find(d->candidate->nodes[node].dtype, &engine))
-        live->replaced = ls_resync_values(d, &d->pairs[pair - 1], engine, out_bytes);
+    if (!live->over && ls_dtype_find(d->candidate->nodes[node].dtype, &engine))
+        live->replaced = ls_resync_values(d, value, engine, out_bytes);
     return live->replaced;
 }
 
 static void not_replaced(void *context, uint64_t i) {
     ls_live *live = context;
-    size_t node = ls_trace_feed_node(live->feed, i), pair = node != LS_NONE ? pair_at(live, node) : 0;
-    if (pair != 0)
-        live->diff.pairs[pair - 1].resynced = false;
+    size_t node = ls_trace_feed_node(live->feed, i);
+    for (ls_pair *p = node != LS_NONE ? pair_at(live, node) : NULL; p != NULL; p = ls_pair_next(&live->diff, p))
+        p->resynced = false;
 }
 
 static void leave(void *context) { (void)context; }

@@ -19,10 +19,22 @@ typedef struct pairing {
  * was lost has a reason, and is paired, to be reported. */
 static bool was_left_out(const ls_node *n) { return !ls_node_has_values(n) && n->lost == NULL; }
 
+/* The link to set for a new pair of this value; NULL when it has one with that pass, or
+ * whole passes answer to each other. */
+static size_t *free_link(const ls_diff *d, size_t value, size_t passes) {
+    size_t *link = &d->pair_of[value];
+    for (; *link != 0; link = &d->pairs[*link - 1].next) {
+        const ls_pass_pair *here = &d->rows.pairs[passes], *there = &d->rows.pairs[d->pairs[*link - 1].passes];
+        if (here == there || here->rows == NULL || there->rows == NULL)
+            return NULL;
+    }
+    return link;
+}
+
 static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
     ls_diff *d = p->diff;
     size_t value = d->candidate_values.value_of[candidate];
-    if (d->pair_of[value] != 0 || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
+    if (free_link(d, value, passes) == NULL || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
         return LOCKSTEP_OK;
     size_t root = d->reference_values.value_of[reference];
     /* an alias may have been kept by itself, in its own layout */
@@ -31,9 +43,10 @@ static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t c
         return LOCKSTEP_OK;
     if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
         return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
-    d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
-                                          .reference_value = reference_value, .candidate_value = value, .rule = rule};
-    d->pair_of[value] = d->pair_count;
+    d->pairs[d->pair_count] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
+                                        .reference_value = reference_value, .candidate_value = value, .rule = rule};
+    *free_link(d, value, passes) = d->pair_count + 1;
+    d->pair_count++;
     d->reference_used[root] = true;
     return LOCKSTEP_OK;
 }
@@ -233,7 +246,9 @@ static lockstep_status list_unpaired(pairing *p) {
 
 static int by_candidate(const void *a, const void *b) {
     const ls_pair *x = a, *y = b;
-    return x->candidate_value < y->candidate_value ? -1 : x->candidate_value > y->candidate_value;
+    if (x->candidate_value != y->candidate_value)
+        return x->candidate_value < y->candidate_value ? -1 : 1;
+    return x->passes < y->passes ? -1 : x->passes > y->passes;
 }
 
 lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error) {
@@ -255,9 +270,12 @@ lockstep_status ls_pair_finish(ls_diff *diff, lockstep_error *error) {
     pairing p = {.diff = diff, .error = error};
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
-    for (size_t i = 0; i < diff->pair_count; i++) {
-        diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
-        diff->by_how[diff->pairs[i].how]++;
+    for (size_t i = diff->pair_count; i-- > 0;) {
+        ls_pair *pair = &diff->pairs[i];
+        bool more = i + 1 < diff->pair_count && pair[1].candidate_value == pair->candidate_value;
+        pair->next = more ? i + 2 : 0;
+        diff->pair_of[pair->candidate_value] = i + 1;
+        diff->by_how[pair->how] += i == 0 || pair[-1].candidate_value != pair->candidate_value;
     }
     LS_TRY(find_implied(&p));
     return list_unpaired(&p);
