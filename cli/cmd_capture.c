@@ -76,6 +76,12 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
         fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->trouble);
     if (t->dropped > 0)
         fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->trouble);
+    if (t->notes > 0) {
+        char note[300];
+        ls_escape(t->note, strlen(t->note), note, sizeof note);
+        fprintf(stderr, "lockstep: note: %s", note);
+        fprintf(stderr, t->notes > 1 ? " (the first of %llu notes in %s)\n" : "\n", (unsigned long long)t->notes, o->out);
+    }
 }
 
 /* Where the trace is recorded before it becomes one file. */

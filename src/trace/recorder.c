@@ -65,6 +65,12 @@ static bool write_line(ls_recorder *r, json_t *object) {
     return why == 0;
 }
 
+static void write_note(ls_recorder *r, const char *text) {
+    if (r->totals.notes++ == 0)
+        snprintf(r->totals.note, sizeof r->totals.note, "%s", text);
+    write_line(r, json_pack("{s:s}", "note", text));
+}
+
 static json_t *argv_json(char *const *argv) {
     json_t *list = json_array();
     for (; argv != NULL && *argv != NULL; argv++) {
@@ -447,7 +453,7 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
         return;
     if (r->recording.not_replaced != NULL)
         r->recording.not_replaced(r->recording.context, line->i);
-    write_line(r, json_pack("{s:s}", "note", "values to go on with could not be handed over: a tensor kept its own"));
+    write_note(r, "values to go on with could not be handed over: a tensor kept its own");
 }
 
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const char *event, json_t *object) {
@@ -465,7 +471,7 @@ static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame
     if (strcmp(event, "start") == 0)
         return record_start(r, process, object), true;
     if (strcmp(event, "note") == 0 && json_is_string(json_object_get(object, "text")))
-        write_line(r, json_pack("{s:O}", "note", json_object_get(object, "text")));
+        write_note(r, json_string_value(json_object_get(object, "text")));
     return true; /* others are for later versions */
 }
 
@@ -483,8 +489,11 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     if (frame->process >= r->totals.processes)
         r->totals.processes = frame->process + 1;
     ok = !r->over && record_event(r, p, frame, event, object) && !r->over;
-    if (!ok && !p->died && !r->over)
-        write_line(r, json_pack("{s:o}", "note", json_sprintf("process %u sent what it may not, and was cut off", frame->process)));
+    if (!ok && !p->died && !r->over) {
+        char text[80];
+        snprintf(text, sizeof text, "process %u sent what it may not, and was cut off", frame->process);
+        write_note(r, text);
+    }
     pthread_mutex_unlock(&r->lock);
     json_decref(object);
     return ok;
@@ -500,7 +509,7 @@ void ls_recorder_closed(void *recorder, unsigned process, bool torn) {
 
 void ls_recorder_note(ls_recorder *r, const char *text) {
     pthread_mutex_lock(&r->lock);
-    write_line(r, json_pack("{s:s}", "note", text));
+    write_note(r, text);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -15,6 +15,8 @@ typedef struct ls_recorder_totals {
     bool torn;          /* a process ended within a frame or a pass, or was cut off */
     char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
     char trouble[200];  /* why values or lines were lost; empty when none were */
+    uint64_t notes;
+    char note[200];     /* the first of them */
 } ls_recorder_totals;
 
 /* Takes the recording over, and closes it at the end. argv may be NULL. */

@@ -112,6 +112,23 @@ def test_weights_in_pytorch(lab, tmp_path):
     assert done.returncode == 0 and "verdict: match" in done.stdout, done.stdout
 
 
+def test_sources_of_a_graph_that_is_not_known_ahead_are_said_not_to_come(lab, tmp_path):
+    options = {"model": str(lab.hf("llama")), "prompt": [5, 17], "steps": []}
+    done = capture(tmp_path / "t", "--sources", "1", "--tensors", "lm_head", command=[sys.executable, HERE / "run_hf.py", json.dumps(options)])
+    assert "note: --sources has no effect on PyTorch" in done.stderr
+    assert "note" not in capture(tmp_path / "u", "--tensors", "lm_head", command=[sys.executable, HERE / "run_hf.py", json.dumps(options)]).stderr
+
+
+def test_the_cache_in_pytorch(lab, tmp_path):
+    options = {"model": str(lab.hf("llama")), "prompt": [5, 17, 9], "steps": [3]}
+    capture(tmp_path / "t", "--kv", command=[sys.executable, HERE / "run_hf.py", json.dumps(options)])
+    trace = Trace(tmp_path / "t")
+    first, second = (trace.values(trace.find("past_key_values.0.keys", pass_=number)) for number in (0, 1))
+    assert first.shape[2] == 3 and second.shape[2] == 4 and np.array_equal(first, second[:, :, :3])
+    rotated = trace.find("model.layers.0.self_attn/apply_rotary_pos_emb.1", pass_=0)
+    assert np.array_equal(first, trace.values(trace.by_order[rotated["alias_of"]]))
+
+
 def test_the_cache_as_each_pass_leaves_it(lab, tmp_path):
     capture(tmp_path / "t", "--kv", command=llama(lab))
     trace = Trace(tmp_path / "t")

@@ -2,7 +2,7 @@
 import re
 
 # The kinds of tensor line, as far as `observe` distinguishes them.
-INPUT, MODULE, FUNCTION, OPERATION, WEIGHT = "input", "module", "function", "operation", "weight"
+INPUT, MODULE, FUNCTION, OPERATION, WEIGHT, CACHE = "input", "module", "function", "operation", "weight", "cache"
 
 _POSIX_CLASSES = {
     "alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "upper": "A-Z", "lower": "a-z",
@@ -44,6 +44,8 @@ class Filters:
         self._resync_outputs = resync == "layer"
         self._resync = posix_pattern(resync) if resync and resync != "layer" else None
         self._weights = bool(option("weights"))
+        self._caches = bool(option("kv"))
+        self.sources = bool(option("sources"))
         self._tensors = posix_pattern(tensors) if tensors else None
         self._ops = posix_pattern(ops) if ops else None
         self._layers = parse_ranges(layers) if layers else None
@@ -59,6 +61,8 @@ class Filters:
         block or of the root."""
         if kind is WEIGHT:
             return self._weights
+        if kind is CACHE:
+            return self._caches and (not self._passes or in_ranges(number, self._passes))
         if self.observe == "last":
             return kind is MODULE and outer and "." not in name
         if self.observe == "named" and kind is OPERATION:

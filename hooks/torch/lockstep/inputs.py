@@ -10,7 +10,7 @@ from .recorder import recorder
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _POSITION_NAMES = ("position_ids", "cache_position")
-_CACHE_NAMES = ("past_key_values", "past_key_value", "cache_params")
+CACHE_NAMES = ("past_key_values", "past_key_value", "cache_params")
 
 _signatures = weakref.WeakKeyDictionary()
 
@@ -116,7 +116,7 @@ def _is_ids(value):
 
 def _past_length(named):
     for name, value in named:
-        if name in _CACHE_NAMES and value is not None:
+        if name in CACHE_NAMES and value is not None:
             if hasattr(value, "get_seq_length"):
                 return int(value.get_seq_length())
             if isinstance(value, (list, tuple)) and value:  # a tuple of (key, value) a layer
@@ -129,7 +129,7 @@ def record_inputs(run, named):
     """One line for each tensor argument, with what it holds now: a buffer that the
     caller fills anew for each call keeps its address."""
     tensors = [(f"{name}.{suffix}" if suffix else name, tensor)
-               for name, value in named if name not in _CACHE_NAMES
+               for name, value in named if name not in CACHE_NAMES
                for suffix, tensor in walk(value) if is_recordable(tensor)]
     for _, tensor in tensors:
         run.registry.forget(tensor)

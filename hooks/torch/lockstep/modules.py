@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from . import filters, functions, grouped, inputs
+from . import caches, filters, functions, grouped, inputs
 from .dispatch import Observer
 from .passes import Run, is_recordable, simple_parameters, thread, walk
 from .recorder import dtype_name, guard, recorder, where
@@ -69,6 +69,7 @@ def _root_call(module, args, kwargs):
     except BaseException as error:
         _finish(run, modes, error)
         raise
+    _record_caches(run, module, args, kwargs, result)
     _finish(run, modes, None)
     return result
 
@@ -115,6 +116,15 @@ def _run_compiled_regions_eagerly():
     stance = getattr(getattr(compiler, "_stance", None), "stance", None)
     if stance != "force_eager":
         torch.compiler.set_stance("force_eager")
+
+
+@guard
+def _record_caches(run, module, args, kwargs, result):
+    thread.busy = True
+    try:
+        caches.record(run, module, args, kwargs, result)
+    finally:
+        thread.busy = False
 
 
 @guard

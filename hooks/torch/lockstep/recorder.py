@@ -81,6 +81,9 @@ class Recorder:
             self._started = True
             self.send({"event": "start", "engine": engine, "engine_version": version, "model": model,
                        "device": device, "torch": str(torch.__version__), "dtype": dtype})
+            if self.filters.sources:
+                self.note("--sources has no effect on PyTorch, whose graph is not known before it runs: "
+                          "widen --tensors instead")
 
     def next_pass(self):
         return next(self._passes)
