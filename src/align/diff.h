@@ -58,6 +58,12 @@ typedef struct ls_cause {
 
 enum { LS_CAUSES_MAX = 4 };
 
+/* Rows of the candidate's pass in which the first divergence is beyond tolerance. */
+typedef struct ls_failing_rows {
+    size_t count, of;     /* of those that were compared; 0: not known */
+    uint32_t first, last;
+} ls_failing_rows;
+
 typedef enum ls_outcome {
     LS_OUTCOME_MATCH,
     LS_OUTCOME_DIVERGED,
@@ -113,6 +119,7 @@ typedef struct ls_diff {
     size_t weight_count;
     ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, by residual; see diagnose/ */
     size_t cause_count;
+    ls_failing_rows failing_rows;
     ls_outcome outcome;
     ls_text why;             /* one line for an outcome that is not match or diverged */
     ls_text hints;           /* lines: what this comparison can't show */

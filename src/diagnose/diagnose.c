@@ -82,12 +82,13 @@ lockstep_status ls_diagnose(ls_diff *d, lockstep_error *error) {
     ls_sight sight;
     lockstep_error unreadable;
     const ls_pair *p = d->first != LS_NONE ? &d->pairs[d->first] : NULL;
-    if (p == NULL || p->verdict != LS_VERDICT_DIVERGED)
+    if (p == NULL || (p->verdict != LS_VERDICT_DIVERGED && p->verdict != LS_VERDICT_NONFINITE))
         return LOCKSTEP_OK;
     ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
     if (ls_sight_open(d, p, reorder, LS_LAYOUT_VOTED, &sight, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
-    lockstep_status status = look(d, p, &sight, error);
+    ls_find_failing_rows(d, p, &sight);
+    lockstep_status status = p->verdict == LS_VERDICT_DIVERGED ? look(d, p, &sight, error) : LOCKSTEP_OK;
     ls_sight_close(&sight);
     return status;
 }

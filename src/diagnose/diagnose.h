@@ -48,7 +48,10 @@ bool ls_fit_rope_frequency(const ls_evidence *evidence, ls_cause *out_cause);
 /* |a - b|_2 / |b|_2 over finite elements; infinite when b is all zeros and a isn't. */
 double ls_residual(const double *a, const double *b, size_t count);
 
-/* Fills diff->causes. Nothing happens when there is no divergence, or when it has no
+/* Fills diff->failing_rows, where one axis is that of the rows. */
+void ls_find_failing_rows(ls_diff *diff, const ls_pair *pair, const ls_sight *sight);
+
+/* Fills diff->causes and diff->failing_rows. Nothing happens when there is no divergence, or when it has no
  * values to look at. */
 lockstep_status ls_diagnose(ls_diff *diff, lockstep_error *error);
 

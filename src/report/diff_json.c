@@ -107,6 +107,11 @@ static json_t *first_json(const ls_diff *d) {
         json_array_append_new(causes, json_pack("{s:s, s:o, s:o}", "id", d->causes[i].id, "text", ls_json_text(d->causes[i].text),
                                                 "residual", ls_json_number(d->causes[i].residual)));
     json_object_set_new(o, "causes", causes);
+    if (d->failing_rows.count > 0) {
+        const ls_failing_rows *f = &d->failing_rows;
+        json_object_set_new(o, "rows", json_pack("{s:o, s:o, s:i, s:i}", "failing", ls_json_count(f->count), "of", ls_json_count(f->of),
+                                                 "first", (int)f->first, "last", (int)f->last));
+    }
     if (d->interval_count > 0)
         json_object_set_new(o, "interval", names_json(d->candidate, d->interval, d->interval_count));
     return o;

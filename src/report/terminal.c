@@ -281,8 +281,8 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_metrics *m = &p->metrics;
     uint64_t index[LOCKSTEP_MAX_RANK], at = m->max_abs_at;
     if (p->verdict != LS_VERDICT_DIVERGED || p->elements != c->elements || c->rank == 0) {
-        ls_text_printf(out, "  rel. L2 %.3g (tolerance %.1e for %s), max |d| %.3g\n", m->rel_l2, p->tolerance,
-                       ls_noise_rows[p->noise].name, m->max_abs);
+        ls_text_printf(out, "  rel. L2 %.3g (tolerance %.1e for %s), max |d| %.3g, layout: %s\n", m->rel_l2, p->tolerance,
+                       ls_noise_rows[p->noise].name, m->max_abs, p->layout);
         return;
     }
     for (int i = c->rank; i-- > 0; at /= c->shape[i])
@@ -292,6 +292,21 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
     for (int i = 0; i < c->rank; i++)
         ls_text_printf(out, "%s%llu", i > 0 ? ", " : "", (unsigned long long)index[i]);
     ls_text_printf(out, "], cosine %.6f, layout: %s\n", m->cosine, p->layout);
+}
+
+/* Nothing where all rows fail. */
+static void put_failing_rows(ls_text *out, const ls_diff *d) {
+    const ls_failing_rows *f = &d->failing_rows;
+    const ls_pass *pass = &d->candidate->passes[d->rows.pairs[d->pairs[d->first].passes].candidate];
+    if (f->count == 0 || f->count == f->of)
+        return;
+    ls_text_printf(out, "  in %zu of %zu rows only: ", f->count, f->of);
+    if (f->count > 1)
+        ls_text_printf(out, "%s rows %u to %u; the first is ", f->last - f->first + 1 == f->count ? "all of" : "among", f->first, f->last);
+    ls_text_printf(out, "row %u", f->first);
+    if (pass->tokens != NULL)
+        ls_text_printf(out, ", token %d at position %d", pass->tokens[f->first], pass->positions != NULL ? pass->positions[f->first] : (int)f->first);
+    ls_text_printf(out, "\n");
 }
 
 static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
@@ -335,6 +350,8 @@ static void put_first(ls_text *out, const ls_diff *d) {
     if (c->layer >= 0)
         ls_text_printf(out, ", layer %d", c->layer);
     ls_text_printf(out, ", pass %zu; reference %s", c->pass == LS_NONE ? 0 : c->pass, name);
+    if (c->pass != LS_NONE && r->pass != LS_NONE && r->pass != c->pass)
+        ls_text_printf(out, ", pass %zu", r->pass);
     if (r->where != NULL) {
         escaped(r->where, title, sizeof title);
         ls_text_printf(out, " (%s)", title);
@@ -349,6 +366,7 @@ static void put_first(ls_text *out, const ls_diff *d) {
                        (unsigned long long)p->metrics.nonfinite_differ);
     else
         put_where(out, d, p);
+    put_failing_rows(out, d);
     put_inputs_of_first(out, d);
     put_causes(out, d);
 }

@@ -111,3 +111,4 @@ def test_a_fault_in_the_rows_of_a_later_batch(lab):
     first = result["first_divergence"]
     assert status == 1 and title(first["candidate"]) == "embd (GET_ROWS)", first
     assert (first["candidate"]["pass"], first["reference"]["pass"]) == (0, 1)
+    assert first["rows"] == {"failing": 1, "of": 10, "first": 15, "last": 15}

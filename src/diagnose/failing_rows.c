@@ -1,0 +1,67 @@
+/* Which rows of the first divergence fail: a fault of the mask, of positions or of one
+ * token shows in some rows only. */
+#include "diagnose/diagnose.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { TILE = 4096 };
+
+typedef struct row_error {
+    double error2, reference2;
+    bool lost; /* a NaN, or an infinity on one side */
+} row_error;
+
+/* The one axis of this size, or -1. */
+static int only_axis_of(const ls_view *v, uint64_t size) {
+    int found = -1;
+    for (int i = 0; i < v->rank; i++) {
+        if (v->shape[i] == size && found >= 0)
+            return -1;
+        found = v->shape[i] == size ? i : found;
+    }
+    return found;
+}
+
+static void add(row_error *row, double reference, double candidate) {
+    double d = candidate - reference;
+    if (d - d == 0) {
+        row->error2 += d * d;
+        row->reference2 += reference * reference;
+    } else if (reference != candidate) { /* equal infinities are fine */
+        row->lost = true;
+    }
+}
+
+static bool fails(const row_error *row, double tolerance) {
+    return row->lost || sqrt(row->error2) > tolerance * sqrt(row->reference2);
+}
+
+void ls_find_failing_rows(ls_diff *d, const ls_pair *p, const ls_sight *sight) {
+    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
+    const ls_view *reference = &sight->layout.reference, *candidate = &sight->layout.candidate;
+    int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(candidate, pp->row_count) : -1;
+    double (*values)[TILE] = axis >= 0 ? malloc(2 * sizeof *values) : NULL;
+    row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
+    uint64_t elements = ls_view_elements(candidate), inner = 1;
+    for (int i = axis + 1; i < candidate->rank; i++)
+        inner *= candidate->shape[i];
+    for (uint64_t done = 0; values != NULL && rows != NULL && done < elements; done += TILE) {
+        size_t n = elements - done < TILE ? (size_t)(elements - done) : TILE;
+        ls_view_read_f64(reference, done, n, values[0]);
+        ls_view_read_f64(candidate, done, n, values[1]);
+        for (size_t i = 0; i < n; i++)
+            add(&rows[(done + i) / inner % pp->row_count], values[0][i], values[1][i]);
+    }
+    for (size_t k = 0; rows != NULL && values != NULL && k < pp->row_count; k++) {
+        if (!fails(&rows[k], p->tolerance))
+            continue;
+        ls_failing_rows *f = &d->failing_rows;
+        f->first = f->count == 0 ? pp->rows[k].candidate : f->first;
+        f->last = pp->rows[k].candidate;
+        f->count++;
+        f->of = pp->row_count;
+    }
+    free(values);
+    free(rows);
+}
