@@ -55,16 +55,15 @@ static ls_merge part(const char *text, size_t length) {
 /* --- tokenizer.json */
 
 static lockstep_status read_added_token(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
-    bool more, special = false, has_id = false;
+    bool special = false, has_id = false;
     uint64_t id = 0;
     const char *text = NULL;
     LS_TRY(ls_json_begin(j, '{', "an added token: an object", error));
     for (;;) {
         const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &key, NULL, error));
+        if (key == NULL)
             break;
-        LS_TRY(ls_json_key(j, &key, error));
         if (strcmp(key, "id") == 0) {
             LS_TRY(ls_json_u64(j, "an id", &id, error));
             has_id = true;
@@ -90,15 +89,13 @@ static lockstep_status put_models_token(ls_tokenizer *t, ls_json *j, uint64_t id
 }
 
 static lockstep_status read_vocab_object(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
-    bool more;
     LS_TRY(ls_json_begin(j, '{', "a vocabulary", error));
     for (;;) {
         const char *text;
         uint64_t id;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &text, NULL, error));
+        if (text == NULL)
             return LOCKSTEP_OK;
-        LS_TRY(ls_json_key(j, &text, error));
         LS_TRY(ls_json_u64(j, "an id", &id, error));
         LS_TRY(put_models_token(t, j, id, text, error));
     }
@@ -156,14 +153,12 @@ static lockstep_status read_merges(ls_tokenizer *t, ls_json *j, lockstep_error *
 }
 
 static lockstep_status read_model(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
-    bool more;
     LS_TRY(ls_json_begin(j, '{', "a model", error));
     for (;;) {
         const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &key, NULL, error));
+        if (key == NULL)
             return LOCKSTEP_OK;
-        LS_TRY(ls_json_key(j, &key, error));
         char next = ls_json_peek(j);
         if (strcmp(key, "vocab") == 0 && next != 'n')
             LS_TRY(next == '[' ? read_vocab_list(t, j, error) : read_vocab_object(t, j, error));
@@ -188,14 +183,12 @@ static lockstep_status read_added_tokens(ls_tokenizer *t, ls_json *j, lockstep_e
 }
 
 static lockstep_status read_root(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
-    bool more;
     LS_TRY(ls_json_begin(j, '{', "a tokenizer: an object", error));
     for (;;) {
         const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &key, NULL, error));
+        if (key == NULL)
             return ls_json_end(j, error);
-        LS_TRY(ls_json_key(j, &key, error));
         if (strcmp(key, "added_tokens") == 0 && ls_json_peek(j) == '[')
             LS_TRY(read_added_tokens(t, j, error));
         else if (strcmp(key, "model") == 0 && ls_json_peek(j) == '{')

@@ -160,7 +160,15 @@ lockstep_status ls_json_string(ls_json *j, const char *what, const char **out,
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_json_key(ls_json *j, const char **out, lockstep_error *error) {
+lockstep_status ls_json_key(ls_json *j, const char **out, uint64_t *out_at, lockstep_error *error) {
+    bool more;
+    *out = NULL;
+    LS_TRY(ls_json_more(j, '}', &more, error));
+    if (!more)
+        return LOCKSTEP_OK;
+    ls_json_peek(j);
+    if (out_at != NULL)
+        *out_at = ls_json_offset(j);
     LS_TRY(ls_json_string(j, "a key in quotes", out, error));
     if (ls_json_peek(j) != ':')
         return ls_json_fail(j, "':' after a key", error);

@@ -1,9 +1,9 @@
 /* A reader that walks JSON text without building anything, so that a hostile
  * header of 100 MB costs no memory, and every error has its byte offset.
  *
- *     bool more;
+ *     const char *key;
  *     LS_TRY(ls_json_begin(&j, '{', "header", error));
- *     while (ls_json_more(&j, '}', &more, error) == LOCKSTEP_OK && more) { key, value }
+ *     while (ls_json_key(&j, &key, NULL, error) == LOCKSTEP_OK && key != NULL) { value }
  */
 #ifndef LS_FORMAT_JSON_READER_H
 #define LS_FORMAT_JSON_READER_H
@@ -31,8 +31,9 @@ lockstep_status ls_json_more(ls_json *j, char close, bool *out_more, lockstep_er
 /* NUL-terminated; a string with a NUL in it, or that isn't UTF-8, is refused. */
 lockstep_status ls_json_string(ls_json *j, const char *what, const char **out,
                                lockstep_error *error);
-/* A string and ':'. */
-lockstep_status ls_json_key(ls_json *j, const char **out, lockstep_error *error);
+/* The next key of an object, and ':'; or '}', and *out is NULL. out_at, unless NULL, gets
+ * the key's offset. */
+lockstep_status ls_json_key(ls_json *j, const char **out, uint64_t *out_at, lockstep_error *error);
 /* Digits alone: no sign, no fraction, no exponent. */
 lockstep_status ls_json_u64(ls_json *j, const char *what, uint64_t *out, lockstep_error *error);
 /* Any value, nested at most 64 deep. */

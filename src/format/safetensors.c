@@ -111,15 +111,13 @@ static lockstep_status read_entry(ls_json *j, entry *e, lockstep_error *error) {
     static const char *const keys[3] = {"dtype", "shape", "data_offsets"};
     uint64_t bits = 0;
     int found = 0;
-    bool more;
     LS_TRY(ls_json_begin(j, '{', "a tensor: an object", error));
     for (;;) {
         const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        uint64_t at;
+        LS_TRY(ls_json_key(j, &key, &at, error));
+        if (key == NULL)
             break;
-        uint64_t at = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(ls_json_key(j, &key, error));
         int which = 0;
         while (which < 3 && strcmp(key, keys[which]) != 0)
             which++;
@@ -147,17 +145,15 @@ static lockstep_status read_entry(ls_json *j, entry *e, lockstep_error *error) {
 
 static lockstep_status read_metadata(lockstep_archive *archive, ls_source *source, ls_json *j,
                                      lockstep_error *error) {
-    bool more;
     if (ls_json_peek(j) == 'n') /* null is accepted by the reference implementation */
         return ls_json_skip(j, error);
     LS_TRY(ls_json_begin(j, '{', "an object of strings", error));
     for (;;) {
         const char *key, *text;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        uint64_t at;
+        LS_TRY(ls_json_key(j, &key, &at, error));
+        if (key == NULL)
             return LOCKSTEP_OK;
-        uint64_t at = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(ls_json_key(j, &key, error));
         LS_TRY(ls_json_string(j, "a string", &text, error));
         ls_meta meta = {.key = key, .kind = LS_META_TEXT, .as.text = {text, strlen(text)}};
         /* the files of one model repeat their metadata: the first counts */
@@ -181,15 +177,13 @@ static bool add_entry(entries *all, const entry *e) {
 
 static lockstep_status read_header(lockstep_archive *archive, ls_source *source, ls_json *j,
                                    entries *all, lockstep_error *error) {
-    bool more, has_metadata = false;
+    bool has_metadata = false;
     LS_TRY(ls_json_begin(j, '{', "the header: an object", error));
     for (;;) {
         entry e = {.tensor.source = source, .order = all->count};
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &e.tensor.name, &e.where, error));
+        if (e.tensor.name == NULL)
             return ls_json_end(j, error);
-        e.where = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(ls_json_key(j, &e.tensor.name, error));
         if (strcmp(e.tensor.name, "__metadata__") == 0) {
             if (has_metadata)
                 return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, e.where,

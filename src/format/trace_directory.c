@@ -23,15 +23,13 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
 
 static lockstep_status read_line(ls_json *j, const char **out_name, const char **out_file,
                                  const char **out_role, uint64_t *out_file_at, lockstep_error *error) {
-    bool more;
     *out_name = *out_file = *out_role = NULL;
     LS_TRY(ls_json_begin(j, '{', "a line of a trace: an object", error));
     for (;;) {
         const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &key, NULL, error));
+        if (key == NULL)
             return ls_json_end(j, error);
-        LS_TRY(ls_json_key(j, &key, error));
         bool is_name = strcmp(key, "name") == 0, is_file = strcmp(key, "file") == 0, is_role = strcmp(key, "role") == 0;
         if ((is_name && *out_name != NULL) || (is_file && *out_file != NULL) || (is_role && *out_role != NULL))
             return ls_json_fail(j, "one name, one file and one role in a line", error);

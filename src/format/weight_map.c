@@ -31,14 +31,12 @@ static bool add_weight(ls_weight_map *map, const char *name, const char *file, u
 
 static lockstep_status read_weight_map(lockstep_archive *archive, ls_json *j, ls_weight_map *map,
                                        lockstep_error *error) {
-    bool more;
     LS_TRY(ls_json_begin(j, '{', "weight_map: an object of file names", error));
     for (;;) {
         const char *name, *file;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        LS_TRY(ls_json_key(j, &name, NULL, error));
+        if (name == NULL)
             return LOCKSTEP_OK;
-        LS_TRY(ls_json_key(j, &name, error));
         uint64_t at = (ls_json_peek(j), ls_json_offset(j));
         LS_TRY(ls_json_string(j, "a file name", &file, error));
         if (strchr(file, '/') != NULL || !ls_path_stays_inside(file))
@@ -51,15 +49,14 @@ static lockstep_status read_weight_map(lockstep_archive *archive, ls_json *j, ls
 
 static lockstep_status read_index(lockstep_archive *archive, ls_json *j, ls_weight_map *map,
                                   lockstep_error *error) {
-    bool more, found = false;
+    bool found = false;
     LS_TRY(ls_json_begin(j, '{', "the index: an object", error));
     for (;;) {
         const char *key;
-        LS_TRY(ls_json_more(j, '}', &more, error));
-        if (!more)
+        uint64_t at;
+        LS_TRY(ls_json_key(j, &key, &at, error));
+        if (key == NULL)
             break;
-        uint64_t at = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(ls_json_key(j, &key, error));
         bool is_map = strcmp(key, "weight_map") == 0;
         if (is_map && found)
             return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
