@@ -32,7 +32,7 @@ typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes with the names that paired */
     size_t reference_value, candidate_value; /* the nodes with the values */
     size_t passes;                           /* index into rows.pairs */
-    size_t next;                             /* with this candidate's value, of another pass of the reference: pair + 1 */
+    size_t next;                             /* of the same candidate's value with another pass of the reference: pair + 1 */
     ls_how how;
     const ls_rule *rule;                     /* of the map or the preset; NULL */
     char layout[160];
@@ -98,6 +98,7 @@ typedef struct ls_diff {
     ls_columns *candidate_columns;
     ls_noise *candidate_noise;
     size_t *pair_of;         /* value node -> first pair + 1; see ls_pair_of */
+    ls_map paired;           /* (value node, passes) of pairs, where a pass answers to several */
     /* per pass of the candidate */
     size_t pass_capacity;
     ls_pass_facts *facts;

@@ -125,7 +125,7 @@ static void hold_on_to(ls_live *live, size_t node) {
 
 /* How many failing pairs in a row lead to a node; with `pin`, the values on the way
  * to the nearest pairs are kept. */
-static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
+static unsigned look_above(ls_live *live, size_t node, size_t passes, bool pin, int limit) {
     const ls_node *n = &live->diff.candidate->nodes[node];
     unsigned deepest = 0;
     for (size_t k = 0; k <= n->source_count && limit > 0; k++) {
@@ -135,22 +135,22 @@ static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
         const ls_pair *pair = pair_at(live, source);
         if (pin)
             hold_on_to(live, live->diff.candidate_values.value_of[source]);
-        unsigned above = pair == NULL ? look_above(live, source, pin, limit - 1) : 0;
-        for (; pair != NULL; pair = ls_pair_next(&live->diff, pair)) {
-            size_t index = (size_t)(pair - live->diff.pairs);
-            if (index < live->depth_capacity && pair->compared && ls_pair_fails(pair) && !pair->resynced)
-                above = live->depth[index] > above ? live->depth[index] : above;
-        }
+        unsigned above = pair == NULL ? look_above(live, source, passes, pin, limit - 1) : 0;
+        while (pair != NULL && pair->next != 0 && pair->passes != passes)
+            pair = ls_pair_next(&live->diff, pair);
+        size_t index = pair != NULL ? (size_t)(pair - live->diff.pairs) : SIZE_MAX;
+        if (index < live->depth_capacity && pair->compared && ls_pair_fails(pair) && !pair->resynced)
+            above = live->depth[index];
         deepest = above > deepest ? above : deepest;
     }
     return deepest;
 }
 
-static void pin(ls_live *live, size_t node) {
+static void pin(ls_live *live, size_t node, size_t passes) {
     if (live->pinned >= PINNED_MAX || live->pinned_bytes > live->options.memory_bytes / 2)
         return;
     hold_on_to(live, node);
-    look_above(live, node, true, 4);
+    look_above(live, node, passes, true, 4);
 }
 
 static lockstep_status compare(ls_live *live, size_t pair) {
@@ -163,10 +163,10 @@ static lockstep_status compare(ls_live *live, size_t pair) {
     if (!ls_extend(&live->depth, live->depth_capacity, capacity, sizeof *live->depth))
         return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
     live->depth_capacity = capacity;
-    unsigned above = look_above(live, p->candidate_value, false, 4);
+    unsigned above = look_above(live, p->candidate_value, p->passes, false, 4);
     live->depth[pair] = (unsigned char)(above < 200 ? above + 1 : 200);
     if (above == 0)
-        pin(live, p->candidate_value);
+        pin(live, p->candidate_value, p->passes);
     return LOCKSTEP_OK;
 }
 

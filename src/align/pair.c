@@ -19,34 +19,39 @@ typedef struct pairing {
  * was lost has a reason, and is paired, to be reported. */
 static bool was_left_out(const ls_node *n) { return !ls_node_has_values(n) && n->lost == NULL; }
 
-/* The link to set for a new pair of this value; NULL when it has one with that pass, or
- * whole passes answer to each other. */
-static size_t *free_link(const ls_diff *d, size_t value, size_t passes) {
-    size_t *link = &d->pair_of[value];
-    for (; *link != 0; link = &d->pairs[*link - 1].next) {
-        const ls_pass_pair *here = &d->rows.pairs[passes], *there = &d->rows.pairs[d->pairs[*link - 1].passes];
-        if (here == there || here->rows == NULL || there->rows == NULL)
-            return NULL;
-    }
-    return link;
+typedef struct place {
+    size_t value, passes;
+} place;
+
+static bool has_several(const ls_rows *rows, size_t passes) {
+    size_t first = ls_rows_from(rows, rows->pairs[passes].candidate);
+    return first + 1 < rows->pair_count && rows->pairs[first + 1].candidate == rows->pairs[first].candidate;
+}
+
+/* A value has one pair with each pass that has rows of it; with whole passes, one. */
+static bool is_free(const ls_diff *d, const place *at) {
+    const ls_pair *first = ls_pair_of(d, at->value);
+    return first == NULL || (d->rows.pairs[at->passes].rows != NULL && d->rows.pairs[first->passes].rows != NULL &&
+                             first->passes != at->passes && ls_map_find(&d->paired, (const char *)at, sizeof *at) == NULL);
 }
 
 static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
     ls_diff *d = p->diff;
     size_t value = d->candidate_values.value_of[candidate];
-    if (free_link(d, value, passes) == NULL || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
+    place at = {value, passes};
+    if (!is_free(d, &at) || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
         return LOCKSTEP_OK;
     size_t root = d->reference_values.value_of[reference];
     /* an alias may have been kept by itself, in its own layout */
     size_t reference_value = ls_node_has_values(&d->reference->nodes[reference]) ? reference : root;
     if (was_left_out(&d->candidate->nodes[value]) || was_left_out(&d->reference->nodes[reference_value]))
         return LOCKSTEP_OK;
-    if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
+    if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs) ||
+        (has_several(&d->rows, passes) && ls_map_at(&d->paired, (const char *)&at, sizeof at) == NULL))
         return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
-    d->pairs[d->pair_count] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
-                                        .reference_value = reference_value, .candidate_value = value, .rule = rule};
-    *free_link(d, value, passes) = d->pair_count + 1;
-    d->pair_count++;
+    d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes, .next = d->pair_of[value],
+                                          .reference_value = reference_value, .candidate_value = value, .rule = rule};
+    d->pair_of[value] = d->pair_count;
     d->reference_used[root] = true;
     return LOCKSTEP_OK;
 }

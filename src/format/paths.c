@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,7 +22,32 @@ bool ls_path_stays_inside(const char *name) {
     }
 }
 
+/* Is there a symbolic link below the directory on the way to the path? True where it
+ * can't be told. */
+static bool has_links(const char *directory, const char *path) {
+    char so_far[PATH_MAX];
+    struct stat info;
+    size_t at = strlen(directory), length = strlen(path);
+    while (at > 0 && directory[at - 1] == '/')
+        at--;
+    if (length >= sizeof so_far || strncmp(path, directory, at) != 0 || path[at] != '/' || strstr(path + at, "/..") != NULL)
+        return true;
+    memcpy(so_far, path, length + 1);
+    while (so_far[at] == '/')
+        at++;
+    while (at < length) {
+        at += strcspn(so_far + at, "/");
+        so_far[at] = '\0';
+        if (lstat(so_far, &info) != 0 || S_ISLNK(info.st_mode))
+            return true;
+        so_far[at++] = '/';
+    }
+    return false;
+}
+
 bool ls_path_resolves_inside(const char *directory, const char *path) {
+    if (!has_links(directory, path))
+        return true; /* nothing in between leads elsewhere */
     char *real_directory = realpath(directory, NULL), *real_path = realpath(path, NULL);
     size_t length = real_directory != NULL ? strlen(real_directory) : 0;
     bool inside = real_directory == NULL || real_path == NULL || length == 1 /* the root */ ||

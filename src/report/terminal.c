@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/map.h"
 #include "report/cells.h"
 #include "report/report.h"
 #include "report/totals.h"
@@ -204,18 +205,18 @@ static void choose_rows(const ls_diff *d, bool all, bool *shown) {
         }
         return;
     }
+    ls_map worst = {0}; /* layer -> pair + 1 */
     for (size_t i = 0; i < d->pair_count; i++) {
         int layer = d->candidate->nodes[d->pairs[i].candidate].layer;
-        size_t worst = LS_NONE;
-        for (size_t k = 0; k < d->pair_count; k++) {
-            bool same = d->candidate->nodes[d->pairs[k].candidate].layer == layer && d->pairs[k].verdict <= LS_VERDICT_MATCH;
-            if (same && (worst == LS_NONE || d->pairs[k].metrics.rel_l2 > d->pairs[worst].metrics.rel_l2))
-                worst = k;
-        }
-        shown[i] = worst == i;
-        if (d->pair_count > 20000)
-            shown[i] = i + 1 == d->pair_count; /* the search is quadratic: the last, which carries all errors */
+        uint64_t *known = d->pairs[i].verdict <= LS_VERDICT_MATCH ? ls_map_at(&worst, (const char *)&layer, sizeof layer) : NULL;
+        if (known == NULL || (*known != 0 && !(d->pairs[i].metrics.rel_l2 > d->pairs[*known - 1].metrics.rel_l2)))
+            continue;
+        if (*known != 0)
+            shown[*known - 1] = false;
+        *known = i + 1;
+        shown[i] = true;
     }
+    ls_map_done(&worst);
 }
 
 static int widest(const ls_diff *d, const bool *shown, bool candidate) {
