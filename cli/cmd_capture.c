@@ -51,6 +51,15 @@ static void print_size(uint64_t bytes, char *out, size_t capacity) {
     snprintf(out, capacity, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }
 
+static void print_note(const capture_options *o, const ls_recorder_totals *t) {
+    char note[300];
+    ls_escape(t->note, strlen(t->note), note, sizeof note);
+    if (t->notes == 1)
+        fprintf(stderr, "lockstep: note: %s\n", note);
+    else if (t->notes > 1)
+        fprintf(stderr, "lockstep: note: %s (the first of %llu notes in %s)\n", note, (unsigned long long)t->notes, o->out);
+}
+
 static void print_summary(const capture_options *o, const ls_observed *done, const char *command) {
     const ls_recorder_totals *t = &done->totals;
     char size[32], engine[300], program[200];
@@ -64,6 +73,7 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
     if (t->processes == 0) {
         fprintf(stderr, "lockstep: nothing was recorded: %s computed nothing through a ggml or torch that can be "
                         "hooked (a static copy of ggml can call lockstep/ggml.h from its cb_eval)\n", program);
+        print_note(o, t);
         return;
     }
     fprintf(stderr, "lockstep: recorded %llu tensors in %llu pass%s (%llu with values, %s) of %s in %s%s\n",
@@ -76,12 +86,7 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
         fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->trouble);
     if (t->dropped > 0)
         fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->trouble);
-    if (t->notes > 0) {
-        char note[300];
-        ls_escape(t->note, strlen(t->note), note, sizeof note);
-        fprintf(stderr, "lockstep: note: %s", note);
-        fprintf(stderr, t->notes > 1 ? " (the first of %llu notes in %s)\n" : "\n", (unsigned long long)t->notes, o->out);
-    }
+    print_note(o, t);
 }
 
 /* Where the trace is recorded before it becomes one file. */

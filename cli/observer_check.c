@@ -58,7 +58,7 @@ static lockstep_status compare_runs(const ls_trace *full, const ls_trace *bare, 
     lockstep_status status = ls_values_init(full, &values[0], error);
     if (status == LOCKSTEP_OK)
         status = ls_values_init(bare, &values[1], error);
-    size_t *outputs = status == LOCKSTEP_OK ? ls_values_outputs(&values[1]) : NULL;
+    size_t *outputs = status == LOCKSTEP_OK ? ls_values_outputs(&values[1], true) : NULL;
     for (size_t pass = 0; outputs != NULL && pass < bare->pass_count; pass++)
         if (outputs[pass] != LS_NONE)
             compare_output(&values[0], &values[1], pass, outputs[pass], f);

@@ -16,16 +16,13 @@ static uint64_t counted(const ls_diff *d, size_t node) {
 /* Integers (token ids, positions) count only where there is nothing else. */
 static double measure_share(const ls_diff *d, bool integers) {
     double covered = 0, total = 0;
-    for (size_t i = 0; i < d->candidate->node_count; i++) {
-        const ls_pair *first = ls_pair_of(d, i);
-        if (first != NULL && (integers || is_float(d->candidate->nodes[i].dtype))) {
-            double elements = 0, all = (double)counted(d, i);
-            for (const ls_pair *pair = first; pair != NULL; pair = ls_pair_next(d, pair))
-                elements += (double)pair->elements;
-            covered += elements < all ? elements : all;
-            total += all;
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype)) {
+            covered += (double)d->pairs[i].elements;
+            total += (double)counted(d, d->pairs[i].candidate_value);
         }
-        if (d->implied_by[i] == 0 || first != NULL)
+    for (size_t i = 0; i < d->candidate->node_count; i++) {
+        if (d->implied_by[i] == 0 || d->pair_of[i] != 0)
             continue;
         total += (double)counted(d, i);
         if (d->pairs[d->implied_by[i] - 1].verdict < LS_VERDICT_SHAPE)
@@ -45,19 +42,12 @@ typedef struct left_out {
     bool goes_on; /* the reference's is more than a pooling or scaling of what was compared */
 } left_out;
 
-static bool was_compared(const ls_diff *d, size_t value) {
-    for (const ls_pair *pair = ls_pair_of(d, value); pair != NULL; pair = ls_pair_next(d, pair))
-        if (pair->verdict < LS_VERDICT_SHAPE)
-            return true;
-    return false;
-}
-
 static const char *candidate_left_out(const ls_diff *d, const size_t *outputs) {
     for (size_t i = 0; i < d->rows.pair_count; i++) {
         if (d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN)
             continue; /* a pass without tokens among those with: an encoder, or a cache that is moved */
         size_t last = outputs[d->rows.pairs[i].candidate];
-        if (last != LS_NONE && !was_compared(d, last))
+        if (last != LS_NONE && (d->pair_of[last] == 0 || d->pairs[d->pair_of[last] - 1].verdict >= LS_VERDICT_SHAPE))
             return d->candidate->nodes[last].name;
     }
     return NULL;
@@ -196,7 +186,7 @@ static void add_hints(ls_diff *d, const left_out *outputs) {
 }
 
 lockstep_status ls_conclude(ls_diff *d, lockstep_error *error) {
-    size_t *of_reference = ls_values_outputs(&d->reference_values), *of_candidate = ls_values_outputs(&d->candidate_values);
+    size_t *of_reference = ls_values_outputs(&d->reference_values, false), *of_candidate = ls_values_outputs(&d->candidate_values, false);
     bool ok = of_reference != NULL && of_candidate != NULL;
     if (ok) {
         left_out outputs = {.candidate = candidate_left_out(d, of_candidate)};

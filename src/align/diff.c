@@ -231,7 +231,6 @@ void ls_diff_done(ls_diff *d) {
     ls_rules_done(&d->map);
     ls_rules_done(&d->preset);
     ls_map_done(&d->votes);
-    ls_map_done(&d->paired);
     ls_rows_done(&d->rows);
     ls_values_done(&d->reference_values);
     ls_values_done(&d->candidate_values);

@@ -32,7 +32,6 @@ typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes with the names that paired */
     size_t reference_value, candidate_value; /* the nodes with the values */
     size_t passes;                           /* index into rows.pairs */
-    size_t next;                             /* of the same candidate's value with another pass of the reference: pair + 1 */
     ls_how how;
     const ls_rule *rule;                     /* of the map or the preset; NULL */
     char layout[160];
@@ -97,8 +96,7 @@ typedef struct ls_diff {
     bool *wanted;
     ls_columns *candidate_columns;
     ls_noise *candidate_noise;
-    size_t *pair_of;         /* value node -> first pair + 1; see ls_pair_of */
-    ls_map paired;           /* (value node, passes) of pairs, where a pass answers to several */
+    size_t *pair_of;         /* value node -> pair + 1 */
     /* per pass of the candidate */
     size_t pass_capacity;
     ls_pass_facts *facts;
@@ -144,15 +142,6 @@ lockstep_status ls_diff_compare(ls_diff *diff, size_t pair, ls_layout_choice cho
 /* Finds the first divergence among what was compared, and concludes. */
 lockstep_status ls_diff_finish(ls_diff *diff, lockstep_error *error);
 void ls_diff_done(ls_diff *diff);
-
-/* The pairs of a candidate's value, one for each pass of the reference that has rows of
- * it: the first, and the one after a pair; or NULL. */
-static inline ls_pair *ls_pair_of(const ls_diff *diff, size_t value) {
-    return diff->pair_of[value] != 0 ? &diff->pairs[diff->pair_of[value] - 1] : NULL;
-}
-static inline ls_pair *ls_pair_next(const ls_diff *diff, const ls_pair *pair) {
-    return pair->next != 0 ? &diff->pairs[pair->next - 1] : NULL;
-}
 
 static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > LS_VERDICT_REFORMULATED; }
 const char *ls_verdict_name(ls_verdict verdict);

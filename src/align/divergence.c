@@ -3,11 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Of this node, which need not hold its values itself. */
-static ls_pair *pair_at(const ls_diff *d, size_t node) { return ls_pair_of(d, d->candidate_values.value_of[node]); }
-
-static ls_pair *pair_of_value(const ls_diff *d, size_t node) {
-    return d->candidate_values.value_of[node] == node ? ls_pair_of(d, node) : NULL;
+static ls_pair *pair_at(const ls_diff *d, size_t node) {
+    size_t pair = d->pair_of[d->candidate_values.value_of[node]];
+    return pair != 0 ? &d->pairs[pair - 1] : NULL;
 }
 
 /* Values flow from sources to a node; an alias adds nothing. */
@@ -27,16 +25,12 @@ static void mark_reformulated(ls_diff *d, unsigned char *below) {
     const ls_trace *t = d->candidate;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
-        ls_pair *first = pair_of_value(d, i);
-        unsigned char said = first == NULL ? below[i] : PASSES;
-        for (ls_pair *pair = first; pair != NULL; pair = ls_pair_next(d, pair)) {
-            if (pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES && !pair->resynced)
-                pair->verdict = LS_VERDICT_REFORMULATED;
-            if (pair->verdict == LS_VERDICT_REFORMULATED && !looks_alike(pair))
-                pair->elements = 0; /* more likely another tensor: not compared */
-            if (ls_pair_fails(pair))
-                said = FAILS;
-        }
+        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES && !pair->resynced)
+            pair->verdict = LS_VERDICT_REFORMULATED;
+        if (pair != NULL && pair->verdict == LS_VERDICT_REFORMULATED && !looks_alike(pair))
+            pair->elements = 0; /* more likely another tensor: not compared */
+        unsigned char said = pair == NULL ? below[i] : ls_pair_fails(pair) ? FAILS : PASSES;
         if (n->alias_of != LS_NONE)
             below[n->alias_of] |= said;
         for (size_t k = 0; k < n->source_count; k++)
@@ -53,23 +47,14 @@ static bool has_edges(const ls_trace *t) {
     return !t->is_graph;
 }
 
-/* Of one value; gives whether any of them fails. */
-static bool mark_pairs(ls_diff *d, ls_pair *first, bool above) {
-    bool fails = false;
-    for (ls_pair *pair = first; pair != NULL; pair = ls_pair_next(d, pair)) {
-        pair->consequence = above && ls_pair_fails(pair);
-        fails = fails || ls_pair_fails(pair);
-    }
-    return fails;
-}
-
 static void mark_consequences_in_order(ls_diff *d) {
     bool tainted = false;
     for (size_t i = 0; i < d->candidate->node_count; i++) {
-        ls_pair *first = pair_at(d, i);
-        bool fails = mark_pairs(d, first, tainted);
-        if (first != NULL)
-            tainted = (tainted || fails) && !first->resynced;
+        ls_pair *pair = pair_at(d, i);
+        if (pair == NULL)
+            continue;
+        pair->consequence = tainted && ls_pair_fails(pair);
+        tainted = (tainted || ls_pair_fails(pair)) && !pair->resynced;
     }
 }
 
@@ -85,20 +70,12 @@ static void mark_consequences(ls_diff *d, bool *tainted) {
         bool above = n->alias_of != LS_NONE && tainted[n->alias_of];
         for (size_t k = 0; k < n->source_count && !above; k++)
             above = tainted[n->sources[k]];
-        ls_pair *first = pair_of_value(d, i);
-        bool fails = mark_pairs(d, first, above);
+        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        if (pair != NULL)
+            pair->consequence = above && ls_pair_fails(pair);
         /* what agrees again although its inputs differ is judged by itself */
-        tainted[i] = first != NULL ? fails && !first->resynced : above;
+        tainted[i] = pair != NULL ? ls_pair_fails(pair) && !pair->resynced : above;
     }
-}
-
-/* Of a node's pairs, the one of these passes; any, where there is none. */
-static const ls_pair *pair_with(const ls_diff *d, size_t node, size_t passes) {
-    const ls_pair *first = pair_at(d, node);
-    for (const ls_pair *pair = first; pair != NULL; pair = ls_pair_next(d, pair))
-        if (pair->passes == passes)
-            return pair;
-    return first;
 }
 
 /* The nearest paired ancestors of the first divergence, and what lies between. */
@@ -115,7 +92,7 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
     while (ok && depth > 0) {
         size_t at = stack[--depth];
         const ls_node *n = &t->nodes[at];
-        const ls_pair *pair = pair_with(d, at, d->pairs[d->first].passes);
+        const ls_pair *pair = pair_at(d, at);
         bool start = at == d->pairs[d->first].candidate_value;
         if (!start && pair != NULL) {
             size_t index = (size_t)(pair - d->pairs);

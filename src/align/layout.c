@@ -87,7 +87,7 @@ static bool select_rows(ls_view *v, uint64_t total, const uint32_t *rows, size_t
     int axis = axis_of_size(v, total);
     if (count == 1 && total == 1)
         return true; /* an axis of one need not be written */
-    if (count == 0 || axis < 0 || !progression(rows, count, &first, &step))
+    if (count == 0 || axis < 0 || !progression(rows, count, &first, &step) || rows[count - 1] >= total)
         return false;
     if (count != total || first != 0)
         narrow(v, axis, first, step, count);

@@ -112,7 +112,7 @@ static bool take_values(ls_live *live, size_t node) {
 
 /* ------------------------------------------------------------------ pairs */
 
-static ls_pair *pair_at(const ls_live *live, size_t node) { return ls_pair_of(&live->diff, live->diff.candidate_values.value_of[node]); }
+static size_t pair_at(const ls_live *live, size_t node) { return live->diff.pair_of[live->diff.candidate_values.value_of[node]]; }
 
 static void hold_on_to(ls_live *live, size_t node) {
     held *h = node < live->value_count ? &live->values[node] : NULL;
@@ -125,32 +125,33 @@ static void hold_on_to(ls_live *live, size_t node) {
 
 /* How many failing pairs in a row lead to a node; with `pin`, the values on the way
  * to the nearest pairs are kept. */
-static unsigned look_above(ls_live *live, size_t node, size_t passes, bool pin, int limit) {
+static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
     const ls_node *n = &live->diff.candidate->nodes[node];
     unsigned deepest = 0;
     for (size_t k = 0; k <= n->source_count && limit > 0; k++) {
         size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
         if (source == LS_NONE)
             continue;
-        const ls_pair *pair = pair_at(live, source);
+        size_t value = live->diff.candidate_values.value_of[source], pair = pair_at(live, source);
         if (pin)
-            hold_on_to(live, live->diff.candidate_values.value_of[source]);
-        unsigned above = pair == NULL ? look_above(live, source, passes, pin, limit - 1) : 0;
-        while (pair != NULL && pair->next != 0 && pair->passes != passes)
-            pair = ls_pair_next(&live->diff, pair);
-        size_t index = pair != NULL ? (size_t)(pair - live->diff.pairs) : SIZE_MAX;
-        if (index < live->depth_capacity && pair->compared && ls_pair_fails(pair) && !pair->resynced)
-            above = live->depth[index];
+            hold_on_to(live, value);
+        unsigned above = 0;
+        if (pair != 0 && live->diff.pairs[pair - 1].resynced)
+            continue;
+        if (pair == 0)
+            above = look_above(live, source, pin, limit - 1);
+        else if (pair - 1 < live->depth_capacity && live->diff.pairs[pair - 1].compared && ls_pair_fails(&live->diff.pairs[pair - 1]))
+            above = live->depth[pair - 1];
         deepest = above > deepest ? above : deepest;
     }
     return deepest;
 }
 
-static void pin(ls_live *live, size_t node, size_t passes) {
+static void pin(ls_live *live, size_t node) {
     if (live->pinned >= PINNED_MAX || live->pinned_bytes > live->options.memory_bytes / 2)
         return;
     hold_on_to(live, node);
-    look_above(live, node, passes, true, 4);
+    look_above(live, node, true, 4);
 }
 
 static lockstep_status compare(ls_live *live, size_t pair) {
@@ -163,10 +164,10 @@ static lockstep_status compare(ls_live *live, size_t pair) {
     if (!ls_extend(&live->depth, live->depth_capacity, capacity, sizeof *live->depth))
         return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
     live->depth_capacity = capacity;
-    unsigned above = look_above(live, p->candidate_value, p->passes, false, 4);
+    unsigned above = look_above(live, p->candidate_value, false, 4);
     live->depth[pair] = (unsigned char)(above < 200 ? above + 1 : 200);
     if (above == 0)
-        pin(live, p->candidate_value, p->passes);
+        pin(live, p->candidate_value);
     return LOCKSTEP_OK;
 }
 
@@ -274,23 +275,23 @@ static const void *replace(void *context, uint64_t i, uint64_t *out_bytes) {
     if (node == LS_NONE)
         return NULL;
     live->status = ls_diff_grow(d, &live->error);
-    size_t value = d->candidate_values.value_of[node];
-    for (const ls_pair *p = pair_at(live, node); p != NULL && live->status == LOCKSTEP_OK; p = ls_pair_next(d, p))
-        if (!p->compared)
-            live->status = compare(live, (size_t)(p - d->pairs));
+    size_t pair = live->status == LOCKSTEP_OK ? pair_at(live, node) : 0;
+    if (pair != 0 && !d->pairs[pair - 1].compared)
+        live->status = compare(live, pair - 1);
     live->over = live->over || live->status != LOCKSTEP_OK;
     free(live->replaced);
     live->replaced = NULL;
-    if (!live->over && ls_dtype_find(d->candidate->nodes[node].dtype, &engine))
-        live->replaced = ls_resync_values(d, value, engine, out_bytes);
+    if (!live->over && pair != 0 && d->pairs[pair - 1].verdict < LS_VERDICT_SHAPE &&
+        ls_dtype_find(d->candidate->nodes[node].dtype, &engine))
+        live->replaced = ls_resync_values(d, &d->pairs[pair - 1], engine, out_bytes);
     return live->replaced;
 }
 
 static void not_replaced(void *context, uint64_t i) {
     ls_live *live = context;
-    size_t node = ls_trace_feed_node(live->feed, i);
-    for (ls_pair *p = node != LS_NONE ? pair_at(live, node) : NULL; p != NULL; p = ls_pair_next(&live->diff, p))
-        p->resynced = false;
+    size_t node = ls_trace_feed_node(live->feed, i), pair = node != LS_NONE ? pair_at(live, node) : 0;
+    if (pair != 0)
+        live->diff.pairs[pair - 1].resynced = false;
 }
 
 static void leave(void *context) { (void)context; }

@@ -19,37 +19,19 @@ typedef struct pairing {
  * was lost has a reason, and is paired, to be reported. */
 static bool was_left_out(const ls_node *n) { return !ls_node_has_values(n) && n->lost == NULL; }
 
-typedef struct place {
-    size_t value, passes;
-} place;
-
-static bool has_several(const ls_rows *rows, size_t passes) {
-    size_t first = ls_rows_from(rows, rows->pairs[passes].candidate);
-    return first + 1 < rows->pair_count && rows->pairs[first + 1].candidate == rows->pairs[first].candidate;
-}
-
-/* A value has one pair with each pass that has rows of it; with whole passes, one. */
-static bool is_free(const ls_diff *d, const place *at) {
-    const ls_pair *first = ls_pair_of(d, at->value);
-    return first == NULL || (d->rows.pairs[at->passes].rows != NULL && d->rows.pairs[first->passes].rows != NULL &&
-                             first->passes != at->passes && ls_map_find(&d->paired, (const char *)at, sizeof *at) == NULL);
-}
-
 static lockstep_status add(pairing *p, size_t passes, size_t reference, size_t candidate, ls_how how, const ls_rule *rule) {
     ls_diff *d = p->diff;
     size_t value = d->candidate_values.value_of[candidate];
-    place at = {value, passes};
-    if (!is_free(d, &at) || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
+    if (d->pair_of[value] != 0 || !d->wanted[value] || d->candidate->nodes[value].elements == 0)
         return LOCKSTEP_OK;
     size_t root = d->reference_values.value_of[reference];
     /* an alias may have been kept by itself, in its own layout */
     size_t reference_value = ls_node_has_values(&d->reference->nodes[reference]) ? reference : root;
     if (was_left_out(&d->candidate->nodes[value]) || was_left_out(&d->reference->nodes[reference_value]))
         return LOCKSTEP_OK;
-    if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs) ||
-        (has_several(&d->rows, passes) && ls_map_at(&d->paired, (const char *)&at, sizeof at) == NULL))
+    if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
         return ls_fail(p->error, LOCKSTEP_NO_MEMORY, "out of memory");
-    d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes, .next = d->pair_of[value],
+    d->pairs[d->pair_count++] = (ls_pair){.reference = reference, .candidate = candidate, .how = how, .passes = passes,
                                           .reference_value = reference_value, .candidate_value = value, .rule = rule};
     d->pair_of[value] = d->pair_count;
     d->reference_used[root] = true;
@@ -251,9 +233,7 @@ static lockstep_status list_unpaired(pairing *p) {
 
 static int by_candidate(const void *a, const void *b) {
     const ls_pair *x = a, *y = b;
-    if (x->candidate_value != y->candidate_value)
-        return x->candidate_value < y->candidate_value ? -1 : 1;
-    return x->passes < y->passes ? -1 : x->passes > y->passes;
+    return x->candidate_value < y->candidate_value ? -1 : x->candidate_value > y->candidate_value;
 }
 
 lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error) {
@@ -275,12 +255,9 @@ lockstep_status ls_pair_finish(ls_diff *diff, lockstep_error *error) {
     pairing p = {.diff = diff, .error = error};
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
-    for (size_t i = diff->pair_count; i-- > 0;) {
-        ls_pair *pair = &diff->pairs[i];
-        bool more = i + 1 < diff->pair_count && pair[1].candidate_value == pair->candidate_value;
-        pair->next = more ? i + 2 : 0;
-        diff->pair_of[pair->candidate_value] = i + 1;
-        diff->by_how[pair->how] += i == 0 || pair[-1].candidate_value != pair->candidate_value;
+    for (size_t i = 0; i < diff->pair_count; i++) {
+        diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
+        diff->by_how[diff->pairs[i].how]++;
     }
     LS_TRY(find_implied(&p));
     return list_unpaired(&p);

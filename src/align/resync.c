@@ -59,65 +59,31 @@ static void *convert(uint8_t *stored, lockstep_dtype from, lockstep_dtype to, ui
     return out;
 }
 
-/* Where the elements that a pair is about lie in a whole copy of the candidate's. */
-static ls_view within(const ls_sight *sight, lockstep_dtype dtype, uint8_t *copy) {
-    ls_view v = sight->layout.candidate; /* strides count elements */
-    size_t from = (size_t)(v.data - sight->candidate.view.data) / ls_dtype(v.dtype)->block_bytes;
-    v.data = copy + from * ls_dtype(dtype)->block_bytes;
-    v.dtype = dtype;
-    return v;
-}
-
-static bool open_sight(ls_diff *d, const ls_pair *p, ls_sight *out_sight) {
-    return p->verdict < LS_VERDICT_SHAPE &&
-           ls_sight_open(d, p, p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE, LS_LAYOUT_VOTED, out_sight, NULL) == LOCKSTEP_OK;
-}
-
-/* The candidate's own values, with those of the reference over them. */
-static uint8_t *copy_over(ls_diff *d, size_t value, lockstep_dtype *out_dtype, uint64_t *out_elements) {
-    uint8_t *copy = NULL;
-    for (const ls_pair *p = ls_pair_of(d, value); p != NULL; p = ls_pair_next(d, p)) {
-        ls_sight sight;
-        if (!open_sight(d, p, &sight))
-            continue;
-        const ls_view *whole = &sight.candidate.view;
-        *out_dtype = whole->dtype;
-        *out_elements = ls_view_elements(whole);
-        size_t bytes = (size_t)*out_elements * ls_dtype(whole->dtype)->block_bytes;
-        if (copy == NULL && is_float(whole->dtype) && (copy = malloc(bytes + 1)) != NULL)
-            memcpy(copy, whole->data, bytes);
-        if (copy != NULL) {
-            ls_view target = within(&sight, whole->dtype, copy);
-            overwrite(&sight.layout.reference, &target, (uint8_t *)(uintptr_t)target.data);
-        }
-        ls_sight_close(&sight);
-    }
-    return copy;
-}
-
-/* What of the reference's values the engine's element type can't hold. */
-static void measure_left(ls_diff *d, size_t value, lockstep_dtype engine, uint8_t *copy) {
-    for (ls_pair *p = ls_pair_of(d, value); p != NULL; p = ls_pair_next(d, p)) {
-        ls_sight sight;
-        ls_metrics metrics;
-        if (!open_sight(d, p, &sight))
-            continue;
-        ls_view target = within(&sight, engine, copy);
-        p->resynced = ls_compare(&sight.layout.reference, &target, &(ls_compare_wants){0}, &metrics, NULL) == LOCKSTEP_OK;
-        p->left = p->resynced ? metrics.rel_l2 : 0;
-        ls_sight_close(&sight);
-    }
-}
-
-void *ls_resync_values(ls_diff *d, size_t value, lockstep_dtype engine, uint64_t *out_bytes) {
-    lockstep_dtype stored;
-    uint64_t elements;
-    uint8_t *copy = is_float(engine) ? copy_over(d, value, &stored, &elements) : NULL;
-    if (copy == NULL)
+void *ls_resync_values(ls_diff *d, ls_pair *p, lockstep_dtype engine, uint64_t *out_bytes) {
+    ls_sight sight;
+    ls_metrics metrics;
+    if (!is_float(engine) || ls_sight_open(d, p, p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE, LS_LAYOUT_VOTED, &sight, NULL) != LOCKSTEP_OK)
         return NULL;
-    copy = convert(copy, stored, engine, elements);
-    *out_bytes = elements * ls_dtype(engine)->block_bytes;
-    if (copy != NULL)
-        measure_left(d, value, engine, copy);
+    const ls_view *whole = &sight.candidate.view;
+    uint64_t elements = ls_view_elements(whole);
+    size_t bytes = (size_t)elements * ls_dtype(whole->dtype)->block_bytes;
+    uint8_t *copy = is_float(whole->dtype) ? malloc(bytes + 1) : NULL;
+    if (copy != NULL) {
+        ls_view target = sight.layout.candidate;
+        memcpy(copy, whole->data, bytes);
+        uint8_t *base = copy + (target.data - whole->data);
+        target.data = base;
+        overwrite(&sight.layout.reference, &target, base);
+        int64_t origin = (int64_t)((size_t)(base - copy) / ls_dtype(target.dtype)->block_bytes); /* in elements */
+        *out_bytes = elements * ls_dtype(engine)->block_bytes;
+        copy = convert(copy, whole->dtype, engine, elements);
+        target.dtype = engine; /* strides count elements */
+        target.data = copy != NULL ? copy + origin * ls_dtype(engine)->block_bytes : NULL;
+        if (copy != NULL && ls_compare(&sight.layout.reference, &target, &(ls_compare_wants){0}, &metrics, NULL) == LOCKSTEP_OK) {
+            p->resynced = true;
+            p->left = metrics.rel_l2;
+        }
+    }
+    ls_sight_close(&sight);
     return copy;
 }

@@ -128,13 +128,14 @@ bool ls_values_is_own(const ls_values *values, size_t node) {
     return values->value_of[node] == node && values->trace->nodes[node].role == LS_ROLE_COMPUTED;
 }
 
-size_t *ls_values_outputs(const ls_values *values) {
+size_t *ls_values_outputs(const ls_values *values, bool kept) {
     const ls_trace *t = values->trace;
     size_t *outputs = malloc((t->pass_count + 1) * sizeof *outputs);
     for (size_t pass = 0; outputs != NULL && pass < t->pass_count; pass++)
         outputs[pass] = LS_NONE;
     for (size_t i = 0; outputs != NULL && i < t->node_count; i++)
-        if (ls_values_is_own(values, i) && t->nodes[i].elements > 0 && t->nodes[i].pass < t->pass_count)
+        if (ls_values_is_own(values, i) && t->nodes[i].elements > 0 && t->nodes[i].pass < t->pass_count &&
+            (!kept || ls_node_has_values(&t->nodes[i])))
             outputs[t->nodes[i].pass] = i;
     return outputs;
 }

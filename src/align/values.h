@@ -34,8 +34,8 @@ size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *labe
 bool ls_values_is_called(const ls_values *values, size_t node, const char *name);
 /* A computed tensor of its own: what can be paired. */
 bool ls_values_is_own(const ls_values *values, size_t node);
-/* For each pass, the last tensor of its own that it computed: its output; or LS_NONE. The
- * caller frees it; NULL when out of memory. */
-size_t *ls_values_outputs(const ls_values *values);
+/* For each pass, the last tensor of its own that it computed: its output; or LS_NONE.
+ * `kept`: of those whose values were kept. The caller frees it; NULL when out of memory. */
+size_t *ls_values_outputs(const ls_values *values, bool kept);
 
 #endif

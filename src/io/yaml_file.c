@@ -7,14 +7,11 @@ lockstep_status ls_yaml_bad(const ls_yaml *yaml, const yaml_node_t *at, const ch
                       at != NULL ? at->start_mark.line + 1 : 1, what);
 }
 
-lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
-                             const char **out_key, yaml_node_t **out_value) {
-    yaml_node_t *key = yaml_document_get_node(&yaml->document, pair->key);
+lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_pair_t *pair, yaml_node_t **out_key, yaml_node_t **out_value) {
+    *out_key = yaml_document_get_node(&yaml->document, pair->key);
     *out_value = yaml_document_get_node(&yaml->document, pair->value);
-    if (key == NULL || *out_value == NULL || key->type != YAML_SCALAR_NODE)
-        return ls_yaml_bad(yaml, mapping, "keys are plain words");
-    *out_key = (const char *)key->data.scalar.value;
-    return LOCKSTEP_OK;
+    bool fine = *out_key != NULL && *out_value != NULL && (*out_key)->type == YAML_SCALAR_NODE;
+    return fine ? LOCKSTEP_OK : ls_yaml_bad(yaml, *out_key, "keys are plain words");
 }
 
 lockstep_status ls_yaml_parse(const char *file, const char *text, size_t size,

@@ -22,8 +22,8 @@ lockstep_status ls_yaml_open(const char *path, uint64_t most,
                              lockstep_error *error);
 /* NULL `at`: the file as a whole. */
 lockstep_status ls_yaml_bad(const ls_yaml *yaml, const yaml_node_t *at, const char *what);
-/* Key and value of a pair of `mapping`. */
-lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
-                             const char **out_key, yaml_node_t **out_value);
+/* Key, a plain word, and value of a pair of a mapping. */
+lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_pair_t *pair, yaml_node_t **out_key, yaml_node_t **out_value);
+static inline const char *ls_yaml_text(const yaml_node_t *scalar) { return (const char *)scalar->data.scalar.value; }
 
 #endif

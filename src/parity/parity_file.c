@@ -47,10 +47,9 @@ static lockstep_status each_key(parsing *p, yaml_node_t *node, lockstep_status (
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "expected a mapping");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        const char *key;
-        yaml_node_t *value;
-        LS_TRY(ls_yaml_pair(p->yaml, node, pair, &key, &value));
-        LS_TRY(read(p, key, value, context));
+        yaml_node_t *key, *value;
+        LS_TRY(ls_yaml_pair(p->yaml, pair, &key, &value));
+        LS_TRY(read(p, ls_yaml_text(key), value, context));
     }
     return LOCKSTEP_OK;
 }

@@ -107,10 +107,9 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "a rule is {candidate: NAME, reference: NAME}");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        const char *key;
-        yaml_node_t *value;
-        LS_TRY(ls_yaml_pair(p->yaml, node, pair, &key, &value));
-        LS_TRY(read_field(p, key, value, &rule));
+        yaml_node_t *key, *value;
+        LS_TRY(ls_yaml_pair(p->yaml, pair, &key, &value));
+        LS_TRY(read_field(p, ls_yaml_text(key), value, &rule));
     }
     if (rule.candidate == NULL && rule.references == NULL && (rule.needs != NULL || rule.lacks != NULL)) {
         p->needs = rule.needs;
@@ -201,10 +200,9 @@ static lockstep_status read_weight(parsing *p, yaml_node_t *node) {
     if (node == NULL || node->type != YAML_MAPPING_NODE)
         return bad(p, node, "a weight is {gguf: NAME, hf: NAME}");
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        const char *key;
-        yaml_node_t *value;
-        LS_TRY(ls_yaml_pair(p->yaml, node, pair, &key, &value));
-        LS_TRY(read_weight_field(p, key, value, &rule));
+        yaml_node_t *key, *value;
+        LS_TRY(ls_yaml_pair(p->yaml, pair, &key, &value));
+        LS_TRY(read_weight_field(p, ls_yaml_text(key), value, &rule));
     }
     if (rule.gguf == NULL || rule.hf == NULL || rule.gguf[0] == NULL || rule.hf[0] == NULL)
         return bad(p, node, "a weight needs 'gguf' and 'hf'");
@@ -233,9 +231,9 @@ static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *
     if (root == NULL || root->type != YAML_MAPPING_NODE)
         return bad(p, root, "expected a mapping with the key 'rules' or 'weights'");
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
-        const char *word;
-        yaml_node_t *value;
-        LS_TRY(ls_yaml_pair(yaml, root, pair, &word, &value));
+        yaml_node_t *key, *value;
+        LS_TRY(ls_yaml_pair(yaml, pair, &key, &value));
+        const char *word = ls_yaml_text(key);
         if (strcmp(word, "rules") == 0 && value->type == YAML_SEQUENCE_NODE) {
             LS_TRY(read_each(p, value, read_rule));
         } else if (strcmp(word, "weights") == 0 && value->type == YAML_SEQUENCE_NODE) {
@@ -253,7 +251,7 @@ static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *
             if (p->depth == 0)
                 p->rules->model = copy(p, value);
         } else {
-            return bad(p, value, "found an unknown key, expected model, architecture, prefixes, include, rules, weights or left-out");
+            return bad(p, key, "found an unknown key, expected model, architecture, prefixes, include, rules, weights or left-out");
         }
     }
     return include != NULL ? read_include(p, include) : LOCKSTEP_OK;

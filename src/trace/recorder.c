@@ -375,14 +375,14 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     json_object_del(object, "pass");
     json_t *sources = translate_sources(p, json_object_get(object, "src"));
     const struct id_pair *alias = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "alias_of")));
+    json_t *alias_of = alias != NULL && json_object_get(object, "alias_of") != NULL ? json_integer((json_int_t)alias->i) : NULL;
     bool remembered = remember_id(p, (uint64_t)json_integer_value(id), i);
     json_object_del(object, "id");
     json_object_set_new(object, "src", sources);
     json_object_set_new(object, "occurrence", json_integer(weight ? 0 : (json_int_t)occurrence(p, pass, &in)));
-    if (json_object_get(object, "alias_of") != NULL && alias != NULL)
-        json_object_set_new(object, "alias_of", json_integer((json_int_t)alias->i));
-    else
-        json_object_del(object, "alias_of");
+    json_object_del(object, "alias_of");
+    if (alias_of != NULL)
+        json_object_set_new(object, "alias_of", alias_of);
     json_object_update(line, object);
     if (frame->data_bytes != 0 && !in.known)
         lose_values(r, line, "an element type that can't be decoded");

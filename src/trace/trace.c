@@ -79,6 +79,8 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
     const int32_t *positions = integers_of(r, object, "positions", &rows);
     const int32_t *sequences = integers_of(r, object, "sequences", &rows);
     if (rows > 0) {
+        if (pass->rows != 0 && pass->rows != rows)
+            return LOCKSTEP_MALFORMED; /* what is known of its rows is of another number */
         pass->rows = rows;
         pass->tokens = tokens != NULL ? tokens : pass->tokens;
         pass->positions = positions != NULL ? positions : pass->positions;

@@ -54,6 +54,8 @@ REFUSED = {
     "nine axes": [FIRST, PASS, dict(X, shape=[1] * 9), END],
     "a pass that is not there": [FIRST, PASS, dict(X, **{"pass": 7}), END],
     "passes with a hole": [FIRST, dict(PASS, **{"pass": 5}), END],
+    "more rows than before": [FIRST, PASS, {"pass": 0, "tokens": [1] * 5000}, X, Y, END],
+    "fewer rows than before": [FIRST, PASS, {"pass": 0, "positions": [1]}, X, Y, END],
     "a file above": [FIRST, PASS, dict(X, file="../0.npy"), END],
     "a file above from within": [FIRST, PASS, dict(X, file="tensors/../../0.npy"), END],
     "an absolute file": [FIRST, PASS, dict(X, file="/etc/passwd"), END],

@@ -150,6 +150,17 @@ def test_whether_observing_changes_anything(lab, tmp_path, side):
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
+def test_an_output_that_no_module_gives(tmp_path):
+    program = tmp_path / "model.py"
+    program.write_text("import torch\ntorch.manual_seed(0)\n"
+                       "class M(torch.nn.Module):\n"
+                       "    def __init__(self):\n        super().__init__()\n        self.inner = torch.nn.Linear(4, 4)\n"
+                       "    def forward(self, x):\n        return torch.softmax(self.inner(x), -1)\n"
+                       "with torch.no_grad(): M()(torch.ones(2, 4))\n")
+    done = run(LOCKSTEP, "capture", "-o", tmp_path / "t", "--check-observer", "--", sys.executable, program)
+    assert done.returncode == 0 and "observing changed nothing: what 1 pass gave" in done.stderr, done.stderr
+
+
 def test_a_program_that_gives_other_numbers_each_time(tmp_path):
     program = tmp_path / "noise.py"
     program.write_text("import torch\nm = torch.nn.Linear(4, 4)\nm(torch.ones(2, 4))\n")

@@ -69,6 +69,44 @@ def test_a_model_of_ones_own_with_a_tuple_a_layer(recording):
     check(recording, 0, {f"{i}.{what}": t for i, pair in enumerate(past) for what, t in zip(("keys", "values"), pair)})
 
 
+class Grows(torch.nn.Module):
+    """Gives back a new cache, which is another view of what it computed."""
+
+    def __init__(self, give):
+        super().__init__()
+        self.project, self.give = torch.nn.Linear(4, 4), give
+
+    def forward(self, hidden, past_key_values=()):
+        hidden = self.project(hidden)
+        both = torch.stack([torch.cat([past_key_values[0][0], hidden]), torch.cat([past_key_values[0][1], hidden * 2])])
+        return self.give(hidden, ((both[0], both[1].view(-1)),))
+
+
+GIVES = {
+    "a dictionary": lambda hidden, cache: {"logits": hidden + 1, "past_key_values": cache},
+    "a tuple with a cache": lambda hidden, cache: (hidden + 1, _Sequence(cache)),
+}
+
+
+class _Sequence(tuple):
+    def get_seq_length(self):
+        return len(self[0][0])
+
+
+@pytest.mark.parametrize("kind", GIVES)
+def test_a_new_cache_under_the_same_name(recording, kind):
+    recording.options["kv"] = "1"
+    model = Grows(GIVES[kind])
+    with torch.no_grad():
+        out = model(torch.randn(1, 4), past_key_values=((torch.randn(2, 4), torch.randn(2, 4)),))
+    (keys, values), = out["past_key_values"] if isinstance(out, dict) else out[1]
+    assert keys.shape == (3, 4) and values.shape == (12,)
+    check(recording, 0, {"0.keys": keys, "0.values": values})
+    assert recording.notes == []
+    computed = [e["name"] for e in recording.tensors if "role" not in e]
+    assert not any("assembled" in name for name in computed), "--kv adds nothing to what is computed"
+
+
 def test_only_when_asked_for_and_only_of_chosen_passes(recording):
     model = build("llama")
     with torch.no_grad():

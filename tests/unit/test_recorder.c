@@ -252,6 +252,24 @@ static void test_more_axes_than_a_trace_has(void **state) {
     ls_hold_release(&hold);
 }
 
+/* Where the table of ids grows, too. */
+static void test_every_id_may_be_an_alias(void **state) {
+    enum { COUNT = 9000 };
+    observed *o = *state;
+    char json[160];
+    good_start(o);
+    for (int id = 2; id < COUNT; id++) {
+        snprintf(json, sizeof json, "{\"event\":\"tensor\",\"id\":%d,\"pass\":0,\"name\":\"a\",\"dtype\":\"f32\",\"shape\":[2],\"alias_of\":%d}", id, id - 1);
+        raw_frame(&o->raw, json, NULL, 0);
+    }
+    raw_frame(&o->raw, "{\"event\":\"pass_end\",\"pass\":0}", NULL, 0);
+    end(o);
+    assert_true(o->trace->complete);
+    assert_int_equal(o->trace->node_count, COUNT - 1);
+    for (size_t i = 1; i < COUNT - 1; i++)
+        assert_int_equal(o->trace->nodes[i].alias_of, i - 1);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, begin, finish)
 
 int main(void) {
@@ -267,6 +285,7 @@ int main(void) {
         CASE(test_a_process_does_not_write_the_recorders_part),
         CASE(test_a_type_that_is_unknown_costs_its_values_only),
         CASE(test_more_axes_than_a_trace_has),
+        CASE(test_every_id_may_be_an_alias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@ from . import filters
 from .inputs import CACHE_NAMES, arguments
 from .passes import is_recordable, walk
 from .recorder import recorder
+from .values import has_storage
 
 _PARTS = ("self_attention_cache", "cross_attention_cache")
 _OF_LAYER = ("keys", "values", "conv_states", "recurrent_states", "ssm_states")
@@ -38,24 +39,24 @@ def _listed(value):
 
 
 def _all_caches(module, args, kwargs, result):
-    given = arguments(module, args, kwargs)
+    """What the pass gives counts before what it was given under the same name."""
     if isinstance(result, dict):
-        given += list(result.items())
-    seen = set()
-    for name, value in given:
-        if name in CACHE_NAMES and value is not None and id(value) not in seen:
-            seen.add(id(value))
-            yield name, value
+        named = list(result.items())
+    else:  # of a plain tuple, what can be told for a cache
+        named = [(CACHE_NAMES[0], item) for item in (result if isinstance(result, (list, tuple)) else ()) if hasattr(item, "get_seq_length")]
+    caches = {}
+    for name, value in named + arguments(module, args, kwargs):
+        if name in CACHE_NAMES and value is not None:
+            caches.setdefault(name, value)
+    return caches.items()
 
 
 def record(run, module, args, kwargs, result):
     """A line for each tensor of the caches that the pass was given, or gives."""
     if not recorder.filters.wants(filters.CACHE, "", "", -1, run.number):
         return
-    done = set()
     for name, cache in _all_caches(module, args, kwargs, result):
         for suffix, layer, tensor in tensors_of(cache):
-            if (name, suffix) not in done:
-                done.add((name, suffix))
-                run.record(None, "state", tensor, run.ids([tensor]), name=f"{name}.{suffix}", kind=filters.CACHE,
-                           layer=layer, role="state", track=False)
+            known = run.registry.find(tensor) if has_storage(tensor) else None
+            run.record(None, "state", tensor, [known.id] if known else [], name=f"{name}.{suffix}", kind=filters.CACHE,
+                       layer=layer, role="state", track=False)
