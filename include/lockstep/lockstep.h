@@ -262,7 +262,7 @@ bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *no
 /* Records the node, with its values when they are there and wanted. Returns its
  * number for later nodes' sources; 0 (which sources may hold) when not recorded. */
 uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *node);
-/* Rows of the open pass that were learned after it began. */
+/* Rows of the open pass that were learned after it began; as many as it began with, if any. */
 void lockstep_capture_rows(lockstep_recorder *recorder, const lockstep_rows *rows);
 /* A line of text for the user, such as what could not be recorded. */
 void lockstep_capture_note(lockstep_recorder *recorder, const char *text);

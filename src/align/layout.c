@@ -80,11 +80,23 @@ static int axis_of_size(const ls_view *v, uint64_t size) {
     return -1;
 }
 
-static bool select_rows(ls_view *v, uint64_t total, const uint32_t *rows, size_t count) {
+/* The axis of a view's rows: where the shapes differ in that axis alone, that one (as many
+ * heads as rows must not mislead); else the first of its size, or -1. */
+static int row_axis(const ls_view *v, uint64_t rows, const ls_view *other, uint64_t other_rows) {
+    for (int i = 0; i < v->rank && v->rank == other->rank; i++) {
+        bool alone = v->shape[i] == rows && other->shape[i] == other_rows;
+        for (int k = 0; k < v->rank && alone; k++)
+            alone = k == i || v->shape[k] == other->shape[k];
+        if (alone)
+            return i;
+    }
+    return axis_of_size(v, rows);
+}
+
+static bool select_rows(ls_view *v, int axis, uint64_t total, const uint32_t *rows, size_t count) {
     uint64_t first, step;
     if (ls_dtype(v->dtype)->block_elements > 1)
         return false;
-    int axis = axis_of_size(v, total);
     if (count == 1 && total == 1)
         return true; /* an axis of one need not be written */
     if (count == 0 || axis < 0 || !progression(rows, count, &first, &step) || rows[count - 1] >= total)
@@ -118,8 +130,10 @@ static bool select_common(const ls_layout_request *q, ls_view *ref, ls_view *can
                     break;
                 }
     }
-    if (!select_rows(ref, q->reference_rows, reference_rows, count) ||
-        !select_rows(cand, candidate_total, candidate_rows, count))
+    int of_reference = row_axis(ref, q->reference_rows, cand, candidate_total);
+    int of_candidate = row_axis(cand, candidate_total, ref, q->reference_rows);
+    if (!select_rows(ref, of_reference, q->reference_rows, reference_rows, count) ||
+        !select_rows(cand, of_candidate, candidate_total, candidate_rows, count))
         return false;
     if (count == 1 && q->reference_rows > 1)
         say(s, "row %u of %zu", reference_rows[0], q->reference_rows);

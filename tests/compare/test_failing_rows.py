@@ -90,3 +90,10 @@ def test_rows_in_batches(tmp_path):
     assert first["rows"] == {"failing": 1, "of": 5, "first": 2, "last": 2}, "of the candidate's pass"
     assert said == "in 1 of 5 rows only: row 2, token 6 at position 6"
     assert (first["reference"]["pass"], first["candidate"]["pass"]) == (0, 1)
+
+
+@pytest.mark.parametrize("heads", [4, ROWS])
+def test_as_many_heads_as_rows(tmp_path, heads):
+    values = np.random.default_rng(1).standard_normal((heads, ROWS, WIDTH)).astype("f4")
+    first, _ = diff(tmp_path, [(range(ROWS), values)], [(rows, values[:, rows.start:rows.stop]) for rows in (range(0, 4), range(4, ROWS))])
+    assert first is None
