@@ -294,15 +294,9 @@ static bool is_repacked(const graph_pass *p, const struct ggml_tensor *leaf) {
 }
 
 static void note_repacked(const struct ggml_tensor *leaf) {
-    ls_text note = {0}, line = {0};
-    ls_text_printf(&note, "%s lies repacked for the engine's kernels: its values were not recorded", leaf->name);
-    ls_text_printf(&line, "{\"event\":\"note\",\"text\":");
-    ls_text_json(&line, note.data != NULL ? note.data : "", note.length);
-    ls_text_printf(&line, "}");
-    if (!line.failed)
-        ls_channel_send(line.data, line.length, NULL, 0);
-    ls_text_done(&note);
-    ls_text_done(&line);
+    char note[160];
+    snprintf(note, sizeof note, "%s lies repacked for the engine's kernels: its values were not recorded", leaf->name);
+    ls_channel_note(note);
 }
 
 static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {

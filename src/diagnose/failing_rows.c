@@ -37,31 +37,39 @@ static bool fails(const row_error *row, double tolerance) {
     return row->lost || sqrt(row->error2) > tolerance * sqrt(row->reference2);
 }
 
-void ls_find_failing_rows(ls_diff *d, const ls_pair *p, const ls_sight *sight) {
-    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
-    const ls_view *reference = &sight->layout.reference, *candidate = &sight->layout.candidate;
-    int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(candidate, pp->row_count) : -1;
-    double (*values)[TILE] = axis >= 0 ? malloc(2 * sizeof *values) : NULL;
-    row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
+/* Sums up the errors along an axis; false when out of memory. */
+static bool measure(const ls_layout *layout, int axis, row_error *rows) {
+    const ls_view *candidate = &layout->candidate;
+    double (*values)[TILE] = malloc(2 * sizeof *values);
     uint64_t elements = ls_view_elements(candidate), inner = 1;
     for (int i = axis + 1; i < candidate->rank; i++)
         inner *= candidate->shape[i];
-    for (uint64_t done = 0; values != NULL && rows != NULL && done < elements; done += TILE) {
+    for (uint64_t done = 0; values != NULL && done < elements; done += TILE) {
         size_t n = elements - done < TILE ? (size_t)(elements - done) : TILE;
-        ls_view_read_f64(reference, done, n, values[0]);
+        ls_view_read_f64(&layout->reference, done, n, values[0]);
         ls_view_read_f64(candidate, done, n, values[1]);
         for (size_t i = 0; i < n; i++)
-            add(&rows[(done + i) / inner % pp->row_count], values[0][i], values[1][i]);
+            add(&rows[(done + i) / inner % candidate->shape[axis]], values[0][i], values[1][i]);
     }
-    for (size_t k = 0; rows != NULL && values != NULL && k < pp->row_count; k++) {
-        if (!fails(&rows[k], p->tolerance))
-            continue;
-        ls_failing_rows *f = &d->failing_rows;
-        f->first = f->count == 0 ? pp->rows[k].candidate : f->first;
-        f->last = pp->rows[k].candidate;
-        f->count++;
-        f->of = pp->row_count;
-    }
+    bool measured = values != NULL;
     free(values);
+    return measured;
+}
+
+void ls_find_failing_rows(ls_diff *d, const ls_pair *p, const ls_sight *sight) {
+    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
+    ls_failing_rows *f = &d->failing_rows;
+    int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&sight->layout.candidate, pp->row_count) : -1;
+    row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
+    if (rows == NULL || !measure(&sight->layout, axis, rows)) {
+        free(rows);
+        return;
+    }
+    f->of = pp->row_count;
+    for (size_t k = 0; k < pp->row_count; k++)
+        if (fails(&rows[k], p->tolerance)) {
+            f->first = f->count++ == 0 ? pp->rows[k].candidate : f->first;
+            f->last = pp->rows[k].candidate;
+        }
     free(rows);
 }

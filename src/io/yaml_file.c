@@ -15,8 +15,7 @@ lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_pair_t *pair, yaml_n
 }
 
 lockstep_status ls_yaml_parse(const char *file, const char *text, size_t size,
-                              lockstep_status (*read)(void *context, ls_yaml *yaml, yaml_node_t *root), void *context,
-                              lockstep_error *error) {
+                              ls_yaml_reader *read, void *context, lockstep_error *error) {
     ls_yaml yaml = {.file = file, .error = error};
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
@@ -34,9 +33,7 @@ lockstep_status ls_yaml_parse(const char *file, const char *text, size_t size,
     return status;
 }
 
-lockstep_status ls_yaml_open(const char *path, uint64_t most,
-                             lockstep_status (*read)(void *context, ls_yaml *yaml, yaml_node_t *root), void *context,
-                             lockstep_error *error) {
+lockstep_status ls_yaml_open(const char *path, uint64_t most, ls_yaml_reader *read, void *context, lockstep_error *error) {
     ls_source *source;
     const uint8_t *bytes = NULL;
     LS_TRY(ls_source_open_file(path, &source, error));

@@ -12,14 +12,13 @@ typedef struct ls_yaml {
     lockstep_error *error;
 } ls_yaml;
 
+typedef lockstep_status ls_yaml_reader(void *context, ls_yaml *yaml, yaml_node_t *root);
+
 /* Calls `read` with the root, which may be NULL. The nodes are gone afterwards. */
 lockstep_status ls_yaml_parse(const char *file, const char *text, size_t size,
-                              lockstep_status (*read)(void *context, ls_yaml *yaml, yaml_node_t *root), void *context,
-                              lockstep_error *error);
+                              ls_yaml_reader *read, void *context, lockstep_error *error);
 /* The same for a file of at most `most` bytes. */
-lockstep_status ls_yaml_open(const char *path, uint64_t most,
-                             lockstep_status (*read)(void *context, ls_yaml *yaml, yaml_node_t *root), void *context,
-                             lockstep_error *error);
+lockstep_status ls_yaml_open(const char *path, uint64_t most, ls_yaml_reader *read, void *context, lockstep_error *error);
 /* NULL `at`: the file as a whole. */
 lockstep_status ls_yaml_bad(const ls_yaml *yaml, const yaml_node_t *at, const char *what);
 /* Key, a plain word, and value of a pair of a mapping. */

@@ -77,7 +77,7 @@ static inline __attribute__((always_inline)) bool sum_up(const char *v, size_t n
         high[w] = low[w];
     }
     for (size_t i = 0; i < n; i += STEP)
-#pragma GCC unroll 2
+#pragma GCC unroll WAYS
         for (int w = 0; w < WAYS; w++) {
             lanes x;
             load(&x, v, i + (size_t)w * LANES, narrow);
@@ -89,14 +89,14 @@ static inline __attribute__((always_inline)) bool sum_up(const char *v, size_t n
             if (!narrow)
                 probe += x * 0; /* becomes NaN */
         }
-    if (narrow) /* the squares of finite floats have a finite sum */
-        probe = (squares[0] + squares[1]) * 0;
+    bool finite = !narrow || isfinite(total(squares)); /* the squares of finite floats have a finite sum */
     for (int i = 0; i < LANES; i++)
-        if (isnan(probe[i]))
-            return false;
+        finite = finite && !isnan(probe[i]);
+    if (!finite)
+        return false;
     double mean = total(sum) / (double)n;
     for (size_t i = 0; i < n && !no_spread; i += STEP)
-#pragma GCC unroll 2
+#pragma GCC unroll WAYS
         for (int w = 0; w < WAYS; w++) {
             lanes x;
             load(&x, v, i + (size_t)w * LANES, narrow);

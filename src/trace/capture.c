@@ -71,14 +71,6 @@ static void send_rows(const lockstep_recorder *r, const char *event, long pass, 
     send_text(&line);
 }
 
-static void send_note(const char *text) {
-    ls_text line = {0};
-    ls_text_printf(&line, "{\"event\":\"note\"");
-    add_string(&line, "text", text);
-    ls_text_append(&line, "}", 1);
-    send_text(&line);
-}
-
 static void announce(lockstep_recorder *r) {
     ls_text line = {0};
     ls_text_printf(&line, "{\"event\":\"start\",\"context\":%u", r->context);
@@ -87,7 +79,7 @@ static void announce(lockstep_recorder *r) {
     ls_text_append(&line, "}", 1);
     send_text(&line);
     if (ls_filter_sources() > 0)
-        send_note("--sources has no effect on an engine that hands its tensors over one by one: widen --tensors instead");
+        ls_channel_note("--sources has no effect on an engine that hands its tensors over one by one: widen --tensors instead");
 }
 
 /* All below hold `passes`. */
@@ -176,7 +168,7 @@ void lockstep_capture_close(lockstep_recorder *recorder) {
 void lockstep_capture_note(lockstep_recorder *recorder, const char *text) {
     if (text == NULL || !enter(recorder))
         return;
-    send_note(text);
+    ls_channel_note(text);
     pthread_mutex_unlock(&passes);
 }
 

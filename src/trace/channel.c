@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 enum { UNTRIED, CLOSED, OPEN }; /* of this process's connection */
 
 static _Atomic int connection = UNTRIED;
@@ -277,6 +279,16 @@ bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint
     bool sent = ls_channel_begin(json, json_bytes, data_bytes) && ls_channel_data(data, (size_t)data_bytes);
     ls_channel_end();
     return sent;
+}
+
+void ls_channel_note(const char *text) {
+    ls_text line = {0};
+    ls_text_printf(&line, "{\"event\":\"note\",\"text\":");
+    ls_text_json(&line, text, strlen(text));
+    ls_text_append(&line, "}", 1);
+    if (!line.failed)
+        ls_channel_send(line.data, line.length, NULL, 0);
+    ls_text_done(&line);
 }
 
 /* The answer's bytes, mapped; NULL when there are none, or not so many. */

@@ -62,6 +62,8 @@ bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
 bool ls_channel_data(const void *bytes, size_t count);
 void ls_channel_end(void);
 bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+/* Something that the user should know. */
+void ls_channel_note(const char *text);
 /* Asks what the tensor of this id, of `count` bytes, is to go on with, and waits: NULL for
  * its own values; else bytes that the caller unmaps (munmap). */
 void *ls_channel_resync(uint64_t id, size_t count);
