@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tensor/pages.h"
@@ -93,55 +94,107 @@ static int row_axis(const ls_view *v, uint64_t rows, const ls_view *other, uint6
     return axis_of_size(v, rows);
 }
 
-static bool select_rows(ls_view *v, int axis, uint64_t total, const uint32_t *rows, size_t count) {
+/* Rows in no regular order are copied, in theirs. */
+static bool gather(ls_view *v, int axis, const uint32_t *rows, size_t count, void **out_copy) {
+    ls_view row = *v;
+    row.shape[axis] = 1;
+    row.factor = 0; /* raw elements are copied; the factor stays the view's */
+    size_t bytes = element_bytes(v), row_bytes;
+    uint64_t inner = 1, outer = 1;
+    for (int i = 0; i < v->rank; i++)
+        *(i < axis ? &outer : &inner) *= i == axis ? 1 : v->shape[i];
+    if (__builtin_mul_overflow(inner, bytes, &row_bytes) || (*out_copy = calloc(outer * count + 1, row_bytes + 1)) == NULL)
+        return false;
+    for (size_t k = 0; k < count; k++) {
+        row.data = v->data + (int64_t)rows[k] * v->strides[axis] * (int64_t)bytes;
+        for (uint64_t o = 0; o < outer; o++)
+            ls_view_read_raw(&row, o * inner, inner, (uint8_t *)*out_copy + (o * count + k) * row_bytes);
+    }
+    v->data = *out_copy;
+    v->shape[axis] = count;
+    v->swap = false;
+    ls_view_set_contiguous(v);
+    return true;
+}
+
+static bool select_rows(ls_view *v, int axis, uint64_t total, const uint32_t *rows, size_t count, void **out_copy) {
     uint64_t first, step;
     if (ls_dtype(v->dtype)->block_elements > 1)
         return false;
     if (count == 1 && total == 1)
         return true; /* an axis of one need not be written */
-    if (count == 0 || axis < 0 || !progression(rows, count, &first, &step) || rows[count - 1] >= total)
+    if (count == 0 || axis < 0)
         return false;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i] >= total)
+            return false;
+    if (!progression(rows, count, &first, &step))
+        return gather(v, axis, rows, count, out_copy);
     if (count != total || first != 0)
         narrow(v, axis, first, step, count);
     return true;
 }
 
-enum { ROWS_MAX = 1 << 16 };
+/* Row indexes of the common rows, in the candidate's order. */
+typedef struct common {
+    uint32_t *reference, *candidate;
+    size_t count;
+} common;
 
-/* The rows that both have, selected on each side. `of_candidate` says where a row
- * of the candidate's pass lies in its tensor (-1: not there). */
-static bool select_common(const ls_layout_request *q, ls_view *ref, ls_view *cand, bool kept, steps *s) {
-    static _Thread_local uint32_t reference_rows[ROWS_MAX], candidate_rows[ROWS_MAX];
-    size_t count = 0, pairs = q->passes->row_count;
-    uint64_t candidate_total = kept ? q->kept_count : q->candidate_rows;
-    if (pairs > ROWS_MAX || q->kept_count > ROWS_MAX)
+static int by_candidate_row(const void *key, const void *row) {
+    uint32_t wanted = *(const uint32_t *)key, at = ((const ls_row_pair *)row)->candidate;
+    return wanted < at ? -1 : wanted > at;
+}
+
+/* The rows that both have. `kept`: the candidate's tensor has only the rows that its last layer kept. */
+static bool list_common(const ls_layout_request *q, bool kept, common *out) {
+    size_t pairs = q->passes->row_count, most = kept ? q->kept_count : pairs;
+    out->reference = malloc((most + 1) * sizeof *out->reference);
+    out->candidate = malloc((most + 1) * sizeof *out->candidate);
+    out->count = 0;
+    if (out->reference == NULL || out->candidate == NULL)
         return false;
-    if (!kept) {
-        for (size_t i = 0; i < pairs; i++) {
-            reference_rows[count] = q->passes->rows[i].reference;
-            candidate_rows[count++] = q->passes->rows[i].candidate;
-        }
-    } else {
-        for (size_t k = 0; k < q->kept_count; k++)
-            for (size_t i = 0; i < pairs; i++)
-                if ((int64_t)q->passes->rows[i].candidate == q->kept_rows[k]) {
-                    reference_rows[count] = q->passes->rows[i].reference;
-                    candidate_rows[count++] = (uint32_t)k;
-                    break;
-                }
+    for (size_t i = 0; i < most; i++) {
+        uint32_t row = kept ? (uint32_t)q->kept_rows[i] : 0;
+        const ls_row_pair *pair = !kept ? &q->passes->rows[i] : bsearch(&row, q->passes->rows, pairs, sizeof *q->passes->rows, by_candidate_row);
+        if (pair == NULL)
+            continue;
+        out->reference[out->count] = pair->reference;
+        out->candidate[out->count++] = kept ? (uint32_t)i : pair->candidate;
     }
-    int of_reference = row_axis(ref, q->reference_rows, cand, candidate_total);
-    int of_candidate = row_axis(cand, candidate_total, ref, q->reference_rows);
-    if (!select_rows(ref, of_reference, q->reference_rows, reference_rows, count) ||
-        !select_rows(cand, of_candidate, candidate_total, candidate_rows, count))
-        return false;
-    if (count == 1 && q->reference_rows > 1)
-        say(s, "row %u of %zu", reference_rows[0], q->reference_rows);
-    else if (count != q->reference_rows)
-        say(s, "rows %u-%u of %zu", reference_rows[0], reference_rows[count - 1], q->reference_rows);
-    if (count != candidate_total)
-        say(s, "candidate's rows %u-%u of %llu", candidate_rows[0], candidate_rows[count - 1], (unsigned long long)candidate_total);
     return true;
+}
+
+static void say_rows(steps *s, const char *whose, const uint32_t *rows, size_t count, uint64_t total) {
+    uint64_t first, step;
+    if (count == total)
+        return;
+    if (count == 1)
+        say(s, "%srow %u of %llu", whose, rows[0], (unsigned long long)total);
+    else if (progression(rows, count, &first, &step) && step == 1)
+        say(s, "%srows %u-%u of %llu", whose, rows[0], rows[count - 1], (unsigned long long)total);
+    else
+        say(s, "%s%zu of %llu rows", whose, count, (unsigned long long)total);
+}
+
+/* Selects the rows that both have on each side. */
+static bool select_common(const ls_layout_request *q, ls_layout *l, bool kept, steps *s) {
+    common rows;
+    uint64_t candidate_total = kept ? q->kept_count : q->candidate_rows;
+    bool selected = list_common(q, kept, &rows);
+    if (selected) {
+        int of_reference = row_axis(&l->reference, q->reference_rows, &l->candidate, candidate_total);
+        int of_candidate = row_axis(&l->candidate, candidate_total, &l->reference, q->reference_rows);
+        selected = select_rows(&l->reference, of_reference, q->reference_rows, rows.reference, rows.count, &l->gathered[0]) &&
+                   select_rows(&l->candidate, of_candidate, candidate_total, rows.candidate, rows.count, &l->gathered[1]);
+    }
+    if (selected) {
+        say_rows(s, "", rows.reference, rows.count, q->reference_rows);
+        say_rows(s, "candidate's ", rows.candidate, rows.count, candidate_total);
+    }
+    free(rows.reference);
+    free(rows.candidate);
+    return selected;
 }
 
 /* The axis of a KV cache in a view, or -1; *live becomes its live columns. */
@@ -188,17 +241,17 @@ static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand,
 
 static bool divides(uint64_t elements, uint64_t rows) { return rows > 0 && elements % rows == 0; }
 
-static lockstep_status select_elements(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s, lockstep_error *error) {
-    cut_columns(q, ref, cand, s);
-    uint64_t er = ls_view_elements(ref), ec = ls_view_elements(cand);
+static lockstep_status select_elements(const ls_layout_request *q, ls_layout *l, steps *s, lockstep_error *error) {
+    cut_columns(q, &l->reference, &l->candidate, s);
+    uint64_t er = ls_view_elements(&l->reference), ec = ls_view_elements(&l->candidate);
     bool rows_known = q->passes != NULL && q->passes->rows != NULL;
     bool row_sized = divides(er, q->reference_rows) && divides(ec, q->candidate_rows) &&
                      er / q->reference_rows == ec / q->candidate_rows;
     bool kept_sized = q->kept_count > 0 && q->kept_count != q->candidate_rows && divides(er, q->reference_rows) &&
                       divides(ec, q->kept_count) && er / q->reference_rows == ec / q->kept_count;
-    if (rows_known && kept_sized && select_common(q, ref, cand, true, s))
+    if (rows_known && kept_sized && select_common(q, l, true, s))
         return LOCKSTEP_OK;
-    if (rows_known && !q->passes->whole && row_sized && select_common(q, ref, cand, false, s))
+    if (rows_known && !q->passes->whole && row_sized && select_common(q, l, false, s))
         return LOCKSTEP_OK;
     return er == ec ? LOCKSTEP_OK : mismatch(q, error);
 }
@@ -255,26 +308,51 @@ static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
         ls_view_drop(v, first, elements - first < 2 * AROUND ? elements - first : 2 * AROUND);
 }
 
-static double sampled_error(const ls_view *ref, const ls_view *cand) {
-    double r[RUN], c[RUN], difference = 0, norm = 0;
+typedef struct squares {
+    double difference, norm;
+} squares;
+
+static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t n, squares *sum) {
+    double r[RUN], c[RUN];
+    ls_view_read_f64(ref, at, n, r);
+    ls_view_read_f64(cand, at, n, c);
+    for (size_t i = 0; i < n; i++) {
+        double d = c[i] - r[i];
+        if (d - d != 0 || r[i] - r[i] != 0)
+            continue;
+        sum->difference += d * d;
+        sum->norm += r[i] * r[i];
+    }
+}
+
+static double error_of(const squares *sum) {
+    return sum->norm > 0 ? sqrt(sum->difference / sum->norm) : sum->difference > 0 ? INFINITY : 0;
+}
+
+/* Places are drawn at random, the same ones each time: on a regular grid, permuted axes can
+ * agree wherever one looks (the diagonal of a square). */
+static uint64_t place(uint64_t k, uint64_t places) {
+    uint64_t h = (k + 1) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+    return (h ^ h >> 31) % places;
+}
+
+static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample) {
+    squares sum = {0};
     uint64_t elements = ls_view_elements(ref);
-    uint64_t runs = elements <= SAMPLE ? (elements + RUN - 1) / RUN : SAMPLE / RUN;
-    for (uint64_t k = 0; k < runs; k++) {
-        uint64_t at = elements <= SAMPLE ? k * RUN : (elements - RUN) / (runs - 1) * k;
-        size_t n = elements - at < RUN ? (size_t)(elements - at) : RUN;
-        ls_view_read_f64(ref, at, n, r);
-        ls_view_read_f64(cand, at, n, c);
+    if (elements <= sample) {
+        for (uint64_t at = 0; at < elements; at += RUN)
+            add_run(ref, cand, at, elements - at < RUN ? (size_t)(elements - at) : RUN, &sum);
+        return error_of(&sum);
+    }
+    for (uint64_t k = 0; k < sample / RUN; k++) {
+        uint64_t at = place(k, elements - RUN + 1);
+        add_run(ref, cand, at, RUN, &sum);
         drop_around(ref, elements, at);
         drop_around(cand, elements, at);
-        for (size_t i = 0; i < n; i++) {
-            double d = c[i] - r[i];
-            if (d - d != 0 || r[i] - r[i] != 0)
-                continue;
-            difference += d * d;
-            norm += r[i] * r[i];
-        }
     }
-    return norm > 0 ? sqrt(difference / norm) : difference > 0 ? INFINITY : 0;
+    return error_of(&sum);
 }
 
 /* One side's axes are permuted until it reads like the other. */
@@ -282,26 +360,47 @@ typedef struct search {
     ls_view moving, fixed; /* squeezed */
     ls_reorder reorder;    /* of the moving side */
     uint64_t head_size;
-    const char *key; /* of the votes */
+    uint64_t kind;
+    bool of_candidate; /* the moving side is the candidate */
     const ls_map *votes;
     ls_layout_choice choice;
     ls_view best;
     double best_error;
+    bool best_is_exact; /* on all elements */
     uint64_t best_votes, best_code; /* code: the axes as decimal digits, from 1 */
     bool found;
     bool counting;       /* only find out how many permutations there are */
     unsigned candidates; /* so many: a single one needs no look at the values */
 } search;
 
-static int vote_key(const search *s, uint64_t code, char *out, size_t capacity) {
-    int length = snprintf(out, capacity, "%.250s/%d/%d/%llu", s->key, s->moving.rank, s->fixed.rank, (unsigned long long)code);
-    return length < (int)capacity ? length : (int)capacity - 1;
+/* What is voted for. */
+typedef struct ballot {
+    uint64_t kind, of_candidate, ranks, code;
+} ballot;
+
+static ballot ballot_for(const search *s, uint64_t code) {
+    return (ballot){s->kind, s->of_candidate, (uint64_t)s->moving.rank * 100 + (uint64_t)s->fixed.rank, code};
 }
 
 static uint64_t votes_for(const search *s, uint64_t code) {
-    char key[320];
-    const uint64_t *votes = s->choice == LS_LAYOUT_LEARN ? NULL : ls_map_find(s->votes, key, (size_t)vote_key(s, code, key, sizeof key));
+    ballot key = ballot_for(s, code);
+    const uint64_t *votes = s->choice == LS_LAYOUT_LEARN ? NULL : ls_map_find(s->votes, (const char *)&key, sizeof key);
     return votes != NULL ? *votes : 0;
+}
+
+/* Is this permutation closer than the best so far? Where a sample can't say, ever more
+ * elements are looked at, until all are. */
+static bool is_closer(search *s, const ls_view *v, double *error) {
+    uint64_t elements = ls_view_elements(v);
+    for (uint64_t sample = SAMPLE;; sample *= 16) {
+        bool alike = *error < 2 * s->best_error && s->best_error < 2 * *error; /* also false for equal zeros */
+        bool undecided = alike || (*error == 0 && s->best_error == 0 && !s->best_is_exact);
+        if (!undecided || sample >= elements)
+            return *error < s->best_error;
+        *error = sampled_error(v, &s->fixed, sample * 16);
+        s->best_error = sampled_error(&s->best, &s->fixed, sample * 16);
+        s->best_is_exact = s->best_error == 0 && sample * 16 >= elements;
+    }
 }
 
 static void consider(search *s, const int *axes) {
@@ -322,10 +421,11 @@ static void consider(search *s, const int *axes) {
         return;
     }
     uint64_t votes = votes_for(s, code);
-    double error = s->candidates > 1 ? sampled_error(&v, &s->fixed) : 0;
-    if (!s->found || votes > s->best_votes || (votes == s->best_votes && error < s->best_error)) {
+    double error = s->candidates > 1 ? sampled_error(&v, &s->fixed, SAMPLE) : 0;
+    if (!s->found || votes > s->best_votes || (votes == s->best_votes && is_closer(s, &v, &error))) {
         s->best = v;
         s->best_error = error;
+        s->best_is_exact = false;
         s->best_votes = votes;
         s->best_code = code;
         s->found = true;
@@ -370,8 +470,8 @@ static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_co
     *out_view = s->best;
     *out_code = s->best_code;
     if (s->choice != LS_LAYOUT_VOTED && s->best_error < AGREES && ls_view_elements(&s->fixed) > 16) {
-        char key[320];
-        uint64_t *slot = ls_map_at(votes, key, (size_t)vote_key(s, s->best_code, key, sizeof key));
+        ballot key = ballot_for(s, s->best_code);
+        uint64_t *slot = ls_map_at(votes, (const char *)&key, sizeof key);
         if (slot != NULL)
             ++*slot;
     }
@@ -382,22 +482,25 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, ls_lay
                                lockstep_error *error) {
     steps said = {""};
     ls_layout layout = {.reference = q->reference, .candidate = q->candidate};
-    LS_TRY(select_elements(q, &layout.reference, &layout.candidate, &said, error));
+    lockstep_status status = select_elements(q, &layout, &said, error);
+    if (status != LOCKSTEP_OK) {
+        ls_layout_done(&layout);
+        return status;
+    }
     ls_view reference = layout.reference, candidate = layout.candidate;
     squeeze(&reference);
     squeeze(&candidate);
     uint64_t code = 0;
-    char key[300];
-    snprintf(key, sizeof key, "candidate/%.280s", q->kind);
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .key = q->kind, .choice = choice};
-    search of_candidate = {.moving = candidate, .fixed = reference, .key = key, .choice = choice};
+                           .head_size = q->head_size, .kind = q->kind, .choice = choice};
+    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .choice = choice};
     if (settle(&of_reference, votes, &layout.reference, &code)) {
         if (!is_identity(code))
             say(&said, "axes %llu", (unsigned long long)code);
     } else if (q->reorder == LS_REORDER_NONE && settle(&of_candidate, votes, &layout.candidate, &code)) {
         say(&said, "candidate's axes %llu", (unsigned long long)code);
     } else {
+        ls_layout_done(&layout);
         return mismatch(q, error);
     }
     if (q->reorder == LS_REORDER_ROPE_PAIRS)
@@ -407,4 +510,11 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, ls_lay
     memcpy(layout.text, said.text, sizeof layout.text);
     *out_layout = layout;
     return LOCKSTEP_OK;
+}
+
+void ls_layout_done(ls_layout *layout) {
+    for (int k = 0; k < 2; k++) {
+        free(layout->gathered[k]);
+        layout->gathered[k] = NULL;
+    }
 }

@@ -1,5 +1,6 @@
 /* How a reference tensor must be looked at to be the candidate's: rows selected,
- * padding cut, axes permuted, heads split or merged. Views only, nothing is copied. */
+ * padding cut, axes permuted, heads split or merged. Views, but for rows in no regular order,
+ * which are copied. */
 #ifndef LS_ALIGN_LAYOUT_H
 #define LS_ALIGN_LAYOUT_H
 
@@ -26,12 +27,13 @@ typedef struct ls_layout_request {
     int32_t reference_last, candidate_last; /* highest position of the passes; -1 where unknown */
     ls_reorder reorder;
     uint64_t head_size;    /* for the reorder; 0 where unknown */
-    const char *kind; /* of the pair: those of one kind vote together */
+    uint64_t kind; /* of the pair: those of one kind vote together */
 } ls_layout_request;
 
 typedef struct ls_layout {
     ls_view reference, candidate; /* of equal element counts, in the same order */
     char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
+    void *gathered[2];            /* copies of rows that lie in no regular order; NULL */
 } ls_layout;
 
 /* Shapes alone often leave several permutations; the values decide, but not those of
@@ -48,5 +50,6 @@ typedef enum ls_layout_choice {
  * other's shape. */
 lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
                                lockstep_error *error);
+void ls_layout_done(ls_layout *layout);
 
 #endif

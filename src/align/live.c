@@ -43,6 +43,8 @@ struct ls_live {
     size_t ended;    /* passes whose end was seen */
     unsigned char *depth; /* per pair that fails: how many in a row do */
     size_t depth_capacity;
+    size_t *queue, *looked_at; /* per node: room to walk the graph, and the look that saw it last */
+    size_t look_capacity, look;
     void *replaced; /* what the process was told to go on with, last */
     bool over; /* stopped, or failed */
     lockstep_status status;
@@ -123,35 +125,62 @@ static void hold_on_to(ls_live *live, size_t node) {
     live->pinned_bytes += h->size;
 }
 
-/* How many failing pairs in a row lead to a node; with `pin`, the values on the way
- * to the nearest pairs are kept. */
-static unsigned look_above(ls_live *live, size_t node, bool pin, int limit) {
-    const ls_node *n = &live->diff.candidate->nodes[node];
-    unsigned deepest = 0;
-    for (size_t k = 0; k <= n->source_count && limit > 0; k++) {
-        size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
-        if (source == LS_NONE)
-            continue;
-        size_t value = live->diff.candidate_values.value_of[source], pair = pair_at(live, source);
-        if (pin)
-            hold_on_to(live, value);
-        unsigned above = 0;
-        if (pair != 0 && live->diff.pairs[pair - 1].resynced)
-            continue;
-        if (pair == 0)
-            above = look_above(live, source, pin, limit - 1);
-        else if (pair - 1 < live->depth_capacity && live->diff.pairs[pair - 1].compared && ls_pair_fails(&live->diff.pairs[pair - 1]))
-            above = live->depth[pair - 1];
-        deepest = above > deepest ? above : deepest;
-    }
-    return deepest;
+/* Is this node new to the present look? */
+static bool is_new(ls_live *live, size_t node) {
+    if (live->looked_at[node] == live->look)
+        return false;
+    live->looked_at[node] = live->look;
+    return true;
 }
 
-static void pin(ls_live *live, size_t node) {
+/* A source of a node: with `keep`, its value is kept. Returns how many failing pairs in a row
+ * lead to it; *out_through when it has no partner, so that what lies before it counts. */
+static unsigned failing_before(ls_live *live, size_t source, bool keep, bool *out_through) {
+    size_t pair = pair_at(live, source);
+    if (keep)
+        hold_on_to(live, live->diff.candidate_values.value_of[source]);
+    *out_through = pair == 0;
+    const ls_pair *p = pair != 0 ? &live->diff.pairs[pair - 1] : NULL;
+    bool counts = p != NULL && !p->resynced && pair - 1 < live->depth_capacity && p->compared && ls_pair_fails(p);
+    return counts ? live->depth[pair - 1] : 0;
+}
+
+/* How many failing pairs in a row lead to a node, through at most LEVELS nodes without a
+ * partner; with `keep`, the values on the way to the nearest pairs are kept. */
+static lockstep_status look_above(ls_live *live, size_t node, bool keep, unsigned *out_deepest) {
+    enum { LEVELS = 4 };
+    const ls_trace *t = live->diff.candidate;
+    size_t capacity = ls_doubled(live->look_capacity, t->node_count), count = 0, next = 0;
+    if (!ls_extend(&live->looked_at, live->look_capacity, capacity, sizeof *live->looked_at) ||
+        !ls_extend(&live->queue, live->look_capacity, capacity, sizeof *live->queue))
+        return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    live->look_capacity = capacity;
+    live->look++;
+    *out_deepest = 0;
+    live->queue[count++] = node;
+    for (int level = 0; level < LEVELS; level++)
+        for (size_t end = count; next < end; next++) {
+            const ls_node *n = &t->nodes[live->queue[next]];
+            for (size_t k = 0; k <= n->source_count; k++) {
+                size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
+                bool through = false;
+                if (source == LS_NONE || !is_new(live, source))
+                    continue;
+                unsigned above = failing_before(live, source, keep, &through);
+                *out_deepest = above > *out_deepest ? above : *out_deepest;
+                if (through)
+                    live->queue[count++] = source;
+            }
+        }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status pin(ls_live *live, size_t node) {
+    unsigned depth;
     if (live->pinned >= PINNED_MAX || live->pinned_bytes > live->options.memory_bytes / 2)
-        return;
+        return LOCKSTEP_OK;
     hold_on_to(live, node);
-    look_above(live, node, true, 4);
+    return look_above(live, node, true, &depth);
 }
 
 static lockstep_status compare(ls_live *live, size_t pair) {
@@ -164,11 +193,10 @@ static lockstep_status compare(ls_live *live, size_t pair) {
     if (!ls_extend(&live->depth, live->depth_capacity, capacity, sizeof *live->depth))
         return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
     live->depth_capacity = capacity;
-    unsigned above = look_above(live, p->candidate_value, false, 4);
+    unsigned above;
+    LS_TRY(look_above(live, p->candidate_value, false, &above));
     live->depth[pair] = (unsigned char)(above < 200 ? above + 1 : 200);
-    if (above == 0)
-        pin(live, p->candidate_value);
-    return LOCKSTEP_OK;
+    return above == 0 ? pin(live, p->candidate_value) : LOCKSTEP_OK;
 }
 
 /* A failing pair may still turn out to be another formulation: what follows tells. */
@@ -303,6 +331,8 @@ static void free_live(ls_live *live) {
         free(live->values[i].bytes);
     free(live->values);
     free(live->depth);
+    free(live->queue);
+    free(live->looked_at);
     free(live->replaced);
     ls_trace_feed_close(live->feed);
     free(live);

@@ -1,13 +1,15 @@
 #include "align/sight.h"
 
-#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
 
 /* Pairs of one rule are of one kind, whatever their layer: they vote together. */
-static void kind_of(const ls_diff *d, const ls_pair *p, char *out, size_t capacity) {
+static uint64_t kind_of(const ls_diff *d, const ls_pair *p) {
     if (p->rule != NULL)
-        snprintf(out, capacity, "%s/%s/%s", p->rule->candidate, p->rule->op != NULL ? p->rule->op : "", p->rule->references[0]);
-    else
-        snprintf(out, capacity, "=/%.150s", d->candidate->nodes[p->candidate_value].name);
+        return XXH3_64bits(&p->rule, sizeof p->rule);
+    const char *name = d->candidate->nodes[p->candidate_value].name;
+    return XXH3_64bits(name, strlen(name));
 }
 
 static int32_t last_position(const ls_pass *pass) {
@@ -21,15 +23,13 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
                               lockstep_error *error) {
     const ls_pass_pair *pp = &d->rows.pairs[p->passes];
     const ls_pass_facts *facts = &d->facts[pp->candidate];
-    char kind[200];
-    ls_sight s;
+    ls_sight s = {0};
     LS_TRY(ls_trace_hold(d->reference, p->reference_value, &s.reference, error));
     lockstep_status status = ls_trace_hold(d->candidate, p->candidate_value, &s.candidate, error);
     if (status != LOCKSTEP_OK) {
         ls_hold_release(&s.reference);
         return status;
     }
-    kind_of(d, p, kind, sizeof kind);
     const ls_pass *reference_pass = &d->reference->passes[pp->reference], *candidate_pass = &d->candidate->passes[pp->candidate];
     ls_layout_request q = {.reference = s.reference.view, .candidate = s.candidate.view, .passes = pp,
                            .reference_rows = reference_pass->rows,
@@ -38,7 +38,7 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
                            .reference_columns = d->reference_columns[p->reference_value],
                            .candidate_columns = d->candidate_columns[p->candidate_value],
                            .reference_last = last_position(reference_pass), .candidate_last = last_position(candidate_pass),
-                           .head_size = facts->head_size, .reorder = reorder, .kind = kind};
+                           .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(d, p)};
     status = ls_layout_find(&q, &d->votes, choice, &s.layout, error);
     if (status != LOCKSTEP_OK)
         ls_sight_close(&s);
@@ -48,6 +48,7 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
 }
 
 void ls_sight_close(ls_sight *sight) {
+    ls_layout_done(&sight->layout);
     ls_hold_release(&sight->reference);
     ls_hold_release(&sight->candidate);
 }

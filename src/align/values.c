@@ -1,19 +1,78 @@
 #include "align/values.h"
 
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t *slot(ls_map *map, size_t pass, const char *name) {
-    char key[512];
-    int length = snprintf(key, sizeof key, "%zu/%s", pass, name);
-    return ls_map_at(map, key, (size_t)length < sizeof key ? (size_t)length : sizeof key - 1);
+/* Wrappers put these before every name: DataParallel, torch.compile, PEFT. */
+static const char *unwrapped(const char *name) {
+    static const char *const wrappers[] = {"module.", "_orig_mod.", "base_model.model."};
+    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0];) {
+        size_t length = strlen(wrappers[i]);
+        bool found = strncmp(name, wrappers[i], length) == 0 && name[length] != '\0';
+        name += found ? length : 0;
+        i = found ? 0 : i + 1;
+    }
+    return name;
 }
 
-static const uint64_t *find_slot(const ls_map *map, size_t pass, const char *name) {
-    char key[512];
-    int length = snprintf(key, sizeof key, "%zu/%s", pass, name);
-    return ls_map_find(map, key, (size_t)length < sizeof key ? (size_t)length : sizeof key - 1);
+/* The numbers that a node is found by; all zeros where a string was never seen. */
+typedef struct place {
+    uint64_t pass, name, op, which;
+} place;
+
+static bool intern(ls_map *strings, const char *text, uint64_t *out_number) {
+    uint64_t *number = ls_map_at(strings, text, strlen(text));
+    if (number != NULL && *number == 0)
+        *number = strings->count;
+    *out_number = number != NULL ? *number : 0;
+    return number != NULL;
+}
+
+static uint64_t number_of(const ls_map *strings, const char *text) {
+    const uint64_t *number = ls_map_find(strings, text, strlen(text));
+    return number != NULL ? *number : 0;
+}
+
+/* `which` is left out where they are counted. */
+static uint64_t *count_at(ls_map *counts, const place *at) { return ls_map_at(counts, (const char *)at, offsetof(place, which)); }
+
+static uint64_t count_of(const ls_values *v, const place *at) {
+    const uint64_t *count = ls_map_find(&v->counts, (const char *)at, offsetof(place, which));
+    return count != NULL ? *count : 0;
+}
+
+static size_t node_at(const ls_values *v, const place *at) {
+    const uint64_t *node = ls_map_find(&v->nodes, (const char *)at, sizeof *at);
+    return node != NULL ? (size_t)(*node - 1) : LS_NONE;
+}
+
+/* Files a node under its name, and under its name and operation. */
+static bool file_node(ls_values *v, size_t node) {
+    const ls_node *n = &v->trace->nodes[node];
+    place at = {.pass = n->pass};
+    uint64_t op;
+    if (!intern(&v->strings, unwrapped(n->name), &at.name) || !intern(&v->strings, n->op, &op))
+        return false;
+    size_t before = LS_NONE;
+    for (int k = 0; k < 2; k++) {
+        at.op = k == 0 ? 0 : op;
+        uint64_t *count = count_at(&v->counts, &at);
+        if (count == NULL)
+            return false;
+        at.which = *count - 1;
+        if (k == 0 && *count > 0)
+            before = node_at(v, &at);
+        at.which = (*count)++;
+        uint64_t *slot = ls_map_at(&v->nodes, (const char *)&at, sizeof at);
+        if (slot == NULL)
+            return false;
+        *slot = node + 1;
+    }
+    v->next_same[node] = LS_NONE;
+    if (before != LS_NONE)
+        v->next_same[before] = node;
+    return true;
 }
 
 /* Views that show all of a value's elements are the value, whatever their axes:
@@ -47,17 +106,8 @@ static bool make_room(ls_values *v, size_t count) {
 lockstep_status ls_values_grow(ls_values *v, lockstep_error *error) {
     bool ok = make_room(v, v->trace->node_count + 1);
     for (size_t i = v->count; ok && i < v->trace->node_count; i++) {
-        const ls_node *n = &v->trace->nodes[i];
         v->value_of[i] = fold(v, i);
-        v->next_same[i] = LS_NONE;
-        uint64_t *first = slot(&v->first, n->pass, n->name), *before = slot(&v->last, n->pass, n->name);
-        ok = first != NULL && before != NULL;
-        if (ok && *first == 0)
-            *first = i + 1;
-        else if (ok)
-            v->next_same[*before - 1] = i;
-        if (ok)
-            *before = i + 1;
+        ok = file_node(v, i);
         v->count = ok ? i + 1 : i;
     }
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
@@ -76,8 +126,9 @@ lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, loc
 void ls_values_done(ls_values *values) {
     free(values->value_of);
     free(values->next_same);
-    ls_map_done(&values->first);
-    ls_map_done(&values->last);
+    ls_map_done(&values->strings);
+    ls_map_done(&values->counts);
+    ls_map_done(&values->nodes);
     *values = (ls_values){0};
 }
 
@@ -108,20 +159,32 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
     return strcmp(rows->op, "GET_ROWS") == 0 && rows->source_count > 0 && ls_values_is_called(values, rows->sources[0], name);
 }
 
-size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {
-    const uint64_t *first = find_slot(&values->first, pass, label->name);
+/* Those that come of a certain value have to be looked for one by one. */
+static size_t find_that_is_of(const ls_values *values, place at, const ls_label *label) {
     long seen = 0;
     size_t last = LS_NONE;
-    for (size_t i = first != NULL ? *first - 1 : LS_NONE; i != LS_NONE; i = values->next_same[i]) {
+    at.op = 0;
+    for (size_t i = node_at(values, &at); i != LS_NONE; i = values->next_same[i]) {
         const ls_node *n = &values->trace->nodes[i];
-        if ((label->op != NULL && strcmp(label->op, n->op) != 0) ||
-            (label->of != NULL && !is_of(values, n, label->of)))
+        if ((label->op != NULL && strcmp(label->op, n->op) != 0) || !is_of(values, n, label->of))
             continue;
         last = i;
         if (label->occurrence == LS_FIRST || (label->occurrence >= 0 && seen++ == label->occurrence))
             return i;
     }
     return label->occurrence == LS_LAST ? last : LS_NONE;
+}
+
+size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {
+    place at = {.pass = pass, .name = number_of(&values->strings, unwrapped(label->name))};
+    at.op = label->op != NULL ? number_of(&values->strings, label->op) : 0;
+    if (at.name == 0 || (label->op != NULL && at.op == 0))
+        return LS_NONE;
+    if (label->of != NULL)
+        return find_that_is_of(values, at, label);
+    uint64_t count = count_of(values, &at);
+    at.which = label->occurrence == LS_FIRST ? 0 : label->occurrence == LS_LAST ? count - 1 : (uint64_t)label->occurrence;
+    return count > 0 ? node_at(values, &at) : LS_NONE;
 }
 
 bool ls_values_is_own(const ls_values *values, size_t node) {

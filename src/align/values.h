@@ -12,7 +12,9 @@ typedef struct ls_values {
     size_t count, capacity; /* of the nodes that are folded in */
     size_t *value_of;     /* node -> the node that holds its values (itself, mostly) */
     size_t *next_same;    /* node -> the next of the same pass and name, or LS_NONE */
-    ls_map first, last;   /* "pass/name" -> first, last such node + 1 */
+    ls_map strings;       /* name or operation -> its number, from 1 */
+    ls_map counts;        /* (pass, name, operation or 0) -> how many such nodes there are */
+    ls_map nodes;         /* (pass, name, operation or 0, which of them) -> node + 1 */
 } ls_values;
 
 /* What a rule looks for; name is complete, the others narrow it. */
