@@ -20,4 +20,8 @@ lockstep_status ls_facts_read(const ls_trace *trace, size_t from, ls_arena *aren
  * cache (`padded` is 0 elsewhere). A softmax says it of nodes before it, too. */
 lockstep_status ls_columns_read(const ls_trace *trace, size_t from, ls_columns *columns, lockstep_error *error);
 
+/* Marks what goes into a softmax: scores, masks, and what they are made of without a product.
+ * nodes[from …) are looked at. */
+void ls_scores_mark(const ls_trace *trace, size_t from, bool *scores);
+
 #endif

@@ -1,5 +1,7 @@
 #include "align/conclusion.h"
 
+#include "align/outputs.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,7 @@ static uint64_t counted(const ls_diff *d, size_t node) {
 static double measure_share(const ls_diff *d, bool integers) {
     double covered = 0, total = 0;
     for (size_t i = 0; i < d->pair_count; i++)
-        if (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype)) {
+        if (!d->pairs[i].extra && (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype))) {
             covered += (double)d->pairs[i].elements;
             total += (double)counted(d, d->pairs[i].candidate_value);
         }
@@ -36,21 +38,43 @@ static double measure_share(const ls_diff *d, bool integers) {
     return covered < total ? covered / total : 1;
 }
 
-/* Final outputs that were not compared; NULL for none. */
+/* A final output that was not compared. */
 typedef struct left_out {
-    const char *candidate, *reference;
-    bool goes_on; /* the reference's is more than a pooling or scaling of what was compared */
+    const char *name; /* NULL: none */
+    bool more;        /* it is more than a pooling of what was compared */
 } left_out;
 
-static const char *candidate_left_out(const ls_diff *d, const size_t *outputs) {
-    for (size_t i = 0; i < d->rows.pair_count; i++) {
-        if (d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN)
-            continue; /* a pass without tokens among those with: an encoder, or a cache that is moved */
-        size_t last = outputs[d->rows.pairs[i].candidate];
-        if (last != LS_NONE && (d->pair_of[last] == 0 || d->pairs[d->pair_of[last] - 1].verdict >= LS_VERDICT_SHAPE))
-            return d->candidate->nodes[last].name;
+static void leave_out(left_out *l, const ls_values *values, const bool *compared, size_t output) {
+    ls_tail tail = ls_outputs_tail(values, compared, output);
+    if (tail == LS_TAIL_NONE || (l->name != NULL && (l->more || tail != LS_TAIL_MORE)))
+        return;
+    l->name = values->trace->nodes[output].name;
+    l->more = tail == LS_TAIL_MORE;
+}
+
+/* A pass without tokens among those with: an encoder, or a cache that is moved. */
+static bool is_silent(const ls_diff *d, const ls_pass_pair *p) { return p->rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN; }
+
+static bool find_left_out(const ls_diff *d, left_out *out_reference, left_out *out_candidate) {
+    size_t *of_reference = ls_values_outputs(&d->reference_values, false), *of_candidate = ls_values_outputs(&d->candidate_values, false);
+    bool *compared = calloc(d->candidate->node_count + 1, sizeof *compared);
+    bool ok = of_reference != NULL && of_candidate != NULL && compared != NULL;
+    bool filtered = d->options.tensors != NULL || d->options.layers != NULL;
+    for (size_t i = 0; ok && i < d->candidate->node_count; i++)
+        compared[i] = d->pair_of[i] != 0 && d->pairs[d->pair_of[i] - 1].verdict < LS_VERDICT_SHAPE;
+    for (size_t i = 0; ok && !filtered && i < d->rows.pair_count; i++) {
+        size_t r = of_reference[d->rows.pairs[i].reference], c = of_candidate[d->rows.pairs[i].candidate];
+        if (is_silent(d, &d->rows.pairs[i]))
+            continue;
+        if (c != LS_NONE)
+            leave_out(out_candidate, &d->candidate_values, compared, c);
+        if (r != LS_NONE && (ls_node_has_values(&d->reference->nodes[r]) || d->reference->nodes[r].lost != NULL))
+            leave_out(out_reference, &d->reference_values, d->reference_used, r); /* a candidate may record only a part */
     }
-    return NULL;
+    free(of_reference);
+    free(of_candidate);
+    free(compared);
+    return ok;
 }
 
 /* Passes without tokens that only one side has; or NULL. */
@@ -60,41 +84,6 @@ static const char *passes_alone(const ls_diff *d, char *out, size_t capacity) {
         return NULL;
     snprintf(out, capacity, "%zu passes of the reference and %zu of the candidate, without token ids, have no partner", r->reference_alone, r->candidate_alone);
     return out;
-}
-
-/* On the way to this value from what was compared, a weight takes part, or the way is
- * not known: it is no mere pooling or scaling of the result. */
-static bool takes_a_weight(const ls_diff *d, size_t last) {
-    enum { LOOKED_AT = 4096 };
-    size_t stack[LOOKED_AT], depth = 0, looked = 0;
-    stack[depth++] = last;
-    while (depth > 0) {
-        size_t value = d->reference_values.value_of[stack[--depth]];
-        const ls_node *n = &d->reference->nodes[value];
-        if (d->reference_used[value] || n->role == LS_ROLE_INPUT)
-            continue;
-        if (n->role == LS_ROLE_WEIGHT || n->source_count == 0 || ++looked == LOOKED_AT || depth + n->source_count > LOOKED_AT)
-            return true;
-        for (size_t k = 0; k < n->source_count; k++)
-            stack[depth++] = n->sources[k];
-    }
-    return false;
-}
-
-/* A candidate may record only a part of what it computes. */
-static const char *reference_left_out(const ls_diff *d, const size_t *outputs, bool *out_goes_on) {
-    if (d->options.tensors != NULL || d->options.layers != NULL)
-        return NULL; /* only a part was to be compared */
-    for (size_t i = 0; i < d->rows.pair_count; i++) {
-        size_t last = outputs[d->rows.pairs[i].reference];
-        bool silent = d->rows.pairs[i].rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN;
-        bool kept = last != LS_NONE && (ls_node_has_values(&d->reference->nodes[last]) || d->reference->nodes[last].lost != NULL);
-        if (!silent && kept && !d->reference_used[last]) {
-            *out_goes_on = takes_a_weight(d, last);
-            return d->reference->nodes[last].name;
-        }
-    }
-    return NULL;
 }
 
 static void refuse(ls_diff *d, ls_outcome outcome, const char *format, const char *detail) {
@@ -109,10 +98,24 @@ static bool has_values(const ls_values *v) {
     return false;
 }
 
-static void decide(ls_diff *d, const left_out *outputs) {
-    char text[160], passes[160];
+/* The first pair of which a side can't be read, and how many there are. */
+static const ls_pair *find_unreadable(const ls_diff *d, size_t *out_count) {
+    const ls_pair *first = NULL;
+    *out_count = 0;
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (d->pairs[i].verdict == LS_VERDICT_UNSUPPORTED) {
+            first = first != NULL ? first : &d->pairs[i];
+            ++*out_count;
+        }
+    return first;
+}
+
+static void decide(ls_diff *d, const left_out *reference, const left_out *candidate) {
+    char text[240], passes[160];
     bool plain = !d->reference->is_graph || !d->candidate->is_graph;
     const char *alone = passes_alone(d, passes, sizeof passes);
+    size_t unreadable_count;
+    const ls_pair *unreadable = find_unreadable(d, &unreadable_count);
     const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
                             : !has_values(&d->candidate_values) ? d->candidate
                                                                 : NULL;
@@ -124,6 +127,9 @@ static void decide(ls_diff *d, const left_out *outputs) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", "no tensor of the candidate could be paired with one of the reference");
     } else if (d->first != LS_NONE) {
         d->outcome = LS_OUTCOME_DIVERGED;
+    } else if (unreadable != NULL) {
+        snprintf(text, sizeof text, "the values of %zu of %zu pairs could not be read: %.100s", unreadable_count, d->pair_count, unreadable->trouble);
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", text);
     } else if (d->rows.status == LS_INPUTS_PARTIAL) {
         refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
     } else if (!d->reference->complete || !d->candidate->complete) {
@@ -135,10 +141,10 @@ static void decide(ls_diff *d, const left_out *outputs) {
         refuse(d, LS_OUTCOME_DIVERGED, "%s; those in both match", text);
     } else if (!plain && alone != NULL) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s; what was compared matches", alone);
-    } else if (!plain && outputs->candidate != NULL) {
-        refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", outputs->candidate);
-    } else if (!plain && outputs->reference != NULL && outputs->goes_on) {
-        refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", outputs->reference);
+    } else if (!plain && candidate->name != NULL && candidate->more) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", candidate->name);
+    } else if (!plain && reference->name != NULL && reference->more) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", reference->name);
     } else if (d->coverage < d->options.min_coverage) {
         snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
                  100 * d->coverage, 100 * d->options.min_coverage);
@@ -149,7 +155,7 @@ static void decide(ls_diff *d, const left_out *outputs) {
 }
 
 /* What these inputs can't reveal. */
-static void add_hints(ls_diff *d, const left_out *outputs) {
+static void add_hints(ls_diff *d, const left_out *reference, const left_out *candidate) {
     size_t most = 0;
     int32_t furthest = 0;
     for (size_t i = 0; i < d->rows.pair_count; i++) {
@@ -174,29 +180,23 @@ static void add_hints(ls_diff *d, const left_out *outputs) {
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);
     }
-    if (outputs->reference != NULL && d->reference->is_graph && d->candidate->is_graph)
-        ls_text_printf(&d->hints, "the reference goes on to %s, which the candidate has no answer to\n", outputs->reference);
-    size_t unlike = 0;
-    for (size_t i = 0; i < d->pair_count; i++)
-        unlike += d->pairs[i].verdict == LS_VERDICT_REFORMULATED && d->pairs[i].elements == 0;
-    if (unlike > 0)
-        ls_text_printf(&d->hints, "%zu pairs don't resemble each other although what is computed from them agrees: they may be paired wrongly, and don't count as compared\n", unlike);
+    if (d->reference->is_graph && d->candidate->is_graph) {
+        if (reference->name != NULL)
+            ls_text_printf(&d->hints, "left out: the reference goes on to %s, by pooling or picking what was compared; the candidate does not\n", reference->name);
+        if (candidate->name != NULL)
+            ls_text_printf(&d->hints, "left out: the candidate goes on to %s, by pooling or picking what was compared; the reference does not\n", candidate->name);
+    }
     if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }
 
 lockstep_status ls_conclude(ls_diff *d, lockstep_error *error) {
-    size_t *of_reference = ls_values_outputs(&d->reference_values, false), *of_candidate = ls_values_outputs(&d->candidate_values, false);
-    bool ok = of_reference != NULL && of_candidate != NULL;
-    if (ok) {
-        left_out outputs = {.candidate = candidate_left_out(d, of_candidate)};
-        outputs.reference = reference_left_out(d, of_reference, &outputs.goes_on);
-        if (d->rows.status != LS_INPUTS_DIFFER)
-            d->coverage = measure_share(d, false);
-        decide(d, &outputs);
-        add_hints(d, &outputs);
-    }
-    free(of_reference);
-    free(of_candidate);
-    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    left_out reference = {0}, candidate = {0};
+    if (!find_left_out(d, &reference, &candidate))
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (d->rows.status != LS_INPUTS_DIFFER)
+        d->coverage = measure_share(d, false);
+    decide(d, &reference, &candidate);
+    add_hints(d, &reference, &candidate);
+    return LOCKSTEP_OK;
 }

@@ -6,9 +6,11 @@
 
 #include "align/conclusion.h"
 #include "align/divergence.h"
+#include "align/outputs.h"
 #include "align/pair.h"
 #include "align/sight.h"
 #include "base/grow.h"
+#include "compare/row_metrics.h"
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
@@ -45,9 +47,12 @@ static lockstep_status choose(ls_diff *d, lockstep_error *error) {
 /* ------------------------------------------------------------------------- one pair */
 
 static bool passes(const ls_diff *d, const ls_pair *p) {
-    if (d->options.elementwise)
-        return p->metrics.beyond == 0;
-    return d->options.profile->passes(&p->metrics, p->tolerance);
+    const ls_metrics *m = &p->metrics;
+    if (m->masked_differ > 0 || (!p->is_scores && m->masked_rel > p->tolerance))
+        return false;
+    if (m->finite == 0)
+        return true; /* nothing but what both sides agree on */
+    return d->options.elementwise ? m->beyond == 0 : d->options.profile->passes(m, p->tolerance);
 }
 
 static void judge(const ls_diff *d, ls_pair *p) {
@@ -57,7 +62,36 @@ static void judge(const ls_diff *d, ls_pair *p) {
     else if (m->identical)
         p->verdict = LS_VERDICT_IDENTICAL;
     else
-        p->verdict = m->finite == 0 || passes(d, p) ? LS_VERDICT_MATCH : LS_VERDICT_DIVERGED;
+        p->verdict = passes(d, p) ? LS_VERDICT_MATCH : LS_VERDICT_DIVERGED;
+}
+
+/* Softmax turns whatever is far below the rest into 0: engines mask with -1e4, -65504, -1e9 and
+ * so on. Returns the value below which a side is taken as masked, or 0. */
+static double mask_below(double least) { return least <= -9e3 && least > LS_MASK_BELOW ? least / 2 : LS_MASK_BELOW; }
+
+/* All metrics of a pair that can be looked at. */
+static lockstep_status measure(const ls_diff *d, ls_pair *p, const ls_layout *l, lockstep_error *error) {
+    const ls_diff_options *o = &d->options;
+    ls_compare_wants wants = {.atol = o->elementwise ? o->atol : o->profile->atol, .rtol = o->elementwise ? o->rtol : o->profile->rtol,
+                              .mask_reference = LS_MASK_BELOW, .mask_candidate = LS_MASK_BELOW};
+    ls_metrics *m = &p->metrics;
+    LS_TRY(ls_compare(&l->reference, &l->candidate, &wants, m, error));
+    bool plain = !d->reference->is_graph && !d->candidate->is_graph; /* what it goes into is not known */
+    double reference_mask = mask_below(m->reference.min), candidate_mask = mask_below(m->candidate.min);
+    if ((p->is_scores || plain) && (reference_mask > LS_MASK_BELOW || candidate_mask > LS_MASK_BELOW)) {
+        wants.mask_reference = reference_mask;
+        wants.mask_candidate = candidate_mask;
+        LS_TRY(ls_compare(&l->reference, &l->candidate, &wants, m, error));
+    }
+    p->mask_reference = wants.mask_reference;
+    p->mask_candidate = wants.mask_candidate;
+    if (!o->elementwise && o->profile->loose > 0 && m->beyond > 0) {
+        ls_metrics looser;
+        wants.atol = wants.rtol = o->profile->loose;
+        LS_TRY(ls_compare(&l->reference, &l->candidate, &wants, &looser, error));
+        m->beyond_loose = looser.beyond;
+    }
+    return LOCKSTEP_OK;
 }
 
 static const char *keep_text(ls_diff *d, const char *text) {
@@ -71,6 +105,7 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice
     lockstep_error why;
     bool again = p->compared;
     p->compared = true;
+    p->is_scores = d->reference_scores[p->reference_value] || d->candidate_scores[p->candidate_value];
     p->tolerance = ls_noise_tolerance(&d->reference_noise[p->reference_value], &d->candidate_noise[p->candidate_value], &p->noise);
     ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
     lockstep_status status = ls_sight_open(d, p, reorder, choice, &sight, &why);
@@ -81,16 +116,12 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice
     }
     if (!again || strcmp(p->layout, sight.layout.text) != 0) {
         const ls_diff_options *o = &d->options;
-        ls_compare_wants wants = {.atol = o->elementwise ? o->atol : o->profile->atol, .rtol = o->elementwise ? o->rtol : o->profile->rtol};
         memcpy(p->layout, sight.layout.text, sizeof p->layout);
-        status = ls_compare(&sight.layout.reference, &sight.layout.candidate, &wants, &p->metrics, error);
+        status = measure(d, p, &sight.layout, error);
         p->elements = p->metrics.elements;
-        if (status == LOCKSTEP_OK && !o->elementwise && o->profile->loose > 0 && p->metrics.beyond > 0) {
-            ls_metrics again_looser;
-            status = ls_compare(&sight.layout.reference, &sight.layout.candidate, &(ls_compare_wants){.atol = o->profile->loose, .rtol = o->profile->loose}, &again_looser, error);
-            p->metrics.beyond_loose = again_looser.beyond;
-        }
         judge(d, p);
+        if (p->is_scores && p->verdict == LS_VERDICT_DIVERGED)
+            p->left_of_rows = ls_row_constant_left(&sight.layout.reference, &sight.layout.candidate, p->mask_reference, p->mask_candidate);
         p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
     } /* else the first round's result stands */
     ls_sight_close(&sight);
@@ -128,9 +159,11 @@ static lockstep_status begin(ls_diff *d, const char *reference, lockstep_error *
     d->reference_columns = calloc(count, sizeof *d->reference_columns);
     d->reference_noise = calloc(count, sizeof *d->reference_noise);
     d->reference_used = calloc(count, sizeof *d->reference_used);
-    if (d->reference_columns == NULL || d->reference_noise == NULL || d->reference_used == NULL)
+    d->reference_scores = calloc(count, sizeof *d->reference_scores);
+    if (d->reference_columns == NULL || d->reference_noise == NULL || d->reference_used == NULL || d->reference_scores == NULL)
         return no_memory(error);
     ls_noise_spread(d->reference, 0, d->reference_noise);
+    ls_scores_mark(d->reference, 0, d->reference_scores);
     return ls_columns_read(d->reference, 0, d->reference_columns, error);
 }
 
@@ -150,6 +183,7 @@ static lockstep_status make_room(ls_diff *d, lockstep_error *error) {
     size_t had_passes = d->pass_capacity, passes = ls_doubled(had_passes, d->candidate->pass_count + 1);
     if (!ls_extend(&d->wanted, had, nodes, sizeof *d->wanted) || !ls_extend(&d->candidate_columns, had, nodes, sizeof *d->candidate_columns) ||
         !ls_extend(&d->candidate_noise, had, nodes, sizeof *d->candidate_noise) || !ls_extend(&d->pair_of, had, nodes, sizeof *d->pair_of) ||
+        !ls_extend(&d->candidate_scores, had, nodes, sizeof *d->candidate_scores) ||
         !ls_extend(&d->facts, had_passes, passes, sizeof *d->facts))
         return no_memory(error);
     d->node_capacity = nodes;
@@ -174,6 +208,7 @@ lockstep_status ls_diff_grow(ls_diff *d, lockstep_error *error) {
     LS_TRY(choose(d, error));
     LS_TRY(ls_rows_grow(&d->rows, d->reference, d->candidate, error));
     ls_noise_spread(d->candidate, from, d->candidate_noise);
+    ls_scores_mark(d->candidate, from, d->candidate_scores);
     from = first_node_of(d, pairs_before);
     LS_TRY(ls_pair_nodes(d, from, error));
     LS_TRY(ls_facts_read(d->candidate, from, &d->arena, d->facts, error));
@@ -188,6 +223,7 @@ lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
         d->pair_count = 0;
         memset(d->pair_of, 0, d->node_capacity * sizeof *d->pair_of);
     } else {
+        LS_TRY(ls_outputs_pair(d, error));
         LS_TRY(ls_pair_finish(d, error));
         LS_TRY(ls_divergence_find(d, error));
     }
@@ -223,6 +259,8 @@ void ls_diff_done(ls_diff *d) {
     free(d->reference_columns);
     free(d->reference_noise);
     free(d->reference_used);
+    free(d->reference_scores);
+    free(d->candidate_scores);
     free(d->wanted);
     free(d->candidate_columns);
     free(d->candidate_noise);
@@ -253,6 +291,12 @@ const char *ls_outcome_name(ls_outcome outcome) {
 }
 
 const char *ls_how_name(ls_how how) {
-    static const char *const names[] = {"map", "name", "preset", "elimination"};
+    static const char *const names[] = {"map", "name", "preset", "elimination", "output"};
     return names[how];
+}
+
+const char *ls_excuse_text(ls_excuse excuse) {
+    static const char *const texts[] = {"", "one factor, undone later", "a constant in each row, which the softmax cancels",
+                                        "masked on one side already, on the other later", "the same in every layer"};
+    return texts[excuse];
 }

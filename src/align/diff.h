@@ -15,6 +15,7 @@ typedef enum ls_how {
     LS_HOW_NAME,
     LS_HOW_PRESET,
     LS_HOW_ELIMINATION, /* neither side has another tensor */
+    LS_HOW_OUTPUT,      /* both are what their pass gives in the end */
     LS_HOW_COUNT
 } ls_how;
 
@@ -28,6 +29,16 @@ typedef enum ls_verdict {
     LS_VERDICT_UNSUPPORTED,  /* the values of a side can't be read */
 } ls_verdict;
 
+/* Why a pair beyond tolerance may be no fault: see reformulated.h. */
+typedef enum ls_excuse {
+    LS_EXCUSE_NONE,
+    LS_EXCUSE_FACTOR,     /* one factor, undone later */
+    LS_EXCUSE_SOFTMAX,    /* a constant in each row, which the softmax cancels */
+    LS_EXCUSE_MASKED,     /* masked on one side already, on the other only later */
+    LS_EXCUSE_ALL_LAYERS, /* the same tensor differs as much in every layer */
+    LS_EXCUSE_COUNT
+} ls_excuse;
+
 typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes with the names that paired */
     size_t reference_value, candidate_value; /* the nodes with the values */
@@ -39,7 +50,13 @@ typedef struct ls_pair {
     int noise;            /* row of ls_noise_rows */
     double tolerance;     /* on the relative L2, of that row at this depth */
     ls_verdict verdict;
+    ls_excuse excuse;     /* of a reformulated pair */
     bool consequence;     /* fails, but something that it depends on failed before */
+    bool extra;           /* the candidate's tensor has another pair, which stands for it */
+    bool is_scores;       /* goes into a softmax, where large negative values are a mask */
+    double left_of_rows;  /* of scores that diverged: relative L2 once each row's mean difference is taken away */
+    bool exact_inputs;    /* all that it was computed from is identical */
+    double mask_reference, mask_candidate; /* values at or below these are a mask */
     uint64_t elements;    /* of the candidate that were compared */
     const char *trouble;  /* for shape and unsupported */
     bool compared;
@@ -91,9 +108,10 @@ typedef struct ls_diff {
     ls_columns *reference_columns;
     ls_noise *reference_noise;
     bool *reference_used;    /* has a partner */
+    bool *reference_scores;  /* goes into a softmax */
     /* per node of the candidate, of which `seen` have been taken in */
     size_t seen, node_capacity;
-    bool *wanted;
+    bool *wanted, *candidate_scores;
     ls_columns *candidate_columns;
     ls_noise *candidate_noise;
     size_t *pair_of;         /* value node -> pair + 1 */
@@ -147,5 +165,7 @@ static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > L
 const char *ls_verdict_name(ls_verdict verdict);
 const char *ls_outcome_name(ls_outcome outcome);
 const char *ls_how_name(ls_how how);
+/* As a sentence ends: "3 reformulated: one factor, undone later". */
+const char *ls_excuse_text(ls_excuse excuse);
 
 #endif

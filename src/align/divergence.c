@@ -1,7 +1,10 @@
 #include "align/divergence.h"
 
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "align/reformulated.h"
 
 static ls_pair *pair_at(const ls_diff *d, size_t node) {
     size_t pair = d->pair_of[d->candidate_values.value_of[node]];
@@ -13,28 +16,96 @@ static bool carries(const ls_node *n) {
     return n->role != LS_ROLE_WEIGHT && (n->role != LS_ROLE_INPUT || n->source_count > 0);
 }
 
-enum { PASSES = 1, FAILS = 2 }; /* what the nearest paired descendants do */
+/* What the nearest paired descendants of a node do. A passing one shows a fault, unless the
+ * way to it leads through a sum, whose other term may be so large that the fault is lost in
+ * it: there only a difference of more than `room` would have been seen. */
+typedef struct below {
+    bool passes, fails, shows;
+    bool sums;   /* a sum lies between, and nothing that changes the size of a difference */
+    double room; /* the least |d|_2 that would be seen after a sum */
+} below;
 
-/* Of what is scaled or masked later, the values still look alike. */
-static bool looks_alike(const ls_pair *p) { return fabs(p->metrics.cosine) >= 0.9; }
+static bool is_sum(const ls_trace *t, const ls_node *n) {
+    size_t computed = 0;
+    for (size_t k = 0; k < n->source_count; k++)
+        computed += carries(&t->nodes[n->sources[k]]);
+    return strncasecmp(n->op, "add", 3) == 0 && computed >= 2;
+}
 
-/* From the last node to the first: what each node's nearest paired descendants do.
- * A pair that differs although everything computed from it passes is reformulated,
- * and for those before it as good as one that passes. */
-static void mark_reformulated(ls_diff *d, unsigned char *below) {
+/* Shows all elements of its source, or adds a weight to it: a difference keeps its size. */
+static bool keeps_size(const ls_node *n) {
+    return n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE || strncasecmp(n->op, "add", 3) == 0 || strcmp(n->op, "CONT") == 0;
+}
+
+static void join(below *into, const below *b) {
+    into->passes = into->passes || b->passes;
+    into->fails = into->fails || b->fails;
+    into->shows = into->shows || b->shows;
+    if (b->sums) {
+        into->room = into->sums && into->room < b->room ? into->room : b->room;
+        into->sums = true;
+    }
+}
+
+/* What a node's sources see of it, and of what comes after it. */
+static below seen_through(const ls_trace *t, const ls_node *n, const ls_pair *pair, const below *own) {
+    below b = *own;
+    bool sum = is_sum(t, n);
+    if (pair != NULL) {
+        bool ok = !ls_pair_fails(pair);
+        b = (below){.passes = ok, .fails = !ok, .shows = ok && !sum, .sums = ok && sum, .room = pair->tolerance * pair->metrics.reference.l2};
+    } else {
+        b.shows = b.shows && !sum;
+        b.sums = b.sums && keeps_size(n);
+    }
+    return b;
+}
+
+/* From the last node to the first. A pair that differs although everything computed from
+ * it passes may be reformulated, and is then, for those before it, as good as one that
+ * passes. */
+static void mark_reformulated(ls_diff *d, below *all) {
     const ls_trace *t = d->candidate;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
-        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && below[i] == PASSES && !pair->resynced)
-            pair->verdict = LS_VERDICT_REFORMULATED;
-        if (pair != NULL && pair->verdict == LS_VERDICT_REFORMULATED && !looks_alike(pair))
-            pair->elements = 0; /* more likely another tensor: not compared */
-        unsigned char said = pair == NULL ? below[i] : ls_pair_fails(pair) ? FAILS : PASSES;
+        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && all[i].passes && !all[i].fails) {
+            double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
+            pair->excuse = ls_reformulated(d, pair, all[i].shows || (all[i].sums && size > all[i].room));
+            if (pair->excuse != LS_EXCUSE_NONE)
+                pair->verdict = LS_VERDICT_REFORMULATED;
+        }
+        below seen = seen_through(t, n, pair, &all[i]);
         if (n->alias_of != LS_NONE)
-            below[n->alias_of] |= said;
+            join(&all[n->alias_of], &seen);
         for (size_t k = 0; k < n->source_count; k++)
-            below[n->sources[k]] |= said;
+            join(&all[n->sources[k]], &seen);
+    }
+}
+
+/* Rounding in f32 of one operation; what comes of identical inputs can't have more. */
+#define ONE_OPERATION 1e-5
+
+/* From the first node to the last: is all that a node was computed from identical? Then its
+ * own operation alone answers for what differs, and the tolerance for whole models in f32 is
+ * far too wide. */
+static void judge_exact_inputs(ls_diff *d, bool *exact) {
+    const ls_trace *t = d->candidate;
+    bool strict = d->options.profile == &ls_profiles[0] && !d->options.elementwise;
+    for (size_t i = 0; i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        bool above = n->alias_of == LS_NONE || exact[n->alias_of];
+        for (size_t k = 0; k < n->source_count && above; k++)
+            above = exact[n->sources[k]];
+        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        exact[i] = pair != NULL ? pair->verdict == LS_VERDICT_IDENTICAL : above;
+        if (pair == NULL || !above || pair->resynced)
+            continue;
+        pair->exact_inputs = n->source_count > 0;
+        if (strict && pair->exact_inputs && pair->noise == LS_NOISE_F32 && pair->verdict == LS_VERDICT_MATCH && pair->metrics.rel_l2 > ONE_OPERATION) {
+            pair->verdict = LS_VERDICT_DIVERGED;
+            pair->tolerance = ONE_OPERATION;
+        }
     }
 }
 
@@ -47,6 +118,8 @@ static bool has_edges(const ls_trace *t) {
     return !t->is_graph;
 }
 
+static bool fails_by_value(const ls_pair *pair) { return ls_pair_fails(pair) && pair->verdict != LS_VERDICT_UNSUPPORTED; }
+
 static void mark_consequences_in_order(ls_diff *d) {
     bool tainted = false;
     for (size_t i = 0; i < d->candidate->node_count; i++) {
@@ -54,7 +127,7 @@ static void mark_consequences_in_order(ls_diff *d) {
         if (pair == NULL)
             continue;
         pair->consequence = tainted && ls_pair_fails(pair);
-        tainted = (tainted || ls_pair_fails(pair)) && !pair->resynced;
+        tainted = (tainted || fails_by_value(pair)) && !pair->resynced;
     }
 }
 
@@ -73,8 +146,8 @@ static void mark_consequences(ls_diff *d, bool *tainted) {
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
         if (pair != NULL)
             pair->consequence = above && ls_pair_fails(pair);
-        /* what agrees again although its inputs differ is judged by itself */
-        tainted[i] = pair != NULL ? ls_pair_fails(pair) && !pair->resynced : above;
+        /* what agrees again although its inputs differ is judged by itself; what can't be read says nothing */
+        tainted[i] = pair != NULL && pair->verdict != LS_VERDICT_UNSUPPORTED ? ls_pair_fails(pair) && !pair->resynced : above;
     }
 }
 
@@ -120,22 +193,36 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
+/* A pair beside the one that stands for its tensor fails by itself only where that one passes. */
+static void mark_extra(ls_diff *d) {
+    for (size_t i = 0; i < d->pair_count; i++) {
+        ls_pair *pair = &d->pairs[i], *own = pair->extra ? pair_at(d, pair->candidate_value) : NULL;
+        if (own != NULL)
+            pair->consequence = ls_pair_fails(pair) && fails_by_value(own);
+    }
+}
+
 lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
     size_t count = diff->candidate->node_count + 1;
-    unsigned char *below = calloc(count, sizeof *below);
-    bool *tainted = calloc(count, sizeof *tainted);
-    bool ok = below != NULL && tainted != NULL;
+    below *all = calloc(count, sizeof *all);
+    bool *flags = calloc(count, sizeof *flags);
+    bool ok = all != NULL && flags != NULL;
     diff->first = LS_NONE;
-    if (ok) {
-        mark_reformulated(diff, below);
-        mark_consequences(diff, tainted);
+    if (ok && has_edges(diff->candidate)) {
+        judge_exact_inputs(diff, flags);
+        memset(flags, 0, count * sizeof *flags);
     }
-    free(below);
-    free(tainted);
+    if (ok) {
+        mark_reformulated(diff, all);
+        mark_consequences(diff, flags);
+        mark_extra(diff);
+    }
+    free(all);
+    free(flags);
     if (!ok)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < diff->pair_count && diff->first == LS_NONE; i++)
-        if (ls_pair_fails(&diff->pairs[i]) && !diff->pairs[i].consequence)
+        if (fails_by_value(&diff->pairs[i]) && !diff->pairs[i].consequence)
             diff->first = i;
     return LOCKSTEP_OK;
 }

@@ -233,7 +233,9 @@ static lockstep_status list_unpaired(pairing *p) {
 
 static int by_candidate(const void *a, const void *b) {
     const ls_pair *x = a, *y = b;
-    return x->candidate_value < y->candidate_value ? -1 : x->candidate_value > y->candidate_value;
+    if (x->candidate_value != y->candidate_value)
+        return x->candidate_value < y->candidate_value ? -1 : 1;
+    return x->extra - y->extra;
 }
 
 lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error) {
@@ -256,7 +258,8 @@ lockstep_status ls_pair_finish(ls_diff *diff, lockstep_error *error) {
     if (diff->pair_count > 0)
         qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
     for (size_t i = 0; i < diff->pair_count; i++) {
-        diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
+        if (!diff->pairs[i].extra)
+            diff->pair_of[diff->pairs[i].candidate_value] = i + 1;
         diff->by_how[diff->pairs[i].how]++;
     }
     LS_TRY(find_implied(&p));

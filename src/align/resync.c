@@ -67,7 +67,8 @@ void *ls_resync_values(ls_diff *d, ls_pair *p, lockstep_dtype engine, uint64_t *
     const ls_view *whole = &sight.candidate.view;
     uint64_t elements = ls_view_elements(whole);
     size_t bytes = (size_t)elements * ls_dtype(whole->dtype)->block_bytes;
-    uint8_t *copy = is_float(whole->dtype) ? malloc(bytes + 1) : NULL;
+    bool scattered = sight.layout.gathered[1] != NULL; /* its rows lie in no order that can be written to */
+    uint8_t *copy = is_float(whole->dtype) && !scattered ? malloc(bytes + 1) : NULL;
     if (copy != NULL) {
         ls_view target = sight.layout.candidate;
         memcpy(copy, whole->data, bytes);

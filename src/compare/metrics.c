@@ -29,6 +29,8 @@ typedef struct side {
 typedef struct partial {
     uint64_t finite, counts[LS_SHARES + 1]; /* the last: beyond */
     uint64_t nan_reference, nan_candidate, inf_reference, inf_candidate, nonfinite_differ;
+    uint64_t masked, masked_differ;
+    double masked_rel;
     bool differ;
     double sum_abs, sum_rel, sum_squares, dot, max_abs, max_rel;
     uint64_t max_abs_tile, max_rel_tile; /* first element of the tile with the maximum */
@@ -85,6 +87,9 @@ static void merge(partial *into, const partial *p) {
     into->inf_reference += p->inf_reference;
     into->inf_candidate += p->inf_candidate;
     into->nonfinite_differ += p->nonfinite_differ;
+    into->masked += p->masked;
+    into->masked_differ += p->masked_differ;
+    into->masked_rel = p->masked_rel > into->masked_rel ? p->masked_rel : into->masked_rel;
     into->differ = into->differ || p->differ;
     into->sum_abs += p->sum_abs;
     into->sum_rel += p->sum_rel;
@@ -141,25 +146,44 @@ static void add_lone(const job *j, side *lone, const double *values, size_t n) {
     merge_side(lone, &s);
 }
 
-/* A tile with NaN, infinities, or a difference beyond double: these are counted and
- * left out, and the rest is summed. */
+static bool is_masked(double value, double mask) { return value <= mask && mask > -INFINITY; }
+
+/* An element that isn't a number on both sides: NaN, infinite, or masked; or one whose
+ * difference is beyond double. */
+static void add_gap(const job *j, partial *p, double x, double y) {
+    bool masked_x = is_masked(x, j->wants.mask_reference), masked_y = is_masked(y, j->wants.mask_candidate);
+    p->nan_reference += isnan(x);
+    p->nan_candidate += isnan(y);
+    p->inf_reference += isinf(x) != 0;
+    p->inf_candidate += isinf(y) != 0;
+    if (masked_x && masked_y) {
+        bool both_far = x <= LS_MASK_BELOW && y <= LS_MASK_BELOW;
+        double apart = both_far || x == y ? 0 : fabs(y - x) / fabs(x);
+        p->masked++;
+        p->masked_rel = apart > p->masked_rel ? apart : p->masked_rel;
+        p->differ = p->differ || x != y;
+        return;
+    }
+    bool same = (isnan(x) && isnan(y)) || (isinf(x) && x == y);
+    if (isfinite(x) && isfinite(y) && masked_x != masked_y)
+        p->masked_differ++;
+    else
+        p->nonfinite_differ += !same;
+    p->differ = p->differ || !same;
+}
+
+/* A tile with gaps: these are counted and left out, and the rest is summed. */
 static void add_tile_with_gaps(const job *j, partial *p, const double *reference, const double *candidate, size_t n, uint64_t first) {
     double r[TILE], c[TILE], lone_r[TILE], lone_c[TILE];
     size_t kept = 0, lone_rs = 0, lone_cs = 0;
     for (size_t i = 0; i < n; i++) {
         double x = reference[i], y = candidate[i], d = y - x;
-        if (d - d == 0) {
+        if (d - d == 0 && x > j->wants.mask_reference && y > j->wants.mask_candidate) {
             r[kept] = x;
             c[kept++] = y;
             continue;
         }
-        bool same = (isnan(x) && isnan(y)) || (isinf(x) && x == y);
-        p->nan_reference += isnan(x);
-        p->nan_candidate += isnan(y);
-        p->inf_reference += isinf(x) != 0;
-        p->inf_candidate += isinf(y) != 0;
-        p->nonfinite_differ += !same;
-        p->differ = p->differ || !same;
+        add_gap(j, p, x, y);
         if (isfinite(x))
             lone_r[lone_rs++] = x;
         if (isfinite(y))
@@ -228,7 +252,7 @@ static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
         uint32_t steps = ulp_of_tile(j, r, c, n, first);
         p->max_ulp = steps > p->max_ulp ? steps : p->max_ulp;
     }
-    if (t.finite) {
+    if (t.finite && t.reference.min > j->wants.mask_reference && t.candidate.min > j->wants.mask_candidate) {
         add_finite_tile(p, &t, n, first);
         count_tile(j, p, r, c, n, &t, j->wide);
         return;
@@ -263,7 +287,7 @@ static uint64_t locate(const job *j, uint64_t first, bool relative) {
     ls_view_read_f64(j->candidate, first, n, c);
     for (size_t i = 0; i < n; i++) {
         double d = c[i] - r[i], value = fabs(d);
-        if (d - d != 0)
+        if (d - d != 0 || r[i] <= j->wants.mask_reference || c[i] <= j->wants.mask_candidate)
             continue;
         if (relative)
             value = value == 0 ? 0 : value / fabs(r[i]);
@@ -296,9 +320,10 @@ static double cosine(const partial *p, double r2, double c2) {
 
 static void finish(const job *j, const partial *p, ls_metrics *m) {
     *m = (ls_metrics){.elements = j->elements, .finite = p->finite, .identical = !p->differ,
-                      .beyond = p->counts[LS_SHARES] + p->nonfinite_differ, .nan_reference = p->nan_reference,
+                      .beyond = p->counts[LS_SHARES] + p->nonfinite_differ + p->masked_differ, .nan_reference = p->nan_reference,
                       .nan_candidate = p->nan_candidate, .inf_reference = p->inf_reference,
-                      .inf_candidate = p->inf_candidate, .nonfinite_differ = p->nonfinite_differ};
+                      .inf_candidate = p->inf_candidate, .nonfinite_differ = p->nonfinite_differ,
+                      .masked = p->masked, .masked_differ = p->masked_differ, .masked_rel = p->masked_rel};
     memcpy(m->above, p->counts, sizeof m->above);
     m->reference = finish_side(&p->reference, &p->reference_lone);
     m->candidate = finish_side(&p->candidate, &p->candidate_lone);
@@ -346,6 +371,8 @@ lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, c
                            ls_metrics *out_metrics, lockstep_error *error) {
     job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .wants = *wants,
              .elements = ls_view_elements(reference)};
+    j.wants.mask_reference = wants->mask_reference < 0 ? wants->mask_reference : -INFINITY;
+    j.wants.mask_candidate = wants->mask_candidate < 0 ? wants->mask_candidate : -INFINITY;
     if (j.elements != ls_view_elements(candidate))
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the two tensors differ in their number of elements");
     j.wide = ls_dtype(reference->dtype)->to_f32 == NULL || ls_dtype(candidate->dtype)->to_f32 == NULL;

@@ -19,8 +19,12 @@ typedef struct ls_row_metrics {
     double largest_lost;       /* the largest sum reference^2 of these */
 } ls_row_metrics;
 
+/* Below this a value is a mask, not a number: what it is added to is blocked. */
+#define LS_MASK_BELOW (-1e30)
+
 /* d = candidate - reference; sums are over the elements that are finite on both
- * sides. Indexes are flat, row-major. NaN where a figure does not exist. */
+ * sides and masked on neither. Indexes are flat, row-major. NaN where a figure does not
+ * exist. */
 typedef struct ls_metrics {
     uint64_t elements, finite;
     bool identical; /* equal bits after decoding, everywhere (-0 is not 0; NaN is NaN) */
@@ -36,6 +40,9 @@ typedef struct ls_metrics {
     uint64_t beyond_loose;    /* the same for a profile's second limits; the caller's to fill */
     uint64_t nan_reference, nan_candidate, inf_reference, inf_candidate;
     uint64_t nonfinite_differ; /* NaN or infinite on one side, or of another sign */
+    uint64_t masked;           /* masked on both sides */
+    uint64_t masked_differ;    /* masked on one side, a number on the other */
+    double masked_rel;         /* max |d| / |reference| where both are masked, but one not below LS_MASK_BELOW */
     struct ls_side {
         double min, max, mean, std, l2; /* of its finite values */
         uint64_t hash; /* of its values as floats (as doubles, where a side needs them), where it was asked for */
@@ -47,6 +54,8 @@ typedef struct ls_compare_wants {
     double atol, rtol;   /* only feed `beyond` */
     uint64_t row_length; /* figures of each row of so many elements; 0: none */
     bool hash;
+    /* Values at or below this are a mask, on each side; 0: none are. */
+    double mask_reference, mask_candidate;
 } ls_compare_wants;
 
 /* Compares two views of equal element counts, in the row-major order of each.

@@ -1,6 +1,7 @@
 #include "compare/row_metrics.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 void ls_row_begin(ls_row_partial *p, uint64_t first, uint64_t row_length) {
     *p = (ls_row_partial){.length = row_length, .first = first, .at = first};
@@ -96,4 +97,35 @@ void ls_row_merge(ls_row_partial *into, const ls_row_partial *next) {
     merge_found(&into->found, &next->found);
     into->open = next->open;
     into->at = next->at;
+}
+
+/* Sums over the numbers of one row. */
+typedef struct row_sums {
+    double d, d2, reference2;
+    size_t count;
+} row_sums;
+
+double ls_row_constant_left(const ls_view *reference, const ls_view *candidate, double mask_reference, double mask_candidate) {
+    enum { COLUMNS_MAX = 1 << 20 };
+    uint64_t columns = candidate->rank > 0 ? candidate->shape[candidate->rank - 1] : 1, elements = ls_view_elements(candidate);
+    double left = 0, norm = 0, *values = columns > 1 && columns <= COLUMNS_MAX ? malloc(2 * columns * sizeof *values) : NULL;
+    for (uint64_t at = 0; values != NULL && at < elements; at += columns) {
+        row_sums s = {0};
+        ls_view_read_f64(reference, at, columns, values);
+        ls_view_read_f64(candidate, at, columns, values + columns);
+        for (uint64_t i = 0; i < columns; i++) {
+            double x = values[i], y = values[columns + i], d = y - x;
+            if (d - d != 0 || x <= mask_reference || y <= mask_candidate)
+                continue;
+            s.d += d;
+            s.d2 += d * d;
+            s.reference2 += x * x;
+            s.count++;
+        }
+        left += s.count > 0 ? fmax(0, s.d2 - s.d * s.d / (double)s.count) : 0;
+        norm += s.reference2;
+    }
+    bool measured = values != NULL && norm > 0;
+    free(values);
+    return measured ? sqrt(left / norm) : INFINITY;
 }

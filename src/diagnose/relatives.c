@@ -14,7 +14,7 @@ static bool see_likewise(const ls_evidence *e, const ls_hold *other, ls_view *ou
     bool same = other->view.rank == own->rank && memcmp(other->view.shape, own->shape, (size_t)own->rank * sizeof *own->shape) == 0 &&
                 memcmp(other->view.strides, own->strides, (size_t)own->rank * sizeof *own->strides) == 0;
     bool reshaped = ls_view_is_contiguous(&other->view) && ls_view_is_contiguous(own) && ls_view_elements(&other->view) == ls_view_elements(own);
-    if (other->view.dtype != own->dtype || (!same && !reshaped))
+    if (other->view.dtype != own->dtype || (!same && !reshaped) || e->sight->layout.gathered[0] != NULL)
         return false;
     *out_view = e->sight->layout.reference;
     out_view->data = other->view.data + (e->sight->layout.reference.data - own->data);

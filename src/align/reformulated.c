@@ -1,0 +1,84 @@
+#include "align/reformulated.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIBLINGS_ALIKE = 4 }; /* their errors are within this factor of one another */
+#define LOOKS_ALIKE 0.9      /* cosine below which two tensors are not the same thing */
+
+/* What is left when the best single factor is undone: 1 - cosine^2 of the square. */
+static bool is_one_factor(const ls_pair *p) {
+    const ls_metrics *m = &p->metrics;
+    double left = sqrt(fmax(0, 1 - m->cosine * m->cosine));
+    return left <= p->tolerance && left < 0.1 * m->rel_l2;
+}
+
+/* Names are the same but for the number of the layer. */
+static bool same_but_for_layer(const char *a, int layer_of_a, const char *b, int layer_of_b) {
+    while (*a != '\0' && *b != '\0') {
+        if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
+            char *end_a, *end_b;
+            long x = strtol(a, &end_a, 10), y = strtol(b, &end_b, 10);
+            if (x != y && (x != layer_of_a || y != layer_of_b))
+                return false;
+            a = end_a;
+            b = end_b;
+        } else if (*a++ != *b++) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+/* The same tensor of another layer, in the same pass. */
+static bool is_sibling(const ls_diff *d, const ls_pair *a, const ls_pair *b) {
+    const ls_node *x = &d->candidate->nodes[a->candidate_value], *y = &d->candidate->nodes[b->candidate_value];
+    return a->passes == b->passes && a->rule == b->rule && x->layer >= 0 && y->layer >= 0 && x->layer != y->layer &&
+           x->occurrence == y->occurrence && strcmp(x->op, y->op) == 0 && same_but_for_layer(x->name, x->layer, y->name, y->layer);
+}
+
+/* Pairs lie in the candidate's order: those of a pass are together. */
+static bool is_of_pass(const ls_diff *d, const ls_pair *p, size_t pass) { return d->candidate->nodes[p->candidate_value].pass == pass; }
+
+/* In every layer the same tensor differs as much: a fault of one layer does not. */
+static bool is_alike_in_all_layers(const ls_diff *d, const ls_pair *p) {
+    size_t siblings = 0, own = (size_t)(p - d->pairs), pass = d->candidate->nodes[p->candidate_value].pass, first = own;
+    while (first > 0 && is_of_pass(d, &d->pairs[first - 1], pass))
+        first--;
+    for (size_t i = first; i < d->pair_count && is_of_pass(d, &d->pairs[i], pass); i++) {
+        const ls_pair *other = &d->pairs[i];
+        if (other == p || !is_sibling(d, p, other))
+            continue;
+        siblings++;
+        bool differs = other->verdict == LS_VERDICT_DIVERGED || other->verdict == LS_VERDICT_REFORMULATED;
+        if (!differs || other->metrics.rel_l2 > SIBLINGS_ALIKE * p->metrics.rel_l2 || p->metrics.rel_l2 > SIBLINGS_ALIKE * other->metrics.rel_l2)
+            return false;
+    }
+    return siblings > 0;
+}
+
+/* Scores go into a softmax: a constant in each row doesn't matter there, nor what is masked
+ * after it was recorded on one side, and before on the other. */
+static ls_excuse of_scores(const ls_pair *p) {
+    const ls_metrics *m = &p->metrics;
+    if (m->masked_differ > 0)
+        return m->rel_l2 <= p->tolerance ? LS_EXCUSE_MASKED : LS_EXCUSE_NONE;
+    return p->left_of_rows <= p->tolerance && p->left_of_rows < 0.1 * m->rel_l2 ? LS_EXCUSE_SOFTMAX : LS_EXCUSE_NONE;
+}
+
+ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, bool shows) {
+    if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
+        return LS_EXCUSE_NONE;
+    if (p->is_scores) {
+        ls_excuse excuse = of_scores(p);
+        if (excuse != LS_EXCUSE_NONE)
+            return excuse;
+    }
+    if (p->metrics.masked_differ > 0)
+        return LS_EXCUSE_NONE;
+    if (is_one_factor(p))
+        return LS_EXCUSE_FACTOR;
+    return !p->exact_inputs && is_alike_in_all_layers(d, p) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
+}
