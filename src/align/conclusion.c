@@ -181,9 +181,9 @@ static void add_hints(ls_diff *d, const left_out *reference, const left_out *can
                            (unsigned long long)traces[k]->dropped);
     }
     if (d->reference->is_graph && d->candidate->is_graph) {
-        if (reference->name != NULL)
+        if (reference->name != NULL && !reference->more)
             ls_text_printf(&d->hints, "left out: the reference goes on to %s, by pooling or picking what was compared; the candidate does not\n", reference->name);
-        if (candidate->name != NULL)
+        if (candidate->name != NULL && !candidate->more)
             ls_text_printf(&d->hints, "left out: the candidate goes on to %s, by pooling or picking what was compared; the reference does not\n", candidate->name);
     }
     if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)

@@ -318,6 +318,8 @@ static double cosine(const partial *p, double r2, double c2) {
     return p->max_abs == 0 ? 1 : fmax(-1, fmin(1, p->dot / sqrt(r2) / sqrt(c2)));
 }
 
+static double spread_of(const side *lone) { return lone->count > 0 ? (lone->max - lone->min) / fabs(lone->min) : 0; }
+
 static void finish(const job *j, const partial *p, ls_metrics *m) {
     *m = (ls_metrics){.elements = j->elements, .finite = p->finite, .identical = !p->differ,
                       .beyond = p->counts[LS_SHARES] + p->nonfinite_differ + p->masked_differ, .nan_reference = p->nan_reference,
@@ -330,14 +332,17 @@ static void finish(const job *j, const partial *p, ls_metrics *m) {
     m->max_ulp = j->ulp != ULP_NONE && p->finite > 0 ? (double)p->max_ulp : NAN;
     if (p->finite == 0) {
         m->max_abs = m->max_rel = m->mean_abs = m->mean_rel = m->rmse = m->rel_l2 = m->nmse = m->nmse_var =
-            m->max_abs_over_max = m->sqnr_db = m->cosine = NAN;
+            m->max_abs_reference = m->max_abs_candidate = m->max_abs_over_max = m->sqnr_db = m->cosine = NAN;
         return;
     }
+    m->masked_spread = fmax(spread_of(&p->reference_lone), spread_of(&p->candidate_lone));
     double n = (double)p->finite, r2 = squares_of(&p->reference), c2 = squares_of(&p->candidate);
     double largest = fmax(fabs(p->reference.min), fabs(p->reference.max));
     m->max_abs = p->max_abs;
     m->max_rel = p->max_rel;
     m->max_abs_at = locate(j, p->max_abs_tile, false);
+    ls_view_read_f64(j->reference, m->max_abs_at, 1, &m->max_abs_reference);
+    ls_view_read_f64(j->candidate, m->max_abs_at, 1, &m->max_abs_candidate);
     m->max_rel_at = locate(j, p->max_rel_tile, true);
     m->mean_abs = p->sum_abs / n;
     m->mean_rel = p->sum_rel / n;

@@ -34,6 +34,7 @@ typedef struct ls_metrics {
     double max_abs_over_max;  /* max|d| / max|reference| */
     double sqnr_db, cosine;
     uint64_t max_abs_at, max_rel_at;
+    double max_abs_reference, max_abs_candidate; /* the values at max_abs_at */
     double max_ulp;           /* for two f32, f16 or bf16 tensors of one type; else NaN */
     uint64_t above[LS_SHARES];
     uint64_t beyond;          /* elements with |d| > atol + rtol |reference| */
@@ -42,6 +43,7 @@ typedef struct ls_metrics {
     uint64_t nonfinite_differ; /* NaN or infinite on one side, or of another sign */
     uint64_t masked;           /* masked on both sides */
     uint64_t masked_differ;    /* masked on one side, a number on the other */
+    double masked_spread;      /* of the finite masked values of a side: (max - min) / |min|, the larger of both */
     double masked_rel;         /* max |d| / |reference| where both are masked, but one not below LS_MASK_BELOW */
     struct ls_side {
         double min, max, mean, std, l2; /* of its finite values */

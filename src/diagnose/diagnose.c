@@ -4,17 +4,18 @@
 #include <stdlib.h>
 
 const ls_cause_rule ls_cause_rules[] = {
-    {"scale", ls_fit_scale},
-    {"offset", ls_fit_offset},
-    {"swapped-with", ls_fit_swapped},
-    {"rope-interleave", ls_fit_rope_pairs},
-    {"rope-frequency", ls_fit_rope_frequency},
-    {"norm-eps", ls_fit_norm_eps},
-    {"activation", ls_fit_activation},
-    {"missing-term", ls_fit_missing_term},
-    {"unary", ls_fit_unary},
-    {"channel-scale", ls_fit_channel_scale},
-    {"channel-offset", ls_fit_channel_offset},
+    {"scale", ls_fit_scale, 1},
+    {"offset", ls_fit_offset, 1},
+    {"swapped-with", ls_fit_swapped, 0},
+    {"rope-interleave", ls_fit_rope_pairs, 0},
+    {"rope-frequency", ls_fit_rope_frequency, 1},
+    {"norm-eps", ls_fit_norm_eps, 1},
+    {"activation", ls_fit_activation, 0},
+    {"missing-term", ls_fit_missing_term, 0},
+    {"unary", ls_fit_unary, 0},
+    {"soft-cap", ls_fit_soft_cap, 1},
+    {"channel-scale", ls_fit_channel_scale, LS_FREE_PER_CHANNEL},
+    {"channel-offset", ls_fit_channel_offset, LS_FREE_PER_CHANNEL},
     {0},
 };
 
@@ -46,11 +47,21 @@ static void insert(ls_diff *d, const ls_cause *cause) {
     d->causes[at] = *cause;
 }
 
+/* Any two numbers are a multiple of each other: a rule that fits as many numbers as it has
+ * elements to explain explains nothing. */
+static bool has_enough(const ls_evidence *e, const ls_cause_rule *rule) {
+    enum { LEAST = 4 };
+    size_t differ = 0, free_numbers = rule->free == LS_FREE_PER_CHANNEL ? e->channels : (size_t)rule->free;
+    for (size_t i = 0; i < e->count; i++)
+        differ += e->reference[i] != e->candidate[i];
+    return differ >= LEAST && differ > free_numbers;
+}
+
 static void try_rules(ls_diff *d, const ls_evidence *e) {
     double limit = e->pair->tolerance;
     for (const ls_cause_rule *rule = ls_cause_rules; rule->id != NULL; rule++) {
         ls_cause cause = {.id = rule->id};
-        if (rule->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
+        if (has_enough(e, rule) && rule->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
             insert(d, &cause);
     }
 }
@@ -72,6 +83,9 @@ static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_sight *sight,
         return count == 0 ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     ls_view_read_f64(&sight->layout.reference, 0, count, values);
     ls_view_read_f64(candidate, 0, count, values + count);
+    for (size_t i = 0; i < count; i++)
+        if (values[i] <= p->mask_reference && values[count + i] <= p->mask_candidate)
+            values[i] = values[count + i] = 0;
     ls_evidence e = {d, p, sight, values, values + count, values + 2 * count, count, channels};
     try_rules(d, &e);
     free(values);

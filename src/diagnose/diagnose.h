@@ -10,7 +10,7 @@ typedef struct ls_evidence {
     ls_diff *diff;
     const ls_pair *pair;
     const ls_sight *sight;
-    const double *reference, *candidate;
+    const double *reference, *candidate; /* both 0 where both are masked */
     double *scratch; /* room for as many */
     size_t count;
     size_t channels; /* size of the candidate's innermost axis; divides count */
@@ -18,10 +18,13 @@ typedef struct ls_evidence {
 
 enum { LS_EVIDENCE_MAX = 1 << 18 };
 
+enum { LS_FREE_PER_CHANNEL = -1 };
+
 /* One row a rule. `fit` fills text and residual; false when it doesn't apply. */
 typedef struct ls_cause_rule {
     const char *id;
     bool (*fit)(const ls_evidence *evidence, ls_cause *out_cause);
+    int free; /* numbers that are fitted; more elements than these have to be explained by them */
 } ls_cause_rule;
 
 extern const ls_cause_rule ls_cause_rules[]; /* simplest first; ends with id == NULL */
@@ -36,6 +39,7 @@ extern const ls_unary ls_unaries[]; /* ends with name == NULL */
 bool ls_fit_scale(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_offset(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_unary(const ls_evidence *evidence, ls_cause *out_cause);
+bool ls_fit_soft_cap(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_channel_scale(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_channel_offset(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_swapped(const ls_evidence *evidence, ls_cause *out_cause);

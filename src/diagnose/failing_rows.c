@@ -23,9 +23,12 @@ static int only_axis_of(const ls_view *v, uint64_t size) {
     return found;
 }
 
-static void add(row_error *row, double reference, double candidate) {
+static void add(row_error *row, const ls_pair *p, double reference, double candidate) {
     double d = candidate - reference;
-    if (d - d == 0) {
+    bool masked = reference <= p->mask_reference, masked_too = candidate <= p->mask_candidate;
+    if (masked || masked_too) {
+        row->lost = row->lost || masked != masked_too;
+    } else if (d - d == 0) {
         row->error2 += d * d;
         row->reference2 += reference * reference;
     } else if (reference != candidate) { /* equal infinities are fine */
@@ -38,7 +41,7 @@ static bool fails(const row_error *row, double tolerance) {
 }
 
 /* Sums up the errors along an axis; false when out of memory. */
-static bool measure(const ls_layout *layout, int axis, row_error *rows) {
+static bool measure(const ls_layout *layout, const ls_pair *p, int axis, row_error *rows) {
     const ls_view *candidate = &layout->candidate;
     double (*values)[TILE] = malloc(2 * sizeof *values);
     uint64_t elements = ls_view_elements(candidate), inner = 1;
@@ -49,7 +52,7 @@ static bool measure(const ls_layout *layout, int axis, row_error *rows) {
         ls_view_read_f64(&layout->reference, done, n, values[0]);
         ls_view_read_f64(candidate, done, n, values[1]);
         for (size_t i = 0; i < n; i++)
-            add(&rows[(done + i) / inner % candidate->shape[axis]], values[0][i], values[1][i]);
+            add(&rows[(done + i) / inner % candidate->shape[axis]], p, values[0][i], values[1][i]);
     }
     bool measured = values != NULL;
     free(values);
@@ -61,7 +64,7 @@ void ls_find_failing_rows(ls_diff *d, const ls_pair *p, const ls_sight *sight) {
     ls_failing_rows *f = &d->failing_rows;
     int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&sight->layout.candidate, pp->row_count) : -1;
     row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
-    if (rows == NULL || !measure(&sight->layout, axis, rows)) {
+    if (rows == NULL || !measure(&sight->layout, p, axis, rows)) {
         free(rows);
         return;
     }

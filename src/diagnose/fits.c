@@ -65,6 +65,55 @@ bool ls_fit_unary(const ls_evidence *e, ls_cause *out) {
     return isfinite(out->residual);
 }
 
+/* What is left when `capped` is compared with cap * tanh(free / cap). */
+static double left_with_cap(const ls_evidence *e, const double *free_side, const double *capped, double cap) {
+    for (size_t i = 0; i < e->count; i++)
+        e->scratch[i] = cap * tanh(free_side[i] / cap);
+    return ls_residual(e->scratch, capped, e->count);
+}
+
+/* The cap that leaves least: first on a grid, above the largest value, then between its neighbours. */
+static double best_cap(const ls_evidence *e, const double *free_side, const double *capped) {
+    enum { GRID = 48, STEPS = 40 };
+    double most = 0, best = NAN, least = INFINITY, ratio = pow(200, 1.0 / GRID);
+    for (size_t i = 0; i < e->count; i++)
+        most = fmax(most, fabs(capped[i]));
+    for (int k = 0; k <= GRID && most > 0; k++) {
+        double cap = most * 1.0000001 * pow(ratio, k), left = left_with_cap(e, free_side, capped, cap);
+        if (left < least) {
+            least = left;
+            best = cap;
+        }
+    }
+    double low = best / ratio, high = best * ratio;
+    for (int step = 0; step < STEPS && isfinite(best); step++) {
+        double a = low + (high - low) / 3, b = high - (high - low) / 3;
+        if (left_with_cap(e, free_side, capped, a) < left_with_cap(e, free_side, capped, b))
+            high = b;
+        else
+            low = a;
+    }
+    return (low + high) / 2;
+}
+
+/* Soft cap: cap * tanh(x / cap), on one side only. */
+bool ls_fit_soft_cap(const ls_evidence *e, ls_cause *out) {
+    double most_reference = 0, most_candidate = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        most_reference = fmax(most_reference, fabs(e->reference[i]));
+        most_candidate = fmax(most_candidate, fabs(e->candidate[i]));
+    }
+    bool lacks = most_candidate > most_reference; /* capping makes values smaller */
+    const double *free_side = lacks ? e->candidate : e->reference, *capped = lacks ? e->reference : e->candidate;
+    double cap = best_cap(e, free_side, capped);
+    if (!isfinite(cap))
+        return false;
+    out->residual = left_with_cap(e, free_side, capped, cap);
+    snprintf(out->text, sizeof out->text, "the %s lacks the soft cap that the %s has: %.6g * tanh(x / %.6g)", lacks ? "candidate" : "reference",
+             lacks ? "reference" : "candidate", cap, cap);
+    return true;
+}
+
 /* Enough rows that a factor for each channel says something. */
 static bool has_rows(const ls_evidence *e) { return e->channels > 1 && e->count / e->channels >= 3; }
 

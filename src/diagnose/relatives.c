@@ -47,11 +47,13 @@ static size_t closest(const ls_evidence *e, const wanted *w, double *out_distanc
     size_t best = LS_NONE, glance = e->count < GLANCE ? e->count : GLANCE;
     *out_distance = INFINITY;
     const ls_node *own = &d->reference->nodes[e->pair->reference_value];
+    /* an output that has another pair, too, is that one for certain */
+    size_t own_pair = e->pair->extra ? d->pairs[d->pair_of[e->pair->candidate_value] - 1].reference_value : LS_NONE;
     for (size_t i = 0; i < d->reference->node_count; i++) {
         const ls_node *n = &d->reference->nodes[i];
         ls_hold hold;
         ls_view view;
-        if (i == e->pair->reference_value || n->pass != own->pass || n->elements != own->elements ||
+        if (i == e->pair->reference_value || i == own_pair || n->pass != own->pass || n->elements != own->elements ||
             !ls_node_has_values(n) || n->role != LS_ROLE_COMPUTED || ls_trace_hold(d->reference, i, &hold, NULL) != LOCKSTEP_OK)
             continue;
         if (see_likewise(e, &hold, &view) && distance(e, &view, w, glance) < 1e-2) {

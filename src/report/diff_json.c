@@ -37,6 +37,8 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_object_set_new(o, "metrics", p->verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
     json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->verdict)));
     json_object_set_new(o, "consequence", json_boolean(p->consequence));
+    if (p->verdict == LS_VERDICT_REFORMULATED)
+        json_object_set_new(o, "reason", json_string(ls_excuse_text(p->excuse)));
     if (p->grade != NULL)
         json_object_set_new(o, "grade", json_string(p->grade));
     if (p->resynced)
@@ -122,7 +124,8 @@ static json_t *totals_json(const ls_diff *d) {
     json_t *o = json_object();
     json_object_set_new(o, "compared", ls_json_count(t.compared));
     json_object_set_new(o, "within", ls_json_count(t.within));
-    json_object_set_new(o, "beyond", ls_json_count(t.compared - t.within));
+    json_object_set_new(o, "reformulated", ls_json_count(t.all_excused));
+    json_object_set_new(o, "beyond", ls_json_count(t.beyond));
     json_object_set_new(o, "mismatched", ls_json_count(t.mismatched));
     json_object_set_new(o, "origins", ls_json_count(t.origins));
     json_object_set_new(o, "max_abs", ls_json_number(t.max_abs));

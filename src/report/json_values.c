@@ -36,14 +36,16 @@ json_t *ls_json_metrics(const ls_metrics *m) {
     } reals[] = {{"rel_l2", m->rel_l2}, {"max_abs", m->max_abs}, {"max_rel", m->max_rel}, {"mean_abs", m->mean_abs},
                  {"mean_rel", m->mean_rel}, {"rmse", m->rmse}, {"nmse", m->nmse}, {"nmse_var", m->nmse_var},
                  {"max_abs_over_max", m->max_abs_over_max}, {"cosine", m->cosine}, {"sqnr_db", m->sqnr_db},
-                 {"max_ulp", m->max_ulp}};
+                 {"max_ulp", m->max_ulp}, {"max_abs_reference", m->max_abs_reference},
+                 {"max_abs_candidate", m->max_abs_candidate}};
     const struct {
         const char *key;
         uint64_t value;
     } counts[] = {{"elements", m->elements}, {"finite", m->finite}, {"max_abs_at", m->max_abs_at},
                   {"max_rel_at", m->max_rel_at}, {"beyond", m->beyond}, {"nan_reference", m->nan_reference},
                   {"nan_candidate", m->nan_candidate}, {"inf_reference", m->inf_reference},
-                  {"inf_candidate", m->inf_candidate}, {"nonfinite_differ", m->nonfinite_differ}};
+                  {"inf_candidate", m->inf_candidate}, {"nonfinite_differ", m->nonfinite_differ},
+                  {"masked", m->masked}, {"masked_differ", m->masked_differ}};
     json_t *o = json_object(), *above = json_object();
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
         json_object_set_new(o, reals[i].key, ls_json_number(reals[i].value));

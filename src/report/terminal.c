@@ -110,7 +110,17 @@ static void put_totals(ls_text *out, const ls_diff *d) {
     if (all == 0)
         return;
     ls_text_printf(out, "compared   %zu: %zu within tolerance (%.1f %%), %zu beyond", t.compared, t.within,
-                   100 * (double)t.within / (double)all, t.compared - t.within);
+                   100 * (double)t.within / (double)all, t.beyond);
+    const char *separator = "";
+    if (t.all_excused > 0)
+        ls_text_printf(out, ", %zu reformulated (", t.all_excused);
+    for (int excuse = LS_EXCUSE_NONE + 1; excuse < LS_EXCUSE_COUNT; excuse++)
+        if (t.excused[excuse] > 0) {
+            ls_text_printf(out, "%s%zu: %s", separator, t.excused[excuse], ls_excuse_text((ls_excuse)excuse));
+            separator = "; ";
+        }
+    if (t.all_excused > 0)
+        ls_text_printf(out, ")");
     if (t.mismatched > 0)
         ls_text_printf(out, "; %zu of another shape or type", t.mismatched);
     ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
@@ -118,6 +128,23 @@ static void put_totals(ls_text *out, const ls_diff *d) {
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
     if (t.origins > 1)
         ls_text_printf(out, "origins    %zu tensors are wrong although what they were computed from is right\n", t.origins);
+}
+
+/* Two runs of one engine agree to the bit until something is different. */
+static void put_identical(ls_text *out, const ls_diff *d) {
+    char last[NAME], first[NAME];
+    size_t count = 0;
+    while (count < d->pair_count && d->pairs[count].verdict == LS_VERDICT_IDENTICAL && !d->pairs[count].extra)
+        count++;
+    if (count < 3 || count == d->pair_count || d->pairs[count].extra || !d->candidate->is_graph)
+        return;
+    const ls_pair *p = &d->pairs[count];
+    node_title(&d->candidate->nodes[p[-1].candidate], last, sizeof last);
+    node_title(&d->candidate->nodes[p->candidate], first, sizeof first);
+    ls_text_printf(out, "identical  %zu tensors, up to %s; %s is the first that is no longer identical", count, last, first);
+    if (p->verdict < LS_VERDICT_SHAPE)
+        ls_text_printf(out, " (rel. L2 %.1e)", p->metrics.rel_l2);
+    ls_text_printf(out, "\n");
 }
 
 /* --------------------------------------------------------------------------- table */
@@ -193,18 +220,31 @@ static bool is_input(const ls_diff *d, size_t pair) {
     return false;
 }
 
-/* Without --all: where it diverged, what it was computed from and the next few; or,
- * where it didn't, the worst of each block. */
-static void choose_rows(const ls_diff *d, bool all, bool *shown) {
-    if (d->first != LS_NONE || all) {
-        size_t after = 0;
-        for (size_t i = 0; i < d->pair_count; i++) {
-            bool failing = ls_pair_fails(&d->pairs[i]);
-            shown[i] = all || i == d->first || is_input(d, i) || (failing && !d->pairs[i].consequence) ||
-                       (failing && after++ < AFTER_SHOWN);
-        }
-        return;
+/* Where it diverged, what that was computed from, other origins once for all passes, what
+ * can't be read, and the next few that fail. */
+static void choose_failing(const ls_diff *d, bool all, const bool *repeated, bool *shown) {
+    size_t after = 0, unreadable = 0;
+    for (size_t i = 0; i < d->pair_count; i++) {
+        const ls_pair *p = &d->pairs[i];
+        bool failing = ls_pair_fails(p), unsupported = p->verdict == LS_VERDICT_UNSUPPORTED;
+        bool origin = failing && !unsupported && !p->consequence && !repeated[i];
+        shown[i] = all || i == d->first || is_input(d, i) || origin || (unsupported && unreadable++ < AFTER_SHOWN) ||
+                   (failing && !unsupported && p->consequence && after++ < AFTER_SHOWN);
     }
+}
+
+/* Without --all: see above; or, where nothing fails, the worst of each block. */
+static void choose_rows(const ls_diff *d, bool all, bool *shown) {
+    bool *repeated = calloc(d->pair_count + 1, sizeof *repeated), fails = false;
+    for (size_t i = 0; i < d->pair_count; i++)
+        fails = fails || ls_pair_fails(&d->pairs[i]);
+    if (repeated != NULL && (fails || all)) {
+        ls_repeated_origins(d, repeated);
+        choose_failing(d, all, repeated, shown);
+    }
+    free(repeated);
+    if (fails || all)
+        return;
     ls_map worst = {0}; /* layer -> pair + 1 */
     for (size_t i = 0; i < d->pair_count; i++) {
         int layer = d->candidate->nodes[d->pairs[i].candidate].layer;
@@ -250,18 +290,28 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
         t.candidate = t.candidate < room / 2 ? t.candidate : room - t.reference > room / 2 ? room - t.reference : room / 2;
         t.reference = room - t.candidate;
     }
-    if (d->first == LS_NONE && !all)
+    bool fails = false;
+    for (size_t i = 0; i < d->pair_count; i++)
+        fails = fails || ls_pair_fails(&d->pairs[i]);
+    if (!fails && !all)
         ls_text_printf(out, "the worst of each block:\n");
     put_head(&t);
-    size_t hidden = 0;
+    size_t hidden = 0, again = 0, unreadable = 0;
     for (size_t i = 0; i < d->pair_count; i++) {
+        const ls_pair *p = &d->pairs[i];
         if (shown[i])
-            put_row(&t, &d->pairs[i]);
-        else
-            hidden += ls_pair_fails(&d->pairs[i]);
+            put_row(&t, p);
+        else if (p->verdict == LS_VERDICT_UNSUPPORTED)
+            unreadable++;
+        else if (ls_pair_fails(p))
+            ++*(p->consequence ? &hidden : &again);
     }
     if (hidden > 0)
         ls_text_printf(out, "      … and %zu more that fail as a consequence\n", hidden);
+    if (again > 0)
+        ls_text_printf(out, "      … and %zu that fail likewise in later passes\n", again);
+    if (unreadable > 0)
+        ls_text_printf(out, "      … and %zu more that can't be read\n", unreadable);
     free(shown);
 }
 
@@ -277,22 +327,57 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
     }
 }
 
+/* The coarsest element type on the way to a pair, and whose it is. */
+static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
+    const ls_noise *r = &d->reference_noise[p->reference_value], *c = &d->candidate_noise[p->candidate_value];
+    const ls_node *from = c->row >= r->row ? &d->candidate->nodes[c->from] : &d->reference->nodes[r->from];
+    char name[NAME];
+    if (d->options.elementwise) {
+        ls_text_printf(out, "tolerance %.1e + %.1e |reference| for every element", d->options.atol, d->options.rtol);
+        return;
+    }
+    if (d->options.profile != &ls_profiles[0]) {
+        ls_text_printf(out, "profile %s", d->options.profile->name);
+        return;
+    }
+    ls_text_printf(out, "tolerance %.1e for %s", p->tolerance, ls_noise_rows[p->noise].name);
+    if (p->exact_inputs && p->noise == LS_NOISE_F32)
+        ls_text_printf(out, " from identical inputs");
+    else if (p->noise > LS_NOISE_GELU_TABLE) {
+        escaped(from->name, name, sizeof name);
+        ls_text_printf(out, ": %s is %s", name, from->dtype);
+    }
+}
+
+static void put_index(ls_text *out, const ls_node *c, uint64_t at) {
+    uint64_t index[LOCKSTEP_MAX_RANK];
+    for (int i = c->rank; i-- > 0; at /= c->shape[i])
+        index[i] = at % c->shape[i];
+    ls_text_printf(out, "[");
+    for (int i = 0; i < c->rank; i++)
+        ls_text_printf(out, "%s%llu", i > 0 ? ", " : "", (unsigned long long)index[i]);
+    ls_text_printf(out, "]");
+}
+
 static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_node *c = &d->candidate->nodes[p->candidate_value];
     const ls_metrics *m = &p->metrics;
-    uint64_t index[LOCKSTEP_MAX_RANK], at = m->max_abs_at;
-    if (p->verdict != LS_VERDICT_DIVERGED || p->elements != c->elements || c->rank == 0) {
-        ls_text_printf(out, "  rel. L2 %.3g (tolerance %.1e for %s), max |d| %.3g, layout: %s\n", m->rel_l2, p->tolerance,
-                       ls_noise_rows[p->noise].name, m->max_abs, p->layout);
+    const ls_diff_options *o = &d->options;
+    ls_text_printf(out, "  rel. L2 %.3g (", m->rel_l2);
+    put_tolerance(out, d, p);
+    ls_text_printf(out, "), cosine %.6f, layout: %s\n", m->cosine, p->layout);
+    if (m->masked_differ > 0)
+        ls_text_printf(out, "  %llu elements are masked on one side only\n", (unsigned long long)m->masked_differ);
+    if (m->finite == 0)
         return;
+    ls_text_printf(out, "  largest |d| %.3g: %.6g where the reference has %.6g", m->max_abs, m->max_abs_candidate, m->max_abs_reference);
+    if (p->elements == c->elements && c->rank > 0) {
+        ls_text_printf(out, ", at ");
+        put_index(out, c, m->max_abs_at);
     }
-    for (int i = c->rank; i-- > 0; at /= c->shape[i])
-        index[i] = at % c->shape[i];
-    ls_text_printf(out, "  rel. L2 %.3g (tolerance %.1e for %s), max |d| %.3g at [", m->rel_l2, p->tolerance,
-                   ls_noise_rows[p->noise].name, m->max_abs);
-    for (int i = 0; i < c->rank; i++)
-        ls_text_printf(out, "%s%llu", i > 0 ? ", " : "", (unsigned long long)index[i]);
-    ls_text_printf(out, "], cosine %.6f, layout: %s\n", m->cosine, p->layout);
+    double atol = o->elementwise ? o->atol : o->profile->atol, rtol = o->elementwise ? o->rtol : o->profile->rtol;
+    ls_text_printf(out, "; %llu of %llu elements beyond %.0e + %.0e |reference|\n", (unsigned long long)m->beyond,
+                   (unsigned long long)m->elements, atol, rtol);
 }
 
 /* Nothing where all rows fail. */
@@ -413,6 +498,7 @@ static void put_head_lines(ls_text *out, const ls_diff *d) {
     if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
         put_pairing(out, d);
         put_totals(out, d);
+        put_identical(out, d);
     }
 }
 

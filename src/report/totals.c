@@ -1,25 +1,63 @@
 #include "report/totals.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/text.h"
 
 static void raise_to(double *most, double value) {
     if (isnan(*most) || value > *most)
         *most = value;
 }
 
+static bool is_origin(const ls_pair *p) { return ls_pair_fails(p) && !p->consequence && p->verdict != LS_VERDICT_UNSUPPORTED; }
+
+void ls_repeated_origins(const ls_diff *d, bool *repeated) {
+    ls_map known = {0};
+    ls_text key = {0};
+    for (size_t i = 0; i < d->pair_count; i++) {
+        const ls_node *n = &d->candidate->nodes[d->pairs[i].candidate_value];
+        repeated[i] = false;
+        if (!is_origin(&d->pairs[i]))
+            continue;
+        ls_text_clear(&key);
+        ls_text_printf(&key, "%u/%d/%s/%s", n->occurrence, d->pairs[i].extra, n->op, n->name);
+        uint64_t *seen = key.failed ? NULL : ls_map_at(&known, key.data, key.length);
+        repeated[i] = seen != NULL && (*seen)++ > 0;
+    }
+    ls_map_done(&known);
+    ls_text_done(&key);
+}
+
+static size_t count_origins(const ls_diff *d) {
+    size_t count = 0;
+    bool *repeated = calloc(d->pair_count + 1, sizeof *repeated);
+    if (repeated != NULL)
+        ls_repeated_origins(d, repeated);
+    for (size_t i = 0; i < d->pair_count; i++)
+        count += is_origin(&d->pairs[i]) && (repeated == NULL || !repeated[i]);
+    free(repeated);
+    return count;
+}
+
 ls_totals ls_totals_of(const ls_diff *d) {
     ls_totals t = {.max_abs = NAN, .max_rel = NAN, .mean_cosine = NAN, .before = NAN, .left = NAN};
+    t.origins = count_origins(d);
     double cosines = 0;
     size_t cosine_count = 0;
     for (size_t i = 0; i < d->pair_count; i++) {
         const ls_pair *p = &d->pairs[i];
-        t.origins += ls_pair_fails(p) && !p->consequence;
         if (p->verdict >= LS_VERDICT_SHAPE) {
             t.mismatched++;
             continue;
         }
         t.compared++;
-        t.within += !ls_pair_fails(p);
+        t.within += p->verdict <= LS_VERDICT_MATCH;
+        t.all_excused += p->verdict == LS_VERDICT_REFORMULATED;
+        t.excused[p->verdict == LS_VERDICT_REFORMULATED ? p->excuse : LS_EXCUSE_NONE]++;
+        t.beyond += ls_pair_fails(p);
         raise_to(&t.max_abs, p->metrics.max_abs);
         raise_to(&t.max_rel, p->metrics.max_rel);
         if (!isnan(p->metrics.cosine)) {

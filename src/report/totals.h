@@ -5,14 +5,19 @@
 #include "align/diff.h"
 
 typedef struct ls_totals {
-    size_t compared, within; /* pairs; those within tolerance (identical, match, reformulated) */
+    size_t compared, within; /* pairs; those within tolerance (identical, match) */
+    size_t excused[LS_EXCUSE_COUNT], all_excused; /* reformulated ones */
+    size_t beyond;           /* neither within tolerance nor excused */
     size_t mismatched;       /* shape or element type: not compared */
-    size_t origins;          /* pairs that fail by themselves, not as a consequence */
+    size_t origins;          /* tensors that fail by themselves, not as a consequence; once for all passes */
     double max_abs, max_rel, mean_cosine; /* over compared pairs; NaN where there are none */
     size_t resynced;
     double before, left;     /* the largest relative L2 of those, before and after */
 } ls_totals;
 
 ls_totals ls_totals_of(const ls_diff *diff);
+
+/* Marks pairs that fail by themselves where an earlier pass has the same tensor failing so. */
+void ls_repeated_origins(const ls_diff *diff, bool *repeated);
 
 #endif
