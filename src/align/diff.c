@@ -132,7 +132,7 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice
         p->elements = p->metrics.elements;
         judge(d, p);
         if (p->is_scores && p->verdict == LS_VERDICT_DIVERGED)
-            p->left_of_rows = ls_row_constant_left(&sight.layout.reference, &sight.layout.candidate, p->mask_reference, p->mask_candidate);
+            p->left_of_rows = ls_row_constant_left(&sight.layout.reference, &sight.layout.candidate, sight.layout.columns, p->mask_reference, p->mask_candidate);
         p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
     } /* else the first round's result stands */
     ls_sight_close(&sight);
@@ -307,7 +307,7 @@ const char *ls_how_name(ls_how how) {
 }
 
 const char *ls_excuse_text(ls_excuse excuse) {
-    static const char *const texts[] = {"", "one factor, undone later", "a constant in each row, which the softmax cancels",
+    static const char *const texts[] = {"", "no more than its inputs, which are within tolerance", "one factor, undone later", "a constant in each row, which the softmax cancels",
                                         "masked on one side already, on the other later", "the same in every layer"};
     return texts[excuse];
 }

@@ -1,5 +1,6 @@
 #include "align/divergence.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -61,17 +62,36 @@ static below seen_through(const ls_trace *t, const ls_node *n, const ls_pair *pa
     return b;
 }
 
+/* The relative error that reaches each node from its nearest paired ancestors: independent
+ * errors add in quadrature. */
+static void spread_errors(const ls_diff *d, double *inherited) {
+    const ls_trace *t = d->candidate;
+    for (size_t i = 0; i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        double sum = 0;
+        for (size_t k = 0; k <= n->source_count; k++) {
+            size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
+            if (source == LS_NONE)
+                continue;
+            const ls_pair *pair = pair_at(d, source);
+            double e = pair == NULL ? inherited[source] : pair->verdict < LS_VERDICT_SHAPE && isfinite(pair->metrics.rel_l2) ? pair->metrics.rel_l2 : 0;
+            sum += e * e;
+        }
+        inherited[i] = sqrt(sum);
+    }
+}
+
 /* From the last node to the first. A pair that differs although everything computed from
  * it passes may be reformulated, and is then, for those before it, as good as one that
  * passes. */
-static void mark_reformulated(ls_diff *d, below *all) {
+static void mark_reformulated(ls_diff *d, const double *inherited, below *all) {
     const ls_trace *t = d->candidate;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
         if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && all[i].passes && !all[i].fails) {
             double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
-            pair->excuse = ls_reformulated(d, pair, all[i].shows || (all[i].sums && size > all[i].room));
+            pair->excuse = ls_reformulated(d, pair, inherited[i], all[i].shows || (all[i].sums && size > all[i].room));
             if (pair->excuse != LS_EXCUSE_NONE)
                 pair->verdict = LS_VERDICT_REFORMULATED;
         }
@@ -206,19 +226,22 @@ lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
     size_t count = diff->candidate->node_count + 1;
     below *all = calloc(count, sizeof *all);
     bool *flags = calloc(count, sizeof *flags);
-    bool ok = all != NULL && flags != NULL;
+    double *inherited = calloc(count, sizeof *inherited);
+    bool ok = all != NULL && flags != NULL && inherited != NULL;
     diff->first = LS_NONE;
     if (ok && has_edges(diff->candidate)) {
         judge_exact_inputs(diff, flags);
         memset(flags, 0, count * sizeof *flags);
     }
     if (ok) {
-        mark_reformulated(diff, all);
+        spread_errors(diff, inherited);
+        mark_reformulated(diff, inherited, all);
         mark_consequences(diff, flags);
         mark_extra(diff);
     }
     free(all);
     free(flags);
+    free(inherited);
     if (!ok)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < diff->pair_count && diff->first == LS_NONE; i++)

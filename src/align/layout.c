@@ -215,7 +215,7 @@ static void cut_newest(ls_columns *own, int32_t last, int32_t other_last) {
 
 /* Cuts the padding of a KV cache's axis. One side may have kept fewer of the oldest
  * columns (a sliding window): the newest are common. */
-static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, steps *s) {
+static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, uint64_t *out_columns, steps *s) {
     const ls_columns *of_reference = &q->reference_columns, *of_candidate = &q->candidate_columns;
     if ((of_reference->padded == 0 && of_candidate->padded == 0) ||
         ls_dtype(ref->dtype)->block_elements > 1 || ls_dtype(cand->dtype)->block_elements > 1)
@@ -230,6 +230,7 @@ static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand,
     uint64_t count = a < 0 || b < 0 ? 0 : r.count < c.count ? r.count : c.count;
     if (count == 0)
         return;
+    *out_columns = from_last == 0 ? count : *out_columns;
     if (count < r.padded)
         narrow(ref, b, r.first + r.count - count, 1, count);
     if (count < c.padded)
@@ -242,7 +243,8 @@ static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand,
 static bool divides(uint64_t elements, uint64_t rows) { return rows > 0 && elements % rows == 0; }
 
 static lockstep_status select_elements(const ls_layout_request *q, ls_layout *l, steps *s, lockstep_error *error) {
-    cut_columns(q, &l->reference, &l->candidate, s);
+    l->columns = l->candidate.rank > 0 ? l->candidate.shape[l->candidate.rank - 1] : 1;
+    cut_columns(q, &l->reference, &l->candidate, &l->columns, s);
     uint64_t er = ls_view_elements(&l->reference), ec = ls_view_elements(&l->candidate);
     bool rows_known = q->passes != NULL && q->passes->rows != NULL;
     bool row_sized = divides(er, q->reference_rows) && divides(ec, q->candidate_rows) &&

@@ -33,6 +33,7 @@ typedef struct ls_layout_request {
 typedef struct ls_layout {
     ls_view reference, candidate; /* of equal element counts, in the same order */
     char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
+    uint64_t columns;             /* of each row of the candidate, those of a padded KV cache that count */
     void *gathered[2];            /* copies of rows that lie in no regular order; NULL */
 } ls_layout;
 

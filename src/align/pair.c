@@ -60,6 +60,42 @@ static size_t find_reference(const pairing *p, size_t pass, const ls_rules *rule
     return LS_NONE;
 }
 
+/* Nothing more will come of it. */
+static bool is_whole(const ls_diff *d, size_t pass) { return d->candidate->memory == NULL || d->candidate->passes[pass].ended; }
+
+/* The computed value that an operation adds a weight to, or multiplies by one; LS_NONE. */
+static size_t made_from(const ls_values *v, const ls_node *n) {
+    const ls_node *nodes = v->trace->nodes;
+    if (n->source_count != 2 || (strcmp(n->op, "ADD") != 0 && strcmp(n->op, "MUL") != 0))
+        return LS_NONE;
+    for (int k = 0; k < 2; k++) {
+        size_t weight = v->value_of[n->sources[k]], value = v->value_of[n->sources[1 - k]];
+        while (nodes[weight].role == LS_ROLE_VIEW && nodes[weight].source_count > 0)
+            weight = nodes[weight].sources[0];
+        if (nodes[weight].role == LS_ROLE_WEIGHT && ls_values_is_own(v, value) && nodes[value].elements == n->elements)
+            return value;
+    }
+    return LS_NONE;
+}
+
+enum { BIAS_WITHIN = 8 }; /* nodes after a product, its bias is added */
+
+/* A preset means a projection's result: where a bias is added to the product, that sum. */
+static size_t with_bias(const pairing *p, size_t product) {
+    const ls_trace *t = p->diff->candidate;
+    const ls_node *n = &t->nodes[product];
+    for (size_t i = product + 1; strcmp(n->op, "MUL_MAT") == 0 && i < t->node_count && i <= product + BIAS_WITHIN; i++)
+        if (strcmp(t->nodes[i].op, "ADD") == 0 && made_from(&p->diff->candidate_values, &t->nodes[i]) == product)
+            return i;
+    return product;
+}
+
+/* The nodes after it, among which may be its bias, may still come. */
+static bool may_get_bias(const pairing *p, size_t node) {
+    const ls_trace *t = p->diff->candidate;
+    return strcmp(t->nodes[node].op, "MUL_MAT") == 0 && node + BIAS_WITHIN >= t->node_count && !is_whole(p->diff, t->nodes[node].pass);
+}
+
 static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rules, const ls_rule *rule, int layer, ls_how how) {
     ls_diff *d = p->diff;
     const ls_pass_pair *pp = &d->rows.pairs[passes];
@@ -71,6 +107,10 @@ static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rul
     size_t candidate = ls_values_find(&d->candidate_values, pp->candidate, &label);
     if (candidate == LS_NONE)
         return LOCKSTEP_OK;
+    if (how == LS_HOW_PRESET && may_get_bias(p, candidate))
+        return LOCKSTEP_OK; /* once they are there */
+    if (how == LS_HOW_PRESET)
+        candidate = with_bias(p, candidate);
     size_t reference = find_reference(p, pp->reference, rules, rule, layer);
     return reference != LS_NONE ? add(p, passes, reference, candidate, how, rule) : LOCKSTEP_OK;
 }
@@ -97,9 +137,6 @@ static bool is_for(const pairing *p, const ls_rule *rule, size_t pass) {
             return false;
     return true;
 }
-
-/* Nothing more will come of it. */
-static bool is_whole(const ls_diff *d, size_t pass) { return d->candidate->memory == NULL || d->candidate->passes[pass].ended; }
 
 static lockstep_status apply_to_pass(pairing *p, size_t passes, const ls_rules *rules, ls_how how, bool late) {
     for (size_t i = 0; i < rules->count; i++) {
@@ -165,21 +202,6 @@ static bool in_a_pair(const ls_diff *d, size_t pass) {
 static bool candidate_in_a_pair(const ls_rows *rows, size_t pass) {
     size_t at = ls_rows_from(rows, pass);
     return at < rows->pair_count && rows->pairs[at].candidate == pass;
-}
-
-/* The computed value that an operation adds a weight to, or multiplies by one; LS_NONE. */
-static size_t made_from(const ls_values *v, const ls_node *n) {
-    const ls_node *nodes = v->trace->nodes;
-    if (n->source_count != 2 || (strcmp(n->op, "ADD") != 0 && strcmp(n->op, "MUL") != 0))
-        return LS_NONE;
-    for (int k = 0; k < 2; k++) {
-        size_t weight = v->value_of[n->sources[k]], value = v->value_of[n->sources[1 - k]];
-        while (nodes[weight].role == LS_ROLE_VIEW && nodes[weight].source_count > 0)
-            weight = nodes[weight].sources[0];
-        if (nodes[weight].role == LS_ROLE_WEIGHT && ls_values_is_own(v, value) && nodes[value].elements == n->elements)
-            return value;
-    }
-    return LS_NONE;
 }
 
 /* A product whose one use is to get its bias, or a norm whose one use is to get its

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIBLINGS_ALIKE = 4 }; /* their errors are within this factor of one another */
+enum { SIBLINGS_ALIKE = 2 }; /* their errors are within this factor of one another */
 #define LOOKS_ALIKE 0.9      /* cosine below which two tensors are not the same thing */
 
 /* What is left when the best single factor is undone: 1 - cosine^2 of the square. */
@@ -42,18 +42,21 @@ static bool is_sibling(const ls_diff *d, const ls_pair *a, const ls_pair *b) {
 /* Pairs lie in the candidate's order: those of a pass are together. */
 static bool is_of_pass(const ls_diff *d, const ls_pair *p, size_t pass) { return d->candidate->nodes[p->candidate_value].pass == pass; }
 
-/* In every layer the same tensor differs as much: a fault of one layer does not. */
+/* By how much the tolerance is used, which grows with depth where noise does. */
+static double used_of_tolerance(const ls_pair *p) { return p->metrics.rel_l2 / p->tolerance; }
+
+/* In every layer of like precision the same tensor differs as much: a fault of one layer does not. */
 static bool is_alike_in_all_layers(const ls_diff *d, const ls_pair *p) {
     size_t siblings = 0, own = (size_t)(p - d->pairs), pass = d->candidate->nodes[p->candidate_value].pass, first = own;
     while (first > 0 && is_of_pass(d, &d->pairs[first - 1], pass))
         first--;
     for (size_t i = first; i < d->pair_count && is_of_pass(d, &d->pairs[i], pass); i++) {
         const ls_pair *other = &d->pairs[i];
-        if (other == p || !is_sibling(d, p, other))
+        if (other == p || !is_sibling(d, p, other) || other->noise != p->noise)
             continue;
         siblings++;
-        bool differs = other->verdict == LS_VERDICT_DIVERGED || other->verdict == LS_VERDICT_REFORMULATED;
-        if (!differs || other->metrics.rel_l2 > SIBLINGS_ALIKE * p->metrics.rel_l2 || p->metrics.rel_l2 > SIBLINGS_ALIKE * other->metrics.rel_l2)
+        double own_use = used_of_tolerance(p), other_use = used_of_tolerance(other);
+        if (other->verdict >= LS_VERDICT_NONFINITE || own_use > SIBLINGS_ALIKE * other_use || other_use > SIBLINGS_ALIKE * own_use)
             return false;
     }
     return siblings > 0;
@@ -68,7 +71,14 @@ static ls_excuse of_scores(const ls_pair *p) {
     return p->left_of_rows <= p->tolerance && p->left_of_rows < 0.1 * m->rel_l2 ? LS_EXCUSE_SOFTMAX : LS_EXCUSE_NONE;
 }
 
-ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, bool shows) {
+/* An operation on two noisy inputs is a little noisier than each. */
+static bool is_inherited(const ls_pair *p, double inherited) {
+    return p->metrics.masked_differ == 0 && p->metrics.rel_l2 <= 2 * p->tolerance && p->metrics.rel_l2 <= 2 * inherited;
+}
+
+ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, double inherited, bool shows) {
+    if (is_inherited(p, inherited) && p->metrics.cosine >= LOOKS_ALIKE)
+        return LS_EXCUSE_INHERITED;
     if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
         return LS_EXCUSE_NONE;
     if (p->is_scores) {

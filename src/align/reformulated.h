@@ -6,8 +6,8 @@
 
 /* Why the pair may differ although nothing is wrong; LS_EXCUSE_NONE when it may not.
  * Call it only for a pair that diverged while everything paired that is computed from it
- * passes. `shows` is false when the difference could simply have vanished in a larger
+ * passes. `inherited` is the relative error that reaches it from its inputs. `shows` is false when the difference could simply have vanished in a larger
  * term that was added to it. */
-ls_excuse ls_reformulated(const ls_diff *diff, const ls_pair *pair, bool shows);
+ls_excuse ls_reformulated(const ls_diff *diff, const ls_pair *pair, double inherited, bool shows);
 
 #endif

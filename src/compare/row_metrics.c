@@ -105,10 +105,10 @@ typedef struct row_sums {
     size_t count;
 } row_sums;
 
-double ls_row_constant_left(const ls_view *reference, const ls_view *candidate, double mask_reference, double mask_candidate) {
+double ls_row_constant_left(const ls_view *reference, const ls_view *candidate, uint64_t columns, double mask_reference, double mask_candidate) {
     enum { COLUMNS_MAX = 1 << 20 };
-    uint64_t columns = candidate->rank > 0 ? candidate->shape[candidate->rank - 1] : 1, elements = ls_view_elements(candidate);
-    double left = 0, norm = 0, *values = columns > 1 && columns <= COLUMNS_MAX ? malloc(2 * columns * sizeof *values) : NULL;
+    uint64_t elements = ls_view_elements(candidate);
+    double left = 0, norm = 0, *values = columns > 0 && columns <= COLUMNS_MAX && elements % columns == 0 ? malloc(2 * columns * sizeof *values) : NULL;
     for (uint64_t at = 0; values != NULL && at < elements; at += columns) {
         row_sums s = {0};
         ls_view_read_f64(reference, at, columns, values);

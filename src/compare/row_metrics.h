@@ -25,8 +25,8 @@ void ls_row_add(ls_row_partial *p, const ls_kernels *kernels, const void *refere
 /* Joins the piece that follows. */
 void ls_row_merge(ls_row_partial *into, const ls_row_partial *next);
 
-/* Relative L2 of two views when the mean difference of each innermost row is taken away;
- * values at or below a side's mask are left out. Infinite where it can't be measured. */
-double ls_row_constant_left(const ls_view *reference, const ls_view *candidate, double mask_reference, double mask_candidate);
+/* Relative L2 of two views when the mean difference of each row of `columns` elements is taken
+ * away; values at or below a side's mask are left out. Infinite where it can't be measured. */
+double ls_row_constant_left(const ls_view *reference, const ls_view *candidate, uint64_t columns, double mask_reference, double mask_candidate);
 
 #endif
