@@ -120,7 +120,14 @@ static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *erro
     d->reference_used[pair->reference_value] = true;
     if (!pair->extra)
         d->pair_of[pair->candidate_value] = d->pair_count;
-    return ls_diff_compare(d, d->pair_count - 1, LS_LAYOUT_VOTED, error);
+    LS_TRY(ls_diff_compare(d, d->pair_count - 1, LS_LAYOUT_VOTED, error));
+    ls_pair *added = &d->pairs[d->pair_count - 1], *own = &d->pairs[d->pair_of[pair->candidate_value] - 1];
+    if (added->extra && own->how == LS_HOW_PRESET && ls_pair_fails(own) && !ls_pair_fails(added)) {
+        added->extra = false; /* the preset knows another model's tail */
+        *own = *added;
+        d->pair_count--;
+    }
+    return LOCKSTEP_OK;
 }
 
 static bool fits(ls_diff *d, const ls_pair *pair) {

@@ -30,6 +30,12 @@ def config_of(family):
         return transformers.Qwen3Config(**small, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "llama":
         return transformers.LlamaConfig(**COMMON, rope_theta=10000.0, tie_word_embeddings=False)
+    if family == "llama-biased":
+        return transformers.LlamaConfig(**COMMON, rope_theta=10000.0, tie_word_embeddings=False, attention_bias=True)
+    if family == "gemma2":
+        return transformers.Gemma2Config(
+            **COMMON, query_pre_attn_scalar=32, sliding_window=16, attn_logit_softcapping=50.0,
+            final_logit_softcapping=30.0, tie_word_embeddings=True)
     if family == "qwen2":
         # llama.cpp wants heads that make up the hidden size
         return transformers.Qwen2Config(**{k: v for k, v in COMMON.items() if k != "head_dim"}, rope_theta=10000.0, tie_word_embeddings=False)
@@ -69,6 +75,7 @@ def randomise(model):
 
 def make_model(family, attention="sdpa"):
     config = config_of(family)
+    attention = "eager" if family == "gemma2" else attention  # soft caps: transformers has no other
     config._attn_implementation = attention
     torch.manual_seed(SEED)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
@@ -78,9 +85,8 @@ def make_model(family, attention="sdpa"):
 # --- GGUF, by the names that llama.cpp loads
 
 def permute_rows(weight, heads):
-    """Llama's rotary halves, interleaved as ggml's NORM rope wants them."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    """Llama's rotary halves, interleaved as ggml's NORM rope wants them; biases, too."""
+    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
 LAYER_NAMES = {
@@ -88,17 +94,20 @@ LAYER_NAMES = {
     "self_attn.q_proj.weight": "attn_q.weight", "self_attn.q_proj.bias": "attn_q.bias",
     "self_attn.k_proj.weight": "attn_k.weight", "self_attn.k_proj.bias": "attn_k.bias",
     "self_attn.v_proj.weight": "attn_v.weight", "self_attn.v_proj.bias": "attn_v.bias",
-    "self_attn.o_proj.weight": "attn_output.weight",
+    "self_attn.o_proj.weight": "attn_output.weight", "self_attn.o_proj.bias": "attn_output.bias",
     "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
     "mlp.gate_proj.weight": "ffn_gate.weight", "mlp.up_proj.weight": "ffn_up.weight",
     "mlp.down_proj.weight": "ffn_down.weight",
 }
+GEMMAS = ("gemma2", "gemma3")
+LLAMAS = ("llama", "llama-biased")
 POST_NORM = {
     "llama": {"post_attention_layernorm.weight": "ffn_norm.weight"},
     "gemma3": {"post_attention_layernorm.weight": "post_attention_norm.weight",
                "pre_feedforward_layernorm.weight": "ffn_norm.weight",
                "post_feedforward_layernorm.weight": "post_ffw_norm.weight"},
 }
+POST_NORM["gemma2"] = POST_NORM["gemma3"]
 
 
 def gguf_tensors(model, family, permuted=True):
@@ -118,11 +127,11 @@ def gguf_tensors(model, family, permuted=True):
         else:
             layer, rest = name.removeprefix("model.layers.").split(".", 1)
             target = f"blk.{layer}.{layer_names[rest]}"
-        if family == "gemma3" and target.endswith("norm.weight"):
+        if family in GEMMAS and target.endswith("norm.weight"):
             value = value + 1
-        if family == "llama" and permuted and "attn_q.weight" in target:
+        if family in LLAMAS and permuted and "attn_q." in target:
             value = permute_rows(value, config.num_attention_heads)
-        if family == "llama" and permuted and "attn_k.weight" in target:
+        if family in LLAMAS and permuted and "attn_k." in target:
             value = permute_rows(value, config.num_key_value_heads)
         out[target] = np.ascontiguousarray(value, dtype=np.float32)
     return out
@@ -130,7 +139,7 @@ def gguf_tensors(model, family, permuted=True):
 
 def write_gguf(path, model, family, tensors, rope_base=None, eps=None, quantize=None):
     config = model.config
-    writer = gguf.GGUFWriter(str(path), family)
+    writer = gguf.GGUFWriter(str(path), "llama" if family in LLAMAS else family)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -143,9 +152,12 @@ def write_gguf(path, model, family, tensors, rope_base=None, eps=None, quantize=
     writer.add_layer_norm_rms_eps(eps if eps is not None else config.rms_norm_eps)
     default_base = 1000000.0 if family == "gemma3" else 10000.0
     writer.add_rope_freq_base(rope_base if rope_base is not None else default_base)
-    if family == "gemma3":
+    if family in GEMMAS:
         writer.add_sliding_window(config.sliding_window)
-    if family == "llama":
+    if family == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    if family in LLAMAS:
         writer.add_rope_dimension_count(config.head_dim)
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
