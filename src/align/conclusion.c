@@ -15,13 +15,29 @@ static uint64_t counted(const ls_diff *d, size_t node) {
     return c->padded != 0 ? n->elements / c->padded * c->count : n->elements;
 }
 
+/* Rows without a partner are left out of both sides, and said. */
+static double shared_rows(const ls_diff *d, size_t pass) {
+    size_t at = ls_rows_from(&d->rows, pass), rows = 0, all = pass < d->candidate->pass_count ? d->candidate->passes[pass].rows : 0;
+    for (; at < d->rows.pair_count && d->rows.pairs[at].candidate == pass; at++) {
+        if (d->rows.pairs[at].rows == NULL || d->rows.pairs[at].whole)
+            return 1;
+        rows += d->rows.pairs[at].row_count;
+    }
+    return all > 0 && rows < all ? (double)rows / (double)all : 1;
+}
+
+static double wanted_of_pair(const ls_diff *d, const ls_pair *p) {
+    double share = p->verdict < LS_VERDICT_SHAPE ? shared_rows(d, d->candidate->nodes[p->candidate_value].pass) : 1;
+    return share < 1 ? (double)p->elements : (double)counted(d, p->candidate_value);
+}
+
 /* Integers (token ids, positions) count only where there is nothing else. */
 static double measure_share(const ls_diff *d, bool integers) {
     double covered = 0, total = 0;
     for (size_t i = 0; i < d->pair_count; i++)
         if (!d->pairs[i].extra && (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype))) {
             covered += (double)d->pairs[i].elements;
-            total += (double)counted(d, d->pairs[i].candidate_value);
+            total += wanted_of_pair(d, &d->pairs[i]);
         }
     for (size_t i = 0; i < d->candidate->node_count; i++) {
         if (d->implied_by[i] == 0 || d->pair_of[i] != 0)
@@ -32,7 +48,7 @@ static double measure_share(const ls_diff *d, bool integers) {
     }
     for (size_t i = 0; i < d->candidate_only_count; i++)
         if (integers || is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
-            total += (double)counted(d, d->candidate_only[i]);
+            total += (double)counted(d, d->candidate_only[i]) * shared_rows(d, d->candidate->nodes[d->candidate_only[i]].pass);
     if (total == 0)
         return integers ? 0 : measure_share(d, true);
     return covered < total ? covered / total : 1;

@@ -121,7 +121,9 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice
     ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
     lockstep_status status = ls_sight_open(d, p, reorder, choice, &sight, &why);
     if (status != LOCKSTEP_OK) {
-        p->verdict = status == LOCKSTEP_INCOMPARABLE ? LS_VERDICT_SHAPE : LS_VERDICT_UNSUPPORTED;
+        const ls_pass_pair *pp = &d->rows.pairs[p->passes];
+        bool some_rows = pp->rows != NULL && !pp->whole;
+        p->verdict = status != LOCKSTEP_INCOMPARABLE ? LS_VERDICT_UNSUPPORTED : some_rows ? LS_VERDICT_UNALIGNED : LS_VERDICT_SHAPE;
         p->trouble = keep_text(d, why.message);
         return LOCKSTEP_OK;
     }
@@ -292,7 +294,7 @@ void ls_diff_done(ls_diff *d) {
 }
 
 const char *ls_verdict_name(ls_verdict verdict) {
-    static const char *const names[] = {"identical", "match", "reformulated", "diverged", "nonfinite", "shape", "unsupported"};
+    static const char *const names[] = {"identical", "match", "reformulated", "diverged", "nonfinite", "shape", "unsupported", "unaligned"};
     return names[verdict];
 }
 
@@ -308,6 +310,7 @@ const char *ls_how_name(ls_how how) {
 
 const char *ls_excuse_text(ls_excuse excuse) {
     static const char *const texts[] = {"", "no more than its inputs, which are within tolerance", "one factor, undone later", "a constant in each row, which the softmax cancels",
-                                        "masked on one side already, on the other later", "the same in every layer"};
+                                        "masked on one side already, on the other later",
+                                        "other positions, for padding lies before the tokens of one side", "the same in every layer"};
     return texts[excuse];
 }

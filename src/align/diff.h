@@ -27,6 +27,7 @@ typedef enum ls_verdict {
     LS_VERDICT_NONFINITE,    /* NaN, or an infinity on one side only */
     LS_VERDICT_SHAPE,        /* no layout makes the shapes agree */
     LS_VERDICT_UNSUPPORTED,  /* the values of a side can't be read */
+    LS_VERDICT_UNALIGNED,    /* only some rows are shared, and they can't be told in these shapes */
 } ls_verdict;
 
 /* Why a pair beyond tolerance may be no fault: see reformulated.h. */
@@ -36,6 +37,7 @@ typedef enum ls_excuse {
     LS_EXCUSE_FACTOR,     /* one factor, undone later */
     LS_EXCUSE_SOFTMAX,    /* a constant in each row, which the softmax cancels */
     LS_EXCUSE_MASKED,     /* masked on one side already, on the other only later */
+    LS_EXCUSE_SHIFTED,    /* of positions, where a batch is padded in front on one side */
     LS_EXCUSE_ALL_LAYERS, /* the same tensor differs as much in every layer */
     LS_EXCUSE_COUNT
 } ls_excuse;
@@ -162,6 +164,8 @@ lockstep_status ls_diff_compare(ls_diff *diff, size_t pair, ls_layout_choice cho
 lockstep_status ls_diff_finish(ls_diff *diff, lockstep_error *error);
 void ls_diff_done(ls_diff *diff);
 
+/* False for pairs that could not be compared. */
+static inline bool ls_pair_says_something(const ls_pair *pair) { return pair->verdict < LS_VERDICT_UNSUPPORTED; }
 static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > LS_VERDICT_REFORMULATED; }
 const char *ls_verdict_name(ls_verdict verdict);
 const char *ls_outcome_name(ls_outcome outcome);

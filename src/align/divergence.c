@@ -7,9 +7,10 @@
 
 #include "align/reformulated.h"
 
+/* NULL, too, for a pair that can't be compared: it is as if it weren't there. */
 static ls_pair *pair_at(const ls_diff *d, size_t node) {
     size_t pair = d->pair_of[d->candidate_values.value_of[node]];
-    return pair != 0 ? &d->pairs[pair - 1] : NULL;
+    return pair != 0 && ls_pair_says_something(&d->pairs[pair - 1]) ? &d->pairs[pair - 1] : NULL;
 }
 
 /* Values flow from sources to a node; an alias adds nothing. */
@@ -84,14 +85,16 @@ static void spread_errors(const ls_diff *d, double *inherited) {
 /* From the last node to the first. A pair that differs although everything computed from
  * it passes may be reformulated, and is then, for those before it, as good as one that
  * passes. */
-static void mark_reformulated(ls_diff *d, const double *inherited, below *all) {
+static void mark_reformulated(ls_diff *d, const double *inherited, const bool *positional, below *all) {
     const ls_trace *t = d->candidate;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
         if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && all[i].passes && !all[i].fails) {
             double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
-            pair->excuse = ls_reformulated(d, pair, inherited[i], all[i].shows || (all[i].sums && size > all[i].room));
+            pair->excuse = positional != NULL && ls_is_shifted(d, pair->passes) ? ls_excuse_shift(d, pair, positional) : LS_EXCUSE_NONE;
+            if (pair->excuse == LS_EXCUSE_NONE)
+                pair->excuse = ls_reformulated(d, pair, inherited[i], all[i].shows || (all[i].sums && size > all[i].room));
             if (pair->excuse != LS_EXCUSE_NONE)
                 pair->verdict = LS_VERDICT_REFORMULATED;
         }
@@ -138,8 +141,6 @@ static bool has_edges(const ls_trace *t) {
     return !t->is_graph;
 }
 
-static bool fails_by_value(const ls_pair *pair) { return ls_pair_fails(pair) && pair->verdict != LS_VERDICT_UNSUPPORTED; }
-
 static void mark_consequences_in_order(ls_diff *d) {
     bool tainted = false;
     for (size_t i = 0; i < d->candidate->node_count; i++) {
@@ -147,7 +148,7 @@ static void mark_consequences_in_order(ls_diff *d) {
         if (pair == NULL)
             continue;
         pair->consequence = tainted && ls_pair_fails(pair);
-        tainted = (tainted || fails_by_value(pair)) && !pair->resynced;
+        tainted = (tainted || ls_pair_fails(pair)) && !pair->resynced;
     }
 }
 
@@ -166,8 +167,8 @@ static void mark_consequences(ls_diff *d, bool *tainted) {
         ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
         if (pair != NULL)
             pair->consequence = above && ls_pair_fails(pair);
-        /* what agrees again although its inputs differ is judged by itself; what can't be read says nothing */
-        tainted[i] = pair != NULL && pair->verdict != LS_VERDICT_UNSUPPORTED ? ls_pair_fails(pair) && !pair->resynced : above;
+        /* what agrees again although its inputs differ is judged by itself */
+        tainted[i] = pair != NULL ? ls_pair_fails(pair) && !pair->resynced : above;
     }
 }
 
@@ -218,7 +219,7 @@ static void mark_extra(ls_diff *d) {
     for (size_t i = 0; i < d->pair_count; i++) {
         ls_pair *pair = &d->pairs[i], *own = pair->extra ? pair_at(d, pair->candidate_value) : NULL;
         if (own != NULL)
-            pair->consequence = ls_pair_fails(pair) && fails_by_value(own);
+            pair->consequence = ls_pair_fails(pair) && ls_pair_fails(own);
     }
 }
 
@@ -227,7 +228,11 @@ lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
     below *all = calloc(count, sizeof *all);
     bool *flags = calloc(count, sizeof *flags);
     double *inherited = calloc(count, sizeof *inherited);
-    bool ok = all != NULL && flags != NULL && inherited != NULL;
+    bool shifted = false;
+    for (size_t i = 0; i < diff->rows.pair_count && !shifted; i++)
+        shifted = ls_is_shifted(diff, i);
+    bool *positional = shifted ? calloc(count, sizeof *positional) : NULL;
+    bool ok = all != NULL && flags != NULL && inherited != NULL && (positional != NULL || !shifted);
     diff->first = LS_NONE;
     if (ok && has_edges(diff->candidate)) {
         judge_exact_inputs(diff, flags);
@@ -235,17 +240,20 @@ lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
     }
     if (ok) {
         spread_errors(diff, inherited);
-        mark_reformulated(diff, inherited, all);
+        if (positional != NULL)
+            ls_mark_positional(diff->candidate, positional);
+        mark_reformulated(diff, inherited, positional, all);
         mark_consequences(diff, flags);
         mark_extra(diff);
     }
     free(all);
     free(flags);
     free(inherited);
+    free(positional);
     if (!ok)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < diff->pair_count && diff->first == LS_NONE; i++)
-        if (fails_by_value(&diff->pairs[i]) && !diff->pairs[i].consequence)
+        if (ls_pair_fails(&diff->pairs[i]) && ls_pair_says_something(&diff->pairs[i]) && !diff->pairs[i].consequence)
             diff->first = i;
     return LOCKSTEP_OK;
 }

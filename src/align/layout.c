@@ -39,6 +39,63 @@ static lockstep_status mismatch(const ls_layout_request *q, lockstep_error *erro
     return ls_fail(error, LOCKSTEP_INCOMPARABLE, "no layout makes [%s] of the reference [%s] of the candidate", shapes[0], shapes[1]);
 }
 
+/* ------------------------------------------------------------------ sampling */
+
+/* A glance may map a huge page of a large file around what it looked at. */
+static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
+    enum { AROUND = 1 << 21 };
+    uint64_t first = at > AROUND ? at - AROUND : 0;
+    if (elements > 8 * AROUND)
+        ls_view_drop(v, first, elements - first < 2 * AROUND ? elements - first : 2 * AROUND);
+}
+
+typedef struct squares {
+    double difference, norm;
+} squares;
+
+static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t n, squares *sum) {
+    double r[RUN], c[RUN];
+    ls_view_read_f64(ref, at, n, r);
+    ls_view_read_f64(cand, at, n, c);
+    for (size_t i = 0; i < n; i++) {
+        double d = c[i] - r[i];
+        if (d - d != 0 || r[i] - r[i] != 0)
+            continue;
+        sum->difference += d * d;
+        sum->norm += r[i] * r[i];
+    }
+}
+
+static double error_of(const squares *sum) {
+    return sum->norm > 0 ? sqrt(sum->difference / sum->norm) : sum->difference > 0 ? INFINITY : 0;
+}
+
+/* Places are drawn at random, the same ones each time: on a regular grid, permuted axes can
+ * agree wherever one looks (the diagonal of a square). */
+static uint64_t place(uint64_t k, uint64_t places) {
+    uint64_t h = (k + 1) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+    return (h ^ h >> 31) % places;
+}
+
+static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample) {
+    squares sum = {0};
+    uint64_t elements = ls_view_elements(ref);
+    if (elements <= sample) {
+        for (uint64_t at = 0; at < elements; at += RUN)
+            add_run(ref, cand, at, elements - at < RUN ? (size_t)(elements - at) : RUN, &sum);
+        return error_of(&sum);
+    }
+    for (uint64_t k = 0; k < sample / RUN; k++) {
+        uint64_t at = place(k, elements - RUN + 1);
+        add_run(ref, cand, at, RUN, &sum);
+        drop_around(ref, elements, at);
+        drop_around(cand, elements, at);
+    }
+    return error_of(&sum);
+}
+
 /* ------------------------------------------------------------------ selecting */
 
 static size_t element_bytes(const ls_view *v) { return ls_dtype(v->dtype)->block_bytes; }
@@ -103,14 +160,16 @@ static bool gather(ls_view *v, int axis, const uint32_t *rows, size_t count, voi
     uint64_t inner = 1, outer = 1;
     for (int i = 0; i < v->rank; i++)
         *(i < axis ? &outer : &inner) *= i == axis ? 1 : v->shape[i];
-    if (__builtin_mul_overflow(inner, bytes, &row_bytes) || (*out_copy = calloc(outer * count + 1, row_bytes + 1)) == NULL)
+    uint8_t *copy = __builtin_mul_overflow(inner, bytes, &row_bytes) ? NULL : calloc(outer * count + 1, row_bytes + 1);
+    if (copy == NULL)
         return false;
     for (size_t k = 0; k < count; k++) {
         row.data = v->data + (int64_t)rows[k] * v->strides[axis] * (int64_t)bytes;
         for (uint64_t o = 0; o < outer; o++)
-            ls_view_read_raw(&row, o * inner, inner, (uint8_t *)*out_copy + (o * count + k) * row_bytes);
+            ls_view_read_raw(&row, o * inner, inner, copy + (o * count + k) * row_bytes);
     }
-    v->data = *out_copy;
+    free(*out_copy); /* of another axis */
+    v->data = *out_copy = copy;
     v->shape[axis] = count;
     v->swap = false;
     ls_view_set_contiguous(v);
@@ -165,16 +224,16 @@ static bool list_common(const ls_layout_request *q, bool kept, common *out) {
     return true;
 }
 
-static void say_rows(steps *s, const char *whose, const uint32_t *rows, size_t count, uint64_t total) {
+static void say_rows(steps *s, const char *what, const uint32_t *rows, size_t count, uint64_t total) {
     uint64_t first, step;
     if (count == total)
         return;
     if (count == 1)
-        say(s, "%srow %u of %llu", whose, rows[0], (unsigned long long)total);
+        say(s, "%s %u of %llu", what, rows[0], (unsigned long long)total);
     else if (progression(rows, count, &first, &step) && step == 1)
-        say(s, "%srows %u-%u of %llu", whose, rows[0], rows[count - 1], (unsigned long long)total);
+        say(s, "%ss %u-%u of %llu", what, rows[0], rows[count - 1], (unsigned long long)total);
     else
-        say(s, "%s%zu of %llu rows", whose, count, (unsigned long long)total);
+        say(s, "%zu of %llu %ss", count, (unsigned long long)total, what);
 }
 
 /* Selects the rows that both have on each side. */
@@ -189,12 +248,115 @@ static bool select_common(const ls_layout_request *q, ls_layout *l, bool kept, s
                    select_rows(&l->candidate, of_candidate, candidate_total, rows.candidate, rows.count, &l->gathered[1]);
     }
     if (selected) {
-        say_rows(s, "", rows.reference, rows.count, q->reference_rows);
-        say_rows(s, "candidate's ", rows.candidate, rows.count, candidate_total);
+        say_rows(s, "row", rows.reference, rows.count, q->reference_rows);
+        say_rows(s, "candidate's row", rows.candidate, rows.count, candidate_total);
     }
     free(rows.reference);
     free(rows.candidate);
     return selected;
+}
+
+/* ------------------------------------------------------------------ batches */
+
+static bool is_whole_axis(const ls_grid_axis *axis, uint64_t of_reference, uint64_t of_candidate) {
+    bool whole = axis->count == of_reference && axis->count == of_candidate;
+    for (size_t i = 0; i < axis->count && whole; i++)
+        whole = axis->reference[i] == i && axis->candidate[i] == i;
+    return whole;
+}
+
+/* Selects along one axis of both sides. */
+static bool select_both(ls_layout *l, int axis, const ls_grid_axis *wanted) {
+    return select_rows(&l->reference, axis, l->reference.shape[axis], wanted->reference, wanted->count, &l->gathered[0]) &&
+           select_rows(&l->candidate, axis, l->candidate.shape[axis], wanted->candidate, wanted->count, &l->gathered[1]);
+}
+
+static bool are_sizes(const ls_layout *l, int axis, uint64_t of_reference, uint64_t of_candidate) {
+    return l->reference.shape[axis] == of_reference && l->candidate.shape[axis] == of_candidate;
+}
+
+/* Batches in tensors of one rank: axes that differ in size are those of sequences or tokens;
+ * those of equal size may be, where other tokens are selected from as many. The values decide. */
+static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_layout *out) {
+    const ls_grids *g = q->grids;
+    bool all_sequences = is_whole_axis(&g->sequences, g->reference.sequences, g->candidate.sequences);
+    bool all_tokens = is_whole_axis(&g->tokens, g->reference.length, g->candidate.length);
+    int batch = -1, rank = from->reference.rank;
+    unsigned needed = 0, possible = 0;
+    for (int i = 0; i < rank; i++) {
+        bool differ = from->reference.shape[i] != from->candidate.shape[i];
+        if (!all_sequences && batch < 0 && are_sizes(from, i, g->reference.sequences, g->candidate.sequences) && (differ || i == 0))
+            batch = i;
+        else if (!all_tokens && are_sizes(from, i, g->reference.length, g->candidate.length))
+            *(differ ? &needed : &possible) |= 1u << i;
+        else if (differ)
+            return false;
+    }
+    double best = INFINITY;
+    bool found = false;
+    for (unsigned more = possible;; more = (more - 1) & possible) { /* each subset of the possible axes */
+        ls_layout l = *from;
+        bool selected = batch < 0 || select_both(&l, batch, &g->sequences);
+        for (int i = 0; i < rank && selected; i++)
+            selected = !((needed | more) >> i & 1) || select_both(&l, i, &g->tokens);
+        double error = !selected ? INFINITY : possible == 0 ? 0 : sampled_error(&l.reference, &l.candidate, SAMPLE);
+        if (selected && (!found || error < best)) {
+            ls_layout_done(out);
+            *out = l;
+            best = error;
+            found = true;
+        } else {
+            ls_layout_done(&l);
+        }
+        if (more == 0)
+            return found;
+    }
+}
+
+/* One side's rows by themselves, where the ranks differ: along one axis of all rows, or along
+ * one of sequences and one of tokens. */
+static bool select_rows_of(ls_view *v, const ls_grid *grid, const uint32_t *sequences, size_t sequence_count, const uint32_t *tokens,
+                           size_t token_count, void **out_copy) {
+    int flat = grid->sequences > 1 ? axis_of_size(v, grid->sequences * grid->length) : -1;
+    if (flat >= 0) {
+        size_t count = sequence_count * token_count;
+        uint32_t *rows = malloc((count + 1) * sizeof *rows);
+        for (size_t i = 0; rows != NULL && i < count; i++)
+            rows[i] = (uint32_t)(sequences[i / token_count] * grid->length + tokens[i % token_count]);
+        bool selected = rows != NULL && select_rows(v, flat, grid->sequences * grid->length, rows, count, out_copy);
+        free(rows);
+        return selected;
+    }
+    int batch = grid->sequences > 1 ? axis_of_size(v, grid->sequences) : -1;
+    if (batch >= 0 && !select_rows(v, batch, grid->sequences, sequences, sequence_count, out_copy))
+        return false;
+    int axis = -1;
+    for (int i = 0; i < v->rank && axis < 0; i++)
+        axis = i != batch && v->shape[i] == grid->length ? i : -1;
+    return select_rows(v, axis, grid->length, tokens, token_count, out_copy);
+}
+
+static bool select_grid(const ls_layout_request *q, ls_layout *l, steps *s) {
+    const ls_grids *g = q->grids;
+    ls_layout out = {.text = ""};
+    bool selected;
+    if (l->reference.rank == l->candidate.rank) {
+        selected = select_axes(q, l, &out);
+    } else {
+        out = *l;
+        selected = select_rows_of(&out.reference, &g->reference, g->sequences.reference, g->sequences.count, g->tokens.reference, g->tokens.count, &out.gathered[0]) &&
+                   select_rows_of(&out.candidate, &g->candidate, g->sequences.candidate, g->sequences.count, g->tokens.candidate, g->tokens.count, &out.gathered[1]);
+    }
+    if (!selected || ls_view_elements(&out.reference) != ls_view_elements(&out.candidate)) {
+        ls_layout_done(&out);
+        return false;
+    }
+    *l = out;
+    say_rows(s, "sequence", g->sequences.reference, g->sequences.count, g->reference.sequences);
+    say_rows(s, "row", g->tokens.reference, g->tokens.count, g->reference.length);
+    say_rows(s, "candidate's sequence", g->sequences.candidate, g->sequences.count, g->candidate.sequences);
+    say_rows(s, "candidate's row", g->tokens.candidate, g->tokens.count, g->candidate.length);
+    return true;
 }
 
 /* The axis of a KV cache in a view, or -1; *live becomes its live columns. */
@@ -251,9 +413,14 @@ static lockstep_status select_elements(const ls_layout_request *q, ls_layout *l,
                      er / q->reference_rows == ec / q->candidate_rows;
     bool kept_sized = q->kept_count > 0 && q->kept_count != q->candidate_rows && divides(er, q->reference_rows) &&
                       divides(ec, q->kept_count) && er / q->reference_rows == ec / q->kept_count;
+    bool batches = q->grids != NULL && (q->grids->reference.sequences > 1 || q->grids->candidate.sequences > 1);
+    if (batches && select_grid(q, l, s))
+        return LOCKSTEP_OK;
     if (rows_known && kept_sized && select_common(q, l, true, s))
         return LOCKSTEP_OK;
     if (rows_known && !q->passes->whole && row_sized && select_common(q, l, false, s))
+        return LOCKSTEP_OK;
+    if (q->grids != NULL && er != ec && select_grid(q, l, s))
         return LOCKSTEP_OK;
     return er == ec ? LOCKSTEP_OK : mismatch(q, error);
 }
@@ -300,61 +467,6 @@ static bool pair_up(ls_view *v, uint64_t head) {
     v->strides[last + 2] = stride * (int64_t)(head / 2);
     v->rank += 2;
     return true;
-}
-
-/* A glance may map a huge page of a large file around what it looked at. */
-static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
-    enum { AROUND = 1 << 21 };
-    uint64_t first = at > AROUND ? at - AROUND : 0;
-    if (elements > 8 * AROUND)
-        ls_view_drop(v, first, elements - first < 2 * AROUND ? elements - first : 2 * AROUND);
-}
-
-typedef struct squares {
-    double difference, norm;
-} squares;
-
-static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t n, squares *sum) {
-    double r[RUN], c[RUN];
-    ls_view_read_f64(ref, at, n, r);
-    ls_view_read_f64(cand, at, n, c);
-    for (size_t i = 0; i < n; i++) {
-        double d = c[i] - r[i];
-        if (d - d != 0 || r[i] - r[i] != 0)
-            continue;
-        sum->difference += d * d;
-        sum->norm += r[i] * r[i];
-    }
-}
-
-static double error_of(const squares *sum) {
-    return sum->norm > 0 ? sqrt(sum->difference / sum->norm) : sum->difference > 0 ? INFINITY : 0;
-}
-
-/* Places are drawn at random, the same ones each time: on a regular grid, permuted axes can
- * agree wherever one looks (the diagonal of a square). */
-static uint64_t place(uint64_t k, uint64_t places) {
-    uint64_t h = (k + 1) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
-    return (h ^ h >> 31) % places;
-}
-
-static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample) {
-    squares sum = {0};
-    uint64_t elements = ls_view_elements(ref);
-    if (elements <= sample) {
-        for (uint64_t at = 0; at < elements; at += RUN)
-            add_run(ref, cand, at, elements - at < RUN ? (size_t)(elements - at) : RUN, &sum);
-        return error_of(&sum);
-    }
-    for (uint64_t k = 0; k < sample / RUN; k++) {
-        uint64_t at = place(k, elements - RUN + 1);
-        add_run(ref, cand, at, RUN, &sum);
-        drop_around(ref, elements, at);
-        drop_around(cand, elements, at);
-    }
-    return error_of(&sum);
 }
 
 /* One side's axes are permuted until it reads like the other. */

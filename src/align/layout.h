@@ -4,7 +4,7 @@
 #ifndef LS_ALIGN_LAYOUT_H
 #define LS_ALIGN_LAYOUT_H
 
-#include "align/rows.h"
+#include "align/grid.h"
 #include "preset/rules.h"
 #include "base/map.h"
 
@@ -20,6 +20,7 @@ typedef struct ls_columns {
 typedef struct ls_layout_request {
     ls_view reference, candidate;
     const ls_pass_pair *passes;
+    const ls_grids *grids;                 /* of the passes' rows; NULL where unknown */
     size_t reference_rows, candidate_rows; /* of the passes; 0 where unknown */
     const int32_t *kept_rows;              /* of the candidate's pass, after its last layer was cut; may be NULL */
     size_t kept_count;

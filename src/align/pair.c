@@ -90,10 +90,28 @@ static size_t with_bias(const pairing *p, size_t product) {
     return product;
 }
 
-/* The nodes after it, among which may be its bias, may still come. */
-static bool may_get_bias(const pairing *p, size_t node) {
+/* Has the product's weight a bias beside it? Weights are known before what is computed. */
+static bool has_bias(const pairing *p, const ls_node *product) {
+    static const char weight[] = ".weight", bias[] = ".bias";
     const ls_trace *t = p->diff->candidate;
-    return strcmp(t->nodes[node].op, "MUL_MAT") == 0 && node + BIAS_WITHIN >= t->node_count && !is_whole(p->diff, t->nodes[node].pass);
+    for (size_t k = 0; k < product->source_count; k++) {
+        const ls_node *n = &t->nodes[product->sources[k]];
+        char name[NAME_BYTES];
+        size_t length = strlen(n->name);
+        if (n->role != LS_ROLE_WEIGHT || length < sizeof weight - 1 || length >= sizeof name || strcmp(n->name + length - (sizeof weight - 1), weight) != 0)
+            continue;
+        memcpy(name, n->name, length - (sizeof weight - 1));
+        memcpy(name + length - (sizeof weight - 1), bias, sizeof bias);
+        return ls_values_find(&p->diff->candidate_values, n->pass, &(ls_label){name, NULL, NULL, LS_FIRST}) != LS_NONE;
+    }
+    return false;
+}
+
+/* Its bias may still come. */
+static bool waits_for_bias(const pairing *p, size_t node) {
+    const ls_trace *t = p->diff->candidate;
+    return strcmp(t->nodes[node].op, "MUL_MAT") == 0 && node + BIAS_WITHIN >= t->node_count && !is_whole(p->diff, t->nodes[node].pass) &&
+           has_bias(p, &t->nodes[node]);
 }
 
 static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rules, const ls_rule *rule, int layer, ls_how how) {
@@ -107,10 +125,10 @@ static lockstep_status apply_rule(pairing *p, size_t passes, const ls_rules *rul
     size_t candidate = ls_values_find(&d->candidate_values, pp->candidate, &label);
     if (candidate == LS_NONE)
         return LOCKSTEP_OK;
-    if (how == LS_HOW_PRESET && may_get_bias(p, candidate))
-        return LOCKSTEP_OK; /* once they are there */
     if (how == LS_HOW_PRESET)
         candidate = with_bias(p, candidate);
+    if (how == LS_HOW_PRESET && waits_for_bias(p, candidate))
+        return LOCKSTEP_OK;
     size_t reference = find_reference(p, pp->reference, rules, rule, layer);
     return reference != LS_NONE ? add(p, passes, reference, candidate, how, rule) : LOCKSTEP_OK;
 }

@@ -92,3 +92,46 @@ ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, double inherited, 
         return LS_EXCUSE_FACTOR;
     return !p->exact_inputs && is_alike_in_all_layers(d, p) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
 }
+
+/* ------------------------------------------------------------------ shifted positions */
+
+bool ls_is_shifted(const ls_diff *d, size_t pass_pair) {
+    const ls_pass_pair *pp = &d->rows.pairs[pass_pair];
+    const ls_pass *r = &d->reference->passes[pp->reference], *c = &d->candidate->passes[pp->candidate];
+    if (pp->rows == NULL || r->positions == NULL || c->positions == NULL)
+        return false;
+    for (size_t i = 0; i < pp->row_count; i++)
+        if (r->positions[pp->rows[i].reference] != c->positions[pp->rows[i].candidate])
+            return true;
+    return false;
+}
+
+/* Token ids, embeddings given by the caller, pixels: what isn't about positions. */
+static bool is_token_input(const ls_node *n) {
+    return n->role == LS_ROLE_INPUT && n->source_count == 0 && strstr(n->name, "mask") == NULL && strstr(n->name, "pos") == NULL &&
+           strstr(n->name, "constant") == NULL;
+}
+
+void ls_mark_positional(const ls_trace *t, bool *positional) {
+    for (size_t i = 0; i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        positional[i] = !is_token_input(n) && n->role != LS_ROLE_WEIGHT && n->role != LS_ROLE_STATE;
+        for (size_t k = 0; k <= n->source_count && positional[i]; k++) {
+            size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
+            positional[i] = source == LS_NONE || t->nodes[source].role == LS_ROLE_WEIGHT || positional[source];
+        }
+    }
+}
+
+static bool keeps_length(const ls_metrics *m, double tolerance) {
+    return fabs(m->candidate.l2 - m->reference.l2) <= tolerance * m->reference.l2;
+}
+
+ls_excuse ls_excuse_shift(const ls_diff *d, const ls_pair *p, const bool *positional) {
+    const ls_node *n = &d->candidate->nodes[p->candidate_value];
+    bool by_position = positional[p->candidate_value];
+    for (size_t k = 0; k < n->source_count && !by_position; k++)
+        by_position = positional[d->candidate_values.value_of[n->sources[k]]];
+    /* a rotation keeps lengths, and what it was rotated by is gone in the scores */
+    return by_position || keeps_length(&p->metrics, p->tolerance) ? LS_EXCUSE_SHIFTED : LS_EXCUSE_NONE;
+}

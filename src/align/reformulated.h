@@ -10,4 +10,12 @@
  * term that was added to it. */
 ls_excuse ls_reformulated(const ls_diff *diff, const ls_pair *pair, double inherited, bool shows);
 
+/* Of a pair in passes whose shared rows have other positions (a batch that is padded in front):
+ * may it differ for that reason alone? `positional` are nodes that depend on positions and not
+ * on tokens, of both sides alike. */
+ls_excuse ls_excuse_shift(const ls_diff *diff, const ls_pair *pair, const bool *positional);
+bool ls_is_shifted(const ls_diff *diff, size_t pass_pair);
+/* Fills positional[candidate's nodes]. */
+void ls_mark_positional(const ls_trace *trace, bool *positional);
+
 #endif

@@ -10,7 +10,8 @@
 /* Identity of a row: its history and itself, hashed. */
 typedef struct row_id {
     uint64_t history;
-    int32_t position;
+    int32_t position; /* in its sequence, whose padding is not counted */
+    bool padding;
 } row_id;
 
 typedef struct side {
@@ -21,7 +22,8 @@ typedef struct side {
     size_t *used_count;
     bool *paired;  /* the pass is in some pair */
     ls_map histories;
-    size_t rows;
+    ls_map first_positions; /* (process, context, sequence) -> position of its first token after padding */
+    size_t rows, padding;
 } side;
 
 struct ls_rows_state {
@@ -54,6 +56,54 @@ static bool make_room(side *s, size_t passes) {
     return true;
 }
 
+/* Which rows a batch was padded with, by its attention mask; NULL: none, or not known. */
+static bool *read_padding(const ls_trace *t, size_t p) {
+    const ls_pass *pass = &t->passes[p];
+    for (size_t i = pass->first_node; pass->first_node != LS_NONE && i < t->node_count && t->nodes[i].pass == p; i++) {
+        const ls_node *n = &t->nodes[i];
+        ls_hold hold;
+        if (n->role != LS_ROLE_INPUT)
+            return NULL; /* inputs come first */
+        if (n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
+            ls_trace_hold(t, i, &hold, NULL) != LOCKSTEP_OK)
+            continue;
+        bool *padding = calloc(pass->rows + 1, sizeof *padding);
+        for (size_t r = 0; padding != NULL && r < pass->rows; r++) {
+            double value;
+            ls_view_read_f64(&hold.view, r, 1, &value);
+            padding[r] = value == 0;
+        }
+        ls_hold_release(&hold);
+        return padding;
+    }
+    return NULL;
+}
+
+static uint64_t *first_position(ls_map *firsts, const ls_pass *pass, int32_t sequence) {
+    int64_t key[2] = {(int64_t)pass->process << 32 | pass->context, sequence};
+    return ls_map_at(firsts, (const char *)key, sizeof key);
+}
+
+/* Gives a row its identity; `fresh`: padding of its sequence lies before it in this pass. */
+static bool identify_row(side *s, size_t p, size_t r, bool fresh) {
+    const ls_pass *pass = &s->trace->passes[p];
+    int32_t position = pass->positions != NULL ? pass->positions[r] : (int32_t)r;
+    int32_t sequence = pass->sequences != NULL ? pass->sequences[r] : 0;
+    const uint64_t *before = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
+    uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
+    bool begins = before == NULL || *before == 0;
+    uint64_t *here = history_at(&s->histories, pass, sequence, position);
+    uint64_t *first = first_position(&s->first_positions, pass, sequence);
+    if (here == NULL || first == NULL)
+        return false;
+    *here = history;
+    if (begins)
+        *first = fresh ? (uint64_t)position : 0;
+    s->ids[p][r] = (row_id){history, position - (int32_t)*first, false};
+    s->rows++;
+    return true;
+}
+
 /* The next pass; they come in order. */
 static bool identify(side *s) {
     size_t p = s->seen;
@@ -65,19 +115,20 @@ static bool identify(side *s) {
         return true;
     s->ids[p] = calloc(pass->rows, sizeof **s->ids);
     s->used[p] = calloc(pass->rows, sizeof **s->used);
-    bool ok = s->ids[p] != NULL && s->used[p] != NULL;
+    bool ok = s->ids[p] != NULL && s->used[p] != NULL, after_padding = false, *padding = read_padding(s->trace, p);
     for (size_t r = 0; ok && r < pass->rows; r++) {
-        int32_t position = pass->positions != NULL ? pass->positions[r] : (int32_t)r;
-        int32_t sequence = pass->sequences != NULL ? pass->sequences[r] : 0;
-        const uint64_t *before = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
-        uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
-        uint64_t *here = history_at(&s->histories, pass, sequence, position);
-        ok = here != NULL;
-        if (ok)
-            *here = history;
-        s->ids[p][r] = (row_id){history, position};
-        s->rows++;
+        bool same_sequence = r > 0 && (pass->sequences == NULL || pass->sequences[r] == pass->sequences[r - 1]);
+        after_padding = after_padding && same_sequence;
+        if (padding != NULL && padding[r]) {
+            s->ids[p][r].padding = s->used[p][r] = true; /* nobody's partner */
+            s->used_count[p]++;
+            s->padding++;
+            after_padding = true;
+        } else {
+            ok = identify_row(s, p, r, after_padding);
+        }
     }
+    free(padding);
     return ok;
 }
 
@@ -91,6 +142,7 @@ static void forget(side *s) {
     free(s->used_count);
     free(s->paired);
     ls_map_done(&s->histories);
+    ls_map_done(&s->first_positions);
 }
 
 /* Rows of two passes that are the same and free; returns how many. */
@@ -139,8 +191,32 @@ static bool is_whole(const side *ref, size_t rp, const side *cand, size_t cp, co
     return true;
 }
 
+/* Rows without padding. */
+static size_t own_rows(const side *s, size_t p) {
+    size_t count = 0;
+    for (size_t r = 0; r < s->trace->passes[p].rows; r++)
+        count += !s->ids[p][r].padding;
+    return count;
+}
+
+/* Do the rows of a list make up whole sequences of a side's pass? Of two batches, some
+ * sequences may be the same. */
+static bool has_whole_sequences(const side *s, size_t p, const ls_row_pair *list, size_t count, bool of_reference) {
+    const ls_pass *pass = &s->trace->passes[p];
+    bool *listed = pass->sequences != NULL ? calloc(pass->rows + 1, sizeof *listed) : NULL, whole = listed != NULL;
+    for (size_t i = 0; whole && i < count; i++)
+        listed[of_reference ? list[i].reference : list[i].candidate] = true;
+    for (size_t r = 1; whole && r < pass->rows; r++) {
+        bool both = pass->sequences[r] == pass->sequences[r - 1] && !s->ids[p][r].padding && !s->ids[p][r - 1].padding;
+        whole = !both || listed[r] == listed[r - 1];
+    }
+    whole = whole && pass->rows > 0 && pass->sequences[0] != pass->sequences[pass->rows - 1];
+    free(listed);
+    return whole;
+}
+
 /* Pairs one pass of the candidate with passes of the reference that share all the
- * rows of one of the two: a warm-up run shares its first token at most. */
+ * rows of one of the two, or whole sequences: a warm-up run shares its first token at most. */
 static bool pair_pass(ls_rows *rows, size_t cp) {
     struct ls_rows_state *state = rows->state;
     side *ref = &state->reference, *cand = &state->candidate;
@@ -156,7 +232,8 @@ static bool pair_pass(ls_rows *rows, size_t cp) {
         if (ref->ids[rp] == NULL || ref->used_count[rp] == reference_rows)
             continue;
         size_t count = common_rows(ref, rp, cand, cp, state->list);
-        if (count == 0 || (count < candidate_rows && count < reference_rows))
+        if (count == 0 || (count < own_rows(cand, cp) && count < own_rows(ref, rp) && !has_whole_sequences(ref, rp, state->list, count, true) &&
+                           !has_whole_sequences(cand, cp, state->list, count, false)))
             continue;
         if (!add_pair(rows, rp, cp, state->list, count, is_whole(ref, rp, cand, cp, state->list, count)))
             return false;
@@ -251,8 +328,28 @@ static void say_difference(ls_rows *rows, const ls_pass *ref, const ls_pass *can
         ls_text_printf(&rows->message, " (%zu tokens against %zu)", ref->rows, cand->rows);
 }
 
-static int32_t position_of(const ls_pass *pass, size_t row) {
-    return pass->positions != NULL ? pass->positions[row] : (int32_t)row;
+/* The rows of the reference that have no partner are whole sequences of their batches, and
+ * others of the same batches have theirs. */
+static bool lacks_sequences_only(const side *ref, size_t *out_sequences) {
+    bool lacks = true;
+    *out_sequences = 0;
+    for (size_t p = 0; p < ref->trace->pass_count && lacks; p++) {
+        const ls_pass *pass = &ref->trace->passes[p];
+        size_t used = 0;
+        bool last = false, any = false;
+        for (size_t r = 0; ref->ids[p] != NULL && r < pass->rows && lacks; r++) {
+            bool same = any && (pass->sequences == NULL || pass->sequences[r] == pass->sequences[r - 1]);
+            if (ref->ids[p][r].padding)
+                continue;
+            lacks = !same || ref->ids[p][r - 1].padding || ref->used[p][r] == last;
+            *out_sequences += !ref->used[p][r] && (!same || !any);
+            used += ref->used[p][r];
+            last = ref->used[p][r];
+            any = true;
+        }
+        lacks = lacks && (!any || used > 0);
+    }
+    return lacks && *out_sequences > 0;
 }
 
 /* No row of the candidate lies beyond the last that has a partner: it only stopped
@@ -261,12 +358,12 @@ static bool ended_earlier(const side *ref, const side *cand) {
     int32_t last = -1, first_missing = INT32_MAX;
     for (size_t p = 0; p < ref->trace->pass_count; p++)
         for (size_t r = 0; ref->ids[p] != NULL && r < ref->trace->passes[p].rows; r++)
-            if (!ref->used[p][r] && position_of(&ref->trace->passes[p], r) < first_missing)
-                first_missing = position_of(&ref->trace->passes[p], r);
+            if (!ref->used[p][r] && ref->ids[p][r].position < first_missing)
+                first_missing = ref->ids[p][r].position;
     for (size_t p = 0; p < cand->trace->pass_count; p++)
         for (size_t r = 0; cand->ids[p] != NULL && r < cand->trace->passes[p].rows; r++)
-            if (position_of(&cand->trace->passes[p], r) > last)
-                last = position_of(&cand->trace->passes[p], r);
+            if (!cand->ids[p][r].padding && cand->ids[p][r].position > last)
+                last = cand->ids[p][r].position;
     return last < first_missing;
 }
 
@@ -329,7 +426,14 @@ static void judge_tokens(ls_rows *rows) {
         rows->status = LS_INPUTS_EQUAL;
         return;
     }
-    rows->status = missing == first ? LS_INPUTS_DIFFER : ended_earlier(ref, cand) ? LS_INPUTS_SHORTER : LS_INPUTS_PARTIAL;
+    size_t sequences;
+    if (rows->matched > 0 && lacks_sequences_only(ref, &sequences)) {
+        rows->status = LS_INPUTS_SHORTER;
+        ls_text_printf(&rows->message, "%zu of the reference's sequences %s not in the candidate's batch: left out", sequences, sequences == 1 ? "is" : "are");
+        return;
+    }
+    bool earlier = rows->matched > 0 && ended_earlier(ref, cand);
+    rows->status = earlier ? LS_INPUTS_SHORTER : missing == first ? LS_INPUTS_DIFFER : LS_INPUTS_PARTIAL;
     if (rows->status != LS_INPUTS_DIFFER) {
         ls_text_printf(&rows->message, "%s: from pass %zu of the reference on, rows have no partner (%zu of %zu rows paired)",
                        rows->status == LS_INPUTS_SHORTER ? "the candidate ended earlier" : "other tokens",
@@ -346,6 +450,7 @@ void ls_rows_judge(ls_rows *rows) {
     rows->first_reference_pass = rows->difference_at = LS_NONE;
     rows->reference_rows = ref->rows;
     rows->candidate_rows = cand->rows;
+    rows->padding = ref->padding + cand->padding;
     rows->reference_alone = alone(ref, !rows->state->in_order);
     rows->candidate_alone = alone(cand, !rows->state->in_order);
     ls_text_clear(&rows->message);

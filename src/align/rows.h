@@ -31,7 +31,8 @@ typedef struct ls_rows {
     size_t pair_count, pair_capacity;
     size_t reference_alone, candidate_alone; /* passes that no other answers to; of those without tokens, where tokens decide */
     struct ls_rows_state *state;
-    size_t matched, reference_rows, candidate_rows;
+    size_t matched, reference_rows, candidate_rows; /* without padding */
+    size_t padding;              /* rows of both sides that batches were padded with */
     size_t first_reference_pass; /* the first that lacks a partner; LS_NONE */
     size_t difference_at;        /* row within the first passes where they part; LS_NONE */
     ls_text message;             /* one line that says it; may be empty */

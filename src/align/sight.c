@@ -39,7 +39,12 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
                            .candidate_columns = d->candidate_columns[p->candidate_value],
                            .reference_last = last_position(reference_pass), .candidate_last = last_position(candidate_pass),
                            .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(d, p)};
+    ls_grids grids;
+    bool cut = pp->rows != NULL && !pp->whole && ls_grids_read(reference_pass, candidate_pass, pp, &grids);
+    q.grids = cut ? &grids : NULL;
     status = ls_layout_find(&q, &d->votes, choice, &s.layout, error);
+    if (cut)
+        ls_grids_done(&grids);
     if (status != LOCKSTEP_OK)
         ls_sight_close(&s);
     else

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/reformulated.h"
 #include "base/escape.h"
 #include "base/map.h"
 #include "report/cells.h"
@@ -77,10 +78,16 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
     case LS_INPUTS_EQUAL:
     case LS_INPUTS_SHORTER: {
         size_t extra = r->candidate_rows - r->matched;
-        ls_text_printf(out, "inputs     token ids and positions equal (%zu rows in %zu pass%s)", r->matched, r->pair_count,
+        bool shifted = false;
+        for (size_t i = 0; i < r->pair_count && r->padding > 0; i++)
+            shifted = shifted || ls_is_shifted(d, i);
+        ls_text_printf(out, "inputs     token ids %sequal%s (%zu rows in %zu pass%s)", shifted ? "" : "and positions ",
+                       shifted ? ", positions shifted by padding" : "", r->matched, r->pair_count,
                        r->pair_count == 1 ? "" : "es");
         if (extra > 0)
-            ls_text_printf(out, "; %zu further rows of the candidate left out (warm-up or another run)", extra);
+            ls_text_printf(out, "; %zu further rows of the candidate left out (another run, sequence or a longer prompt)", extra);
+        if (r->padding > 0)
+            ls_text_printf(out, "; %zu rows of padding left out", r->padding);
         ls_text_printf(out, "\n");
         break;
     }
@@ -226,7 +233,7 @@ static void choose_failing(const ls_diff *d, bool all, const bool *repeated, boo
     size_t after = 0, unreadable = 0;
     for (size_t i = 0; i < d->pair_count; i++) {
         const ls_pair *p = &d->pairs[i];
-        bool failing = ls_pair_fails(p), unsupported = p->verdict == LS_VERDICT_UNSUPPORTED;
+        bool failing = ls_pair_fails(p), unsupported = !ls_pair_says_something(p);
         bool origin = failing && !unsupported && !p->consequence && !repeated[i];
         shown[i] = all || i == d->first || is_input(d, i) || origin || (unsupported && unreadable++ < AFTER_SHOWN) ||
                    (failing && !unsupported && p->consequence && after++ < AFTER_SHOWN);
@@ -301,7 +308,7 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
         const ls_pair *p = &d->pairs[i];
         if (shown[i])
             put_row(&t, p);
-        else if (p->verdict == LS_VERDICT_UNSUPPORTED)
+        else if (!ls_pair_says_something(p))
             unreadable++;
         else if (ls_pair_fails(p))
             ++*(p->consequence ? &hidden : &again);
@@ -311,7 +318,7 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
     if (again > 0)
         ls_text_printf(out, "      … and %zu that fail likewise in later passes\n", again);
     if (unreadable > 0)
-        ls_text_printf(out, "      … and %zu more that can't be read\n", unreadable);
+        ls_text_printf(out, "      … and %zu more that can't be compared\n", unreadable);
     free(shown);
 }
 

@@ -12,7 +12,7 @@ static void raise_to(double *most, double value) {
         *most = value;
 }
 
-static bool is_origin(const ls_pair *p) { return ls_pair_fails(p) && !p->consequence && p->verdict != LS_VERDICT_UNSUPPORTED; }
+static bool is_origin(const ls_pair *p) { return ls_pair_fails(p) && !p->consequence && ls_pair_says_something(p); }
 
 void ls_repeated_origins(const ls_diff *d, bool *repeated) {
     ls_map known = {0};
