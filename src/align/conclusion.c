@@ -141,7 +141,7 @@ static void decide(ls_diff *d, const left_out *reference, const left_out *candid
         refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
     } else if (d->pair_count == 0) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", "no tensor of the candidate could be paired with one of the reference");
-    } else if (d->first != LS_NONE) {
+    } else if (d->failing > 0) {
         d->outcome = LS_OUTCOME_DIVERGED;
     } else if (unreadable != NULL) {
         snprintf(text, sizeof text, "the values of %zu of %zu pairs could not be read: %.100s", unreadable_count, d->pair_count, unreadable->trouble);
@@ -202,6 +202,9 @@ static void add_hints(ls_diff *d, const left_out *reference, const left_out *can
         if (candidate->name != NULL && !candidate->more)
             ls_text_printf(&d->hints, "left out: the candidate goes on to %s, by pooling or picking what was compared; the reference does not\n", candidate->name);
     }
+    if (d->first == LS_NONE && d->failing > 1)
+        ls_text_printf(&d->hints, "in which order these tensors were computed is not known (files only have names), so none of those that differ is called the first: "
+                                  "compare with a trace or an .npz, or number the files\n");
     if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }

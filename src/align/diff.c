@@ -304,7 +304,7 @@ const char *ls_outcome_name(ls_outcome outcome) {
 }
 
 const char *ls_how_name(ls_how how) {
-    static const char *const names[] = {"map", "name", "preset", "elimination", "output"};
+    static const char *const names[] = {"map", "name", "preset", "elimination", "content", "place", "output"};
     return names[how];
 }
 

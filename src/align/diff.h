@@ -15,6 +15,8 @@ typedef enum ls_how {
     LS_HOW_NAME,
     LS_HOW_PRESET,
     LS_HOW_ELIMINATION, /* neither side has another tensor */
+    LS_HOW_CONTENT,     /* each is the other's closest by far */
+    LS_HOW_PLACE,       /* in the same place of both, which have no names */
     LS_HOW_OUTPUT,      /* both are what their pass gives in the end */
     LS_HOW_COUNT
 } ls_how;
@@ -130,6 +132,9 @@ typedef struct ls_diff {
     size_t *candidate_only, *reference_only; /* nodes: what could have been paired */
     size_t candidate_only_count, reference_only_count, candidate_total;
     double coverage;         /* share of the candidate's elements that were compared */
+    bool order_of_reference; /* pairs lie in the reference's order: the candidate has none, or no graph */
+    bool order_known;        /* else no divergence can be called the first */
+    size_t failing;          /* pairs that fail */
     size_t first;            /* pair of the first divergence, or LS_NONE */
     size_t *interval;        /* candidate nodes without a partner between it and its last matching inputs */
     size_t interval_count;

@@ -7,11 +7,22 @@
 
 #include "align/reformulated.h"
 
+/* The graph that is walked: the candidate's, or the reference's where only that is one. */
+typedef struct walk {
+    ls_diff *d;
+    const ls_trace *t;
+    const ls_values *values;
+    const size_t *pair_of; /* value -> pair + 1 */
+} walk;
+
 /* NULL, too, for a pair that can't be compared: it is as if it weren't there. */
-static ls_pair *pair_at(const ls_diff *d, size_t node) {
-    size_t pair = d->pair_of[d->candidate_values.value_of[node]];
-    return pair != 0 && ls_pair_says_something(&d->pairs[pair - 1]) ? &d->pairs[pair - 1] : NULL;
+static ls_pair *pair_at(const walk *w, size_t node) {
+    size_t pair = w->pair_of[w->values->value_of[node]];
+    return pair != 0 && ls_pair_says_something(&w->d->pairs[pair - 1]) ? &w->d->pairs[pair - 1] : NULL;
 }
+
+/* The pair whose value this node is, and not a view of it. */
+static ls_pair *pair_of_own(const walk *w, size_t node) { return w->values->value_of[node] == node ? pair_at(w, node) : NULL; }
 
 /* Values flow from sources to a node; an alias adds nothing. */
 static bool carries(const ls_node *n) {
@@ -65,8 +76,8 @@ static below seen_through(const ls_trace *t, const ls_node *n, const ls_pair *pa
 
 /* The relative error that reaches each node from its nearest paired ancestors: independent
  * errors add in quadrature. */
-static void spread_errors(const ls_diff *d, double *inherited) {
-    const ls_trace *t = d->candidate;
+static void spread_errors(const walk *w, double *inherited) {
+    const ls_trace *t = w->t;
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
         double sum = 0;
@@ -74,7 +85,7 @@ static void spread_errors(const ls_diff *d, double *inherited) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
             if (source == LS_NONE)
                 continue;
-            const ls_pair *pair = pair_at(d, source);
+            const ls_pair *pair = pair_at(w, source);
             double e = pair == NULL ? inherited[source] : pair->verdict < LS_VERDICT_SHAPE && isfinite(pair->metrics.rel_l2) ? pair->metrics.rel_l2 : 0;
             sum += e * e;
         }
@@ -85,11 +96,12 @@ static void spread_errors(const ls_diff *d, double *inherited) {
 /* From the last node to the first. A pair that differs although everything computed from
  * it passes may be reformulated, and is then, for those before it, as good as one that
  * passes. */
-static void mark_reformulated(ls_diff *d, const double *inherited, const bool *positional, below *all) {
-    const ls_trace *t = d->candidate;
+static void mark_reformulated(const walk *w, const double *inherited, const bool *positional, below *all) {
+    const ls_diff *d = w->d;
+    const ls_trace *t = w->t;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
-        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        ls_pair *pair = pair_of_own(w, i);
         if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && all[i].passes && !all[i].fails) {
             double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
             pair->excuse = positional != NULL && ls_is_shifted(d, pair->passes) ? ls_excuse_shift(d, pair, positional) : LS_EXCUSE_NONE;
@@ -112,15 +124,16 @@ static void mark_reformulated(ls_diff *d, const double *inherited, const bool *p
 /* From the first node to the last: is all that a node was computed from identical? Then its
  * own operation alone answers for what differs, and the tolerance for whole models in f32 is
  * far too wide. */
-static void judge_exact_inputs(ls_diff *d, bool *exact) {
-    const ls_trace *t = d->candidate;
+static void judge_exact_inputs(const walk *w, bool *exact) {
+    const ls_diff *d = w->d;
+    const ls_trace *t = w->t;
     bool strict = d->options.profile == &ls_profiles[0] && !d->options.elementwise;
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
         bool above = n->alias_of == LS_NONE || exact[n->alias_of];
         for (size_t k = 0; k < n->source_count && above; k++)
             above = exact[n->sources[k]];
-        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        ls_pair *pair = pair_of_own(w, i);
         exact[i] = pair != NULL ? pair->verdict == LS_VERDICT_IDENTICAL : above;
         if (pair == NULL || !above || pair->resynced)
             continue;
@@ -141,10 +154,10 @@ static bool has_edges(const ls_trace *t) {
     return !t->is_graph;
 }
 
-static void mark_consequences_in_order(ls_diff *d) {
+static void mark_consequences_in_order(const walk *w) {
     bool tainted = false;
-    for (size_t i = 0; i < d->candidate->node_count; i++) {
-        ls_pair *pair = pair_at(d, i);
+    for (size_t i = 0; i < w->t->node_count; i++) {
+        ls_pair *pair = pair_at(w, i);
         if (pair == NULL)
             continue;
         pair->consequence = tainted && ls_pair_fails(pair);
@@ -153,10 +166,10 @@ static void mark_consequences_in_order(ls_diff *d) {
 }
 
 /* From the first node to the last: does a failing pair lie upstream? */
-static void mark_consequences(ls_diff *d, bool *tainted) {
-    const ls_trace *t = d->candidate;
+static void mark_consequences(const walk *w, bool *tainted) {
+    const ls_trace *t = w->t;
     if (!has_edges(t)) {
-        mark_consequences_in_order(d);
+        mark_consequences_in_order(w);
         return;
     }
     for (size_t i = 0; i < t->node_count; i++) {
@@ -164,7 +177,7 @@ static void mark_consequences(ls_diff *d, bool *tainted) {
         bool above = n->alias_of != LS_NONE && tainted[n->alias_of];
         for (size_t k = 0; k < n->source_count && !above; k++)
             above = tainted[n->sources[k]];
-        ls_pair *pair = d->candidate_values.value_of[i] == i ? pair_at(d, i) : NULL;
+        ls_pair *pair = pair_of_own(w, i);
         if (pair != NULL)
             pair->consequence = above && ls_pair_fails(pair);
         /* what agrees again although its inputs differ is judged by itself */
@@ -173,8 +186,11 @@ static void mark_consequences(ls_diff *d, bool *tainted) {
 }
 
 /* The nearest paired ancestors of the first divergence, and what lies between. */
-static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
-    const ls_trace *t = d->candidate;
+static lockstep_status look_upstream(const walk *w, lockstep_error *error) {
+    ls_diff *d = w->d;
+    const ls_trace *t = w->t;
+    const ls_pair *first = &d->pairs[d->first];
+    size_t start_at = w->t == d->candidate ? first->candidate_value : w->values->value_of[first->reference_value];
     size_t *stack = calloc(t->node_count + 1, sizeof *stack), depth = 0;
     bool *seen = calloc(t->node_count + 1, sizeof *seen);
     d->inputs = ls_arena_array(&d->arena, t->node_count + 1, sizeof *d->inputs);
@@ -182,21 +198,21 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
     d->weights = ls_arena_array(&d->arena, t->node_count + 1, sizeof *d->weights);
     bool ok = stack != NULL && seen != NULL && d->weights != NULL && d->inputs != NULL && d->interval != NULL;
     if (ok)
-        stack[depth++] = d->pairs[d->first].candidate_value;
+        stack[depth++] = start_at;
     while (ok && depth > 0) {
         size_t at = stack[--depth];
         const ls_node *n = &t->nodes[at];
-        const ls_pair *pair = pair_at(d, at);
-        bool start = at == d->pairs[d->first].candidate_value;
+        const ls_pair *pair = pair_at(w, at);
+        bool start = at == start_at;
         if (!start && pair != NULL) {
             size_t index = (size_t)(pair - d->pairs);
-            if (!seen[pair->candidate_value] || pair->candidate_value == at)
+            if (!seen[w->values->value_of[at]] || w->values->value_of[at] == at)
                 d->inputs[d->input_count++] = index;
-            seen[pair->candidate_value] = true;
+            seen[w->values->value_of[at]] = true;
             continue;
         }
         if (!start && n->role == LS_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 &&
-            d->implied_by[at] == 0)
+            (w->t != d->candidate || d->implied_by[at] == 0))
             d->interval[d->interval_count++] = at;
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
@@ -217,48 +233,84 @@ static lockstep_status look_upstream(ls_diff *d, lockstep_error *error) {
 /* A pair beside the one that stands for its tensor fails by itself only where that one passes. */
 static void mark_extra(ls_diff *d) {
     for (size_t i = 0; i < d->pair_count; i++) {
-        ls_pair *pair = &d->pairs[i], *own = pair->extra ? pair_at(d, pair->candidate_value) : NULL;
+        ls_pair *pair = &d->pairs[i];
+        const ls_pair *own = pair->extra ? &d->pairs[d->pair_of[pair->candidate_value] - 1] : NULL;
         if (own != NULL)
             pair->consequence = ls_pair_fails(pair) && ls_pair_fails(own);
     }
 }
 
-lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
-    size_t count = diff->candidate->node_count + 1;
+/* Where the candidate has no graph, and the reference has, that one is walked. */
+static bool open_walk(ls_diff *d, walk *out, size_t **out_pair_of) {
+    *out_pair_of = NULL;
+    *out = (walk){d, d->candidate, &d->candidate_values, d->pair_of};
+    if (d->candidate->is_graph || !d->reference->is_graph)
+        return true;
+    *out = (walk){d, d->reference, &d->reference_values, *out_pair_of = calloc(d->reference->node_count + 1, sizeof **out_pair_of)};
+    for (size_t i = 0; *out_pair_of != NULL && i < d->pair_count; i++)
+        if (!d->pairs[i].extra)
+            (*out_pair_of)[d->reference_values.value_of[d->pairs[i].reference_value]] = i + 1;
+    return *out_pair_of != NULL;
+}
+
+static lockstep_status mark(const walk *w, lockstep_error *error) {
+    size_t count = w->t->node_count + 1;
     below *all = calloc(count, sizeof *all);
-    bool *flags = calloc(count, sizeof *flags);
+    bool *flags = calloc(count, sizeof *flags), shifted = false;
     double *inherited = calloc(count, sizeof *inherited);
-    bool shifted = false;
-    for (size_t i = 0; i < diff->rows.pair_count && !shifted; i++)
-        shifted = ls_is_shifted(diff, i);
+    for (size_t i = 0; i < w->d->rows.pair_count && !shifted; i++)
+        shifted = w->t == w->d->candidate && ls_is_shifted(w->d, i);
     bool *positional = shifted ? calloc(count, sizeof *positional) : NULL;
     bool ok = all != NULL && flags != NULL && inherited != NULL && (positional != NULL || !shifted);
-    diff->first = LS_NONE;
-    if (ok && has_edges(diff->candidate)) {
-        judge_exact_inputs(diff, flags);
+    if (ok && has_edges(w->t)) {
+        judge_exact_inputs(w, flags);
         memset(flags, 0, count * sizeof *flags);
     }
     if (ok) {
-        spread_errors(diff, inherited);
+        spread_errors(w, inherited);
         if (positional != NULL)
-            ls_mark_positional(diff->candidate, positional);
-        mark_reformulated(diff, inherited, positional, all);
-        mark_consequences(diff, flags);
-        mark_extra(diff);
+            ls_mark_positional(w->t, positional);
+        mark_reformulated(w, inherited, positional, all);
+        mark_consequences(w, flags);
+        mark_extra(w->d);
     }
     free(all);
     free(flags);
     free(inherited);
     free(positional);
-    if (!ok)
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < diff->pair_count && diff->first == LS_NONE; i++)
-        if (ls_pair_fails(&diff->pairs[i]) && ls_pair_says_something(&diff->pairs[i]) && !diff->pairs[i].consequence)
-            diff->first = i;
-    return LOCKSTEP_OK;
+    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
-lockstep_status ls_divergence_find(ls_diff *diff, lockstep_error *error) {
-    LS_TRY(ls_divergence_mark(diff, error));
-    return diff->first == LS_NONE ? LOCKSTEP_OK : look_upstream(diff, error);
+/* In the order in which pairs lie; where none is known, only one that is alone. */
+static void find_first(ls_diff *d) {
+    d->first = LS_NONE;
+    d->failing = 0;
+    for (size_t i = 0; i < d->pair_count; i++) {
+        const ls_pair *pair = &d->pairs[i];
+        bool fails = ls_pair_fails(pair) && ls_pair_says_something(pair);
+        if (fails && !pair->consequence && d->first == LS_NONE)
+            d->first = i;
+        d->failing += fails;
+    }
+    if (!d->order_known && d->failing > 1)
+        d->first = LS_NONE;
 }
+
+static lockstep_status find(ls_diff *diff, bool upstream, lockstep_error *error) {
+    walk w;
+    size_t *pair_of;
+    lockstep_status status = open_walk(diff, &w, &pair_of) ? mark(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (status == LOCKSTEP_OK)
+        find_first(diff);
+    if (status == LOCKSTEP_OK && upstream && diff->first != LS_NONE)
+        status = look_upstream(&w, error);
+    free(pair_of);
+    return status;
+}
+
+lockstep_status ls_divergence_mark(ls_diff *diff, lockstep_error *error) {
+    diff->order_known = true; /* of a candidate that is being recorded */
+    return find(diff, false, error);
+}
+
+lockstep_status ls_divergence_find(ls_diff *diff, lockstep_error *error) { return find(diff, true, error); }

@@ -632,3 +632,5 @@ void ls_layout_done(ls_layout *layout) {
         layout->gathered[k] = NULL;
     }
 }
+
+double ls_layout_error(const ls_layout *layout) { return sampled_error(&layout->reference, &layout->candidate, SAMPLE); }

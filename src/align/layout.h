@@ -53,5 +53,7 @@ typedef enum ls_layout_choice {
 lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
                                lockstep_error *error);
 void ls_layout_done(ls_layout *layout);
+/* Relative L2 of the two views on a sample. */
+double ls_layout_error(const ls_layout *layout);
 
 #endif

@@ -1,5 +1,7 @@
 #include "align/pair.h"
 
+#include "align/content.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,11 +273,21 @@ static lockstep_status list_unpaired(pairing *p) {
     return LOCKSTEP_OK;
 }
 
+static int by_reference(const void *a, const void *b) {
+    const ls_pair *x = a, *y = b;
+    return x->reference_value < y->reference_value ? -1 : x->reference_value > y->reference_value;
+}
+
 static int by_candidate(const void *a, const void *b) {
     const ls_pair *x = a, *y = b;
     if (x->candidate_value != y->candidate_value)
         return x->candidate_value < y->candidate_value ? -1 : 1;
     return x->extra - y->extra;
+}
+
+lockstep_status ls_pair_add(ls_diff *diff, size_t passes, size_t reference, size_t candidate, ls_how how, lockstep_error *error) {
+    pairing p = {.diff = diff, .error = error};
+    return add(&p, passes, reference, candidate, how, NULL);
 }
 
 lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error) {
@@ -290,13 +302,16 @@ lockstep_status ls_pair_nodes(ls_diff *diff, size_t from, lockstep_error *error)
     LS_TRY(apply_rules(&p, &diff->preset, LS_HOW_PRESET));
     for (size_t i = 0; i < diff->candidate->pass_count; i++)
         diff->facts[i].was_whole = diff->facts[i].was_whole || is_whole(diff, i);
-    return pair_the_only_two(&p);
+    LS_TRY(pair_the_only_two(&p));
+    return ls_content_pair(diff, error);
 }
 
 lockstep_status ls_pair_finish(ls_diff *diff, lockstep_error *error) {
     pairing p = {.diff = diff, .error = error};
+    diff->order_of_reference = diff->reference->is_graph > diff->candidate->is_graph || (diff->reference->is_ordered && !diff->candidate->is_graph);
+    diff->order_known = diff->reference->is_ordered || diff->candidate->is_ordered;
     if (diff->pair_count > 0)
-        qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, by_candidate);
+        qsort(diff->pairs, diff->pair_count, sizeof *diff->pairs, diff->order_of_reference ? by_reference : by_candidate);
     for (size_t i = 0; i < diff->pair_count; i++) {
         if (!diff->pairs[i].extra)
             diff->pair_of[diff->pairs[i].candidate_value] = i + 1;

@@ -16,6 +16,14 @@ static const char *unwrapped(const char *name) {
     return name;
 }
 
+/* Files are numbered so that they sort: 007_attn_norm is attn_norm. */
+static const char *unnumbered(const char *name) {
+    const char *rest = name;
+    while (*rest >= '0' && *rest <= '9')
+        rest++;
+    return rest > name && (*rest == '_' || *rest == '-') && rest[1] != '\0' ? rest + 1 : name;
+}
+
 /* The numbers that a node is found by; all zeros where a string was never seen. */
 typedef struct place {
     uint64_t pass, name, op, which;
@@ -52,7 +60,8 @@ static bool file_node(ls_values *v, size_t node) {
     const ls_node *n = &v->trace->nodes[node];
     place at = {.pass = n->pass};
     uint64_t op;
-    if (!intern(&v->strings, unwrapped(n->name), &at.name) || !intern(&v->strings, n->op, &op))
+    const char *name = v->trace->is_graph ? n->name : unnumbered(n->name);
+    if (!intern(&v->strings, unwrapped(name), &at.name) || !intern(&v->strings, n->op, &op))
         return false;
     size_t before = LS_NONE;
     for (int k = 0; k < 2; k++) {
@@ -177,6 +186,8 @@ static size_t find_that_is_of(const ls_values *values, place at, const ls_label 
 
 size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {
     place at = {.pass = pass, .name = number_of(&values->strings, unwrapped(label->name))};
+    if (at.name == 0)
+        at.name = number_of(&values->strings, unwrapped(unnumbered(label->name)));
     at.op = label->op != NULL ? number_of(&values->strings, label->op) : 0;
     if (at.name == 0 || (label->op != NULL && at.op == 0))
         return LS_NONE;

@@ -418,6 +418,7 @@ lockstep_status ls_gguf_add(lockstep_archive *archive, ls_source *source, bool i
 
 static lockstep_status open_gguf(lockstep_archive *archive, ls_source *source,
                                  lockstep_error *error) {
+    archive->is_ordered = true;
     return ls_gguf_add(archive, source, true, error);
 }
 

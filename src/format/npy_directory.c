@@ -88,6 +88,14 @@ static lockstep_status open_member(lockstep_archive *archive, const char *file,
     return ls_archive_add_tensor(archive, &tensor, 0, error);
 }
 
+/* Names that begin with a number each are in that order; of others the order says nothing. */
+static bool are_numbered(char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (names[i][0] < '0' || names[i][0] > '9')
+            return false;
+    return count > 0;
+}
+
 static lockstep_status open_npy_directory(lockstep_archive *archive, ls_source *source,
                                           lockstep_error *error) {
     (void)source;
@@ -95,6 +103,7 @@ static lockstep_status open_npy_directory(lockstep_archive *archive, ls_source *
     lockstep_status status = walk(&l, "", 0, error);
     if (l.count > 0)
         qsort(l.names, l.count, sizeof *l.names, ls_path_natural_order);
+    archive->is_ordered = are_numbered(l.names, l.count);
     for (size_t i = 0; i < l.count && status == LOCKSTEP_OK; i++)
         status = open_member(archive, l.names[i], error);
     if (status == LOCKSTEP_OK && l.count == 0)

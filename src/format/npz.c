@@ -52,6 +52,7 @@ static lockstep_status add_array(lockstep_archive *archive, ls_source *source,
 
 static lockstep_status open_npz(lockstep_archive *archive, ls_source *source,
                                 lockstep_error *error) {
+    archive->is_ordered = true;
     ls_zip_member *members = NULL;
     size_t count = 0;
     LS_TRY(ls_zip_list(source, &archive->arena, &members, &count, error));

@@ -1,4 +1,4 @@
-/* Text dumps: one value a line, as debugging code prints them.
+/* Text dumps: one value a line, or one row of values, as debugging code prints them.
  *
  *   # Tensor: attn_norm_output        lines that begin with '#' are a header or
  *   # Shape: (1, 3, 2048)             remarks; of the header the shape counts, written
@@ -7,8 +7,10 @@
  *   -1.234567e-02                     a value; or with its index
  *   1: 0.250000                       (as in llama.cpp's model-conversion)
  *   0x3c00 (1.000000e+00)             or the bits of an f16, with their value behind
+ *   1.0e+00 2.5e-01 0.0e+00           a row, as numpy.savetxt writes: separated by spaces, tabs,
+ *                                     commas or semicolons; as many values in each
  *
- * Without a shape there is one axis. Such code likes to print only the first and last
+ * Without a shape there is one axis, or two where a line is a row. Such code likes to print only the first and last
  * values of large tensors: then the tensor is listed, and reading it fails.
  *
  * A tensor has its file's name, without .txt. The prefixes py_ and cpp_ are taken off,
@@ -98,6 +100,28 @@ static bool parse_value(const line *l, uint64_t index, locale_t c, float *out) {
            parse_float(colon + 1, c, out);
 }
 
+/* More than one value a line? */
+static bool is_row(const line *l) {
+    bool separated = false;
+    for (size_t i = 0; i < l->length; i++) {
+        if (l->text[i] == ':' || l->text[i] == '(')
+            return false; /* an index, or a value behind its bits */
+        separated = separated || strchr(" \t,;", l->text[i]) != NULL;
+    }
+    return separated;
+}
+
+/* Takes the next value's text of a row; false at its end. */
+static bool next_in_row(const line *row, size_t *at, line *out) {
+    while (*at < row->length && strchr(" \t,;", row->text[*at]) != NULL && row->text[*at] != '\0')
+        ++*at;
+    size_t begin = *at;
+    while (*at < row->length && (strchr(" \t,;", row->text[*at]) == NULL || row->text[*at] == '\0'))
+        ++*at;
+    *out = (line){row->text + begin, *at - begin, row->offset + begin};
+    return *at > begin;
+}
+
 /* --- a dump's values as a source of f32 */
 
 typedef struct dump {
@@ -105,6 +129,7 @@ typedef struct dump {
     ls_source *file;
     uint64_t begin;    /* offset of the first value's line */
     uint64_t count;    /* of values */
+    uint64_t columns;  /* of them in each line */
     uint64_t expected; /* by the shape */
     bool elided;       /* "First 50 elements", "..." */
     locale_t c;        /* of C, where the decimal point is a point */
@@ -118,22 +143,39 @@ static lockstep_status fail_value(const dump *d, const line *l, uint64_t index, 
                       (int)(l->length < 40 ? l->length : 40), l->text, index);
 }
 
-static lockstep_status parse_values(const dump *d, const char *bytes, uint64_t from, uint8_t *out,
-                                    size_t length, lockstep_error *error) {
-    line l;
-    uint64_t at = d->begin;
-    for (uint64_t index = 0; next_line(bytes, d->file->size, &at, &l);) {
+/* A part of the values, as bytes. */
+typedef struct wanted {
+    uint64_t from;
+    uint8_t *out;
+    size_t length;
+} wanted;
+
+static void put_value(const wanted *w, uint64_t index, float value) {
+    for (size_t k = 0; k < sizeof value; k++) {
+        uint64_t place = index * sizeof value + k;
+        if (place >= w->from && place - w->from < w->length)
+            w->out[place - w->from] = ((const uint8_t *)&value)[k];
+    }
+}
+
+static lockstep_status parse_values(const dump *d, const char *bytes, const wanted *w, lockstep_error *error) {
+    line l, each;
+    uint64_t at = d->begin, index = 0;
+    while (next_line(bytes, d->file->size, &at, &l)) {
         float value;
         if (!is_value(&l))
             continue;
-        if (!parse_value(&l, index, d->c, &value))
-            return fail_value(d, &l, index, error);
-        for (size_t k = 0; k < sizeof value; k++) {
-            uint64_t place = index * sizeof value + k;
-            if (place >= from && place - from < length)
-                out[place - from] = ((const uint8_t *)&value)[k];
+        if (!is_row(&l)) {
+            if (!parse_value(&l, index, d->c, &value))
+                return fail_value(d, &l, index, error);
+            put_value(w, index++, value);
+            continue;
         }
-        index++;
+        for (size_t in_row = 0; next_in_row(&l, &in_row, &each);) {
+            if (!parse_value(&each, index, d->c, &value))
+                return fail_value(d, &each, index, error);
+            put_value(w, index++, value);
+        }
     }
     return LOCKSTEP_OK;
 }
@@ -150,7 +192,7 @@ static lockstep_status read_values(ls_source *source, uint64_t offset, void *out
                           d->file->name, d->begin, "found %" PRIu64 " values, expected %" PRIu64 " as its shape says%s",
                           d->count, d->expected, d->elided ? " (only the first and last were dumped)" : "");
     LS_TRY(ls_source_bytes(d->file, &bytes, error));
-    return parse_values(d, (const char *)bytes, offset, out, length, error);
+    return parse_values(d, (const char *)bytes, &(wanted){offset, out, length}, error);
 }
 
 static void release_file(ls_source *source) { ls_source_release(((dump *)source->state)->file); }
@@ -191,12 +233,34 @@ static lockstep_status read_shape(const line *l, const char *text, ls_tensor *t,
     return LOCKSTEP_OK;
 }
 
+/* Counts the values of a line; the first line's first is looked at. */
+static lockstep_status count_values(dump *d, const line *l, lockstep_error *error) {
+    line each = *l;
+    uint64_t count = 1;
+    float value;
+    if (is_row(l)) {
+        count = 0;
+        for (size_t at = 0; next_in_row(l, &at, &each);)
+            count++;
+        size_t at = 0;
+        next_in_row(l, &at, &each);
+    }
+    if (d->count == 0 && !parse_value(&each, 0, d->c, &value))
+        return fail_value(d, &each, 0, error);
+    if (d->count > 0 && count != d->columns)
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, l->offset, "found %" PRIu64 " values in a line, expected %" PRIu64 " as in those before",
+                          count, d->columns);
+    d->begin = d->count == 0 ? l->offset : d->begin;
+    d->columns = count;
+    d->count += count;
+    return LOCKSTEP_OK;
+}
+
 /* Reads the header and counts the values, which are parsed when they are wanted. */
 static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
     const uint8_t *bytes;
     line l;
     bool has_shape = false;
-    float first;
     LS_TRY(ls_source_bytes(d->file, &bytes, error));
     for (uint64_t at = 0; next_line((const char *)bytes, d->file->size, &at, &l);) {
         const char *shape = d->count == 0 ? header_value(&l, "shape") : NULL;
@@ -206,10 +270,7 @@ static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
             LS_TRY(read_shape(&l, shape, t, error));
         has_shape |= shape != NULL;
         if (is_value(&l)) {
-            if (d->count == 0 && !parse_value(&l, 0, d->c, &first))
-                return fail_value(d, &l, 0, error);
-            d->begin = d->count == 0 ? l.offset : d->begin;
-            d->count++;
+            LS_TRY(count_values(d, &l, error));
         } else {
             d->elided |= l.text[0] == '.' || begins_with(&l, "# First ") || begins_with(&l, "# Data (first ");
         }
@@ -217,8 +278,9 @@ static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
     if (d->count == 0 && !has_shape)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, 0, "found no value, expected one a line");
     if (!has_shape) {
-        t->rank = 1;
-        t->shape[0] = d->count;
+        t->rank = d->columns > 1 ? 2 : 1;
+        t->shape[0] = d->columns > 1 ? d->count / d->columns : d->count;
+        t->shape[1] = d->columns;
     }
     LS_TRY(ls_tensor_measure(t, 1, 32, 0, error));
     d->expected = has_shape || !d->elided ? t->elements : UINT64_MAX;
@@ -262,7 +324,7 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
     return !is_directory && ls_path_has_suffix(path, ".txt");
 }
 
-const ls_format ls_format_text = {"text", "a text dump: one value a line (.txt)", probe, open_text};
+const ls_format ls_format_text = {"text", "a text dump: one value, or one row of values, a line (.txt)", probe, open_text};
 
 /* --- a directory of dumps */
 
@@ -270,7 +332,7 @@ const ls_format ls_format_text = {"text", "a text dump: one value a line (.txt)"
 static bool is_dump(const char *path) {
     ls_source *file;
     char head[MAX_LINE * 2];
-    line l;
+    line l, first;
     uint64_t at = 0;
     float value;
     if (ls_source_open_small(path, &file, NULL) != LOCKSTEP_OK)
@@ -280,7 +342,8 @@ static bool is_dump(const char *path) {
     ls_source_close(file);
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     found = found && c != (locale_t)0 &&
-            (header_value(&l, "tensor") != NULL || header_value(&l, "shape") != NULL || parse_value(&l, 0, c, &value));
+            (header_value(&l, "tensor") != NULL || header_value(&l, "shape") != NULL || parse_value(&l, 0, c, &value) ||
+             (is_row(&l) && next_in_row(&l, &(size_t){0}, &first) && parse_value(&first, 0, c, &value)));
     if (c != (locale_t)0)
         freelocale(c);
     return found;

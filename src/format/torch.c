@@ -687,6 +687,7 @@ static lockstep_status open_index(lockstep_archive *archive, ls_source *index,
 static const char *const in_directory[] = {"pytorch_model.bin.index.json", "pytorch_model.bin"};
 
 static lockstep_status open_torch(lockstep_archive *archive, ls_source *source, lockstep_error *error) {
+    archive->is_ordered = true;
     if (source == NULL) {
         const char *name = in_directory[ls_path_is_file(archive->path, in_directory[0]) ? 0 : 1];
         const char *path = ls_path_join(&archive->arena, archive->path, name);

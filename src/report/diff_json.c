@@ -115,7 +115,7 @@ static json_t *first_json(const ls_diff *d) {
                                                  "first", (int)f->first, "last", (int)f->last));
     }
     if (d->interval_count > 0)
-        json_object_set_new(o, "interval", names_json(d->candidate, d->interval, d->interval_count));
+        json_object_set_new(o, "interval", names_json(d->candidate->is_graph ? d->candidate : d->reference, d->interval, d->interval_count));
     return o;
 }
 
@@ -146,6 +146,7 @@ void ls_report_json(const ls_diff *d, const ls_checkpoint_diff *weights, ls_text
     json_object_set_new(o, "inputs", inputs_json(&d->rows));
     json_object_set_new(o, "pairing", pairing_json(d));
     json_object_set_new(o, "totals", totals_json(d));
+    json_object_set_new(o, "order", json_string(!d->order_known ? "unknown" : d->order_of_reference ? "reference" : "candidate"));
     json_object_set_new(o, "first_divergence", first_json(d));
     json_object_set_new(o, "weights", weights != NULL ? ls_report_weight_pairs(weights) : json_null());
     for (const char *at = d->hints.data; at != NULL && *at != '\0';) {

@@ -133,7 +133,7 @@ static void put_totals(ls_text *out, const ls_diff *d) {
     ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
     if (t.resynced > 0)
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
-    if (t.origins > 1)
+    if (t.origins > 1 && (d->candidate->is_graph || d->reference->is_graph)) /* else nothing says what comes of what */
         ls_text_printf(out, "origins    %zu tensors are wrong although what they were computed from is right\n", t.origins);
 }
 
@@ -403,6 +403,7 @@ static void put_failing_rows(ls_text *out, const ls_diff *d) {
 }
 
 static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
+    const ls_trace *graph = d->candidate->is_graph ? d->candidate : d->reference; /* the one that was walked */
     char title[NAME];
     if (d->input_count > 0)
         ls_text_printf(out, "  computed from, and matching:");
@@ -416,7 +417,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     if (d->interval_count > 0) {
         ls_text_printf(out, "  not paired in between, so it may already be wrong there:");
         for (size_t i = d->interval_count; i-- > 0;) {
-            node_title(&d->candidate->nodes[d->interval[i]], title, sizeof title);
+            node_title(&graph->nodes[d->interval[i]], title, sizeof title);
             ls_text_printf(out, " %s%s", title, i > 0 ? "," : "\n");
         }
     }

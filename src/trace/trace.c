@@ -309,7 +309,7 @@ static lockstep_status read_graph(ls_trace *t, ls_source *log, lockstep_error *e
         status = read_lines(&r, (const char *)bytes, (size_t)log->size);
     free(r.by_order);
     ls_source_close(log);
-    t->is_graph = true;
+    t->is_graph = t->is_ordered = true;
     return status;
 }
 
@@ -367,6 +367,7 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
     t->pass_count = 1;
     t->complete = true;
     t->engine = t->archive->format;
+    t->is_ordered = t->archive->is_ordered;
     for (size_t i = 0; i < count; i++) {
         const ls_tensor *tensor = &t->archive->tensors[i];
         ls_node *node = &t->nodes[i];
@@ -424,7 +425,7 @@ lockstep_status ls_trace_feed_open(const char *path, ls_trace_feed **out_feed, l
         free(feed);
         return no_memory(error, path);
     }
-    t->is_graph = true;
+    t->is_graph = t->is_ordered = true;
     feed->r = (reading){.trace = t, .name = t->path};
     *out_feed = feed;
     *out_trace = t;

@@ -54,6 +54,7 @@ typedef struct ls_pass {
 typedef struct ls_trace {
     const char *path;
     bool is_graph;       /* false: a container without order, operations and passes */
+    bool is_ordered;     /* its nodes are in the order in which they were computed, or written */
     bool complete;       /* has its last line */
     const char *engine, *version, *model, *device; /* never NULL, may be "" */
     ls_node *nodes;      /* in order of execution */

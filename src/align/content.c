@@ -1,0 +1,192 @@
+#include "align/content.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "align/pair.h"
+#include "align/sight.h"
+
+enum { SAMPLES = 256, LAYOUTS_TRIED = 3 };
+#define CLOSE 0.5       /* relative error above which two tensors are not taken for the same */
+#define BY_FAR 0.5      /* the closest is at most this much of the second closest */
+#define SAME_LAYOUT 0.1 /* relative error under a permutation that was searched for */
+
+/* A tensor without a partner. */
+typedef struct piece {
+    size_t node;
+    uint64_t elements;
+    double norm, mean; /* of its samples */
+    float values[SAMPLES];
+    size_t partner; /* index of the closest on the other side, or LS_NONE */
+    double error, second;
+} piece;
+
+typedef struct pieces {
+    piece *all;
+    size_t count;
+} pieces;
+
+static uint64_t place(uint64_t k, uint64_t elements) {
+    uint64_t h = (k + 1) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    return (h ^ h >> 27) % elements;
+}
+
+static bool take_samples(const ls_trace *t, size_t node, piece *out) {
+    ls_hold hold;
+    if (ls_trace_hold(t, node, &hold, NULL) != LOCKSTEP_OK)
+        return false;
+    *out = (piece){.node = node, .elements = t->nodes[node].elements, .partner = LS_NONE, .error = INFINITY, .second = INFINITY};
+    bool whole_blocks = ls_dtype(hold.view.dtype)->block_elements == 1;
+    for (uint64_t k = 0; whole_blocks && k < SAMPLES; k++) {
+        double value;
+        ls_view_read_f64(&hold.view, place(k, out->elements), 1, &value);
+        value = isfinite(value) ? value : 0;
+        out->values[k] = (float)value;
+        out->norm += value * value;
+        out->mean += value / SAMPLES;
+    }
+    ls_hold_release(&hold);
+    return whole_blocks && out->norm > 0;
+}
+
+static bool collect(const ls_values *v, const bool *wanted, const size_t *pair_of, const bool *used, pieces *out) {
+    const ls_trace *t = v->trace;
+    out->all = malloc((t->node_count + 1) * sizeof *out->all);
+    out->count = 0;
+    for (size_t i = 0; out->all != NULL && i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        bool taken = (pair_of != NULL && pair_of[i] != 0) || (used != NULL && used[i]) || (wanted != NULL && !wanted[i]);
+        bool first_pass = n->pass == 0 || n->pass == LS_NONE;
+        if (!taken && first_pass && ls_values_is_own(v, i) && n->elements > 1 && ls_node_has_values(n) && take_samples(t, i, &out->all[out->count]))
+            out->count++;
+    }
+    return out->all != NULL;
+}
+
+static double distance(const piece *r, const piece *c) {
+    double d2 = 0;
+    for (size_t k = 0; k < SAMPLES; k++) {
+        double d = (double)c->values[k] - r->values[k];
+        d2 += d * d;
+    }
+    return sqrt(d2 / r->norm);
+}
+
+static void offer(piece *to, size_t index, double error) {
+    if (error < to->error) {
+        to->second = to->error;
+        to->error = error;
+        to->partner = index;
+    } else if (error < to->second) {
+        to->second = error;
+    }
+}
+
+static void find_closest(pieces *r, pieces *c) {
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t k = 0; k < r->count; k++)
+            if (r->all[k].elements == c->all[i].elements) {
+                double error = distance(&r->all[k], &c->all[i]);
+                offer(&c->all[i], k, error);
+                offer(&r->all[k], i, error);
+            }
+}
+
+static bool is_sure(const piece *p) { return p->error < CLOSE && p->error <= BY_FAR * p->second; }
+
+/* How unlike two tensors are, whatever the order of their elements. */
+static double unlike(const piece *r, const piece *c) {
+    double scale = sqrt(r->norm / SAMPLES);
+    return fabs(sqrt(c->norm / r->norm) - 1) + fabs(c->mean - r->mean) / scale;
+}
+
+/* The few that may be the same in another order of axes, tried one by one. */
+static lockstep_status try_layouts(ls_diff *d, pieces *r, piece *c, lockstep_error *error) {
+    bool tried[LAYOUTS_TRIED] = {false};
+    size_t best[LAYOUTS_TRIED], count = 0;
+    for (size_t k = 0; k < r->count; k++) {
+        if (r->all[k].elements != c->elements || d->reference_used[r->all[k].node])
+            continue;
+        size_t at = count < LAYOUTS_TRIED ? count++ : LAYOUTS_TRIED;
+        for (; at > 0 && unlike(&r->all[k], c) < unlike(&r->all[best[at - 1]], c); at--)
+            if (at < LAYOUTS_TRIED)
+                best[at] = best[at - 1];
+        if (at < LAYOUTS_TRIED)
+            best[at] = k;
+    }
+    for (size_t i = 0; i < count && !tried[i]; i++) {
+        ls_pair pair = {.reference = r->all[best[i]].node, .candidate = c->node, .reference_value = r->all[best[i]].node, .candidate_value = c->node};
+        ls_sight sight;
+        lockstep_error why;
+        tried[i] = true;
+        if (ls_sight_open(d, &pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &sight, &why) != LOCKSTEP_OK)
+            continue;
+        double left = ls_layout_error(&sight.layout);
+        ls_sight_close(&sight);
+        if (left < SAME_LAYOUT)
+            return ls_pair_add(d, 0, pair.reference, pair.candidate, LS_HOW_CONTENT, error);
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status pair_by_content(ls_diff *d, lockstep_error *error) {
+    pieces r = {0}, c = {0};
+    lockstep_status status = LOCKSTEP_OK;
+    if (!collect(&d->reference_values, NULL, NULL, d->reference_used, &r) || !collect(&d->candidate_values, d->wanted, d->pair_of, NULL, &c))
+        status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    else
+        find_closest(&r, &c);
+    for (size_t i = 0; i < c.count && status == LOCKSTEP_OK; i++) {
+        const piece *p = &c.all[i];
+        if (is_sure(p) && is_sure(&r.all[p->partner]) && r.all[p->partner].partner == i)
+            status = ls_pair_add(d, 0, r.all[p->partner].node, p->node, LS_HOW_CONTENT, error);
+    }
+    for (size_t i = 0; i < c.count && status == LOCKSTEP_OK; i++)
+        if (d->pair_of[c.all[i].node] == 0)
+            status = try_layouts(d, &r, &c.all[i], error);
+    free(r.all);
+    free(c.all);
+    return status;
+}
+
+/* "7", "arr_7", "tensor7": a place, not a name. */
+static bool is_numbered(const char *name) {
+    static const char *const words[] = {"arr_", "tensor_", "tensor", "item_", "output_", "t", ""};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        size_t length = strlen(words[i]);
+        if (strncmp(name, words[i], length) != 0 || !isdigit((unsigned char)name[length]))
+            continue;
+        while (isdigit((unsigned char)name[length]))
+            length++;
+        if (name[length] == '\0')
+            return true;
+    }
+    return false;
+}
+
+static bool has_only_numbers(const ls_trace *t) {
+    for (size_t i = 0; i < t->node_count; i++)
+        if (!is_numbered(t->nodes[i].name))
+            return false;
+    return true;
+}
+
+static lockstep_status pair_by_place(ls_diff *d, lockstep_error *error) {
+    const ls_trace *r = d->reference, *c = d->candidate;
+    bool alike = r->is_ordered && c->is_ordered && r->node_count == c->node_count && (has_only_numbers(r) || has_only_numbers(c));
+    for (size_t i = 0; alike && i < c->node_count; i++)
+        if (d->pair_of[i] == 0 && !d->reference_used[i] && r->nodes[i].elements == c->nodes[i].elements)
+            LS_TRY(ls_pair_add(d, 0, i, i, LS_HOW_PLACE, error));
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_content_pair(ls_diff *d, lockstep_error *error) {
+    bool graphs = d->reference->is_graph && d->candidate->is_graph;
+    if (graphs || d->candidate->memory != NULL || d->rows.pair_count == 0)
+        return LOCKSTEP_OK;
+    LS_TRY(pair_by_content(d, error));
+    return pair_by_place(d, error);
+}
