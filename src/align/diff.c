@@ -309,7 +309,7 @@ const char *ls_how_name(ls_how how) {
 }
 
 const char *ls_excuse_text(ls_excuse excuse) {
-    static const char *const texts[] = {"", "no more than its inputs, which are within tolerance", "one factor, undone later", "a constant in each row, which the softmax cancels",
+    static const char *const texts[] = {"", "noise that its inputs or other layers have, too", "one factor, undone later", "a constant in each row, which the softmax cancels",
                                         "masked on one side already, on the other later",
                                         "other positions, for padding lies before the tokens of one side", "the same in every layer"};
     return texts[excuse];

@@ -35,7 +35,7 @@ typedef enum ls_verdict {
 /* Why a pair beyond tolerance may be no fault: see reformulated.h. */
 typedef enum ls_excuse {
     LS_EXCUSE_NONE,
-    LS_EXCUSE_INHERITED,  /* little beyond, and no more than its inputs differ */
+    LS_EXCUSE_NOISE,      /* little beyond, and no more than its inputs or other layers have */
     LS_EXCUSE_FACTOR,     /* one factor, undone later */
     LS_EXCUSE_SOFTMAX,    /* a constant in each row, which the softmax cancels */
     LS_EXCUSE_MASKED,     /* masked on one side already, on the other only later */

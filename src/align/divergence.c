@@ -93,23 +93,30 @@ static void spread_errors(const walk *w, double *inherited) {
     }
 }
 
+static void excuse(const walk *w, ls_pair *pair, double inherited, const below *b, const bool *positional) {
+    const ls_diff *d = w->d;
+    double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
+    pair->excuse = ls_is_noise(d, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
+    if (pair->excuse == LS_EXCUSE_NONE && b->passes && !b->fails) {
+        bool shifted = positional != NULL && ls_is_shifted(d, pair->passes);
+        pair->excuse = shifted ? ls_excuse_shift(d, pair, positional) : LS_EXCUSE_NONE;
+        if (pair->excuse == LS_EXCUSE_NONE)
+            pair->excuse = ls_reformulated(d, pair, b->shows || (b->sums && size > b->room));
+    }
+    if (pair->excuse != LS_EXCUSE_NONE)
+        pair->verdict = LS_VERDICT_REFORMULATED;
+}
+
 /* From the last node to the first. A pair that differs although everything computed from
  * it passes may be reformulated, and is then, for those before it, as good as one that
  * passes. */
 static void mark_reformulated(const walk *w, const double *inherited, const bool *positional, below *all) {
-    const ls_diff *d = w->d;
     const ls_trace *t = w->t;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
         ls_pair *pair = pair_of_own(w, i);
-        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED && all[i].passes && !all[i].fails) {
-            double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
-            pair->excuse = positional != NULL && ls_is_shifted(d, pair->passes) ? ls_excuse_shift(d, pair, positional) : LS_EXCUSE_NONE;
-            if (pair->excuse == LS_EXCUSE_NONE)
-                pair->excuse = ls_reformulated(d, pair, inherited[i], all[i].shows || (all[i].sums && size > all[i].room));
-            if (pair->excuse != LS_EXCUSE_NONE)
-                pair->verdict = LS_VERDICT_REFORMULATED;
-        }
+        if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED)
+            excuse(w, pair, inherited[i], &all[i], positional);
         below seen = seen_through(t, n, pair, &all[i]);
         if (n->alias_of != LS_NONE)
             join(&all[n->alias_of], &seen);
@@ -181,7 +188,8 @@ static void mark_consequences(const walk *w, bool *tainted) {
         if (pair != NULL)
             pair->consequence = above && ls_pair_fails(pair);
         /* what agrees again although its inputs differ is judged by itself */
-        tainted[i] = pair != NULL ? ls_pair_fails(pair) && !pair->resynced : above;
+        bool noise = pair != NULL && pair->excuse == LS_EXCUSE_NOISE && above;
+        tainted[i] = pair != NULL ? (ls_pair_fails(pair) || noise) && !pair->resynced : above;
     }
 }
 

@@ -45,21 +45,49 @@ static bool is_of_pass(const ls_diff *d, const ls_pair *p, size_t pass) { return
 /* By how much the tolerance is used, which grows with depth where noise does. */
 static double used_of_tolerance(const ls_pair *p) { return p->metrics.rel_l2 / p->tolerance; }
 
-/* In every layer of like precision the same tensor differs as much: a fault of one layer does not. */
-static bool is_alike_in_all_layers(const ls_diff *d, const ls_pair *p) {
-    size_t siblings = 0, own = (size_t)(p - d->pairs), pass = d->candidate->nodes[p->candidate_value].pass, first = own;
+enum { SIBLINGS_MAX = 512 };
+
+/* What the same tensor of other layers, of like precision, uses of its tolerance: rising. */
+typedef struct siblings {
+    double used[SIBLINGS_MAX];
+    size_t count;
+    bool faulty; /* one of them is no number, or can't be compared */
+} siblings;
+
+static int rising(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void find_siblings(const ls_diff *d, const ls_pair *p, siblings *out) {
+    size_t own = (size_t)(p - d->pairs), pass = d->candidate->nodes[p->candidate_value].pass, first = own;
+    *out = (siblings){.count = 0};
     while (first > 0 && is_of_pass(d, &d->pairs[first - 1], pass))
         first--;
-    for (size_t i = first; i < d->pair_count && is_of_pass(d, &d->pairs[i], pass); i++) {
+    for (size_t i = first; i < d->pair_count && is_of_pass(d, &d->pairs[i], pass) && out->count < SIBLINGS_MAX; i++) {
         const ls_pair *other = &d->pairs[i];
         if (other == p || !is_sibling(d, p, other) || other->noise != p->noise)
             continue;
-        siblings++;
-        double own_use = used_of_tolerance(p), other_use = used_of_tolerance(other);
-        if (other->verdict >= LS_VERDICT_NONFINITE || own_use > SIBLINGS_ALIKE * other_use || other_use > SIBLINGS_ALIKE * own_use)
-            return false;
+        out->faulty = out->faulty || other->verdict >= LS_VERDICT_NONFINITE;
+        out->used[out->count++] = used_of_tolerance(other);
     }
-    return siblings > 0;
+    qsort(out->used, out->count, sizeof *out->used, rising);
+}
+
+/* In every layer the same tensor differs as much: a fault of one layer does not. */
+static bool is_alike_in_all_layers(const siblings *s, double own) {
+    return s->count > 0 && !s->faulty && own <= SIBLINGS_ALIKE * s->used[0] && s->used[s->count - 1] <= SIBLINGS_ALIKE * own;
+}
+
+bool ls_is_noise(const ls_diff *d, const ls_pair *p, double inherited) {
+    double own = used_of_tolerance(p);
+    siblings s;
+    if (p->resynced || p->metrics.masked_differ > 0 || own > 3 || p->metrics.cosine < LOOKS_ALIKE)
+        return false;
+    if (p->metrics.rel_l2 <= 2 * inherited) /* an operation on two noisy inputs is a little noisier than each */
+        return true;
+    find_siblings(d, p, &s);
+    return s.count >= 2 && !s.faulty && own <= 1.5 * s.used[s.count / 2];
 }
 
 /* Scores go into a softmax: a constant in each row doesn't matter there, nor what is masked
@@ -71,26 +99,19 @@ static ls_excuse of_scores(const ls_pair *p) {
     return p->left_of_rows <= p->tolerance && p->left_of_rows < 0.1 * m->rel_l2 ? LS_EXCUSE_SOFTMAX : LS_EXCUSE_NONE;
 }
 
-/* An operation on two noisy inputs is a little noisier than each. */
-static bool is_inherited(const ls_pair *p, double inherited) {
-    return p->metrics.masked_differ == 0 && p->metrics.rel_l2 <= 2 * p->tolerance && p->metrics.rel_l2 <= 2 * inherited;
-}
-
-ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, double inherited, bool shows) {
-    if (is_inherited(p, inherited) && p->metrics.cosine >= LOOKS_ALIKE)
-        return LS_EXCUSE_INHERITED;
-    if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
+ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, bool shows) {
+    siblings other_layers;
+    if (p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
         return LS_EXCUSE_NONE;
-    if (p->is_scores) {
-        ls_excuse excuse = of_scores(p);
-        if (excuse != LS_EXCUSE_NONE)
-            return excuse;
-    }
-    if (p->metrics.masked_differ > 0)
+    if (!shows)
         return LS_EXCUSE_NONE;
+    ls_excuse excuse = p->is_scores ? of_scores(p) : LS_EXCUSE_NONE;
+    if (excuse != LS_EXCUSE_NONE || p->metrics.masked_differ > 0)
+        return excuse;
     if (is_one_factor(p))
         return LS_EXCUSE_FACTOR;
-    return !p->exact_inputs && is_alike_in_all_layers(d, p) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
+    find_siblings(d, p, &other_layers);
+    return !p->exact_inputs && is_alike_in_all_layers(&other_layers, used_of_tolerance(p)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
 }
 
 /* ------------------------------------------------------------------ shifted positions */

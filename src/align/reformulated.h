@@ -4,11 +4,14 @@
 
 #include "align/diff.h"
 
+/* Little beyond what is allowed, and explained by the relative error that reaches it from its
+ * inputs, or by what the same tensor of other layers has. */
+bool ls_is_noise(const ls_diff *diff, const ls_pair *pair, double inherited);
 /* Why the pair may differ although nothing is wrong; LS_EXCUSE_NONE when it may not.
  * Call it only for a pair that diverged while everything paired that is computed from it
- * passes. `inherited` is the relative error that reaches it from its inputs. `shows` is false when the difference could simply have vanished in a larger
+ * passes. `shows` is false when the difference could simply have vanished in a larger
  * term that was added to it. */
-ls_excuse ls_reformulated(const ls_diff *diff, const ls_pair *pair, double inherited, bool shows);
+ls_excuse ls_reformulated(const ls_diff *diff, const ls_pair *pair, bool shows);
 
 /* Of a pair in passes whose shared rows have other positions (a batch that is padded in front):
  * may it differ for that reason alone? `positional` are nodes that depend on positions and not
