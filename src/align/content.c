@@ -8,7 +8,7 @@
 #include "align/pair.h"
 #include "align/sight.h"
 
-enum { SAMPLES = 256, LAYOUTS_TRIED = 3 };
+enum { SAMPLES = 256, LAYOUTS_TRIED = 32 };
 #define CLOSE 0.5       /* relative error above which two tensors are not taken for the same */
 #define BY_FAR 0.5      /* the closest is at most this much of the second closest */
 #define SAME_LAYOUT 0.1 /* relative error under a permutation that was searched for */
@@ -105,7 +105,6 @@ static double unlike(const piece *r, const piece *c) {
 
 /* The few that may be the same in another order of axes, tried one by one. */
 static lockstep_status try_layouts(ls_diff *d, pieces *r, piece *c, lockstep_error *error) {
-    bool tried[LAYOUTS_TRIED] = {false};
     size_t best[LAYOUTS_TRIED], count = 0;
     for (size_t k = 0; k < r->count; k++) {
         if (r->all[k].elements != c->elements || d->reference_used[r->all[k].node])
@@ -117,11 +116,10 @@ static lockstep_status try_layouts(ls_diff *d, pieces *r, piece *c, lockstep_err
         if (at < LAYOUTS_TRIED)
             best[at] = k;
     }
-    for (size_t i = 0; i < count && !tried[i]; i++) {
+    for (size_t i = 0; i < count; i++) {
         ls_pair pair = {.reference = r->all[best[i]].node, .candidate = c->node, .reference_value = r->all[best[i]].node, .candidate_value = c->node};
         ls_sight sight;
         lockstep_error why;
-        tried[i] = true;
         if (ls_sight_open(d, &pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &sight, &why) != LOCKSTEP_OK)
             continue;
         double left = ls_layout_error(&sight.layout);

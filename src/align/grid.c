@@ -29,12 +29,11 @@ static void append(ls_grid_axis *axis, uint64_t reference, uint64_t candidate) {
     axis->candidate[axis->count++] = (uint32_t)candidate;
 }
 
-/* Rows of one sequence of both sides; pairs are rising in the candidate. */
-static size_t run_of(const ls_grids *g, const ls_pass_pair *pair, size_t from) {
-    size_t to = from + 1;
-    const ls_row_pair *first = &pair->rows[from];
-    while (to < pair->row_count && pair->rows[to].candidate / g->candidate.length == first->candidate / g->candidate.length &&
-           pair->rows[to].reference / g->reference.length == first->reference / g->reference.length)
+size_t ls_grids_run(const ls_grids *g, size_t row) {
+    size_t to = row + 1;
+    const ls_row_pair *first = &g->rows[row];
+    while (to < g->row_count && g->rows[to].candidate / g->candidate.length == first->candidate / g->candidate.length &&
+           g->rows[to].reference / g->reference.length == first->reference / g->reference.length)
         to++;
     return to;
 }
@@ -49,18 +48,20 @@ static bool is_like_first(const ls_grids *g, const ls_pass_pair *pair, size_t fr
 }
 
 bool ls_grids_read(const ls_pass *reference, const ls_pass *candidate, const ls_pass_pair *pair, ls_grids *out_grids) {
-    ls_grids g = {read_grid(reference), read_grid(candidate), {0}, {0}};
+    ls_grids g = {.reference = read_grid(reference), .candidate = read_grid(candidate), .regular = true, .rows = pair->rows, .row_count = pair->row_count};
     if (pair->row_count == 0 || g.reference.length == 0 || g.candidate.length == 0 || !make_axis(&g.sequences, pair->row_count) ||
         !make_axis(&g.tokens, pair->row_count)) {
         ls_grids_done(&g);
         return false;
     }
     for (size_t from = 0, to; from < pair->row_count; from = to) {
-        to = run_of(&g, pair, from);
+        to = ls_grids_run(&g, from);
         for (size_t i = from; from == 0 && i < to; i++)
             append(&g.tokens, pair->rows[i].reference % g.reference.length, pair->rows[i].candidate % g.candidate.length);
         if (is_like_first(&g, pair, from, to))
             append(&g.sequences, pair->rows[from].reference / g.reference.length, pair->rows[from].candidate / g.candidate.length);
+        else
+            g.regular = false;
     }
     *out_grids = g;
     return true;

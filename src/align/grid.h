@@ -19,10 +19,15 @@ typedef struct ls_grid_axis {
 typedef struct ls_grids {
     ls_grid reference, candidate;
     ls_grid_axis sequences, tokens; /* tokens: of each of these sequences */
+    bool regular;                   /* all that is shared is these tokens of these sequences */
+    const ls_row_pair *rows;        /* all that is shared, a sequence after another; the pass pair's */
+    size_t row_count;
 } ls_grids;
 
 /* Reads the rows of two passes that are paired. False when out of memory, or when they have no rows in common. */
 bool ls_grids_read(const ls_pass *reference, const ls_pass *candidate, const ls_pass_pair *pair, ls_grids *out_grids);
+/* The row after the last that is of the same sequences as this one. */
+size_t ls_grids_run(const ls_grids *grids, size_t row);
 void ls_grids_done(ls_grids *grids);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare/metrics.h"
 #include "tensor/pages.h"
 
 enum { SAMPLE = 8192, RUN = 64, PERMUTED_RANK_MAX = 5 };
@@ -51,7 +52,10 @@ static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
 
 typedef struct squares {
     double difference, norm;
+    uint64_t numbers, apart; /* elements that are numbers on both sides; on one side only */
 } squares;
+
+static bool is_number(double value) { return value - value == 0 && value > LS_MASK_BELOW; }
 
 static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t n, squares *sum) {
     double r[RUN], c[RUN];
@@ -59,15 +63,20 @@ static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t
     ls_view_read_f64(cand, at, n, c);
     for (size_t i = 0; i < n; i++) {
         double d = c[i] - r[i];
-        if (d - d != 0 || r[i] - r[i] != 0)
-            continue;
-        sum->difference += d * d;
-        sum->norm += r[i] * r[i];
+        if (is_number(r[i]) && is_number(c[i])) {
+            sum->difference += d * d;
+            sum->norm += r[i] * r[i];
+            sum->numbers++;
+        } else {
+            sum->apart += is_number(r[i]) != is_number(c[i]);
+        }
     }
 }
 
+/* Relative, and more by the share of elements that are masked, infinite or NaN on one side only. */
 static double error_of(const squares *sum) {
-    return sum->norm > 0 ? sqrt(sum->difference / sum->norm) : sum->difference > 0 ? INFINITY : 0;
+    double relative = sum->norm > 0 ? sqrt(sum->difference / sum->norm) : sum->difference > 0 ? INFINITY : 0;
+    return relative + (sum->apart > 0 ? 10 * (double)sum->apart / (double)(sum->apart + sum->numbers) : 0);
 }
 
 /* Places are drawn at random, the same ones each time: on a regular grid, permuted axes can
@@ -171,7 +180,7 @@ static bool gather(ls_view *v, int axis, const uint32_t *rows, size_t count, voi
     free(*out_copy); /* of another axis */
     v->data = *out_copy = copy;
     v->shape[axis] = count;
-    v->swap = false;
+    v->swap = v->mapped = false;
     ls_view_set_contiguous(v);
     return true;
 }
@@ -236,20 +245,24 @@ static void say_rows(steps *s, const char *what, const uint32_t *rows, size_t co
         say(s, "%zu of %llu %ss", count, (unsigned long long)total, what);
 }
 
-/* Selects the rows that both have on each side. */
+/* Selects the rows that both have on each side; *l is as it was where that can't be done. */
 static bool select_common(const ls_layout_request *q, ls_layout *l, bool kept, steps *s) {
     common rows;
+    ls_layout out = *l;
     uint64_t candidate_total = kept ? q->kept_count : q->candidate_rows;
     bool selected = list_common(q, kept, &rows);
     if (selected) {
         int of_reference = row_axis(&l->reference, q->reference_rows, &l->candidate, candidate_total);
         int of_candidate = row_axis(&l->candidate, candidate_total, &l->reference, q->reference_rows);
-        selected = select_rows(&l->reference, of_reference, q->reference_rows, rows.reference, rows.count, &l->gathered[0]) &&
-                   select_rows(&l->candidate, of_candidate, candidate_total, rows.candidate, rows.count, &l->gathered[1]);
+        selected = select_rows(&out.reference, of_reference, q->reference_rows, rows.reference, rows.count, &out.gathered[0]) &&
+                   select_rows(&out.candidate, of_candidate, candidate_total, rows.candidate, rows.count, &out.gathered[1]);
     }
     if (selected) {
+        *l = out;
         say_rows(s, "row", rows.reference, rows.count, q->reference_rows);
         say_rows(s, "candidate's row", rows.candidate, rows.count, candidate_total);
+    } else {
+        ls_layout_done(&out);
     }
     free(rows.reference);
     free(rows.candidate);
@@ -275,12 +288,65 @@ static bool are_sizes(const ls_layout *l, int axis, uint64_t of_reference, uint6
     return l->reference.shape[axis] == of_reference && l->candidate.shape[axis] == of_candidate;
 }
 
+/* Copies what sequences of unlike padding share, row by row, into one axis: of each row what
+ * its other axes hold; where there is a second axis of tokens (scores), those of its sequence. */
+static bool flatten(const ls_grids *g, ls_view *v, bool of_reference, int batch, unsigned axes, void **out_copy) {
+    uint64_t length = of_reference ? g->reference.length : g->candidate.length, rest = 1, total = 0;
+    int first = -1, second = -1, count = 0;
+    for (int i = 0; i < v->rank; i++) {
+        bool token = axes >> i & 1;
+        first = token && first < 0 ? i : first;
+        second = token && first != i ? i : second;
+        count += token;
+        rest *= token || i == batch ? 1 : v->shape[i];
+    }
+    for (size_t from = 0, to; from < g->row_count; from = to) {
+        to = ls_grids_run(g, from);
+        total += (to - from) * (second >= 0 ? to - from : 1) * rest;
+    }
+    size_t bytes = element_bytes(v);
+    uint8_t *copy = count == 0 || count > 2 || ls_dtype(v->dtype)->block_elements > 1 ? NULL : calloc(total + 1, bytes), *at = copy;
+    for (size_t from = 0, to; copy != NULL && from < g->row_count; from = to) {
+        to = ls_grids_run(g, from);
+        for (size_t i = from; i < to; i++)
+            for (size_t k = from; k < (second >= 0 ? to : from + 1); k++, at += rest * bytes) {
+                uint64_t row = of_reference ? g->rows[i].reference : g->rows[i].candidate, key = of_reference ? g->rows[k].reference : g->rows[k].candidate;
+                ls_view one = *v;
+                one.factor = 0;
+                if (batch >= 0)
+                    narrow(&one, batch, row / length, 1, 1);
+                narrow(&one, first, row % length, 1, 1);
+                if (second >= 0)
+                    narrow(&one, second, key % length, 1, 1);
+                ls_view_read_raw(&one, 0, rest, at);
+            }
+    }
+    if (copy == NULL)
+        return false;
+    v->data = *out_copy = copy;
+    v->rank = 1;
+    v->shape[0] = total;
+    v->swap = v->mapped = false;
+    ls_view_set_contiguous(v);
+    return true;
+}
+
+static bool take(const ls_layout_request *q, ls_layout *l, int batch, unsigned axes) {
+    const ls_grids *g = q->grids;
+    if (!g->regular)
+        return flatten(g, &l->reference, true, batch, axes, &l->gathered[0]) && flatten(g, &l->candidate, false, batch, axes, &l->gathered[1]);
+    bool selected = batch < 0 || select_both(l, batch, &g->sequences);
+    for (int i = 0; i < l->reference.rank && selected; i++)
+        selected = !(axes >> i & 1) || select_both(l, i, &g->tokens);
+    return selected;
+}
+
 /* Batches in tensors of one rank: axes that differ in size are those of sequences or tokens;
  * those of equal size may be, where other tokens are selected from as many. The values decide. */
 static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_layout *out) {
     const ls_grids *g = q->grids;
-    bool all_sequences = is_whole_axis(&g->sequences, g->reference.sequences, g->candidate.sequences);
-    bool all_tokens = is_whole_axis(&g->tokens, g->reference.length, g->candidate.length);
+    bool all_sequences = g->regular && is_whole_axis(&g->sequences, g->reference.sequences, g->candidate.sequences);
+    bool all_tokens = g->regular && is_whole_axis(&g->tokens, g->reference.length, g->candidate.length);
     int batch = -1, rank = from->reference.rank;
     unsigned needed = 0, possible = 0;
     for (int i = 0; i < rank; i++) {
@@ -296,9 +362,7 @@ static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_la
     bool found = false;
     for (unsigned more = possible;; more = (more - 1) & possible) { /* each subset of the possible axes */
         ls_layout l = *from;
-        bool selected = batch < 0 || select_both(&l, batch, &g->sequences);
-        for (int i = 0; i < rank && selected; i++)
-            selected = !((needed | more) >> i & 1) || select_both(&l, i, &g->tokens);
+        bool selected = take(q, &l, batch, needed | more);
         double error = !selected ? INFINITY : possible == 0 ? 0 : sampled_error(&l.reference, &l.candidate, SAMPLE);
         if (selected && (!found || error < best)) {
             ls_layout_done(out);
@@ -313,27 +377,25 @@ static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_la
     }
 }
 
-/* One side's rows by themselves, where the ranks differ: along one axis of all rows, or along
- * one of sequences and one of tokens. */
+/* One side's rows by themselves, where the ranks differ: along one axis of sequences and one of
+ * tokens, or along one of all rows. */
 static bool select_rows_of(ls_view *v, const ls_grid *grid, const uint32_t *sequences, size_t sequence_count, const uint32_t *tokens,
                            size_t token_count, void **out_copy) {
-    int flat = grid->sequences > 1 ? axis_of_size(v, grid->sequences * grid->length) : -1;
-    if (flat >= 0) {
-        size_t count = sequence_count * token_count;
-        uint32_t *rows = malloc((count + 1) * sizeof *rows);
-        for (size_t i = 0; rows != NULL && i < count; i++)
-            rows[i] = (uint32_t)(sequences[i / token_count] * grid->length + tokens[i % token_count]);
-        bool selected = rows != NULL && select_rows(v, flat, grid->sequences * grid->length, rows, count, out_copy);
-        free(rows);
-        return selected;
+    int batch = -1, token = -1;
+    for (int i = 0; i < v->rank; i++) {
+        token = token < 0 && (batch >= 0 || grid->sequences == 1) && v->shape[i] == grid->length ? i : token;
+        batch = batch < 0 && grid->sequences > 1 && v->shape[i] == grid->sequences ? i : batch;
     }
-    int batch = grid->sequences > 1 ? axis_of_size(v, grid->sequences) : -1;
-    if (batch >= 0 && !select_rows(v, batch, grid->sequences, sequences, sequence_count, out_copy))
-        return false;
-    int axis = -1;
-    for (int i = 0; i < v->rank && axis < 0; i++)
-        axis = i != batch && v->shape[i] == grid->length ? i : -1;
-    return select_rows(v, axis, grid->length, tokens, token_count, out_copy);
+    if (token >= 0)
+        return (batch < 0 || select_rows(v, batch, grid->sequences, sequences, sequence_count, out_copy)) &&
+               select_rows(v, token, grid->length, tokens, token_count, out_copy);
+    size_t count = sequence_count * token_count;
+    uint32_t *rows = malloc((count + 1) * sizeof *rows);
+    for (size_t i = 0; rows != NULL && i < count; i++)
+        rows[i] = (uint32_t)(sequences[i / token_count] * grid->length + tokens[i % token_count]);
+    bool selected = rows != NULL && select_rows(v, axis_of_size(v, grid->sequences * grid->length), grid->sequences * grid->length, rows, count, out_copy);
+    free(rows);
+    return selected;
 }
 
 static bool select_grid(const ls_layout_request *q, ls_layout *l, steps *s) {
@@ -342,6 +404,8 @@ static bool select_grid(const ls_layout_request *q, ls_layout *l, steps *s) {
     bool selected;
     if (l->reference.rank == l->candidate.rank) {
         selected = select_axes(q, l, &out);
+    } else if (!g->regular) {
+        return false;
     } else {
         out = *l;
         selected = select_rows_of(&out.reference, &g->reference, g->sequences.reference, g->sequences.count, g->tokens.reference, g->tokens.count, &out.gathered[0]) &&
@@ -352,6 +416,10 @@ static bool select_grid(const ls_layout_request *q, ls_layout *l, steps *s) {
         return false;
     }
     *l = out;
+    if (!g->regular) {
+        say(s, "%zu shared rows", g->row_count);
+        return true;
+    }
     say_rows(s, "sequence", g->sequences.reference, g->sequences.count, g->reference.sequences);
     say_rows(s, "row", g->tokens.reference, g->tokens.count, g->reference.length);
     say_rows(s, "candidate's sequence", g->sequences.candidate, g->sequences.count, g->candidate.sequences);

@@ -127,20 +127,28 @@ bool ls_is_shifted(const ls_diff *d, size_t pass_pair) {
     return false;
 }
 
-/* Token ids, embeddings given by the caller, pixels: what isn't about positions. */
-static bool is_token_input(const ls_node *n) {
-    return n->role == LS_ROLE_INPUT && n->source_count == 0 && strstr(n->name, "mask") == NULL && strstr(n->name, "pos") == NULL &&
-           strstr(n->name, "constant") == NULL;
+/* Made from nothing: positions are counted, masks and constants given. What else comes from
+ * nothing that was recorded may well depend on tokens. */
+static bool begins_positional(const ls_node *n) {
+    if (n->role == LS_ROLE_INPUT)
+        return strstr(n->name, "mask") != NULL || strstr(n->name, "pos") != NULL || strstr(n->name, "constant") != NULL;
+    return n->role == LS_ROLE_COMPUTED && (*n->dtype == 'i' || *n->dtype == 'u');
 }
 
 void ls_mark_positional(const ls_trace *t, bool *positional) {
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        positional[i] = !is_token_input(n) && n->role != LS_ROLE_WEIGHT && n->role != LS_ROLE_STATE;
+        size_t known = 0;
+        positional[i] = true;
         for (size_t k = 0; k <= n->source_count && positional[i]; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
-            positional[i] = source == LS_NONE || t->nodes[source].role == LS_ROLE_WEIGHT || positional[source];
+            if (source == LS_NONE || t->nodes[source].role == LS_ROLE_WEIGHT)
+                continue;
+            positional[i] = positional[source];
+            known++;
         }
+        if (known == 0)
+            positional[i] = begins_positional(n);
     }
 }
 

@@ -352,6 +352,26 @@ static bool lacks_sequences_only(const side *ref, size_t *out_sequences) {
     return lacks && *out_sequences > 0;
 }
 
+/* The row after the last of the sequence that this row begins. */
+static size_t end_of_sequence(const ls_pass *pass, size_t row) {
+    size_t end = row + 1;
+    while (end < pass->rows && (pass->sequences == NULL || pass->sequences[end] == pass->sequences[row]))
+        end++;
+    return end;
+}
+
+/* Of some rows of a pass; -1 for a sequence that only this batch has beside others. */
+static int32_t furthest_position(const side *s, size_t p, size_t row, size_t end) {
+    int32_t furthest = -1;
+    bool paired = s->used_count[p] == 0; /* a pass without a partner counts whole */
+    for (size_t r = row; r < end; r++) {
+        const row_id *id = &s->ids[p][r];
+        paired = paired || (!id->padding && s->used[p][r]);
+        furthest = !id->padding && id->position > furthest ? id->position : furthest;
+    }
+    return paired ? furthest : -1;
+}
+
 /* No row of the candidate lies beyond the last that has a partner: it only stopped
  * sooner. (A warm-up run lies before it.) */
 static bool ended_earlier(const side *ref, const side *cand) {
@@ -361,9 +381,11 @@ static bool ended_earlier(const side *ref, const side *cand) {
             if (!ref->used[p][r] && ref->ids[p][r].position < first_missing)
                 first_missing = ref->ids[p][r].position;
     for (size_t p = 0; p < cand->trace->pass_count; p++)
-        for (size_t r = 0; cand->ids[p] != NULL && r < cand->trace->passes[p].rows; r++)
-            if (!cand->ids[p][r].padding && cand->ids[p][r].position > last)
-                last = cand->ids[p][r].position;
+        for (size_t r = 0, end; cand->ids[p] != NULL && r < cand->trace->passes[p].rows; r = end) {
+            end = end_of_sequence(&cand->trace->passes[p], r);
+            int32_t furthest = furthest_position(cand, p, r, end);
+            last = furthest > last ? furthest : last;
+        }
     return last < first_missing;
 }
 

@@ -162,3 +162,35 @@ def test_the_checkpoints_tell_whether_a_weight_is_to_blame(lab):
         _, result = diff(lab.reference("qwen3"), lab.candidate("qwen3", gguf=gguf), "--reference-model", lab.hf("qwen3"), "--candidate-model", gguf)
         found = {p["candidate"]["name"]: p["verdict"] for p in result["weights"] or []}
         assert found == verdicts, found
+
+
+def reverse_heads(layer):
+    def change(tensors):
+        name = f"blk.{layer}.attn_q.weight"
+        heads = tensors[name].reshape(models.COMMON["num_attention_heads"], -1, tensors[name].shape[1])
+        tensors[name] = heads[::-1].reshape(tensors[name].shape).copy()
+    return change
+
+
+def from_another_layer(layer, other, name):
+    def change(tensors):
+        tensors[f"blk.{layer}.{name}"] = tensors[f"blk.{other}.{name}"].copy()
+    return change
+
+
+BRANCH_FAULTS = {  # what a residual stream and a coarse type would hide
+    "gate and up": (swap_tensors("blk.3.ffn_gate.weight", "blk.3.ffn_up.weight"), {"ffn_gate-3 (MUL_MAT)", "ffn_up-3 (MUL_MAT)"}, 3),
+    "heads": (reverse_heads(2), {"Qcur-2 (MUL_MAT)"}, 2),
+    "another layer's values": (from_another_layer(4, 1, "attn_v.weight"), {"Vcur-4 (MUL_MAT)"}, 4),
+    "another layer's output": (from_another_layer(5, 2, "ffn_down.weight"), {"ffn_out-5 (MUL_MAT)"}, 5),
+}
+
+
+@pytest.mark.parametrize("quantize", ["q4_0", "q8_0"])
+@pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
+def test_faults_in_branches_of_quantized_models(lab, quantize, flash):
+    reference = lab.reference("llama")
+    status, result = diff(reference, lab.candidate("llama", gguf=lab.faulty("llama", "clean", quantize=quantize), flash=flash))
+    assert status == 0 and result["verdict"] == "match", result["first_divergence"]
+    for name, (change, names, layer) in BRANCH_FAULTS.items():
+        expect(lab, "llama", lab.faulty("llama", "faulty", change, quantize=quantize), names, layer, flash)

@@ -1,0 +1,101 @@
+"""Batches against single sequences, padding in front and behind, longer prompts: rows that are
+the same pair in every tensor, and the rest is said."""
+import zlib
+
+import numpy as np
+import pytest
+
+from traces import Trace, diff, first_name, report
+
+A, B, LONG = [5, 6, 7, 8], [9, 10, 11, 12], [5, 6, 7, 8, 21, 22]
+HEADS, WIDTH = 4, 8  # as many heads as tokens: an axis is not told by its size
+
+
+def noise(*key, size):
+    return np.random.default_rng(zlib.crc32(repr(key).encode())).standard_normal(size)
+
+
+def row(name, history, size, fault):
+    """What a causal model computes for a token depends on what is before it."""
+    return noise(name, tuple(history), size=size) + (fault if history and history[-1] == 7 else 0)
+
+
+def sequence_run(path, batch, padding=None, fault=0.0, flat=False):
+    """`batch`: token lists of one length; `padding`: how many rows of each are padding, in front
+    (positive) or behind (negative). `flat`: as engines do that have one axis for all rows."""
+    count, length = len(batch), len(batch[0])
+    padding = padding or [0] * count
+    mask = np.ones((count, length), "i8")
+    states, heads, scores = (np.zeros(shape, "f4") for shape in ((count, length, WIDTH), (count, HEADS, length, 6), (count, HEADS, length, length)))
+    for b, tokens in enumerate(batch):
+        pad = padding[b]
+        mask[b, :pad if pad > 0 else 0] = 0
+        mask[b, length + pad if pad < 0 else length:] = 0
+        real = [t for t in range(length) if mask[b, t]]
+        for t in range(length):
+            history = [tokens[k] for k in real if k <= t] if mask[b, t] else ["padding", b, t]
+            states[b, t] = row("state", history, WIDTH, fault)
+            heads[b, :, t] = row("heads", history, (HEADS, 6), 0)
+            for s in range(length):
+                seen = mask[b, s] and s <= t
+                scores[b, :, t, s] = row("score", [*history, real.index(s) if mask[b, s] else "p"], HEADS, 0) if seen else -np.inf
+    t = Trace(path)
+    t.begin([token for tokens in batch for token in tokens], positions=list(range(length)) * count,
+            sequences=[b for b in range(count) for _ in range(length)])
+    if any(padding):
+        t.add("attention_mask", mask, role="input", op="input")
+    if flat:
+        states = states.reshape(count * length, WIDTH)
+    x = t.add("state", states, [], op="Embedding")
+    if not flat:
+        h = t.add("heads", heads, [x], op="Linear")
+        s = t.add("scores", scores, [h], op="softmax")
+    t.add("out", states * 2, [x if flat else s], op="Linear")
+    return t.write()
+
+
+RUNS = {
+    "one": dict(batch=[A]),
+    "two": dict(batch=[A, B]),
+    "swap": dict(batch=[B, A]),
+    "left": dict(batch=[[0, 0, *A], [*B, 13, 14]], padding=[2, 0]),
+    "right": dict(batch=[[*A, 0, 0], [*B, 13, 14]], padding=[-2, 0]),
+    "long": dict(batch=[LONG]),
+    "three": dict(batch=[B, A, [1, 2, 3, 4]]),
+}
+
+
+@pytest.mark.parametrize("reference", RUNS)
+@pytest.mark.parametrize("candidate", RUNS)
+def test_shared_rows_agree(tmp_path, reference, candidate):
+    status, result = diff(sequence_run(tmp_path / "r", **RUNS[reference]), sequence_run(tmp_path / "c", **RUNS[candidate]))
+    assert status == 0 and result["verdict"] == "match", (result["why"], result["first_divergence"])
+    assert {pair["verdict"] for pair in result["pairs"]} <= {"identical", "match"}, "no shape divergence"
+    assert result["pairing"]["coverage"] > 0.99
+
+
+@pytest.mark.parametrize("reference", RUNS)
+@pytest.mark.parametrize("candidate", RUNS)
+def test_a_fault_in_a_shared_row_is_found(tmp_path, reference, candidate):
+    status, result = diff(sequence_run(tmp_path / "r", **RUNS[reference]), sequence_run(tmp_path / "c", **RUNS[candidate], fault=0.5))
+    assert status == 1 and first_name(result) == "state"
+
+
+def test_rows_that_only_one_side_has_are_said(tmp_path):
+    text = report(sequence_run(tmp_path / "r", **RUNS["one"]), sequence_run(tmp_path / "c", **RUNS["left"]))
+    assert "6 further rows of the candidate left out" in text and "2 rows of padding left out" in text
+    assert "positions shifted by padding" in text
+    text = report(tmp_path / "c", tmp_path / "r")
+    assert "1 of the reference's sequences is not in the candidate's batch" in text
+    text = report(sequence_run(tmp_path / "l", **RUNS["long"]), tmp_path / "r")
+    assert "the candidate ended earlier" in text
+
+
+def test_one_axis_of_all_rows_against_two(tmp_path):
+    status, result = diff(sequence_run(tmp_path / "r", **RUNS["two"]), sequence_run(tmp_path / "c", **RUNS["swap"], flat=True))
+    assert status == 0 and result["verdict"] == "match", result["first_divergence"]
+
+
+def test_other_tokens_are_still_other_inputs(tmp_path):
+    status, result = diff(sequence_run(tmp_path / "r", [A]), sequence_run(tmp_path / "c", [[5, 6, 99, 8]]))
+    assert status == 1 and result["verdict"] == "inputs-differ"
