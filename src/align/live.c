@@ -322,7 +322,10 @@ static void not_replaced(void *context, uint64_t i) {
         live->diff.pairs[pair - 1].resynced = false;
 }
 
-static void leave(void *context) { (void)context; }
+static int leave(void *context, bool recorded) {
+    (void)context, (void)recorded;
+    return 0;
+}
 
 /* ------------------------------------------------------------------ whole */
 

@@ -261,7 +261,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     if (status == LOCKSTEP_OK)
         status = open_recorder(options, command, &recorder, error);
     else if (options->recording != NULL)
-        options->recording->close(options->recording->context);
+        options->recording->close(options->recording->context, false);
     ls_receiver_events events = {recorder, ls_recorder_frame, ls_recorder_closed};
     if (status == LOCKSTEP_OK)
         status = ls_receiver_open(text.data != NULL ? text.data : "", RING_BYTES, &events, &receiver, error);
@@ -280,7 +280,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
         ls_recorder_note(recorder, "processes were not recorded: there were too many, or there was no memory for them");
     done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
-    done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0;
+    done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0 && done.totals.not_placed[0] == '\0';
     *out_observed = done;
     return LOCKSTEP_OK;
 }

@@ -101,7 +101,7 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
     if (r == NULL || processes == NULL) {
         free(r);
         free(processes);
-        recording->close(recording->context);
+        recording->close(recording->context, false);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
     *r = (ls_recorder){.recording = *recording, .stats_only = stats_only, .processes = processes};
@@ -517,6 +517,9 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     if (whole && !r->totals.torn && r->totals.lost_lines == 0)
         write_line(r, json_pack("{s:b, s:I, s:I, s:i}", "end", 1, "tensors", (json_int_t)r->totals.tensors,
                                 "dropped", (json_int_t)r->totals.dropped, "exit", exit_status));
+    int why = r->recording.close(r->recording.context, r->totals.tensors > 0 || r->totals.files > 0);
+    if (why != 0)
+        snprintf(r->totals.not_placed, sizeof r->totals.not_placed, "%s", strerror(why));
     *out_totals = r->totals;
     for (size_t i = 0; i < PROCESSES; i++) {
         free(r->processes[i].ids);
@@ -524,7 +527,6 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     }
     free(r->processes);
     ls_map_done(&r->passes);
-    r->recording.close(r->recording.context);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -15,6 +15,7 @@ typedef struct ls_recorder_totals {
     bool torn;          /* a process ended within a frame or a pass, or was cut off */
     char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
     char trouble[200];  /* why values or lines were lost; empty when none were */
+    char not_placed[80]; /* why the trace is not where it should be; empty when it is */
     uint64_t notes;
     char note[200];     /* the first of them */
 } ls_recorder_totals;

@@ -32,7 +32,8 @@ typedef struct ls_recording {
     const void *(*replace)(void *context, uint64_t i, uint64_t *out_bytes);
     /* What replace gave for this line did not reach the process. May be NULL. */
     void (*not_replaced)(void *context, uint64_t i);
-    void (*close)(void *context);
+    /* `recorded`: there were tensors. Without them, what a directory held before stays. */
+    int (*close)(void *context, bool recorded);
 } ls_recording;
 
 #endif

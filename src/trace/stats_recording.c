@@ -66,16 +66,17 @@ static int end(void *context, bool whole, char *out_file) {
     return s->inner.end(s->inner.context, whole, out_file);
 }
 
-static void leave(void *context) {
+static int leave(void *context, bool recorded) {
     stats_recording *s = context;
-    s->inner.close(s->inner.context);
+    int why = s->inner.close(s->inner.context, recorded);
     free(s);
+    return why;
 }
 
 lockstep_status ls_stats_recording_open(const ls_recording *inner, FILE *to, ls_recording *out_recording, lockstep_error *error) {
     stats_recording *s = malloc(sizeof *s);
     if (s == NULL) {
-        inner->close(inner->context);
+        inner->close(inner->context, false);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
     *s = (stats_recording){*inner, to};

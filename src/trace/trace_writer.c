@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,14 +16,25 @@
 
 #define LS_TENSORS "tensors/"
 
+/* While it is recorded, a trace that replaces an older one lies in the older one's
+ * directory, under this name; and the older one, on its way out, under the other. */
+#define LS_NEWER ".recording"
+#define LS_OLDER ".replaced"
+
 typedef struct writer {
+    int out;          /* the directory that was asked for; locked until it is closed */
+    int directory;    /* where the trace is written: `out`, or LS_NEWER in it */
     int tensors, log; /* the directory of the values; trace.jsonl */
     int file;         /* of the values that are being written; -1 */
     int failed;       /* errno of the first write that did */
+    bool replaces, made_out; /* an older trace; the directory */
+    bool unnamed;     /* the last values are stored, and no line names them yet */
+    uint64_t lines;
     char header[512]; /* of the values, until the first of them come */
     size_t header_bytes;
     off_t log_end;
     char path[LS_FILE_NAME];
+    char out_path[];
 } writer;
 
 /* ------------------------------------------------------------ the directory */
@@ -31,64 +43,225 @@ static lockstep_status fail_errno(lockstep_error *error, const char *path) {
     return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
 }
 
-static bool is_empty(int directory) {
+static int open_folder(int at, const char *name) {
+    return openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static DIR *open_entries(int directory) {
     int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
-    bool empty = true;
-    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;)
-        empty = empty && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
+    if (entries == NULL && copy >= 0)
+        close(copy);
+    return entries;
+}
+
+static const struct dirent *next_entry(DIR *entries) {
+    const struct dirent *e;
+    do
+        e = entries != NULL ? readdir(entries) : NULL;
+    while (e != NULL && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0));
+    return e;
+}
+
+static bool is_empty(int directory) {
+    DIR *entries = open_entries(directory);
+    bool empty = entries != NULL && next_entry(entries) == NULL;
     if (entries != NULL)
         closedir(entries);
     return empty;
 }
 
-/* Removes what an older recording left: its log and its .npy files, nothing else. */
-static void empty_trace(int directory) {
-    unlinkat(directory, "trace.jsonl", 0);
-    int tensors = openat(directory, "tensors", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *entries = tensors >= 0 ? fdopendir(tensors) : NULL;
-    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;) {
-        size_t length = strlen(e->d_name);
-        if (length > 4 && strcmp(e->d_name + length - 4, ".npy") == 0)
+/* The log of a trace, when its first line says that it is one; or NULL. */
+static FILE *open_log(int directory) {
+    static const char first[] = "{\"lockstep_trace\":";
+    char head[sizeof first - 1];
+    struct stat info;
+    int log = openat(directory, "trace.jsonl", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool ours = log >= 0 && fstat(log, &info) == 0 && S_ISREG(info.st_mode) && pread(log, head, sizeof head, 0) == (ssize_t)sizeof head &&
+                memcmp(head, first, sizeof head) == 0;
+    FILE *file = ours ? fdopen(log, "r") : NULL;
+    if (file == NULL && log >= 0)
+        close(log);
+    return file;
+}
+
+/* The file that a line names, in `tensors`; or NULL. The recorder's names need no escapes. */
+static char *named_file(char *line) {
+    static const char key[] = "\"file\":\"" LS_TENSORS;
+    char *name = strstr(line, key);
+    if (name == NULL)
+        return NULL;
+    name += sizeof key - 1;
+    name[strcspn(name, "\"\\/")] = '\0';
+    return *name != '.' && *name != '\0' ? name : NULL;
+}
+
+/* The recorder may have been killed while it wrote values that no line names: their file
+ * has the number after the last line's. */
+static void remove_unnamed(int tensors, unsigned long long number) {
+    char prefix[32];
+    size_t length = (size_t)snprintf(prefix, sizeof prefix, "%06llu-", number);
+    DIR *entries = open_entries(tensors);
+    for (const struct dirent *e; (e = next_entry(entries)) != NULL;)
+        if (strncmp(e->d_name, prefix, length) == 0 && strcmp(e->d_name + strlen(e->d_name) - 4, ".npy") == 0)
             unlinkat(tensors, e->d_name, 0);
-    }
     if (entries != NULL)
         closedir(entries);
+}
+
+/* Removes the log and what its lines name, nothing else; false when something is left. */
+static bool remove_trace(int directory) {
+    FILE *log = open_log(directory);
+    int tensors = open_folder(directory, "tensors");
+    char *line = NULL;
+    size_t capacity = 0;
+    unsigned long long next = 0, i;
+    bool ended = false;
+    while (log != NULL && getline(&line, &capacity, log) > 0) {
+        if (sscanf(line, "{\"i\":%llu,", &i) == 1)
+            next = i + 1;
+        ended = strncmp(line, "{\"end\":", 7) == 0;
+        const char *name = named_file(line);
+        if (name != NULL && tensors >= 0)
+            unlinkat(tensors, name, 0);
+    }
+    free(line);
+    if (log != NULL && !ended && tensors >= 0)
+        remove_unnamed(tensors, next);
+    if (tensors >= 0)
+        close(tensors);
+    if (log == NULL)
+        return false;
+    fclose(log);
+    bool empty = unlinkat(directory, "tensors", AT_REMOVEDIR) == 0 || errno == ENOENT;
+    return unlinkat(directory, "trace.jsonl", 0) == 0 && empty;
+}
+
+/* The same for one that lies in another's directory, with that directory. */
+static bool remove_inner(int out, const char *name) {
+    int directory = open_folder(out, name);
+    if (directory < 0)
+        return errno == ENOENT;
+    remove_trace(directory);
+    close(directory);
+    return unlinkat(out, name, AT_REMOVEDIR) == 0;
 }
 
 lockstep_status ls_trace_remove(const char *path, lockstep_error *error) {
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return fail_errno(error, path);
-    empty_trace(directory);
-    bool ok = unlinkat(directory, "tensors", AT_REMOVEDIR) == 0;
+    bool ok = remove_trace(directory);
     close(directory);
-    return ok && rmdir(path) == 0 ? LOCKSTEP_OK : fail_errno(error, path);
+    if (!ok)
+        return ls_fail(error, LOCKSTEP_IO, "%s: holds files that are not of the trace, or can't be removed", path);
+    return rmdir(path) == 0 ? LOCKSTEP_OK : fail_errno(error, path);
 }
 
-static lockstep_status prepare(const char *path, int *out_directory, int *out_tensors, lockstep_error *error) {
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return fail_errno(error, path);
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return fail_errno(error, path);
-    if (faccessat(directory, "trace.jsonl", F_OK, 0) == 0) {
-        empty_trace(directory);
-    } else if (!is_empty(directory)) {
-        close(directory);
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
-                       "%s: holds files that are no trace; name a new directory", path);
+/* Where the trace will be written. An older one stays until there is something to
+ * replace it with. */
+static lockstep_status choose_directory(writer *w, lockstep_error *error) {
+    FILE *older = open_log(w->out);
+    if (older != NULL)
+        fclose(older);
+    w->replaces = older != NULL;
+    if (!w->replaces) {
+        w->directory = fcntl(w->out, F_DUPFD_CLOEXEC, 0);
+        if (!is_empty(w->out))
+            return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: holds files that are no trace; name a new directory", w->out_path);
+        return w->directory >= 0 ? LOCKSTEP_OK : fail_errno(error, w->out_path);
     }
-    int tensors = mkdirat(directory, "tensors", 0777) == 0 || errno == EEXIST
-                      ? openat(directory, "tensors", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (tensors < 0) {
-        lockstep_status status = fail_errno(error, path);
-        close(directory);
-        return status;
-    }
-    *out_directory = directory;
-    *out_tensors = tensors;
+    int tensors = open_folder(w->out, "tensors");
+    if (tensors < 0 && errno != ENOENT)
+        return ls_fail(error, LOCKSTEP_IO, "%s/tensors: %s", w->out_path, strerror(errno));
+    if (tensors >= 0)
+        close(tensors);
+    /* left by a recorder that was killed */
+    if (!remove_inner(w->out, LS_OLDER) || !remove_inner(w->out, LS_NEWER))
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s or %s in it holds files that are no trace; move them away, or name a new directory",
+                       w->out_path, LS_NEWER, LS_OLDER);
+    if (mkdirat(w->out, LS_NEWER, 0777) != 0 || (w->directory = open_folder(w->out, LS_NEWER)) < 0)
+        return fail_errno(error, w->out_path);
     return LOCKSTEP_OK;
+}
+
+/* Opens the directory, and keeps others from recording there meanwhile. */
+static lockstep_status lock_out(writer *w, lockstep_error *error) {
+    w->made_out = mkdir(w->out_path, 0777) == 0;
+    if (!w->made_out && errno != EEXIST)
+        return fail_errno(error, w->out_path);
+    w->out = open(w->out_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (w->out < 0)
+        return fail_errno(error, w->out_path);
+    if (flock(w->out, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: another recording is being written there; wait for its end, or name another directory", w->out_path);
+    return LOCKSTEP_OK; /* some file systems have no locks */
+}
+
+static lockstep_status prepare(writer *w, lockstep_error *error) {
+    LS_TRY(lock_out(w, error));
+    LS_TRY(choose_directory(w, error));
+    if (mkdirat(w->directory, "tensors", 0777) != 0 || (w->tensors = open_folder(w->directory, "tensors")) < 0)
+        return fail_errno(error, w->out_path);
+    w->log = openat(w->directory, "trace.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+    return w->log >= 0 ? LOCKSTEP_OK : fail_errno(error, w->out_path);
+}
+
+/* ----------------------------------------------------------------- replacing */
+
+/* What lies among the older trace's values without being named by it is the user's. */
+static void keep_foreign(int older, int tensors) {
+    int old_tensors = open_folder(older, "tensors");
+    DIR *entries = old_tensors >= 0 ? open_entries(old_tensors) : NULL;
+    for (const struct dirent *e; (e = next_entry(entries)) != NULL;)
+        if (faccessat(tensors, e->d_name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+            renameat(old_tensors, e->d_name, tensors, e->d_name);
+    if (entries != NULL)
+        closedir(entries);
+    if (old_tensors >= 0)
+        close(old_tensors);
+    unlinkat(older, "tensors", AT_REMOVEDIR);
+}
+
+static bool move(int from, int to, const char *name) {
+    return renameat(from, name, to, name) == 0 || errno == ENOENT;
+}
+
+/* The older trace goes aside whole, the new one takes its place, then the older one is
+ * removed: whenever this is cut short, both are still there. 0, or errno. */
+static int replace_older(writer *w) {
+    int older = mkdirat(w->out, LS_OLDER, 0777) == 0 ? open_folder(w->out, LS_OLDER) : -1;
+    bool moved = older >= 0 && move(w->out, older, "trace.jsonl") && move(w->out, older, "tensors") &&
+                 move(w->directory, w->out, "tensors") && move(w->directory, w->out, "trace.jsonl");
+    int why = moved ? 0 : errno;
+    if (moved && !remove_trace(older))
+        keep_foreign(older, w->tensors);
+    if (older >= 0)
+        close(older);
+    unlinkat(w->out, LS_OLDER, AT_REMOVEDIR);
+    unlinkat(w->out, LS_NEWER, AT_REMOVEDIR);
+    return why;
+}
+
+/* Removes what was written; the directory, too, where it was made for it. */
+static void drop(const writer *w) {
+    remove_trace(w->directory);
+    if (w->log >= 0) /* without even its first line */
+        unlinkat(w->directory, "trace.jsonl", 0);
+    if (w->tensors >= 0)
+        unlinkat(w->directory, "tensors", AT_REMOVEDIR);
+    if (w->replaces)
+        unlinkat(w->out, LS_NEWER, AT_REMOVEDIR);
+    else if (w->made_out)
+        rmdir(w->out_path);
+}
+
+static void release(writer *w) {
+    const int descriptors[] = {w->log, w->tensors, w->directory, w->out};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++)
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    free(w);
 }
 
 /* ------------------------------------------------------------------ writing */
@@ -107,15 +280,22 @@ static bool write_all(int descriptor, const void *bytes, size_t count) {
     return true;
 }
 
+static const char *in_tensors(const writer *w) { return w->path + strlen(LS_TENSORS); }
+
 /* One write call a line: a line is there or it isn't. */
 static int put_line(void *context, const char *text, size_t length) {
     writer *w = context;
     struct stat info;
     if (write_all(w->log, text, length)) {
         w->log_end += (off_t)length;
+        w->lines++;
+        w->unnamed = false;
         return fstat(w->log, &info) == 0 && info.st_nlink == 0 ? ENOENT : 0; /* somebody removed it meanwhile */
     }
     int why = errno;
+    if (w->unnamed)
+        unlinkat(w->tensors, in_tensors(w), 0);
+    w->unnamed = false;
     return ftruncate(w->log, w->log_end) == 0 ? why : errno; /* no half line */
 }
 
@@ -141,8 +321,6 @@ static void name_file(uint64_t i, const char *name, char *out, size_t capacity) 
     strcpy(out + at, ".npy");
 }
 
-static const char *in_tensors(const writer *w) { return w->path + strlen(LS_TENSORS); }
-
 static void begin_values(void *context, const ls_stored_values *values) {
     writer *w = context;
     name_file(values->i, values->name, w->path, sizeof w->path);
@@ -159,33 +337,40 @@ static int end_values(void *context, bool whole, char *out_file) {
         w->failed = errno; /* a network's file system says it only now */
     if (w->file >= 0 && (!whole || w->failed != 0))
         unlinkat(w->tensors, in_tensors(w), 0);
+    w->unnamed = w->file >= 0 && whole && w->failed == 0;
     w->file = -1;
     memcpy(out_file, w->path, sizeof w->path);
     return w->failed;
 }
 
-static void close_writer(void *context) {
+/* Without values, an older trace stays; and a log that says nothing is not kept. */
+static int close_writer(void *context, bool recorded) {
     writer *w = context;
-    close(w->log);
-    close(w->tensors);
-    free(w);
+    int why = 0;
+    if (w->replaces ? !recorded : w->lines <= 1)
+        drop(w);
+    else if (w->replaces)
+        why = replace_older(w);
+    release(w);
+    return why;
 }
 
 lockstep_status ls_trace_writer_open(const char *path, ls_recording *out_recording, lockstep_error *error) {
-    int directory = -1, tensors = -1;
-    LS_TRY(prepare(path, &directory, &tensors, error));
-    writer *w = malloc(sizeof *w);
-    int log = openat(directory, "trace.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-    lockstep_status status = log < 0 ? fail_errno(error, path) : w == NULL ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
-    close(directory);
+    size_t length = strlen(path) + 1;
+    writer *w = calloc(1, sizeof *w + length);
+    if (w == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    w->out = w->directory = w->tensors = w->log = w->file = -1;
+    memcpy(w->out_path, path, length);
+    lockstep_status status = prepare(w, error);
     if (status != LOCKSTEP_OK) {
-        free(w);
-        close(tensors);
-        if (log >= 0)
-            close(log);
+        if (w->tensors >= 0)
+            drop(w);
+        else if (w->made_out)
+            rmdir(path);
+        release(w);
         return status;
     }
-    *w = (writer){.tensors = tensors, .log = log, .file = -1};
     *out_recording = (ls_recording){w, put_line, begin_values, put_values, end_values, NULL, NULL, close_writer};
     return LOCKSTEP_OK;
 }

@@ -5,10 +5,13 @@
 #include "base/error.h"
 #include "trace/recording.h"
 
-/* Makes the directory, or empties it when it is an older trace; refuses any other
- * directory that holds something. */
+/* Makes the directory, or writes beside an older trace in it, which is replaced when the
+ * recording is closed and there is something to replace it with. Refuses any other
+ * directory that holds something, and one that another recording is being written to.
+ * What is not of a trace is never touched. */
 lockstep_status ls_trace_writer_open(const char *directory, ls_recording *out_recording, lockstep_error *error);
-/* Removes a trace: its log, its .npy files, and the directories when nothing else is in them. */
+/* Removes a trace: its log, the files that this names, and the directories when nothing
+ * else is in them. */
 lockstep_status ls_trace_remove(const char *directory, lockstep_error *error);
 
 #endif
