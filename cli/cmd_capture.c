@@ -2,9 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/escape.h"
 #include "convert/conversion.h"
+#include "format/formats.h"
 #include "naming.h"
 #include "observer_check.h"
 #include "options.h"
@@ -101,6 +103,39 @@ static bool recording_place(const capture_options *o, char *out, size_t capacity
     return false;
 }
 
+/* A file that an earlier capture wrote, and may be written over. */
+static bool is_recording(const char *path) {
+    lockstep_archive *archive;
+    const char *log;
+    uint64_t size;
+    if (lockstep_archive_open(path, &archive, NULL) != LOCKSTEP_OK)
+        return false;
+    bool ours = ls_archive_trace_log(archive, &log, &size);
+    for (size_t i = 0; i < archive->meta_count && !ours; i++)
+        ours = strcmp(archive->metas[i].key, NAMING_MARK) == 0; /* written with --naming, without the log */
+    lockstep_archive_close(archive);
+    return ours;
+}
+
+/* Nothing that the user has lies where something would be written, or removed. */
+static bool is_free(const capture_options *o, const char *place) {
+    struct stat info;
+    char bare[PATH_MAX];
+    if (o->format != NULL && lstat(place, &info) == 0) {
+        fprintf(stderr, "lockstep capture: %s is there already: of a capture that still runs, or that ended early; convert what it holds, or remove it\n", place);
+        return false;
+    }
+    if (o->format != NULL && lstat(o->out, &info) == 0 && !is_recording(o->out)) {
+        fprintf(stderr, "lockstep capture: %s is there already, and no recording; name a new file, or remove it\n", o->out);
+        return false;
+    }
+    if (o->check_observer && (!observer_check_place(place, bare, sizeof bare) || lstat(bare, &info) == 0)) {
+        fprintf(stderr, "lockstep capture: %s, where --check-observer records, is there already; remove it\n", bare);
+        return false;
+    }
+    return true;
+}
+
 /* One file of the trace; on failure the trace is left where it is. */
 static int gather(const capture_options *o, const char *trace, int status) {
     lockstep_archive *archive;
@@ -162,6 +197,10 @@ static int run(const arguments *args, const void *parsed) {
         fprintf(stderr, "lockstep capture: %s\n", wrong);
     if (wrong != NULL || !recording_place(o, place, sizeof place))
         return EXIT_TROUBLE;
+    if (!is_free(o, place))
+        return EXIT_TROUBLE;
+    struct stat info;
+    bool older = o->format != NULL ? lstat(o->out, &info) == 0 : ls_trace_is_one(o->out);
     snprintf(levels, sizeof levels, "%.0f", o->sources);
     ls_recording recording;
     ls_observe_options wanted = {.directory = place, .tensors = o->tensors, .ops = o->ops, .layers = o->layers,
@@ -181,10 +220,15 @@ static int run(const arguments *args, const void *parsed) {
         return EXIT_TROUBLE;
     }
     print_summary(o, &done, o->listen ? "the caller" : args->command[0]);
-    int result = done.exit;
-    if (o->check_observer && done.not_started == 0 && done.totals.processes > 0)
-        result = observer_check(place, args->command, done.exit);
-    return o->format != NULL && done.not_started == 0 ? gather(o, place, result) : result;
+    bool recorded = done.totals.tensors > 0 || done.totals.files > 0;
+    if (!recorded && older)
+        fprintf(stderr, "lockstep: the older recording in %s is kept\n", o->out);
+    if (!recorded && o->format != NULL)
+        ls_trace_remove(place, NULL);
+    if (!recorded)
+        return done.exit;
+    int result = o->check_observer ? observer_check(place, args->command, done.exit) : done.exit;
+    return o->format != NULL ? gather(o, place, result) : result;
 }
 
 const command_row command_capture = {

@@ -65,7 +65,7 @@ lockstep_status naming_kqv_trace(const char *trace, const char *tensors, const c
         }
     bool one_layer = layers != NULL && strspn(layers, "0123456789") == strlen(layers);
     const ls_meta metas[5] = {
-        {.key = "kqv_trace.description", .kind = LS_META_TEXT, .as.text = {description, sizeof description - 1}},
+        {.key = NAMING_MARK, .kind = LS_META_TEXT, .as.text = {description, sizeof description - 1}},
         {.key = "kqv_trace.total_steps", .kind = LS_META_INT, .as.i = (int64_t)t->pass_count},
         {.key = "kqv_trace.target_layer", .kind = LS_META_INT, .as.i = one_layer ? strtol(layers, NULL, 10) : -1},
         {.key = "kqv_trace.trace_sources", .kind = LS_META_BOOL, .as.b = sources},

@@ -4,6 +4,9 @@
 
 #include "trace/trace.h"
 
+/* The metadata of a file with such names have this key. */
+#define NAMING_MARK "kqv_trace.description"
+
 /* What KQV trace monitors write: kqv_out_NAME_step_N for the tensors that the filter
  * names, srcK_NAME_step_N for what they are computed from; N is the pass. */
 typedef struct naming {

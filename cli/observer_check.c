@@ -71,14 +71,21 @@ static lockstep_status compare_runs(const ls_trace *full, const ls_trace *bare, 
     return status;
 }
 
+bool observer_check_place(const char *path, char *out, size_t capacity) {
+    int length = snprintf(out, capacity, "%s.unobserved", path);
+    return length > 0 && (size_t)length < capacity;
+}
+
 int observer_check(const char *path, char **command, int exit) {
     char bare_path[PATH_MAX];
     ls_trace *full = NULL, *bare = NULL;
     ls_observed done;
     lockstep_error error;
     found f = {0};
-    snprintf(bare_path, sizeof bare_path, "%s.unobserved", path);
-    lockstep_status status = ls_observe(&(ls_observe_options){.directory = bare_path, .what = "last", .log = "/dev/null"}, command, &done, &error);
+    bool placed = observer_check_place(path, bare_path, sizeof bare_path);
+    lockstep_status status = placed ? ls_observe(&(ls_observe_options){.directory = bare_path, .what = "last", .log = "/dev/null"}, command, &done, &error)
+                                    : ls_fail(&error, LOCKSTEP_LIMIT, "%s: the name is too long", path);
+    bool recorded = status == LOCKSTEP_OK;
     if (status == LOCKSTEP_OK)
         status = ls_trace_open(path, &full, &error);
     if (status == LOCKSTEP_OK)
@@ -87,7 +94,8 @@ int observer_check(const char *path, char **command, int exit) {
         status = compare_runs(full, bare, &f, &error);
     ls_trace_close(full);
     ls_trace_close(bare);
-    ls_trace_remove(bare_path, NULL);
+    if (recorded)
+        ls_trace_remove(bare_path, NULL);
     if (status == LOCKSTEP_OK)
         return conclude(&f, exit);
     fprintf(stderr, "lockstep capture: --check-observer: %s\n", error.message);

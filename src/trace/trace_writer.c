@@ -147,6 +147,16 @@ static bool remove_inner(int out, const char *name) {
     return unlinkat(out, name, AT_REMOVEDIR) == 0;
 }
 
+bool ls_trace_is_one(const char *path) {
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    FILE *log = directory >= 0 ? open_log(directory) : NULL;
+    if (log != NULL)
+        fclose(log);
+    if (directory >= 0)
+        close(directory);
+    return log != NULL;
+}
+
 lockstep_status ls_trace_remove(const char *path, lockstep_error *error) {
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)

@@ -10,6 +10,8 @@
  * directory that holds something, and one that another recording is being written to.
  * What is not of a trace is never touched. */
 lockstep_status ls_trace_writer_open(const char *directory, ls_recording *out_recording, lockstep_error *error);
+/* The directory holds a trace that a recorder wrote. */
+bool ls_trace_is_one(const char *directory);
 /* Removes a trace: its log, the files that this names, and the directories when nothing
  * else is in them. */
 lockstep_status ls_trace_remove(const char *directory, lockstep_error *error);
