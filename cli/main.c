@@ -1,5 +1,8 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lockstep/lockstep.h>
 
@@ -20,7 +23,26 @@ static void print_help(FILE *to) {
                 "Exit status: 0 match, 1 diverged, 2 trouble.\n");
 }
 
-int main(int argc, char **argv) {
+/* A file that is opened while descriptor 0, 1 or 2 is closed would be taken for a standard
+ * stream. What stands in can't be read or written, and a command doesn't get it. */
+static bool fill_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd)
+            return false;
+    return true;
+}
+
+/* What was printed and did not arrive is no success, whatever the command says. */
+static int finish(int status) {
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return status;
+    fprintf(stderr, "lockstep: standard output can't be written%s%s\n", errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    return EXIT_TROUBLE;
+}
+
+static int run(int argc, char **argv) {
     if (argc < 2)
         return print_help(stderr), EXIT_TROUBLE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
@@ -34,4 +56,8 @@ int main(int argc, char **argv) {
     ls_escape(argv[1], strlen(argv[1]), shown, sizeof shown);
     fprintf(stderr, "lockstep: no command '%s'; 'lockstep --help' lists them\n", shown);
     return EXIT_TROUBLE;
+}
+
+int main(int argc, char **argv) {
+    return fill_standard_streams() ? finish(run(argc, argv)) : EXIT_TROUBLE;
 }

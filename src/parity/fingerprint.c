@@ -28,7 +28,7 @@ typedef struct gathering {
 /* ------------------------------------------------------------------ files */
 
 static bool hash_range(int file, off_t at, size_t count, XXH3_state_t *state) {
-    static _Thread_local char buffer[1 << 16];
+    char buffer[1 << 14];
     while (count > 0) {
         ssize_t n = pread(file, buffer, count < sizeof buffer ? count : sizeof buffer, at);
         if (n < 0 && errno == EINTR)

@@ -107,13 +107,20 @@ static void know_process(lockstep_recorder *r) {
     atomic_store(&r->process, self);
 }
 
-/* False when there is nothing to record to. */
-static bool enter(lockstep_recorder *r) {
+/* Begins what only one thread may do at a time; *out_held is for leave. False when there is
+ * nothing to record to. */
+static bool enter(lockstep_recorder *r, int *out_held) {
     if (r == NULL || !ls_channel_open())
         return false;
+    *out_held = ls_cancel_hold();
     pthread_mutex_lock(&passes);
     know_process(r);
     return true;
+}
+
+static void leave(int held) {
+    pthread_mutex_unlock(&passes);
+    ls_cancel_release(held);
 }
 
 lockstep_recorder *lockstep_capture_open(const char *engine, const char *version) {
@@ -129,32 +136,36 @@ lockstep_recorder *lockstep_capture_open(const char *engine, const char *version
     r->version = version != NULL ? strdup(version) : NULL;
     r->context = atomic_fetch_add(&next_context, 1);
     atomic_store(&r->pass, NO_PASS);
-    if (enter(r))
-        pthread_mutex_unlock(&passes);
+    int held;
+    if (enter(r, &held))
+        leave(held);
     return r;
 }
 
 void lockstep_capture_pass_begin(lockstep_recorder *recorder, const lockstep_rows *rows) {
-    if (!enter(recorder))
+    int held;
+    if (!enter(recorder, &held))
         return;
     end_pass(recorder);
     begin_pass(recorder, rows);
-    pthread_mutex_unlock(&passes);
+    leave(held);
 }
 
 void lockstep_capture_rows(lockstep_recorder *recorder, const lockstep_rows *rows) {
-    if (!enter(recorder))
+    int held;
+    if (!enter(recorder, &held))
         return;
     if (atomic_load(&recorder->pass) != NO_PASS)
         send_rows(recorder, "rows", atomic_load(&recorder->pass), rows);
-    pthread_mutex_unlock(&passes);
+    leave(held);
 }
 
 void lockstep_capture_pass_end(lockstep_recorder *recorder) {
-    if (!enter(recorder))
+    int held;
+    if (!enter(recorder, &held))
         return;
     end_pass(recorder);
-    pthread_mutex_unlock(&passes);
+    leave(held);
 }
 
 void lockstep_capture_close(lockstep_recorder *recorder) {
@@ -166,10 +177,11 @@ void lockstep_capture_close(lockstep_recorder *recorder) {
 }
 
 void lockstep_capture_note(lockstep_recorder *recorder, const char *text) {
-    if (text == NULL || !enter(recorder))
+    int held;
+    if (text == NULL || !enter(recorder, &held))
         return;
     ls_channel_note(text);
-    pthread_mutex_unlock(&passes);
+    leave(held);
 }
 
 /* ------------------------------------------------------------------ values */
@@ -327,12 +339,13 @@ static bool wanted(const lockstep_node *node, long pass) {
 
 /* The pass to record into: the open one, or a new one. NO_PASS: the channel is gone. */
 static long pass_of(lockstep_recorder *r) {
-    if (!enter(r))
+    int held;
+    if (!enter(r, &held))
         return NO_PASS;
     if (atomic_load(&r->pass) == NO_PASS)
         begin_pass(r, NULL);
     long pass = atomic_load(&r->pass);
-    pthread_mutex_unlock(&passes);
+    leave(held);
     return pass;
 }
 

@@ -24,8 +24,11 @@ enum { UNTRIED, CLOSED, OPEN }; /* of this process's connection */
 static _Atomic int connection = UNTRIED;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int channel_socket = -1; /* hangs up when the recorder is gone */
+static dev_t socket_device;     /* which it is: a program may close what it doesn't know, */
+static ino_t socket_inode;      /* and open something else under the number */
 static ls_ring *ring;
 static uint64_t written; /* ours alone; ring->written is what the recorder sees */
+static int cancel_state; /* of the thread that is within a frame, before it */
 
 /* ------------------------------------------------------------------ bells */
 
@@ -76,7 +79,7 @@ bool ls_socket_send(int s, char byte, int descriptor) {
         header->cmsg_len = CMSG_LEN(sizeof descriptor);
         memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
     }
-    return sendmsg(s, &message, MSG_NOSIGNAL) == 1;
+    return sendmsg(s, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
 bool ls_socket_receive(int s, char *out_byte, int *out_descriptor) {
@@ -121,13 +124,44 @@ static int connect_to(const char *name) {
     return s;
 }
 
-/* The recorder greets with the ring's descriptor. */
+static bool socket_is_ours(void) {
+    struct stat info;
+    return channel_socket >= 0 && fstat(channel_socket, &info) == 0 && info.st_dev == socket_device && info.st_ino == socket_inode;
+}
+
+static void close_socket(void) {
+    if (socket_is_ours())
+        close(channel_socket);
+    channel_socket = -1;
+}
+
+/* Tells the recorder of a process that is not recorded. Without a socket, and without a
+ * descriptor: there may be none left. */
+static void report_missed(const char *name) {
+    int pid, missed, end = 0;
+    char path[64], target[64] = "";
+    struct stat info;
+    if (sscanf(name, "@lockstep-%d-%d-%n", &pid, &missed, &end) != 2 || end == 0)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, missed);
+    static const char wanted[] = "/memfd:" LS_MISSED_NAME " ";
+    if (readlink(path, target, sizeof target - 1) > 0 && strncmp(target, wanted, sizeof wanted - 1) == 0 && stat(path, &info) == 0 &&
+        truncate(path, info.st_size + 1) != 0)
+        return; /* of another user: the recorder has seen it */
+}
+
+/* The recorder greets with the ring's descriptor, or without: then it knows of this
+ * process that it is not recorded. */
 static bool connect_ring(const char *name) {
     int s = connect_to(name), descriptor = -1;
     char greeting;
-    if (s >= 0 && !ls_socket_receive(s, &greeting, &descriptor))
-        descriptor = -1;
     struct stat info;
+    bool greeted = s >= 0 && fstat(s, &info) == 0 && ls_socket_receive(s, &greeting, &descriptor);
+    if (greeted) {
+        socket_device = info.st_dev;
+        socket_inode = info.st_ino;
+    }
+    bool refused = greeted && descriptor < 0;
     if (descriptor >= 0 && fstat(descriptor, &info) == 0 && info.st_size > LS_RING_PAGE)
         ring = ls_ring_map(descriptor, (uint64_t)info.st_size - LS_RING_PAGE);
     if (descriptor >= 0)
@@ -135,6 +169,8 @@ static bool connect_ring(const char *name) {
     if (ring == NULL) {
         if (s >= 0)
             close(s);
+        if (!refused)
+            report_missed(name);
         return false;
     }
     channel_socket = s;
@@ -144,9 +180,7 @@ static bool connect_ring(const char *name) {
 
 /* A child shares the ring's memory but must not write there. */
 static void after_fork(void) {
-    if (channel_socket >= 0)
-        close(channel_socket);
-    channel_socket = -1;
+    close_socket();
     ring = NULL;
     pthread_mutex_init(&lock, NULL);
     atomic_store(&connection, UNTRIED);
@@ -170,22 +204,22 @@ static void open_once(void) {
 bool ls_channel_open(void) {
     int now = atomic_load_explicit(&connection, memory_order_acquire);
     if (now == UNTRIED) {
+        int held = ls_cancel_hold();
         pthread_mutex_lock(&lock);
         if (atomic_load(&connection) == UNTRIED)
             open_once();
         now = atomic_load(&connection);
         pthread_mutex_unlock(&lock);
+        ls_cancel_release(held);
     }
     return now == OPEN;
 }
 
 void ls_channel_close(void) {
     pthread_mutex_lock(&lock);
-    if (channel_socket >= 0)
-        close(channel_socket);
+    close_socket();
     if (ring != NULL)
         munmap(ring, LS_RING_PAGE + 2 * (size_t)ring->size);
-    channel_socket = -1;
     ring = NULL;
     atomic_store(&connection, UNTRIED);
     pthread_mutex_unlock(&lock);
@@ -214,7 +248,17 @@ bool ls_channel_option(const char *key, char *out, size_t capacity) {
 
 /* ---------------------------------------------------------------- writing */
 
+/* What was to be sent is missing from the trace: the recorder looks at that, if it is
+ * still there. */
+static void give_up(void) {
+    if (ring != NULL)
+        atomic_store(&ring->lost, 1);
+    atomic_store(&connection, CLOSED);
+}
+
 static bool recorder_is_gone(void) {
+    if (!socket_is_ours())
+        return true; /* the program closed it, and the recorder takes it for gone */
     struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
     return poll(&poller, 1, 0) > 0; /* it says nothing unasked: this is the hang-up */
 }
@@ -244,7 +288,7 @@ bool ls_channel_data(const void *bytes, size_t count) {
     while (count > 0 && atomic_load(&connection) == OPEN) {
         uint64_t n = room();
         if (n == 0) {
-            atomic_store(&connection, CLOSED);
+            give_up();
             break;
         }
         n = n > CHUNK ? CHUNK : n;
@@ -260,9 +304,11 @@ bool ls_channel_data(const void *bytes, size_t count) {
 }
 
 bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes) {
+    int held = ls_cancel_hold();
     pthread_mutex_lock(&lock);
+    cancel_state = held;
     if (ring != NULL && atomic_load_explicit(&ring->closed, memory_order_relaxed) != 0)
-        atomic_store(&connection, CLOSED);
+        give_up();
     ls_frame_header header = {LS_FRAME_MAGIC, (uint32_t)json_bytes, data_bytes};
     return ls_channel_data(&header, sizeof header) && ls_channel_data(json, json_bytes);
 }
@@ -270,7 +316,9 @@ bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes) 
 void ls_channel_end(void) {
     if (atomic_load(&connection) == OPEN)
         publish();
+    int held = cancel_state;
     pthread_mutex_unlock(&lock);
+    ls_cancel_release(held);
 }
 
 bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes) {
@@ -297,10 +345,10 @@ static void *receive_answer(size_t count) {
     char byte;
     struct stat info;
     struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
-    while (poll(&poller, 1, 1000) <= 0) /* comparing may take long; a hang-up wakes, too */
+    while (socket_is_ours() && poll(&poller, 1, 1000) <= 0) /* comparing may take long; a hang-up wakes, too */
         ;
-    if (!ls_socket_receive(channel_socket, &byte, &descriptor)) {
-        atomic_store(&connection, CLOSED);
+    if (!socket_is_ours() || !ls_socket_receive(channel_socket, &byte, &descriptor)) {
+        give_up();
         return NULL;
     }
     void *mapped = MAP_FAILED;

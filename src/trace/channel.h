@@ -12,6 +12,7 @@
 #ifndef LS_TRACE_CHANNEL_H
 #define LS_TRACE_CHANNEL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ typedef struct ls_ring {
     _Alignas(64) _Atomic uint64_t read; /* by the recorder */
     ls_bell read_bell;
     _Atomic uint32_t closed; /* the recorder reads no more */
+    _Atomic uint32_t lost;   /* the observed process had more to say after that */
     _Alignas(64) char options[LS_OPTIONS_MAX]; /* "key=value\n"…, set by the recorder */
 } ls_ring;
 
@@ -68,7 +70,20 @@ void ls_channel_note(const char *text);
  * its own values; else bytes that the caller unmaps (munmap). */
 void *ls_channel_resync(uint64_t id, size_t count);
 
-/* A message of one byte over a socket, with a descriptor or -1. */
+/* A thread that holds a lock of ours must not be cancelled (pthread_cancel) there: it is
+ * when it has given it back. Pairs nest. */
+static inline int ls_cancel_hold(void) {
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+static inline void ls_cancel_release(int before) { pthread_setcancelstate(before, &before); }
+
+/* The recorder's memfd that a process which could not connect makes longer by a byte: the
+ * channel is called @lockstep-PID-MISSED-…, PID the recorder's and MISSED its descriptor. */
+#define LS_MISSED_NAME "lockstep-missed"
+
+/* A message of one byte over a socket, with a descriptor or -1. Never waits. */
 bool ls_socket_send(int socket, char byte, int descriptor);
 /* Waits for one; false when the other side is gone. *out_descriptor: -1 for none. */
 bool ls_socket_receive(int socket, char *out_byte, int *out_descriptor);

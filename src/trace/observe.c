@@ -276,8 +276,12 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     else
         run(&(launch){options, command, ls_receiver_name(receiver), library, package}, &done);
     unsigned refused = ls_receiver_close(receiver, GRACE_MS);
-    if (refused > 0)
-        ls_recorder_note(recorder, "processes were not recorded: there were too many, or there was no memory for them");
+    if (refused > 0) {
+        char note[160];
+        snprintf(note, sizeof note, "%u process%s not recorded: of another user, without a way to connect, or without memory for it", refused,
+                 refused == 1 ? " was" : "es were");
+        ls_recorder_note(recorder, note);
+    }
     done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
     done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0 && done.totals.not_placed[0] == '\0';

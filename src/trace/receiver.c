@@ -10,11 +10,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PROCESSES_MAX = 1024, RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
+enum { RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
 
 struct ls_inlet {
     ls_receiver *receiver;
@@ -26,9 +27,10 @@ struct ls_inlet {
     uint64_t read; /* ours alone */
     uint64_t data_left, taken;
     bool gone;
+    bool deaf; /* it leaves its answers unread */
     char *json;
     size_t json_capacity;
-    pthread_t thread;
+    ls_inlet *previous, *next; /* in the receiver's list */
 };
 
 struct ls_receiver {
@@ -37,10 +39,12 @@ struct ls_receiver {
     uint64_t ring_bytes;
     ls_receiver_events events;
     int listener, stop[2];
+    int missed; /* as many bytes as there were processes that could not connect */
     pthread_t acceptor;
     pthread_mutex_t lock;
     pthread_cond_t left; /* a process has gone */
-    ls_inlet *inlets[PROCESSES_MAX];
+    ls_inlet *served;  /* processes that are connected */
+    ls_inlet *watched; /* that hung up and live on */
     unsigned count, alive, refused;
     _Atomic uint64_t activity;
     _Atomic bool abandon; /* closing: stop waiting for processes that stay */
@@ -163,7 +167,7 @@ static int next_frame(ls_inlet *in) {
     ls_frame frame = {in->json, header.json_bytes, header.data_bytes, in->process, in->pid, in};
     atomic_fetch_add(&in->receiver->activity, 1);
     const ls_receiver_events *events = &in->receiver->events;
-    return events->frame(events->context, &frame) && skip_data(in) ? 1 : -1;
+    return events->frame(events->context, &frame) && skip_data(in) && !in->deaf ? 1 : -1;
 }
 
 bool ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
@@ -180,9 +184,62 @@ bool ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
     }
     bool whole = count == 0 && descriptor >= 0;
     bool sent = ls_socket_send(in->descriptor, 'A', whole ? descriptor : -1);
+    in->deaf = in->deaf || !sent; /* a process that waits for its answer has room for it */
     if (descriptor >= 0)
         close(descriptor);
     return bytes == NULL || (whole && sent);
+}
+
+/* Has it memory still? What a process closes when it ends, it closes after that is gone. */
+static bool lives(int pid) {
+    char path[48], first = '0';
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    int file = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool read_any = file >= 0 && read(file, &first, 1) == 1;
+    if (file >= 0)
+        close(file);
+    return read_any ? first != '0' : pid <= 0 || errno != ENOENT;
+}
+
+static void link_inlet(ls_inlet **list, ls_inlet *in) {
+    in->previous = NULL;
+    in->next = *list;
+    if (*list != NULL)
+        (*list)->previous = in;
+    *list = in;
+}
+
+static void unlink_inlet(ls_inlet **list, ls_inlet *in) {
+    if (in->previous != NULL)
+        in->previous->next = in->next;
+    else
+        *list = in->next;
+    if (in->next != NULL)
+        in->next->previous = in->previous;
+}
+
+static void free_inlet(ls_inlet *in) {
+    if (in->ring != NULL)
+        munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
+    if (in->descriptor >= 0)
+        close(in->descriptor);
+    free(in->json);
+    free(in);
+}
+
+/* Keeps of the ring's memory the page that says whether there was more to record. */
+static void shrink_inlet(ls_inlet *in) {
+    uint8_t *bytes = ls_ring_bytes(in->ring);
+    madvise(bytes, (size_t)in->size, MADV_REMOVE);
+    munmap(bytes, 2 * (size_t)in->size);
+    in->size = 0;
+    close(in->descriptor);
+    in->descriptor = -1;
+}
+
+/* A program that closes what it doesn't know hangs up, and goes on. */
+static bool had_more(const ls_inlet *in) {
+    return atomic_load(&in->ring->lost) != 0 || atomic_load(&in->ring->written) != in->read;
 }
 
 static void *serve(void *argument) {
@@ -191,14 +248,19 @@ static void *serve(void *argument) {
     int result = 1;
     while (result == 1)
         result = next_frame(in);
-    free(in->json);
-    receiver->events.closed(receiver->events.context, in->process, result < 0);
-    pthread_mutex_lock(&receiver->lock);
     atomic_store(&in->ring->closed, 1);
     shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
-    /* Its memory goes now: many processes may follow. */
-    munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
-    in->ring = NULL;
+    bool watch = result == 0 && lives(in->pid);
+    receiver->events.closed(receiver->events.context, in->process, result < 0 ? LS_ENDING_TORN : LS_ENDING_WHOLE);
+    pthread_mutex_lock(&receiver->lock);
+    unlink_inlet(&receiver->served, in);
+    /* Its memory and its descriptor go now: many processes may follow. */
+    if (watch) {
+        shrink_inlet(in);
+        link_inlet(&receiver->watched, in);
+    } else {
+        free_inlet(in);
+    }
     receiver->alive--;
     pthread_cond_signal(&receiver->left);
     pthread_mutex_unlock(&receiver->lock);
@@ -238,49 +300,58 @@ static bool same_user(int s, int *out_pid) {
     return true;
 }
 
-static void free_inlet(ls_inlet *in) {
-    if (in->ring != NULL)
-        munmap(in->ring, LS_RING_PAGE + 2 * (size_t)in->size);
-    close(in->descriptor);
-    free(in);
+/* Tells the process, so that it need not: see LS_MISSED_NAME. */
+static void refuse(ls_receiver *receiver, ls_inlet *in, int s) {
+    if (ls_socket_send(s, 'N', -1))
+        receiver->refused++;
+    if (in == NULL)
+        close(s);
+    else
+        free_inlet(in);
+}
+
+static bool start_serving(ls_inlet *in) {
+    ls_receiver *receiver = in->receiver;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_mutex_lock(&receiver->lock);
+    bool started = pthread_create(&thread, &attributes, serve, in) == 0;
+    if (started) {
+        link_inlet(&receiver->served, in);
+        receiver->count++;
+        receiver->alive++;
+    }
+    pthread_mutex_unlock(&receiver->lock);
+    pthread_attr_destroy(&attributes);
+    return started;
 }
 
 static void welcome(ls_receiver *receiver, int s) {
     ls_inlet *in = calloc(1, sizeof *in);
     int descriptor = -1;
     if (in == NULL) {
-        receiver->refused++;
-        close(s);
+        refuse(receiver, NULL, s);
         return;
     }
-    *in = (ls_inlet){.receiver = receiver, .descriptor = s, .size = receiver->ring_bytes};
-    if (!same_user(s, &in->pid)) {
-        free_inlet(in);
-        return;
-    }
-    if (receiver->count == PROCESSES_MAX || (descriptor = make_largest_ring(&in->size)) < 0 ||
+    *in = (ls_inlet){.receiver = receiver, .descriptor = s, .size = receiver->ring_bytes, .process = receiver->count};
+    if (!same_user(s, &in->pid) || (descriptor = make_largest_ring(&in->size)) < 0 ||
         (in->ring = ls_ring_map(descriptor, in->size)) == NULL) {
         if (descriptor >= 0)
             close(descriptor);
-        free_inlet(in);
-        receiver->refused++;
+        refuse(receiver, in, s);
         return;
     }
     in->ring->size = in->size;
     memcpy(in->ring->options, receiver->options, sizeof in->ring->options);
-    pthread_mutex_lock(&receiver->lock);
-    in->process = receiver->count;
-    bool started = ls_socket_send(s, 'L', descriptor) &&
-                   pthread_create(&in->thread, NULL, serve, in) == 0;
-    if (started) {
-        receiver->inlets[receiver->count++] = in;
-        receiver->alive++;
-    }
-    pthread_mutex_unlock(&receiver->lock);
+    /* One that has gone meanwhile, out of patience, says so itself. */
+    bool greeted = ls_socket_send(s, 'L', descriptor);
     close(descriptor);
-    if (!started) {
+    if (!greeted || !start_serving(in)) {
+        receiver->refused += greeted;
         free_inlet(in);
-        receiver->refused++;
     }
 }
 
@@ -295,6 +366,10 @@ static void *accept_all(void *argument) {
             int s = accept4(receiver->listener, NULL, NULL, SOCK_CLOEXEC);
             if (s >= 0)
                 welcome(receiver, s);
+            else if (pollers[1].revents != 0)
+                return NULL;
+            else
+                poll(NULL, 0, 20); /* no descriptor left: until a process has gone */
         } else if (pollers[1].revents != 0) {
             return NULL; /* only once nobody is left waiting at the door */
         }
@@ -310,12 +385,13 @@ static bool listen_somewhere(ls_receiver *receiver) {
         random = (unsigned long long)getpid();
     if (source >= 0)
         close(source);
-    int length = snprintf(receiver->name, sizeof receiver->name, "@lockstep-%d-%u-%016llx",
-                          (int)getpid(), atomic_fetch_add(&number, 1), random);
+    receiver->missed = memfd_create(LS_MISSED_NAME, MFD_CLOEXEC);
+    int length = snprintf(receiver->name, sizeof receiver->name, "@lockstep-%d-%d-%u-%016llx",
+                          (int)getpid(), receiver->missed, atomic_fetch_add(&number, 1), random);
     memcpy(address.sun_path + 1, receiver->name + 1, (size_t)length - 1);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length);
     receiver->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return receiver->listener >= 0 && bind(receiver->listener, (struct sockaddr *)&address, size) == 0 &&
+    return receiver->missed >= 0 && receiver->listener >= 0 && bind(receiver->listener, (struct sockaddr *)&address, size) == 0 &&
            listen(receiver->listener, 64) == 0 && pipe2(receiver->stop, O_CLOEXEC) == 0;
 }
 
@@ -331,6 +407,16 @@ static bool start_accepting(ls_receiver *receiver) {
     return failed == 0;
 }
 
+static void free_receiver(ls_receiver *receiver) {
+    const int descriptors[] = {receiver->listener, receiver->missed, receiver->stop[0], receiver->stop[1]};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++)
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    pthread_cond_destroy(&receiver->left);
+    pthread_mutex_destroy(&receiver->lock);
+    free(receiver);
+}
+
 lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
                                  const ls_receiver_events *events, ls_receiver **out_receiver,
                                  lockstep_error *error) {
@@ -342,12 +428,12 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
     strcpy(receiver->options, options);
     receiver->ring_bytes = ring_bytes;
     receiver->events = *events;
-    receiver->stop[0] = receiver->stop[1] = -1;
+    receiver->listener = receiver->missed = receiver->stop[0] = receiver->stop[1] = -1;
     pthread_mutex_init(&receiver->lock, NULL);
     pthread_cond_init(&receiver->left, NULL);
     if (!listen_somewhere(receiver) || !start_accepting(receiver)) {
         lockstep_status status = ls_fail(error, LOCKSTEP_IO, "can't open a channel: %s", strerror(errno));
-        free(receiver);
+        free_receiver(receiver);
         return status;
     }
     *out_receiver = receiver;
@@ -371,9 +457,8 @@ static void wait_until_left(ls_receiver *receiver, int grace_ms) {
     enum { STEP_MS = 10 };
     uint64_t seen = atomic_load(&receiver->activity);
     pthread_mutex_lock(&receiver->lock);
-    for (unsigned i = 0; i < receiver->count; i++)
-        if (receiver->inlets[i]->ring != NULL)
-            ls_bell_ring(&receiver->inlets[i]->ring->written_bell); /* to look whether its process has gone */
+    for (ls_inlet *in = receiver->served; in != NULL; in = in->next)
+        ls_bell_ring(&in->ring->written_bell); /* to look whether its process has gone */
     for (int waited = 0; receiver->alive > 0 && waited < grace_ms; waited += STEP_MS) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
@@ -390,21 +475,25 @@ static void wait_until_left(ls_receiver *receiver, int grace_ms) {
 }
 
 unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
+    struct stat info;
     if (write(receiver->stop[1], "", 1) < 0)
         abort(); /* an empty pipe takes one byte */
     pthread_join(receiver->acceptor, NULL);
     wait_until_left(receiver, grace_ms);
     atomic_store(&receiver->abandon, true);
-    for (unsigned i = 0; i < receiver->count; i++) {
-        pthread_join(receiver->inlets[i]->thread, NULL);
-        free_inlet(receiver->inlets[i]);
+    pthread_mutex_lock(&receiver->lock);
+    while (receiver->alive > 0)
+        pthread_cond_wait(&receiver->left, &receiver->lock);
+    pthread_mutex_unlock(&receiver->lock);
+    for (ls_inlet *in = receiver->watched, *next; in != NULL; in = next) {
+        next = in->next;
+        if (had_more(in))
+            receiver->events.closed(receiver->events.context, in->process, LS_ENDING_WENT_ON);
+        free_inlet(in);
     }
-    close(receiver->listener);
-    close(receiver->stop[0]);
-    close(receiver->stop[1]);
-    pthread_cond_destroy(&receiver->left);
-    pthread_mutex_destroy(&receiver->lock);
     unsigned refused = receiver->refused;
-    free(receiver);
+    if (fstat(receiver->missed, &info) == 0)
+        refused += (unsigned)info.st_size;
+    free_receiver(receiver);
     return refused;
 }

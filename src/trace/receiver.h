@@ -20,13 +20,19 @@ typedef struct ls_frame {
     ls_inlet *inlet;
 } ls_frame;
 
+typedef enum ls_ending {
+    LS_ENDING_WHOLE,
+    LS_ENDING_TORN,    /* within a frame, or cut off */
+    LS_ENDING_WENT_ON, /* it hung up, and had more to record */
+} ls_ending;
+
 typedef struct ls_receiver_events {
     void *context;
     /* Called from one thread per process. False cuts the process off: its later
      * frames are not delivered. */
     bool (*frame)(void *context, const ls_frame *frame);
-    /* The process is gone. `torn`: it ended within a frame. */
-    void (*closed)(void *context, unsigned process, bool torn);
+    /* The process is gone. A second time, when the receiver is closed, for one that went on. */
+    void (*closed)(void *context, unsigned process, ls_ending ending);
 } ls_receiver_events;
 
 /* Listens; `options` is what the observed processes are told (at most
@@ -42,7 +48,7 @@ unsigned ls_receiver_processes(ls_receiver *receiver);
 unsigned ls_receiver_alive(ls_receiver *receiver);
 /* Stops accepting, waits until every process that is still connected is gone or
  * `grace_ms` have passed with nothing arriving, then frees. Returns how many
- * processes wanted to record but got no ring: too many, or no memory. */
+ * processes wanted to record but could not: no memory, another user, no way to connect. */
 unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms);
 
 /* The next piece of the frame's data: a pointer to at least `at_least` contiguous

@@ -9,13 +9,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/grow.h"
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "tensor/dtype.h"
 #include "tensor/summary.h"
 
-enum { PROCESSES = 1024, TILE = 16384 };
+enum { TILE = 16384 };
 
 typedef struct process_state {
     struct id_pair {
@@ -33,7 +34,8 @@ struct ls_recorder {
     bool stats_only;
     bool over; /* the recording has what it wanted */
     uint64_t next_i;
-    process_state *processes; /* PROCESSES of them */
+    process_state **processes; /* by number; NULL where there is none, or it is gone */
+    size_t process_capacity;
     ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
     ls_recorder_totals totals;
     float tile[TILE];
@@ -97,14 +99,11 @@ static bool write_first_line(ls_recorder *r, char *const *argv) {
 lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error) {
     ls_recorder *r = calloc(1, sizeof *r);
-    process_state *processes = calloc(PROCESSES, sizeof *processes);
-    if (r == NULL || processes == NULL) {
-        free(r);
-        free(processes);
+    if (r == NULL) {
         recording->close(recording->context, false);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    *r = (ls_recorder){.recording = *recording, .stats_only = stats_only, .processes = processes};
+    *r = (ls_recorder){.recording = *recording, .stats_only = stats_only};
     pthread_mutex_init(&r->lock, NULL);
     if (!write_first_line(r, argv)) {
         ls_recorder_totals totals;
@@ -475,21 +474,42 @@ static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame
     return true; /* others are for later versions */
 }
 
+/* NULL when there is no memory. */
+static process_state *process_of(ls_recorder *r, unsigned process) {
+    size_t capacity = ls_doubled(r->process_capacity, (size_t)process + 1);
+    if (!ls_extend(&r->processes, r->process_capacity, capacity, sizeof(process_state *)))
+        return NULL;
+    r->process_capacity = capacity;
+    if (r->processes[process] == NULL)
+        r->processes[process] = calloc(1, sizeof(process_state));
+    return r->processes[process];
+}
+
+static void forget_process(ls_recorder *r, size_t process) {
+    process_state *p = r->processes[process];
+    if (p == NULL)
+        return;
+    free(p->ids);
+    ls_map_done(&p->occurrences);
+    free(p);
+    r->processes[process] = NULL;
+}
+
 bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     ls_recorder *r = recorder;
     json_t *object = json_loadb(frame->json, frame->json_bytes, JSON_REJECT_DUPLICATES, NULL);
     const char *event = json_string_value(json_object_get(object, "event"));
-    if (event == NULL || frame->process >= PROCESSES) {
+    if (event == NULL) {
         json_decref(object);
         return false;
     }
     bool ok;
     pthread_mutex_lock(&r->lock);
-    process_state *p = &r->processes[frame->process];
+    process_state *p = process_of(r, frame->process);
     if (frame->process >= r->totals.processes)
         r->totals.processes = frame->process + 1;
-    ok = !r->over && record_event(r, p, frame, event, object) && !r->over;
-    if (!ok && !p->died && !r->over) {
+    ok = p != NULL && !r->over && record_event(r, p, frame, event, object) && !r->over;
+    if (!ok && p != NULL && !p->died && !r->over) {
         char text[80];
         snprintf(text, sizeof text, "process %u sent what it may not, and was cut off", frame->process);
         write_note(r, text);
@@ -499,11 +519,19 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     return ok;
 }
 
-void ls_recorder_closed(void *recorder, unsigned process, bool torn) {
+void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending) {
     ls_recorder *r = recorder;
     pthread_mutex_lock(&r->lock);
-    if (process < PROCESSES && !r->over && (torn || r->processes[process].open_passes > 0))
+    const process_state *p = process < r->process_capacity ? r->processes[process] : NULL;
+    if (!r->over && (ending != LS_ENDING_WHOLE || (p != NULL && p->open_passes > 0)))
         r->totals.torn = true;
+    if (p != NULL)
+        forget_process(r, process);
+    if (!r->over && ending == LS_ENDING_WENT_ON) {
+        char text[120];
+        snprintf(text, sizeof text, "process %u closed the channel, as all descriptors it doesn't know: what it computed later is missing", process);
+        write_note(r, text);
+    }
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -521,10 +549,8 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     if (why != 0)
         snprintf(r->totals.not_placed, sizeof r->totals.not_placed, "%s", strerror(why));
     *out_totals = r->totals;
-    for (size_t i = 0; i < PROCESSES; i++) {
-        free(r->processes[i].ids);
-        ls_map_done(&r->processes[i].occurrences);
-    }
+    for (size_t i = 0; i < r->process_capacity; i++)
+        forget_process(r, i);
     free(r->processes);
     ls_map_done(&r->passes);
     pthread_mutex_destroy(&r->lock);

@@ -12,7 +12,7 @@ typedef struct ls_recorder_totals {
     uint64_t files, passes, bytes, dropped;
     unsigned processes;
     uint64_t lost_lines; /* that could not be written: the recording is not whole */
-    bool torn;          /* a process ended within a frame or a pass, or was cut off */
+    bool torn;          /* a process ended within a frame or a pass, was cut off, or closed the channel and went on */
     char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
     char trouble[200];  /* why values or lines were lost; empty when none were */
     char not_placed[80]; /* why the trace is not where it should be; empty when it is */
@@ -25,7 +25,7 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
                                  ls_recorder **out_recorder, lockstep_error *error);
 /* For ls_receiver_events, with the recorder as the context. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);
-void ls_recorder_closed(void *recorder, unsigned process, bool torn);
+void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending);
 /* A line that says something about the recording itself. */
 void ls_recorder_note(ls_recorder *recorder, const char *text);
 /* Writes the last line, unless the recording is not whole; frees. */
