@@ -7,6 +7,7 @@
 #include <lockstep/lockstep.h>
 
 #include "base/escape.h"
+#include "io/guard.h"
 #include "options.h"
 
 static const command_row *const commands[] = {&command_capture, &command_check, &command_diff, &command_run_all, &command_init, &command_tokens, &command_ls, &command_show,
@@ -34,6 +35,12 @@ static bool fill_standard_streams(void) {
 
 /* What was printed and did not arrive is no success, whatever the command says. */
 static int finish(int status) {
+    lockstep_error error;
+    if (ls_guard_check(&error) != LOCKSTEP_OK) {
+        if (status != EXIT_TROUBLE) /* otherwise it has been said */
+            fprintf(stderr, "lockstep: %s\n", error.message);
+        status = EXIT_TROUBLE;
+    }
     bool failed = ferror(stdout) != 0;
     errno = 0;
     if (fflush(stdout) == 0 && !failed)
@@ -59,5 +66,6 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    ls_guard_process();
     return fill_standard_streams() ? finish(run(argc, argv)) : EXIT_TROUBLE;
 }

@@ -148,6 +148,8 @@ static lockstep_status write_file(const ls_conversion *c, const ls_writer *write
     LS_TRY(ls_sink_open(path, &sink, error));
     lockstep_status status = writer->write(c, &sink, error);
     if (status == LOCKSTEP_OK)
+        status = ls_guard_check(error);
+    if (status == LOCKSTEP_OK)
         return ls_sink_close(&sink, error);
     ls_sink_abandon(&sink);
     return status;

@@ -1,29 +1,85 @@
 #include "io/sink.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BUFFER = 1 << 20 };
 
 static lockstep_status fail(const ls_sink *sink, lockstep_error *error) {
+    if (errno == EFAULT) /* the kernel could not read a mapped file for us */
+        return ls_fail(error, LOCKSTEP_IO, "%s: a file that it is made of became shorter while it was being read", sink->path);
     return ls_fail(error, LOCKSTEP_IO, "%s: %s", sink->path, strerror(errno));
 }
 
+/* What there is at a path that nothing may be written over; or NULL. */
+static const char *special(mode_t mode) {
+    return S_ISREG(mode)    ? NULL
+           : S_ISDIR(mode)  ? "a directory"
+           : S_ISCHR(mode)  ? "a device"
+           : S_ISBLK(mode)  ? "a device"
+           : S_ISFIFO(mode) ? "a FIFO"
+           : S_ISSOCK(mode) ? "a socket"
+                            : "no regular file";
+}
+
+/* Where the file will be: behind a link, what this points to. Allocated; NULL on failure. */
+static char *find_place(const char *path, lockstep_error *error) {
+    struct stat link, info;
+    if (lstat(path, &link) != 0 && errno == ENOENT)
+        return strdup(path);
+    if (stat(path, &info) != 0) {
+        ls_fail(error, LOCKSTEP_IO, "%s: %s%s", path, strerror(errno), S_ISLNK(link.st_mode) ? " (a link to nothing)" : "");
+        return NULL;
+    }
+    if (special(info.st_mode) != NULL) {
+        ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is %s; expected a file to replace, or a new name", path, special(info.st_mode));
+        return NULL;
+    }
+    char *place = realpath(path, NULL);
+    if (place == NULL)
+        ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
+    return place;
+}
+
+/* In the same directory, under a name that is never too long. */
+static char *part_of(const char *place) {
+    static _Atomic unsigned number;
+    const char *slash = strrchr(place, '/');
+    char *part;
+    int length = asprintf(&part, "%.*s.lockstep-%ld-%u.part", slash != NULL ? (int)(slash + 1 - place) : 0, place, (long)getpid(),
+                          atomic_fetch_add(&number, 1));
+    return length >= 0 ? part : NULL;
+}
+
+static void forget(ls_sink *sink) {
+    free(sink->path);
+    free(sink->part);
+    free(sink->unfinished);
+    *sink = (ls_sink){0};
+}
+
 lockstep_status ls_sink_open(const char *path, ls_sink *out_sink, lockstep_error *error) {
-    ls_sink sink = {.path = strdup(path)};
-    if (sink.path == NULL || asprintf(&sink.part, "%s.%ld.part", path, (long)getpid()) < 0) {
-        free(sink.path);
+    ls_sink sink = {.path = find_place(path, error)};
+    if (sink.path == NULL)
+        return LOCKSTEP_IO;
+    sink.part = part_of(sink.path);
+    sink.unfinished = calloc(1, sizeof *sink.unfinished);
+    if (sink.part == NULL || sink.unfinished == NULL) {
+        forget(&sink);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    sink.file = fopen(sink.part, "wbx");
+    sink.file = fopen(sink.part, "wbxe");
     if (sink.file == NULL) {
         lockstep_status status = fail(&sink, error);
-        free(sink.path);
-        free(sink.part);
+        forget(&sink);
         return status;
     }
+    sink.unfinished->path = sink.part;
+    ls_guard_add(sink.unfinished);
     setvbuf(sink.file, NULL, _IOFBF, BUFFER);
     *out_sink = sink;
     return LOCKSTEP_OK;
@@ -52,12 +108,6 @@ lockstep_status ls_sink_patch(ls_sink *sink, uint64_t offset, const void *bytes,
     return LOCKSTEP_OK;
 }
 
-static void forget(ls_sink *sink) {
-    free(sink->path);
-    free(sink->part);
-    *sink = (ls_sink){0};
-}
-
 lockstep_status ls_sink_close(ls_sink *sink, lockstep_error *error) {
     bool ok = fclose(sink->file) == 0;
     sink->file = NULL;
@@ -65,6 +115,7 @@ lockstep_status ls_sink_close(ls_sink *sink, lockstep_error *error) {
     lockstep_status status = ok ? LOCKSTEP_OK : fail(sink, error);
     if (!ok)
         unlink(sink->part);
+    ls_guard_remove(sink->unfinished);
     forget(sink);
     return status;
 }
@@ -74,5 +125,6 @@ void ls_sink_abandon(ls_sink *sink) {
         return;
     fclose(sink->file);
     unlink(sink->part);
+    ls_guard_remove(sink->unfinished);
     forget(sink);
 }

@@ -5,13 +5,16 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "io/guard.h"
 
 typedef struct ls_sink {
     FILE *file;
     char *path, *part;
+    ls_guarded *unfinished; /* the part */
     uint64_t written; /* bytes so far */
 } ls_sink;
 
+/* Replaces a regular file, behind a link, too; refuses whatever else is there. */
 lockstep_status ls_sink_open(const char *path, ls_sink *out_sink, lockstep_error *error);
 lockstep_status ls_sink_write(ls_sink *sink, const void *bytes, size_t size, lockstep_error *error);
 /* Zeros up to a multiple of `align`. */

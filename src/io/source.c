@@ -9,11 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/guard.h"
+
 static const uint8_t nothing[1]; /* what an empty source maps to */
 
 typedef struct file_state {
     int fd; /* -1 between reads of a small file */
-    uint8_t *_Atomic bytes; /* the whole file, NULL when not mapped */
+    ls_guarded *_Atomic mapped; /* the whole file; NULL when it isn't */
     char path[];
 } file_state;
 
@@ -75,44 +77,59 @@ static lockstep_status file_read_at(ls_source *source, uint64_t offset, void *ou
     return status;
 }
 
-static uint8_t *map_fd(int fd, uint64_t size) {
-    void *bytes = size > SIZE_MAX ? MAP_FAILED
-                                  : mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
-    return bytes == MAP_FAILED ? NULL : bytes;
+/* A mapping of the whole file, guarded; NULL when there can't be one. */
+static ls_guarded *map_fd(int fd, const char *path, uint64_t size) {
+    struct stat info;
+    void *bytes = size > SIZE_MAX || fstat(fd, &info) != 0 ? MAP_FAILED
+                                                           : mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+    ls_guarded *mapped = bytes != MAP_FAILED ? malloc(sizeof *mapped) : NULL;
+    if (mapped == NULL) {
+        if (bytes != MAP_FAILED)
+            munmap(bytes, (size_t)size);
+        return NULL;
+    }
+    *mapped = (ls_guarded){.path = path, .bytes = bytes, .size = (size_t)size, .device = info.st_dev, .inode = info.st_ino};
+    ls_guard_add(mapped);
+    return mapped;
+}
+
+static void unmap(ls_guarded *mapped) {
+    if (mapped == NULL)
+        return;
+    ls_guard_remove(mapped);
+    munmap((void *)(uintptr_t)mapped->bytes, mapped->size);
+    free(mapped);
 }
 
 /* NULL as well when the file is no longer as long as it was. */
-static uint8_t *map_path(const char *path, uint64_t size) {
+static ls_guarded *map_path(const char *path, uint64_t size) {
     int fd;
     uint64_t size_now;
     if (open_regular(path, &fd, &size_now, NULL) != LOCKSTEP_OK)
         return NULL;
-    uint8_t *bytes = size_now == size ? map_fd(fd, size) : NULL;
+    ls_guarded *mapped = size_now == size ? map_fd(fd, path, size) : NULL;
     close(fd);
-    return bytes;
+    return mapped;
 }
 
 static const uint8_t *file_map(ls_source *source) {
     file_state *file = source->state;
-    uint8_t *bytes = atomic_load(&file->bytes);
+    ls_guarded *mapped = atomic_load(&file->mapped), *before = NULL;
     if (source->size == 0)
         return nothing;
-    if (bytes != NULL)
-        return bytes;
-    bytes = file->fd >= 0 ? map_fd(file->fd, source->size) : map_path(source->name, source->size);
-    uint8_t *before = NULL;
-    if (bytes != NULL && !atomic_compare_exchange_strong(&file->bytes, &before, bytes)) {
-        munmap(bytes, (size_t)source->size); /* another thread was faster */
-        return before;
+    if (mapped != NULL)
+        return mapped->bytes;
+    mapped = file->fd >= 0 ? map_fd(file->fd, file->path, source->size) : map_path(file->path, source->size);
+    if (mapped != NULL && !atomic_compare_exchange_strong(&file->mapped, &before, mapped)) {
+        unmap(mapped); /* another thread was faster */
+        return before->bytes;
     }
-    return bytes;
+    return mapped != NULL ? mapped->bytes : NULL;
 }
 
 static void file_release(ls_source *source) {
     file_state *file = source->state;
-    uint8_t *bytes = atomic_exchange(&file->bytes, NULL);
-    if (bytes != NULL)
-        munmap(bytes, (size_t)source->size);
+    unmap(atomic_exchange(&file->mapped, NULL));
 }
 
 static void file_close(ls_source *source) {

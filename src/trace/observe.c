@@ -114,9 +114,12 @@ enum { PASSED_ON = sizeof passed_on / sizeof *passed_on, SURVIVED = sizeof survi
 
 typedef struct signals {
     sigset_t mask;
-    struct sigaction before[SURVIVED];
+    struct sigaction before_passing[PASSED_ON];
+    bool passing;
 } signals;
 
+/* Survived from the first command on; each command gets what this process was started with. */
+static struct sigaction before_surviving[SURVIVED];
 static volatile sig_atomic_t child_pid;
 
 static void pass_on(int number, siginfo_t *info, void *context) {
@@ -132,27 +135,30 @@ static void hold_signals(signals *s) {
     for (int i = 0; i < PASSED_ON; i++)
         sigaddset(&held, passed_on[i]);
     sigprocmask(SIG_BLOCK, &held, &s->mask);
-    for (int i = 0; i < SURVIVED; i++) {
+    static bool surviving;
+    for (int i = 0; i < SURVIVED && !surviving; i++) {
         /* an ignored SIGCHLD would take the exit status away */
         struct sigaction action = {.sa_handler = survived[i] == SIGCHLD ? SIG_DFL : SIG_IGN};
-        sigaction(survived[i], &action, &s->before[i]);
+        sigaction(survived[i], &action, &before_surviving[i]);
     }
+    surviving = true;
 }
 
 /* The command starts with the signals that this process was started with. */
 static void restore_signals(const signals *s) {
     for (int i = 0; i < SURVIVED; i++)
-        sigaction(survived[i], &s->before[i], NULL);
+        sigaction(survived[i], &before_surviving[i], NULL);
     sigprocmask(SIG_SETMASK, &s->mask, NULL);
 }
 
-static void pass_signals_on(const signals *s, pid_t child) {
+static void pass_signals_on(signals *s, pid_t child) {
     struct sigaction forward = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
     child_pid = child;
+    s->passing = true;
     for (int i = 0; i < PASSED_ON; i++) {
-        struct sigaction before;
+        struct sigaction *before = &s->before_passing[i];
         /* what nohup ignores, the command ignores, too */
-        if (sigaction(passed_on[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        if (sigaction(passed_on[i], NULL, before) == 0 && before->sa_handler != SIG_IGN)
             sigaction(passed_on[i], &forward, NULL);
     }
     sigprocmask(SIG_SETMASK, &s->mask, NULL);
@@ -192,25 +198,30 @@ static _Noreturn void become(const launch *l, int tell) {
     _exit(why == ENOENT ? 127 : 126);
 }
 
+/* Once what was recorded is in its place. */
+static void stop_passing_on(const signals *s) {
+    for (int i = 0; i < PASSED_ON && s->passing; i++)
+        sigaction(passed_on[i], &s->before_passing[i], NULL);
+}
+
 /* Runs the command to its end. */
-static void run(const launch *l, ls_observed *out) {
-    signals s;
+static void run(const launch *l, signals *s, ls_observed *out) {
     int told[2], status = 0; /* closed by a successful exec */
     if (pipe2(told, O_CLOEXEC) != 0) {
         *out = (ls_observed){.exit = 126, .not_started = errno};
         return;
     }
     fflush(NULL);
-    hold_signals(&s);
+    hold_signals(s);
     pid_t child = fork();
     if (child == 0) {
-        restore_signals(&s);
+        restore_signals(s);
         become(l, told[1]);
     }
     if (child < 0)
         *out = (ls_observed){.exit = 126, .not_started = errno};
     close(told[1]);
-    pass_signals_on(&s, child);
+    pass_signals_on(s, child);
     if (child > 0) {
         if (read(told[0], &out->not_started, sizeof out->not_started) <= 0)
             out->not_started = 0;
@@ -253,6 +264,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     char library[PATH_MAX], package[PATH_MAX];
     ls_text text = {0};
     ls_observed done = {0};
+    signals passed = {0};
     lockstep_status status = find_all(library, package, error);
     if (status == LOCKSTEP_OK)
         status = options_text(options, &text, error);
@@ -274,7 +286,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     if (command == NULL)
         wait_for_input_end(ls_receiver_name(receiver), library);
     else
-        run(&(launch){options, command, ls_receiver_name(receiver), library, package}, &done);
+        run(&(launch){options, command, ls_receiver_name(receiver), library, package}, &passed, &done);
     unsigned refused = ls_receiver_close(receiver, GRACE_MS);
     if (refused > 0) {
         char note[160];
@@ -284,6 +296,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     }
     done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
+    stop_passing_on(&passed);
     done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0 && done.totals.not_placed[0] == '\0';
     *out_observed = done;
     return LOCKSTEP_OK;

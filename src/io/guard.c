@@ -1,0 +1,148 @@
+#include "io/guard.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/escape.h"
+
+enum { TROUBLE = 2 };
+
+/* Held with all signals blocked: a handler takes it, too. */
+static atomic_flag lock = ATOMIC_FLAG_INIT;
+static ls_guarded *first;
+static char shorter[PATH_MAX]; /* a file that was found shorter when it was unmapped; "" */
+
+static void spin(void) {
+    while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
+        sched_yield();
+}
+
+static void enter(sigset_t *before) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    spin();
+}
+
+static void leave(const sigset_t *before) {
+    atomic_flag_clear_explicit(&lock, memory_order_release);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+void ls_guard_add(ls_guarded *g) {
+    sigset_t before;
+    enter(&before);
+    g->previous = NULL;
+    g->next = first;
+    if (first != NULL)
+        first->previous = g;
+    first = g;
+    leave(&before);
+}
+
+/* A file that was replaced by another is still whole behind its mapping. */
+static bool is_shorter(const ls_guarded *g) {
+    struct stat info;
+    return g->bytes != NULL && stat(g->path, &info) == 0 && info.st_dev == g->device && info.st_ino == g->inode && (uint64_t)info.st_size < g->size;
+}
+
+void ls_guard_remove(ls_guarded *g) {
+    sigset_t before;
+    bool shrank = is_shorter(g);
+    enter(&before);
+    if (shrank && shorter[0] == '\0')
+        snprintf(shorter, sizeof shorter, "%s", g->path);
+    if (g->previous != NULL)
+        g->previous->next = g->next;
+    else
+        first = g->next;
+    if (g->next != NULL)
+        g->next->previous = g->previous;
+    leave(&before);
+}
+
+lockstep_status ls_guard_check(lockstep_error *error) {
+    sigset_t before;
+    char path[PATH_MAX];
+    enter(&before);
+    for (const ls_guarded *g = first; g != NULL && shorter[0] == '\0'; g = g->next)
+        if (is_shorter(g))
+            snprintf(shorter, sizeof shorter, "%s", g->path);
+    memcpy(path, shorter, sizeof path);
+    leave(&before);
+    return path[0] == '\0' ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_IO, "%s: became shorter while it was being read", path);
+}
+
+/* ------------------------------------------------------------------ signals */
+
+static void remove_unfinished(void) {
+    spin();
+    for (const ls_guarded *g = first; g != NULL; g = g->next)
+        if (g->bytes == NULL)
+            unlink(g->path);
+    atomic_flag_clear_explicit(&lock, memory_order_release);
+}
+
+static void say(const char *text) {
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        return; /* nobody listens */
+}
+
+static const ls_guarded *mapped_at(const uint8_t *address) {
+    const ls_guarded *found = NULL;
+    spin();
+    for (const ls_guarded *g = first; g != NULL && found == NULL; g = g->next)
+        if (g->bytes != NULL && address >= g->bytes && (size_t)(address - g->bytes) < g->size)
+            found = g; /* stays: its reader is in this handler */
+    atomic_flag_clear_explicit(&lock, memory_order_release);
+    return found;
+}
+
+static void end_on_bus_error(int number, siginfo_t *info, void *context) {
+    static atomic_flag ending = ATOMIC_FLAG_INIT;
+    const ls_guarded *g = mapped_at(info->si_addr);
+    char path[400];
+    (void)context;
+    if (g == NULL) { /* not of a file of ours: as it would be without this handler */
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
+    while (atomic_flag_test_and_set(&ending))
+        pause(); /* another thread was faster */
+    ls_escape(g->path, strlen(g->path), path, sizeof path);
+    say("lockstep: ");
+    say(path);
+    say(": became shorter while it was being read\n");
+    remove_unfinished();
+    _exit(TROUBLE);
+}
+
+/* A limit on the size of files: the write fails, and says so. */
+static void survive(int number) { (void)number; }
+
+static void end_on_signal(int number) {
+    remove_unfinished();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void ls_guard_process(void) {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2};
+    struct sigaction bus = {.sa_sigaction = end_on_bus_error, .sa_flags = SA_SIGINFO}, end = {.sa_handler = end_on_signal},
+                     large = {.sa_handler = survive, .sa_flags = SA_RESTART}, now;
+    sigfillset(&bus.sa_mask);
+    sigfillset(&end.sa_mask);
+    sigaction(SIGBUS, &bus, NULL);
+    sigaction(SIGXFSZ, &large, NULL);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (sigaction(ends[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+            sigaction(ends[i], &end, NULL);
+}
