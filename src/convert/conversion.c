@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "format/formats.h"
 #include "format/paths.h"
@@ -122,7 +123,7 @@ static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_
     c->items = calloc(c->archive->tensor_count + 1, sizeof *c->items);
     for (size_t i = 0; i < c->archive->tensor_count && c->items != NULL; i++) {
         const ls_tensor *t = &c->archive->tensors[i];
-        if (strcmp(t->name, LS_TRACE_LOG) == 0)
+        if (c->log_tensor == i)
             continue; /* written by itself */
         if ((o->select != NULL && regexec(&select, t->name, 0, NULL, 0) != 0) || (o->names != NULL && o->names[i] == NULL))
             continue;
@@ -141,12 +142,57 @@ static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_
     return c->items != NULL ? LOCKSTEP_OK : ls_fail_memory(c->archive, error);
 }
 
+/* Names that the format can't hold, before anything is written. */
+static lockstep_status check_names(const ls_conversion *c, const ls_writer *writer, lockstep_error *error) {
+    for (size_t i = 0; i < c->count && writer->objection != NULL; i++) {
+        const char *why = writer->objection(c, c->items[i].name);
+        if (why != NULL)
+            return ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensor '%.300s': %s; convert into another format, or --select others", c->items[i].name, why);
+    }
+    return LOCKSTEP_OK;
+}
+
 /* ----------------------------------------------------------------------- writing */
+
+static const ls_format *format_of(const ls_writer *writer) {
+    for (const ls_format *const *f = ls_formats; *f != NULL; f++)
+        if (strcmp((*f)->name, writer->name) == 0)
+            return *f;
+    return NULL;
+}
+
+static lockstep_status find_all(const ls_conversion *c, const lockstep_archive *written, lockstep_error *error) {
+    if (written->tensor_count < c->count)
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%zu of %zu tensors are there", written->tensor_count, c->count);
+    for (size_t i = 0; i < c->count && c->log == NULL; i++) /* in a trace's file, names may be shortened */
+        if (ls_archive_find(written, c->items[i].name) == SIZE_MAX)
+            return ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensor '%.300s' is not there under its name", c->items[i].name);
+    return LOCKSTEP_OK;
+}
+
+/* What we would refuse, or name otherwise, is not written. */
+static lockstep_status read_back(const ls_conversion *c, const ls_writer *writer, ls_sink *sink, lockstep_error *error) {
+    ls_source *source;
+    lockstep_archive *written;
+    lockstep_error why;
+    if (fflush(sink->file) != 0)
+        return ls_fail(error, LOCKSTEP_IO, "%s: %s", sink->path, strerror(errno));
+    lockstep_status status = ls_source_open_file(sink->part, &source, &why);
+    if (status == LOCKSTEP_OK)
+        status = ls_archive_open_source(source, format_of(writer), &written, &why);
+    if (status == LOCKSTEP_OK) {
+        status = find_all(c, written, &why);
+        lockstep_archive_close(written);
+    }
+    return status == LOCKSTEP_OK ? status : ls_fail(error, status, "%s: %s can't hold these tensors so that they are read back: %s", sink->path, writer->name, why.message);
+}
 
 static lockstep_status write_file(const ls_conversion *c, const ls_writer *writer, const char *path, lockstep_error *error) {
     ls_sink sink;
     LS_TRY(ls_sink_open(path, &sink, error));
     lockstep_status status = writer->write(c, &sink, error);
+    if (status == LOCKSTEP_OK && !writer->one)
+        status = read_back(c, writer, &sink, error);
     if (status == LOCKSTEP_OK)
         status = ls_guard_check(error);
     if (status == LOCKSTEP_OK)
@@ -157,7 +203,7 @@ static lockstep_status write_file(const ls_conversion *c, const ls_writer *write
 
 /* A name as that of a file: what could leave the directory, or hide, is replaced. */
 static char *file_of(ls_arena *arena, const char *directory, const char *name, const char *suffix) {
-    char *path = ls_arena_printf(arena, "%s/%s%s", directory, name, suffix);
+    char *path = ls_arena_printf(arena, "%s/%s%s", directory, *name != '\0' ? name : "_", suffix);
     if (path == NULL)
         return NULL;
     char *base = path + strlen(directory) + 1;
@@ -169,17 +215,74 @@ static char *file_of(ls_arena *arena, const char *directory, const char *name, c
     return path;
 }
 
-static lockstep_status write_each(const ls_conversion *c, const ls_writer *writer, const char *directory, lockstep_error *error) {
-    ls_arena arena = {0};
+typedef struct directory_writing {
+    ls_arena arena;
+    char **paths;      /* one an item */
+    ls_guarded *guard; /* of those that are written, until all are */
+    size_t written;
+} directory_writing;
+
+/* Where each item goes. Names that become one file, and files that are there, are refused. */
+static lockstep_status plan_files(const ls_conversion *c, const ls_writer *writer, const char *directory, directory_writing *w, lockstep_error *error) {
+    struct stat info;
+    ls_names names = {0};
     lockstep_status status = LOCKSTEP_OK;
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
-        return ls_fail(error, LOCKSTEP_IO, "%s: %s", directory, strerror(errno));
+    w->paths = calloc(c->count, sizeof *w->paths);
+    w->guard = calloc(c->count, sizeof *w->guard);
     for (size_t i = 0; i < c->count && status == LOCKSTEP_OK; i++) {
-        ls_conversion one = {.archive = c->archive, .items = &c->items[i], .count = 1};
-        char *path = file_of(&arena, directory, c->items[i].name, writer->suffixes[0]);
-        status = path == NULL ? ls_fail_memory(c->archive, error) : write_file(&one, writer, path, error);
+        char *path = w->paths != NULL && w->guard != NULL ? file_of(&w->arena, directory, c->items[i].name, writer->suffixes[0]) : NULL;
+        ls_names_result added = path != NULL ? ls_names_add(&names, path, i) : LS_NAMES_NO_MEMORY;
+        if (added == LS_NAMES_NO_MEMORY)
+            status = ls_fail_memory(c->archive, error);
+        else if (added == LS_NAMES_DUPLICATE)
+            status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensors '%.200s' and '%.200s' would both become %.300s: --select one of them, or convert into one file",
+                             c->items[ls_names_find(&names, path)].name, c->items[i].name, path);
+        else if (lstat(path, &info) == 0)
+            status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s is there already: name a new directory, or remove it", path);
+        else
+            w->paths[i] = path;
     }
-    ls_arena_done(&arena);
+    ls_names_done(&names);
+    return status;
+}
+
+static lockstep_status write_files(const ls_conversion *c, const ls_writer *writer, directory_writing *w, lockstep_error *error) {
+    for (; w->written < c->count; w->written++) {
+        ls_conversion one = {.archive = c->archive, .items = &c->items[w->written], .count = 1};
+        LS_TRY(write_file(&one, writer, w->paths[w->written], error));
+        w->guard[w->written].path = w->paths[w->written];
+        ls_guard_add(&w->guard[w->written]);
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status make_directory(const char *path, const ls_writer *writer, lockstep_error *error) {
+    struct stat info;
+    if (mkdir(path, 0777) == 0)
+        return LOCKSTEP_OK;
+    if (errno != EEXIST || stat(path, &info) != 0)
+        return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
+    return S_ISDIR(info.st_mode) ? LOCKSTEP_OK
+                                 : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is no directory; %s is written into one, with a file a tensor, or into a file whose name ends in %s",
+                                           path, writer->name, writer->suffixes[0]);
+}
+
+/* All files, or none. */
+static lockstep_status write_each(const ls_conversion *c, const ls_writer *writer, const char *directory, lockstep_error *error) {
+    directory_writing w = {0};
+    lockstep_status status = plan_files(c, writer, directory, &w, error);
+    if (status == LOCKSTEP_OK)
+        status = make_directory(directory, writer, error);
+    if (status == LOCKSTEP_OK)
+        status = write_files(c, writer, &w, error);
+    for (size_t i = 0; i < w.written; i++) {
+        if (status != LOCKSTEP_OK)
+            unlink(w.paths[i]);
+        ls_guard_remove(&w.guard[i]);
+    }
+    free(w.paths);
+    free(w.guard);
+    ls_arena_done(&w.arena);
     return status;
 }
 
@@ -189,6 +292,8 @@ static lockstep_status find_log(ls_conversion *c, lockstep_error *error) {
     if (strcmp(c->archive->format, "trace") != 0) {
         if (!ls_archive_trace_log(c->archive, &c->log, &c->log_size))
             c->log = NULL;
+        else if (ls_archive_meta(c->archive, LS_TRACE_LOG) == NULL)
+            c->log_tensor = ls_archive_find(c->archive, LS_TRACE_LOG);
         return LOCKSTEP_OK;
     }
     LS_TRY(ls_source_bytes(c->archive->sources[0], &bytes, error));
@@ -209,12 +314,14 @@ static lockstep_status choose_writer(const char *out, const ls_convert_options *
 lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls_convert_options *options, ls_convert_result *out_result,
                            lockstep_error *error) {
     const ls_writer *writer;
-    ls_conversion c = {.archive = in, .metas = options->metas, .meta_count = options->meta_count};
+    ls_conversion c = {.archive = in, .log_tensor = SIZE_MAX, .metas = options->metas, .meta_count = options->meta_count};
     ls_convert_result result = {0};
     LS_TRY(choose_writer(out, options, &writer, error));
     lockstep_status status = options->names == NULL ? find_log(&c, error) : LOCKSTEP_OK;
     if (status == LOCKSTEP_OK)
         status = plan(&c, writer, options, &result, error);
+    if (status == LOCKSTEP_OK)
+        status = check_names(&c, writer, error);
     if (status == LOCKSTEP_OK && c.count == 0 && c.log == NULL)
         status = ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: no tensor to convert%s", in->path,
                          options->select != NULL ? " has a name that --select matches" : "");

@@ -21,6 +21,7 @@ typedef struct ls_conversion {
     size_t count;
     const char *log; /* trace.jsonl, where a trace is converted: kept under LS_TRACE_LOG; or NULL */
     uint64_t log_size;
+    size_t log_tensor; /* where the log is one of the archive's tensors: which; else SIZE_MAX */
     const ls_meta *metas; /* besides the archive's */
     size_t meta_count;
 } ls_conversion;
@@ -34,6 +35,8 @@ typedef struct ls_writer {
      * one. LOCKSTEP_OPAQUE: nothing. */
     lockstep_dtype (*holds)(lockstep_dtype dtype);
     lockstep_status (*write)(const ls_conversion *conversion, ls_sink *sink, lockstep_error *error);
+    /* Why a tensor can't have this name in the format, or NULL. The member may be NULL. */
+    const char *(*objection)(const ls_conversion *conversion, const char *name);
 } ls_writer;
 
 extern const ls_writer *const ls_writers[]; /* NULL-terminated */
@@ -57,7 +60,7 @@ typedef struct ls_convert_result {
     const char *first_left_out; /* the archive's */
 } ls_convert_result;
 
-/* Converts what `in` holds. Where the format holds one tensor a file, and there are
+/* Converts what `in` holds, all of it or nothing. Where the format holds one tensor a file, and there are
  * several, `out` is made a directory with one file each. */
 lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls_convert_options *options,
                            ls_convert_result *out_result, lockstep_error *error);

@@ -160,4 +160,4 @@ static lockstep_status write_gguf(const ls_conversion *c, ls_sink *sink, lockste
 }
 
 static const char *const suffixes[] = {".gguf", NULL};
-const ls_writer ls_writer_gguf = {"gguf", suffixes, false, holds, write_gguf};
+const ls_writer ls_writer_gguf = {"gguf", suffixes, false, holds, write_gguf, NULL};

@@ -8,6 +8,7 @@
 #include "convert/conversion.h"
 #include "format/formats.h"
 #include "format/npy.h"
+#include "format/paths.h"
 
 enum { LOCAL = 30, EXTRA = 20, CENTRAL = 46, CRC_AT = 14 };
 
@@ -145,4 +146,18 @@ static lockstep_status write_npz(const ls_conversion *c, ls_sink *sink, lockstep
 
 static lockstep_dtype npz_holds(lockstep_dtype dtype) { return ls_dtype(dtype)->npy != NULL ? dtype : LOCKSTEP_F32; }
 static const char *const suffixes[] = {".npz", NULL};
-const ls_writer ls_writer_npz = {"npz", suffixes, false, npz_holds, write_npz};
+/* A member is a path. */
+static const char *objection(const ls_conversion *c, const char *name) {
+    enum { LONGEST = 0xffff - 4 };
+    if (strlen(name) > LONGEST)
+        return "its name is longer than a zip's may be (65,531 bytes)";
+    if (c->log != NULL && strcmp(name, LS_TRACE_LOG) == 0)
+        return "the trace's own log has this name in an NPZ";
+    const char *slash = strrchr(name, '/'); /* behind it is a file, whatever its name */
+    char *folder = slash != NULL ? strndup(name, (size_t)(slash - name)) : NULL;
+    bool inside = strchr(name, '\\') == NULL && (slash == NULL || (folder != NULL && ls_path_stays_inside(folder)));
+    free(folder);
+    return inside ? NULL : "its name is no path within a zip";
+}
+
+const ls_writer ls_writer_npz = {"npz", suffixes, false, npz_holds, write_npz, objection};

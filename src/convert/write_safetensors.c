@@ -71,4 +71,10 @@ static lockstep_status write_safetensors(const ls_conversion *c, ls_sink *sink, 
 }
 
 static const char *const suffixes[] = {".safetensors", NULL};
-const ls_writer ls_writer_safetensors = {"safetensors", suffixes, false, holds, write_safetensors};
+/* Names are keys of the header, one of which is taken. */
+static const char *objection(const ls_conversion *c, const char *name) {
+    (void)c;
+    return strcmp(name, "__metadata__") == 0 ? "safetensors keeps its metadata under this name" : NULL;
+}
+
+const ls_writer ls_writer_safetensors = {"safetensors", suffixes, false, holds, write_safetensors, objection};

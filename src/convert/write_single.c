@@ -18,7 +18,7 @@ static lockstep_status write_npy(const ls_conversion *c, ls_sink *sink, lockstep
 }
 
 static const char *const npy_suffixes[] = {".npy", NULL};
-const ls_writer ls_writer_npy = {"npy", npy_suffixes, true, npy_holds, write_npy};
+const ls_writer ls_writer_npy = {"npy", npy_suffixes, true, npy_holds, write_npy, NULL};
 
 /* --- values alone */
 
@@ -29,7 +29,7 @@ static lockstep_status write_raw(const ls_conversion *c, ls_sink *sink, lockstep
 }
 
 static const char *const raw_suffixes[] = {".bin", ".raw", NULL};
-const ls_writer ls_writer_raw = {"raw", raw_suffixes, true, raw_holds, write_raw};
+const ls_writer ls_writer_raw = {"raw", raw_suffixes, true, raw_holds, write_raw, NULL};
 
 /* --- text: one value a line, with as many digits as bring a float back */
 
@@ -68,11 +68,16 @@ static lockstep_status write_text(const ls_conversion *c, ls_sink *sink, lockste
     char shape[LS_SHAPE_TEXT], head[LS_SHAPE_TEXT + 64];
     ls_shape_text(item->rank, item->shape, shape);
     LS_TRY(ls_sink_write(sink, "# Tensor: ", 10, error));
-    LS_TRY(ls_sink_write(sink, item->name, strcspn(item->name, "\r\n"), error));
+    LS_TRY(ls_sink_write(sink, item->name, strlen(item->name), error));
     int n = snprintf(head, sizeof head, "\n# Shape: %s\n# Data:\n", shape);
     LS_TRY(ls_sink_write(sink, head, (size_t)n, error));
     return ls_item_stream(c, item, put_lines, &(lines){sink, item->dtype == LOCKSTEP_F64}, error);
 }
 
+static const char *objection(const ls_conversion *c, const char *name) {
+    (void)c;
+    return strpbrk(name, "\r\n") != NULL ? "a text dump has its name on one line" : NULL;
+}
+
 static const char *const text_suffixes[] = {".txt", NULL};
-const ls_writer ls_writer_text = {"text", text_suffixes, true, text_holds, write_text};
+const ls_writer ls_writer_text = {"text", text_suffixes, true, text_holds, write_text, objection};
