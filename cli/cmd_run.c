@@ -1,9 +1,12 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/escape.h"
 #include "comparison.h"
@@ -37,6 +40,7 @@ typedef struct prompt_run {
     char tokens[1 << 16]; /* for {tokens}; "" until they are known */
     char told[400];       /* the last column of the prompt's line */
     ls_text why;
+    bool reused; /* the reference was not recorded anew */
 } prompt_run;
 
 static void tell(prompt_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -142,6 +146,10 @@ static bool capture(prompt_run *r, const char *which, const ls_parity_side *side
         tell(r, "the %s's command ended with status %d: %s (%s)", which, done.exit, said, log);
     else if (done.totals.processes == 0)
         tell(r, "the %s's command computed nothing that can be hooked: %s", which, log);
+    else if (done.totals.dropped > 0)
+        tell(r, "the %s's recording lost the values of %llu tensors: %s", which, (unsigned long long)done.totals.dropped, done.totals.trouble);
+    else if (*done.totals.not_placed != '\0')
+        tell(r, "%s can't be replaced: %s", out, done.totals.not_placed);
     else if (!done.whole)
         tell(r, "the %s's recording is incomplete: %s", which, done.totals.trouble);
     else
@@ -170,16 +178,26 @@ static bool is_trace(const prompt_run *r, const char *which) {
     return path_of(r, inner, path) && stat(path, &info) == 0;
 }
 
+/* Beside what it is of: whoever changes that, or is killed before this, has it recorded again. */
+static bool keep_fingerprint(prompt_run *r, ls_text *now, const char *trace, const char *path) {
+    char recording[LS_RECORDING_HASH];
+    lockstep_error error;
+    if (ls_fingerprint_recording(trace, recording, &error) == LOCKSTEP_OK && ls_fingerprint_seal(now, recording, &error) == LOCKSTEP_OK)
+        return comparison_write(now, path);
+    tell(r, "%s", error.message);
+    return false;
+}
+
 static bool record_reference(prompt_run *r, char **words) {
     const ls_parity_side *side = &r->parity->reference;
-    char path[PATH_MAX];
+    char path[PATH_MAX], trace[PATH_MAX];
     ls_text now = {0}, filters = {0};
     lockstep_error error;
     const char *const values[] = {side->observe, side->tensors, side->ops, side->layers, side->passes};
     static const char *const names[] = {"observe", "tensors", "ops", "layers", "passes"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         ls_text_printf(&filters, "%s=%s\n", names[i], values[i] != NULL ? values[i] : "");
-    bool ready = path_of(r, "reference.json", path) && filters.data != NULL && !filters.failed;
+    bool ready = path_of(r, "reference.json", path) && path_of(r, "reference", trace) && filters.data != NULL && !filters.failed;
     if (!ready)
         ls_fail(&error, LOCKSTEP_NO_MEMORY, "out of memory, or the name is too long");
     if (!ready || ls_fingerprint(&(ls_fingerprint_of){words, side->environment, filters.data, r->parity->out}, &now, &error) != LOCKSTEP_OK) {
@@ -189,13 +207,11 @@ static bool record_reference(prompt_run *r, char **words) {
         return false;
     }
     ls_text_done(&filters);
-    char *before = is_trace(r, "reference") ? read_whole(path) : NULL;
-    bool done = ls_fingerprint_matches(before, now.data, &r->why);
+    char recording[LS_RECORDING_HASH], *before = is_trace(r, "reference") ? read_whole(path) : NULL;
+    bool known = ls_fingerprint_recording(trace, recording, NULL) == LOCKSTEP_OK;
+    r->reused = ls_fingerprint_matches(before, now.data, known ? recording : NULL, &r->why);
     free(before);
-    if (!done) {
-        remove(path); /* until there is a whole recording, nothing says so */
-        done = capture(r, "reference", side, words) && comparison_write(&now, path);
-    }
+    bool done = r->reused || (capture(r, "reference", side, words) && keep_fingerprint(r, &now, trace, path));
     ls_text_done(&now);
     return done;
 }
@@ -335,16 +351,23 @@ static bool is_chosen(const run_options *o, const ls_parity_prompt *prompt, size
            (prompt->text != NULL && strcmp(o->only, prompt->text) == 0);
 }
 
-static bool make_out(const ls_parity *parity) {
-    if (mkdir(parity->out, 0777) == 0 || errno == EEXIST)
-        return true;
-    fprintf(stderr, "lockstep run: %s: %s\n", parity->out, strerror(errno));
-    return false;
+/* Opens the directory of the results, and keeps other runs out of it meanwhile. -1, and
+ * said, when that can't be done. */
+static int open_out(const ls_parity *parity) {
+    int out = mkdir(parity->out, 0777) == 0 || errno == EEXIST ? open(parity->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (out < 0) {
+        fprintf(stderr, "lockstep run: %s: %s\n", parity->out, strerror(errno));
+    } else if (flock(out, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        fprintf(stderr, "lockstep run: %s: another run is writing there; wait for its end, or give it another 'out'\n", parity->out);
+        close(out);
+        out = -1;
+    }
+    return out;
 }
 
 static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
     static const char *const verdicts[] = {"match", "DIVERGED", "TROUBLE"};
-    size_t counts[3] = {0};
+    size_t counts[3] = {0}, reused = 0;
     earliest first = {0};
     int width = 6;
     for (size_t i = 0; i < parity->prompt_count; i++) {
@@ -360,6 +383,7 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         *r = (prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted};
         int status = run_prompt(r, &first);
         counts[status]++;
+        reused += r->reused;
         printf("%-*s  %-8s  %s\n", width, r->prompt->name, verdicts[status], r->told);
         if (o->why && r->why.data != NULL)
             printf("%-*s  reference: %s\n", width, "", r->why.data);
@@ -372,6 +396,8 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         return EXIT_TROUBLE;
     }
     printf("%zu match, %zu diverged, %zu in trouble; reports in %s/\n", counts[0], counts[1], counts[2], parity->out);
+    if (reused > 0)
+        printf("%zu reference%s not recorded anew (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
     if (first.known)
         printf("first divergence over all: %s\n", first.text);
     return counts[2] > 0 ? EXIT_TROUBLE : counts[1] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
@@ -388,7 +414,10 @@ static int run(const arguments *args, const void *parsed) {
     }
     comparison_options comparison = {.map = parity.map, .preset = parity.preset, .profile = parity.profile, .tensors = parity.tensors,
                                      .layers = parity.layers, .atol = parity.atol, .rtol = parity.rtol, .min_coverage = parity.min_coverage};
-    int status = comparison_understand("run", &comparison, &wanted) && make_out(&parity) ? run_all(&parity, parsed, &comparison, &wanted) : EXIT_TROUBLE;
+    int out = comparison_understand("run", &comparison, &wanted) ? open_out(&parity) : -1;
+    int status = out >= 0 ? run_all(&parity, parsed, &comparison, &wanted) : EXIT_TROUBLE;
+    if (out >= 0)
+        close(out);
     ls_parity_done(&parity);
     return status;
 }

@@ -290,8 +290,9 @@ static lockstep_status write_each(const ls_conversion *c, const ls_writer *write
 static lockstep_status find_log(ls_conversion *c, lockstep_error *error) {
     const uint8_t *bytes;
     if (strcmp(c->archive->format, "trace") != 0) {
-        if (!ls_archive_trace_log(c->archive, &c->log, &c->log_size))
-            c->log = NULL;
+        static const char first[] = "{\"lockstep_trace\"";
+        if (!ls_archive_trace_log(c->archive, &c->log, &c->log_size) || c->log_size < sizeof first || memcmp(c->log, first, sizeof first - 1) != 0)
+            c->log = NULL; /* what else has the name is a tensor like others */
         else if (ls_archive_meta(c->archive, LS_TRACE_LOG) == NULL)
             c->log_tensor = ls_archive_find(c->archive, LS_TRACE_LOG);
         return LOCKSTEP_OK;
