@@ -1,102 +1,55 @@
-/* What an observed process sends: the bytes are its ring's, from the first frame
- * on; a real receiver and recorder take them. The trace must then open, and the same
- * bytes compare with it as they come. */
-#include <dirent.h>
-#include <stdio.h>
+/* What an observed process sends: the bytes are its ring's, from the first frame on. Each
+ * frame, and each piece of its data, lies within them, in order, and once. In memory, and
+ * without what a recorder makes of frames (fuzz_recorder.c): many a second. */
+#include <stdlib.h>
+#include <string.h>
 
-#include "../tests/unit/raw_channel.h"
-#include "align/live.h"
-#include "trace/trace.h"
-#include "trace/trace_writer.h"
+#include "trace/receiver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char folder[] = "/tmp/lockstep-fuzz-XXXXXX";
+typedef struct input {
+    const uint8_t *data;
+    size_t size, at;
+    bool ended;
+} input;
 
-static void clean(void) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/tensors", folder);
-    DIR *entries = opendir(path);
-    for (struct dirent *e; entries != NULL && (e = readdir(entries)) != NULL;)
-        unlinkat(dirfd(entries), e->d_name, 0);
-    if (entries != NULL)
-        closedir(entries);
-    rmdir(path);
-    snprintf(path, sizeof path, "%s/trace.jsonl", folder);
-    unlink(path);
-    rmdir(folder);
+static void expect(bool holds) {
+    if (!holds)
+        abort();
 }
 
-static void prepare(void) {
-    static bool done;
-    if (!done && (mkdtemp(folder) == NULL || atexit(clean) != 0))
-        abort();
-    done = true;
-}
-
-/* Takes the bytes as a process's frames. */
-static void receive(const ls_recording *recording, const uint8_t *data, size_t size, ls_recorder_totals *totals) {
-    enum { RING = 64 << 10 };
-    ls_recorder *recorder;
-    ls_receiver *receiver;
-    lockstep_error error;
-    raw_channel raw;
-    if (ls_recorder_open(recording, false, NULL, &recorder, &error) != LOCKSTEP_OK)
-        abort();
-    ls_receiver_events events = {recorder, ls_recorder_frame, ls_recorder_closed};
-    if (ls_receiver_open("", RING, &events, &receiver, &error) != LOCKSTEP_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        abort();
+/* Takes as much of the data as the frame's first byte says. */
+static bool frame(void *context, const ls_frame *f) {
+    input *in = context;
+    const uint8_t *bytes;
+    size_t count, least = f->json_bytes > 0 ? (uint8_t)f->json[0] % 9 : 1;
+    ls_frame_header header;
+    expect(!in->ended && in->size - in->at >= sizeof header);
+    memcpy(&header, in->data + in->at, sizeof header);
+    in->at += sizeof header;
+    expect(header.magic == LS_FRAME_MAGIC && header.json_bytes == f->json_bytes && header.data_bytes == f->data_bytes);
+    expect(in->size - in->at >= f->json_bytes && (f->json_bytes == 0 || memcmp(f->json, in->data + in->at, f->json_bytes) == 0));
+    in->at += f->json_bytes;
+    size_t begin = in->at;
+    while (least != 8 && ls_inlet_data(f->inlet, least, &bytes, &count)) {
+        expect(count >= least && count <= in->size - in->at && memcmp(bytes, in->data + in->at, count) == 0);
+        in->at += count;
     }
-    if (!raw_open(ls_receiver_name(receiver), &raw)) {
-        perror("raw_open");
-        abort();
-    }
-    raw_write(&raw, data, size);
-    raw_close(&raw);
-    ls_receiver_close(receiver, 10000);
-    ls_recorder_close(recorder, true, 0, totals);
+    expect(in->at - begin <= f->data_bytes);
+    uint64_t left = f->data_bytes - (in->at - begin); /* passed over, where it is there */
+    in->at = left < in->size - in->at ? in->at + (size_t)left : in->size;
+    return true;
 }
 
-static void check_live(const uint8_t *data, size_t size) {
-    ls_live *live;
-    ls_recording recording;
-    ls_recorder_totals totals;
-    ls_diff *diff;
-    lockstep_error error = {0};
-    ls_live_options options = {.name = "fuzz", .memory_bytes = 1 << 16, .stop_first = size % 2 == 1,
-                               .diff = {.profile = ls_profile_find("auto"), .min_coverage = 0.5}};
-    if (ls_live_open(folder, &options, &live, &recording, &error) != LOCKSTEP_OK)
-        return; /* a mask that can't be read, say */
-    receive(&recording, data, size, &totals);
-    if (ls_live_finish(live, &diff, &error) != LOCKSTEP_OK && error.message[0] == '\0')
-        abort(); /* a failure says why */
-    ls_live_close(live);
+static void closed(void *context, unsigned process, ls_ending ending) {
+    input *in = context;
+    expect(!in->ended && process == 0 && (ending != LS_ENDING_WHOLE || in->at == in->size));
+    in->ended = true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    ls_recorder_totals totals;
-    lockstep_error error;
-    ls_trace *trace;
-    ls_recording recording;
-    prepare();
-    if (ls_trace_writer_open(folder, &recording, &error) != LOCKSTEP_OK)
-        abort();
-    receive(&recording, data, size, &totals);
-    if (ls_trace_open(folder, &trace, &error) != LOCKSTEP_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        abort(); /* whatever was sent, the trace is one */
-    }
-    if (trace->complete && totals.torn)
-        abort();
-    ls_hold hold;
-    for (size_t i = 0; i < trace->node_count && i < 16; i++)
-        if (ls_node_has_values(&trace->nodes[i])) {
-            if (ls_trace_hold(trace, i, &hold, &error) != LOCKSTEP_OK)
-                abort();
-            ls_hold_release(&hold);
-        }
-    ls_trace_close(trace);
-    check_live(data, size);
+    input in = {.data = data, .size = size};
+    expect(ls_receiver_replay(&(ls_receiver_events){&in, frame, closed}, data, size) && in.ended);
     return 0;
 }

@@ -115,6 +115,12 @@ def frame(event, data=b""):
     return struct.pack("<IIQ", 0x4B54534C, len(text), len(data)) + text + data
 
 
+def put_frames(name, data):
+    """The targets from the framing to the comparison take the same bytes."""
+    for target in ("frame", "recorder", "live"):
+        put(target, name, data)
+
+
 def frames():
     def tensor(number, name, dtype, shape, data=b"", **more):
         return frame(dict({"event": "tensor", "id": number, "pass": 0, "layer": -1, "name": name, "op": "ADD",
@@ -123,12 +129,12 @@ def frames():
     begin = frame({"event": "start", "engine": "e", "engine_version": "1"})
     begin += frame({"event": "pass", "pass": 0, "context": 0, "tokens": [1, 2], "positions": [0, 1]})
     end = frame({"event": "pass_end", "pass": 0}) + frame({"event": "end"})
-    put("frame", "f32", begin + tensor(1, "x", "f32", [2, 3], np.arange(6, dtype="f4").tobytes(), src=[0], params={"eps": 1e-6}) + end)
-    put("frame", "q8_0", begin + tensor(1, "q", "q8_0", [32], bytes(34)) + tensor(2, "k", "q6_K", [256], bytes(210)) + end)
-    put("frame", "graph", begin + tensor(1, "w", "f32", [2], role="weight") + tensor(2, "h", "bf16", [2], bytes(4), src=[1])
+    put_frames("f32", begin + tensor(1, "x", "f32", [2, 3], np.arange(6, dtype="f4").tobytes(), src=[0], params={"eps": 1e-6}) + end)
+    put_frames("q8_0", begin + tensor(1, "q", "q8_0", [32], bytes(34)) + tensor(2, "k", "q6_K", [256], bytes(210)) + end)
+    put_frames("graph", begin + tensor(1, "w", "f32", [2], role="weight") + tensor(2, "h", "bf16", [2], bytes(4), src=[1])
         + tensor(3, "h", "bf16", [2], src=[2], alias_of=2, role="view") + frame({"event": "note", "text": "n"})
         + frame({"event": "rows", "pass": 0, "positions": [4, 5]}) + end)
-    put("frame", "axes", begin + tensor(1, "r", "i32", [1, 2, 1, 1, 1, 1, 1, 1, 1, 2], bytes(16)) + end)
+    put_frames("axes", begin + tensor(1, "r", "i32", [1, 2, 1, 1, 1, 1, 1, 1, 1, 2], bytes(16)) + end)
 
 
 def logs():

@@ -497,3 +497,23 @@ unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
     free_receiver(receiver);
     return refused;
 }
+
+/* A ring of just these bytes: what reads beyond them reads beyond the allocation. */
+bool ls_receiver_replay(const ls_receiver_events *events, const void *bytes, size_t count) {
+    ls_receiver receiver = {.events = *events};
+    ls_ring *ring = aligned_alloc(_Alignof(ls_ring), (LS_RING_PAGE + count + _Alignof(ls_ring) - 1) / _Alignof(ls_ring) * _Alignof(ls_ring));
+    if (ring == NULL)
+        return false;
+    memset(ring, 0, sizeof *ring);
+    if (count > 0)
+        memcpy(ls_ring_bytes(ring), bytes, count);
+    atomic_store(&ring->written, count);
+    ls_inlet in = {.receiver = &receiver, .descriptor = -1, .ring = ring, .size = count > 0 ? count : 1, .gone = true};
+    int result = 1;
+    while (result == 1)
+        result = next_frame(&in);
+    events->closed(events->context, 0, result < 0 ? LS_ENDING_TORN : LS_ENDING_WHOLE);
+    free(in.json);
+    free(ring);
+    return true;
+}

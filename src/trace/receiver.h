@@ -51,6 +51,10 @@ unsigned ls_receiver_alive(ls_receiver *receiver);
  * processes wanted to record but could not: no memory, another user, no way to connect. */
 unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms);
 
+/* Delivers bytes as the frames of one process that has ended, without a channel: for tests
+ * of what takes them. False when there is no memory. */
+bool ls_receiver_replay(const ls_receiver_events *events, const void *bytes, size_t count);
+
 /* The next piece of the frame's data: a pointer to at least `at_least` contiguous
  * bytes (at most 4 MiB), and how many there are; consumed on the next call. False
  * when the process died before sending them. */

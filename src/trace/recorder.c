@@ -37,8 +37,9 @@ struct ls_recorder {
     process_state **processes; /* by number; NULL where there is none, or it is gone */
     size_t process_capacity;
     ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
+    ls_map rows;              /* pass of the trace -> how many it has, where known */
     ls_recorder_totals totals;
-    float tile[TILE];
+    float *tile; /* TILE of them */
 };
 
 /* ------------------------------------------------------------------- lines */
@@ -99,11 +100,14 @@ static bool write_first_line(ls_recorder *r, char *const *argv) {
 lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error) {
     ls_recorder *r = calloc(1, sizeof *r);
-    if (r == NULL) {
+    float *tile = malloc(TILE * sizeof *tile);
+    if (r == NULL || tile == NULL) {
+        free(r);
+        free(tile);
         recording->close(recording->context, false);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    *r = (ls_recorder){.recording = *recording, .stats_only = stats_only};
+    *r = (ls_recorder){.recording = *recording, .stats_only = stats_only, .tile = tile};
     pthread_mutex_init(&r->lock, NULL);
     if (!write_first_line(r, argv)) {
         ls_recorder_totals totals;
@@ -417,6 +421,41 @@ static void record_start(ls_recorder *r, unsigned process, json_t *object) {
     write_line(r, line);
 }
 
+static bool are_ids(const json_t *list, size_t count) {
+    const json_t *id;
+    size_t at;
+    json_array_foreach(list, at, id)
+        if (!json_is_integer(id) || json_integer_value(id) < INT32_MIN || json_integer_value(id) > INT32_MAX)
+            return false;
+    return json_array_size(list) == count;
+}
+
+/* A pass has as many rows as were first said of it. What else is said, an engine's mistake,
+ * would make the trace unreadable: it is left out. False when there is no memory. */
+static bool check_rows(ls_recorder *r, int64_t pass, json_t *object) {
+    static const char *const keys[] = {"tokens", "positions", "sequences"};
+    char key[32], text[120];
+    uint64_t *rows = ls_map_at(&r->rows, key, (size_t)snprintf(key, sizeof key, "%lld", (long long)pass));
+    bool wrong = false;
+    if (rows == NULL)
+        return false;
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        const json_t *list = json_object_get(object, keys[k]);
+        uint64_t size = json_array_size(list);
+        bool fits = size > 0 && are_ids(list, *rows > 0 ? (size_t)*rows : (size_t)size);
+        if (fits)
+            *rows = size;
+        else
+            json_object_del(object, keys[k]);
+        wrong = wrong || (size > 0 && !fits);
+    }
+    if (wrong) {
+        snprintf(text, sizeof text, "pass %lld: tokens, positions or sequences of another number than its rows were left out", (long long)pass);
+        write_note(r, text);
+    }
+    return true;
+}
+
 typedef enum pass_event { PASS_BEGINS, PASS_ROWS, PASS_ENDS } pass_event;
 
 static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json_t *object, pass_event what) {
@@ -435,7 +474,10 @@ static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json
         p->open_passes -= p->open_passes > 0;
         json_object_set_new(object, "ended", json_true());
     }
-    json_t *line = json_pack("{s:I}", "pass", (json_int_t)*slot - 1);
+    int64_t pass = (int64_t)*slot - 1;
+    if (!check_rows(r, pass, object))
+        return false;
+    json_t *line = json_pack("{s:I}", "pass", (json_int_t)pass);
     json_object_del(object, "pass");
     json_object_update(line, object);
     write_line(r, line);
@@ -553,6 +595,8 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
         forget_process(r, i);
     free(r->processes);
     ls_map_done(&r->passes);
+    ls_map_done(&r->rows);
+    free(r->tile);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
