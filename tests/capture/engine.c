@@ -5,6 +5,9 @@
  *
  * A pass computes h[l] = h[l - 1] * 2 + pass for two layers of [3, 4] floats and
  * their sum; MODE says how the passes are run. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <grp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +141,59 @@ static void run_flood(lockstep_recorder *recorder, int megabytes) {
     free(values);
 }
 
+/* Closes what it doesn't know of, as daemons do, and goes on. */
+static void close_unknown(void) {
+    for (int descriptor = 3; descriptor < 1024; descriptor++)
+        close(descriptor);
+}
+
+static void run_closing(lockstep_recorder *recorder, int count) {
+    run_pass(recorder, 0);
+    close_unknown();
+    usleep(100000); /* the recorder sees it, or it has all that follows */
+    for (int pass = 1; pass < count; pass++)
+        run_pass(recorder, pass);
+}
+
+/* Every descriptor that the recorder may take for its own is the program's: a child that has
+ * nothing to do with the recording finds each as it was. */
+static int run_reopening(lockstep_recorder *recorder) {
+    int status = 0;
+    run_pass(recorder, 0);
+    close_unknown();
+    for (int descriptor = 3; descriptor < 1000; descriptor++)
+        dup2(STDIN_FILENO, descriptor);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int descriptor = 3; descriptor < 1000; descriptor++)
+            if (fcntl(descriptor, F_GETFD) < 0)
+                _exit(9);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+static void *flood_for_ever(void *recorder) {
+    for (;;) {
+        run_flood(recorder, 64);
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+/* Wherever in its recording a thread is cancelled, others go on. */
+static void run_cancelled(lockstep_recorder *recorder) {
+    for (int i = 0; i < 10; i++) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, flood_for_ever, recorder);
+        usleep(10000 + 7000 * (useconds_t)i);
+        pthread_cancel(thread);
+        pthread_join(thread, NULL);
+        run_pass(recorder, i);
+    }
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "run";
     int count = argc > 2 ? atoi(argv[2]) : 2, status = 0;
@@ -145,6 +201,10 @@ int main(int argc, char **argv) {
         execl(argv[0], argv[0], "run", (char *)NULL);
     if (strcmp(mode, "threads") == 0)
         return run_threads(), 0;
+    if (strcmp(mode, "nobody") == 0 && (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0))
+        return 77;
+    while (strcmp(mode, "full") == 0 && dup(STDIN_FILENO) >= 0) /* no descriptor is left */
+        ;
     lockstep_recorder *recorder = lockstep_capture_open("tiny", "1.0");
     if (strcmp(mode, "run") == 0)
         run_passes(recorder, count);
@@ -156,6 +216,12 @@ int main(int argc, char **argv) {
         status = run_fork(recorder);
     else if (strcmp(mode, "flood") == 0)
         run_flood(recorder, count);
+    else if (strcmp(mode, "closing") == 0)
+        run_closing(recorder, count);
+    else if (strcmp(mode, "reopening") == 0)
+        status = run_reopening(recorder);
+    else if (strcmp(mode, "cancelled") == 0)
+        run_cancelled(recorder);
     else if (strcmp(mode, "exit") == 0)
         status = count;
     lockstep_capture_close(recorder);
