@@ -193,8 +193,12 @@ static lockstep_status write_file(const ls_conversion *c, const ls_writer *write
     lockstep_status status = writer->write(c, &sink, error);
     if (status == LOCKSTEP_OK && !writer->one)
         status = read_back(c, writer, &sink, error);
-    if (status == LOCKSTEP_OK)
-        status = ls_guard_check(error);
+    lockstep_error shorter;
+    if (ls_guard_check(&shorter) != LOCKSTEP_OK) { /* behind other trouble, too */
+        status = shorter.status;
+        if (error != NULL)
+            *error = shorter;
+    }
     if (status == LOCKSTEP_OK)
         return ls_sink_close(&sink, error);
     ls_sink_abandon(&sink);

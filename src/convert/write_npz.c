@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/utf8.h"
 #include "convert/conversion.h"
 #include "format/formats.h"
 #include "format/npy.h"
@@ -33,8 +34,19 @@ static lockstep_status put(void *context, const void *bytes, size_t size, lockst
     return ls_sink_write(z->sink, bytes, size, error);
 }
 
+/* Bit 11 says that a name is UTF-8; without it, it is taken for code page 437. */
+static unsigned flags_of(const char *name) {
+    size_t length = strlen(name), at = 0;
+    uint32_t code;
+    for (size_t n; at < length; at += n)
+        if ((n = ls_utf8_decode(name + at, length - at, &code)) == 0)
+            return 0;
+    return 1 << 11;
+}
+
 static lockstep_status write_local(ls_sink *sink, const member *m, lockstep_error *error) {
     uint8_t head[LOCAL] = {'P', 'K', 3, 4, 45}, extra[EXTRA] = {1, 0, 16, 0};
+    put16(head + 6, flags_of(m->name));
     put32(head + 18, UINT32_MAX);
     put32(head + 22, UINT32_MAX);
     put16(head + 26, (unsigned)strlen(m->name));
@@ -79,6 +91,7 @@ static lockstep_status write_log(const ls_conversion *c, member *m, ls_sink *sin
 
 static lockstep_status write_central(ls_sink *sink, const member *m, lockstep_error *error) {
     uint8_t head[CENTRAL] = {'P', 'K', 1, 2, 45, 0, 45}, extra[28] = {1, 0, 24, 0};
+    put16(head + 8, flags_of(m->name));
     put32(head + 16, m->crc);
     put32(head + 20, UINT32_MAX);
     put32(head + 24, UINT32_MAX);

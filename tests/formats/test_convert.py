@@ -1,6 +1,9 @@
 """lockstep convert, read back by each format's own library."""
+import io
 import json
+import re
 import subprocess
+import zipfile
 
 import gguf
 import ml_dtypes
@@ -188,3 +191,71 @@ def test_every_ggml_type_to_float(tmp_path):
         write(tmp_path / "in.gguf", name, blocks, (3 * elements,))
         assert convert(tmp_path / "in.gguf", tmp_path / "out.npy", "--to", "f32").returncode == 0
         same(np.load(tmp_path / "out.npy"), decode(name, blocks))
+
+
+# ------------------------------------------------------------ names
+
+def named(tmp_path, names, form="safetensors"):
+    """A container in which the n-th of these names has the value n."""
+    path = tmp_path / f"in.{form}"
+    if form == "npz":
+        np.savez(path, **{name: np.array([at], "f4") for at, name in enumerate(names)})
+    else:
+        safetensors.torch.save_file({name: torch.tensor([float(at)]) for at, name in enumerate(names)}, path)
+    return path
+
+
+AWKWARD = [["../../x"], ["/etc/x"], ["a//b"], ["a/./b"], ["a/../b"], ["a\\b"], ["a.npy", "a"], ["."], [".."], [""], ["a/"], ["/"], ["lockstep_trace", "b"], ["n" * 300],
+           ["n" * 65531], ["n" * 65532], ["\x1b[2J\n"], ["a" * 80 + "z", "b" * 80 + "z"], ["x" * 63, "x" * 64], ["a/b", "a_b"], ["a\x01b", "a\x02b"], ["é", "ü\u202e"]]
+
+
+@pytest.mark.parametrize("form", ["npz", "safetensors", "gguf"])
+@pytest.mark.parametrize("names", AWKWARD, ids=lambda names: " ".join(ascii(name)[1:21] for name in names))
+def test_names_are_read_back_or_refused(tmp_path, names, form):
+    out = tmp_path / f"out.{form}"
+    done = convert(named(tmp_path, names), out)
+    if done.returncode != 0:
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["in.safetensors"]
+        return
+    if form == "npz":
+        with zipfile.ZipFile(out) as file:  # NumPy gives the member a.npy for both "a" and "a.npy"
+            found = {name[:-4]: float(np.load(io.BytesIO(file.read(name)))[0]) for name in file.namelist()}
+    elif form == "safetensors":
+        found = {name: float(value[0]) for name, value in safetensors.torch.load_file(out).items()}
+    else:
+        found = {tensor.name: float(tensor.data[0]) for tensor in gguf.GGUFReader(out).tensors}
+    assert found == {name: float(at) for at, name in enumerate(names)}
+    with Archive(out) as archive:
+        assert all(archive.read(name)[0] == at for at, name in enumerate(names))
+
+
+def test_a_name_that_safetensors_takes_for_metadata(tmp_path):
+    done = convert(named(tmp_path, ["__metadata__", "b"], "npz"), tmp_path / "out.safetensors")
+    assert done.returncode == 2 and "__metadata__" in done.stderr and not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("form", ["npy", "text", "raw"])
+@pytest.mark.parametrize("names", [["a/b", "a_b"], ["x", "a\x01b", "a\x02b"], [".a", "_a"], ["", "_"]], ids=ascii)
+def test_two_names_that_would_be_one_file_are_refused(tmp_path, names, form):
+    done = convert(named(tmp_path, names), tmp_path / "out", "--format", form)
+    assert done.returncode == 2 and "would both become" in done.stderr and not (tmp_path / "out").exists()
+    assert convert(named(tmp_path, names), tmp_path / "out", "--format", form, "--select", f"^{re.escape(names[0])}$").returncode == 0
+
+
+def test_a_file_in_the_directory_is_not_written_over(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.npy").write_text("precious")
+    done = convert(named(tmp_path, ["a", "b", "c"]), tmp_path / "out", "--format", "npy")
+    assert done.returncode == 2 and "out/b.npy is there already" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.npy"] and (tmp_path / "out" / "b.npy").read_text() == "precious"
+
+
+def test_of_a_directory_all_is_written_or_nothing(tmp_path):
+    """The last of three tensors can't be read."""
+    np.savez(tmp_path / "in.npz", a=np.ones(4, "f4"), b=np.ones(4, "f4"), c=np.full(4, 2, "f4"))
+    data = bytearray((tmp_path / "in.npz").read_bytes())
+    data[data.rindex(np.float32(2).tobytes())] ^= 1
+    (tmp_path / "in.npz").write_bytes(data)
+    done = convert(tmp_path / "in.npz", tmp_path / "out", "--format", "npy")
+    assert done.returncode == 2 and "CRC" in done.stderr and not list(tmp_path.glob("out/*"))
+
