@@ -1,6 +1,8 @@
 """`lockstep run`, `init` and `tokens`, with the engine of examples/ on both sides."""
 import json
+import os
 import pathlib
+import resource
 import shutil
 import subprocess
 
@@ -77,6 +79,94 @@ def test_a_reference_is_recorded_once_until_something_changes(project):
     assert project.why() == ["the command changed"]
     (project.folder / "parity/a/reference/trace.jsonl").unlink()
     assert project.why() == ["there is no recording of it yet"]
+
+
+def test_a_reference_that_is_not_as_it_was_recorded_is_recorded_again(project):
+    project.run()
+    tensors = project.folder / "parity/a/reference/tensors"
+    log = project.folder / "parity/a/reference/trace.jsonl"
+    first = sorted(tensors.iterdir())[0]
+
+    def overwrite():
+        data = bytearray(first.read_bytes())
+        data[-1] ^= 1
+        first.write_bytes(data)
+
+    for change in (first.unlink, overwrite, lambda: log.write_text("".join(log.read_text().splitlines(True)[:-1])),
+                   lambda: log.write_text(log.read_text().replace('"op":"', '"op":"X')), lambda: first.write_bytes(b"")):
+        change()
+        assert project.why()[0] == "the recording itself changed, or lacks something"
+        assert all("unchanged" in why for why in project.why())
+        assert project.run().returncode == 0
+
+
+def test_a_reference_that_lost_values_is_not_kept(project):
+    """A limit that its values are too large for, and its log isn't."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200 << 10, 200 << 10))
+    engine = project.folder / "flood"
+    subprocess.run(["cc", "-o", engine, ROOT / "tests/capture/engine.c", f"-I{ROOT}/include", "-pthread", f"-L{ROOT}/build", "-llockstep",
+                    f"-Wl,-rpath,{ROOT}/build", "-Wl,-rpath-link,."], check=True)
+    (ROOT / "build/liblockstep.so.0").exists() or (ROOT / "build/liblockstep.so.0").symlink_to("liblockstep.so")
+    (project.folder / "parity.yaml").write_text(f"reference: {{command: '{engine} flood 1'}}\ncandidate: {{command: '{engine} flood 1'}}\nprompts: [a]\n")
+    done = subprocess.run([LOCKSTEP, "run"], cwd=project.folder, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 2 and "lost the values of 1 tensors: File too large" in done.stdout
+    done = project.run("--why")
+    assert done.returncode == 0 and "unchanged" not in done.stdout
+
+
+def test_a_typing_error_costs_no_recording(project):
+    project.run()
+    right = (project.folder / "parity.yaml").read_text()
+    (project.folder / "parity.yaml").write_text(right.replace(f"command: '{ENGINE} model", "command: 'pyhton model"))
+    assert project.run().returncode == 2
+    (project.folder / "parity.yaml").write_text(right)
+    assert all("unchanged" in why for why in project.why())
+
+
+def test_a_second_run_at_the_same_time_is_refused(project):
+    slow = project.folder / "slow.sh"
+    slow.write_text(f"echo > started; {ENGINE} model 5; read x < gate\n")
+    os.mkfifo(project.folder / "gate")
+    (project.folder / "parity.yaml").write_text(f"reference: {{command: sh slow.sh}}\ncandidate: {{command: '{ENGINE} model 5'}}\nprompts: [a]\n")
+    first = subprocess.Popen([LOCKSTEP, "run"], cwd=project.folder, stdout=subprocess.PIPE, text=True)
+    with open(project.folder / "gate", "w") as gate:  # opens once the first has come so far
+        done = project.run()
+        assert done.returncode == 2 and done.stdout == "" and "another run is writing there" in done.stderr
+        gate.write("\n")
+    assert "1 match" in first.communicate(timeout=60)[0] and first.returncode == 0
+
+
+def test_files_that_are_named_within_words_and_in_env_count(project):
+    named = ["plain.txt", "equals.txt", "listed.txt", "at.txt", "script.txt", "variable.txt", "within/deep.txt"]
+    (project.folder / "within").mkdir()
+    for name in named:
+        (project.folder / name).write_text("1")
+    (project.folder / "parity.yaml").write_text(
+        f"reference: {{command: [sh, -c, 'cat script.txt > /dev/null; {ENGINE} model 5', plain.txt, --config=equals.txt, 'x,listed.txt', '@at.txt', '--d=a@within'],"
+        f" env: {{SETTINGS: 'x:variable.txt'}}}}\ncandidate: {{command: '{ENGINE} model 5'}}\nprompts: [a]\n")
+    project.run()
+    for name in named:
+        assert "unchanged" in project.why()[0]
+        (project.folder / name).write_text("2")
+        assert project.why() == [f"a file changed: {(project.folder / name).resolve()}"]
+
+
+def test_links_that_lead_back_are_followed_once(project):
+    farm = project.folder / "farm"
+    farm.mkdir()
+    for number in range(12):
+        (farm / f"l{number}").symlink_to(".")
+    (farm / "file").write_text("1")
+    (project.folder / "parity.yaml").write_text(f"reference: {{command: [sh, -c, '{ENGINE} model 5', sh, farm]}}\ncandidate: {{command: '{ENGINE} model 5'}}\nprompts: [a]\n")
+    project.run()
+    (farm / "file").write_text("2")
+    assert project.why() == [f"a file changed: {(farm / 'file').resolve()}"]
+
+
+def test_what_is_not_watched_is_said(project):
+    assert "not watched" not in project.run().stdout
+    assert "2 references were not recorded anew (not watched: the shared libraries and packages" in project.run().stdout
 
 
 def test_large_files_are_sampled(project):

@@ -81,8 +81,9 @@ static inline void raw_frame(raw_channel *raw, const char *json, const void *dat
 }
 
 static inline void raw_close(raw_channel *raw) {
-    munmap(raw->ring, LS_RING_PAGE + 2 * (size_t)raw->size);
     close(raw->socket);
+    ls_bell_ring(&raw->ring->written_bell); /* it need not wait to see that */
+    munmap(raw->ring, LS_RING_PAGE + 2 * (size_t)raw->size);
 }
 
 #endif

@@ -270,6 +270,43 @@ static void test_every_id_may_be_an_alias(void **state) {
         assert_int_equal(o->trace->nodes[i].alias_of, i - 1);
 }
 
+/* An engine's mistake must not make the trace unreadable. */
+static void test_rows_of_another_number_are_left_out(void **state) {
+    observed *o = *state;
+    raw_frame(&o->raw, "{\"event\":\"pass\",\"pass\":0,\"tokens\":[1,2],\"positions\":[0,1,2]}", NULL, 0);
+    raw_frame(&o->raw, "{\"event\":\"rows\",\"pass\":0,\"positions\":[7]}", NULL, 0);
+    raw_frame(&o->raw, "{\"event\":\"rows\",\"pass\":0,\"sequences\":[0.5,\"x\"]}", NULL, 0);
+    raw_frame(&o->raw, "{\"event\":\"rows\",\"pass\":0,\"positions\":[3,4]}", NULL, 0);
+    raw_frame(&o->raw, "{\"event\":\"pass_end\",\"pass\":0}", NULL, 0);
+    end(o);
+    assert_true(o->trace->complete);
+    assert_int_equal(o->trace->note_count, 3);
+    assert_int_equal(o->trace->passes[0].rows, 2);
+    assert_int_equal(o->trace->passes[0].tokens[1], 2);
+    assert_int_equal(o->trace->passes[0].positions[0], 3);
+    assert_null(o->trace->passes[0].sequences);
+}
+
+/* One after another, as many as may come: nothing of one that has gone is kept. */
+static void test_thousands_of_processes(void **state) {
+    enum { COUNT = 3000 };
+    observed *o = *state;
+    for (int i = 1; i < COUNT; i++) {
+        raw_frame(&o->raw, "{\"event\":\"pass\",\"pass\":0}", NULL, 0);
+        raw_frame(&o->raw, "{\"event\":\"pass_end\",\"pass\":0}", NULL, 0);
+        raw_close(&o->raw);
+        while (ls_receiver_alive(o->receiver) > 100) /* both ends are this process's: it has only so many descriptors */
+            usleep(1000);
+        assert_true(raw_open(ls_receiver_name(o->receiver), &o->raw));
+    }
+    raw_frame(&o->raw, "{\"event\":\"pass\",\"pass\":0}", NULL, 0);
+    raw_frame(&o->raw, "{\"event\":\"pass_end\",\"pass\":0}", NULL, 0);
+    assert_int_equal(ls_receiver_processes(o->receiver), COUNT);
+    end(o);
+    assert_true(o->trace->complete);
+    assert_int_equal(o->trace->ended_count, COUNT);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, begin, finish)
 
 int main(void) {
@@ -286,6 +323,8 @@ int main(void) {
         CASE(test_a_type_that_is_unknown_costs_its_values_only),
         CASE(test_more_axes_than_a_trace_has),
         CASE(test_every_id_may_be_an_alias),
+        CASE(test_rows_of_another_number_are_left_out),
+        CASE(test_thousands_of_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
