@@ -11,13 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "trace/trace_writer.h"
 
-enum { RING_BYTES = 32 << 20, GRACE_MS = 3000 };
+enum { RING_BYTES = 32 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
 
 /* --------------------------------------------------------------- the options */
 
@@ -204,6 +205,20 @@ static void stop_passing_on(const signals *s) {
         sigaction(passed_on[i], &s->before_passing[i], NULL);
 }
 
+/* The command may have left a process behind that is about to connect: one that has, is
+ * waited for by the receiver. Orphans are this process's children meanwhile. */
+static void await_orphans(ls_receiver *receiver) {
+    enum { STEP_MS = 5 };
+    for (int waited = 0; waited < ORPHAN_MS && ls_receiver_alive(receiver) == 0; waited += STEP_MS) {
+        pid_t gone;
+        while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
+            ;
+        if (gone < 0)
+            return; /* nobody is left */
+        poll(NULL, 0, STEP_MS);
+    }
+}
+
 /* Runs the command to its end. */
 static void run(const launch *l, signals *s, ls_observed *out) {
     int told[2], status = 0; /* closed by a successful exec */
@@ -213,6 +228,7 @@ static void run(const launch *l, signals *s, ls_observed *out) {
     }
     fflush(NULL);
     hold_signals(s);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t child = fork();
     if (child == 0) {
         restore_signals(s);
@@ -287,6 +303,8 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
         wait_for_input_end(ls_receiver_name(receiver), library);
     else
         run(&(launch){options, command, ls_receiver_name(receiver), library, package}, &passed, &done);
+    if (command != NULL)
+        await_orphans(receiver);
     unsigned refused = ls_receiver_close(receiver, GRACE_MS);
     if (refused > 0) {
         char note[160];

@@ -442,16 +442,21 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
 
 const char *ls_receiver_name(const ls_receiver *receiver) { return receiver->name; }
 
-static unsigned locked(ls_receiver *receiver, const unsigned *value) {
+unsigned ls_receiver_processes(ls_receiver *receiver) {
     pthread_mutex_lock(&receiver->lock);
-    unsigned n = *value;
+    unsigned count = receiver->count;
     pthread_mutex_unlock(&receiver->lock);
-    return n;
+    return count;
 }
 
-unsigned ls_receiver_processes(ls_receiver *receiver) { return locked(receiver, &receiver->count); }
-
-unsigned ls_receiver_alive(ls_receiver *receiver) { return locked(receiver, &receiver->alive); }
+unsigned ls_receiver_alive(ls_receiver *receiver) {
+    unsigned alive = 0;
+    pthread_mutex_lock(&receiver->lock);
+    for (const ls_inlet *in = receiver->served; in != NULL; in = in->next)
+        alive += lives(in->pid);
+    pthread_mutex_unlock(&receiver->lock);
+    return alive;
+}
 
 static void wait_until_left(ls_receiver *receiver, int grace_ms) {
     enum { STEP_MS = 10 };

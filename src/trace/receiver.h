@@ -44,7 +44,7 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
 const char *ls_receiver_name(const ls_receiver *receiver);
 /* How many processes have connected so far. */
 unsigned ls_receiver_processes(ls_receiver *receiver);
-/* How many of them are still there. */
+/* How many of them are connected and alive. */
 unsigned ls_receiver_alive(ls_receiver *receiver);
 /* Stops accepting, waits until every process that is still connected is gone or
  * `grace_ms` have passed with nothing arriving, then frees. Returns how many

@@ -174,6 +174,18 @@ static int run_reopening(lockstep_recorder *recorder) {
     return WEXITSTATUS(status);
 }
 
+/* The passes are a grandchild's, which outlives its parents. */
+static int run_daemon(lockstep_recorder *recorder, int count) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (fork() == 0)
+            for (int pass = 0; pass < count; pass++)
+                run_pass(recorder, pass);
+        _exit(0);
+    }
+    return waitpid(child, NULL, 0) != child;
+}
+
 static void *flood_for_ever(void *recorder) {
     for (;;) {
         run_flood(recorder, 64);
@@ -220,6 +232,8 @@ int main(int argc, char **argv) {
         run_closing(recorder, count);
     else if (strcmp(mode, "reopening") == 0)
         status = run_reopening(recorder);
+    else if (strcmp(mode, "daemon") == 0)
+        status = run_daemon(recorder, count);
     else if (strcmp(mode, "cancelled") == 0)
         run_cancelled(recorder);
     else if (strcmp(mode, "exit") == 0)

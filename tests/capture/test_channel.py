@@ -117,6 +117,13 @@ def test_a_process_of_another_user_is_counted(engine, tmp_path):
     assert done.returncode == 0 and "1 process was not recorded" in done.stderr and not ended(tmp_path / "t"), done.stderr
 
 
+def test_a_process_that_outlives_the_command_is_recorded(engine, tmp_path):
+    for number in range(5):
+        out = tmp_path / str(number)
+        assert capture(out, engine, "daemon", 3).returncode == 0
+        assert len(check(out)) == 12 and ended(out)
+
+
 # ------------------------------------------------------------ unread answers
 
 class Peer:
