@@ -17,7 +17,8 @@ enum { TROUBLE = 2 };
 /* Held with all signals blocked: a handler takes it, too. */
 static atomic_flag lock = ATOMIC_FLAG_INIT;
 static ls_guarded *first;
-static char shorter[PATH_MAX]; /* a file that was found shorter when it was unmapped; "" */
+static char changed[PATH_MAX]; /* a file that was found changed; "" */
+static const char *how;        /* it was */
 
 static void spin(void) {
     while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
@@ -47,18 +48,31 @@ void ls_guard_add(ls_guarded *g) {
     leave(&before);
 }
 
-/* A file that was replaced by another is still whole behind its mapping. */
-static bool is_shorter(const ls_guarded *g) {
+#define SHORTER "became shorter while it was being read"
+
+/* NULL, or what happened to it. */
+static const char *change_of(const ls_guarded *g) {
     struct stat info;
-    return g->bytes != NULL && stat(g->path, &info) == 0 && info.st_dev == g->device && info.st_ino == g->inode && (uint64_t)info.st_size < g->size;
+    if (g->bytes == NULL || stat(g->path, &info) != 0 || info.st_dev != g->device || info.st_ino != g->inode)
+        return NULL;
+    if ((uint64_t)info.st_size < g->size)
+        return SHORTER;
+    bool same_time = info.st_mtim.tv_sec == g->modified.tv_sec && info.st_mtim.tv_nsec == g->modified.tv_nsec;
+    return same_time || (uint64_t)info.st_size > g->size ? NULL : "was written to while it was being read";
+}
+
+static void remember(const char *path, const char *what) {
+    if (what == NULL || changed[0] != '\0')
+        return;
+    snprintf(changed, sizeof changed, "%s", path);
+    how = what;
 }
 
 void ls_guard_remove(ls_guarded *g) {
     sigset_t before;
-    bool shrank = is_shorter(g);
+    const char *what = change_of(g);
     enter(&before);
-    if (shrank && shorter[0] == '\0')
-        snprintf(shorter, sizeof shorter, "%s", g->path);
+    remember(g->path, what);
     if (g->previous != NULL)
         g->previous->next = g->next;
     else
@@ -72,12 +86,11 @@ lockstep_status ls_guard_check(lockstep_error *error) {
     sigset_t before;
     char path[PATH_MAX];
     enter(&before);
-    for (const ls_guarded *g = first; g != NULL && shorter[0] == '\0'; g = g->next)
-        if (is_shorter(g))
-            snprintf(shorter, sizeof shorter, "%s", g->path);
-    memcpy(path, shorter, sizeof path);
+    for (const ls_guarded *g = first; g != NULL && changed[0] == '\0'; g = g->next)
+        remember(g->path, change_of(g));
+    memcpy(path, changed, sizeof path);
     leave(&before);
-    return path[0] == '\0' ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_IO, "%s: became shorter while it was being read", path);
+    return path[0] == '\0' ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_IO, "%s: %s", path, how);
 }
 
 /* ------------------------------------------------------------------ signals */
@@ -120,7 +133,7 @@ static void end_on_bus_error(int number, siginfo_t *info, void *context) {
     ls_escape(g->path, strlen(g->path), path, sizeof path);
     say("lockstep: ");
     say(path);
-    say(": became shorter while it was being read\n");
+    say(": " SHORTER "\n");
     remove_unfinished();
     _exit(TROUBLE);
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/error.h"
 
@@ -19,14 +20,16 @@ typedef struct ls_guarded {
     size_t size;
     dev_t device;
     ino_t inode;
+    struct timespec modified; /* when it was mapped */
     struct ls_guarded *previous, *next;
 } ls_guarded;
 
 void ls_guard_add(ls_guarded *guarded);
 /* Before the file is unmapped, or once it is whole or removed. */
 void ls_guard_remove(ls_guarded *guarded);
-/* Fails with the path of a file that is, or was, mapped and became shorter meanwhile: up to
- * the end of its last page there are zeros then, and no signal. */
+/* Fails with the path of a file that is, or was, mapped and became shorter meanwhile (up to
+ * the end of its last page there are zeros then, and no signal), or was written over. One
+ * that only grew is fine, and so is one that another has replaced. */
 lockstep_status ls_guard_check(lockstep_error *error);
 
 /* For a program: from here on, reading beyond a mapped file's end is one line on standard

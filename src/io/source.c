@@ -88,7 +88,7 @@ static ls_guarded *map_fd(int fd, const char *path, uint64_t size) {
             munmap(bytes, (size_t)size);
         return NULL;
     }
-    *mapped = (ls_guarded){.path = path, .bytes = bytes, .size = (size_t)size, .device = info.st_dev, .inode = info.st_ino};
+    *mapped = (ls_guarded){.path = path, .bytes = bytes, .size = (size_t)size, .device = info.st_dev, .inode = info.st_ino, .modified = info.st_mtim};
     ls_guard_add(mapped);
     return mapped;
 }

@@ -16,6 +16,7 @@ EXAMPLE = ROOT / "examples" / "qwen3-transformers"
 
 SHRINK = r"""
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -24,8 +25,11 @@ static void shrink(int fd) {
     const char *path = getenv("SHRINK_PATH"), *to = getenv("SHRINK_TO");
     struct stat mapped, wanted;
     if (path != NULL && fd >= 0 && fstat(fd, &mapped) == 0 && stat(path, &wanted) == 0 && mapped.st_ino == wanted.st_ino &&
-        mapped.st_dev == wanted.st_dev && mapped.st_size > atol(to) && truncate(path, atol(to)) != 0)
-        abort();
+        mapped.st_dev == wanted.st_dev && mapped.st_size >= atol(to)) {
+        int again = open(path, O_WRONLY | O_TRUNC * (getenv("SHRINK_REWRITE") != NULL));
+        if (again < 0 || ftruncate(again, atol(to)) != 0 || close(again) != 0)
+            abort();
+    }
 }
 void *mmap(void *at, size_t size, int access, int flags, int fd, off_t offset) {
     void *(*real)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, "mmap");
@@ -86,6 +90,18 @@ def test_a_file_that_is_cut_within_its_last_page(shim, files, words):
     """There are zeros then, and no signal."""
     shutil.copy(files / "b_small.npy", files / "b.npy")
     shrunk(shim, files, "a_small.npy", 4500, *(word.format("a_small.npy", suffix="npy", tensor="a_small") for word in words))
+
+
+def test_a_file_that_is_written_over_with_as_much(shim, files):
+    """As cp does it: in place."""
+    size = (files / "a.npy").stat().st_size
+    for words in (["ls", "--stats", "a.npy"], ["diff", "b.npy", "a.npy"], ["convert", "a.npy", "out.npz"]):
+        shutil.copy(files / "b.npy", files / "a.npy")
+        os.utime(files / "a.npy", (10**9, 10**9))
+        done = subprocess.run([LOCKSTEP, *words], cwd=files, capture_output=True, text=True, timeout=60,
+                              env=dict(os.environ, LD_PRELOAD=str(shim), SHRINK_PATH=str(files / "a.npy"), SHRINK_TO=str(size), SHRINK_REWRITE="1"))
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "a.npy" in done.stderr, done.stderr
+        assert not (files / "out.npz").exists()
 
 
 def test_a_trace_that_is_cut(shim, files):
