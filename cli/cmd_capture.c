@@ -62,6 +62,9 @@ static void print_note(const capture_options *o, const ls_recorder_totals *t) {
         fprintf(stderr, "lockstep: note: %s (the first of %llu notes in %s)\n", note, (unsigned long long)t->notes, o->out);
 }
 
+/* Then there is something to replace an older recording with. */
+static bool has_tensors(const ls_recorder_totals *t) { return t->tensors > 0 || t->files > 0; }
+
 static void print_summary(const capture_options *o, const ls_observed *done, const char *command) {
     const ls_recorder_totals *t = &done->totals;
     char size[32], engine[300], program[200];
@@ -78,13 +81,13 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
         print_note(o, t);
         return;
     }
-    fprintf(stderr, "lockstep: recorded %llu tensors in %llu pass%s (%llu with values, %s) of %s in %s%s\n",
+    fprintf(stderr, "lockstep: recorded %llu tensors in %llu pass%s (%llu with values, %s) of %s%s%s%s\n",
             (unsigned long long)t->tensors, (unsigned long long)t->passes, t->passes == 1 ? "" : "es",
-            (unsigned long long)t->files, size, *engine ? engine : "an unnamed engine", o->out,
+            (unsigned long long)t->files, size, *engine ? engine : "an unnamed engine", has_tensors(t) ? " in " : "",
+            has_tensors(t) ? o->out : "",
             done->whole          ? ""
             : t->lost_lines > 0 ? "; INCOMPLETE: the trace could not be written"
                                 : "; INCOMPLETE: the run did not end well");
-
     if (t->lost_lines > 0)
         fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->trouble);
     if (t->dropped > 0)
@@ -223,7 +226,7 @@ static int run(const arguments *args, const void *parsed) {
         return EXIT_TROUBLE;
     }
     print_summary(o, &done, o->listen ? "the caller" : args->command[0]);
-    bool recorded = done.totals.tensors > 0 || done.totals.files > 0;
+    bool recorded = has_tensors(&done.totals);
     if (!recorded && older)
         fprintf(stderr, "lockstep: the older recording in %s is kept\n", o->out);
     if (!recorded && o->format != NULL)
