@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,19 @@ static bool redirect(const char *log) {
     return to >= 0 && from >= 0 && dup2(from, STDIN_FILENO) >= 0 && dup2(to, STDOUT_FILENO) >= 0 && dup2(to, STDERR_FILENO) >= 0;
 }
 
+/* Each process that is connected takes a descriptor here. The command gets the limit that
+ * this process was started with. */
+static struct rlimit before_raising;
+
+static void raise_limit(void) {
+    struct rlimit raised;
+    if (before_raising.rlim_max != 0 || getrlimit(RLIMIT_NOFILE, &before_raising) != 0)
+        return;
+    raised = before_raising;
+    raised.rlim_cur = raised.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &raised);
+}
+
 typedef struct launch {
     const ls_observe_options *options;
     char **command;
@@ -228,10 +242,13 @@ static void run(const launch *l, signals *s, ls_observed *out) {
     }
     fflush(NULL);
     hold_signals(s);
+    raise_limit();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t child = fork();
     if (child == 0) {
         restore_signals(s);
+        if (before_raising.rlim_max != 0)
+            setrlimit(RLIMIT_NOFILE, &before_raising);
         become(l, told[1]);
     }
     if (child < 0)

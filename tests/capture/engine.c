@@ -236,6 +236,8 @@ int main(int argc, char **argv) {
         status = run_daemon(recorder, count);
     else if (strcmp(mode, "cancelled") == 0)
         run_cancelled(recorder);
+    else if (strcmp(mode, "linger") == 0)
+        sleep(run_pass(recorder, 0) > 0);
     else if (strcmp(mode, "exit") == 0)
         status = count;
     lockstep_capture_close(recorder);

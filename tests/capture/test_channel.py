@@ -95,6 +95,17 @@ def test_more_processes_than_there_are_descriptors(engine, tmp_path):
     assert len([line for line in lines(tmp_path / "t") if "engine" in line]) == 100
 
 
+def test_more_processes_at_once_than_the_soft_limit(engine, tmp_path):
+    """And the command has the limit that it would have alone."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 200:
+        pytest.skip("no right to so many descriptors")
+    script = f"ulimit -Sn; for i in $(seq 60); do {engine} linger >/dev/null & done; wait"
+    done = capture(tmp_path / "t", "sh", "-c", script, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard)))
+    assert done.stdout.split()[0] == "40"
+    assert len([line for line in lines(tmp_path / "t") if "engine" in line]) == 60
+
+
 def test_a_process_that_can_not_connect_is_counted(engine, tmp_path):
     """In a network of its own there is no channel."""
     if os.geteuid() != 0 or run("unshare", "-n", "true").returncode != 0:
