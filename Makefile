@@ -130,7 +130,7 @@ $(BUILD)/bench/idle_engine: $(BUILD)/obj/bench/idle_engine.o
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lockstep \
-	  $(DESTDIR)$(PREFIX)/share/lockstep/maps $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep
+	  $(DESTDIR)$(PREFIX)/share/lockstep/maps $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug
 	install -m 755 $(BUILD)/lockstep $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/liblockstep.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/liblockstep.so $(DESTDIR)$(PREFIX)/lib/liblockstep.so.0
@@ -138,7 +138,7 @@ install: all
 	install -m 755 $(BUILD)/liblockstep-ggml.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 include/lockstep/*.h $(DESTDIR)$(PREFIX)/include/lockstep/
 	install -m 644 maps/*.yaml $(DESTDIR)$(PREFIX)/share/lockstep/maps/
-	install -m 644 hooks/torch/lockstep/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep/
+	install -m 644 hooks/torch/lockstep_debug/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug/
 	install -m 644 hooks/torch/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/lockstep.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lockstep.pc
 

@@ -17,7 +17,7 @@
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;
     double sources;
-    bool stats_only, stats, weights, kv, listen, check_observer;
+    bool stats_only, stats, weights, kv, listen, check_observer, compiled;
 } capture_options;
 
 static const char *const formats[] = {"gguf", "npz", "safetensors", NULL};
@@ -35,6 +35,7 @@ static const option_row options[] = {
     {"--sources", OPTION_NUMBER, FIELD(sources), "N", "with a filter: also what is computed into it, N levels up (ggml)", NULL},
     {"--weights", OPTION_FLAG, FIELD(weights), NULL, "also the weights, as they lie in the engine's memory", NULL},
     {"--kv", OPTION_FLAG, FIELD(kv), NULL, "also the KV cache as each pass leaves it (ggml, C)", NULL},
+    {"--compiled", OPTION_FLAG, FIELD(compiled), NULL, "what torch.compile made runs as compiled: its inputs and outputs alone (PyTorch)", NULL},
     {"--stats", OPTION_FLAG, FIELD(stats), NULL, "print each tensor's mean, std, min and max as it goes", NULL},
     {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run it again, barely observed, and tell whether observing changed what came out", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "OUT is one file, not a directory: gguf, npz or safetensors", formats},
@@ -211,7 +212,7 @@ static int run(const arguments *args, const void *parsed) {
     ls_recording recording;
     ls_observe_options wanted = {.directory = place, .tensors = o->tensors, .ops = o->ops, .layers = o->layers,
                                  .passes = o->passes, .what = o->observe, .stats_only = o->stats_only,
-                                 .sources = o->sources > 0 ? levels : NULL, .weights = o->weights, .caches = o->kv};
+                                 .sources = o->sources > 0 ? levels : NULL, .weights = o->weights, .caches = o->kv, .compiled = o->compiled};
     ls_observed done;
     lockstep_error error;
     lockstep_status status = LOCKSTEP_OK;

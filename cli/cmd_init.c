@@ -14,7 +14,7 @@ static const char text[] =
     "#             reference was given\n"
     "#   {out}     the prompt's directory, for files of the command's own\n"
     "reference:\n"
-    "  command: python -m lockstep.hf model/ --prompt {prompt} --steps 4\n"
+    "  command: python -m lockstep_debug.hf model/ --prompt {prompt} --steps 4\n"
     "  # env: {HF_HUB_OFFLINE: \"1\"}\n"
     "  # what is kept, as for `lockstep capture`:\n"
     "  # observe: all              # or named, outputs\n"

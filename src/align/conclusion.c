@@ -205,6 +205,8 @@ static void add_hints(ls_diff *d, const left_out *reference, const left_out *can
     if (d->first == LS_NONE && d->failing > 1)
         ls_text_printf(&d->hints, "in which order these tensors were computed is not known (files only have names), so none of those that differ is called the first: "
                                   "compare with a trace or an .npz, or number the files\n");
+    if (ls_diff_is_eager(d))
+        ls_text_printf(&d->hints, "compiled regions ran eagerly: the compiler was not tested (capture --compiled runs what was compiled)\n");
     if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }

@@ -298,9 +298,9 @@ const char *ls_verdict_name(ls_verdict verdict) {
     return names[verdict];
 }
 
-const char *ls_outcome_name(ls_outcome outcome) {
+const char *ls_diff_verdict(const ls_diff *d) {
     static const char *const names[] = {"match", "diverged", "inputs-differ", "incomparable"};
-    return names[outcome];
+    return d->outcome == LS_OUTCOME_MATCH && ls_diff_is_eager(d) ? "match (eager)" : names[d->outcome];
 }
 
 const char *ls_how_name(ls_how how) {

@@ -173,7 +173,10 @@ void ls_diff_done(ls_diff *diff);
 static inline bool ls_pair_says_something(const ls_pair *pair) { return pair->verdict < LS_VERDICT_UNSUPPORTED; }
 static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > LS_VERDICT_REFORMULATED; }
 const char *ls_verdict_name(ls_verdict verdict);
-const char *ls_outcome_name(ls_outcome outcome);
+/* Of the outcome, with what limits a match. */
+const char *ls_diff_verdict(const ls_diff *diff);
+/* The compiler of a side was not tested: its compiled regions ran eagerly. */
+static inline bool ls_diff_is_eager(const ls_diff *diff) { return diff->reference->compiled_eagerly || diff->candidate->compiled_eagerly; }
 const char *ls_how_name(ls_how how);
 /* As a sentence ends: "3 reformulated: one factor, undone later". */
 const char *ls_excuse_text(ls_excuse excuse);

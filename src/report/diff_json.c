@@ -139,7 +139,7 @@ void ls_report_json(const ls_diff *d, const ls_checkpoint_diff *weights, ls_text
     json_t *o = json_object(), *pairs = json_array(), *hints = json_array();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("traces"));
-    json_object_set_new(o, "verdict", json_string(ls_outcome_name(d->outcome)));
+    json_object_set_new(o, "verdict", json_string(ls_diff_verdict(d)));
     json_object_set_new(o, "why", d->why.data != NULL ? ls_json_text(d->why.data) : json_null());
     json_object_set_new(o, "reference", trace_json(d->reference));
     json_object_set_new(o, "candidate", trace_json(d->candidate));

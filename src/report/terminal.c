@@ -518,7 +518,7 @@ static void put_tail_lines(ls_text *out, const ls_diff *d, const ls_checkpoint_d
     if (weights != NULL)
         ls_report_weights(weights, out);
     escaped(d->why.data != NULL ? d->why.data : "", why, sizeof why);
-    ls_text_printf(out, "verdict: %s%s%s\n", ls_outcome_name(d->outcome), *why ? ": " : "", why);
+    ls_text_printf(out, "verdict: %s%s%s\n", ls_diff_verdict(d), *why ? ": " : "", why);
 }
 
 void ls_report_terminal(const ls_diff *d, const ls_checkpoint_diff *weights, bool all, int width, ls_text *out) {

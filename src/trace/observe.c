@@ -61,7 +61,7 @@ static lockstep_status options_text(const ls_observe_options *o, ls_text *out, l
         const char *key, *value;
     } pairs[] = {{"tensors", o->tensors}, {"ops", o->ops}, {"layers", o->layers}, {"passes", o->passes},
                  {"observe", o->what}, {"stats_only", o->stats_only ? "1" : NULL}, {"resync", o->resync}, {"sources", o->sources},
-                 {"weights", o->weights ? "1" : NULL}, {"kv", o->caches ? "1" : NULL}};
+                 {"weights", o->weights ? "1" : NULL}, {"kv", o->caches ? "1" : NULL}, {"compiled", o->compiled ? "1" : NULL}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (pairs[i].value != NULL)
             ls_text_printf(out, "%s=%s\n", pairs[i].key, pairs[i].value);

@@ -15,6 +15,7 @@ typedef struct ls_observe_options {
     const char *resync; /* "layer", or a regular expression: may be NULL */
     const char *sources; /* a number: levels; may be NULL */
     bool stats_only, weights, caches;
+    bool compiled; /* torch.compile's regions run as compiled, and are not entered */
 } ls_observe_options;
 
 typedef struct ls_observed {

@@ -68,11 +68,14 @@ static bool write_line(ls_recorder *r, json_t *object) {
     return why == 0;
 }
 
-static void write_note(ls_recorder *r, const char *text) {
+/* `compiled`: how compiled regions ran, where the note is of that; or NULL. */
+static void write_compiled_note(ls_recorder *r, const char *text, const char *compiled) {
     if (r->totals.notes++ == 0)
         snprintf(r->totals.note, sizeof r->totals.note, "%s", text);
-    write_line(r, json_pack("{s:s}", "note", text));
+    write_line(r, json_pack("{s:s, s:s*}", "note", text, "compiled", compiled));
 }
+
+static void write_note(ls_recorder *r, const char *text) { write_compiled_note(r, text, NULL); }
 
 static json_t *argv_json(char *const *argv) {
     json_t *list = json_array();
@@ -512,7 +515,7 @@ static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame
     if (strcmp(event, "start") == 0)
         return record_start(r, process, object), true;
     if (strcmp(event, "note") == 0 && json_is_string(json_object_get(object, "text")))
-        write_note(r, json_string_value(json_object_get(object, "text")));
+        write_compiled_note(r, json_string_value(json_object_get(object, "text")), json_string_value(json_object_get(object, "compiled")));
     return true; /* others are for later versions */
 }
 

@@ -236,6 +236,8 @@ static lockstep_status read_note(reading *r, const json_t *object) {
     const char *text = text_of(r, object, "note");
     t->notes[t->note_count] = text != NULL ? text : "";
     t->note_count++;
+    const char *compiled = json_string_value(json_object_get(object, "compiled"));
+    t->compiled_eagerly |= compiled != NULL && strcmp(compiled, "eager") == 0;
     return LOCKSTEP_OK;
 }
 

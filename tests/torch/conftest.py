@@ -9,8 +9,8 @@ import torch
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "hooks" / "torch"))
 
-from lockstep import filters, install, modules, transport  # noqa: E402
-from lockstep.recorder import DTYPES, recorder  # noqa: E402
+from lockstep_debug import filters, install, modules, transport  # noqa: E402
+from lockstep_debug.recorder import DTYPES, recorder  # noqa: E402
 
 _BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
 
@@ -23,7 +23,7 @@ class Recording:
         self.options = {}
         self.lives_for = None   # how many events until the recorder is gone
 
-    # the interface of lockstep.transport.Transport
+    # the interface of lockstep_debug.transport.Transport
     def open(self):
         return True
 
@@ -84,7 +84,6 @@ def recording(monkeypatch):
     """This process observed, its transport replaced."""
     made = Recording()
     original = torch.nn.Module.__call__
-    compile_ = torch.compile
     monkeypatch.setenv("LOCKSTEP_CHANNEL", "replaced by the test")
     monkeypatch.setattr(transport, "Transport", lambda: made)
     recorder.reset()
@@ -92,7 +91,6 @@ def recording(monkeypatch):
     yield made
     recorder.dormant = True
     torch.nn.Module.__call__ = original
-    torch.compile = compile_
     modules.Region.used, modules.Region.models = False, []
 
 

@@ -1,4 +1,4 @@
-"""`python -m lockstep.hf`: a transformers model, run on a prompt."""
+"""`python -m lockstep_debug.hf`: a transformers model, run on a prompt."""
 import json
 import os
 import pathlib
@@ -32,7 +32,7 @@ def model(tmp_path_factory):
 def run(*words):
     environment = dict(os.environ, PYTHONPATH=str(ROOT / "hooks" / "torch"))
     environment.pop("LOCKSTEP_CHANNEL", None)
-    return subprocess.run([sys.executable, "-m", "lockstep.hf", *map(str, words)], capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run([sys.executable, "-m", "lockstep_debug.hf", *map(str, words)], capture_output=True, text=True, timeout=120, env=environment)
 
 
 def printed(done):
@@ -58,7 +58,7 @@ def test_steps_are_the_models_greedy_ones(model):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_it_is_recorded_in_the_dtype_that_was_asked_for(model, tmp_path, dtype):
-    done = subprocess.run([LOCKSTEP, "capture", "-o", tmp_path / "t", "--", sys.executable, "-m", "lockstep.hf", model, "--dtype", dtype,
+    done = subprocess.run([LOCKSTEP, "capture", "-o", tmp_path / "t", "--", sys.executable, "-m", "lockstep_debug.hf", model, "--dtype", dtype,
                            "--steps", "1", "--attention", "eager"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in open(tmp_path / "t/trace.jsonl")]
@@ -77,6 +77,6 @@ def test_what_was_typed_wrong(model, words, said):
 
 def test_a_folder_without_a_model(tmp_path):
     done = run(tmp_path)
-    assert done.returncode == 1 and done.stderr.startswith("lockstep.hf: ") and "Traceback" not in done.stderr
+    assert done.returncode == 1 and done.stderr.startswith("lockstep_debug.hf: ") and "Traceback" not in done.stderr
     done = run(tmp_path, "--tokens", "1")
-    assert done.returncode == 1 and "lockstep.hf: " in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "lockstep_debug.hf: " in done.stderr and "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ import torch
 import transformers
 
 from conftest import same_bits
-from lockstep import passes
+from lockstep_debug import passes
 from replay import check_operations
 
 SMALL = dict(vocab_size=101, hidden_size=32, intermediate_size=48, num_hidden_layers=2,

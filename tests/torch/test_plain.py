@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import lockstep
+import lockstep_debug
 from conftest import same_bits
-from lockstep import functions, passes, values
-from lockstep.recorder import recorder
+from lockstep_debug import functions, passes, values
+from lockstep_debug.recorder import recorder
 from replay import check_operations
 
 
@@ -362,7 +362,7 @@ def test_fused_attention_of_any_shape(recording, shape, masked):
 
 
 def test_scores_too_large_are_left_out_and_said(recording, monkeypatch):
-    from lockstep import attention
+    from lockstep_debug import attention
 
     monkeypatch.setattr(attention, "SCORES_BYTES_MAX", 99)
     q = torch.randn(1, 5, 8)
@@ -570,7 +570,7 @@ def test_observing_outputs_leaves_only_blocks_and_root(recording):
 
 def test_capture_restricts_the_recording(recording):
     model, other = nn.Linear(2, 2), nn.Linear(2, 3)
-    with lockstep.capture(model):
+    with lockstep_debug.capture(model):
         run(other, torch.randn(1, 2))
         run(model, torch.randn(1, 2))
     run(model, torch.randn(1, 2))
@@ -581,19 +581,19 @@ def test_capture_restricts_the_recording(recording):
 def test_tap_names_a_tensor_of_the_users_code(recording):
     def forward(self, x):
         y = x * 2
-        lockstep.tap("doubled", y)
+        lockstep_debug.tap("doubled", y)
         return y
 
     run(Body(forward), torch.ones(2))
     tap = recording.line("doubled")
     assert tap["alias_of"] == recording.line("mul")["id"] and tap["pass"] == 0
-    lockstep.tap("alone", torch.full((2,), 3.0))
+    lockstep_debug.tap("alone", torch.full((2,), 3.0))
     assert recording["alone"].tolist() == [3, 3] and recording.line("alone")["pass"] == 1
 
 
 def test_tap_and_capture_do_nothing_without_a_recorder(monkeypatch):
     monkeypatch.delenv("LOCKSTEP_CHANNEL", raising=False)
     call = nn.Module.__call__
-    with lockstep.capture(nn.Linear(1, 1)):
-        lockstep.tap("x", torch.ones(1))
+    with lockstep_debug.capture(nn.Linear(1, 1)):
+        lockstep_debug.tap("x", torch.ones(1))
     assert nn.Module.__call__ is call

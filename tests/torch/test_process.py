@@ -199,11 +199,11 @@ def test_capture_can_start_its_own_recorder(script, tmp_path):
     path = script(f"""
         import sys
         sys.path.insert(0, {str(HOOK)!r})
-        import lockstep
+        import lockstep_debug
         for name, factor in (("one", 1.0), ("two", 2.0)):
-            with lockstep.capture(model, out={str(tmp_path)!r} + "/" + name):
+            with lockstep_debug.capture(model, out={str(tmp_path)!r} + "/" + name):
                 with torch.no_grad():
-                    lockstep.tap("outside", x * 10 * factor)
+                    lockstep_debug.tap("outside", x * 10 * factor)
                     model(x * factor)
                     nn.Linear(4, 4)(x)
         with torch.no_grad():

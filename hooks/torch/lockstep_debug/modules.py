@@ -4,16 +4,18 @@
 arguments before the call, miss what a module's own hooks make of the result, are not
 run when a SystemExit passes, and make torch.compile warn.
 """
+import contextlib
+import functools
 import sys
 
 import torch
 
-from . import caches, filters, functions, grouped, inputs
+from . import caches, compiled, filters, functions, grouped, inputs
 from .dispatch import Observer
 from .passes import Run, is_recordable, simple_parameters, thread, walk
 from .recorder import dtype_name, guard, recorder, where
 
-_original_call = torch.nn.Module.__call__
+original_call = torch.nn.Module.__call__
 
 # They only hand over to the module within.
 _TRANSPARENT = {"OptimizedModule", "DistributedDataParallel", "DataParallel"}
@@ -23,27 +25,37 @@ _MODE_SHY = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torc
 
 
 class Region:
-    """What `lockstep.capture` restricts the recording to."""
+    """What `lockstep_debug.capture` restricts the recording to."""
     used = False     # whether there has been one: outside of regions nothing is recorded then
     models = []      # of those that are open; None is any
 
 
 def observed_call(self, /, *args, **kwargs):
     if recorder.dormant or thread.busy or thread.hidden:
-        return _original_call(self, *args, **kwargs)
+        return original_call(self, *args, **kwargs)
+    if type(self).__name__ in _TRANSPARENT:
+        return original_call(self, *args, **kwargs)
     run = thread.run
     if run is not None:
         return _call(run, self, args, kwargs)
     if not _is_root(self, args, kwargs):
-        return _original_call(self, *args, **kwargs)
+        return original_call(self, *args, **kwargs)
     return _root_call(self, args, kwargs)
+
+
+def opaque_call(function, module, args, kwargs):
+    """The call of something that can't be seen into, recorded as a layer of torch is."""
+    run = thread.run
+    if run is not None:
+        return _call(run, module, args, kwargs, function)
+    if not _is_root(module, args, kwargs):
+        return function(*args, **kwargs)
+    return _root_call(module, args, kwargs, function)
 
 
 @guard
 def _is_root(module, args, kwargs):
     if Region.used and not any(model is None or model is module for model in Region.models):
-        return False
-    if type(module).__name__ in _TRANSPARENT:
         return False
     if torch._C._current_graph_task_id() != -1:  # recomputed within a backward pass
         return False
@@ -58,19 +70,20 @@ def _is_root(module, args, kwargs):
     return recorder.open()
 
 
-def _root_call(module, args, kwargs):
+def _root_call(module, args, kwargs, opaque=None):
+    """`opaque`: what is called in the module's place, see opaque_call."""
     run = _begin(module, args, kwargs)
     if run is None:
-        return _original_call(module, *args, **kwargs)
-    modes = _enter_modes()
+        return opaque(*args, **kwargs) if opaque else original_call(module, *args, **kwargs)
+    run.modes = _enter_modes()
     thread.run = run
     try:
-        result = _call(run, module, args, kwargs)
+        result = _call(run, module, args, kwargs, opaque)
     except BaseException as error:
-        _finish(run, modes, error)
+        _finish(run, error)
         raise
     _record_caches(run, module, args, kwargs, result)
-    _finish(run, modes, None)
+    _finish(run, None)
     return result
 
 
@@ -79,7 +92,7 @@ def _begin(module, args, kwargs):
     thread.busy = True
     try:
         _announce(module)
-        _run_compiled_regions_eagerly()
+        compiled.run_eagerly()
         run = Run(module)
         inputs.begin(run, module, args, kwargs)
     finally:
@@ -108,16 +121,6 @@ def _announce(module):
                    dtype_name(first.dtype) if first is not None else None)
 
 
-def _run_compiled_regions_eagerly():
-    """Compiled code calls no module and dispatches no operation that we could see."""
-    compiler = sys.modules.get("torch._dynamo.eval_frame")
-    if compiler is None or not hasattr(torch.compiler, "set_stance"):
-        return
-    stance = getattr(getattr(compiler, "_stance", None), "stance", None)
-    if stance != "force_eager":
-        torch.compiler.set_stance("force_eager")
-
-
 @guard
 def _record_caches(run, module, args, kwargs, result):
     thread.busy = True
@@ -128,11 +131,11 @@ def _record_caches(run, module, args, kwargs, result):
 
 
 @guard
-def _finish(run, modes, error):
+def _finish(run, error):
     thread.busy = True
     try:
         thread.run = None
-        _leave_modes(modes)
+        _leave_modes(run.modes)
         functions.restore(run.replaced)
         if error is None:
             inputs.finish(run)
@@ -174,17 +177,15 @@ def _is_leaf(module):
         and not isinstance(module, torch.jit.ScriptModule)
 
 
-def _call(run, module, args, kwargs):
-    frame, leaf, sources = _enter(run, module, args, kwargs) or (None, False, None)
+def _call(run, module, args, kwargs, opaque=None):
+    frame, leaf, sources = _enter(run, module, args, kwargs, opaque) or (None, False, None)
+    function = opaque or functools.partial(original_call, module)
     if frame is None:
-        return _original_call(module, *args, **kwargs)
+        return function(*args, **kwargs)
     thread.hidden += leaf
     try:
-        if isinstance(module, _MODE_SHY):
-            with torch._C.DisableTorchFunction():
-                result = _original_call(module, *args, **kwargs)
-        else:
-            result = _original_call(module, *args, **kwargs)
+        with _modes_for(run, module, opaque):
+            result = function(*args, **kwargs)
     except BaseException:
         thread.hidden -= leaf
         _leave(run, frame)
@@ -199,14 +200,38 @@ def _call(run, module, args, kwargs):
     return result
 
 
+def _modes_for(run, module, opaque):
+    if opaque:
+        return _WithoutModes(run)
+    if isinstance(module, _MODE_SHY):
+        return torch._C.DisableTorchFunction()
+    return _ALL_MODES
+
+
+_ALL_MODES = contextlib.nullcontext()
+
+
+class _WithoutModes:
+    """Our modes off: code that was compiled is not entered while any is on."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def __enter__(self):
+        _leave_modes(self.run.modes)
+
+    def __exit__(self, *exception):
+        self.run.modes = _enter_modes()
+
+
 @guard
-def _enter(run, module, args, kwargs):
+def _enter(run, module, args, kwargs, opaque):
     thread.busy = True
     depth = len(run.frames)
     try:
         inputs.learn(run, module, args, kwargs)
         frame = run.enter(module)
-        leaf = _is_leaf(module)
+        leaf = bool(opaque) or _is_leaf(module)
         sources = []
         if leaf:
             own = list(module._parameters.values()) + list(module._buffers.values())

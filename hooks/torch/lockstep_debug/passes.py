@@ -70,6 +70,11 @@ def block_index(path):
     return (named or [number for _, number in numbers] or [-1])[0]
 
 
+def _as_written(path):
+    """The path without what torch.compile puts around a module."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod") if "_orig_mod" in path else path
+
+
 class Frame:
     """A module that is being called, and the model function that it is in."""
     __slots__ = ("module", "path", "layer", "function")
@@ -99,15 +104,17 @@ class Run:
         self.number = recorder.next_pass()
         self.registry = Registry()
         self.frames = []
+        self.modes = []        # the dispatch and function modes that see what it does
         self.rows = None       # inputs.Rows: tokens, positions, sequences
         self.paths = {}
         for path, module in root.named_modules():
+            path = _as_written(path)
             self.paths.setdefault(id(module), (path, block_index(path)))
         self._parameters = {}
         for named in (root.named_parameters, root.named_buffers):
             for name, tensor in named():
                 if is_recordable(tensor) and has_storage(tensor):
-                    self._parameters.setdefault(storage_key(tensor), (weakref.ref(tensor), name))
+                    self._parameters.setdefault(storage_key(tensor), (weakref.ref(tensor), _as_written(name)))
 
     @property
     def frame(self):

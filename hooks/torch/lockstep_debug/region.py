@@ -1,4 +1,4 @@
-"""`with lockstep.capture(model):` and `lockstep.tap(name, tensor)`."""
+"""`with lockstep_debug.capture(model):` and `lockstep_debug.tap(name, tensor)`."""
 import os
 import shutil
 import subprocess

@@ -1,6 +1,6 @@
 """Runs a transformers model, for `lockstep capture` to record:
 
-    lockstep capture -o ref -- python -m lockstep.hf MODEL_DIR --prompt "The weather today is" --steps 4
+    lockstep capture -o ref -- python -m lockstep_debug.hf MODEL_DIR --prompt "The weather today is" --steps 4
 
 Without a prompt it is given the single token "What", without one for the beginning
 of text: the smallest run that goes through every layer. Prints the token ids, and
@@ -11,7 +11,7 @@ import sys
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(prog="python -m lockstep.hf", description=__doc__.partition("\n")[0].rstrip(":"))
+    parser = argparse.ArgumentParser(prog="python -m lockstep_debug.hf", description=__doc__.partition("\n")[0].rstrip(":"))
     parser.add_argument("model", metavar="MODEL_DIR")
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--prompt", metavar="TEXT", help='tokenized as the model\'s tokenizer does it (default: the token "What" alone)')
@@ -39,7 +39,7 @@ def count(text):
 
 
 def fail(message):
-    sys.exit(f"lockstep.hf: {message}")
+    sys.exit(f"lockstep_debug.hf: {message}")
 
 
 def load_tokenizer(folder):

@@ -1,9 +1,9 @@
 """Lockstep's hook for PyTorch.
 
-    with lockstep.capture(model):          # record only this, or
-    with lockstep.capture(model, out="ref"):   # record without `lockstep capture`
+    with lockstep_debug.capture(model):          # record only this, or
+    with lockstep_debug.capture(model, out="ref"):   # record without `lockstep capture`
         model(input_ids)
-    lockstep.tap("my.name", tensor)        # record a tensor of one's own code
+    lockstep_debug.tap("my.name", tensor)        # record a tensor of one's own code
 
 Without a recorder both do nothing.
 """

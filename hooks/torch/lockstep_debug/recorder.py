@@ -29,6 +29,7 @@ class Recorder:
 
     def __init__(self):
         self.lock = threading.RLock()
+        self.facts = set()    # for the text that `capture` prints when nothing was recorded
         self.filters = filters.Filters(lambda key: None)
         self.reset()
 
@@ -60,6 +61,7 @@ class Recorder:
                     return False
                 made = transport.Transport()
                 if not made.open():
+                    self.facts.add("refused")
                     self.dormant = True
                     return False
                 self.filters = filters.Filters(made.option)
@@ -129,12 +131,12 @@ class Recorder:
 
     # ---------------------------------------------------------------- notes
 
-    def note(self, text):
-        """Tells the user something, once."""
+    def note(self, text, **facts):
+        """Tells the user something, once. `facts` are for programs that read the trace."""
         with self.lock:
             if text not in self._noted and len(self._noted) < 1000:
                 self._noted.add(text)
-                self.send({"event": "note", "text": text})
+                self.send({"event": "note", "text": text, **facts})
 
     def trouble(self, where, error):
         """An exception of our own: reported, never raised."""

@@ -45,6 +45,7 @@ class Filters:
         self._resync = posix_pattern(resync) if resync and resync != "layer" else None
         self._weights = bool(option("weights"))
         self._caches = bool(option("kv"))
+        self.compiled = bool(option("compiled"))  # compiled regions are not entered
         self.sources = bool(option("sources"))
         self._tensors = posix_pattern(tensors) if tensors else None
         self._ops = posix_pattern(ops) if ops else None

@@ -1,0 +1,114 @@
+"""What torch.compile made, and AOTInductor packages.
+
+Compiled code calls no module and dispatches no operation that we could see. So compiled
+regions run eagerly while they are observed, and the trace says so ("compiled": "eager"),
+since the compiler is then not tested. With `lockstep capture --compiled` they run as
+compiled, and what goes in and comes out is recorded.
+"""
+import functools
+import inspect
+import sys
+import types
+
+import torch
+
+from . import modules
+from .passes import thread
+from .recorder import guard, recorder
+
+_EAGER = "torch.compile: compiled regions run eagerly while they are recorded; capture --compiled runs what was compiled"
+_PACKAGE = "an AOTInductor package: its inputs and outputs are recorded, not what it computes within"
+
+
+@guard
+def observe_compiler():
+    """Every use of torch.compile, as a function, a decorator or Module.compile, ends in
+    OptimizeContext.__call__ with the function to compile."""
+    eval_frame = sys.modules.get("torch._dynamo.eval_frame")
+    context = getattr(eval_frame, "OptimizeContext", None)
+    if context is None or hasattr(context, "_observed_by_lockstep"):
+        return
+    context._observed_by_lockstep = True
+    compile_ = context.__call__
+
+    @functools.wraps(compile_)
+    def __call__(self, function):
+        if isinstance(function, torch.nn.Module) or not callable(function) or isinstance(function, type):
+            return compile_(self, function)
+        return _region(compile_, self, function)
+
+    context.__call__ = __call__
+
+
+def _region(compile_, context, function):
+    """The compiled function, within one that records its call or has it run eagerly."""
+    owner = getattr(function, "__self__", None)
+    is_call = isinstance(function, types.MethodType) and isinstance(owner, torch.nn.Module) \
+        and function.__name__ in ("observed_call", "__call__", "_wrapped_call_impl")
+    # The compiler is to see torch's own __call__, which it knows, and not ours.
+    made = compile_(context, types.MethodType(modules.original_call, owner) if is_call else function)
+
+    @functools.wraps(made)
+    def region(*args, **kwargs):
+        if recorder.dormant or thread.busy or thread.hidden or torch.compiler.is_compiling() or not recorder.open():
+            return made(*args, **kwargs)
+        if recorder.filters.compiled:
+            module = owner if isinstance(owner, torch.nn.Module) else _stand_in(function)
+            return modules.opaque_call(made, module, args, kwargs)
+        recorder.note(_EAGER, compiled="eager")
+        run_eagerly()
+        return function(*args, **kwargs) if is_call else made(*args, **kwargs)
+
+    if hasattr(made, "_torchdynamo_wrapper_id"):
+        region._torchdynamo_wrapper_id = id(region)
+    return region
+
+
+def run_eagerly():
+    """Until the program says otherwise: the next root call says it again."""
+    eval_frame = sys.modules.get("torch._dynamo.eval_frame")
+    if eval_frame is None or recorder.filters.compiled:
+        return
+    if not hasattr(torch.compiler, "set_stance"):  # before torch 2.6
+        torch._dynamo.config.disable = True
+    elif getattr(getattr(eval_frame, "_stance", None), "stance", None) != "force_eager":
+        torch.compiler.set_stance("force_eager")
+
+
+def _stand_in(function):
+    """A module whose forward has the function's name and parameters: what a pass is of."""
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError
+
+    try:
+        signature = inspect.signature(function)
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        forward.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])
+    except (TypeError, ValueError):
+        pass
+    return type(getattr(function, "__name__", "function"), (torch.nn.Module,), {"forward": forward})()
+
+
+@guard
+def observe_packages(package):
+    """AOTInductor's packages are no modules: their calls are passes, of which the inside
+    is not seen."""
+    kind = package.AOTICompiledModel
+    call = kind.__call__
+
+    @functools.wraps(call)
+    def __call__(self, *args, **kwargs):
+        if recorder.dormant or thread.busy or thread.hidden or not recorder.open():
+            return call(self, *args, **kwargs)
+        recorder.note(_PACKAGE)
+        return modules.opaque_call(functools.partial(call, self), _PackageModule(), args, kwargs)
+
+    kind.__call__ = __call__
+
+
+class _PackageModule(torch.nn.Module):
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError
+
+
+_PackageModule.__name__ = "AOTICompiledModel"
