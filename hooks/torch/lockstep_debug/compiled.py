@@ -42,7 +42,8 @@ def observe_compiler():
 
 def _region(compile_, context, function):
     """The compiled function, within one that records its call or has it run eagerly."""
-    owner = getattr(function, "__self__", None)
+    # torch wraps the modules of torch.nn once more.
+    owner = getattr(function, "__self__", getattr(function, "__wrapped__", None))
     is_call = isinstance(function, types.MethodType) and isinstance(owner, torch.nn.Module) \
         and function.__name__ in ("observed_call", "__call__", "_wrapped_call_impl")
     # The compiler is to see torch's own __call__, which it knows, and not ours.
@@ -53,7 +54,7 @@ def _region(compile_, context, function):
         if recorder.dormant or thread.busy or thread.hidden or torch.compiler.is_compiling() or not recorder.open():
             return made(*args, **kwargs)
         if recorder.filters.compiled:
-            module = owner if isinstance(owner, torch.nn.Module) else _stand_in(function)
+            module = owner if isinstance(owner, torch.nn.Module) else _stand_in(function, args)
             return modules.opaque_call(made, module, args, kwargs)
         recorder.note(_EAGER, compiled="eager")
         run_eagerly()
@@ -75,8 +76,21 @@ def run_eagerly():
         torch.compiler.set_stance("force_eager")
 
 
-def _stand_in(function):
-    """A module whose forward has the function's name and parameters: what a pass is of."""
+def _model_of(function, args):
+    """The name of the one model that a function is given or refers to, or its own: run
+    eagerly, the pass would be the model's."""
+    code = getattr(function, "__code__", None)
+    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if cell != types.CellType()]
+    named = [function.__globals__.get(name) for name in code.co_names] if code else []
+    found = {id(item): item for item in (*args, *cells, *named) if isinstance(item, torch.nn.Module)}
+    if len(found) != 1:
+        return getattr(function, "__name__", "function")
+    model = next(iter(found.values()))
+    return type(getattr(model, "_orig_mod", model)).__name__
+
+
+def _stand_in(function, args):
+    """A module with the parameters of a function: what a pass is of."""
     def forward(self, *args, **kwargs):
         raise NotImplementedError
 
@@ -86,7 +100,7 @@ def _stand_in(function):
         forward.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])
     except (TypeError, ValueError):
         pass
-    return type(getattr(function, "__name__", "function"), (torch.nn.Module,), {"forward": forward})()
+    return type(_model_of(function, args), (torch.nn.Module,), {"forward": forward})()
 
 
 @guard

@@ -2,6 +2,7 @@
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from . import scripted
 from .passes import is_recordable, simple_parameters, thread, walk
 from .recorder import guard, recorder, where
 from .values import has_storage, storage_key
@@ -73,6 +74,8 @@ class Observer(TorchDispatchMode):
         run = thread.run
         if run is None or thread.busy or recorder.dormant:
             return function(*args, **kwargs)
+        if run.script is not None and function.namespace == scripted.NAMESPACE:
+            return _mark(run, function, args)
         if not thread.hidden and _is_composite(function, args):
             with self:  # the kernel that would run; not decompose(), which prefers Python's
                 return function._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
@@ -89,6 +92,14 @@ class Observer(TorchDispatchMode):
             finally:
                 thread.busy = False
         return result
+
+
+def _mark(run, function, args):
+    thread.busy = True
+    try:
+        scripted.mark(run, function._schema.name.rpartition("::")[2], args)
+    finally:
+        thread.busy = False
 
 
 @guard

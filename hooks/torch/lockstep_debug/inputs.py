@@ -21,13 +21,16 @@ def signature(module):
     if kind not in _signatures:
         try:
             _signatures[kind] = inspect.signature(kind.forward)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             _signatures[kind] = None
     return _signatures[kind]
 
 
 def arguments(module, args, kwargs):
     """(name, value) of the arguments of a forward call, in the order of its parameters."""
+    if isinstance(module, torch.jit.ScriptModule):
+        names = [argument.name for argument in module._c._get_method("forward").schema.arguments[1:]]
+        return list(zip(names, args)) + list(kwargs.items())
     form = signature(module)
     try:
         bound = form.bind_partial(module, *args, **kwargs).arguments

@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from . import caches, compiled, filters, functions, grouped, inputs
+from . import caches, compiled, filters, functions, grouped, inputs, scripted
 from .dispatch import Observer
 from .passes import Run, is_recordable, simple_parameters, thread, walk
 from .recorder import dtype_name, guard, recorder, where
@@ -35,6 +35,8 @@ def observed_call(self, /, *args, **kwargs):
         return original_call(self, *args, **kwargs)
     if type(self).__name__ in _TRANSPARENT:
         return original_call(self, *args, **kwargs)
+    if recorder.filters.compiled and scripted.is_script(self) and recorder.open():
+        return opaque_call(functools.partial(original_call, self), self, args, kwargs)
     run = thread.run
     if run is not None:
         return _call(run, self, args, kwargs)
@@ -101,6 +103,11 @@ def _begin(module, args, kwargs):
     return run
 
 
+def class_name(module):
+    """Of a script, the name of the class that it was made from."""
+    return module.original_name if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
+
+
 def _is_of_transformers(module):
     return any(base.__module__.split(".")[0] == "transformers" for base in type(module).__mro__)
 
@@ -109,7 +116,7 @@ def _announce(module):
     """The engine is the library that defines the model, or the one that the model wraps:
     "SentenceTransformer/BertModel"."""
     inner = next((part for part in module.modules() if _is_of_transformers(part)), None)
-    name = type(module).__name__
+    name = class_name(module)
     if inner is not None and "transformers" in sys.modules:
         engine, version = "transformers", getattr(sys.modules["transformers"], "__version__", "")
         name += "" if inner is module else f"/{type(inner).__name__}"
@@ -179,7 +186,7 @@ def _is_leaf(module):
 
 def _call(run, module, args, kwargs, opaque=None):
     frame, leaf, sources = _enter(run, module, args, kwargs, opaque) or (None, False, None)
-    function = opaque or functools.partial(original_call, module)
+    function = opaque or _function_of(run, module)
     if frame is None:
         return function(*args, **kwargs)
     thread.hidden += leaf
@@ -198,6 +205,12 @@ def _call(run, module, args, kwargs, opaque=None):
         thread.busy = False
         _leave(run, frame)
     return result
+
+
+def _function_of(run, module):
+    if scripted.is_script(module):
+        return functools.partial(scripted.call, run, module)
+    return functools.partial(original_call, module)
 
 
 def _modes_for(run, module, opaque):
@@ -253,13 +266,13 @@ def _leave(run, frame):
 
 @guard
 def _record(run, frame, leaf, sources, result):
-    op = type(frame.module).__name__
+    op = class_name(frame.module)
     extra = {}
     if leaf:
         constants = getattr(frame.module, "__constants__", ())
         extra["params"] = simple_parameters((key, getattr(frame.module, key, None)) for key in constants)
         extra["where"] = where(4)
-    outer = _is_outer(run, frame)
+    outer = is_outer(frame.path)
     for index, (suffix, tensor) in enumerate(walk(result)):
         if is_recordable(tensor):
             name = _output_name(frame.path, index, suffix)
@@ -284,8 +297,8 @@ def _is_resync_point(path, outer):
     return outer and (last.isdecimal() or last == "lm_head")
 
 
-def _is_outer(run, frame):
+def is_outer(path):
     """The root, its children, and the numbered blocks."""
-    parts = frame.path.split(".")
+    parts = path.split(".")
     numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
     return len(parts) == 1 or numbered[:1] == [len(parts) - 1]

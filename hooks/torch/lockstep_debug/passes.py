@@ -105,6 +105,7 @@ class Run:
         self.registry = Registry()
         self.frames = []
         self.modes = []        # the dispatch and function modes that see what it does
+        self.script = None     # where a TorchScript is that runs now: see scripted.py
         self.rows = None       # inputs.Rows: tokens, positions, sequences
         self.paths = {}
         for path, module in root.named_modules():
