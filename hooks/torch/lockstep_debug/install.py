@@ -1,11 +1,13 @@
 """Sets the hook: run by sitecustomize when the first module is called or the first
 function compiled, or by lockstep_debug.capture."""
 import atexit
+import functools
 import os
 
 import torch
 
 from . import compiled, modules
+from .passes import thread
 from .recorder import recorder
 
 
@@ -17,6 +19,7 @@ def install(original=None):
         if original is not None:
             modules.original_call = original
         compiled.observe_compiler()
+        _leave_checks_alone()
         atexit.register(recorder.end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=recorder.after_fork)
@@ -29,3 +32,19 @@ def install(original=None):
 
 
 _installed = []
+
+
+def _leave_checks_alone():
+    """torch.jit.trace runs the model and what it made of it once more each, to compare
+    them: these are no passes of the program."""
+    check = torch.jit._trace._check_trace
+
+    @functools.wraps(check)
+    def _check_trace(*args, **kwargs):
+        busy, thread.busy = thread.busy, True
+        try:
+            return check(*args, **kwargs)
+        finally:
+            thread.busy = busy
+
+    torch.jit._trace._check_trace = _check_trace

@@ -178,10 +178,12 @@ def _leave_modes(entered):
             recorder.trouble("mode", error)
 
 
-def _is_leaf(module):
+def is_leaf(module):
     """One of torch's own layers, recorded as one operation."""
-    return type(module).__module__.startswith("torch.nn.") and not module._modules \
-        and not isinstance(module, torch.jit.ScriptModule)
+    if scripted.is_script(module):
+        return module._c._type().qualified_name().startswith("__torch__.torch.nn.modules.") \
+            and next(module.children(), None) is None
+    return type(module).__module__.startswith("torch.nn.") and not module._modules
 
 
 def _call(run, module, args, kwargs, opaque=None):
@@ -244,7 +246,7 @@ def _enter(run, module, args, kwargs, opaque):
     try:
         inputs.learn(run, module, args, kwargs)
         frame = run.enter(module)
-        leaf = bool(opaque) or _is_leaf(module)
+        leaf = bool(opaque) or is_leaf(module)
         sources = []
         if leaf:
             own = list(module._parameters.values()) + list(module._buffers.values())

@@ -1,18 +1,17 @@
 """TorchScript: modules that were scripted, traced, or loaded with torch.jit.load.
 
 A script's interpreter calls no Python, but what it computes goes through the dispatcher.
-So a copy of the graph is run in the place of the module's own, on the same module
-objects, with calls between its nodes that say where it is: operators that do nothing,
-and that our dispatch mode (dispatch.py) hands to `mark`. A node knows the modules that
-it was inlined from; a value that leaves the nodes of a module is that module's output.
-The copy runs without the optimizing executor, which would fuse what is to be seen.
+So a copy of the module's graph runs in the place of its own, on the same objects. In the
+copy every call of a submodule is replaced with that submodule's graph, and between the
+nodes stand markers: operators that do nothing, which our dispatch mode (dispatch.py)
+hands to `mark`. They say which module begins and ends, and what it gives. The copy runs
+without the optimizing executor, which would fuse what is to be seen.
 """
-import re
 import weakref
 
 import torch
 
-from . import filters, modules
+from . import attention, filters, modules
 from .passes import Frame, block_index, is_recordable, thread
 from .recorder import guard, recorder
 
@@ -20,12 +19,16 @@ NAMESPACE = "lockstep_debug"
 _FUSED = "TorchScript: its graph runs node by node while it is recorded, without fusion; capture --compiled runs it as it is"
 
 # One line each, as grouped.py has it for the functions of Python.
-_GROUPED = {"matmul", "linear", "softmax", "log_softmax", "layer_norm", "rms_norm", "group_norm", "einsum",
-            "scaled_dot_product_attention", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-            "conv_transpose3d", "_convolution"}
-_PACKING = {"prim::TupleConstruct", "prim::ListConstruct", "prim::DictConstruct"}
-_PARTS = re.compile(r"([^.()]+)\(([^()]*)\)")
-_PYTHON_LAYERS = "__torch__.torch.nn.modules."
+_GROUPED = {f"aten::{name}" for name in (
+    "matmul", "linear", "softmax", "log_softmax", "layer_norm", "rms_norm", "group_norm", "einsum", "conv1d", "conv2d",
+    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "_convolution")}
+_ATTENTION = "aten::scaled_dot_product_attention"
+_MARKERS = {
+    "enter": "str path", "enter_layer": "Tensor[] inputs, str path", "leave": "", "give": "Tensor? value, str suffix", "give_list": "Tensor[] values, str suffix",
+    "begin": "Tensor[] inputs", "end": "Tensor output, str op",
+    "attend": "Tensor q, Tensor k, Tensor v, Tensor? mask, float dropout, bool causal, float? scale, bool gqa",
+    "attended": "Tensor output",
+}
 
 _library = None
 
@@ -35,151 +38,134 @@ def _define_markers():
     global _library
     if _library is None:
         _library = torch.library.Library(NAMESPACE, "DEF")
-        for name, parameters in (("scope", "str path"), ("begin", "Tensor[] inputs"), ("end", "Tensor output, str what"),
-                                 ("output", "Tensor value, str path, str op")):
+        for name, parameters in _MARKERS.items():
             _library.define(f"{name}({parameters}) -> ()", "CONSERVATIVE")
             _library.impl(name, lambda *given: None, "CompositeExplicitAutograd")
 
 
 # ---------------------------------------------------------------- the marked graph
 
-class _Marking:
-    """Puts the markers into an inlined graph."""
-
-    def __init__(self, module, graph):
-        self.graph = graph
-        self.modules = dict(module.named_modules())
-        self.leaves = {}
-
-    def path(self, node):
-        """The path of the module that the node is of. Functions count as their module's."""
-        parts = [name for name, kind in _PARTS.findall(node.getModuleHierarchy() or "")
-                 if name not in ("UNKNOWN_INSTANCE", "SELF")]
-        return ".".join(parts)
-
-    def kind(self, path):
-        module = self.modules.get(path)
-        return "" if module is None else module.original_name if is_script(module) else type(module).__name__
-
-    def is_leaf(self, path):
-        """One of torch's own layers: see modules._is_leaf."""
-        if path not in self.leaves:
-            module = self.modules.get(path) if path else None
-            self.leaves[path] = is_script(module) and not list(module.children()) \
-                and module._c._type().qualified_name().startswith(_PYTHON_LAYERS)
-        return self.leaves[path]
-
-    def constant(self, text, before):
-        node = self.graph.create("prim::Constant")
-        node.s_("value", text)
-        node.output().setType(torch._C.StringType.get())
-        node.insertBefore(before)
-        return node.output()
-
-    def call(self, name, inputs, following):
-        """A marker before a node. Strings become constants."""
-        node = self.graph.create(f"{NAMESPACE}::{name}", 0)
-        node.insertBefore(following)
-        for item in inputs:
-            if isinstance(item, list):
-                packed = self.graph.create("prim::ListConstruct", item)
-                packed.output().setType(torch._C.ListType(torch._C.TensorType.get()))
-                packed.insertBefore(node)
-                item = packed.output()
-            node.addInput(self.constant(item, node) if isinstance(item, str) else item)
-
-    def block(self, block, end):
-        """`end`: the node that returns the block's results."""
-        here = None
-        nodes = list(block.nodes())
-        at = 0
-        while at < len(nodes):
-            node = nodes[at]
-            inner = list(node.blocks())
-            for each in inner:
-                self.block(each, each.returnNode())
-            if node.kind().startswith("prim::") and not inner:
-                at += 1
-                continue
-            path = self.path(node)
-            if path != here:
-                self.call("scope", [path], node)
-            here = None if inner else path
-            last = at if inner else self.group_end(nodes, at, path)
-            following = nodes[last + 1] if last + 1 < len(nodes) else end
-            if not inner and (last > at or self.is_leaf(path) or node.kind() in {f"aten::{name}" for name in _GROUPED}):
-                self.group(nodes[at:last + 1], path, following)
-            for each in nodes[at:last + 1]:
-                self.outputs(each, path, following)
-            at = last + 1
-
-    def group_end(self, nodes, at, path):
-        """The last node of a layer that begins here; or this one, where it is no layer."""
-        if not self.is_leaf(path):
-            return at
-        last = at
-        for i in range(at, len(nodes)):
-            if list(nodes[i].blocks()) or self.path(nodes[i]) != path:
-                break
-            if not nodes[i].kind().startswith("prim::"):
-                last = i
-        return last
-
-    def group(self, nodes, path, following):
-        """Recorded as one: what it reads is said before, and its result after."""
-        computing = [node for node in nodes if not node.kind().startswith("prim::")]
-        first, last = computing[0], computing[-1]
-        made = {value.debugName() for node in nodes for value in node.outputs() if not node.kind().startswith("prim::")}
-        read = {}
-        for node in computing:
-            for value in node.inputs():
-                if _is_tensor(value) and value.debugName() not in made:
-                    source = value.node()
-                    if source.kind() == "prim::Param" or source.isBefore(first):
-                        read[value.debugName()] = value
-        results = [value for value in last.outputs() if _is_tensor(value)]
-        if not results:
-            return
-        what = "" if self.is_leaf(path) else last.kind().rpartition("::")[2]
-        self.call("end", [results[0], what], following)
-        self.call("begin", [list(read.values())], first)
-
-    def outputs(self, node, path, following):
-        """Markers after a node for the modules whose output it makes, the innermost first."""
-        for value in node.outputs():
-            uses = _uses(value) if _is_tensor(value) else []
-            parts = path.split(".") if path else []
-            while parts:
-                whole = ".".join(parts)
-                outside = [index for user, index in uses if not self.within(user, whole)]
-                if outside:
-                    name = whole if not outside[0] else f"{whole}.{outside[0]}"
-                    self.call("output", [value, name, self.kind(whole)], following)
-                parts.pop()
-
-    def within(self, node, path):
-        """A block's result is of the node that has the block."""
-        if node.kind() == "prim::Return":
-            owner = node.owningBlock().owningNode()
-            if owner is None:
-                return False
-            node = owner
-        own = self.path(node)
-        return own == path or own.startswith(path + ".")
-
-
-def _is_tensor(value):
-    return value.type().kind() == "TensorType"
-
-
-def _uses(value, index=0, depth=4):
-    """(node, index) of what uses a value, through the tuples that it is packed into."""
-    for use in value.uses():
-        if use.user.kind().startswith(f"{NAMESPACE}::"):
+def _marker(graph, name, inputs, following):
+    """A marker before a node. Strings become constants, lists are packed."""
+    node = graph.create(f"{NAMESPACE}::{name}", 0)
+    node.insertBefore(following)
+    for item in inputs:
+        if isinstance(item, str):
+            made = graph.create("prim::Constant")
+            made.s_("value", item)
+            made.output().setType(torch._C.StringType.get())
+        elif isinstance(item, list):
+            made = graph.create("prim::ListConstruct", item)
+            made.output().setType(torch._C.ListType(torch._C.TensorType.get()))
+        else:
+            node.addInput(item)
             continue
-        yield use.user, index
-        if use.user.kind() in _PACKING and depth:
-            yield from _uses(use.user.output(), use.offset, depth - 1)
+        made.insertBefore(node)
+        node.addInput(made.output())
+
+
+def _is_tensor(kind):
+    return kind.kind() == "TensorType"
+
+
+def _tensors(values):
+    """Those among values, and in the tuples and lists that were made of some."""
+    found = []
+    for value in values:
+        if _is_tensor(value.type()):
+            found.append(value)
+        elif value.node().kind() in ("prim::TupleConstruct", "prim::ListConstruct"):
+            found += _tensors(list(value.node().inputs()))
+    return found
+
+
+def _mark_result(graph, value, suffix, following):
+    """Markers for the tensors that a module gives, through tuples and lists."""
+    kind = value.type()
+    if _is_tensor(kind) or (kind.kind() == "OptionalType" and _is_tensor(kind.getElementType())):
+        _marker(graph, "give", [value, suffix], following)
+    elif kind.kind() == "ListType" and _is_tensor(kind.getElementType()):
+        _marker(graph, "give_list", [value, suffix], following)
+    elif kind.kind() == "TupleType":
+        parts = kind.elements()
+        unpack = graph.create("prim::TupleUnpack", [value], len(parts))
+        unpack.insertBefore(following)
+        for index, (part, element) in enumerate(zip(list(unpack.outputs()), parts)):
+            part.setType(element)
+            _mark_result(graph, part, f"{suffix}.{index}" if suffix else str(index), following)
+
+
+class _Expansion:
+    """The graph of a module's method, with the graphs of the modules that it calls."""
+
+    def __init__(self, root):
+        self.modules = dict(root.named_modules())
+
+    def graph(self, own, method):
+        """`own`: the path of the module that the method is of."""
+        graph = self.modules[own]._c._get_method(method).graph.copy()
+        torch._C._jit_pass_erase_shape_information(graph)
+        self.block(graph, graph, graph.return_node(), next(iter(graph.inputs())).debugName(), own)
+        return graph
+
+    def block(self, graph, block, end, self_name, own):
+        """`end`: the node that returns the block's results."""
+        nodes = list(block.nodes())
+        for node, following in zip(nodes, nodes[1:] + [end]):
+            for inner in node.blocks():
+                self.block(graph, inner, inner.returnNode(), self_name, own)
+            if node.kind() == "prim::CallMethod":
+                called = self.path(next(iter(node.inputs())), self_name, own)
+                if called in self.modules and is_script(self.modules[called]):
+                    self.call(graph, node, following, called)
+
+    def path(self, value, self_name, own):
+        """Of the module that a value is; None when that isn't known before it runs."""
+        if value.debugName() == self_name:
+            return own
+        node = value.node()
+        if node.kind() != "prim::GetAttr":
+            return None
+        outer = self.path(next(iter(node.inputs())), self_name, own)
+        return None if outer is None else f"{outer}.{node.s('name')}" if outer else node.s("name")
+
+    def call(self, graph, node, following, called):
+        """Another method than forward counts as its caller's, as it does in Python."""
+        inputs, method = list(node.inputs()), node.s("name")
+        if method != "forward":
+            self.replace(graph, node, self.graph(called, method), inputs)
+        elif modules.is_leaf(self.modules[called]):
+            given = _tensors(inputs[1:])
+            _marker(graph, "enter_layer", [given, called], node)
+            _mark_result(graph, node.output(), "", following)
+            _marker(graph, "leave", [], following)
+        else:
+            _marker(graph, "enter", [called], node)
+            result = self.replace(graph, node, self.graph(called, method), inputs)
+            _mark_result(graph, result, "", following)
+            _marker(graph, "leave", [], following)
+
+    def replace(self, graph, node, body, inputs):
+        with graph.insert_point_guard(node):
+            result, = graph.insertGraph(body, inputs)
+        node.output().replaceAllUsesWith(result)
+        node.destroy()
+        return result
+
+
+def _mark_functions(graph, block, end):
+    """Markers around the nodes that are recorded as one operation each."""
+    nodes = list(block.nodes())
+    for node, following in zip(nodes, nodes[1:] + [end]):
+        for inner in node.blocks():
+            _mark_functions(graph, inner, inner.returnNode())
+        inputs = list(node.inputs())
+        if node.kind() == _ATTENTION and len(inputs) == 8:
+            _marker(graph, "attend", inputs, node)
+            _marker(graph, "attended", [node.output()], following)
+        elif node.kind() in _GROUPED or node.kind() == _ATTENTION:
+            _marker(graph, "begin", [_tensors(inputs)], node)
+            _marker(graph, "end", [node.output(), node.kind().rpartition("::")[2]], following)
 
 
 class _Script:
@@ -187,14 +173,13 @@ class _Script:
 
     def __init__(self, module):
         _define_markers()
-        method = module._c._get_method("forward")
-        graph = method.inlined_graph.copy()
-        torch._C._jit_pass_erase_shape_information(graph)
+        graph = _Expansion(module).graph("", "forward")
+        torch._C._jit_pass_inline(graph)
+        _mark_functions(graph, graph, graph.return_node())
         if graph.findNode("prim::fork"):
             recorder.note("TorchScript: what runs in parallel (torch.jit.fork) is not recorded")
-        _Marking(module, graph).block(graph, graph.return_node())
         graph.lint()
-        self.parameters = method.schema.arguments[1:]
+        self.parameters = module._c._get_method("forward").schema.arguments[1:]
         self.function = torch._C._create_function_from_graph("forward", graph)
 
     def arguments(self, args, kwargs):
@@ -243,14 +228,14 @@ def call(run, module, *args, **kwargs):
     if prepared is None:
         return modules.original_call(module, *args, **kwargs)
     script, given = prepared
-    state = (len(run.frames), thread.hidden, run.script)
-    run.script = _Progress(run.frame)
+    before = len(run.frames), thread.hidden, run.script
+    run.script = _Progress(run.frame, dict(module.named_modules()))
     try:
         with torch.jit.optimized_execution(False):
             return script.function(module._c, *given)
     finally:
-        del run.frames[state[0]:]
-        thread.hidden, run.script = state[1:]
+        del run.frames[before[0]:]
+        thread.hidden, run.script = before[1:]
 
 
 def _say_what_is_off(module):
@@ -263,38 +248,79 @@ def _say_what_is_off(module):
 # ---------------------------------------------------------------- while it runs
 
 class _Progress:
-    """Where a script is: the frame of its root, how many frames lie beneath, and what
-    the group of nodes that runs now was computed from."""
+    """Where a script is. `sources`: what each layer or function that runs, the innermost
+    last, was computed from; None for a module with an inside."""
 
-    def __init__(self, root):
+    def __init__(self, root, parts):
         self.root = root
-        self.sources = None
+        self.parts = parts
+        self.sources = []
+        self.attention = None
 
 
 @guard
 def mark(run, name, args):
     """A marker was reached."""
-    progress = run.script
-    if progress is None:
+    _HANDLERS[name](run, run.script, *args)
+
+
+def _enter(run, progress, path):
+    whole = f"{progress.root.path}.{path}" if progress.root.path else path
+    run.frames.append(Frame(progress.parts[path], whole, block_index(whole)))
+    progress.sources.append(None)
+
+
+def _enter_layer(run, progress, inputs, path):
+    module = progress.parts[path]
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    sources = run.ids([*inputs, *own])
+    _enter(run, progress, path)
+    progress.sources[-1] = sources
+    thread.hidden += 1
+
+
+def _leave(run, progress):
+    run.frames.pop()
+    thread.hidden -= progress.sources.pop() is not None
+
+
+def _give(run, progress, value, suffix):
+    if value is None or not is_recordable(value):
         return
-    root = progress.root
-    if name == "scope":
-        depth = run.frames.index(root) + 1
-        del run.frames[depth:]
-        if args[0]:
-            path = f"{root.path}.{args[0]}" if root.path else args[0]
-            run.frames.append(Frame(root.module, path, block_index(path)))
-    elif name == "begin":
-        progress.sources = run.ids(args[0])
-        thread.hidden += 1
-    elif name == "end" and progress.sources is not None:
-        thread.hidden -= 1
-        if args[1] and is_recordable(args[0]) and run.known(args[0]) is None:
-            run.record(args[1], args[1], args[0], progress.sources)
-            progress.sources = None
-    elif name == "output" and not thread.hidden:
-        path = f"{root.path}.{args[1]}" if root.path else args[1]
-        if is_recordable(args[0]):
-            outer = modules.is_outer(path)
-            run.name_result(path, args[2], args[0], filters.MODULE, sources=progress.sources or (), outer=outer)
-        progress.sources = None
+    path = run.frame.path
+    name = f"{path}.{suffix}" if suffix not in ("", "0") else path
+    run.name_result(name, modules.class_name(run.frame.module), value, filters.MODULE,
+                    sources=progress.sources[-1] or (), outer=modules.is_outer(path))
+
+
+def _give_list(run, progress, values, suffix):
+    for index, value in enumerate(values):
+        _give(run, progress, value, f"{suffix}.{index}" if suffix else str(index))
+
+
+def _begin(run, progress, inputs):
+    progress.sources.append(None if thread.hidden else run.ids(inputs))
+    thread.hidden += 1
+
+
+def _end(run, progress, output, op):
+    thread.hidden -= 1
+    sources = progress.sources.pop()
+    if sources is not None and is_recordable(output) and run.known(output) is None:
+        run.record(op, op, output, sources)
+
+
+def _attend(run, progress, *args):
+    progress.attention = None if thread.hidden else \
+        attention.before(run, args[:6], {"scale": args[6], "enable_gqa": args[7]})
+    thread.hidden += 1
+
+
+def _attended(run, progress, output):
+    thread.hidden -= 1
+    if progress.attention is not None:
+        attention.after(run, progress.attention, output)
+
+
+_HANDLERS = {"enter": _enter, "enter_layer": _enter_layer, "leave": _leave, "give": _give, "give_list": _give_list,
+             "begin": _begin, "end": _end, "attend": _attend, "attended": _attended}
