@@ -13,6 +13,7 @@
 #include "trace/observe.h"
 #include "trace/stats_recording.h"
 #include "trace/trace_writer.h"
+#include "trace/unrecorded.h"
 
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;
@@ -76,9 +77,11 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
         fprintf(stderr, "lockstep capture: %s: %s\n", program, strerror(done->not_started));
         return;
     }
-    if (t->processes == 0) {
-        fprintf(stderr, "lockstep: nothing was recorded: %s computed nothing through a ggml or torch that can be "
-                        "hooked (a static copy of ggml can call lockstep/ggml.h from its cb_eval)\n", program);
+    if (ls_recorded_nothing(done)) {
+        ls_text why = {0};
+        ls_explain_unrecorded(command, done, &why);
+        fprintf(stderr, "lockstep: nothing was recorded: %s\n", why.data != NULL ? why.data : "out of memory");
+        ls_text_done(&why);
         print_note(o, t);
         return;
     }

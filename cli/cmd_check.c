@@ -4,7 +4,7 @@
 #include "align/live.h"
 #include "base/escape.h"
 #include "comparison.h"
-#include "trace/observe.h"
+#include "trace/unrecorded.h"
 
 typedef struct check_options {
     comparison_options comparison;
@@ -43,8 +43,11 @@ static int report(const arguments *args, const check_options *o, ls_live *live, 
         fprintf(stderr, "lockstep check: %s: %s\n", shown, strerror(done->not_started));
         return EXIT_TROUBLE;
     }
-    if (done->totals.processes == 0) {
-        fprintf(stderr, "lockstep check: nothing was compared: %s computed nothing through a ggml or torch that can be hooked\n", shown);
+    if (ls_recorded_nothing(done)) {
+        ls_text why = {0};
+        ls_explain_unrecorded(args->command[0], done, &why);
+        fprintf(stderr, "lockstep check: nothing was compared: %s\n", why.data != NULL ? why.data : "out of memory");
+        ls_text_done(&why);
         return EXIT_TROUBLE;
     }
     if (ls_live_finish(live, &diff, &error) != LOCKSTEP_OK) {

@@ -13,7 +13,7 @@
 #include "parity/fingerprint.h"
 #include "parity/parity_file.h"
 #include "report/cells.h"
-#include "trace/observe.h"
+#include "trace/unrecorded.h"
 
 typedef struct run_options {
     const char *only;
@@ -125,6 +125,13 @@ static void last_line(const char *log, char *out, size_t capacity) {
         fclose(file);
 }
 
+static void tell_unrecorded(prompt_run *r, const char *which, const char *command, const ls_observed *done) {
+    ls_text why = {0};
+    ls_explain_unrecorded(command, done, &why);
+    tell(r, "%s: %s", which, why.data != NULL ? why.data : "out of memory");
+    ls_text_done(&why);
+}
+
 static bool capture(prompt_run *r, const char *which, const ls_parity_side *side, char **words) {
     char out[PATH_MAX], log[PATH_MAX], log_name[32], said[200];
     ls_observed done;
@@ -144,8 +151,8 @@ static bool capture(prompt_run *r, const char *which, const ls_parity_side *side
         tell(r, "%s: %s: %s", which, words[0], strerror(done.not_started));
     else if (done.exit != 0)
         tell(r, "the %s's command ended with status %d: %s (%s)", which, done.exit, said, log);
-    else if (done.totals.processes == 0)
-        tell(r, "the %s's command computed nothing that can be hooked: %s", which, log);
+    else if (ls_recorded_nothing(&done))
+        tell_unrecorded(r, which, words[0], &done);
     else if (done.totals.dropped > 0)
         tell(r, "the %s's recording lost the values of %llu tensors: %s", which, (unsigned long long)done.totals.dropped, done.totals.trouble);
     else if (*done.totals.not_placed != '\0')

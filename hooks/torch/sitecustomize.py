@@ -109,23 +109,27 @@ def _trouble(error):
     _facts.add(f"trouble={type(error).__name__}: {str(error)[:150]}")
 
 
-def _tell():
-    """At exit: what the recorder needs in order to say why nothing was recorded."""
+def _tell_end():
+    """What the recorder needs in order to say why nothing was recorded."""
+    recorder = getattr(sys.modules.get("lockstep_debug.recorder"), "recorder", None)
+    _tell({"ended", *_facts, *(recorder.facts if recorder is not None else ()),
+           *(["torch"] if "torch" in sys.modules else ()),
+           *(f"framework={name}" for name in _OTHERS if name in sys.modules)})
+
+
+def _tell(facts):
+    """Sends facts to the recorder (src/trace/facts.h), and waits for nothing."""
     try:
         from _socket import AF_UNIX, SOCK_DGRAM, socket
 
-        if "torch" in sys.modules:
-            _facts.add("torch")
-        recorder = getattr(sys.modules.get("lockstep_debug.recorder"), "recorder", None)
-        _facts.update(recorder.facts if recorder is not None else ())
-        _facts.update(f"framework={name}" for name in _OTHERS if name in sys.modules)
-        with_hook = {"hook"} | _facts
         to = b"\0" + os.environ["LOCKSTEP_CHANNEL"][1:].encode() + b"-facts"
         link = socket(AF_UNIX, SOCK_DGRAM)
-        link.setblocking(False)
-        for fact in sorted(with_hook):
-            link.sendto(fact.encode("utf-8", "replace"), to)
-        link.close()
+        try:
+            link.setblocking(False)
+            for fact in sorted(facts):
+                link.sendto(fact.encode("utf-8", "replace"), to)
+        finally:
+            link.close()
     except Exception:
         pass
 
@@ -150,7 +154,8 @@ if os.environ.get("LOCKSTEP_CHANNEL"):
         import atexit
 
         _watch_imports()
-        atexit.register(_tell)
+        atexit.register(_tell_end)
+        _tell({"hook"})
     except Exception as failure:
         _trouble(failure)
 _chain()

@@ -316,6 +316,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
             ls_recorder_close(recorder, false, 0, &done.totals);
         return status;
     }
+    ls_facts *facts = ls_facts_open(ls_receiver_name(receiver));
     if (command == NULL)
         wait_for_input_end(ls_receiver_name(receiver), library);
     else
@@ -329,6 +330,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
                  refused == 1 ? " was" : "es were");
         ls_recorder_note(recorder, note);
     }
+    ls_facts_close(facts, done.facts);
     done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
     stop_passing_on(&passed);

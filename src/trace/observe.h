@@ -2,6 +2,7 @@
 #ifndef LS_TRACE_OBSERVE_H
 #define LS_TRACE_OBSERVE_H
 
+#include "trace/facts.h"
 #include "trace/recorder.h"
 
 typedef struct ls_observe_options {
@@ -23,6 +24,7 @@ typedef struct ls_observed {
     int not_started;   /* errno of why the command could not be; 0 */
     bool whole;        /* the trace has its last line */
     ls_recorder_totals totals;
+    char facts[LS_FACTS_BYTES]; /* what the processes told about themselves */
 } ls_observed;
 
 /* An error is trouble of ours before the command was started. Signals that another
