@@ -69,20 +69,20 @@ def _observe_calls(module):
     def __call__(self, /, *args, **kwargs):
         nonlocal call
         if call is None:
-            call = _install(original) or original
+            call = _install() or original
             if kind.__call__ is __call__:  # else the program has wrapped it: ours stays within
                 kind.__call__ = call
         return call(self, *args, **kwargs)
 
     kind.__call__ = __call__
-    module._observed_by_lockstep = True
+    module._called_by_lockstep = original
 
 
-def _install(original):
+def _install():
     try:
         from lockstep_debug import install
 
-        return install.install(original)
+        return install.install()
     except Exception as error:
         _trouble(error)  # the observed program goes on, unobserved
 

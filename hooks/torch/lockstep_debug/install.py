@@ -11,22 +11,17 @@ from .passes import thread
 from .recorder import recorder
 
 
-def install(original=None):
-    """Gives what is to be called in place of `original`, torch's Module.__call__. Without
-    `original` it is put there, unless sitecustomize sees the calls already."""
+def install():
+    """Gives what is to be called in place of torch's Module.__call__, and puts it there
+    unless sitecustomize sees the calls already."""
     if not _installed:
         _installed.append(True)
-        if original is not None:
-            modules.original_call = original
         compiled.observe_compiler()
         _leave_checks_alone()
         atexit.register(recorder.end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=recorder.after_fork)
-    now = torch.nn.Module.__call__
-    if original is None and now is not modules.observed_call \
-            and not hasattr(torch.nn.modules.module, "_observed_by_lockstep"):
-        modules.original_call = now
+    if not hasattr(torch.nn.modules.module, "_called_by_lockstep"):
         torch.nn.Module.__call__ = modules.observed_call
     return modules.observed_call
 

@@ -15,7 +15,8 @@ from .dispatch import Observer
 from .passes import Run, is_recordable, simple_parameters, thread, walk
 from .recorder import dtype_name, guard, recorder, where
 
-original_call = torch.nn.Module.__call__
+# Torch's own, also where sitecustomize's stands in its place already.
+original_call = getattr(torch.nn.modules.module, "_called_by_lockstep", torch.nn.Module.__call__)
 
 # They only hand over to the module within.
 _TRANSPARENT = {"OptimizedModule", "DistributedDataParallel", "DataParallel"}
