@@ -331,7 +331,8 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
         ls_recorder_note(recorder, note);
     }
     ls_facts_close(facts, done.facts);
-    done.whole = done.exit < 128 && done.not_started == 0 && refused == 0;
+    /* A server is ended by a signal. One that ran its exit handlers has recorded all. */
+    done.whole = (done.exit < 128 || ls_recorder_has_ended(recorder)) && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
     stop_passing_on(&passed);
     done.whole = done.whole && !done.totals.torn && done.totals.lost_lines == 0 && done.totals.not_placed[0] == '\0';

@@ -25,6 +25,7 @@ typedef struct process_state {
     size_t id_count, id_capacity;
     unsigned open_passes;
     bool died; /* within a tensor's values */
+    bool said_end;
     ls_map occurrences; /* "pass/op/name" -> seen so far in a pass that is open */
 } process_state;
 
@@ -516,6 +517,10 @@ static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame
         return record_start(r, process, object), true;
     if (strcmp(event, "note") == 0 && json_is_string(json_object_get(object, "text")))
         write_compiled_note(r, json_string_value(json_object_get(object, "text")), json_string_value(json_object_get(object, "compiled")));
+    if (strcmp(event, "end") == 0 && !p->said_end) {
+        p->said_end = true;
+        r->totals.ended++;
+    }
     return true; /* others are for later versions */
 }
 
@@ -578,6 +583,13 @@ void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending) {
         write_note(r, text);
     }
     pthread_mutex_unlock(&r->lock);
+}
+
+bool ls_recorder_has_ended(ls_recorder *r) {
+    pthread_mutex_lock(&r->lock);
+    bool ended = r->totals.processes > 0 && r->totals.ended == r->totals.processes;
+    pthread_mutex_unlock(&r->lock);
+    return ended;
 }
 
 void ls_recorder_note(ls_recorder *r, const char *text) {

@@ -11,6 +11,7 @@ typedef struct ls_recorder_totals {
     uint64_t tensors; /* lines of values that were computed or given */
     uint64_t files, passes, bytes, dropped;
     unsigned processes;
+    unsigned ended;     /* of them, that said that they had nothing more to record */
     uint64_t lost_lines; /* that could not be written: the recording is not whole */
     bool torn;          /* a process ended within a frame or a pass, was cut off, or closed the channel and went on */
     char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
@@ -26,6 +27,8 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
 /* For ls_receiver_events, with the recorder as the context. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);
 void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending);
+/* Every process that recorded said that it had nothing more to record. */
+bool ls_recorder_has_ended(ls_recorder *recorder);
 /* A line that says something about the recording itself. */
 void ls_recorder_note(ls_recorder *recorder, const char *text);
 /* Writes the last line, unless the recording is not whole; frees. */

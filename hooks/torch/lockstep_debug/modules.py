@@ -64,11 +64,13 @@ def _is_root(module, args, kwargs):
         return False
     if torch._C._get_tracing_state() is not None or torch._C._functorch.peek_interpreter_stack() is not None:
         return False
-    first = next(module.parameters(), None)
-    if first is not None and not is_recordable(first):  # meta or fake: nothing is computed
+    # Meta and fake tensors: nothing is computed. The arguments tell; of the parameters,
+    # any may be elsewhere until its layer runs (offloading to disk).
+    given = [tensor for _, tensor in walk(list(args) + list(kwargs.values()))]
+    if (args or kwargs) and not any(is_recordable(tensor) for tensor in given):
         return False
-    given = list(args) + list(kwargs.values())
-    if given and not any(is_recordable(tensor) for _, tensor in walk(given)):
+    first = next(module.parameters(), None)
+    if not given and first is not None and not is_recordable(first):
         return False
     return recorder.open()
 
@@ -123,7 +125,7 @@ def _announce(module):
         name += "" if inner is module else f"/{type(inner).__name__}"
     else:
         engine, version = "torch", str(torch.__version__)
-    first = next(module.parameters(), None)
+    first = next((parameter for parameter in module.parameters() if is_recordable(parameter)), None)
     recorder.start(engine, version, name,
                    str(first.device) if first is not None else "cpu",
                    dtype_name(first.dtype) if first is not None else None)
