@@ -24,8 +24,9 @@ _PACKAGE = "an AOTInductor package: its inputs and outputs are recorded, not wha
 def observe_compiler():
     """Every use of torch.compile, as a function, a decorator or Module.compile, ends in
     OptimizeContext.__call__ with the function to compile."""
-    eval_frame = sys.modules.get("torch._dynamo.eval_frame")
-    context = getattr(eval_frame, "OptimizeContext", None)
+    if "torch._dynamo.eval_frame" not in sys.modules:
+        return _wait_for_compiler()
+    context = getattr(sys.modules["torch._dynamo.eval_frame"], "OptimizeContext", None)
     if context is None or hasattr(context, "_observed_by_lockstep"):
         return
     context._observed_by_lockstep = True
@@ -38,6 +39,24 @@ def observe_compiler():
         return _region(compile_, self, function)
 
     context.__call__ = __call__
+
+
+def _wait_for_compiler():
+    """torch imports its compiler when it is first asked for. sitecustomize sees that,
+    where it runs; this is for lockstep_debug.capture without it."""
+    compile_ = torch.compile
+    if hasattr(torch.nn.modules.module, "_called_by_lockstep") or hasattr(compile_, "_observed_by_lockstep"):
+        return
+
+    @functools.wraps(compile_)
+    def compile(*args, **kwargs):
+        import torch._dynamo
+
+        observe_compiler()
+        return compile_(*args, **kwargs)
+
+    compile._observed_by_lockstep = True
+    torch.compile = compile
 
 
 def _region(compile_, context, function):
