@@ -27,7 +27,7 @@ SUITES = [
     ("checkpoints", 200, [PYTHON, "-m", "pytest", "-q", "tests/checkpoints"]),
     ("capture", 300, [PYTHON, "-m", "pytest", "-q", "tests/capture"]),
     ("compare", 200, [PYTHON, "-m", "pytest", "-q", "tests/compare"]),
-    ("torch", 240, [PYTHON, "-m", "pytest", "-q", "tests/torch"]),
+    ("torch", 420, [PYTHON, "-m", "pytest", "-q", "tests/torch"]),
     ("engines", 480, [PYTHON, "-m", "pytest", "-q", "tests/e2e"]),
 ]
 

@@ -3,6 +3,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from typing import Optional
 
 import pytest
@@ -292,3 +293,26 @@ def test_an_aotinductor_package_is_a_named_gap(recording):
     assert result.tolist() == [3, 3] and recording["output"].tolist() == [3, 3]
     assert recording["args.0"].tolist() == [1, 1]
     assert any("AOTInductor" in note and "not what it computes" in note for note in recording.notes)
+
+
+def test_threads_run_scripts_apart(recording):
+    scripted, results = torch.jit.script(nn.Sequential(Block(), Block()).eval()), {}
+    inputs = [torch.randn(2, 8) for _ in range(4)]
+
+    def work(i):
+        with torch.no_grad():
+            for _ in range(3):
+                results[i] = scripted(inputs[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(recording.of("pass_end")) == 12 and recording.notes == []
+    for number in range(12):
+        x = recording.value(recording.line("input", number=number))
+        i, = [i for i in range(4) if same_bits(inputs[i], x)]
+        assert same_bits(recording.value(recording.line("output", number=number)), results[i])
+        assert recording.line("1.down", number=number)
+    assert torch._C._get_graph_executor_optimize()

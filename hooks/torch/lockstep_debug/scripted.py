@@ -231,11 +231,36 @@ def call(run, module, *args, **kwargs):
     before = len(run.frames), thread.hidden, run.script
     run.script = _Progress(run.frame, dict(module.named_modules()))
     try:
-        with torch.jit.optimized_execution(False):
+        with _unoptimized:
             return script.function(module._c, *given)
     finally:
         del run.frames[before[0]:]
         thread.hidden, run.script = before[1:]
+
+
+class _Unoptimized:
+    """torch.jit.optimized_execution(False), whose setting is the process's, for threads
+    that overlap."""
+
+    def __init__(self):
+        self.depth = 0
+        self.before = True
+
+    def __enter__(self):
+        with recorder.lock:
+            if self.depth == 0:
+                self.before = torch._C._get_graph_executor_optimize()
+                torch._C._set_graph_executor_optimize(False)
+            self.depth += 1
+
+    def __exit__(self, *exception):
+        with recorder.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                torch._C._set_graph_executor_optimize(self.before)
+
+
+_unoptimized = _Unoptimized()
 
 
 def _say_what_is_off(module):
