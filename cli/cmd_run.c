@@ -326,8 +326,9 @@ static int compare(prompt_run *r, earliest *first) {
         }
     } else {
         const char *shorter = diff.rows.status == LS_INPUTS_SHORTER ? diff.rows.message.data : NULL;
-        tell(r, "%s%s%.1f %% of elements compared%s%s", diff.why.data != NULL ? diff.why.data : "", diff.why.data != NULL ? "; " : "",
-             100 * diff.coverage, shorter != NULL ? "; " : "", shorter != NULL ? shorter : "");
+        tell(r, "%s%s%.1f %% of elements compared%s%s%s", diff.why.data != NULL ? diff.why.data : "", diff.why.data != NULL ? "; " : "",
+             100 * diff.coverage, ls_diff_is_eager(&diff) ? "; compiled regions ran eagerly" : "", shorter != NULL ? "; " : "",
+             shorter != NULL ? shorter : "");
     }
     ls_diff_done(&diff);
     return written ? status : EXIT_TROUBLE;

@@ -143,13 +143,30 @@ def test_a_script_within_a_plain_module_has_its_place_in_the_names(recording):
     assert [name for name, _ in computed(recording, 0)] == ["x", "inner.0", "inner.1", "inner", "mul", "output"]
 
 
-def test_a_frozen_script_keeps_its_operations(recording):
-    model = Block().eval()
+def test_a_frozen_script_keeps_the_names_of_its_modules(recording):
+    model = nn.Sequential(Block(), nn.LayerNorm(8), Block()).eval()
     frozen, x = made_as(model, "frozen"), torch.randn(3, 8)
     with torch.no_grad():
         result = frozen(x)
-    assert {"linear", "relu", "add"} <= {op for _, op in computed(recording, 0)}
+        model(x)
+    missing = set(computed(recording, 1)) - set(computed(recording, 0))
+    assert not missing, "what the eager model has, under the same names"
+    for name in ("0.up", "0", "1", "2.down", "2"):
+        assert same_bits(recording.value(recording.line(name, number=0)), recording.value(recording.line(name, number=1)))
     assert same_bits(result, unobserved(frozen, x)) and same_bits(recording["output"], result)
+
+
+def test_a_frozen_script_with_loops_and_state(recording):
+    torch.manual_seed(0)
+    frozen, x = made_as(Net().eval(), "frozen"), torch.randn(1, 4)
+    torch.manual_seed(0)
+    alone = made_as(Net().eval(), "frozen")
+    with torch.no_grad():
+        for _ in range(2):
+            for got, wanted in zip(frozen(x, 3), unobserved(alone, x, 3)):
+                assert same_bits(got, wanted)
+    assert {("1.up", "Linear"), ("pair", "Pair"), ("cell/mul", "mul")} <= set(computed(recording, 1))
+    assert recording.notes == []
 
 
 def test_mistakes_in_calling_a_script_are_torchs_to_tell(recording):
@@ -316,3 +333,16 @@ def test_threads_run_scripts_apart(recording):
         assert same_bits(recording.value(recording.line("output", number=number)), results[i])
         assert recording.line("1.down", number=number)
     assert torch._C._get_graph_executor_optimize()
+
+
+def test_a_replayed_cuda_graph_is_a_named_gap(recording):
+    from lockstep_debug import compiled
+
+    class Graph:
+        def replay(self):
+            return "replayed"
+
+    compiled.observe_replays(Graph)
+    assert Graph().replay() == "replayed"
+    assert any("CUDA graph" in note for note in recording.notes)
+    assert torch.cuda.CUDAGraph.replay.__wrapped__, "the hook watches torch's own"

@@ -17,6 +17,7 @@ from .passes import thread
 from .recorder import guard, recorder
 
 _EAGER = "torch.compile: compiled regions run eagerly while they are recorded; capture --compiled runs what was compiled"
+_REPLAY = "a CUDA graph was replayed: what it computed is not recorded (call the model without CUDA graphs)"
 _PACKAGE = "an AOTInductor package: its inputs and outputs are recorded, not what it computes within"
 
 
@@ -120,6 +121,20 @@ def _stand_in(function, args):
     except (TypeError, ValueError):
         pass
     return type(_model_of(function, args), (torch.nn.Module,), {"forward": forward})()
+
+
+@guard
+def observe_replays(kind):
+    """A CUDA graph that is replayed calls nothing that could be seen."""
+    replay = kind.replay
+
+    @functools.wraps(replay)
+    def observed(self):
+        if not recorder.dormant and recorder.open():
+            recorder.note(_REPLAY)
+        return replay(self)
+
+    kind.replay = observed
 
 
 @guard

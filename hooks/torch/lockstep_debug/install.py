@@ -17,6 +17,7 @@ def install():
     if not _installed:
         _installed.append(True)
         compiled.observe_compiler()
+        compiled.observe_replays(torch.cuda.CUDAGraph)
         _leave_checks_alone()
         atexit.register(recorder.end)
         if hasattr(os, "register_at_fork"):

@@ -183,8 +183,8 @@ def _leave_modes(entered):
 
 def is_leaf(module):
     """One of torch's own layers, recorded as one operation."""
-    if scripted.is_script(module):
-        return module._c._type().qualified_name().startswith("__torch__.torch.nn.modules.") \
+    if scripted.is_script(module):  # freezing takes children away, and `training`
+        return module._c.hasattr("training") and module._c._type().qualified_name().startswith("__torch__.torch.nn.modules.") \
             and next(module.children(), None) is None
     return type(module).__module__.startswith("torch.nn.") and not module._modules
 

@@ -11,7 +11,7 @@ import weakref
 
 import torch
 
-from . import attention, filters, modules
+from . import attention, filters, frozen, modules
 from .passes import Frame, block_index, is_recordable, thread
 from .recorder import guard, recorder
 
@@ -25,6 +25,7 @@ _GROUPED = {f"aten::{name}" for name in (
 _ATTENTION = "aten::scaled_dot_product_attention"
 _MARKERS = {
     "enter": "str path", "enter_layer": "Tensor[] inputs, str path", "leave": "", "give": "Tensor? value, str suffix", "give_list": "Tensor[] values, str suffix",
+    "give_as": "Tensor value, str path, str kind",
     "begin": "Tensor[] inputs", "end": "Tensor output, str op",
     "attend": "Tensor q, Tensor k, Tensor v, Tensor? mask, float dropout, bool causal, float? scale, bool gqa",
     "attended": "Tensor output",
@@ -175,6 +176,8 @@ class _Script:
         _define_markers()
         graph = _Expansion(module).graph("", "forward")
         torch._C._jit_pass_inline(graph)
+        if next(module.children(), None) is None:
+            frozen.mark(graph, _marker, _is_tensor)
         _mark_functions(graph, graph, graph.return_node())
         if graph.findNode("prim::fork"):
             recorder.note("TorchScript: what runs in parallel (torch.jit.fork) is not recorded")
@@ -291,7 +294,7 @@ def mark(run, name, args):
 
 def _enter(run, progress, path):
     whole = f"{progress.root.path}.{path}" if progress.root.path else path
-    run.frames.append(Frame(progress.parts[path], whole, block_index(whole)))
+    run.frames.append(Frame(progress.parts.get(path, progress.root.module), whole, block_index(whole)))
     progress.sources.append(None)
 
 
@@ -323,6 +326,12 @@ def _give_list(run, progress, values, suffix):
         _give(run, progress, value, f"{suffix}.{index}" if suffix else str(index))
 
 
+def _give_as(run, progress, value, path, kind):
+    if is_recordable(value):
+        whole = f"{progress.root.path}.{path}" if progress.root.path else path
+        run.name_result(whole, kind, value, filters.MODULE, outer=modules.is_outer(whole))
+
+
 def _begin(run, progress, inputs):
     progress.sources.append(None if thread.hidden else run.ids(inputs))
     thread.hidden += 1
@@ -347,5 +356,5 @@ def _attended(run, progress, output):
         attention.after(run, progress.attention, output)
 
 
-_HANDLERS = {"enter": _enter, "enter_layer": _enter_layer, "leave": _leave, "give": _give, "give_list": _give_list,
+_HANDLERS = {"enter": _enter, "enter_layer": _enter_layer, "leave": _leave, "give": _give, "give_list": _give_list, "give_as": _give_as,
              "begin": _begin, "end": _end, "attend": _attend, "attended": _attended}
