@@ -488,6 +488,25 @@ def test_meta_and_fake_tensors_are_ignored(recording):
     assert recording.events == []
 
 
+def test_a_model_whose_weights_are_elsewhere_until_they_are_needed_is_recorded(recording):
+    """As accelerate offloads: the parameters are meta tensors between the calls."""
+    stored = nn.Linear(3, 2)
+    model = nn.Sequential(nn.Linear(3, 2, device="meta"), nn.ReLU())
+
+    def fetch(module, args):
+        module._parameters.update(weight=stored.weight, bias=stored.bias)
+
+    def drop(module, args, result):
+        module._parameters.update(weight=nn.Parameter(stored.weight.to("meta")), bias=nn.Parameter(stored.bias.to("meta")))
+
+    model[0].register_forward_pre_hook(fetch)
+    model[0].register_forward_hook(drop)
+    x = torch.randn(4, 3)
+    out = run(model, x)
+    assert same_bits(recording["0"], F.linear(x, stored.weight, stored.bias).detach())
+    assert same_bits(recording["output"], out) and recording.notes == []
+
+
 def test_tracing_is_left_alone(recording):
     model = nn.Sequential(nn.Linear(3, 3), Body(lambda self, x: x * 2))
     graph = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
