@@ -143,7 +143,8 @@ static void put_identical(ls_text *out, const ls_diff *d) {
     size_t count = 0;
     while (count < d->pair_count && d->pairs[count].verdict == LS_VERDICT_IDENTICAL && !d->pairs[count].extra)
         count++;
-    if (count < 3 || count == d->pair_count || d->pairs[count].extra || !d->candidate->is_graph)
+    bool one_engine = d->candidate->is_graph && strcmp(d->reference->engine, d->candidate->engine) == 0;
+    if (!one_engine || count < 3 || count == d->pair_count || d->pairs[count].extra)
         return;
     const ls_pair *p = &d->pairs[count];
     node_title(&d->candidate->nodes[p[-1].candidate], last, sizeof last);
