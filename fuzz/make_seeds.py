@@ -108,6 +108,7 @@ def texts():
     put("text", "indexed.txt", b"0: 1.500000\n1: -0.250000\n2: 3.000000\n")
     put("text", "remark.txt", b"# Data (f")
     put("text", "halves.txt", b"# Shape: 2\n# Data (first 100 elements as hex and converted):\n0x3c00 (1.0)\n0x8001 (-5.9e-08)\n")
+    put("text", "rows.txt", b"1.0 2.5e-3 nan\n-4, 5;\t6\n")
 
 
 def frame(event, data=b""):

@@ -246,7 +246,7 @@ static lockstep_status count_values(dump *d, const line *l, lockstep_error *erro
         next_in_row(l, &at, &each);
     }
     if (d->count == 0 && !parse_value(&each, 0, d->c, &value))
-        return fail_value(d, &each, 0, error);
+        return fail_value(d, l, 0, error); /* likely no dump at all */
     if (d->count > 0 && count != d->columns)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, l->offset, "found %" PRIu64 " values in a line, expected %" PRIu64 " as in those before",
                           count, d->columns);

@@ -518,7 +518,7 @@ static void test_every_figure_is_documented(void **state) {
     static const char *const keys[] = {
         "rel_l2", "max_abs", "max_rel", "mean_abs", "mean_rel", "rmse", "nmse", "nmse_var", "max_abs_over_max", "cosine",
         "sqnr_db", "max_ulp", "elements", "finite", "max_abs_at", "max_rel_at", "beyond", "nan_reference", "nan_candidate",
-        "inf_reference", "inf_candidate", "nonfinite_differ", "above", "identical", "min", "max", "mean", "std", "l2"};
+        "inf_reference", "inf_candidate", "nonfinite_differ", "max_abs_reference", "max_abs_candidate", "masked", "masked_differ", "above", "identical", "min", "max", "mean", "std", "l2"};
     char *text = read_file("docs/metrics.md"), *source = read_file("src/report/json_values.c");
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char quoted[80];
