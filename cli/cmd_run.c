@@ -393,8 +393,11 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         counts[status]++;
         reused += r->reused;
         printf("%-*s  %-8s  %s\n", width, r->prompt->name, verdicts[status], r->told);
-        if (o->why && r->why.data != NULL)
-            printf("%-*s  reference: %s\n", width, "", r->why.data);
+        if (o->why && r->why.data != NULL) {
+            char why[2000];
+            ls_escape(r->why.data, r->why.length, why, sizeof why);
+            printf("%-*s  reference: %s\n", width, "", why);
+        }
         fflush(stdout);
         ls_text_done(&r->why);
         free(r);
@@ -403,7 +406,9 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number\n", o->only);
         return EXIT_TROUBLE;
     }
-    printf("%zu match, %zu diverged, %zu in trouble; reports in %s/\n", counts[0], counts[1], counts[2], parity->out);
+    char out[PATH_MAX];
+    ls_escape(parity->out, strlen(parity->out), out, sizeof out);
+    printf("%zu match, %zu diverged, %zu in trouble; reports in %s/\n", counts[0], counts[1], counts[2], out);
     if (reused > 0)
         printf("%zu reference%s not recorded anew (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
     if (first.known)
