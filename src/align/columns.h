@@ -10,6 +10,7 @@ typedef struct ls_pass_facts {
     int32_t *kept_rows; /* of the arena; NULL: all */
     size_t kept_count;
     uint64_t head_size; /* that RoPE rotates; 0: unknown */
+    size_t output;      /* the last tensor of its own that was kept, + 1; 0: none so far */
     bool was_whole;     /* rules that need the whole pass had their turn */
 } ls_pass_facts;
 

@@ -60,11 +60,11 @@ typedef struct left_out {
     bool more;        /* it is more than a pooling of what was compared */
 } left_out;
 
-static void leave_out(left_out *l, const ls_values *values, const bool *compared, size_t output) {
-    ls_tail tail = ls_outputs_tail(values, compared, output);
+static void leave_out(left_out *l, const ls_diff *d, bool of_reference, size_t output) {
+    ls_tail tail = ls_outputs_tail(d, of_reference, output);
     if (tail == LS_TAIL_NONE || (l->name != NULL && (l->more || tail != LS_TAIL_MORE)))
         return;
-    l->name = values->trace->nodes[output].name;
+    l->name = (of_reference ? d->reference : d->candidate)->nodes[output].name;
     l->more = tail == LS_TAIL_MORE;
 }
 
@@ -73,23 +73,19 @@ static bool is_silent(const ls_diff *d, const ls_pass_pair *p) { return p->rows 
 
 static bool find_left_out(const ls_diff *d, left_out *out_reference, left_out *out_candidate) {
     size_t *of_reference = ls_values_outputs(&d->reference_values, false), *of_candidate = ls_values_outputs(&d->candidate_values, false);
-    bool *compared = calloc(d->candidate->node_count + 1, sizeof *compared);
-    bool ok = of_reference != NULL && of_candidate != NULL && compared != NULL;
+    bool ok = of_reference != NULL && of_candidate != NULL;
     bool filtered = d->options.tensors != NULL || d->options.layers != NULL;
-    for (size_t i = 0; ok && i < d->candidate->node_count; i++)
-        compared[i] = d->pair_of[i] != 0 && d->pairs[d->pair_of[i] - 1].verdict < LS_VERDICT_SHAPE;
     for (size_t i = 0; ok && !filtered && i < d->rows.pair_count; i++) {
         size_t r = of_reference[d->rows.pairs[i].reference], c = of_candidate[d->rows.pairs[i].candidate];
         if (is_silent(d, &d->rows.pairs[i]))
             continue;
         if (c != LS_NONE)
-            leave_out(out_candidate, &d->candidate_values, compared, c);
+            leave_out(out_candidate, d, false, c);
         if (r != LS_NONE && (ls_node_has_values(&d->reference->nodes[r]) || d->reference->nodes[r].lost != NULL))
-            leave_out(out_reference, &d->reference_values, d->reference_used, r); /* a candidate may record only a part */
+            leave_out(out_reference, d, true, r); /* a candidate may record only a part */
     }
     free(of_reference);
     free(of_candidate);
-    free(compared);
     return ok;
 }
 

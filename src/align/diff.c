@@ -175,6 +175,9 @@ static lockstep_status begin(ls_diff *d, const char *reference, lockstep_error *
     d->reference_scores = calloc(count, sizeof *d->reference_scores);
     if (d->reference_columns == NULL || d->reference_noise == NULL || d->reference_used == NULL || d->reference_scores == NULL)
         return no_memory(error);
+    d->reference_outputs = ls_values_outputs(&d->reference_values, true);
+    if (d->reference_outputs == NULL)
+        return no_memory(error);
     ls_noise_spread(d->reference, 0, d->reference_noise);
     ls_scores_mark(d->reference, 0, d->reference_scores);
     return ls_columns_read(d->reference, 0, d->reference_columns, error);
@@ -214,10 +217,19 @@ static size_t first_node_of(const ls_diff *d, size_t first_new_pair) {
     return from;
 }
 
+static void note_outputs(ls_diff *d) {
+    for (size_t i = d->seen; i < d->candidate->node_count; i++) {
+        const ls_node *n = &d->candidate->nodes[i];
+        if (n->pass != LS_NONE && n->elements > 0 && ls_values_is_own(&d->candidate_values, i) && ls_node_has_values(n))
+            d->facts[n->pass].output = i + 1;
+    }
+}
+
 lockstep_status ls_diff_grow(ls_diff *d, lockstep_error *error) {
     size_t from = d->seen, pairs_before = d->rows.pair_count;
     LS_TRY(make_room(d, error));
     LS_TRY(ls_values_grow(&d->candidate_values, error));
+    note_outputs(d);
     LS_TRY(choose(d, error));
     LS_TRY(ls_rows_grow(&d->rows, d->reference, d->candidate, error));
     ls_noise_spread(d->candidate, from, d->candidate_noise);
@@ -273,6 +285,7 @@ void ls_diff_done(ls_diff *d) {
     free(d->reference_noise);
     free(d->reference_used);
     free(d->reference_scores);
+    free(d->reference_outputs);
     free(d->candidate_scores);
     free(d->wanted);
     free(d->candidate_columns);

@@ -114,6 +114,7 @@ typedef struct ls_diff {
     ls_noise *reference_noise;
     bool *reference_used;    /* has a partner */
     bool *reference_scores;  /* goes into a softmax */
+    size_t *reference_outputs; /* per pass: the last tensor of its own that was kept, or LS_NONE */
     /* per node of the candidate, of which `seen` have been taken in */
     size_t seen, node_capacity;
     bool *wanted, *candidate_scores;
@@ -123,6 +124,7 @@ typedef struct ls_diff {
     /* per pass of the candidate */
     size_t pass_capacity;
     ls_pass_facts *facts;
+    size_t outputs_seen;     /* pairs of passes whose final outputs had their turn */
 
     ls_pair *pairs;          /* in the candidate's order, once finished */
     size_t pair_count, pair_capacity;

@@ -13,6 +13,7 @@ typedef struct walk {
     const ls_trace *t;
     const ls_values *values;
     const size_t *pair_of; /* value -> pair + 1 */
+    ls_siblings siblings;
 } walk;
 
 /* NULL, too, for a pair that can't be compared: it is as if it weren't there. */
@@ -96,12 +97,12 @@ static void spread_errors(const walk *w, double *inherited) {
 static void excuse(const walk *w, ls_pair *pair, double inherited, const below *b, const bool *positional) {
     const ls_diff *d = w->d;
     double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
-    pair->excuse = ls_is_noise(d, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
+    pair->excuse = ls_is_noise(d, &w->siblings, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
     if (pair->excuse == LS_EXCUSE_NONE && b->passes && !b->fails) {
         bool shifted = positional != NULL && ls_is_shifted(d, pair->passes);
         pair->excuse = shifted ? ls_excuse_shift(d, pair, positional) : LS_EXCUSE_NONE;
         if (pair->excuse == LS_EXCUSE_NONE)
-            pair->excuse = ls_reformulated(d, pair, b->shows || (b->sums && size > b->room));
+            pair->excuse = ls_reformulated(d, &w->siblings, pair, b->shows || (b->sums && size > b->room));
     }
     if (pair->excuse != LS_EXCUSE_NONE)
         pair->verdict = LS_VERDICT_REFORMULATED;
@@ -251,10 +252,15 @@ static void mark_extra(ls_diff *d) {
 /* Where the candidate has no graph, and the reference has, that one is walked. */
 static bool open_walk(ls_diff *d, walk *out, size_t **out_pair_of) {
     *out_pair_of = NULL;
-    *out = (walk){d, d->candidate, &d->candidate_values, d->pair_of};
+    *out = (walk){.d = d, .t = d->candidate, .values = &d->candidate_values, .pair_of = d->pair_of};
+    if (!ls_siblings_find(d, &out->siblings))
+        return false;
     if (d->candidate->is_graph || !d->reference->is_graph)
         return true;
-    *out = (walk){d, d->reference, &d->reference_values, *out_pair_of = calloc(d->reference->node_count + 1, sizeof **out_pair_of)};
+    *out_pair_of = calloc(d->reference->node_count + 1, sizeof **out_pair_of);
+    out->t = d->reference;
+    out->values = &d->reference_values;
+    out->pair_of = *out_pair_of;
     for (size_t i = 0; *out_pair_of != NULL && i < d->pair_count; i++)
         if (!d->pairs[i].extra)
             (*out_pair_of)[d->reference_values.value_of[d->pairs[i].reference_value]] = i + 1;
@@ -313,6 +319,7 @@ static lockstep_status find(ls_diff *diff, bool upstream, lockstep_error *error)
     if (status == LOCKSTEP_OK && upstream && diff->first != LS_NONE)
         status = look_upstream(&w, error);
     free(pair_of);
+    ls_siblings_done(&w.siblings);
     return status;
 }
 

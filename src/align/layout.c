@@ -689,6 +689,8 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, ls_lay
         say(&said, "rotary halves as pairs");
     if (said.text[0] == '\0')
         say(&said, "as is");
+    if (reference.rank > PERMUTED_RANK_MAX)
+        say(&said, "more than %d axes: no permutation tried", PERMUTED_RANK_MAX);
     memcpy(layout.text, said.text, sizeof layout.text);
     *out_layout = layout;
     return LOCKSTEP_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "align/divergence.h"
+#include "align/outputs.h"
 #include "align/resync.h"
 #include "base/grow.h"
 
@@ -269,6 +270,8 @@ static lockstep_status advance(ls_live *live, bool all) {
         if (live->next == i && d->pairs[i].compared)
             live->next++;
     }
+    if (pass_ended || all)
+        LS_TRY(ls_outputs_pair(d, &live->error)); /* as long as their values are there */
     if (live->options.stop_first && !all && (sure || (pass_ended && failing)) && has_diverged(live))
         live->over = true;
     if (pass_ended)

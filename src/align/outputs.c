@@ -1,12 +1,11 @@
 #include "align/outputs.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "align/sight.h"
 #include "base/grow.h"
+#include "base/map.h"
 
 /* ------------------------------------------------------------------ tails */
 
@@ -23,11 +22,20 @@ static bool picks(const ls_node *n) {
     return false;
 }
 
+static const ls_values *values_of(const ls_diff *d, bool of_reference) { return of_reference ? &d->reference_values : &d->candidate_values; }
+
+static bool is_compared(const ls_diff *d, bool of_reference, size_t value) {
+    if (of_reference)
+        return d->reference_used[value];
+    return d->pair_of[value] != 0 && d->pairs[d->pair_of[value] - 1].verdict < LS_VERDICT_SHAPE;
+}
+
 /* The values that lead from compared ones to an output, rising. */
 typedef struct tail {
-    size_t *nodes, count;
+    size_t *nodes, count, capacity;
     bool *pooled;  /* has fewer elements than what it was reduced from */
     bool weighted; /* a weight takes part, or the way is not known */
+    bool failed;   /* out of memory */
 } tail;
 
 static void tail_done(tail *t) {
@@ -55,63 +63,55 @@ static bool is_reduced(const ls_values *v, const tail *t, size_t node) {
     return false;
 }
 
-/* False when out of memory. */
-static bool find_tail(const ls_values *v, const bool *compared, size_t output, tail *out) {
+static void append_node(tail *t, ls_map *seen, size_t node) {
+    uint64_t *slot = ls_map_at(seen, (const char *)&node, sizeof node);
+    t->failed = t->failed || slot == NULL || !ls_grow((void **)&t->nodes, t->count, &t->capacity, sizeof *t->nodes);
+    if (!t->failed && (*slot)++ == 0)
+        t->nodes[t->count++] = node;
+}
+
+static tail find_tail(const ls_diff *d, bool of_reference, size_t output) {
+    const ls_values *v = values_of(d, of_reference);
     const ls_trace *trace = v->trace;
-    bool *seen = calloc(trace->node_count + 1, sizeof *seen);
-    tail t = {.nodes = malloc((trace->node_count + 1) * sizeof *t.nodes)};
-    if (seen != NULL && t.nodes != NULL)
-        t.nodes[t.count++] = v->value_of[output];
-    for (size_t next = 0; next < t.count; next++) {
+    tail t = {0};
+    ls_map seen = {0};
+    append_node(&t, &seen, v->value_of[output]);
+    for (size_t next = 0; next < t.count && !t.failed; next++) {
         const ls_node *n = &trace->nodes[t.nodes[next]];
         t.weighted = t.weighted || n->source_count == 0;
         for (size_t k = 0; k < n->source_count; k++) {
             size_t source = v->value_of[n->sources[k]];
             const ls_node *s = &trace->nodes[source];
             t.weighted = t.weighted || s->role == LS_ROLE_WEIGHT;
-            bool given = compared[source] || s->role == LS_ROLE_INPUT || s->role == LS_ROLE_WEIGHT || s->pass != n->pass;
+            bool given = s->role == LS_ROLE_INPUT || s->role == LS_ROLE_WEIGHT || s->pass != n->pass || is_compared(d, of_reference, source);
             bool constant = s->source_count == 0 && s->elements <= 1; /* a number that was written into the program */
-            if (!given && !constant && !seen[source]) {
-                seen[source] = true;
-                t.nodes[t.count++] = source;
-            }
+            if (!given && !constant)
+                append_node(&t, &seen, source);
         }
     }
-    free(seen);
-    if (t.nodes != NULL)
+    ls_map_done(&seen);
+    if (t.count > 0)
         qsort(t.nodes, t.count, sizeof *t.nodes, rising);
     t.pooled = calloc(t.count + 1, sizeof *t.pooled);
-    if (seen == NULL || t.nodes == NULL || t.pooled == NULL) {
-        tail_done(&t);
-        return false;
-    }
-    for (size_t i = 0; i < t.count; i++)
+    t.failed = t.failed || t.pooled == NULL;
+    for (size_t i = 0; i < t.count && !t.failed; i++)
         t.pooled[i] = is_reduced(v, &t, t.nodes[i]);
-    *out = t;
-    return true;
+    return t;
 }
 
-ls_tail ls_outputs_tail(const ls_values *values, const bool *compared, size_t output) {
-    tail t;
-    if (compared[values->value_of[output]])
+ls_tail ls_outputs_tail(const ls_diff *d, bool of_reference, size_t output) {
+    const ls_values *v = values_of(d, of_reference);
+    if (is_compared(d, of_reference, v->value_of[output]))
         return LS_TAIL_NONE;
-    if (!find_tail(values, compared, output, &t))
-        return LS_TAIL_MORE;
-    bool more = t.weighted;
+    tail t = find_tail(d, of_reference, output);
+    bool more = t.weighted || t.failed;
     for (size_t i = 0; i < t.count && !more; i++)
-        more = !t.pooled[i] && !picks(&values->trace->nodes[t.nodes[i]]);
+        more = !t.pooled[i] && !picks(&v->trace->nodes[t.nodes[i]]);
     tail_done(&t);
     return more ? LS_TAIL_MORE : LS_TAIL_POOLING;
 }
 
 /* ------------------------------------------------------------------ pairs */
-
-static bool *candidate_compared(const ls_diff *d) {
-    bool *compared = calloc(d->candidate->node_count + 1, sizeof *compared);
-    for (size_t i = 0; compared != NULL && i < d->candidate->node_count; i++)
-        compared[i] = d->pair_of[i] != 0;
-    return compared;
-}
 
 static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *error) {
     if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
@@ -141,20 +141,17 @@ static bool fits(ls_diff *d, const ls_pair *pair) {
 }
 
 /* Pairs the last value of one side's tail that can be the other side's output with it. */
-static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, size_t candidate, const bool *compared_candidate,
-                                 bool of_reference, lockstep_error *error) {
-    tail t;
-    const ls_values *values = of_reference ? &d->reference_values : &d->candidate_values;
-    if (!find_tail(values, of_reference ? d->reference_used : compared_candidate, of_reference ? reference : candidate, &t))
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    lockstep_status status = LOCKSTEP_OK;
-    for (size_t i = t.count; i-- > 0 && !t.weighted;) {
+static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, size_t candidate, bool of_reference, lockstep_error *error) {
+    const ls_trace *trace = values_of(d, of_reference)->trace;
+    tail t = find_tail(d, of_reference, of_reference ? reference : candidate);
+    lockstep_status status = t.failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
+    for (size_t i = t.count; status == LOCKSTEP_OK && i-- > 0 && !t.weighted;) {
         ls_pair pair = {.how = LS_HOW_OUTPUT, .passes = passes, .reference = reference, .candidate = candidate};
         *(of_reference ? &pair.reference : &pair.candidate) = t.nodes[i];
         pair.reference_value = d->reference_values.value_of[pair.reference];
         pair.candidate_value = d->candidate_values.value_of[pair.candidate];
         pair.extra = d->pair_of[pair.candidate_value] != 0;
-        if (t.pooled[i] || picks(&values->trace->nodes[t.nodes[i]]) || !fits(d, &pair))
+        if (t.pooled[i] || picks(&trace->nodes[t.nodes[i]]) || !fits(d, &pair))
             continue;
         status = add(d, &pair, error);
         break;
@@ -163,25 +160,25 @@ static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, si
     return status;
 }
 
-lockstep_status ls_outputs_pair(ls_diff *d, lockstep_error *error) {
-    if (!d->reference->is_graph || !d->candidate->is_graph || d->options.tensors != NULL || d->options.layers != NULL)
+static lockstep_status pair_outputs_of(ls_diff *d, size_t passes, lockstep_error *error) {
+    const ls_pass_pair *pp = &d->rows.pairs[passes];
+    size_t r = d->reference_outputs[pp->reference], c = d->facts[pp->candidate].output - 1; /* 0 - 1 is LS_NONE */
+    if (r == LS_NONE || c == LS_NONE || (d->pair_of[c] != 0 && d->pairs[d->pair_of[c] - 1].passes != passes))
         return LOCKSTEP_OK;
-    size_t *of_reference = ls_values_outputs(&d->reference_values, true), *of_candidate = ls_values_outputs(&d->candidate_values, true);
-    bool *compared = candidate_compared(d);
-    lockstep_status status = of_reference != NULL && of_candidate != NULL && compared != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; status == LOCKSTEP_OK && i < d->rows.pair_count; i++) {
-        const ls_pass_pair *pp = &d->rows.pairs[i];
-        size_t r = of_reference[pp->reference], c = of_candidate[pp->candidate];
-        bool silent = pp->rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN;
-        if (silent || r == LS_NONE || c == LS_NONE || (d->pair_of[c] != 0 && d->pairs[d->pair_of[c] - 1].passes != i))
-            continue;
-        if (!d->reference_used[r])
-            status = pair_tail(d, i, r, c, compared, true, error);
-        else if (d->pair_of[c] == 0)
-            status = pair_tail(d, i, r, c, compared, false, error);
+    if (!d->reference_used[r])
+        return pair_tail(d, passes, r, c, true, error);
+    return d->pair_of[c] == 0 ? pair_tail(d, passes, r, c, false, error) : LOCKSTEP_OK;
+}
+
+lockstep_status ls_outputs_pair(ls_diff *d, lockstep_error *error) {
+    bool filtered = d->options.tensors != NULL || d->options.layers != NULL;
+    for (; d->outputs_seen < d->rows.pair_count; d->outputs_seen++) {
+        const ls_pass_pair *pp = &d->rows.pairs[d->outputs_seen];
+        if (d->candidate->memory != NULL && !d->candidate->passes[pp->candidate].ended)
+            return LOCKSTEP_OK;
+        bool silent = pp->rows == NULL && !d->rows.in_order;
+        if (d->reference->is_graph && d->candidate->is_graph && !filtered && !silent)
+            LS_TRY(pair_outputs_of(d, d->outputs_seen, error));
     }
-    free(of_reference);
-    free(of_candidate);
-    free(compared);
-    return status;
+    return LOCKSTEP_OK;
 }

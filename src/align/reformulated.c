@@ -1,9 +1,11 @@
 #include "align/reformulated.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/map.h"
+#include "base/text.h"
 
 enum { SIBLINGS_ALIKE = 2 }; /* their errors are within this factor of one another */
 #define LOOKS_ALIKE 0.9      /* cosine below which two tensors are not the same thing */
@@ -15,58 +17,83 @@ static bool is_one_factor(const ls_pair *p) {
     return left <= p->tolerance && left < 0.1 * m->rel_l2;
 }
 
-/* Names are the same but for the number of the layer. */
-static bool same_but_for_layer(const char *a, int layer_of_a, const char *b, int layer_of_b) {
-    while (*a != '\0' && *b != '\0') {
-        if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
-            char *end_a, *end_b;
-            long x = strtol(a, &end_a, 10), y = strtol(b, &end_b, 10);
-            if (x != y && (x != layer_of_a || y != layer_of_b))
-                return false;
-            a = end_a;
-            b = end_b;
-        } else if (*a++ != *b++) {
-            return false;
-        }
+/* A name whose numbers that are the layer's are left open. */
+static bool append_name(ls_text *key, const char *name, int layer) {
+    while (*name != '\0') {
+        size_t digits = strspn(name, "0123456789"), others = strcspn(name, "0123456789");
+        if (digits > 0 && layer >= 0 && strtol(name, NULL, 10) == layer)
+            ls_text_append(key, "*", 1);
+        else
+            ls_text_append(key, name, digits > 0 ? digits : others);
+        name += digits > 0 ? digits : others;
     }
-    return *a == *b;
+    return !key->failed;
 }
 
-/* The same tensor of another layer, in the same pass. */
-static bool is_sibling(const ls_diff *d, const ls_pair *a, const ls_pair *b) {
-    const ls_node *x = &d->candidate->nodes[a->candidate_value], *y = &d->candidate->nodes[b->candidate_value];
-    return a->passes == b->passes && a->rule == b->rule && x->layer >= 0 && y->layer >= 0 && x->layer != y->layer &&
-           x->occurrence == y->occurrence && strcmp(x->op, y->op) == 0 && same_but_for_layer(x->name, x->layer, y->name, y->layer);
+/* Files a pair under its tensor, whatever the layer. */
+static bool file_pair(const ls_diff *d, size_t pair, ls_map *groups, ls_text *key, ls_siblings *s) {
+    const ls_pair *p = &d->pairs[pair];
+    const ls_node *n = &d->candidate->nodes[p->candidate_value];
+    ls_text_clear(key);
+    ls_text_printf(key, "%zu/%p/%d/%u/%s/", p->passes, (const void *)p->rule, p->extra, n->occurrence, n->op);
+    uint64_t *slot = append_name(key, n->name, n->layer) ? ls_map_at(groups, key->data, key->length) : NULL;
+    if (slot == NULL)
+        return false;
+    bool fresh = *slot == 0;
+    *slot = fresh ? groups->count : *slot;
+    s->group[pair] = (size_t)*slot - 1;
+    s->next[pair] = fresh ? LS_NONE : s->first[*slot - 1];
+    s->first[*slot - 1] = pair;
+    return true;
 }
 
-/* Pairs lie in the candidate's order: those of a pass are together. */
-static bool is_of_pass(const ls_diff *d, const ls_pair *p, size_t pass) { return d->candidate->nodes[p->candidate_value].pass == pass; }
+bool ls_siblings_find(const ls_diff *d, ls_siblings *out) {
+    ls_siblings s = {calloc(d->pair_count + 1, sizeof *s.group), calloc(d->pair_count + 1, sizeof *s.next), calloc(d->pair_count + 1, sizeof *s.first)};
+    ls_map groups = {0};
+    ls_text key = {0};
+    bool ok = s.group != NULL && s.next != NULL && s.first != NULL;
+    for (size_t i = d->pair_count; ok && i-- > 0;)
+        ok = file_pair(d, i, &groups, &key, &s);
+    ls_map_done(&groups);
+    ls_text_done(&key);
+    if (ok)
+        *out = s;
+    else
+        ls_siblings_done(&s);
+    return ok;
+}
+
+void ls_siblings_done(ls_siblings *siblings) {
+    free(siblings->group);
+    free(siblings->next);
+    free(siblings->first);
+    *siblings = (ls_siblings){0};
+}
 
 /* By how much the tolerance is used, which grows with depth where noise does. */
 static double used_of_tolerance(const ls_pair *p) { return p->metrics.rel_l2 / p->tolerance; }
 
-enum { SIBLINGS_MAX = 512 };
+enum { LAYERS_MAX = 512 };
 
 /* What the same tensor of other layers, of like precision, uses of its tolerance: rising. */
-typedef struct siblings {
-    double used[SIBLINGS_MAX];
+typedef struct other_layers {
+    double used[LAYERS_MAX];
     size_t count;
     bool faulty; /* one of them is no number, or can't be compared */
-} siblings;
+} other_layers;
 
 static int rising(const void *a, const void *b) {
     const double *x = a, *y = b;
     return *x < *y ? -1 : *x > *y;
 }
 
-static void find_siblings(const ls_diff *d, const ls_pair *p, siblings *out) {
-    size_t own = (size_t)(p - d->pairs), pass = d->candidate->nodes[p->candidate_value].pass, first = own;
-    *out = (siblings){.count = 0};
-    while (first > 0 && is_of_pass(d, &d->pairs[first - 1], pass))
-        first--;
-    for (size_t i = first; i < d->pair_count && is_of_pass(d, &d->pairs[i], pass) && out->count < SIBLINGS_MAX; i++) {
+static void look_at_layers(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, other_layers *out) {
+    int layer = d->candidate->nodes[p->candidate_value].layer;
+    out->count = 0;
+    out->faulty = false;
+    for (size_t i = siblings->first[siblings->group[p - d->pairs]]; i != LS_NONE && layer >= 0 && out->count < LAYERS_MAX; i = siblings->next[i]) {
         const ls_pair *other = &d->pairs[i];
-        if (other == p || !is_sibling(d, p, other) || other->noise != p->noise)
+        if (d->candidate->nodes[other->candidate_value].layer == layer || other->noise != p->noise)
             continue;
         out->faulty = out->faulty || other->verdict >= LS_VERDICT_NONFINITE;
         out->used[out->count++] = used_of_tolerance(other);
@@ -75,18 +102,18 @@ static void find_siblings(const ls_diff *d, const ls_pair *p, siblings *out) {
 }
 
 /* In every layer the same tensor differs as much: a fault of one layer does not. */
-static bool is_alike_in_all_layers(const siblings *s, double own) {
+static bool is_alike_in_all_layers(const other_layers *s, double own) {
     return s->count > 0 && !s->faulty && own <= SIBLINGS_ALIKE * s->used[0] && s->used[s->count - 1] <= SIBLINGS_ALIKE * own;
 }
 
-bool ls_is_noise(const ls_diff *d, const ls_pair *p, double inherited) {
+bool ls_is_noise(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, double inherited) {
     double own = used_of_tolerance(p);
-    siblings s;
+    other_layers s;
     if (p->resynced || p->metrics.masked_differ > 0 || own > 3 || p->metrics.cosine < LOOKS_ALIKE)
         return false;
     if (p->metrics.rel_l2 <= 2 * inherited) /* an operation on two noisy inputs is a little noisier than each */
         return true;
-    find_siblings(d, p, &s);
+    look_at_layers(d, siblings, p, &s);
     return s.count >= 2 && !s.faulty && own <= 1.5 * s.used[s.count / 2];
 }
 
@@ -99,19 +126,17 @@ static ls_excuse of_scores(const ls_pair *p) {
     return p->left_of_rows <= p->tolerance && p->left_of_rows < 0.1 * m->rel_l2 ? LS_EXCUSE_SOFTMAX : LS_EXCUSE_NONE;
 }
 
-ls_excuse ls_reformulated(const ls_diff *d, const ls_pair *p, bool shows) {
-    siblings other_layers;
-    if (p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
-        return LS_EXCUSE_NONE;
-    if (!shows)
+ls_excuse ls_reformulated(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, bool shows) {
+    other_layers others;
+    if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
         return LS_EXCUSE_NONE;
     ls_excuse excuse = p->is_scores ? of_scores(p) : LS_EXCUSE_NONE;
     if (excuse != LS_EXCUSE_NONE || p->metrics.masked_differ > 0)
         return excuse;
     if (is_one_factor(p))
         return LS_EXCUSE_FACTOR;
-    find_siblings(d, p, &other_layers);
-    return !p->exact_inputs && is_alike_in_all_layers(&other_layers, used_of_tolerance(p)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
+    look_at_layers(d, siblings, p, &others);
+    return !p->exact_inputs && is_alike_in_all_layers(&others, used_of_tolerance(p)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
 }
 
 /* ------------------------------------------------------------------ shifted positions */

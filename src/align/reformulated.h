@@ -4,14 +4,25 @@
 
 #include "align/diff.h"
 
+/* For each pair, where the same tensors of other layers are found. */
+typedef struct ls_siblings {
+    size_t *group;     /* pair -> its group */
+    size_t *next;      /* pair -> the next of its group, or LS_NONE */
+    size_t *first;     /* group -> its first pair */
+} ls_siblings;
+
+/* False when out of memory. */
+bool ls_siblings_find(const ls_diff *diff, ls_siblings *out_siblings);
+void ls_siblings_done(ls_siblings *siblings);
+
 /* Little beyond what is allowed, and explained by the relative error that reaches it from its
  * inputs, or by what the same tensor of other layers has. */
-bool ls_is_noise(const ls_diff *diff, const ls_pair *pair, double inherited);
+bool ls_is_noise(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, double inherited);
 /* Why the pair may differ although nothing is wrong; LS_EXCUSE_NONE when it may not.
  * Call it only for a pair that diverged while everything paired that is computed from it
  * passes. `shows` is false when the difference could simply have vanished in a larger
  * term that was added to it. */
-ls_excuse ls_reformulated(const ls_diff *diff, const ls_pair *pair, bool shows);
+ls_excuse ls_reformulated(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, bool shows);
 
 /* Of a pair in passes whose shared rows have other positions (a batch that is padded in front):
  * may it differ for that reason alone? `positional` are nodes that depend on positions and not

@@ -28,7 +28,7 @@ typedef struct side {
 
 struct ls_rows_state {
     side reference, candidate;
-    bool decided, in_order;
+    bool decided;
     size_t first_free;   /* passes of the reference before it have no free row */
     size_t after_tokens; /* the pass of the reference after the last that is paired by tokens */
     ls_row_pair *list;   /* room for the rows of one pass */
@@ -393,10 +393,11 @@ static bool tells_tokens(const ls_trace *t) { return first_pass_with_tokens(t) !
 
 /* Passes without tokens pair in their order where a side has no others. A candidate that
  * is still running may begin so as the reference does. */
-static void decide(struct ls_rows_state *state) {
+static void decide(ls_rows *rows) {
+    struct ls_rows_state *state = rows->state;
     const ls_trace *reference = state->reference.trace, *candidate = state->candidate.trace;
     bool may_tell = tells_tokens(candidate) || (candidate->memory != NULL && first_pass_with_tokens(reference) > 0);
-    state->in_order = !tells_tokens(reference) || !may_tell;
+    rows->in_order = !tells_tokens(reference) || !may_tell;
     state->decided = true;
 }
 
@@ -412,12 +413,12 @@ static bool grow(ls_rows *rows) {
         if (!identify(ref))
             return false;
     if (!state->decided && cand->trace->pass_count > 0)
-        decide(state);
+        decide(rows);
     while (cand->seen < cand->trace->pass_count && !is_still_told(cand->trace, &cand->trace->passes[cand->seen])) {
         size_t cp = cand->seen;
         if (!identify(cand))
             return false;
-        if (state->in_order ? cp < ref->seen && !add_pair(rows, cp, cp, NULL, 0, true)
+        if (rows->in_order ? cp < ref->seen && !add_pair(rows, cp, cp, NULL, 0, true)
                             : cand->ids[cp] != NULL ? !pair_pass(rows, cp) : !pair_silent(rows, cp))
             return false;
     }
@@ -473,10 +474,10 @@ void ls_rows_judge(ls_rows *rows) {
     rows->reference_rows = ref->rows;
     rows->candidate_rows = cand->rows;
     rows->padding = ref->padding + cand->padding;
-    rows->reference_alone = alone(ref, !rows->state->in_order);
-    rows->candidate_alone = alone(cand, !rows->state->in_order);
+    rows->reference_alone = alone(ref, !rows->in_order);
+    rows->candidate_alone = alone(cand, !rows->in_order);
     ls_text_clear(&rows->message);
-    if (rows->state->in_order || !rows->state->decided)
+    if (rows->in_order || !rows->state->decided)
         rows->status = LS_INPUTS_UNKNOWN;
     else
         judge_tokens(rows);

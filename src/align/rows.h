@@ -30,6 +30,7 @@ typedef struct ls_rows {
     ls_pass_pair *pairs; /* rising in candidate */
     size_t pair_count, pair_capacity;
     size_t reference_alone, candidate_alone; /* passes that no other answers to; of those without tokens, where tokens decide */
+    bool in_order;               /* a side doesn't know its tokens: passes pair by their order */
     struct ls_rows_state *state;
     size_t matched, reference_rows, candidate_rows; /* without padding */
     size_t padding;              /* rows of both sides that batches were padded with */

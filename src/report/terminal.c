@@ -169,7 +169,7 @@ typedef struct table {
 
 static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
     const char *name = ls_verdict_name(p->verdict);
-    if (!ls_pair_fails(p))
+    if (!ls_pair_fails(p) || !ls_pair_says_something(p))
         snprintf(out, capacity, "%s", name);
     else if (p->consequence)
         snprintf(out, capacity, "consequence");
