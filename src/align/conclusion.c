@@ -195,6 +195,8 @@ static void add_hints(ls_diff *d, const left_out *reference, const left_out *can
     if (d->reference->is_graph && d->candidate->is_graph) {
         if (reference->name != NULL && !reference->more)
             ls_text_printf(&d->hints, "left out: the reference goes on to %s, by pooling or picking what was compared; the candidate does not\n", reference->name);
+        if (d->unit_length != NULL)
+            ls_text_printf(&d->hints, "left out: the reference brings its output to length 1 in %s, and the candidate does not\n", d->unit_length);
         if (candidate->name != NULL && !candidate->more)
             ls_text_printf(&d->hints, "left out: the candidate goes on to %s, by pooling or picking what was compared; the reference does not\n", candidate->name);
     }

@@ -124,6 +124,7 @@ typedef struct ls_diff {
     /* per pass of the candidate */
     size_t pass_capacity;
     ls_pass_facts *facts;
+    const char *unit_length; /* an output that the reference brings to length 1, and the candidate does not; or NULL */
     size_t outputs_seen;     /* pairs of passes whose final outputs had their turn */
 
     ls_pair *pairs;          /* in the candidate's order, once finished */

@@ -1,5 +1,6 @@
 #include "align/outputs.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,14 +34,14 @@ static bool is_compared(const ls_diff *d, bool of_reference, size_t value) {
 /* The values that lead from compared ones to an output, rising. */
 typedef struct tail {
     size_t *nodes, count, capacity;
-    bool *pooled;  /* has fewer elements than what it was reduced from */
+    uint64_t *base; /* elements of the largest compared value that a node comes of; 0: of none */
     bool weighted; /* a weight takes part, or the way is not known */
     bool failed;   /* out of memory */
 } tail;
 
 static void tail_done(tail *t) {
     free(t->nodes);
-    free(t->pooled);
+    free(t->base);
 }
 
 static int rising(const void *a, const void *b) {
@@ -50,17 +51,23 @@ static int rising(const void *a, const void *b) {
 
 static const size_t *find_in(const tail *t, size_t node) { return bsearch(&node, t->nodes, t->count, sizeof node, rising); }
 
-static bool is_reduced(const ls_values *v, const tail *t, size_t node) {
+static uint64_t base_of(const ls_diff *d, bool of_reference, const tail *t, size_t node) {
+    const ls_values *v = values_of(d, of_reference);
     const ls_node *n = &v->trace->nodes[node];
+    uint64_t base = 0;
     for (size_t k = 0; k < n->source_count; k++) {
         size_t source = v->value_of[n->sources[k]];
         const size_t *known = find_in(t, source);
-        if (known != NULL && t->pooled[known - t->nodes])
-            return true;
-        if (!picks(n) && v->trace->nodes[source].role == LS_ROLE_COMPUTED && v->trace->nodes[source].elements > n->elements)
-            return true;
+        uint64_t own = known != NULL ? t->base[known - t->nodes] : is_compared(d, of_reference, source) ? v->trace->nodes[source].elements : 0;
+        base = own > base ? own : base;
     }
-    return false;
+    return base;
+}
+
+/* Changes a compared result, and is as large: it has to be compared itself. */
+static bool must_be_compared(const ls_trace *trace, const tail *t, size_t i) {
+    const ls_node *n = &trace->nodes[t->nodes[i]];
+    return t->base[i] > 0 && n->elements >= t->base[i] && !picks(n);
 }
 
 static void append_node(tail *t, ls_map *seen, size_t node) {
@@ -92,10 +99,10 @@ static tail find_tail(const ls_diff *d, bool of_reference, size_t output) {
     ls_map_done(&seen);
     if (t.count > 0)
         qsort(t.nodes, t.count, sizeof *t.nodes, rising);
-    t.pooled = calloc(t.count + 1, sizeof *t.pooled);
-    t.failed = t.failed || t.pooled == NULL;
+    t.base = calloc(t.count + 1, sizeof *t.base);
+    t.failed = t.failed || t.base == NULL;
     for (size_t i = 0; i < t.count && !t.failed; i++)
-        t.pooled[i] = is_reduced(v, &t, t.nodes[i]);
+        t.base[i] = base_of(d, of_reference, &t, t.nodes[i]);
     return t;
 }
 
@@ -106,12 +113,40 @@ ls_tail ls_outputs_tail(const ls_diff *d, bool of_reference, size_t output) {
     tail t = find_tail(d, of_reference, output);
     bool more = t.weighted || t.failed;
     for (size_t i = 0; i < t.count && !more; i++)
-        more = !t.pooled[i] && !picks(&v->trace->nodes[t.nodes[i]]);
+        more = must_be_compared(v->trace, &t, i);
     tail_done(&t);
     return more ? LS_TAIL_MORE : LS_TAIL_POOLING;
 }
 
 /* ------------------------------------------------------------------ pairs */
+
+/* Each row of the reference is the candidate's, divided by its length. */
+static bool is_brought_to_length_one(ls_diff *d, const ls_pair *pair) {
+    enum { COLUMNS_MAX = 1 << 20 };
+    ls_sight sight;
+    lockstep_error why;
+    if (pair->verdict != LS_VERDICT_DIVERGED || ls_sight_open(d, pair, LS_REORDER_NONE, LS_LAYOUT_VOTED, &sight, &why) != LOCKSTEP_OK)
+        return false;
+    const ls_view *r = &sight.layout.reference, *c = &sight.layout.candidate;
+    uint64_t columns = c->rank > 0 ? c->shape[c->rank - 1] : 1, elements = ls_view_elements(c);
+    double *values = columns > 1 && columns <= COLUMNS_MAX ? malloc(2 * columns * sizeof *values) : NULL;
+    bool holds = values != NULL;
+    for (uint64_t at = 0; holds && at < elements; at += columns) {
+        double length2 = 0, left2 = 0;
+        ls_view_read_f64(r, at, columns, values);
+        ls_view_read_f64(c, at, columns, values + columns);
+        for (uint64_t i = 0; i < columns; i++)
+            length2 += values[columns + i] * values[columns + i];
+        for (uint64_t i = 0; i < columns; i++) {
+            double d_i = values[columns + i] / sqrt(length2) - values[i];
+            left2 += d_i * d_i;
+        }
+        holds = length2 > 0 && sqrt(left2) <= pair->tolerance; /* the length of a right row is 1 */
+    }
+    free(values);
+    ls_sight_close(&sight);
+    return holds;
+}
 
 static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *error) {
     if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
@@ -122,6 +157,11 @@ static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *erro
         d->pair_of[pair->candidate_value] = d->pair_count;
     LS_TRY(ls_diff_compare(d, d->pair_count - 1, LS_LAYOUT_VOTED, error));
     ls_pair *added = &d->pairs[d->pair_count - 1], *own = &d->pairs[d->pair_of[pair->candidate_value] - 1];
+    if (added->extra && ls_pair_fails(added) && is_brought_to_length_one(d, added)) {
+        d->unit_length = d->reference->nodes[pair->reference].name; /* nothing but that: the shared result is compared */
+        d->pair_count--;
+        return LOCKSTEP_OK;
+    }
     if (added->extra && own->how == LS_HOW_PRESET && ls_pair_fails(own) && !ls_pair_fails(added)) {
         added->extra = false; /* the preset knows another model's tail */
         *own = *added;
@@ -151,7 +191,7 @@ static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, si
         pair.reference_value = d->reference_values.value_of[pair.reference];
         pair.candidate_value = d->candidate_values.value_of[pair.candidate];
         pair.extra = d->pair_of[pair.candidate_value] != 0;
-        if (t.pooled[i] || picks(&trace->nodes[t.nodes[i]]) || !fits(d, &pair))
+        if (!must_be_compared(trace, &t, i) || !fits(d, &pair))
             continue;
         status = add(d, &pair, error);
         break;

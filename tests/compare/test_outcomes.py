@@ -58,6 +58,24 @@ def test_pooling_on_one_side_is_left_out_by_name(tmp_path):
     assert any("sentence" in hint and "left out" in hint for hint in result["hints"])
 
 
+def test_a_result_that_is_brought_to_length_one_is_left_out_by_name(tmp_path):
+    norm = np.linalg.norm(LOGITS.astype("f8"), axis=1, keepdims=True)
+    t = Trace(tmp_path / "r").begin(TOKENS)
+    head = t.add("head", LOGITS, [t.add("head.weight", None, role="weight", shape=[8, 4], dtype="f32")], op="Linear")
+    t.add("normalized", (LOGITS / norm).astype("f4"), [head, t.add("norm", norm.astype("f4"), [head], op="norm")], op="div")
+    status, result = diff(t.write(), tail_of(tmp_path / "c"))
+    assert status == 0 and any("length 1 in normalized" in hint for hint in result["hints"])
+
+
+def test_a_norm_without_a_weight_is_compared(tmp_path):
+    t = Trace(tmp_path / "r").begin(TOKENS)
+    head = t.add("head", LOGITS, [t.add("head.weight", None, role="weight", shape=[8, 4], dtype="f32")], op="Linear")
+    scale = 1 / np.sqrt((LOGITS.astype("f8") ** 2).mean(1, keepdims=True))
+    t.add("normed", (LOGITS * scale).astype("f4"), [head, t.add("rsqrt", scale.astype("f4"), [head], op="mean")], op="mul")
+    status, result = diff(t.write(), tail_of(tmp_path / "c"))
+    assert status == 1 and result["first_divergence"]["reference"]["name"] == "normed"
+
+
 def test_a_tail_through_weights_is_not_compared(tmp_path):
     t = Trace(tmp_path / "r").begin(TOKENS)
     head = t.add("head", LOGITS, [t.add("head.weight", None, role="weight", shape=[8, 4], dtype="f32")], op="Linear")
