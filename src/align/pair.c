@@ -195,6 +195,8 @@ static lockstep_status pair_equal_names(pairing *p) {
         ls_label label = {n->name, graphs && *n->op != '\0' ? n->op : NULL, NULL, graphs ? (long)n->occurrence : -1};
         for (size_t k = ls_rows_from(rows, n->pass); k < rows->pair_count && rows->pairs[k].candidate == n->pass; k++) {
             size_t reference = ls_values_find(&d->reference_values, rows->pairs[k].reference, &label);
+            if (reference == LS_NONE && !graphs && ls_values_find_unnumbered(&d->candidate_values, n->pass, n->name) == i)
+                reference = ls_values_find_unnumbered(&d->reference_values, rows->pairs[k].reference, n->name);
             if (reference != LS_NONE)
                 LS_TRY(add(p, k, reference, i, LS_HOW_NAME, NULL));
         }

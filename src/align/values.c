@@ -55,13 +55,23 @@ static size_t node_at(const ls_values *v, const place *at) {
     return node != NULL ? (size_t)(*node - 1) : LS_NONE;
 }
 
+#define SEVERAL UINT64_MAX
+
+/* Files a node of a container under its name without a number. */
+static bool file_number(ls_values *v, size_t node) {
+    const char *name = unwrapped(unnumbered(v->trace->nodes[node].name));
+    uint64_t *slot = v->trace->is_graph ? NULL : ls_map_at(&v->unnumbered, name, strlen(name));
+    if (slot != NULL)
+        *slot = *slot == 0 ? node + 1 : SEVERAL;
+    return slot != NULL || v->trace->is_graph;
+}
+
 /* Files a node under its name, and under its name and operation. */
 static bool file_node(ls_values *v, size_t node) {
     const ls_node *n = &v->trace->nodes[node];
     place at = {.pass = n->pass};
     uint64_t op;
-    const char *name = v->trace->is_graph ? n->name : unnumbered(n->name);
-    if (!intern(&v->strings, unwrapped(name), &at.name) || !intern(&v->strings, n->op, &op))
+    if (!file_number(v, node) || !intern(&v->strings, unwrapped(n->name), &at.name) || !intern(&v->strings, n->op, &op))
         return false;
     size_t before = LS_NONE;
     for (int k = 0; k < 2; k++) {
@@ -138,6 +148,7 @@ void ls_values_done(ls_values *values) {
     ls_map_done(&values->strings);
     ls_map_done(&values->counts);
     ls_map_done(&values->nodes);
+    ls_map_done(&values->unnumbered);
     *values = (ls_values){0};
 }
 
@@ -186,8 +197,6 @@ static size_t find_that_is_of(const ls_values *values, place at, const ls_label 
 
 size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label) {
     place at = {.pass = pass, .name = number_of(&values->strings, unwrapped(label->name))};
-    if (at.name == 0)
-        at.name = number_of(&values->strings, unwrapped(unnumbered(label->name)));
     at.op = label->op != NULL ? number_of(&values->strings, label->op) : 0;
     if (at.name == 0 || (label->op != NULL && at.op == 0))
         return LS_NONE;
@@ -196,6 +205,14 @@ size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *labe
     uint64_t count = count_of(values, &at);
     at.which = label->occurrence == LS_FIRST ? 0 : label->occurrence == LS_LAST ? count - 1 : (uint64_t)label->occurrence;
     return count > 0 ? node_at(values, &at) : LS_NONE;
+}
+
+size_t ls_values_find_unnumbered(const ls_values *values, size_t pass, const char *name) {
+    const char *bare = unwrapped(unnumbered(name));
+    if (values->trace->is_graph)
+        return ls_values_find(values, pass, &(ls_label){bare, NULL, NULL, LS_FIRST});
+    const uint64_t *node = ls_map_find(&values->unnumbered, bare, strlen(bare));
+    return node != NULL && *node != SEVERAL ? (size_t)(*node - 1) : LS_NONE;
 }
 
 bool ls_values_is_own(const ls_values *values, size_t node) {

@@ -15,6 +15,7 @@ typedef struct ls_values {
     ls_map strings;       /* name or operation -> its number, from 1 */
     ls_map counts;        /* (pass, name, operation or 0) -> how many such nodes there are */
     ls_map nodes;         /* (pass, name, operation or 0, which of them) -> node + 1 */
+    ls_map unnumbered;    /* of a container: name without a number in front -> node + 1, or that there are several */
 } ls_values;
 
 /* What a rule looks for; name is complete, the others narrow it. */
@@ -32,6 +33,9 @@ void ls_values_done(ls_values *values);
 
 /* The node with this label in a pass, or LS_NONE. */
 size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *label);
+/* The node that has this name when numbers in front are left out on both sides (files are
+ * numbered so that they sort); LS_NONE also where several have. */
+size_t ls_values_find_unnumbered(const ls_values *values, size_t pass, const char *name);
 /* Has this node, or the value that it stands for, this name? */
 bool ls_values_is_called(const ls_values *values, size_t node, const char *name);
 /* A computed tensor of its own: what can be paired. */

@@ -112,6 +112,14 @@ def test_rows_of_values_in_text(tmp_path, delimiter):
     assert shapes["logits"] == [7, 100]
 
 
+def test_numbers_that_tell_tensors_apart(tmp_path):
+    r = {f"{i}_weight": np.random.default_rng(i).standard_normal((4, 8)).astype("f4") for i in range(3)}
+    status, result = diff(folder(tmp_path / "r", r), folder(tmp_path / "c", r))
+    assert status == 0 and set(verdicts(result).values()) == {"identical"}
+    status, result = diff(folder(tmp_path / "one", {"weight": r["1_weight"]}), tmp_path / "c")
+    assert status == 1 and result["pairing"]["by"]["name"] == 0 and result["pairing"]["by"]["content"] == 1
+
+
 def test_wrappers_in_front_of_names(tmp_path):
     r, _ = made()
     for prefix in ("module.", "_orig_mod.", "base_model.model.", "module._orig_mod."):
