@@ -330,9 +330,9 @@ static void say_difference(ls_rows *rows, const ls_pass *ref, const ls_pass *can
 
 /* The rows of the reference that have no partner are whole sequences of their batches, and
  * others of the same batches have theirs. */
-static bool lacks_sequences_only(const side *ref, size_t *out_sequences) {
+static bool lacks_sequences_only(const side *ref) {
     bool lacks = true;
-    *out_sequences = 0;
+    size_t missing = 0;
     for (size_t p = 0; p < ref->trace->pass_count && lacks; p++) {
         const ls_pass *pass = &ref->trace->passes[p];
         size_t used = 0;
@@ -342,14 +342,14 @@ static bool lacks_sequences_only(const side *ref, size_t *out_sequences) {
             if (ref->ids[p][r].padding)
                 continue;
             lacks = !same || ref->ids[p][r - 1].padding || ref->used[p][r] == last;
-            *out_sequences += !ref->used[p][r] && (!same || !any);
+            missing += !ref->used[p][r];
             used += ref->used[p][r];
             last = ref->used[p][r];
             any = true;
         }
         lacks = lacks && (!any || used > 0);
     }
-    return lacks && *out_sequences > 0;
+    return lacks && missing > 0;
 }
 
 /* The row after the last of the sequence that this row begins. */
@@ -449,10 +449,9 @@ static void judge_tokens(ls_rows *rows) {
         rows->status = LS_INPUTS_EQUAL;
         return;
     }
-    size_t sequences;
-    if (rows->matched > 0 && lacks_sequences_only(ref, &sequences)) {
+    if (rows->matched > 0 && lacks_sequences_only(ref)) {
         rows->status = LS_INPUTS_SHORTER;
-        ls_text_printf(&rows->message, "%zu of the reference's sequences %s not in the candidate's batch: left out", sequences, sequences == 1 ? "is" : "are");
+        ls_text_printf(&rows->message, "%zu rows of the reference, of sequences that the candidate's batches lack, are left out", ref->rows - rows->matched);
         return;
     }
     bool earlier = rows->matched > 0 && ended_earlier(ref, cand);
