@@ -125,6 +125,7 @@ typedef struct ls_diff {
     size_t pass_capacity;
     ls_pass_facts *facts;
     const char *unit_length; /* an output that the reference brings to length 1, and the candidate does not; or NULL */
+    size_t output_count;     /* pairs of final outputs among all */
     size_t outputs_seen;     /* pairs of passes whose final outputs had their turn */
 
     ls_pair *pairs;          /* in the candidate's order, once finished */

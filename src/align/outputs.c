@@ -152,6 +152,7 @@ static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *erro
     if (!ls_grow((void **)&d->pairs, d->pair_count, &d->pair_capacity, sizeof *d->pairs))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     d->pairs[d->pair_count++] = *pair;
+    d->output_count++;
     d->reference_used[pair->reference_value] = true;
     if (!pair->extra)
         d->pair_of[pair->candidate_value] = d->pair_count;
@@ -160,6 +161,7 @@ static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *erro
     if (added->extra && ls_pair_fails(added) && is_brought_to_length_one(d, added)) {
         d->unit_length = d->reference->nodes[pair->reference].name; /* nothing but that: the shared result is compared */
         d->pair_count--;
+        d->output_count--;
         return LOCKSTEP_OK;
     }
     if (added->extra && own->how == LS_HOW_PRESET && ls_pair_fails(own) && !ls_pair_fails(added)) {
@@ -200,11 +202,18 @@ static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, si
     return status;
 }
 
+static lockstep_status pair_the_ends(ls_diff *d, size_t passes, size_t reference, size_t candidate, lockstep_error *error) {
+    ls_pair pair = {.how = LS_HOW_OUTPUT, .passes = passes, .reference = reference, .candidate = candidate, .reference_value = reference, .candidate_value = candidate};
+    return fits(d, &pair) ? add(d, &pair, error) : LOCKSTEP_OK;
+}
+
 static lockstep_status pair_outputs_of(ls_diff *d, size_t passes, lockstep_error *error) {
     const ls_pass_pair *pp = &d->rows.pairs[passes];
     size_t r = d->reference_outputs[pp->reference], c = d->facts[pp->candidate].output - 1; /* 0 - 1 is LS_NONE */
     if (r == LS_NONE || c == LS_NONE || (d->pair_of[c] != 0 && d->pairs[d->pair_of[c] - 1].passes != passes))
         return LOCKSTEP_OK;
+    if (d->pair_count == d->output_count) /* nothing else is paired: what both give in the end can be compared all the same */
+        return pair_the_ends(d, passes, r, c, error);
     if (!d->reference_used[r])
         return pair_tail(d, passes, r, c, true, error);
     return d->pair_of[c] == 0 ? pair_tail(d, passes, r, c, false, error) : LOCKSTEP_OK;

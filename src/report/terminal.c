@@ -10,7 +10,7 @@
 #include "report/report.h"
 #include "report/totals.h"
 
-enum { NAME = 512, AFTER_SHOWN = 5 };
+enum { NAME = 512, AFTER_SHOWN = 5, INTERVAL_SHOWN = 8 };
 
 /* -------------------------------------------------------------------------- pieces */
 
@@ -417,10 +417,13 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     ls_text_printf(out, d->input_count > 0 ? "\n" : "");
     if (d->interval_count > 0) {
         ls_text_printf(out, "  not paired in between, so it may already be wrong there:");
-        for (size_t i = d->interval_count; i-- > 0;) {
+        for (size_t i = d->interval_count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {
             node_title(&graph->nodes[d->interval[i]], title, sizeof title);
-            ls_text_printf(out, " %s%s", title, i > 0 ? "," : "\n");
+            ls_text_printf(out, "%s %s", shown > 0 ? "," : "", title);
         }
+        if (d->interval_count > INTERVAL_SHOWN)
+            ls_text_printf(out, " and %zu more", d->interval_count - INTERVAL_SHOWN);
+        ls_text_printf(out, "\n");
     }
 }
 

@@ -56,10 +56,13 @@ def test_all_lists_every_pair():
     assert sum(line[:5].strip().isdigit() for line in lines) == result(REFERENCE, CLEAN)[1]["pairing"]["paired"]
 
 
-def test_without_rules_nothing_can_be_compared():
+def test_without_rules_only_the_final_outputs_are_compared():
     status, found = result(REFERENCE, CLEAN, "--preset", "none")
-    assert status == 2 and found["verdict"] == "incomparable"
-    assert len(found["pairing"]["candidate_only"]) == found["pairing"]["candidate_total"]
+    assert status == 2 and found["verdict"] == "incomparable", "one pair is too little to call it a match"
+    assert len(found["pairing"]["candidate_only"]) == found["pairing"]["candidate_total"] - 1
+    assert [(pair["by"], pair["candidate"]["name"]) for pair in found["pairs"]] == [("output", "result_output")]
+    status, found = result(REFERENCE, FAULTY, "--preset", "none")
+    assert status == 1 and found["first_divergence"]["candidate"]["name"] == "result_output"
 
 
 def test_a_map_of_ones_own(tmp_path):
