@@ -150,6 +150,27 @@ def logs():
     put("trace", "graph.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
 
 
+def comparisons():
+    def log(tokens, sequences, nodes):
+        rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"engine": "e", "process": 0},
+                {"pass": 0, "tokens": tokens, "positions": [i % 3 for i in range(len(tokens))], "sequences": sequences}]
+        for i, (name, op, shape, sources, more) in enumerate(nodes):
+            rows.append({"i": i, "pass": 0, "layer": i // 3, "name": name, "op": op, "dtype": "f32", "shape": shape, "src": sources,
+                         "occurrence": 0, "file": f"tensors/{i}.npy", **more})
+        rows += [{"pass": 0, "ended": True}, {"end": True, "tensors": len(nodes), "dropped": 0, "exit": 0}]
+        return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+
+    def nodes(batch, rows, tail):
+        mask = [("attention_mask", "input", [batch, rows], [], {"role": "input"})]
+        body = [("x", "Embedding", [batch, rows, 4], [0], {}), ("s", "add", [batch, 2, rows, rows], [1], {}),
+                ("p", "softmax", [batch, 2, rows, rows], [2], {}), ("o", "add", [batch, rows, 4], [3, 1], {})]
+        return mask + body + ([("t", "tanh", [batch, rows, 4], [4], {}), ("m", "mean", [batch, 4], [5], {})] if tail else [])
+    two = log([1, 2, 3, 4, 5, 6], [0, 0, 0, 1, 1, 1], nodes(2, 3, True))
+    one = log([4, 5, 6], [0, 0, 0], nodes(1, 3, False))
+    put("diff", "batches.jsonl", (two + "\n" + one).encode())
+    put("diff", "tail.jsonl", (one + "\n" + one.replace('"add"', '"mul"')).encode())
+
+
 def maps():
     put("map", "rules.yaml", b"model: Qwen\ninclude: llama\nrules:\n  - {candidate: 'Kcur-{L}', op: ROPE, occurrence: 1, "
         b"reference: [a.{L}.k, b], reorder: rope-pairs}\n  - {candidate: x, of: y, reference: z, reference-occurrence: 0}\n")
@@ -177,6 +198,7 @@ if __name__ == "__main__":
     tokenizers()
     frames()
     logs()
+    comparisons()
     maps()
     npy()
     npz()

@@ -163,8 +163,7 @@ static lockstep_status load_rules(ls_diff *d, lockstep_error *error) {
     return ls_rules_preset(name, &d->preset, error);
 }
 
-static lockstep_status begin(ls_diff *d, const char *reference, lockstep_error *error) {
-    LS_TRY(ls_trace_open(reference, &d->reference, error));
+static lockstep_status begin(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_values_init(d->reference, &d->reference_values, error));
     LS_TRY(ls_values_init(d->candidate, &d->candidate_values, error));
     LS_TRY(load_rules(d, error));
@@ -183,10 +182,9 @@ static lockstep_status begin(ls_diff *d, const char *reference, lockstep_error *
     return ls_columns_read(d->reference, 0, d->reference_columns, error);
 }
 
-lockstep_status ls_diff_begin(const char *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff,
-                              lockstep_error *error) {
-    ls_diff d = {.first = LS_NONE, .options = *options, .candidate = candidate};
-    lockstep_status status = begin(&d, reference, error);
+lockstep_status ls_diff_begin(ls_trace *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff, lockstep_error *error) {
+    ls_diff d = {.first = LS_NONE, .options = *options, .reference = reference, .candidate = candidate};
+    lockstep_status status = begin(&d, error);
     if (status != LOCKSTEP_OK)
         ls_diff_done(&d);
     else
@@ -265,18 +263,27 @@ static lockstep_status run(ls_diff *d, lockstep_error *error) {
     return ls_diff_finish(d, error);
 }
 
-lockstep_status ls_diff_run(const char *reference, const char *candidate, const ls_diff_options *options,
-                            ls_diff *out_diff, lockstep_error *error) {
+lockstep_status ls_diff_traces(ls_trace *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff, lockstep_error *error) {
     ls_diff d;
-    ls_trace *trace;
-    LS_TRY(ls_trace_open(candidate, &trace, error));
-    LS_TRY(ls_diff_begin(reference, trace, options, &d, error));
+    LS_TRY(ls_diff_begin(reference, candidate, options, &d, error));
     lockstep_status status = run(&d, error);
     if (status != LOCKSTEP_OK)
         ls_diff_done(&d);
     else
         *out_diff = d;
     return status;
+}
+
+lockstep_status ls_diff_run(const char *reference, const char *candidate, const ls_diff_options *options,
+                            ls_diff *out_diff, lockstep_error *error) {
+    ls_trace *traces[2];
+    LS_TRY(ls_trace_open(candidate, &traces[1], error));
+    lockstep_status status = ls_trace_open(reference, &traces[0], error);
+    if (status != LOCKSTEP_OK) {
+        ls_trace_close(traces[1]);
+        return status;
+    }
+    return ls_diff_traces(traces[0], traces[1], options, out_diff, error);
 }
 
 void ls_diff_done(ls_diff *d) {

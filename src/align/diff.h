@@ -158,13 +158,15 @@ typedef struct ls_diff {
 lockstep_status ls_diff_run(const char *reference, const char *candidate, const ls_diff_options *options,
                             ls_diff *out_diff, lockstep_error *error);
 
+/* The same of two that are open, and closed as by ls_diff_begin. */
+lockstep_status ls_diff_traces(ls_trace *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff, lockstep_error *error);
+
 /* The same in steps, for a candidate that grows while it is compared: begin; grow
  * after each part of it; compare the pairs that came of it; finish. */
 
-/* Opens the reference; `candidate` (closed by ls_diff_done) may hold anything yet. On
- * failure *out_diff is untouched, and the candidate closed. */
-lockstep_status ls_diff_begin(const char *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff,
-                              lockstep_error *error);
+/* Both traces are the diff's from here on, and closed by ls_diff_done, or at once on failure,
+ * where *out_diff is untouched. The candidate may hold anything yet. */
+lockstep_status ls_diff_begin(ls_trace *reference, ls_trace *candidate, const ls_diff_options *options, ls_diff *out_diff, lockstep_error *error);
 /* Takes in the candidate's new nodes and passes, and pairs them. */
 lockstep_status ls_diff_grow(ls_diff *diff, lockstep_error *error);
 /* LS_LAYOUT_LEARN for the first of two rounds over all pairs; see ls_layout_find. */

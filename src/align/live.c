@@ -353,11 +353,16 @@ lockstep_status ls_live_open(const char *reference, const ls_live_options *optio
     live->options = *options;
     if (live->options.memory_bytes == 0)
         live->options.memory_bytes = MEMORY_BYTES;
-    lockstep_status status = ls_trace_feed_open(options->name, &live->feed, &candidate, error);
+    ls_trace *known = NULL;
+    lockstep_status status = ls_trace_open(reference, &known, error);
+    if (status == LOCKSTEP_OK)
+        status = ls_trace_feed_open(options->name, &live->feed, &candidate, error);
     if (status == LOCKSTEP_OK) {
         candidate->memory = see_value;
         candidate->memory_context = live;
-        status = ls_diff_begin(reference, candidate, &options->diff, &live->diff, error);
+        status = ls_diff_begin(known, candidate, &options->diff, &live->diff, error);
+    } else {
+        ls_trace_close(known);
     }
     if (status != LOCKSTEP_OK) {
         free_live(live);
