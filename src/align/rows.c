@@ -59,12 +59,10 @@ static bool make_room(side *s, size_t passes) {
 /* Which rows a batch was padded with, by its attention mask; NULL: none, or not known. */
 static bool *read_padding(const ls_trace *t, size_t p) {
     const ls_pass *pass = &t->passes[p];
-    for (size_t i = pass->first_node; pass->first_node != LS_NONE && i < t->node_count && t->nodes[i].pass == p; i++) {
+    for (size_t i = pass->first_node; pass->first_node != LS_NONE && i < t->node_count && (t->nodes[i].pass == p || t->nodes[i].pass == LS_NONE); i++) {
         const ls_node *n = &t->nodes[i];
         ls_hold hold;
-        if (n->role != LS_ROLE_INPUT)
-            return NULL; /* inputs come first */
-        if (n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
+        if (n->role != LS_ROLE_INPUT || n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
             ls_trace_hold(t, i, &hold, NULL) != LOCKSTEP_OK)
             continue;
         bool *padding = calloc(pass->rows + 1, sizeof *padding);
