@@ -7,6 +7,7 @@
 
 #include "align/pair.h"
 #include "align/sight.h"
+#include "base/hash.h"
 
 enum { SAMPLES = 256, LAYOUTS_TRIED = 32 };
 #define CLOSE 0.5       /* relative error above which two tensors are not taken for the same */
@@ -28,12 +29,6 @@ typedef struct pieces {
     size_t count;
 } pieces;
 
-static uint64_t place(uint64_t k, uint64_t elements) {
-    uint64_t h = (k + 1) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
-    return (h ^ h >> 27) % elements;
-}
-
 static bool take_samples(const ls_trace *t, size_t node, piece *out) {
     ls_hold hold;
     if (ls_trace_hold(t, node, &hold, NULL) != LOCKSTEP_OK)
@@ -42,7 +37,7 @@ static bool take_samples(const ls_trace *t, size_t node, piece *out) {
     bool whole_blocks = ls_dtype(hold.view.dtype)->block_elements == 1;
     for (uint64_t k = 0; whole_blocks && k < SAMPLES; k++) {
         double value;
-        ls_view_read_f64(&hold.view, place(k, out->elements), 1, &value);
+        ls_view_read_f64(&hold.view, ls_random_place(k, out->elements), 1, &value);
         value = isfinite(value) ? value : 0;
         out->values[k] = (float)value;
         out->norm += value * value;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "compare/metrics.h"
 #include "tensor/pages.h"
 
@@ -79,15 +80,8 @@ static double error_of(const squares *sum) {
     return relative + (sum->apart > 0 ? 10 * (double)sum->apart / (double)(sum->apart + sum->numbers) : 0);
 }
 
-/* Places are drawn at random, the same ones each time: on a regular grid, permuted axes can
- * agree wherever one looks (the diagonal of a square). */
-static uint64_t place(uint64_t k, uint64_t places) {
-    uint64_t h = (k + 1) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
-    return (h ^ h >> 31) % places;
-}
-
+/* At random places: on a regular grid, permuted axes can agree wherever one looks (the
+ * diagonal of a square). */
 static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample) {
     squares sum = {0};
     uint64_t elements = ls_view_elements(ref);
@@ -97,7 +91,7 @@ static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sa
         return error_of(&sum);
     }
     for (uint64_t k = 0; k < sample / RUN; k++) {
-        uint64_t at = place(k, elements - RUN + 1);
+        uint64_t at = ls_random_place(k, elements - RUN + 1);
         add_run(ref, cand, at, RUN, &sum);
         drop_around(ref, elements, at);
         drop_around(cand, elements, at);
