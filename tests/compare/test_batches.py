@@ -99,3 +99,22 @@ def test_one_axis_of_all_rows_against_two(tmp_path):
 def test_other_tokens_are_still_other_inputs(tmp_path):
     status, result = diff(sequence_run(tmp_path / "r", [A]), sequence_run(tmp_path / "c", [[5, 6, 99, 8]]))
     assert status == 1 and result["verdict"] == "inputs-differ"
+
+
+def test_as_many_rows_that_are_others_are_not_compared(tmp_path):
+    """A reference in two passes, and a candidate whose last layer keeps a row of the second."""
+    values = np.random.default_rng(3).standard_normal((6, 8)).astype("f4")
+    r = Trace(tmp_path / "r")
+    for rows in (slice(0, 1), slice(1, 6)):
+        positions = range(6)[rows]
+        r.begin([10 + p for p in positions], positions=positions)
+        x = r.add("x", values[rows], [], op="a")
+        r.add("y", 2 * values[rows], [x], op="b")
+    c = Trace(tmp_path / "c").begin([10 + p for p in range(6)])
+    ids = c.add("out_ids", np.array([5], "i4"), role="input", op="NONE")
+    x = c.add("x", values, [], op="a")
+    kept = c.add("kept", values[5:], [x, ids], op="GET_ROWS")
+    c.add("y", 2 * values[5:], [kept], op="b")
+    status, result = diff(r.write(), c.write())
+    assert {pair["candidate"]["name"]: pair["verdict"] for pair in result["pairs"]}["y"] == "unaligned"
+    assert status == 2 and result["first_divergence"] is None
