@@ -49,6 +49,7 @@ static bool resolve(void *handle, ggml_api *api) {
         {&api->backend_graph_compute_async, "ggml_backend_graph_compute_async", false},
         {&api->graph_compute, "ggml_graph_compute", false},
         {&api->backend_sched_free, "ggml_backend_sched_free", false},
+        {&api->backend_sched_alloc_graph, "ggml_backend_sched_alloc_graph", false},
         {&api->op_name, "ggml_op_name", true},
         {&api->op_desc, "ggml_op_desc", true},
         {&api->type_name, "ggml_type_name", true},
@@ -63,6 +64,8 @@ static bool resolve(void *handle, ggml_api *api) {
         {&api->backend_buffer_is_host, "ggml_backend_buffer_is_host", true},
         {&api->backend_buffer_name, "ggml_backend_buffer_name", true},
         {&api->backend_buffer_get_usage, "ggml_backend_buffer_get_usage", true},
+        {&api->backend_sched_get_tensor_backend, "ggml_backend_sched_get_tensor_backend", false},
+        {&api->backend_name, "ggml_backend_name", false},
         {&api->version, "ggml_version", false},
     };
     bool all = true;

@@ -48,6 +48,7 @@ typedef struct ggml_api {
     int (*backend_graph_compute_async)(void *backend, void *graph);
     int (*graph_compute)(void *graph, void *plan);
     void (*backend_sched_free)(void *sched);
+    bool (*backend_sched_alloc_graph)(void *sched, void *graph);
     /* called */
     const char *(*op_name)(int op);
     const char *(*op_desc)(const struct ggml_tensor *tensor);
@@ -63,6 +64,8 @@ typedef struct ggml_api {
     bool (*backend_buffer_is_host)(void *buffer);
     const char *(*backend_buffer_name)(void *buffer);
     int (*backend_buffer_get_usage)(void *buffer);
+    void *(*backend_sched_get_tensor_backend)(void *sched, struct ggml_tensor *node); /* may be NULL */
+    const char *(*backend_name)(void *backend);                                       /* may be NULL */
     const char *(*version)(void); /* may be NULL */
     /* of what calls ggml */
     char engine[32];

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "base/text.h"
+#include "copies.h"
 #include "names.h"
 #include "trace/capture_filter.h"
 #include "trace/channel.h"
@@ -77,28 +78,35 @@ struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_ten
     return index != 0 ? &pass->nodes[index - 1] : NULL;
 }
 
+/* The i-th tensor that the program gave an operation; NULL where there is none. */
+static struct ggml_tensor *source_of(const graph_pass *pass, const struct ggml_tensor *tensor, int i) {
+    const struct graph_node *node = graph_pass_node(pass, tensor);
+    return node != NULL ? node->src[i] : tensor->src[i];
+}
+
 /* ------------------------------------------------------------------- names */
 
 /* A node without a name of its own is called after its weight, or else after its
  * operation and what that was applied to. */
-static void write_name(const struct ggml_tensor *t, const char *op, char *out) {
+static void write_name(const graph_pass *p, const struct ggml_tensor *t, const char *op, char *out) {
     const struct ggml_tensor *inner = t;
     int depth = 0;
     out[0] = '\0';
     size_t used = 0;
     for (; depth < 3 && is_auto_name(inner->name); depth++) {
-        const struct ggml_tensor *weight = NULL;
-        for (int i = 0; i < GGML_SOURCES && inner->src[i] != NULL && weight == NULL; i++)
-            if (inner->src[i]->op == 0 && strstr(inner->src[i]->name, "weight") != NULL)
-                weight = inner->src[i];
+        const struct ggml_tensor *weight = NULL, *source;
+        for (int i = 0; i < GGML_SOURCES && (source = source_of(p, inner, i)) != NULL && weight == NULL; i++)
+            if (source->op == 0 && strstr(source->name, "weight") != NULL)
+                weight = source;
         if (weight != NULL) {
             used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%.63s @", weight->name);
             break;
         }
         used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%s(", depth == 0 ? op : "");
-        if (inner->src[0] == NULL)
+        source = source_of(p, inner, 0);
+        if (source == NULL)
             break;
-        inner = inner->src[0];
+        inner = source;
     }
     if (is_auto_name(inner->name) && strstr(out, " @") == NULL) { /* nothing near has a name */
         snprintf(out, NAME_MAX_BYTES, "%s", op);
@@ -114,13 +122,14 @@ static void write_name(const struct ggml_tensor *t, const char *op, char *out) {
     }
 }
 
-static int node_layer(const graph_pass *p, const struct ggml_tensor *t) {
+static int node_layer(const graph_pass *p, const struct graph_node *node) {
+    const struct ggml_tensor *t = node->tensor;
     int layer = layer_of_name(t->name);
     if (layer >= 0 || (!is_auto_name(t->name) && strstr(t->name, " (") == NULL))
         return layer;
-    for (int i = 0; i < GGML_SOURCES && t->src[i] != NULL; i++) {
-        const struct graph_node *source = graph_pass_node(p, t->src[i]);
-        int from = source != NULL ? source->layer : layer_of_name(t->src[i]->name);
+    for (int i = 0; i < GGML_SOURCES && node->src[i] != NULL; i++) {
+        const struct graph_node *source = graph_pass_node(p, node->src[i]);
+        int from = source != NULL ? source->layer : layer_of_name(node->src[i]->name);
         layer = from > layer ? from : layer;
     }
     return layer;
@@ -182,9 +191,20 @@ static void begin_line(ls_text *line, const graph_pass *p, uint64_t id, const ch
     add_shape(line, t);
 }
 
+/* The back end that computes a node, NULL where it isn't known. Its buffer doesn't tell: the
+ * CPU computes into memory that a GPU's driver gave ("CUDA_Host"). */
+static const char *computed_on(const graph_pass *p, struct ggml_tensor *node) {
+    bool known = p->sched != NULL && p->api->backend_sched_get_tensor_backend != NULL && p->api->backend_name != NULL;
+    void *backend = known ? p->api->backend_sched_get_tensor_backend(p->sched, node) : NULL;
+    return backend != NULL ? p->api->backend_name(backend) : NULL;
+}
+
 static void add_backend(ls_text *line, const graph_pass *p, const struct ggml_tensor *t) {
     void *buffer = root_of(t)->buffer;
-    const char *name = buffer != NULL ? p->api->backend_buffer_name(buffer) : NULL;
+    const struct graph_node *node = graph_pass_node(p, t);
+    const char *name = node != NULL ? computed_on(p, node->tensor) : NULL;
+    if (name == NULL && buffer != NULL)
+        name = p->api->backend_buffer_name(buffer);
     if (name != NULL) {
         ls_text_printf(line, ",\"backend\":");
         ls_text_json(line, name, strlen(name));
@@ -208,17 +228,16 @@ static void add_source(ls_text *line, uint64_t *sent, int *count, uint64_t id) {
 static void add_sources(ls_text *line, graph_pass *p, const struct graph_node *node) {
     uint64_t sent[3 * GGML_SOURCES + 1];
     int count = 0;
-    const struct ggml_tensor *t = node->tensor;
     ls_text_printf(line, ",\"src\":[");
     for (int i = 0; i < GGML_SOURCES; i++) {
-        if (t->src[i] == NULL)
+        if (node->src[i] == NULL)
             continue;
-        add_source(line, sent, &count, map_get(&p->ids, t->src[i]));
-        add_source(line, sent, &count, map_get(&p->context->writes, root_of(t->src[i])));
-        add_source(line, sent, &count, map_get(&p->writes, root_of(t->src[i])));
+        add_source(line, sent, &count, map_get(&p->ids, node->src[i]));
+        add_source(line, sent, &count, map_get(&p->context->writes, root_of(node->src[i])));
+        add_source(line, sent, &count, map_get(&p->writes, root_of(node->src[i])));
     }
     if (node->write)
-        add_source(line, sent, &count, map_get(&p->context->writes, root_of(t)));
+        add_source(line, sent, &count, map_get(&p->context->writes, root_of(node->tensor)));
     ls_text_printf(line, "]");
 }
 
@@ -242,7 +261,7 @@ static void send_node(graph_pass *p, struct graph_node *node, bool with_values) 
     const struct ggml_tensor *t = node->tensor;
     node->sent = true;
     node->id = atomic_fetch_add(&next_id, 1);
-    write_name(t, node->op, name);
+    write_name(p, t, node->op, name);
     begin_line(&line, p, node->id, name, t, node->op, node->layer);
     add_sources(&line, p, node);
     add_parameters(&line, t, node->op);
@@ -341,10 +360,10 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
 
 static void send_leafs(graph_pass *p) {
     for (int n = 0; n < p->count; n++) {
-        const struct ggml_tensor *t = p->nodes[n].tensor;
+        struct ggml_tensor *const *src = p->nodes[n].src;
         for (int i = 0; i < GGML_SOURCES; i++)
-            if (t->src[i] != NULL && map_get(&p->indexes, t->src[i]) == 0 && map_get(&p->ids, t->src[i]) == 0)
-                send_leaf(p, t->src[i]);
+            if (src[i] != NULL && map_get(&p->indexes, src[i]) == 0 && map_get(&p->ids, src[i]) == 0)
+                send_leaf(p, src[i]);
     }
 }
 
@@ -356,8 +375,7 @@ static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens
                       const struct ggml_tensor **out_positions) {
     *out_tokens = *out_positions = NULL;
     for (int n = 0; n < p->count; n++) {
-        const struct ggml_tensor *t = p->nodes[n].tensor;
-        const struct ggml_tensor *table = t->src[0], *index = t->src[1];
+        const struct ggml_tensor *table = p->nodes[n].src[0], *index = p->nodes[n].src[1];
         if (index == NULL || graph_pass_node(p, index) != NULL)
             continue;
         bool rows = strcmp(p->nodes[n].op, "GET_ROWS") == 0 && graph_pass_node(p, table) == NULL;
@@ -420,24 +438,24 @@ static bool keeps(const graph_pass *p, const struct graph_node *node) {
     case LS_OBSERVE_ALL:
         break;
     }
-    write_name(t, node->op, name);
+    write_name(p, t, node->op, name);
     return ls_filter_tensor(name, node->op, node->layer);
 }
 
 /* The sources of what is kept, so many levels up; of leafs, the inputs. A view of what
  * is computed is no level of its own; one of a cache is all there is to see. */
-static void keep_sources(graph_pass *p, const struct ggml_tensor *t, int levels) {
+static void keep_sources(graph_pass *p, const struct graph_node *node, int levels) {
     for (int i = 0; i < GGML_SOURCES && levels > 0; i++) {
-        if (t->src[i] == NULL)
+        if (node->src[i] == NULL)
             continue;
-        struct graph_node *source = graph_pass_node(p, t->src[i]);
+        struct graph_node *source = graph_pass_node(p, node->src[i]);
         if (source == NULL) {
-            map_set(&p->wanted_leafs, t->src[i], 1);
+            map_set(&p->wanted_leafs, node->src[i], 1);
             continue;
         }
-        bool passed = source->view && graph_pass_node(p, root_of(t->src[i])) != NULL;
+        bool passed = source->view && graph_pass_node(p, root_of(node->src[i])) != NULL;
         source->is_source = source->is_source || (!passed && !source->keep && !source->write);
-        keep_sources(p, t->src[i], levels - !passed);
+        keep_sources(p, source, levels - !passed);
     }
 }
 
@@ -446,26 +464,28 @@ static void index_nodes(graph_pass *p, void *graph) {
         struct ggml_tensor *t = p->api->graph_node(graph, n);
         const char *op = p->api->op_desc(t);
         p->nodes[n] = (struct graph_node){.tensor = t, .op = op, .view = is_view_op(op)};
+        for (int i = 0; i < GGML_SOURCES; i++)
+            p->nodes[n].src[i] = copies_original(&p->context->copies, t->src[i]);
         map_set(&p->indexes, t, (uint64_t)n + 1);
     }
     for (int n = 0; n < p->count; n++) {
         struct graph_node *node = &p->nodes[n];
         struct ggml_tensor *root = node->tensor->view_src;
-        node->layer = node_layer(p, node->tensor);
+        node->layer = node_layer(p, node);
         /* written into a tensor that no node of this graph computes: a cache */
         node->write = !node->view && root != NULL && graph_pass_node(p, root) == NULL;
         node->keep = keeps(p, node);
     }
     for (int n = 0; p->wanted && ls_filter_sources() > 0 && n < p->count; n++)
         if (p->nodes[n].keep)
-            keep_sources(p, p->nodes[n].tensor, ls_filter_sources());
+            keep_sources(p, &p->nodes[n], ls_filter_sources());
     for (int n = 0; n < p->count; n++)
         p->nodes[n].keep = p->nodes[n].keep || p->nodes[n].is_source;
 }
 
-bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context, void *graph) {
+bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context, void *sched, void *graph) {
     int count = api->graph_n_nodes(graph);
-    *p = (graph_pass){.api = api, .context = context, .count = count};
+    *p = (graph_pass){.api = api, .context = context, .sched = sched, .count = count};
     p->nodes = count > 0 ? calloc((size_t)count, sizeof *p->nodes) : NULL;
     if (p->nodes == NULL)
         return false;
@@ -499,7 +519,7 @@ static void send_caches(graph_pass *p) {
     ls_map sent = {0};
     for (int n = 0; n < p->count; n++)
         for (int i = 0; i < GGML_SOURCES; i++) {
-            const struct ggml_tensor *leaf = p->nodes[n].tensor->src[i] != NULL ? root_of(p->nodes[n].tensor->src[i]) : NULL;
+            const struct ggml_tensor *leaf = p->nodes[n].src[i] != NULL ? root_of(p->nodes[n].src[i]) : NULL;
             if (leaf == NULL || graph_pass_node(p, leaf) != NULL || !is_state(p, leaf) || map_get(&sent, leaf) != 0)
                 continue;
             ls_text line = {0};

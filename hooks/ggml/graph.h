@@ -10,17 +10,20 @@ typedef struct graph_context {
     unsigned number;
     ls_map leafs;  /* (pointer, name) of a weight or a cache -> id */
     ls_map writes; /* pointer of a cache -> id of the last write into it */
+    ls_map copies; /* of the scheduler, in the graph that it allocated last (copies.h) */
 } graph_context;
 
 typedef struct graph_pass {
     const ggml_api *api;
     graph_context *context;
+    void *sched;   /* that computes it, or NULL */
     long number;   /* of the process */
     bool wanted;   /* its values, not only its lines */
     int count;     /* of nodes */
     int next;      /* nodes before this one have their lines */
     struct graph_node {
         struct ggml_tensor *tensor;
+        struct ggml_tensor *src[GGML_SOURCES]; /* the program's own, where the scheduler put copies */
         const char *op;
         uint64_t id;
         int layer;
@@ -36,7 +39,7 @@ typedef struct graph_pass {
 
 /* Sends the pass's line, its weights' and inputs' lines, and the inputs' values.
  * False, with nothing to undo, when it can't be recorded. */
-bool graph_pass_begin(graph_pass *pass, const ggml_api *api, graph_context *context, void *graph);
+bool graph_pass_begin(graph_pass *pass, const ggml_api *api, graph_context *context, void *sched, void *graph);
 /* NULL for a tensor that is no node of this graph. */
 struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_tensor *tensor);
 /* A node has just been computed: sends its line and its values, after the lines of

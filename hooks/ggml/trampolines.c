@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "copies.h"
 #include "ggml_abi.h"
 #include "graph.h"
 #include "trace/channel.h"
@@ -21,6 +22,7 @@ EXPORT int ggml_backend_sched_graph_compute(void *sched, void *graph);
 EXPORT int ggml_backend_sched_graph_compute_async(void *sched, void *graph);
 EXPORT void ggml_backend_sched_set_eval_callback(void *sched, ggml_eval_callback callback, void *user_data);
 EXPORT void ggml_backend_sched_free(void *sched);
+EXPORT bool ggml_backend_sched_alloc_graph(void *sched, void *graph);
 EXPORT int ggml_backend_graph_compute(void *backend, void *graph);
 EXPORT int ggml_backend_graph_compute_async(void *backend, void *graph);
 EXPORT int ggml_graph_compute(void *graph, void *plan);
@@ -65,6 +67,7 @@ static void forget_owner(const void *key) {
             *at = gone->next;
             ls_map_done(&gone->context.leafs);
             ls_map_done(&gone->context.writes);
+            ls_map_done(&gone->context.copies);
             free(gone);
             break;
         }
@@ -106,7 +109,7 @@ static bool on_node(struct ggml_tensor *tensor, bool ask, void *user_data) {
 static int compute_observed(const ggml_api *api, int (*real)(void *, void *), void *sched, void *graph) {
     observer o = {.owner = owner_of(sched)};
     if (o.owner == NULL || api->backend_sched_set_eval_callback == NULL ||
-        !graph_pass_begin(&o.pass, api, (graph_context *)(uintptr_t)&o.owner->context, graph))
+        !graph_pass_begin(&o.pass, api, (graph_context *)(uintptr_t)&o.owner->context, sched, graph))
         return real(sched, graph);
     /* Set anew each time: programs reset it whenever they build a graph. */
     api->backend_sched_set_eval_callback(sched, on_node, &o);
@@ -150,6 +153,19 @@ void ggml_backend_sched_set_eval_callback(void *sched, ggml_eval_callback callba
     api->backend_sched_set_eval_callback(sched, callback, user_data);
 }
 
+/* Splits the graph among the back ends. The program fills its inputs afterwards. */
+bool ggml_backend_sched_alloc_graph(void *sched, void *graph) {
+    const ggml_api *api = CALLER();
+    if (api == NULL || api->backend_sched_alloc_graph == NULL)
+        return false;
+    owner *o = ls_channel_open() && api->usable ? owner_of(sched) : NULL;
+    graph_sources *before = o != NULL ? graph_sources_of(api, graph) : NULL;
+    bool done = api->backend_sched_alloc_graph(sched, graph);
+    if (o != NULL)
+        copies_learn(&o->context.copies, before);
+    return done;
+}
+
 void ggml_backend_sched_free(void *sched) {
     const ggml_api *api = CALLER();
     if (api == NULL || api->backend_sched_free == NULL)
@@ -175,7 +191,7 @@ static int run(const direct *d, void *graph) {
 static int compute_in_pieces(const direct *d, const void *key, void *graph) {
     owner *o = owner_of(key);
     graph_pass pass;
-    if (o == NULL || d->api->graph_view == NULL || !graph_pass_begin(&pass, d->api, &o->context, graph))
+    if (o == NULL || d->api->graph_view == NULL || !graph_pass_begin(&pass, d->api, &o->context, NULL, graph))
         return run(d, graph);
     int status = 0;
     depth++;

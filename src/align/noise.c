@@ -2,10 +2,37 @@
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "compare/tolerance.h"
 
 static bool is_gelu(const char *op) { return strcmp(op, "GELU") == 0 || strcmp(op, "GEGLU") == 0; }
+
+/* Names begin so in ggml ("CUDA0", "ROCm1", "MTL0") and in PyTorch ("cuda:0"). What lies in
+ * "CUDA_Host" is the CPU's. */
+static bool is_gpu(const char *backend) {
+    static const char *const names[] = {"CUDA", "ROCm", "MUSA", "Vulkan", "Metal", "MTL", "MPS", "SYCL", "OpenCL", "GPUOpenCL", "CANN", "WebGPU", "Kompute", "XPU"};
+    size_t length = backend != NULL ? strlen(backend) : 0;
+    if (length > 5 && strcmp(backend + length - 5, "_Host") == 0)
+        return false;
+    for (size_t i = 0; length > 0 && i < sizeof names / sizeof names[0]; i++)
+        if (strncasecmp(backend, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool is_computed(const ls_node *n) { return n->role == LS_ROLE_COMPUTED || n->role == LS_ROLE_WRITE; }
+
+/* What this node's own operation adds to what is behind its sources. */
+static void add_own(const ls_node *n, size_t at, ls_noise *into) {
+    bool gpu = is_computed(n) && is_gpu(n->backend), looked_up = is_gelu(n->op) && !gpu;
+    int row = gpu ? LS_NOISE_GPU : looked_up ? LS_NOISE_GELU_TABLE : LS_NOISE_F32;
+    into->lookups += looked_up;
+    if (into->row < row) {
+        into->row = row;
+        into->from = at;
+    }
+}
 
 void ls_noise_spread(const ls_trace *t, size_t from, ls_noise *all) {
     for (size_t i = from; i < t->node_count; i++) {
@@ -21,13 +48,7 @@ void ls_noise_spread(const ls_trace *t, size_t from, ls_noise *all) {
             }
             own.lookups = all[source].lookups > own.lookups ? all[source].lookups : own.lookups;
         }
-        if (is_gelu(n->op)) {
-            if (own.row < LS_NOISE_GELU_TABLE) {
-                own.row = LS_NOISE_GELU_TABLE;
-                own.from = i;
-            }
-            own.lookups++;
-        }
+        add_own(n, i, &own);
         all[i] = own;
     }
 }
@@ -36,5 +57,6 @@ double ls_noise_tolerance(const ls_noise *a, const ls_noise *b, int *out_row) {
     unsigned lookups = a->lookups > b->lookups ? a->lookups : b->lookups;
     int row = *out_row = a->row > b->row ? a->row : b->row;
     /* independent errors, one a layer, add in quadrature */
-    return ls_noise_rows[row].rel_l2 * (row == LS_NOISE_GELU_TABLE ? sqrt(lookups) : 1);
+    double looked_up = row < LS_NOISE_F16 ? ls_noise_rows[LS_NOISE_GELU_TABLE].rel_l2 * sqrt(lookups) : 0;
+    return fmax(ls_noise_rows[row].rel_l2, looked_up);
 }

@@ -10,7 +10,7 @@
 typedef struct ls_noise {
     int row;
     unsigned lookups;
-    size_t from; /* the first node of that row on the way: whose element type it is */
+    size_t from; /* the first node of that row on the way: whose element type or back end it is */
 } ls_noise;
 
 /* Fills noise[from … node_count). */

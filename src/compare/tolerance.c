@@ -8,6 +8,8 @@ const ls_noise_row ls_noise_rows[] = {
     {"f32", 1e-4, TYPES("f32", "f64", "bool", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64")},
     /* ggml's CPU kernels look GELU up in a table of f16 */
     {"gelu-table", 1e-3, TYPES("")},
+    /* products of f32 matrices in TF32 or f16, as their back ends choose */
+    {"gpu", 2e-3, TYPES("")},
     {"f16", 5e-3, TYPES("f16")},
     {"q8", 2e-2, TYPES("q8_0", "q8_1", "q8_K")},
     {"bf16", 3e-2, TYPES("bf16")},

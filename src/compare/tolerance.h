@@ -14,7 +14,7 @@ typedef struct ls_noise_row {
 
 extern const ls_noise_row ls_noise_rows[]; /* ends with name == NULL */
 
-enum { LS_NOISE_F32 = 0, LS_NOISE_GELU_TABLE = 1 };
+enum { LS_NOISE_F32 = 0, LS_NOISE_GELU_TABLE = 1, LS_NOISE_GPU = 2, LS_NOISE_F16 = 3 };
 
 /* The row of an element type as engines name it; those not in the table are
  * taken as the coarsest. Integers and f32 are row 0. */

@@ -21,6 +21,8 @@ static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
     for (int i = 0; i < n->rank; i++)
         json_array_append_new(shape, ls_json_count(n->shape[i]));
     json_object_set_new(o, "shape", shape);
+    if (n->backend != NULL)
+        json_object_set_new(o, "backend", ls_json_text(n->backend));
     if (n->where != NULL)
         json_object_set_new(o, "where", ls_json_text(n->where));
     return o;
@@ -124,6 +126,7 @@ static json_t *totals_json(const ls_diff *d) {
     json_t *o = json_object();
     json_object_set_new(o, "compared", ls_json_count(t.compared));
     json_object_set_new(o, "within", ls_json_count(t.within));
+    json_object_set_new(o, "by_gpu", ls_json_count(t.by_gpu));
     json_object_set_new(o, "reformulated", ls_json_count(t.all_excused));
     json_object_set_new(o, "beyond", ls_json_count(t.beyond));
     json_object_set_new(o, "mismatched", ls_json_count(t.mismatched));

@@ -130,6 +130,8 @@ static void put_totals(ls_text *out, const ls_diff *d) {
         ls_text_printf(out, ")");
     if (t.mismatched > 0)
         ls_text_printf(out, "; %zu of another shape or type", t.mismatched);
+    if (t.by_gpu > 0)
+        ls_text_printf(out, "; %zu only within the %.0e of a GPU (rel. L2 up to %.1e)", t.by_gpu, ls_noise_rows[LS_NOISE_GPU].rel_l2, t.most_by_gpu);
     ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
     if (t.resynced > 0)
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
@@ -339,7 +341,7 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
 static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_noise *r = &d->reference_noise[p->reference_value], *c = &d->candidate_noise[p->candidate_value];
     const ls_node *from = c->row >= r->row ? &d->candidate->nodes[c->from] : &d->reference->nodes[r->from];
-    char name[NAME];
+    char name[NAME], property[NAME];
     if (d->options.elementwise) {
         ls_text_printf(out, "tolerance %.1e + %.1e |reference| for every element", d->options.atol, d->options.rtol);
         return;
@@ -352,8 +354,10 @@ static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
     if (p->exact_inputs && p->noise == LS_NOISE_F32)
         ls_text_printf(out, " from identical inputs");
     else if (p->noise > LS_NOISE_GELU_TABLE) {
+        bool gpu = p->noise == LS_NOISE_GPU;
         escaped(from->name, name, sizeof name);
-        ls_text_printf(out, ": %s is %s", name, from->dtype);
+        escaped(gpu ? from->backend : from->dtype, property, sizeof property);
+        ls_text_printf(out, ": %s %s %s", name, gpu ? "was computed on" : "is", property);
     }
 }
 

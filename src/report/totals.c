@@ -42,6 +42,12 @@ static size_t count_origins(const ls_diff *d) {
     return count;
 }
 
+/* It would not have passed by the tolerance of f32. */
+static bool is_by_gpu(const ls_diff *d, const ls_pair *p) {
+    bool automatic = d->options.profile == &ls_profiles[0] && !d->options.elementwise;
+    return automatic && p->noise == LS_NOISE_GPU && p->verdict == LS_VERDICT_MATCH && p->metrics.rel_l2 > ls_noise_rows[LS_NOISE_F32].rel_l2;
+}
+
 ls_totals ls_totals_of(const ls_diff *d) {
     ls_totals t = {.max_abs = NAN, .max_rel = NAN, .mean_cosine = NAN, .before = NAN, .left = NAN};
     t.origins = count_origins(d);
@@ -55,6 +61,10 @@ ls_totals ls_totals_of(const ls_diff *d) {
         }
         t.compared++;
         t.within += p->verdict <= LS_VERDICT_MATCH;
+        if (is_by_gpu(d, p)) {
+            t.by_gpu++;
+            t.most_by_gpu = fmax(t.most_by_gpu, p->metrics.rel_l2);
+        }
         t.all_excused += p->verdict == LS_VERDICT_REFORMULATED;
         t.excused[p->verdict == LS_VERDICT_REFORMULATED ? p->excuse : LS_EXCUSE_NONE]++;
         t.beyond += ls_pair_fails(p);

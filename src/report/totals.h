@@ -6,6 +6,8 @@
 
 typedef struct ls_totals {
     size_t compared, within; /* pairs; those within tolerance (identical, match) */
+    size_t by_gpu;           /* of those within: only because a GPU computed them, or what they come from */
+    double most_by_gpu;      /* the largest relative L2 of these */
     size_t excused[LS_EXCUSE_COUNT], all_excused; /* reformulated ones */
     size_t beyond;           /* neither within tolerance nor excused */
     size_t mismatched;       /* shape or element type: not compared */
