@@ -1,5 +1,6 @@
 // Runs an unmodified llama.cpp (node-llama-cpp) on token ids: a prompt, then one
-// pass for each later id. Options: JSON in the first argument.
+// pass for each later id. Options: JSON in the first argument. gpu, layers: the back end
+// ("vulkan"), and how many of the model's layers are on it.
 import {createRequire} from "module";
 import {resolve} from "path";
 import {pathToFileURL} from "url";
@@ -8,8 +9,8 @@ const options = JSON.parse(process.argv[2]);
 const require = createRequire(resolve(options.engine) + "/");
 const {getLlama} = await import(pathToFileURL(require.resolve("node-llama-cpp")).href);
 
-const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});
-const model = await llama.loadModel({modelPath: options.model});
+const llama = await getLlama({gpu: options.gpu ?? false, build: "never", skipDownload: true, logLevel: "error"});
+const model = await llama.loadModel({modelPath: options.model, ...("layers" in options ? {gpuLayers: options.layers} : {})});
 // One token is sampled, and thrown away: so the logits of the last row are computed.
 async function evaluate(sequence, ids) {
     for await (const token of sequence.evaluate(ids, {temperature: 0}))
