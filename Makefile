@@ -63,7 +63,7 @@ $(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 $(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) $^ -ldl -o $@
 
-# --- tests: see tests/run.py for the suites and their time budgets
+# --- tests: see tests/run.py for the suites and how long each should take
 unit-tests: $(TESTS)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)

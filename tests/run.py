@@ -1,49 +1,126 @@
 #!/usr/bin/env python3
 """Runs the test suites (or those named) and prints `N passed, N failed` last.
 
-A suite is a command; its tests are counted from the JUnit XML files that it writes
-under $LOCKSTEP_RESULTS. A suite that ends badly, runs out of its time budget or
-counts no test is itself a failure.
+A suite is a command that keeps a journal of its tests (journal.py) under $LOCKSTEP_RESULTS.
+A suite that ends badly or counts no test is itself a failure. The time that it should take
+on two quiet cores is printed, and never a failure. But where no test begins or ends for
+$LOCKSTEP_TEST_STALL seconds, the suite is killed, and so it is when the whole run has taken
+$LOCKSTEP_TEST_LIMIT seconds: the test that it was at and those that were not run are named,
+and are failures.
 """
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
+
+import journal
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
 PYTHON = ROOT / ".deps" / "venv" / "bin" / "python"
+PYTEST = [PYTHON, "tests/run_pytest", "-q"]
+STALL = float(os.environ.get("LOCKSTEP_TEST_STALL", 5 * 60))
+LIMIT = float(os.environ.get("LOCKSTEP_TEST_LIMIT", 75 * 60))
 
-# name, seconds allowed on two cores, command
+# name, seconds that it should take on two cores, command
 SUITES = [
-    ("layers", 20, [PYTHON, "-m", "pytest", "-q", "tests/test_layers.py"]),
+    ("layers", 20, [*PYTEST, "tests/test_layers.py"]),
+    ("runner", 60, [*PYTEST, "tests/test_runner.py"]),
     ("unit", 120, ["tests/run_unit", "build"]),
     ("sanitizers", 400, ["tests/run_unit", "build/asan"]),
-    ("cli", 200, [PYTHON, "-m", "pytest", "-q", "tests/cli"]),
-    ("formats", 200, [PYTHON, "-m", "pytest", "-q", "tests/formats"]),
-    ("checkpoints", 200, [PYTHON, "-m", "pytest", "-q", "tests/checkpoints"]),
-    ("capture", 300, [PYTHON, "-m", "pytest", "-q", "tests/capture"]),
-    ("compare", 200, [PYTHON, "-m", "pytest", "-q", "tests/compare"]),
-    ("torch", 420, [PYTHON, "-m", "pytest", "-q", "tests/torch"]),
-    ("engines", 480, [PYTHON, "-m", "pytest", "-q", "tests/e2e"]),
+    ("cli", 200, [*PYTEST, "tests/cli"]),
+    ("formats", 200, [*PYTEST, "tests/formats"]),
+    ("checkpoints", 200, [*PYTEST, "tests/checkpoints"]),
+    ("capture", 300, [*PYTEST, "tests/capture"]),
+    ("compare", 200, [*PYTEST, "tests/compare"]),
+    ("torch", 420, [*PYTEST, "tests/torch"]),
+    ("engines", 660, [*PYTEST, "tests/e2e"]),
 ]
 
 
-def count(folder):
-    passed, failed, names = 0, 0, []
-    for path in sorted(folder.glob("**/*.xml")):
-        for case in ElementTree.parse(path).getroot().iter("testcase"):
-            bad = [c for c in case if c.tag in ("failure", "error")]
-            skipped = any(c.tag == "skipped" for c in case)
-            if bad:
-                failed += 1
-                names.append(f"{case.get('classname', '')} {case.get('name')}".strip())
-            elif not skipped:
-                passed += 1
-    return passed, failed, names
+def size_of(path):
+    return path.stat().st_size if path.exists() else 0
+
+
+def wait(process, journal_file, deadline):
+    """Waits for the suite; returns what is wrong with how it ended, or None."""
+    written, since = 0, time.monotonic()
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        now = time.monotonic()
+        if size_of(journal_file) != written:
+            written, since = size_of(journal_file), now
+        if now > deadline:
+            return f"killed: the whole run may take {LIMIT:.0f} s"
+        if now > since + STALL:
+            return f"killed: no progress for {STALL:.0f} s"
+        time.sleep(0.1)
+    return None
+
+
+def kill_group(process):
+    """Whatever the suite started and left. It isn't reaped yet, so its number is still its own."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def run_suite(command, folder, deadline):
+    """What is wrong with how the suite ended, or None."""
+    environment = dict(os.environ, LOCKSTEP_RESULTS=str(folder))
+    try:
+        process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment, start_new_session=True)
+    except OSError as error:
+        return f"could not be started: {error}"
+    try:
+        trouble = wait(process, folder / "journal", deadline)
+    finally:
+        kill_group(process)
+        status = process.wait()
+    if trouble is None and status != 0:
+        trouble = f"exit status {status}" if status > 0 else f"ended by signal {-status}"
+    return trouble
+
+
+def count(folder, trouble):
+    """(passed, names of those that failed, names of those skipped)"""
+    last = journal.read(folder)
+    passed = sum(event == "passed" for event in last.values())
+    failed = [name for name, event in last.items() if event == "failed"]
+    failed += [f"{name}: {trouble or 'has no end'}" for name, event in last.items() if event == "begun"]
+    failed += [f"{name}: not run" for name, event in last.items() if event == "planned"]
+    if not failed and (trouble or passed == 0):
+        failed.append(trouble or "no test was run")
+    return passed, failed, [name for name, event in last.items() if event == "skipped"]
+
+
+def run_all(wanted):
+    passed = failed = 0
+    deadline = time.monotonic() + LIMIT
+    for name, budget, command in SUITES:
+        if wanted and name not in wanted:
+            continue
+        folder = RESULTS / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        print(f"== {name} (about {budget} s)", flush=True)
+        start = time.monotonic()
+        trouble = run_suite(command, folder, deadline) if start < deadline else f"the whole suite was not run: the run may take {LIMIT:.0f} s"
+        ok, bad, skipped = count(folder, trouble)
+        seconds = time.monotonic() - start
+        remarks = [trouble] if trouble not in (None, "exit status 1") else []
+        remarks += ["longer than it should take"] if seconds > budget else []
+        print("; ".join([f"== {name}: {ok} passed, {len(bad)} failed, {seconds:.0f} s", *remarks]), flush=True)
+        for each in skipped:
+            print(f"   skipped {each}", flush=True)
+        for each in bad:
+            print(f"   FAILED {each}", flush=True)
+        passed += ok
+        failed += len(bad)
+    return passed, failed
 
 
 def main():
@@ -51,33 +128,8 @@ def main():
     unknown = set(wanted) - {name for name, _, _ in SUITES}
     if unknown:
         sys.exit(f"no such suite: {', '.join(sorted(unknown))}")
-    passed = failed = 0
-    for name, budget, command in SUITES:
-        if wanted and name not in wanted:
-            continue
-        folder = RESULTS / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        command = [str(part) for part in command]
-        if "pytest" in command:
-            command.append(f"--junitxml={folder}/pytest.xml")
-        environment = dict(os.environ, LOCKSTEP_RESULTS=str(folder))
-        print(f"== {name} (at most {budget} s)", flush=True)
-        start = time.monotonic()
-        trouble = None
-        try:
-            done = subprocess.run(command, cwd=ROOT, env=environment, timeout=budget)
-            trouble = f"exit status {done.returncode}" if done.returncode else None
-        except subprocess.TimeoutExpired:
-            trouble = f"not done within {budget} s"
-        ok, bad, names = count(folder)
-        if bad == 0 and (trouble or ok == 0):
-            bad, names = 1, [trouble or "no test was run"]
-        print(f"== {name}: {ok} passed, {bad} failed, {time.monotonic() - start:.0f} s", flush=True)
-        for each in names:
-            print(f"   FAILED {each}", flush=True)
-        passed += ok
-        failed += bad
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a suite doesn't outlive us
+    passed, failed = run_all(wanted)
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed or not passed else 0)
 

@@ -4,6 +4,7 @@ ggml leaves out a Vulkan device that is a CPU unless it is named; each run is th
 what it computed where."""
 import glob
 import json
+import platform
 import re
 
 import gguf
@@ -15,7 +16,7 @@ from conftest import DEPS, HERE, LOCKSTEP, PROMPTS, STEPS, Trace, diff, run, tit
 
 DRIVER = next(iter(glob.glob("/usr/share/vulkan/icd.d/lvp_icd*.json")), None)
 ENGINE = "llama-vulkan"
-THERE = DRIVER is not None and (DEPS / ENGINE / "node_modules").is_dir()
+THERE = DRIVER is not None and platform.machine() == "x86_64" and (DEPS / ENGINE / "node_modules/@node-llama-cpp/linux-x64-vulkan").is_dir()
 
 pytestmark = pytest.mark.skipif(not THERE, reason="needs llama.cpp with Vulkan (x86-64) and Mesa's software driver")
 
