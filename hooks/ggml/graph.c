@@ -347,7 +347,7 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     ls_text_printf(&line, "}");
     map_set(&p->ids, leaf, id);
     bool input = role == LEAF_INPUT && p->wanted &&
-                 (ls_filter_tensor(leaf->name, "NONE", layer_of_name(leaf->name)) || map_get(&p->wanted_leafs, leaf) != 0);
+                 (ls_filter_input(leaf->name) || map_get(&p->wanted_leafs, leaf) != 0);
     bool weight = role == LEAF_WEIGHT && ls_filter_weights(), repacked = weight && is_repacked(p, leaf);
     if (repacked)
         note_repacked(leaf);

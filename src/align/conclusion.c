@@ -1,6 +1,8 @@
 #include "align/conclusion.h"
 
 #include "align/outputs.h"
+#include "base/escape.h"
+#include "trace/selection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,11 +73,15 @@ static void leave_out(left_out *l, const ls_diff *d, bool of_reference, size_t o
 /* A pass without tokens among those with: an encoder, or a cache that is moved. */
 static bool is_silent(const ls_diff *d, const ls_pass_pair *p) { return p->rows == NULL && d->rows.status != LS_INPUTS_UNKNOWN; }
 
+/* Only a part of the model was asked for, of this comparison or of both recordings. */
+static bool is_selected(const ls_diff *d) {
+    return d->options.tensors != NULL || d->options.layers != NULL || (d->reference->only != NULL && d->candidate->only != NULL);
+}
+
 static bool find_left_out(const ls_diff *d, left_out *out_reference, left_out *out_candidate) {
     size_t *of_reference = ls_values_outputs(&d->reference_values, false), *of_candidate = ls_values_outputs(&d->candidate_values, false);
     bool ok = of_reference != NULL && of_candidate != NULL;
-    bool filtered = d->options.tensors != NULL || d->options.layers != NULL;
-    for (size_t i = 0; ok && !filtered && i < d->rows.pair_count; i++) {
+    for (size_t i = 0; ok && i < d->rows.pair_count; i++) {
         size_t r = of_reference[d->rows.pairs[i].reference], c = of_candidate[d->rows.pairs[i].candidate];
         if (is_silent(d, &d->rows.pairs[i]))
             continue;
@@ -87,6 +93,22 @@ static bool find_left_out(const ls_diff *d, left_out *out_reference, left_out *o
     free(of_reference);
     free(of_candidate);
     return ok;
+}
+
+/* Of what was selected, the last tensor of a pass takes the place of the model's output. NULL:
+ * it was compared in each; or the name of one that was not. */
+static const char *last_not_compared(const ls_diff *d) {
+    const ls_trace *t = d->candidate;
+    for (size_t i = 0; is_selected(d) && t->is_graph && i < d->rows.pair_count; i++) {
+        size_t last = LS_NONE;
+        for (size_t n = 0; n < t->node_count; n++)
+            if (t->nodes[n].pass == d->rows.pairs[i].candidate && t->nodes[n].role == LS_ROLE_COMPUTED && d->wanted[n] &&
+                ls_values_is_own(&d->candidate_values, n) && ls_node_has_values(&t->nodes[n]))
+                last = n;
+        if (last != LS_NONE && d->pair_of[last] == 0 && d->implied_by[last] == 0)
+            return t->nodes[last].name;
+    }
+    return NULL;
 }
 
 /* Passes without tokens that only one side has; or NULL. */
@@ -122,10 +144,18 @@ static const ls_pair *find_unreadable(const ls_diff *d, size_t *out_count) {
     return first;
 }
 
+static bool selects_any(const ls_diff *d) {
+    for (size_t i = 0; i < d->candidate->node_count; i++)
+        if (d->wanted[i])
+            return true;
+    return false;
+}
+
 static void decide(ls_diff *d, const left_out *reference, const left_out *candidate) {
     char text[240], passes[160];
     bool plain = !d->reference->is_graph || !d->candidate->is_graph;
-    const char *alone = passes_alone(d, passes, sizeof passes);
+    const char *alone = passes_alone(d, passes, sizeof passes), *last = d->pair_count > 0 ? last_not_compared(d) : NULL;
+    bool selected = is_selected(d);
     size_t unreadable_count;
     const ls_pair *unreadable = find_unreadable(d, &unreadable_count);
     const ls_trace *empty = !has_values(&d->reference_values)   ? d->reference
@@ -135,6 +165,12 @@ static void decide(ls_diff *d, const left_out *reference, const left_out *candid
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s holds the values of no tensor", empty->path);
     } else if (d->rows.status == LS_INPUTS_DIFFER) {
         refuse(d, LS_OUTCOME_INPUTS_DIFFER, "%s", d->rows.message.data != NULL ? d->rows.message.data : "inputs differ");
+    } else if (d->pair_count == 0 && is_selected(d) && !selects_any(d)) {
+        ls_text only = {0};
+        ls_selection_text(d->options.layers, d->options.tensors, NULL, &only);
+        snprintf(text, sizeof text, "%.160s", only.data != NULL ? only.data : "");
+        ls_text_done(&only);
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the candidate has nothing of what was asked for (%s): its names are in `lockstep ls`", text);
     } else if (d->pair_count == 0) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s", "no tensor of the candidate could be paired with one of the reference");
     } else if (d->failing > 0) {
@@ -153,9 +189,11 @@ static void decide(ls_diff *d, const left_out *reference, const left_out *candid
         refuse(d, LS_OUTCOME_DIVERGED, "%s; those in both match", text);
     } else if (!plain && alone != NULL) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "%s; what was compared matches", alone);
-    } else if (!plain && candidate->name != NULL && candidate->more) {
+    } else if (last != NULL) {
+        refuse(d, LS_OUTCOME_INCOMPARABLE, "the last tensor of the selection, %s, was not compared; what was compared matches", last);
+    } else if (!plain && !selected && candidate->name != NULL && candidate->more) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "the final output %s was not compared; what was compared matches", candidate->name);
-    } else if (!plain && reference->name != NULL && reference->more) {
+    } else if (!plain && !selected && reference->name != NULL && reference->more) {
         refuse(d, LS_OUTCOME_INCOMPARABLE, "the reference's final output %s was not compared; what was compared matches", reference->name);
     } else if (d->coverage < d->options.min_coverage) {
         snprintf(text, sizeof text, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted",
@@ -164,6 +202,67 @@ static void decide(ls_diff *d, const left_out *reference, const left_out *candid
     } else {
         d->outcome = LS_OUTCOME_MATCH;
     }
+}
+
+static void say_selection(ls_diff *d, bool outputs_too) {
+    const char *recorded[2] = {d->reference->only, d->candidate->only};
+    ls_text only = {0};
+    ls_selection_text(d->options.layers, d->options.tensors, NULL, &only);
+    for (int k = 0; k < 2; k++)
+        if (recorded[k] != NULL && (k == 0 || recorded[0] == NULL || strcmp(recorded[0], recorded[1]) != 0))
+            ls_text_printf(&only, "%s%s", only.length > 0 ? ", " : "", recorded[k]);
+    if (only.data != NULL) {
+        char shown[500];
+        ls_escape(only.data, only.length, shown, sizeof shown);
+        ls_text_printf(&d->hints, "%s only, by request%s\n", shown, outputs_too ? "" : "; the model's outputs were not compared");
+    }
+    ls_text_done(&only);
+}
+
+static bool is_ggml(const ls_trace *t) { return strcmp(t->engine, "llama.cpp") == 0 || strcmp(t->engine, "whisper.cpp") == 0 || strcmp(t->engine, "ggml") == 0; }
+
+/* Final outputs pair whatever they are called. */
+static bool any_by_name(const ls_diff *d) {
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (d->pairs[i].how != LS_HOW_OUTPUT)
+            return true;
+    return false;
+}
+
+/* Why two graphs have nothing in common, and the way out. */
+static void say_unknown(ls_diff *d) {
+    char model[120];
+    const char *told = *d->reference->model != '\0' ? d->reference->model : d->candidate->model;
+    ls_escape(told, strlen(told), model, sizeof model);
+    if (is_ggml(d->reference) && !is_ggml(d->candidate))
+        ls_text_printf(&d->hints, "are the two swapped? Presets take the names of the reference from PyTorch and those of the candidate from ggml, and the reference is of %s\n", d->reference->engine);
+    else if (d->preset.name == NULL && (d->options.preset == NULL || strcmp(d->options.preset, "none") != 0))
+        ls_text_printf(&d->hints, "no preset knows %s: name the preset of a model like it (--preset NAME), or write which name answers to which (--map FILE, docs/presets.md)\n",
+                       *model != '\0' ? model : "the model, which neither side names");
+}
+
+static bool paired_by(const ls_diff *d, const ls_rule *rule) {
+    for (size_t i = 0; i < d->pair_count; i++)
+        if (d->pairs[i].rule == rule)
+            return true;
+    return false;
+}
+
+/* A rule of the user's map that never applied has a name that isn't there, or comes too late. */
+static void say_unused_rules(ls_diff *d) {
+    enum { SHOWN = 5 };
+    size_t unused = 0;
+    for (size_t i = 0; i < d->map.count; i++) {
+        const ls_rule *rule = &d->map.rules[i];
+        char candidate[200], reference[200];
+        if (rule->included || paired_by(d, rule) || unused++ >= SHOWN)
+            continue;
+        ls_escape(rule->candidate, strlen(rule->candidate), candidate, sizeof candidate);
+        ls_escape(rule->references[0] != NULL ? rule->references[0] : "", rule->references[0] != NULL ? strlen(rule->references[0]) : 0, reference, sizeof reference);
+        ls_text_printf(&d->hints, "rule %zu of the map, %s for %s, paired nothing: `lockstep ls` lists the names of both sides\n", i + 1, reference, candidate);
+    }
+    if (unused > SHOWN)
+        ls_text_printf(&d->hints, "%zu more rules of the map paired nothing\n", unused - SHOWN);
 }
 
 /* What these inputs can't reveal. */
@@ -192,7 +291,13 @@ static void add_hints(ls_diff *d, const left_out *reference, const left_out *can
             ls_text_printf(&d->hints, "%s lost the values of %llu tensors while recording\n", traces[k]->path,
                            (unsigned long long)traces[k]->dropped);
     }
-    if (d->reference->is_graph && d->candidate->is_graph) {
+    if (!any_by_name(d) && d->rows.status != LS_INPUTS_DIFFER && d->reference->is_graph && d->candidate->is_graph && !is_selected(d))
+        say_unknown(d);
+    if (d->rows.status != LS_INPUTS_DIFFER && !is_selected(d))
+        say_unused_rules(d);
+    if (is_selected(d) && d->pair_count > 0)
+        say_selection(d, (candidate->name == NULL || !candidate->more) && (reference->name == NULL || !reference->more));
+    else if (d->reference->is_graph && d->candidate->is_graph) {
         if (reference->name != NULL && !reference->more)
             ls_text_printf(&d->hints, "left out: the reference goes on to %s, by pooling or picking what was compared; the candidate does not\n", reference->name);
         if (d->unit_length != NULL)

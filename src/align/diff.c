@@ -10,24 +10,12 @@
 #include "align/pair.h"
 #include "align/sight.h"
 #include "base/grow.h"
+#include "base/ranges.h"
 #include "compare/row_metrics.h"
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
 /* ------------------------------------------------------------------ what to compare */
-
-static bool in_list(const char *list, int value) {
-    for (const char *at = list; *at != '\0';) {
-        char *end;
-        long low = strtol(at, &end, 10), high = *end == '-' ? strtol(end + 1, &end, 10) : low;
-        if (value >= low && value <= high)
-            return true;
-        if (*end != ',')
-            return false;
-        at = end + 1;
-    }
-    return false;
-}
 
 static lockstep_status choose(ls_diff *d, lockstep_error *error) {
     const ls_diff_options *o = &d->options;
@@ -36,8 +24,9 @@ static lockstep_status choose(ls_diff *d, lockstep_error *error) {
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--tensors '%s': not a regular expression", o->tensors);
     for (size_t i = d->seen; i < d->candidate->node_count; i++) {
         const ls_node *n = &d->candidate->nodes[i];
-        d->wanted[i] = (o->tensors == NULL || regexec(&names, n->name, 0, NULL, 0) == 0) &&
-                       (o->layers == NULL || in_list(o->layers, n->layer));
+        bool kept = d->candidate->only == NULL || ls_node_has_values(n) || n->lost != NULL;
+        d->wanted[i] = kept && (o->tensors == NULL || regexec(&names, n->name, 0, NULL, 0) == 0) &&
+                       (o->layers == NULL || ls_ranges_hold(o->layers, n->layer));
     }
     if (o->tensors != NULL)
         regfree(&names);
@@ -153,17 +142,29 @@ static lockstep_status compare_all(ls_diff *d, lockstep_error *error) {
 
 /* -------------------------------------------------------------------------- growing */
 
+/* By the reference's model class, or else by what the candidate, or an engine that names the
+ * architecture of its file, says. */
+static const char *choose_preset(const ls_diff *d) {
+    const char *models[2] = {d->reference->model, d->candidate->model}, *name = NULL;
+    for (int side = 0; side < 2 && name == NULL; side++)
+        name = ls_rules_preset_for(models[side]);
+    for (int side = 0; side < 2 && name == NULL; side++)
+        name = *models[side] != '\0' ? ls_rules_preset_for_architecture(models[side]) : NULL;
+    return name;
+}
+
 static lockstep_status load_rules(ls_diff *d, lockstep_error *error) {
     const ls_diff_options *o = &d->options;
     if (o->map != NULL)
         LS_TRY(ls_rules_open(o->map, &d->map, error));
-    const char *name = o->preset != NULL ? o->preset : ls_rules_preset_for(d->reference->model);
+    const char *name = o->preset != NULL ? o->preset : choose_preset(d);
     if (name == NULL || strcmp(name, "none") == 0)
         return LOCKSTEP_OK;
     return ls_rules_preset(name, &d->preset, error);
 }
 
 static lockstep_status begin(ls_diff *d, lockstep_error *error) {
+    LS_TRY(ls_ranges_check("--layers", d->options.layers, error));
     LS_TRY(ls_values_init(d->reference, &d->reference_values, error));
     LS_TRY(ls_values_init(d->candidate, &d->candidate_values, error));
     LS_TRY(load_rules(d, error));

@@ -220,7 +220,8 @@ static lockstep_status pair_outputs_of(ls_diff *d, size_t passes, lockstep_error
 }
 
 lockstep_status ls_outputs_pair(ls_diff *d, lockstep_error *error) {
-    bool filtered = d->options.tensors != NULL || d->options.layers != NULL;
+    bool asked = d->options.tensors != NULL || d->options.layers != NULL;
+    bool filtered = asked || d->reference->only != NULL || d->candidate->only != NULL; /* the last that was kept is no output */
     for (; d->outputs_seen < d->rows.pair_count; d->outputs_seen++) {
         const ls_pass_pair *pp = &d->rows.pairs[d->outputs_seen];
         if (d->candidate->memory != NULL && !d->candidate->passes[pp->candidate].ended)

@@ -37,6 +37,16 @@ static lockstep_status no_room(const parsing *p) {
                : ls_fail(p->yaml->error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
+/* {L}, and {E} where a name may have it; another in braces would never match. */
+static lockstep_status check_placeholders(const parsing *p, const yaml_node_t *at, const char *const *names, bool expert) {
+    for (; *names != NULL; names++)
+        for (const char *open = strchr(*names, '{'); open != NULL; open = strchr(open + 1, '{'))
+            if (strncmp(open, "{L}", 3) != 0 && (!expert || strncmp(open, "{E}", 3) != 0))
+                return bad(p, at, expert ? "found an unknown placeholder in a name, expected {L} (the layer) or {E} (the expert)"
+                                         : "found an unknown placeholder in a name, expected {L} (the layer)");
+    return LOCKSTEP_OK;
+}
+
 /* A text, or a list of texts. */
 static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *const **out_list) {
     size_t count = value->type == YAML_SEQUENCE_NODE
@@ -118,8 +128,11 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
     }
     if (rule.candidate == NULL || rule.references == NULL)
         return bad(p, node, "a rule needs 'candidate' and 'reference'");
+    LS_TRY(check_placeholders(p, node, (const char *const[]){rule.candidate, rule.of, NULL}, false));
+    LS_TRY(check_placeholders(p, node, rule.references, false));
     rule.needs = rule.needs != NULL ? rule.needs : p->needs;
     rule.lacks = rule.lacks != NULL ? rule.lacks : p->lacks;
+    rule.included = p->depth > 0;
     rule.per_layer = rule.stride > 0 || strstr(rule.candidate, "{L}") != NULL || (rule.of != NULL && strstr(rule.of, "{L}") != NULL);
     ls_rules *rules = p->rules;
     void *array = rules->rules;
@@ -206,6 +219,8 @@ static lockstep_status read_weight(parsing *p, yaml_node_t *node) {
     }
     if (rule.gguf == NULL || rule.hf == NULL || rule.gguf[0] == NULL || rule.hf[0] == NULL)
         return bad(p, node, "a weight needs 'gguf' and 'hf'");
+    LS_TRY(check_placeholders(p, node, rule.gguf, true));
+    LS_TRY(check_placeholders(p, node, rule.hf, true));
     ls_rules *rules = p->rules;
     void *array = rules->weights;
     if (rules->weight_count >= RULES_MAX || !ls_grow(&array, rules->weight_count, &rules->weight_capacity, sizeof *rules->weights))

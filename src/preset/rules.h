@@ -25,6 +25,7 @@ typedef struct ls_rule {
     const char *const *references; /* NULL-terminated: the first that is there */
     long reference_occurrence;
     ls_reorder reorder;
+    bool included;    /* of a preset that the file includes */
     bool per_layer;
 } ls_rule;
 

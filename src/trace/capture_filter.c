@@ -110,9 +110,12 @@ bool ls_filter_resync(const char *name, bool output) {
     return (filter.resync_outputs && output) || (filter.has_resync && regexec(&filter.resync, name, 0, NULL, 0) == 0);
 }
 
-bool ls_filter_tensor(const char *name, const char *op, int layer) {
+static bool matches(const char *name, const char *op) {
     pthread_once(&once, parse);
     return (!filter.has_tensors || regexec(&filter.tensors, name, 0, NULL, 0) == 0) &&
-           (!filter.has_ops || regexec(&filter.ops, op, 0, NULL, 0) == 0) &&
-           in_ranges(&filter.layers, layer);
+           (!filter.has_ops || regexec(&filter.ops, op, 0, NULL, 0) == 0);
 }
+
+bool ls_filter_tensor(const char *name, const char *op, int layer) { return matches(name, op) && in_ranges(&filter.layers, layer); }
+
+bool ls_filter_input(const char *name) { return matches(name, "NONE"); }

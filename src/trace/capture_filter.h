@@ -14,6 +14,8 @@ typedef enum ls_observe_level {
 ls_observe_level ls_filter_observe(void);
 bool ls_filter_pass(long pass);
 bool ls_filter_tensor(const char *name, const char *op, int layer);
+/* A graph's input belongs to no layer, and to all: the mask says which of a layer's scores count. */
+bool ls_filter_input(const char *name);
 /* Anything narrower than everything: views are then kept where they match. */
 bool ls_filter_has_names(void);
 /* Of each tensor that is kept, so many levels of what it is computed from are, too. */

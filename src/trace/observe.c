@@ -1,6 +1,5 @@
 #include "trace/observe.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/ranges.h"
 #include "base/text.h"
+#include "trace/selection.h"
 #include "trace/trace_writer.h"
 
 enum { RING_BYTES = 32 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
@@ -38,25 +39,12 @@ static lockstep_status check_regex(const char *option, const char *text, lockste
     return LOCKSTEP_OK;
 }
 
-static lockstep_status check_ranges(const char *option, const char *text, lockstep_error *error) {
-    for (const char *at = text; at != NULL;) {
-        char *end = NULL;
-        long low = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1, high = low;
-        if (low >= 0 && *end == '-')
-            high = isdigit((unsigned char)end[1]) ? strtol(end + 1, &end, 10) : -1;
-        if (low < 0 || high < low || (*end != ',' && *end != '\0'))
-            return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: found '%s', expected numbers and ranges such as 0-3,7", option, text);
-        at = *end == ',' ? end + 1 : NULL;
-    }
-    return LOCKSTEP_OK;
-}
-
 static lockstep_status options_text(const ls_observe_options *o, ls_text *out, lockstep_error *error) {
     LS_TRY(check_regex("--tensors", o->tensors, error));
     LS_TRY(check_regex("--ops", o->ops, error));
     LS_TRY(check_regex("--resync", o->resync, error));
-    LS_TRY(check_ranges("--layers", o->layers, error));
-    LS_TRY(check_ranges("--passes", o->passes, error));
+    LS_TRY(ls_ranges_check("--layers", o->layers, error));
+    LS_TRY(ls_ranges_check("--passes", o->passes, error));
     const struct {
         const char *key, *value;
     } pairs[] = {{"tensors", o->tensors}, {"ops", o->ops}, {"layers", o->layers}, {"passes", o->passes},
@@ -285,11 +273,15 @@ static lockstep_status find_all(char *library, char *package, lockstep_error *er
 
 static lockstep_status open_recorder(const ls_observe_options *options, char **command, ls_recorder **out_recorder, lockstep_error *error) {
     ls_recording recording;
+    ls_text only = {0};
     if (options->recording != NULL)
         recording = *options->recording;
     else
         LS_TRY(ls_trace_writer_open(options->directory, &recording, error));
-    return ls_recorder_open(&recording, options->stats_only, command, out_recorder, error);
+    ls_selection_text(options->layers, options->tensors, options->ops, &only);
+    lockstep_status status = ls_recorder_open(&recording, options->stats_only, only.data, command, out_recorder, error);
+    ls_text_done(&only);
+    return status;
 }
 
 lockstep_status ls_observe(const ls_observe_options *options, char **command, ls_observed *out_observed,

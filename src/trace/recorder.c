@@ -78,19 +78,23 @@ static void write_compiled_note(ls_recorder *r, const char *text, const char *co
 
 static void write_note(ls_recorder *r, const char *text) { write_compiled_note(r, text, NULL); }
 
+/* Arguments need not be UTF-8; JSON must. */
+static json_t *argument_json(const char *argument) {
+    ls_text quoted = {0};
+    ls_text_json(&quoted, argument, strlen(argument));
+    json_t *text = json_loads(quoted.data != NULL ? quoted.data : "\"\"", JSON_DECODE_ANY, NULL);
+    ls_text_done(&quoted);
+    return text;
+}
+
 static json_t *argv_json(char *const *argv) {
     json_t *list = json_array();
-    for (; argv != NULL && *argv != NULL; argv++) {
-        /* Arguments need not be UTF-8; JSON must. */
-        ls_text quoted = {0};
-        ls_text_json(&quoted, *argv, strlen(*argv));
-        json_array_append_new(list, json_loads(quoted.data != NULL ? quoted.data : "\"\"", JSON_DECODE_ANY, NULL));
-        ls_text_done(&quoted);
-    }
+    for (; argv != NULL && *argv != NULL; argv++)
+        json_array_append_new(list, argument_json(*argv));
     return list;
 }
 
-static bool write_first_line(ls_recorder *r, char *const *argv) {
+static bool write_first_line(ls_recorder *r, const char *only, char *const *argv) {
     char when[32] = "";
     time_t now = time(NULL);
     struct tm utc;
@@ -98,10 +102,12 @@ static bool write_first_line(ls_recorder *r, char *const *argv) {
         strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     json_t *line = json_pack("{s:i, s:s}", "lockstep_trace", 1, "started", when);
     json_object_set_new(line, "argv", argv_json(argv));
+    if (only != NULL)
+        json_object_set_new(line, "only", argument_json(only));
     return write_line(r, line);
 }
 
-lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, char *const *argv,
+lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, const char *only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error) {
     ls_recorder *r = calloc(1, sizeof *r);
     float *tile = malloc(TILE * sizeof *tile);
@@ -113,7 +119,7 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
     }
     *r = (ls_recorder){.recording = *recording, .stats_only = stats_only, .tile = tile};
     pthread_mutex_init(&r->lock, NULL);
-    if (!write_first_line(r, argv)) {
+    if (!write_first_line(r, only, argv)) {
         ls_recorder_totals totals;
         ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.trouble);
         ls_recorder_close(r, false, 0, &totals);

@@ -21,8 +21,9 @@ typedef struct ls_recorder_totals {
     char note[200];     /* the first of them */
 } ls_recorder_totals;
 
-/* Takes the recording over, and closes it at the end. argv may be NULL. */
-lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, char *const *argv,
+/* Takes the recording over, and closes it at the end. `only`: what a filter keeps (selection.h),
+ * or NULL. argv may be NULL. */
+lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, const char *only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error);
 /* For ls_receiver_events, with the recorder as the context. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);

@@ -250,6 +250,8 @@ static lockstep_status read_line(reading *r, json_t *object) {
         return read_engine(r, object);
     if (json_object_get(object, "note") != NULL)
         return read_note(r, object);
+    if (json_object_get(object, "lockstep_trace") != NULL)
+        r->trace->only = text_of(r, object, "only");
     if (json_object_get(object, "end") != NULL) {
         r->trace->complete = true;
         r->trace->dropped = (uint64_t)integer_of(object, "dropped", 0);

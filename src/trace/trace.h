@@ -57,6 +57,7 @@ typedef struct ls_trace {
     bool is_ordered;     /* its nodes are in the order in which they were computed, or written */
     bool complete;       /* has its last line */
     bool compiled_eagerly; /* a note says that compiled regions ran eagerly */
+    const char *only;    /* what a filter kept of the run, in words; NULL: it wasn't filtered */
     const char *engine, *version, *model, *device; /* never NULL, may be "" */
     ls_node *nodes;      /* in order of execution */
     size_t node_count;
