@@ -258,11 +258,16 @@ def key(line):
     return line.get("pass"), line["name"], line["op"], line["occurrence"]
 
 
+def of_layers(line, layers):
+    """A graph's inputs are of all layers: without the mask, scores can't be compared."""
+    return line["layer"] in layers or line.get("role") == "input"
+
+
 FILTERS = {
     "tensors": (["--tensors", "(k_proj|^Kcur-)"], lambda line: "k_proj" in line["name"] or line["name"].startswith("Kcur-")),
-    "layers": (["--layers", "1,3-4"], lambda line: line["layer"] in (1, 3, 4)),
+    "layers": (["--layers", "1,3-4"], lambda line: of_layers(line, (1, 3, 4))),
     "passes": (["--passes", "1"], lambda line: line.get("pass") == 1),
-    "both": (["--layers", "2", "--passes", "0"], lambda line: line["layer"] == 2 and line.get("pass") == 0),
+    "both": (["--layers", "2", "--passes", "0"], lambda line: of_layers(line, (2,)) and line.get("pass") == 0),
     "statistics": (["--stats-only"], lambda line: False),
 }
 
@@ -279,6 +284,8 @@ def test_filters_keep_what_was_asked(everything, model, tmp_path, kind, name):
     assert set(found) - hidden == set(whole) - hidden
     kept = {k for k, line in found.items() if "file" in line}
     assert all(wanted(found[k]) for k in kept)
+    if "--layers" in options:
+        assert any(found[k].get("role") == "input" for k in kept)
     # computed values that were there before and are wanted are there still
     missing = {k for k, line in whole.items() if "file" in line and "role" not in line and wanted(line)} - kept
     assert not missing
