@@ -72,7 +72,7 @@ class Filters:
             return False
         if self._passes and not in_ranges(number, self._passes):
             return False
-        if self._layers and kind is not INPUT and not in_ranges(layer, self._layers):
+        if self._layers and not in_ranges(layer, self._layers):
             return False
         if self._tensors and not self._tensors.search(name):
             return False
