@@ -106,12 +106,24 @@ static bool is_alike_in_all_layers(const other_layers *s, double own) {
     return s->count > 0 && !s->faulty && own <= SIBLINGS_ALIKE * s->used[0] && s->used[s->count - 1] <= SIBLINGS_ALIKE * own;
 }
 
+/* By how much an operation may make the noise of its inputs larger: what multiplies noisy
+ * values with each other (scores, attention, a gate) cancels more than a product with weights. */
+static double amplification(const ls_diff *d, const ls_pair *p) {
+    const ls_node *n = &d->candidate->nodes[p->candidate_value];
+    size_t computed = 0;
+    for (size_t k = 0; k < n->source_count; k++) {
+        ls_role role = d->candidate->nodes[n->sources[k]].role;
+        computed += role == LS_ROLE_COMPUTED || role == LS_ROLE_VIEW || role == LS_ROLE_STATE;
+    }
+    return computed >= 2 ? 3 : 2;
+}
+
 bool ls_is_noise(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, double inherited) {
     double own = used_of_tolerance(p);
     other_layers s;
     if (p->resynced || p->metrics.masked_differ > 0 || own > 3 || p->metrics.cosine < LOOKS_ALIKE)
         return false;
-    if (p->metrics.rel_l2 <= 2 * inherited) /* an operation on two noisy inputs is a little noisier than each */
+    if (p->metrics.rel_l2 <= amplification(d, p) * inherited)
         return true;
     look_at_layers(d, siblings, p, &s);
     return s.count >= 2 && !s.faulty && own <= 1.5 * s.used[s.count / 2];
