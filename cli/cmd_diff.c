@@ -107,7 +107,7 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
     if (o->json != NULL)
         ls_report_checkpoints_json(&diff, &json);
     ls_report_checkpoints(&diff, o->all, comparison_width(), &table);
-    int status = comparison_put(o, !diff.comparable ? EXIT_TROUBLE : diff.matches ? EXIT_MATCH : EXIT_DIVERGED, &json, &table);
+    int status = comparison_put(o, diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE, &json, &table);
     ls_checkpoint_diff_done(&diff);
     return status;
 }

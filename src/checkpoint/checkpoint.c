@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "format/formats.h"
+#include "format/json_tree.h"
 #include "format/paths.h"
 #include "io/source.h"
 
@@ -65,17 +66,11 @@ bool ls_checkpoint_is_one(const char *path) {
 /* --- configuration */
 
 lockstep_status ls_config_parse(ls_source *source, json_t **out_json, lockstep_error *error) {
-    const uint8_t *bytes;
-    json_error_t problem;
     if (source->size > CONFIG_LIMIT)
         return ls_fail(error, LOCKSTEP_LIMIT, "%s: found %llu bytes, expected at most %d", source->name,
                        (unsigned long long)source->size, CONFIG_LIMIT);
-    LS_TRY(ls_source_bytes(source, &bytes, error));
-    json_t *json = json_loadb((const char *)bytes, (size_t)source->size, JSON_REJECT_DUPLICATES,
-                              &problem);
-    if (json == NULL)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, (uint64_t)(problem.position > 0 ? problem.position : 0),
-                          "line %d: %s", problem.line, problem.text);
+    json_t *json;
+    LS_TRY(ls_json_tree(source, &json, error));
     if (!json_is_object(json)) {
         json_decref(json);
         return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, 0, "expected an object");
@@ -98,7 +93,22 @@ lockstep_status ls_checkpoint_json(const char *path, uint64_t limit, json_t **ou
     return status;
 }
 
-json_t *ls_config_find(json_t *config, const char *path) {
+lockstep_status ls_checkpoint_unread(ls_arena *arena, lockstep_status status, const lockstep_error *why, const char **out_trouble,
+                                     lockstep_error *error) {
+    if (status == LOCKSTEP_OK)
+        return status;
+    *out_trouble = ls_arena_copy(arena, why->message, strlen(why->message));
+    bool ours = status == LOCKSTEP_NO_MEMORY || *out_trouble == NULL;
+    return ours ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
+}
+
+lockstep_status ls_checkpoint_side_file(ls_checkpoint *c, const char *path, uint64_t limit, json_t **out_json,
+                                        const char **out_trouble, lockstep_error *error) {
+    lockstep_error why;
+    return ls_checkpoint_unread(&c->arena, ls_checkpoint_json(path, limit, out_json, &why), &why, out_trouble, error);
+}
+
+static json_t *find_any(json_t *config, const char *path) {
     json_t *at = config;
     while (at != NULL && *path != '\0') {
         char key[128];
@@ -110,13 +120,27 @@ json_t *ls_config_find(json_t *config, const char *path) {
         at = json_object_get(at, key);
         path += length + (path[length] == '.');
     }
-    return json_is_null(at) ? NULL : at;
+    return at;
+}
+
+json_t *ls_config_find(json_t *config, const char *path) {
+    json_t *found = find_any(config, path);
+    return json_is_null(found) ? NULL : found;
+}
+
+static const char *const text_places[] = {"text_config", "llm_config", "language_config"};
+enum { TEXT_PLACES = sizeof text_places / sizeof *text_places };
+
+bool ls_config_is_null(json_t *config, const char *path) {
+    bool null = json_is_null(find_any(config, path));
+    for (size_t i = 0; i < TEXT_PLACES; i++)
+        null = null || json_is_null(find_any(json_object_get(config, text_places[i]), path));
+    return null && ls_config_text(config, path) == NULL;
 }
 
 json_t *ls_config_text(json_t *config, const char *path) {
-    static const char *const places[] = {"text_config", "llm_config", "language_config"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        json_t *inner = ls_config_find(json_object_get(config, places[i]), path);
+    for (size_t i = 0; i < TEXT_PLACES; i++) {
+        json_t *inner = ls_config_find(json_object_get(config, text_places[i]), path);
         if (inner != NULL)
             return inner;
     }
@@ -148,7 +172,7 @@ static lockstep_status find_companions(ls_checkpoint *c, const char *path, locks
     const char *config = c->directory != NULL ? ls_path_join(&c->arena, c->directory, "config.json") : NULL;
     if (config == NULL)
         return ls_fail_memory(c->archive, error);
-    return ls_checkpoint_json(config, CONFIG_LIMIT, &c->config, error);
+    return ls_checkpoint_side_file(c, config, CONFIG_LIMIT, &c->config, &c->config_trouble, error);
 }
 
 lockstep_status ls_checkpoint_open(const char *path, ls_checkpoint *out_checkpoint, lockstep_error *error) {

@@ -47,6 +47,12 @@ void ls_checkpoint_diff_done(ls_checkpoint_diff *diff) {
 const char *ls_finding_kind_name(ls_finding_kind kind) {
     static const char *const names[LS_FINDING_KINDS] = {"config",    "vocab",   "nonfinite", "shape",     "missing",
                                                         "extra",     "duplicate", "cause",   "differs",   "worse", "lost-rows",
-                                                        "unsupported", "coverage", "remark"};
+                                                        "unsupported", "unread", "coverage", "remark"};
     return names[kind];
+}
+
+const char *ls_checkpoint_verdict_name(const ls_checkpoint_diff *diff) {
+    if (diff->differs)
+        return "differs";
+    return diff->matches ? "match" : diff->comparable ? "incomplete" : "incomparable";
 }

@@ -21,7 +21,8 @@ typedef enum ls_finding_kind {
     LS_FINDING_DIFFERS,
     LS_FINDING_WORSE,
     LS_FINDING_LOST_ROWS,
-    LS_FINDING_UNSUPPORTED,
+    LS_FINDING_UNSUPPORTED, /* a weight that can't be decoded */
+    LS_FINDING_UNREAD,      /* anything else that can't be compared although both sides may have it */
     LS_FINDING_COVERAGE,
     LS_FINDING_REMARK,
     LS_FINDING_KINDS
@@ -30,6 +31,7 @@ typedef enum ls_finding_kind {
 typedef struct ls_finding {
     ls_finding_kind kind;
     bool fails;
+    bool gap;         /* nothing wrong was seen, but not compared either: no match without it */
     double weight;    /* more is more suspicious, within a kind */
     const char *text; /* escaped */
     size_t pair;      /* of weights.pairs, or SIZE_MAX */
@@ -51,7 +53,8 @@ typedef struct ls_checkpoint_diff {
     size_t finding_count, finding_capacity;
     double coverage;
     bool comparable; /* something of what was asked for could be compared */
-    bool matches;    /* and no finding fails */
+    bool matches;    /* and no finding fails, or is a gap */
+    bool differs;    /* a finding fails */
     ls_arena arena;
 } ls_checkpoint_diff;
 
@@ -60,6 +63,9 @@ lockstep_status ls_checkpoint_diff_run(const char *reference, const char *candid
                                        ls_checkpoint_diff *out_diff, lockstep_error *error);
 void ls_checkpoint_diff_done(ls_checkpoint_diff *diff);
 const char *ls_finding_kind_name(ls_finding_kind kind);
+/* "match", "differs", "incomplete" (nothing differs, but something could not be compared)
+ * or "incomparable". */
+const char *ls_checkpoint_verdict_name(const ls_checkpoint_diff *diff);
 
 /* For checkpoint_diff.c: what the steps found, as lines. */
 lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error);

@@ -32,9 +32,12 @@ static lockstep_status add(judging *j, ls_finding_kind kind, bool fails, double 
     const char *kept = ls_arena_copy(&d->arena, text, strlen(text));
     if (kept == NULL)
         return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
-    d->findings[d->finding_count++] = (ls_finding){kind, fails, weight, kept, pair};
+    bool gap = kind == LS_FINDING_UNSUPPORTED || kind == LS_FINDING_UNREAD;
+    d->findings[d->finding_count++] = (ls_finding){kind, fails, gap, weight, kept, pair};
     return LOCKSTEP_OK;
 }
+
+static const char *const side_names[LS_SIDES] = {"reference", "candidate"};
 
 static void escaped(const char *text, char *out, size_t capacity) { ls_escape(text, strlen(text), out, capacity); }
 
@@ -52,6 +55,10 @@ static void part_title(const judging *j, const ls_weight_pair *p, int side, char
 
 static lockstep_status judge_settings(judging *j) {
     const ls_settings *s = &j->d->settings;
+    for (int side = 0; side < LS_SIDES; side++)
+        if (j->d->sides[side].config_trouble != NULL)
+            LS_TRY(add(j, LS_FINDING_UNREAD, false, 1, SIZE_MAX, "the configuration of the %s was not compared: %s", side_names[side],
+                       j->d->sides[side].config_trouble));
     for (size_t i = 0; i < s->count; i++) {
         const ls_setting *item = &s->items[i];
         char text[2][LS_VALUE_TEXT * 2], key[2][LS_VALUE_TEXT];
@@ -67,9 +74,10 @@ static lockstep_status judge_settings(judging *j) {
 }
 
 static lockstep_status judge_vocabulary(judging *j) {
+    static const ls_finding_kind kinds[] = {LS_FINDING_REMARK, LS_FINDING_VOCAB, LS_FINDING_UNREAD};
     const ls_vocabulary *v = &j->d->vocabulary;
     for (size_t i = 0; i < v->finding_count; i++)
-        LS_TRY(add(j, v->findings[i].fails ? LS_FINDING_VOCAB : LS_FINDING_REMARK, v->findings[i].fails, 0, SIZE_MAX, "%s",
+        LS_TRY(add(j, kinds[v->findings[i].kind], v->findings[i].kind == LS_VOCABULARY_DIFFERS, 0, SIZE_MAX, "%s",
                    v->findings[i].text));
     return LOCKSTEP_OK;
 }
@@ -203,7 +211,7 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->trouble, cause);
     case LS_WEIGHT_UNSUPPORTED:
-        return add(j, LS_FINDING_UNSUPPORTED, true, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->trouble);
+        return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->trouble);
     case LS_WEIGHT_WORSE:
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
                    "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
@@ -343,7 +351,7 @@ static bool found_something(const ls_checkpoint_diff *d) {
     const ls_vocabulary_side *v = d->vocabulary.sides;
     bool config = false;
     for (size_t i = 0; i < d->settings.count; i++)
-        config = config || d->settings.items[i].verdict != LS_SETTING_ONE_SIDED;
+        config = config || (d->settings.items[i].verdict != LS_SETTING_ONE_SIDED && strcmp(d->settings.items[i].id, LS_SETTING_ARCHITECTURE) != 0);
     bool sizes = v[0].embedding_rows != UINT64_MAX && v[1].embedding_rows != UINT64_MAX && (d->what & LS_WHAT_VOCAB) != 0;
     return config || sizes || (v[0].known && v[1].known) || d->weights.pair_count > 0;
 }
@@ -360,7 +368,9 @@ lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverag
         qsort(diff->findings, diff->finding_count, sizeof *diff->findings, by_suspicion);
     diff->comparable = found_something(diff);
     diff->matches = diff->comparable;
-    for (size_t i = 0; i < diff->finding_count; i++)
-        diff->matches = diff->matches && !diff->findings[i].fails;
+    for (size_t i = 0; i < diff->finding_count; i++) {
+        diff->differs = diff->differs || (diff->comparable && diff->findings[i].fails);
+        diff->matches = diff->matches && !diff->findings[i].fails && !diff->findings[i].gap;
+    }
     return LOCKSTEP_OK;
 }

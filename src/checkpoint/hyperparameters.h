@@ -15,6 +15,8 @@ typedef struct ls_setting_value {
     const char *key;   /* where it was found; NULL when derived */
 } ls_setting_value;
 
+#define LS_SETTING_ARCHITECTURE "architecture" /* its id */
+
 typedef enum ls_setting_verdict {
     LS_SETTING_EQUAL,
     LS_SETTING_DIFFERS,

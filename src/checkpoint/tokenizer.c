@@ -58,6 +58,7 @@ static lockstep_status read_added_token(ls_tokenizer *t, ls_json *j, lockstep_er
     bool special = false, has_id = false;
     uint64_t id = 0;
     const char *text = NULL;
+    size_t length = 0;
     LS_TRY(ls_json_begin(j, '{', "an added token: an object", error));
     for (;;) {
         const char *key;
@@ -69,6 +70,7 @@ static lockstep_status read_added_token(ls_tokenizer *t, ls_json *j, lockstep_er
             has_id = true;
         } else if (strcmp(key, "content") == 0) {
             LS_TRY(ls_json_string(j, "a token", &text, error));
+            length = (size_t)j->length;
         } else if (strcmp(key, "special") == 0) {
             special = ls_json_peek(j) == 't';
             LS_TRY(ls_json_skip(j, error));
@@ -78,14 +80,15 @@ static lockstep_status read_added_token(ls_tokenizer *t, ls_json *j, lockstep_er
     }
     if (!has_id || text == NULL)
         return ls_json_fail(j, "an added token with id and content", error);
-    return put_token(t, id, text, strlen(text), special ? LS_TOKEN_CONTROL : LS_TOKEN_USER_DEFINED, j, error);
+    return put_token(t, id, text, length, special ? LS_TOKEN_CONTROL : LS_TOKEN_USER_DEFINED, j, error);
 }
 
 /* A token of the model that was added, too, keeps what was said there. */
-static lockstep_status put_models_token(ls_tokenizer *t, ls_json *j, uint64_t id, const char *text, lockstep_error *error) {
+static lockstep_status put_models_token(ls_tokenizer *t, ls_json *j, uint64_t id, const char *text, size_t length,
+                                        lockstep_error *error) {
     if (id < t->token_count && t->tokens[id].text != NULL)
         return LOCKSTEP_OK;
-    return put_token(t, id, text, strlen(text), LS_TOKEN_NORMAL, j, error);
+    return put_token(t, id, text, length, LS_TOKEN_NORMAL, j, error);
 }
 
 static lockstep_status read_vocab_object(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
@@ -96,8 +99,9 @@ static lockstep_status read_vocab_object(ls_tokenizer *t, ls_json *j, lockstep_e
         LS_TRY(ls_json_key(j, &text, NULL, error));
         if (text == NULL)
             return LOCKSTEP_OK;
+        size_t length = (size_t)j->length;
         LS_TRY(ls_json_u64(j, "an id", &id, error));
-        LS_TRY(put_models_token(t, j, id, text, error));
+        LS_TRY(put_models_token(t, j, id, text, length, error));
     }
 }
 
@@ -112,7 +116,7 @@ static lockstep_status read_vocab_list(ls_tokenizer *t, ls_json *j, lockstep_err
         LS_TRY(ls_json_begin(j, '[', "[token, score]", error));
         LS_TRY(ls_json_more(j, ']', &more, error));
         LS_TRY(ls_json_string(j, "a token", &text, error));
-        LS_TRY(put_models_token(t, j, id, text, error));
+        LS_TRY(put_models_token(t, j, id, text, (size_t)j->length, error));
         for (;;) {
             LS_TRY(ls_json_more(j, ']', &more, error));
             if (!more)
@@ -127,17 +131,18 @@ static lockstep_status read_merge(ls_tokenizer *t, ls_json *j, lockstep_error *e
     bool more;
     if (ls_json_peek(j) == '"') {
         LS_TRY(ls_json_string(j, "a merge", &left, error));
-        return add_merge(t, part(left, strlen(left))) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        return add_merge(t, part(left, (size_t)j->length)) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
     LS_TRY(ls_json_begin(j, '[', "a merge: \"a b\" or [\"a\", \"b\"]", error));
     LS_TRY(ls_json_more(j, ']', &more, error));
     LS_TRY(ls_json_string(j, "a token", &left, error));
+    uint32_t length = (uint32_t)j->length;
     LS_TRY(ls_json_more(j, ']', &more, error));
     LS_TRY(ls_json_string(j, "a token", &right, error));
+    ls_merge merge = {left, right, length, (uint32_t)j->length};
     LS_TRY(ls_json_more(j, ']', &more, error));
     if (more)
         return ls_json_fail(j, "two tokens", error);
-    ls_merge merge = {left, right, (uint32_t)strlen(left), (uint32_t)strlen(right)};
     return add_merge(t, merge) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
@@ -203,6 +208,7 @@ lockstep_status ls_tokenizer_parse_json(ls_source *source, ls_tokenizer *out_tok
     ls_tokenizer t = {.file = source->name, .kind = "", .source = source};
     lockstep_status status = ls_source_bytes(source, &bytes, error);
     ls_json j = {.text = (const char *)bytes, .size = source->size, .file = source->name, .arena = &t.arena};
+    ls_json_open_python(&j);
     if (status == LOCKSTEP_OK)
         status = read_root(&t, &j, error);
     if (status != LOCKSTEP_OK)

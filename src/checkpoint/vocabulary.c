@@ -21,8 +21,8 @@ static const char *const side_names[2] = {"reference", "candidate"};
 
 /* --- findings */
 
-static lockstep_status say(comparing *c, bool fails, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static lockstep_status say(comparing *c, bool fails, const char *format, ...) {
+static lockstep_status say(comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static lockstep_status say(comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...) {
     char text[700];
     va_list arguments;
     va_start(arguments, format);
@@ -33,9 +33,11 @@ static lockstep_status say(comparing *c, bool fails, const char *format, ...) {
     if (bigger == NULL)
         return ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
     v->findings = bigger;
-    v->findings[v->finding_count] = (ls_vocabulary_finding){ls_arena_copy(&v->arena, text, strlen(text)), fails};
+    v->findings[v->finding_count] = (ls_vocabulary_finding){ls_arena_copy(&v->arena, text, strlen(text)), kind};
     return v->findings[v->finding_count++].text != NULL ? LOCKSTEP_OK : ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
+
+static ls_vocabulary_finding_kind differs_if(bool differs) { return differs ? LS_VOCABULARY_DIFFERS : LS_VOCABULARY_REMARK; }
 
 static void shown(const ls_token *t, char out[SHOWN]) {
     if (t == NULL || t->text == NULL)
@@ -128,18 +130,18 @@ static lockstep_status judge_sizes(comparing *c) {
         put_size(&text, "declared", s[side].declared);
         lockstep_status status = LOCKSTEP_OK;
         if (inconsistent(&s[side]) && text.data != NULL)
-            status = say(c, !same_sizes(&s[0], &s[1]), "%s: %s: inconsistent", side_names[side], text.data);
+            status = say(c, differs_if(!same_sizes(&s[0], &s[1])), "%s: %s: inconsistent", side_names[side], text.data);
         ls_text_done(&text);
         LS_TRY(status);
     }
     if (disagree(s[0].embedding_rows, s[1].embedding_rows))
-        LS_TRY(say(c, rows_matter(s, s[0].embedding_rows, s[1].embedding_rows), "embedding rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].embedding_rows,
+        LS_TRY(say(c, differs_if(rows_matter(s, s[0].embedding_rows, s[1].embedding_rows)), "embedding rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].embedding_rows,
                    (unsigned long long)s[1].embedding_rows));
     if (disagree(s[0].output_rows, s[1].output_rows))
-        LS_TRY(say(c, rows_matter(s, s[0].output_rows, s[1].output_rows), "output rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].output_rows,
+        LS_TRY(say(c, differs_if(rows_matter(s, s[0].output_rows, s[1].output_rows)), "output rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].output_rows,
                    (unsigned long long)s[1].output_rows));
     if (disagree(s[0].merges, s[1].merges))
-        LS_TRY(say(c, true, "merges: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].merges,
+        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "merges: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].merges,
                    (unsigned long long)s[1].merges));
     return LOCKSTEP_OK;
 }
@@ -198,13 +200,13 @@ static lockstep_status compare_tokens(comparing *c) {
     if (v->tokens_differ > 0) {
         shown(token_of(c, 0, (int64_t)v->first_token), x);
         shown(token_of(c, 1, (int64_t)v->first_token), y);
-        LS_TRY(say(c, true, "tokens: %llu of %llu differ, first id %llu: '%s' in the reference, '%s' in the candidate",
+        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "tokens: %llu of %llu differ, first id %llu: '%s' in the reference, '%s' in the candidate",
                    (unsigned long long)v->tokens_differ, (unsigned long long)v->tokens_compared, (unsigned long long)v->first_token, x, y));
     }
     if (v->types_differ > 0) {
         const ls_token *t = token_of(c, 0, (int64_t)v->first_type), *u = token_of(c, 1, (int64_t)v->first_type);
         shown(t, x);
-        LS_TRY(say(c, true, "token types: %llu differ, first id %llu '%s': %s in the reference, %s in the candidate (a special "
+        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "token types: %llu differ, first id %llu '%s': %s in the reference, %s in the candidate (a special "
                             "token that isn't marked as one is split when text is tokenized)",
                    (unsigned long long)v->types_differ, (unsigned long long)v->first_type, x, ls_token_type_name(t->type),
                    ls_token_type_name(u->type)));
@@ -232,7 +234,7 @@ static lockstep_status compare_merges(comparing *c) {
     ls_escape(x->right, x->right_length, text[1], SHOWN);
     ls_escape(y->left, y->left_length, text[2], SHOWN);
     ls_escape(y->right, y->right_length, text[3], SHOWN);
-    return say(c, true, "merges: %llu of %llu differ, first %llu: '%s %s' in the reference, '%s %s' in the candidate",
+    return say(c, LS_VOCABULARY_DIFFERS, "merges: %llu of %llu differ, first %llu: '%s %s' in the reference, '%s %s' in the candidate",
                (unsigned long long)v->merges_differ, (unsigned long long)v->merges_compared, (unsigned long long)v->first_merge,
                text[0], text[1], text[2], text[3]);
 }
@@ -315,11 +317,11 @@ static lockstep_status add_special(comparing *c, size_t k) {
     s.differs = s.id[0] >= 0 && s.id[1] >= 0 && s.id[0] != s.id[1] && !in_list(c, 0, k, s.id[1]) && !in_list(c, 1, k, s.id[0]);
     c->v->specials[c->v->special_count++] = s;
     if (s.differs)
-        LS_TRY(say(c, true, "%s: id %lld '%s' in the reference, %lld '%s' in the candidate", s.name, (long long)s.id[0], text[0],
+        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "%s: id %lld '%s' in the reference, %lld '%s' in the candidate", s.name, (long long)s.id[0], text[0],
                    (long long)s.id[1], text[1]));
     for (int side = 0; side < 2; side++)
         if (s.id[side] >= 0 && c->v->sides[side].known && s.type[side] < 0)
-            LS_TRY(say(c, true, "%s: the %s's id %lld is no token of its vocabulary", s.name, side_names[side], (long long)s.id[side]));
+            LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is no token of its vocabulary", s.name, side_names[side], (long long)s.id[side]));
     return LOCKSTEP_OK;
 }
 
@@ -342,7 +344,7 @@ static lockstep_status judge_ends(comparing *c) {
             bool others = end->id[1 - side] >= 0 && end->id[1 - side] == bos->id[1 - side];
             shown(token_of(c, side, end->id[side]), text);
             if (own && !others)
-                LS_TRY(say(c, side == 1, "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
+                LS_TRY(say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
         }
     }
     return LOCKSTEP_OK;
@@ -369,12 +371,19 @@ static lockstep_status judge_double_bos(comparing *c, int side) {
         return LOCKSTEP_OK;
     bool writes = memmem(template, length, "bos_token", 9) != NULL ||
                   (bos->text[side] != NULL && memmem(template, length, bos->text[side], strlen(bos->text[side])) != NULL);
-    return writes ? say(c, false, "%s: add_bos_token is true and the chat template writes BOS itself: formatted prompts begin with "
+    return writes ? say(c, LS_VOCABULARY_REMARK, "%s: add_bos_token is true and the chat template writes BOS itself: formatted prompts begin with "
                                   "BOS twice unless the tokenizer is told not to add it", side_names[side])
                   : LOCKSTEP_OK;
 }
 
 /* --- */
+
+/* A file that can't be read costs what it would have told. */
+static lockstep_status unread(comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what) {
+    const char *trouble = NULL;
+    LS_TRY(ls_checkpoint_unread(&c->v->arena, status, why, &trouble, c->error));
+    return trouble != NULL ? say(c, LS_VOCABULARY_UNREAD, "the %s of the %s: not compared: %s", what, side_names[side], trouble) : LOCKSTEP_OK;
+}
 
 static lockstep_status open_side(comparing *c, int side) {
     const ls_checkpoint *k = c->sides[side];
@@ -384,9 +393,12 @@ static lockstep_status open_side(comparing *c, int side) {
         const char *path = ls_path_join(&c->v->arena, k->directory, names[i]);
         if (path == NULL)
             return ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
-        LS_TRY(ls_checkpoint_json(path, GENERATION_LIMIT, to[i], c->error));
+        lockstep_error why;
+        LS_TRY(unread(c, side, ls_checkpoint_json(path, GENERATION_LIMIT, to[i], &why), &why, names[i]));
     }
-    return ls_tokenizer_open(k, &c->tokenizers[side], &c->v->sides[side].known, c->error);
+    lockstep_error why;
+    lockstep_status status = ls_tokenizer_open(k, &c->tokenizers[side], &c->v->sides[side].known, &why);
+    return unread(c, side, status, &why, "tokens");
 }
 
 static lockstep_status compare(comparing *c) {

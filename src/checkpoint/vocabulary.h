@@ -21,9 +21,15 @@ typedef struct ls_special {
 
 enum { LS_SPECIALS_MAX = 16 };
 
+typedef enum ls_vocabulary_finding_kind {
+    LS_VOCABULARY_REMARK,
+    LS_VOCABULARY_DIFFERS,
+    LS_VOCABULARY_UNREAD, /* a file can't be read: what it tells was not compared */
+} ls_vocabulary_finding_kind;
+
 typedef struct ls_vocabulary_finding {
     const char *text; /* escaped */
-    bool fails;       /* the two sides differ; otherwise a remark */
+    ls_vocabulary_finding_kind kind;
 } ls_vocabulary_finding;
 
 typedef struct ls_vocabulary {

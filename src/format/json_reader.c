@@ -5,7 +5,14 @@
 #include "base/checked.h"
 #include "base/utf8.h"
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = LS_JSON_PYTHON_DEPTH, STRICT_DEPTH = 64 };
+
+void ls_json_open_python(ls_json *j) {
+    static const char mark[] = "\xef\xbb\xbf";
+    j->python = true;
+    if (j->at == 0 && j->size >= 3 && memcmp(j->text, mark, 3) == 0)
+        j->at = 3;
+}
 
 char ls_json_peek(ls_json *j) {
     while (j->at < j->size && (j->text[j->at] == ' ' || j->text[j->at] == '\n' ||
@@ -67,17 +74,17 @@ static bool read_hex(const char *p, uint32_t *out) {
 }
 
 /* \uXXXX, or two that make a pair of surrogates; returns the bytes it took after
- * the backslash, 0 when it is none or stands for NUL. */
-static size_t read_unicode(const char *p, size_t left, uint32_t *out) {
+ * the backslash, 0 when it is none, or stands for NUL or half a pair where these are refused. */
+static size_t read_unicode(const char *p, size_t left, bool python, uint32_t *out) {
     uint32_t code, low;
-    if (left < 5 || !read_hex(p + 1, &code) || code == 0)
+    if (left < 5 || !read_hex(p + 1, &code) || (code == 0 && !python))
         return 0;
     *out = code;
     if (code < 0xd800 || code > 0xdfff)
         return 5;
     if (code > 0xdbff || left < 11 || p[5] != '\\' || p[6] != 'u' || !read_hex(p + 7, &low) ||
         low < 0xdc00 || low > 0xdfff)
-        return 0;
+        return python ? 5 : 0;
     *out = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     return 11;
 }
@@ -94,14 +101,14 @@ static size_t put_utf8(uint32_t code, char *to) {
 }
 
 /* The escape after a backslash; returns its length, 0 when there is none. */
-static size_t read_escape(const char *p, size_t left, char *to, size_t *made) {
+static size_t read_escape(const char *p, size_t left, bool python, char *to, size_t *made) {
     static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
     *made = 1;
     if (left == 0)
         return 0;
     if (*p == 'u') {
         uint32_t code = 0;
-        size_t taken = read_unicode(p, left, &code);
+        size_t taken = read_unicode(p, left, python, &code);
         *made = taken > 0 ? put_utf8(code, to) : 0;
         return taken;
     }
@@ -123,7 +130,7 @@ static lockstep_status scan_string(ls_json *j, char *to, uint64_t *out_length,
         char piece[4];
         uint32_t code;
         if (*p == '\\') {
-            taken = read_escape(p + 1, left - 1, piece, &made);
+            taken = read_escape(p + 1, left - 1, j->python, piece, &made);
             if (taken == 0)
                 return ls_json_fail(j, "an escape of JSON that is a character, and not NUL", error);
             taken++;
@@ -156,6 +163,7 @@ lockstep_status ls_json_string(ls_json *j, const char *what, const char **out,
     j->at = start;
     LS_TRY(scan_string(j, copy, &length, error));
     j->at++;
+    j->length = length;
     *out = copy;
     return LOCKSTEP_OK;
 }
@@ -198,10 +206,10 @@ lockstep_status ls_json_u64(ls_json *j, const char *what, uint64_t *out, lockste
     return ls_json_fail(j, what, error);
 }
 
-static lockstep_status skip_number(ls_json *j, lockstep_error *error) {
+lockstep_status ls_json_take_number(ls_json *j, const char **out_text, size_t *out_length, lockstep_error *error) {
     uint64_t start = j->at;
     bool whole = true;
-    if (j->text[j->at] == '-')
+    if (j->at < j->size && j->text[j->at] == '-')
         j->at++;
     uint64_t digits = j->at;
     while (is_digit(j))
@@ -217,43 +225,54 @@ static lockstep_status skip_number(ls_json *j, lockstep_error *error) {
         while (is_digit(j))
             j->at++;
     }
-    if (whole)
+    if (whole) {
+        *out_text = j->text + start;
+        *out_length = (size_t)(j->at - start);
         return LOCKSTEP_OK;
+    }
     j->at = start;
     return ls_json_fail(j, "a value", error);
 }
 
+const char *ls_json_word(ls_json *j) {
+    static const char *const words[] = {"true", "false", "null", "NaN", "Infinity", "-Infinity"};
+    for (int i = 0; i < (j->python ? 6 : 3); i++) {
+        size_t n = strlen(words[i]);
+        if (j->size - j->at >= n && memcmp(j->text + j->at, words[i], n) == 0) {
+            j->at += n;
+            return words[i];
+        }
+    }
+    return NULL;
+}
+
 static lockstep_status skip_scalar(ls_json *j, char c, lockstep_error *error) {
-    static const char *const words[] = {"true", "false", "null"};
+    const char *text;
     uint64_t length;
+    size_t n;
     if (c == '"') {
         j->at++;
         LS_TRY(scan_string(j, NULL, &length, error));
         j->at++;
         return LOCKSTEP_OK;
     }
-    for (int i = 0; i < 3; i++) {
-        size_t n = strlen(words[i]);
-        if (j->size - j->at >= n && memcmp(j->text + j->at, words[i], n) == 0) {
-            j->at += n;
-            return LOCKSTEP_OK;
-        }
-    }
+    if (ls_json_word(j) != NULL)
+        return LOCKSTEP_OK;
     if (c == '-' || is_digit(j))
-        return skip_number(j, error);
+        return ls_json_take_number(j, &text, &n, error);
     return ls_json_fail(j, "a value", error);
 }
 
 lockstep_status ls_json_skip(ls_json *j, lockstep_error *error) {
     char open[MAX_DEPTH]; /* the brackets around the current position */
-    int depth = 0;
+    int depth = 0, deepest = j->python ? MAX_DEPTH : STRICT_DEPTH;
     bool more = true;
     do {
         char c = ls_json_peek(j);
         if (c == '{' || c == '[') {
-            if (depth == MAX_DEPTH)
+            if (depth == deepest)
                 return ls_fail_at(error, LOCKSTEP_LIMIT, j->file, ls_json_offset(j),
-                                  "JSON: found values nested deeper than %d", MAX_DEPTH);
+                                  "JSON: found values nested deeper than %d", deepest);
             open[depth++] = c;
             j->at++;
             j->first = true;

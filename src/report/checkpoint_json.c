@@ -185,6 +185,7 @@ static json_t *findings_json(const ls_checkpoint_diff *d) {
         json_t *o = json_object();
         json_object_set_new(o, "kind", json_string(ls_finding_kind_name(d->findings[i].kind)));
         json_object_set_new(o, "fails", json_boolean(d->findings[i].fails));
+        json_object_set_new(o, "gap", json_boolean(d->findings[i].gap));
         json_object_set_new(o, "text", ls_json_text(d->findings[i].text));
         json_array_append_new(list, o);
     }
@@ -195,7 +196,7 @@ void ls_report_checkpoints_json(const ls_checkpoint_diff *d, ls_text *out) {
     json_t *o = json_object();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("checkpoints"));
-    json_object_set_new(o, "verdict", json_string(!d->comparable ? "incomparable" : d->matches ? "match" : "differs"));
+    json_object_set_new(o, "verdict", json_string(ls_checkpoint_verdict_name(d)));
     json_object_set_new(o, "reference", side_json(&d->sides[LS_REFERENCE]));
     json_object_set_new(o, "candidate", side_json(&d->sides[LS_CANDIDATE]));
     json_object_set_new(o, "findings", findings_json(d));

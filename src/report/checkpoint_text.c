@@ -261,15 +261,20 @@ void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, int width, ls_
             put_pairs(out, d, width);
     }
     put_findings(out, d, all, width);
-    size_t failing = 0;
-    for (size_t i = 0; i < d->finding_count; i++)
+    size_t failing = 0, gaps = 0;
+    for (size_t i = 0; i < d->finding_count; i++) {
         failing += d->findings[i].fails;
-    if (!d->comparable)
-        ls_text_printf(out, "verdict: nothing that could be compared\n");
+        gaps += d->findings[i].gap;
+    }
+    const char *plural = (failing > 0 ? failing : gaps) == 1 ? "" : "s";
+    if (d->differs)
+        ls_text_printf(out, "verdict: differs (%zu finding%s)\n", failing, plural);
     else if (d->matches)
         ls_text_printf(out, "verdict: match\n");
+    else if (d->comparable)
+        ls_text_printf(out, "verdict: incomplete (nothing differs; %zu part%s could not be compared)\n", gaps, plural);
     else
-        ls_text_printf(out, "verdict: differs (%zu finding%s)\n", failing, failing == 1 ? "" : "s");
+        ls_text_printf(out, "verdict: nothing that could be compared\n");
 }
 
 void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {

@@ -1,4 +1,5 @@
 """Hyperparameters by meaning: config.json against GGUF keys."""
+import numpy as np
 import pytest
 from checkpoint_files import diff, findings, normal, write_gguf, write_hf
 
@@ -23,7 +24,7 @@ def compare(tmp_path):
 def test_equal(compare):
     status, text, report = compare()
     assert status == 0 and "0 differ" in text
-    assert {c["verdict"] for c in report["config"]} == {"equal"} and len(report["config"]) == 12
+    assert {c["verdict"] for c in report["config"]} == {"equal"} and len(report["config"]) == 13
 
 
 @pytest.mark.parametrize(("id", "config", "keys", "line"), [
@@ -88,3 +89,142 @@ def test_two_gguf_files_tell_every_key_of_the_model(tmp_path):
     assert status == 1
     assert findings(report, "config") == ["llama.strange.scale: 1.5 in the reference (llama.strange.scale), 2.5 in the candidate (llama.strange.scale)"]
     assert [c["id"] for c in report["config"] if c["verdict"] == "one-sided"] == ["llama.only_here"]
+
+
+# --- what no key says by itself
+
+@pytest.mark.parametrize(("id", "config", "keys"), [
+    ("attention-scale", {"attention_multiplier": 0.015625}, {"llama.attention.scale": 0.125}),
+    ("attention-scale", {"attention_multiplier": 0.015625}, {}),  # the file says nothing: 1 / sqrt(16)
+    ("embedding-multiplier", {"embedding_multiplier": 12.0}, {}),
+    ("residual-multiplier", {"residual_multiplier": 0.22}, {"llama.residual_scale": 0.44}),
+    ("logit-scale", {"logits_scaling": 8.0}, {"llama.logit_scale": 4.0}),
+    ("logit-scale", {"logit_scale": 0.0625}, {}),
+    ("activation", {"hidden_act": "gelu"}, {}),  # llama's is SiLU
+    ("layers-without-rope", {"no_rope_layers": [1, 0]}, {}),
+    ("layers-without-window", {"layer_types": ["sliding_attention", "full_attention"]}, {}),
+    ("sliding-window", {"sliding_window": None}, {"add_sliding_window": 64}),
+    ("final-softcap", {"final_logit_softcapping": None}, {"add_final_logit_softcapping": 30.0}),
+])
+def test_what_a_key_or_the_architecture_implies(compare, id, config, keys):
+    status, _, report = compare({**CONFIG, **config}, {**KEYS, **keys})
+    assert status == 1
+    assert [c["id"] for c in report["config"] if c["verdict"] == "differs"] == [id]
+
+
+def test_what_is_only_said_otherwise(compare):
+    same = {"hidden_act": "silu", "embedding_multiplier": 1.0, "residual_multiplier": 1, "logits_scaling": 1.0, "attention_multiplier": 0.25,
+            "sliding_window": None, "no_rope_layers": [1, 1], "layer_types": ["full_attention"] * 2}
+    status, _, report = compare({**CONFIG, **same})
+    assert status == 0, findings(report)
+
+
+@pytest.mark.parametrize(("arch", "model_type", "verdict"), [
+    ("llama", "mistral", "equal"), ("gpt-oss", "gpt_oss", "equal"), ("qwen3moe", "qwen3_moe", "equal"), ("gemma3", "gemma3_text", "equal"),
+    ("llama", "qwen2", "differs"), ("qwen2", "llama", "differs"), ("llama", "somebodys_own", "one-sided"), ("unheard-of", "unheard_of", "equal"),
+])
+def test_the_architecture(tmp_path, arch, model_type, verdict):
+    reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)}, {"model_type": model_type})
+    _, _, report = diff(reference, write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4)}, arch=arch), "--what", "config")
+    assert [c["verdict"] for c in report["config"] if c["id"] == "architecture"] == [verdict]
+
+
+def test_experts_are_normalized(tmp_path):
+    def run(arch, model_type, config, **keys):
+        config = {"model_type": model_type, **config}
+        reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)}, config)
+        candidate = write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4)}, arch=arch, keys=list(keys.items()))
+        return findings(diff(reference, candidate, "--what", "config")[2], "config")
+
+    assert run("qwen3moe", "qwen3_moe", {"norm_topk_prob": True}) == []
+    assert "normalized: false in the reference" in run("qwen3moe", "qwen3_moe", {"norm_topk_prob": False})[0]
+    assert run("deepseek2", "deepseek_v3", {"norm_topk_prob": True}, **{"deepseek2.expert_weights_norm": True}) == []
+    assert len(run("deepseek2", "deepseek_v3", {"norm_topk_prob": True}, **{"deepseek2.expert_weights_norm": False})) == 1
+
+
+def test_two_folders_are_compared_key_by_key(tmp_path):
+    def folder(name, **config):
+        return write_hf(tmp_path / name, {"model.embed_tokens.weight": normal(48, 4)}, {**CONFIG, **config})
+
+    a = folder("a", novel_gate=1, nested={"x": [1, 2.0], "y": None}, transformers_version="4.1", torch_dtype="float32", hidden_act="silu", use_cache=True)
+    same = folder("b", novel_gate=1.0, nested={"y": None, "x": [1.0, 2]}, transformers_version="5.0", dtype="bfloat16", hidden_act="swish", use_cache=False)
+    assert diff(a, same, "--what", "config")[0] == 0
+    for change, key in [({"novel_gate": 2}, "novel_gate"), ({"nested": {"x": [1, 3], "y": None}}, "nested.x"), ({"nested": {"x": [1, 2], "y": 0.5}}, "nested.y"),
+                        ({"hidden_act": "gelu"}, "activation"), ({"novel_gate": None}, "novel_gate"), ({"model_type": "qwen2"}, "architecture")]:
+        status, _, report = diff(a, folder("c", **{**dict(novel_gate=1, nested={"x": [1, 2.0], "y": None}), "hidden_act": "silu", **change}), "--what", "config")
+        assert status == 1 and [c["id"] for c in report["config"] if c["verdict"] == "differs"] == [key], change
+    # a key that one of them leaves out is no difference
+    assert diff(a, folder("d"), "--what", "config")[0] == 0
+
+
+def llama3_factors(config, dimensions):
+    """By the classes of transformers itself."""
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    made = LlamaConfig(hidden_size=dimensions * 4, num_attention_heads=4, head_dim=dimensions, **config)
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](made, device="cpu")
+    base = config["rope_theta"] ** (np.arange(0, dimensions, 2, dtype=np.float32) / dimensions)
+    return (1 / base / scaled.numpy()).astype(np.float32)
+
+
+def test_the_factors_of_rope(tmp_path):
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "head_dim": 64, "rope_theta": 10000.0, "max_position_embeddings": 512}
+    reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)}, {**config, "rope_scaling": scaling})
+    plain = write_hf(tmp_path / "plain", {"model.embed_tokens.weight": normal(48, 4)}, config)
+    right = llama3_factors({"rope_theta": 10000.0, "max_position_embeddings": 512, "rope_scaling": scaling}, 64)
+
+    def run(hf, factors):
+        candidate = write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4), "rope_freqs.weight": factors})
+        return findings(diff(hf, candidate, "--what", "config")[2], "config")
+
+    assert 1 < right.max() < 8.001 and run(reference, right) == []
+    assert "factors of RoPE's frequencies" in run(reference, np.ones(32, np.float32))[0]
+    wrong = right.copy()
+    wrong[20] *= 1.01
+    assert "1 of 32 differ" in run(reference, wrong)[0]
+    assert run(plain, np.ones(32, np.float32)) == [] and len(run(plain, right)) == 1
+
+
+def test_the_factors_of_longrope(tmp_path):
+    long, short = [1.0 + i / 3 for i in range(8)], [1.0] * 8
+    config = dict(CONFIG, rope_scaling={"type": "longrope", "long_factor": long, "short_factor": short})
+    reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)}, config)
+    for name, factors, count in [("long", long, 0), ("long", short, 1), ("short", short, 0), ("short", long, 1)]:
+        tensors = {"token_embd.weight": normal(48, 4), "rope_factors_long.weight": np.array(long, np.float32), "rope_factors_short.weight": np.array(short, np.float32),
+                   f"rope_factors_{name}.weight": np.array(factors, np.float32)}
+        report = diff(reference, write_gguf(tmp_path / "m.gguf", tensors, keys=list(KEYS.items())), "--what", "config")[2]
+        assert len(findings(report, "config")) == count, (name, findings(report))
+
+
+# --- what Python reads
+
+@pytest.mark.parametrize("text", [
+    '{"model_type": "llama", "hidden_size": 64, "limit": [0.0, Infinity], "other": -Infinity, "third": NaN}',
+    '\ufeff{"model_type": "llama", "hidden_size": 64}',
+    '{"model_type": "llama", "hidden_size": 32, "hidden_size": 64}',
+    '{"model_type": "llama", "hidden_size": 64, "big": 1000000000000000019884624838656, "huge": 1e999, "tiny": -1E-999}',
+    '{"model_type": "llama", "hidden_size": 64, "text": "\\ud800 \\u0000 \\udc00"}',
+    '{"model_type": "llama", "hidden_size": 64, "deep": ' + "[" * 500 + "]" * 500 + "}",
+])
+def test_whatever_json_python_reads(tmp_path, text):
+    import json
+    json.loads(text.removeprefix("\ufeff"))
+    folder = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)})
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    status, output, report = diff(folder, write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4)}, keys=[("add_embedding_length", 64)]), "--what", "config")
+    assert status == 0, output
+    assert [c["verdict"] for c in report["config"] if c["id"] == "hidden-size"] == ["equal"]
+    assert diff(folder, folder)[0] == 0
+
+
+def test_a_configuration_that_cant_be_read_costs_itself_alone(tmp_path):
+    folder = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)})
+    (folder / "config.json").write_text('{"hidden_size": 64,}')
+    same = write_gguf(tmp_path / "a.gguf", {"token_embd.weight": normal(48, 4)})
+    status, text, report = diff(folder, same, "--preset", "llama")
+    assert status == 2 and report["verdict"] == "incomplete" and report["weights"]["coverage"] == 1
+    assert "configuration of the reference was not compared" in text and "config.json: offset 19" in text
+    other = write_gguf(tmp_path / "b.gguf", {"token_embd.weight": normal(48, 4, seed=1)})
+    assert diff(folder, other, "--preset", "llama")[0] == 1

@@ -131,11 +131,11 @@ def test_bad_tokenizers_are_refused(tmp_path):
         assert status == 2 and message in output, (text[:60], output)
 
 
-def test_bad_configurations_are_refused(tmp_path):
+def test_bad_configurations_are_said(tmp_path):
     candidate = write_gguf(tmp_path / "m.gguf", tensors(), arch="qwen2")
     folder = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(11, 4)}, CONFIG)
-    for text, message in [('{"a": 1', "config.json: offset 7: line 1:"), ("[]", "expected an object"), ("[" * 100000, "config.json: offset"),
-                          ('{"a": 1, "a": 2}', "duplicate object key"), ("\xff", "config.json: offset"), ("", "config.json: offset 0")]:
+    for text, message in [('{"a": 1', "config.json: offset 7:"), ("[]", "expected an object"), ("[" * 100000, "config.json: offset"),
+                          ("\xff", "config.json: offset"), ("", "config.json: offset 0"), ('{"a": 01}', "config.json: offset"), ("{'a': 1}", "config.json: offset")]:
         (folder / "config.json").write_bytes(text.encode("latin1"))
         status, output, _ = diff(folder, candidate)
         assert status == 2 and message in output, (text[:60], output)

@@ -1,0 +1,26 @@
+/* Hyperparameters that no single key says: they follow from lists, from the architecture,
+ * or from tensors. */
+#ifndef LS_CHECKPOINT_COMPUTED_SETTINGS_H
+#define LS_CHECKPOINT_COMPUTED_SETTINGS_H
+
+#include "checkpoint/hyperparameters.h"
+
+typedef struct ls_computed_setting {
+    const char *id, *meaning;
+    /* False when the checkpoint doesn't tell. */
+    bool (*read)(const ls_checkpoint *checkpoint, ls_setting_value *out);
+    /* NULL: the texts are compared. */
+    bool (*same)(const ls_setting_value *a, const ls_setting_value *b);
+} ls_computed_setting;
+
+extern const ls_computed_setting ls_computed_settings[];
+extern const size_t ls_computed_setting_count;
+
+/* Keys of config.json that the table reads, beside those of hyperparameters.c. */
+extern const char *const ls_computed_keys[]; /* NULL-terminated */
+
+/* The factors of RoPE's frequencies that a GGUF file stores as a tensor, against those
+ * that the configuration on the other side asks for. False when there is nothing to compare. */
+lockstep_status ls_rope_factors_compare(const ls_checkpoint *sides[2], ls_setting *out_setting, bool *out_found, lockstep_error *error);
+
+#endif
