@@ -8,6 +8,7 @@
 #include "base/grow.h"
 #include "checkpoint/architectures.h"
 #include "checkpoint/computed_settings.h"
+#include "format/json_tree.h"
 
 /* Values within this of each other are equal: GGUF keeps floats of 32 bits. */
 static const double float_noise = 1e-6;
@@ -521,21 +522,6 @@ static bool is_in_rows(const char *path) {
     return false;
 }
 
-/* Numbers by value, whole or not; keys in any order. */
-static bool same_json(json_t *a, json_t *b) {
-    if (json_is_number(a) && json_is_number(b))
-        return json_number_value(a) == json_number_value(b);
-    if (json_typeof(a) != json_typeof(b))
-        return false;
-    if (json_is_array(a)) {
-        bool same = json_array_size(a) == json_array_size(b);
-        for (size_t i = 0; i < json_array_size(a) && same; i++)
-            same = same_json(json_array_get(a, i), json_array_get(b, i));
-        return same;
-    }
-    return json_equal(a, b) == 1;
-}
-
 static void describe_json(json_t *json, ls_setting_value *out, const char *key) {
     char *text = json_is_string(json) ? NULL : json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
     if (json == NULL)
@@ -556,7 +542,7 @@ static lockstep_status compare_key(ls_settings *s, json_t *values[2], const char
     for (int side = 0; side < 2; side++)
         describe_json(values[side], &item.sides[side], key);
     item.verdict = values[0] == NULL || values[1] == NULL ? LS_SETTING_ONE_SIDED
-                   : same_json(values[0], values[1])      ? LS_SETTING_EQUAL : LS_SETTING_DIFFERS;
+                   : ls_json_same(values[0], values[1])      ? LS_SETTING_EQUAL : LS_SETTING_DIFFERS;
     return add(s, &item, error);
 }
 

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "base/grow.h"
-#include "format/json_reader.h"
+#include "checkpoint/sentencepiece.h"
+#include "format/json_tree.h"
 #include "format/paths.h"
 
 /* An id needs no more than a byte of its file: sparse ones are a lie. */
@@ -33,6 +34,26 @@ static lockstep_status put_token(ls_tokenizer *t, uint64_t id, const char *text,
     t->tokens[id] = (ls_token){text, (uint32_t)length, (uint8_t)type};
     t->token_count = id >= t->token_count ? id + 1 : t->token_count;
     return LOCKSTEP_OK;
+}
+
+/* Called after the token was put. */
+static lockstep_status put_score(ls_tokenizer *t, uint64_t id, double score, lockstep_error *error) {
+    if (t->score_capacity <= id) {
+        uint64_t capacity = t->token_capacity > id ? t->token_capacity : id + 1;
+        float *bigger = reallocarray(t->scores, (size_t)capacity, sizeof *bigger);
+        if (bigger == NULL)
+            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        memset(bigger + t->score_capacity, 0, (size_t)(capacity - t->score_capacity) * sizeof *bigger);
+        t->scores = bigger;
+        t->score_capacity = capacity;
+    }
+    t->scores[id] = (float)score;
+    return LOCKSTEP_OK;
+}
+
+/* The scores have a place for every token. */
+static lockstep_status fill_scores(ls_tokenizer *t, lockstep_error *error) {
+    return t->scores != NULL && t->token_count > t->score_capacity ? put_score(t, t->token_count - 1, 0, error) : LOCKSTEP_OK;
 }
 
 static bool add_merge(ls_tokenizer *t, ls_merge merge) {
@@ -105,6 +126,14 @@ static lockstep_status read_vocab_object(ls_tokenizer *t, ls_json *j, lockstep_e
     }
 }
 
+static lockstep_status read_score(ls_tokenizer *t, ls_json *j, uint64_t id, lockstep_error *error) {
+    json_t *score;
+    LS_TRY(ls_json_value(j, &score, error));
+    lockstep_status status = json_is_number(score) ? put_score(t, id, json_number_value(score), error) : LOCKSTEP_OK;
+    json_decref(score);
+    return status;
+}
+
 static lockstep_status read_vocab_list(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
     bool more;
     LS_TRY(ls_json_begin(j, '[', "a vocabulary", error));
@@ -117,11 +146,11 @@ static lockstep_status read_vocab_list(ls_tokenizer *t, ls_json *j, lockstep_err
         LS_TRY(ls_json_more(j, ']', &more, error));
         LS_TRY(ls_json_string(j, "a token", &text, error));
         LS_TRY(put_models_token(t, j, id, text, (size_t)j->length, error));
-        for (;;) {
+        for (bool is_score = true;; is_score = false) {
             LS_TRY(ls_json_more(j, ']', &more, error));
             if (!more)
                 break;
-            LS_TRY(ls_json_skip(j, error));
+            LS_TRY(is_score ? read_score(t, j, id, error) : ls_json_skip(j, error));
         }
     }
 }
@@ -157,6 +186,22 @@ static lockstep_status read_merges(ls_tokenizer *t, ls_json *j, lockstep_error *
     }
 }
 
+/* A setting of the model; null is as good as none. */
+static lockstep_status read_setting(ls_tokenizer *t, ls_json *j, const char *key, lockstep_error *error) {
+    json_t *value, **model = &t->parts[LS_TOKENIZER_MODEL];
+    LS_TRY(ls_json_value(j, &value, error));
+    *model = *model != NULL ? *model : json_object();
+    if (strcmp(key, "byte_fallback") == 0)
+        t->byte_fallback = json_is_true(value);
+    if (json_is_null(value) || json_is_false(value)) {
+        json_object_del(*model, key);
+        json_decref(value);
+    } else if (json_object_set_new_nocheck(*model, key, value) != 0) {
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status read_model(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
     LS_TRY(ls_json_begin(j, '{', "a model", error));
     for (;;) {
@@ -172,7 +217,7 @@ static lockstep_status read_model(ls_tokenizer *t, ls_json *j, lockstep_error *e
         else if (strcmp(key, "type") == 0 && next == '"')
             LS_TRY(ls_json_string(j, "a type", &t->kind, error));
         else
-            LS_TRY(ls_json_skip(j, error));
+            LS_TRY(read_setting(t, j, key, error));
     }
 }
 
@@ -187,6 +232,17 @@ static lockstep_status read_added_tokens(ls_tokenizer *t, ls_json *j, lockstep_e
     }
 }
 
+static lockstep_status read_part(ls_tokenizer *t, ls_json *j, const char *key, lockstep_error *error) {
+    static const char *const names[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(key, names[i]) == 0) {
+            json_decref(t->parts[i]);
+            t->parts[i] = NULL;
+            return ls_json_value(j, &t->parts[i], error);
+        }
+    return ls_json_skip(j, error);
+}
+
 static lockstep_status read_root(ls_tokenizer *t, ls_json *j, lockstep_error *error) {
     LS_TRY(ls_json_begin(j, '{', "a tokenizer: an object", error));
     for (;;) {
@@ -199,18 +255,36 @@ static lockstep_status read_root(ls_tokenizer *t, ls_json *j, lockstep_error *er
         else if (strcmp(key, "model") == 0 && ls_json_peek(j) == '{')
             LS_TRY(read_model(t, j, error));
         else
-            LS_TRY(ls_json_skip(j, error));
+            LS_TRY(read_part(t, j, key, error));
     }
+}
+
+/* A step of this type is among them. */
+static bool has_step(json_t *json, const char *type, int depth) {
+    const char *own = json_string_value(json_object_get(json, "type")), *key;
+    json_t *item;
+    size_t i;
+    bool found = own != NULL && strcmp(own, type) == 0;
+    if (depth == 8)
+        return found;
+    json_object_foreach(json, key, item)
+        found = found || has_step(item, type, depth + 1);
+    json_array_foreach(json, i, item)
+        found = found || has_step(item, type, depth + 1);
+    return found;
 }
 
 lockstep_status ls_tokenizer_parse_json(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error) {
     const uint8_t *bytes;
-    ls_tokenizer t = {.file = source->name, .kind = "", .source = source};
+    ls_tokenizer t = {.file = source->name, .kind = "", .is_json = true, .source = source};
     lockstep_status status = ls_source_bytes(source, &bytes, error);
     ls_json j = {.text = (const char *)bytes, .size = source->size, .file = source->name, .arena = &t.arena};
     ls_json_open_python(&j);
     if (status == LOCKSTEP_OK)
         status = read_root(&t, &j, error);
+    if (status == LOCKSTEP_OK)
+        status = fill_scores(&t, error);
+    t.byte_level = has_step(t.parts[LS_TOKENIZER_PRE_TOKENIZER], "ByteLevel", 0) || has_step(t.parts[LS_TOKENIZER_DECODER], "ByteLevel", 0);
     if (status != LOCKSTEP_OK)
         ls_tokenizer_close(&t);
     else
@@ -235,6 +309,64 @@ static lockstep_status parse_lines(ls_source *source, ls_tokenizer *t, lockstep_
     return LOCKSTEP_OK;
 }
 
+/* --- tokenizer.model */
+
+static lockstep_status read_piece(void *context, uint64_t id, const ls_piece *piece, lockstep_error *error) {
+    ls_tokenizer *t = context;
+    const ls_json place = {.size = t->source->size, .file = t->file};
+    int type = piece->type <= LS_TOKEN_BYTE ? (int)piece->type : LS_TOKEN_UNDEFINED;
+    LS_TRY(put_token(t, id, piece->text, (size_t)piece->length, type, &place, error));
+    return put_score(t, id, (double)piece->score, error);
+}
+
+lockstep_status ls_tokenizer_parse_pieces(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error) {
+    ls_tokenizer t = {.file = source->name, .kind = "SentencePiece", .source = source};
+    lockstep_status status = ls_sentencepiece_read(source, read_piece, &t, error);
+    if (status == LOCKSTEP_OK)
+        status = fill_scores(&t, error);
+    if (status != LOCKSTEP_OK)
+        ls_tokenizer_close(&t);
+    else
+        *out_tokenizer = t;
+    return status;
+}
+
+/* {"TOKEN": id, …}: what was added to the pieces since. The texts live in the arena. */
+static lockstep_status read_added_beside(ls_tokenizer *t, const char *path, lockstep_error *error) {
+    enum { ADDED_LIMIT = 16 << 20 };
+    const ls_json place = {.size = ADDED_LIMIT, .file = path};
+    const char *key;
+    json_t *json, *id;
+    LS_TRY(ls_checkpoint_json(path, ADDED_LIMIT, &json, error));
+    lockstep_status status = LOCKSTEP_OK;
+    json_object_foreach(json, key, id) {
+        const char *text = ls_arena_copy(&t->arena, key, strlen(key));
+        if (text == NULL)
+            status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        if (status == LOCKSTEP_OK && json_is_integer(id) && json_integer_value(id) >= 0)
+            status = put_token(t, (uint64_t)json_integer_value(id), text, strlen(text), LS_TOKEN_USER_DEFINED, &place, error);
+    }
+    json_decref(json);
+    return status == LOCKSTEP_OK ? fill_scores(t, error) : status;
+}
+
+/* tokenizer.json of a SentencePiece BPE has no scores; the model beside it does. */
+static lockstep_status read_scores_beside(ls_tokenizer *t, const char *path, lockstep_error *error) {
+    ls_source *source;
+    ls_tokenizer model;
+    if (!t->is_json || t->scores != NULL || !t->byte_fallback || access(path, F_OK) != 0)
+        return LOCKSTEP_OK;
+    LS_TRY(ls_source_open_file(path, &source, error));
+    LS_TRY(ls_tokenizer_parse_pieces(source, &model, error));
+    if (model.token_count <= t->token_count) {
+        t->scores = model.scores;
+        t->score_capacity = model.score_capacity;
+        model.scores = NULL;
+    }
+    ls_tokenizer_close(&model);
+    return fill_scores(t, error);
+}
+
 /* --- GGUF */
 
 static bool text_array(const lockstep_archive *a, const char *key, const ls_meta **out) {
@@ -253,6 +385,19 @@ static void read_types(ls_tokenizer *t, const lockstep_archive *a) {
         int64_t type = element.kind == LS_META_UINT ? (int64_t)element.as.u : element.kind == LS_META_INT ? element.as.i : 0;
         t->tokens[i].type = type >= 0 && type <= LS_TOKEN_BYTE ? (uint8_t)type : LS_TOKEN_UNDEFINED;
     }
+}
+
+static lockstep_status read_scores(ls_tokenizer *t, const lockstep_archive *a, lockstep_error *error) {
+    const ls_meta *scores = ls_archive_meta(a, "tokenizer.ggml.scores");
+    uint64_t position = 0;
+    if (scores == NULL || scores->kind != LS_META_ARRAY || scores->as.array.kind != LS_META_FLOAT)
+        return LOCKSTEP_OK;
+    for (uint64_t i = 0; i < scores->as.array.count && i < t->token_count; i++) {
+        ls_meta element;
+        ls_meta_next(scores, &position, &element);
+        LS_TRY(put_score(t, i, element.as.f, error));
+    }
+    return fill_scores(t, error);
 }
 
 static lockstep_status read_gguf(const lockstep_archive *a, ls_tokenizer *t, bool *out_found, lockstep_error *error) {
@@ -274,6 +419,7 @@ static lockstep_status read_gguf(const lockstep_archive *a, ls_tokenizer *t, boo
         t->tokens[i] = (ls_token){element.as.text.bytes, (uint32_t)element.as.text.length, LS_TOKEN_UNDEFINED};
     }
     read_types(t, a);
+    LS_TRY(read_scores(t, a, error));
     position = 0;
     bool has_merges = text_array(a, "tokenizer.ggml.merges", &merges);
     for (uint64_t i = 0; has_merges && i < merges->as.array.count; i++) {
@@ -286,14 +432,16 @@ static lockstep_status read_gguf(const lockstep_archive *a, ls_tokenizer *t, boo
 
 /* --- */
 
-static lockstep_status open_file(const char *path, bool json, ls_tokenizer *t, bool *out_found, lockstep_error *error) {
+typedef enum tokenizer_file { TOKENIZER_JSON, TOKENIZER_PIECES, TOKENIZER_LINES } tokenizer_file;
+
+static lockstep_status open_file(const char *path, tokenizer_file kind, ls_tokenizer *t, bool *out_found, lockstep_error *error) {
     ls_source *source;
     if (*out_found || access(path, F_OK) != 0)
         return LOCKSTEP_OK;
     *out_found = true;
     LS_TRY(ls_source_open_file(path, &source, error));
-    if (json)
-        return ls_tokenizer_parse_json(source, t, error);
+    if (kind != TOKENIZER_LINES)
+        return kind == TOKENIZER_JSON ? ls_tokenizer_parse_json(source, t, error) : ls_tokenizer_parse_pieces(source, t, error);
     *t = (ls_tokenizer){.file = source->name, .kind = "WordPiece", .source = source};
     return parse_lines(source, t, error);
 }
@@ -307,14 +455,17 @@ lockstep_status ls_tokenizer_open(const ls_checkpoint *checkpoint, ls_tokenizer 
     if (checkpoint->gguf) {
         status = read_gguf(checkpoint->archive, &t, &found, error);
     } else {
-        const char *json = ls_path_join(&arena, checkpoint->directory, "tokenizer.json");
-        const char *lines = ls_path_join(&arena, checkpoint->directory, "vocab.txt");
-        if (json == NULL || lines == NULL)
-            status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-        if (status == LOCKSTEP_OK)
-            status = open_file(json, true, &t, &found, error);
-        if (status == LOCKSTEP_OK)
-            status = open_file(lines, false, &t, &found, error);
+        static const char *const names[] = {"tokenizer.json", "tokenizer.model", "vocab.txt", "added_tokens.json"};
+        const char *paths[4];
+        for (int i = 0; i < 4; i++)
+            if ((paths[i] = ls_path_join(&arena, checkpoint->directory, names[i])) == NULL)
+                status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        for (int i = 0; i < 3 && status == LOCKSTEP_OK; i++)
+            status = open_file(paths[i], (tokenizer_file)i, &t, &found, error);
+        if (status == LOCKSTEP_OK && found && !t.is_json)
+            status = read_added_beside(&t, paths[3], error);
+        if (status == LOCKSTEP_OK && found)
+            status = read_scores_beside(&t, paths[TOKENIZER_PIECES], error);
     }
     ls_arena_done(&arena);
     if (status != LOCKSTEP_OK || !found) {
@@ -330,6 +481,9 @@ lockstep_status ls_tokenizer_open(const ls_checkpoint *checkpoint, ls_tokenizer 
 void ls_tokenizer_close(ls_tokenizer *tokenizer) {
     free(tokenizer->tokens);
     free(tokenizer->merges);
+    free(tokenizer->scores);
+    for (int i = 0; i < LS_TOKENIZER_PARTS; i++)
+        json_decref(tokenizer->parts[i]);
     ls_source_close(tokenizer->source);
     ls_arena_done(&tokenizer->arena);
     *tokenizer = (ls_tokenizer){0};

@@ -26,11 +26,26 @@ typedef struct ls_merge {
     uint32_t left_length, right_length;
 } ls_merge;
 
+/* What tokenizer.json says beside tokens and merges. */
+typedef enum ls_tokenizer_part {
+    LS_TOKENIZER_NORMALIZER,
+    LS_TOKENIZER_PRE_TOKENIZER,
+    LS_TOKENIZER_POST_PROCESSOR,
+    LS_TOKENIZER_DECODER,
+    LS_TOKENIZER_MODEL, /* its settings, without vocab and merges */
+    LS_TOKENIZER_PARTS
+} ls_tokenizer_part;
+
 typedef struct ls_tokenizer {
     const char *file; /* where it was read, for messages */
-    const char *kind; /* tokenizer.ggml.model, or model.type of tokenizer.json; "" */
+    const char *kind; /* tokenizer.ggml.model, or model.type of tokenizer.json; "SentencePiece" of tokenizer.model; "" */
+    bool is_json;     /* it was tokenizer.json */
+    bool byte_level, byte_fallback; /* of a BPE: how it spells bytes */
+    json_t *parts[LS_TOKENIZER_PARTS]; /* or NULL */
     ls_token *tokens; /* by id */
     uint64_t token_count, token_capacity;
+    float *scores;    /* by id; NULL where there are none */
+    uint64_t score_capacity;
     ls_merge *merges;
     size_t merge_count, merge_capacity;
     ls_source *source; /* what the texts lie in, closed with it */
@@ -42,6 +57,8 @@ lockstep_status ls_tokenizer_open(const ls_checkpoint *checkpoint, ls_tokenizer 
                                   lockstep_error *error);
 /* A tokenizer.json from a source of any kind, which is then the tokenizer's. */
 lockstep_status ls_tokenizer_parse_json(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error);
+/* A SentencePiece model from a source of any kind, which is then the tokenizer's. */
+lockstep_status ls_tokenizer_parse_pieces(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error);
 void ls_tokenizer_close(ls_tokenizer *tokenizer);
 /* The id of a token, or -1. */
 int64_t ls_tokenizer_find(const ls_tokenizer *tokenizer, const char *text);

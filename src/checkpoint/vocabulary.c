@@ -1,4 +1,4 @@
-#include "checkpoint/vocabulary.h"
+#include "checkpoint/vocabulary_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,22 +7,15 @@
 #include "base/escape.h"
 #include "format/paths.h"
 
-enum { GENERATION_LIMIT = 16 << 20, SHOWN = 120 };
+enum { GENERATION_LIMIT = 16 << 20, SHOWN = LS_VOCABULARY_SHOWN };
 
-typedef struct comparing {
-    const ls_checkpoint *sides[2];
-    ls_tokenizer tokenizers[2];
-    json_t *generation[2], *tokenizer_config[2]; /* or NULL */
-    ls_vocabulary *v;
-    lockstep_error *error;
-} comparing;
+typedef ls_vocabulary_comparing comparing;
 
 static const char *const side_names[2] = {"reference", "candidate"};
 
 /* --- findings */
 
-static lockstep_status say(comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static lockstep_status say(comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...) {
+lockstep_status ls_vocabulary_say(comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...) {
     char text[700];
     va_list arguments;
     va_start(arguments, format);
@@ -49,6 +42,24 @@ static void shown(const ls_token *t, char out[SHOWN]) {
 static const ls_token *token_of(const comparing *c, int side, int64_t id) {
     const ls_tokenizer *t = &c->tokenizers[side];
     return id >= 0 && (uint64_t)id < t->token_count ? &t->tokens[id] : NULL;
+}
+
+bool ls_vocabulary_token_text(const comparing *c, int side, int64_t id, char out[SHOWN]) {
+    const ls_token *t = token_of(c, side, id);
+    shown(t, out);
+    return t != NULL && t->text != NULL;
+}
+
+lockstep_status ls_vocabulary_leave_out(comparing *c, const char *part) {
+    const char *before = c->v->left_out;
+    c->v->left_out = ls_arena_printf(&c->v->arena, "%s%s%s", before != NULL ? before : "", before != NULL ? ", " : "", part);
+    return c->v->left_out != NULL ? LOCKSTEP_OK : ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
+lockstep_status ls_vocabulary_unread(comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what) {
+    const char *trouble = NULL;
+    LS_TRY(ls_checkpoint_unread(&c->v->arena, status, why, &trouble, c->error));
+    return trouble != NULL ? ls_vocabulary_say(c, LS_VOCABULARY_UNREAD, "the %s of the %s: not compared: %s", what, side_names[side], trouble) : LOCKSTEP_OK;
 }
 
 /* --- sizes */
@@ -130,18 +141,18 @@ static lockstep_status judge_sizes(comparing *c) {
         put_size(&text, "declared", s[side].declared);
         lockstep_status status = LOCKSTEP_OK;
         if (inconsistent(&s[side]) && text.data != NULL)
-            status = say(c, differs_if(!same_sizes(&s[0], &s[1])), "%s: %s: inconsistent", side_names[side], text.data);
+            status = ls_vocabulary_say(c, differs_if(!same_sizes(&s[0], &s[1])), "%s: %s: inconsistent", side_names[side], text.data);
         ls_text_done(&text);
         LS_TRY(status);
     }
     if (disagree(s[0].embedding_rows, s[1].embedding_rows))
-        LS_TRY(say(c, differs_if(rows_matter(s, s[0].embedding_rows, s[1].embedding_rows)), "embedding rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].embedding_rows,
+        LS_TRY(ls_vocabulary_say(c, differs_if(rows_matter(s, s[0].embedding_rows, s[1].embedding_rows)), "embedding rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].embedding_rows,
                    (unsigned long long)s[1].embedding_rows));
     if (disagree(s[0].output_rows, s[1].output_rows))
-        LS_TRY(say(c, differs_if(rows_matter(s, s[0].output_rows, s[1].output_rows)), "output rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].output_rows,
+        LS_TRY(ls_vocabulary_say(c, differs_if(rows_matter(s, s[0].output_rows, s[1].output_rows)), "output rows: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].output_rows,
                    (unsigned long long)s[1].output_rows));
     if (disagree(s[0].merges, s[1].merges))
-        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "merges: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].merges,
+        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "merges: %llu in the reference, %llu in the candidate", (unsigned long long)s[0].merges,
                    (unsigned long long)s[1].merges));
     return LOCKSTEP_OK;
 }
@@ -177,7 +188,10 @@ static bool same_token(const comparing *c, const ls_token *a, const ls_token *b,
     return false;
 }
 
-static bool same_type(const ls_token *a, const ls_token *b) {
+/* Two GGUF files name every type; tokenizer.json tells only special tokens from others. */
+static bool same_type(const comparing *c, const ls_token *a, const ls_token *b) {
+    if (c->sides[0]->gguf && c->sides[1]->gguf)
+        return a->type == b->type;
     return !((a->type == LS_TOKEN_CONTROL && b->type == LS_TOKEN_NORMAL) || (a->type == LS_TOKEN_NORMAL && b->type == LS_TOKEN_CONTROL));
 }
 
@@ -192,7 +206,7 @@ static lockstep_status compare_tokens(comparing *c) {
         if (!same_token(c, x, y, id)) {
             if (v->tokens_differ++ == 0)
                 v->first_token = id;
-        } else if (!same_type(x, y) && v->types_differ++ == 0) {
+        } else if (!same_type(c, x, y) && v->types_differ++ == 0) {
             v->first_type = id;
         }
     }
@@ -200,13 +214,13 @@ static lockstep_status compare_tokens(comparing *c) {
     if (v->tokens_differ > 0) {
         shown(token_of(c, 0, (int64_t)v->first_token), x);
         shown(token_of(c, 1, (int64_t)v->first_token), y);
-        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "tokens: %llu of %llu differ, first id %llu: '%s' in the reference, '%s' in the candidate",
+        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "tokens: %llu of %llu differ, first id %llu: '%s' in the reference, '%s' in the candidate",
                    (unsigned long long)v->tokens_differ, (unsigned long long)v->tokens_compared, (unsigned long long)v->first_token, x, y));
     }
     if (v->types_differ > 0) {
         const ls_token *t = token_of(c, 0, (int64_t)v->first_type), *u = token_of(c, 1, (int64_t)v->first_type);
         shown(t, x);
-        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "token types: %llu differ, first id %llu '%s': %s in the reference, %s in the candidate (a special "
+        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "token types: %llu differ, first id %llu '%s': %s in the reference, %s in the candidate (a special "
                             "token that isn't marked as one is split when text is tokenized)",
                    (unsigned long long)v->types_differ, (unsigned long long)v->first_type, x, ls_token_type_name(t->type),
                    ls_token_type_name(u->type)));
@@ -234,7 +248,7 @@ static lockstep_status compare_merges(comparing *c) {
     ls_escape(x->right, x->right_length, text[1], SHOWN);
     ls_escape(y->left, y->left_length, text[2], SHOWN);
     ls_escape(y->right, y->right_length, text[3], SHOWN);
-    return say(c, LS_VOCABULARY_DIFFERS, "merges: %llu of %llu differ, first %llu: '%s %s' in the reference, '%s %s' in the candidate",
+    return ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "merges: %llu of %llu differ, first %llu: '%s %s' in the reference, '%s %s' in the candidate",
                (unsigned long long)v->merges_differ, (unsigned long long)v->merges_compared, (unsigned long long)v->first_merge,
                text[0], text[1], text[2], text[3]);
 }
@@ -317,11 +331,11 @@ static lockstep_status add_special(comparing *c, size_t k) {
     s.differs = s.id[0] >= 0 && s.id[1] >= 0 && s.id[0] != s.id[1] && !in_list(c, 0, k, s.id[1]) && !in_list(c, 1, k, s.id[0]);
     c->v->specials[c->v->special_count++] = s;
     if (s.differs)
-        LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "%s: id %lld '%s' in the reference, %lld '%s' in the candidate", s.name, (long long)s.id[0], text[0],
+        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: id %lld '%s' in the reference, %lld '%s' in the candidate", s.name, (long long)s.id[0], text[0],
                    (long long)s.id[1], text[1]));
     for (int side = 0; side < 2; side++)
         if (s.id[side] >= 0 && c->v->sides[side].known && s.type[side] < 0)
-            LS_TRY(say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is no token of its vocabulary", s.name, side_names[side], (long long)s.id[side]));
+            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is no token of its vocabulary", s.name, side_names[side], (long long)s.id[side]));
     return LOCKSTEP_OK;
 }
 
@@ -344,7 +358,7 @@ static lockstep_status judge_ends(comparing *c) {
             bool others = end->id[1 - side] >= 0 && end->id[1 - side] == bos->id[1 - side];
             shown(token_of(c, side, end->id[side]), text);
             if (own && !others)
-                LS_TRY(say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
+                LS_TRY(ls_vocabulary_say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
         }
     }
     return LOCKSTEP_OK;
@@ -371,19 +385,12 @@ static lockstep_status judge_double_bos(comparing *c, int side) {
         return LOCKSTEP_OK;
     bool writes = memmem(template, length, "bos_token", 9) != NULL ||
                   (bos->text[side] != NULL && memmem(template, length, bos->text[side], strlen(bos->text[side])) != NULL);
-    return writes ? say(c, LS_VOCABULARY_REMARK, "%s: add_bos_token is true and the chat template writes BOS itself: formatted prompts begin with "
+    return writes ? ls_vocabulary_say(c, LS_VOCABULARY_REMARK, "%s: add_bos_token is true and the chat template writes BOS itself: formatted prompts begin with "
                                   "BOS twice unless the tokenizer is told not to add it", side_names[side])
                   : LOCKSTEP_OK;
 }
 
 /* --- */
-
-/* A file that can't be read costs what it would have told. */
-static lockstep_status unread(comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what) {
-    const char *trouble = NULL;
-    LS_TRY(ls_checkpoint_unread(&c->v->arena, status, why, &trouble, c->error));
-    return trouble != NULL ? say(c, LS_VOCABULARY_UNREAD, "the %s of the %s: not compared: %s", what, side_names[side], trouble) : LOCKSTEP_OK;
-}
 
 static lockstep_status open_side(comparing *c, int side) {
     const ls_checkpoint *k = c->sides[side];
@@ -394,11 +401,11 @@ static lockstep_status open_side(comparing *c, int side) {
         if (path == NULL)
             return ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
         lockstep_error why;
-        LS_TRY(unread(c, side, ls_checkpoint_json(path, GENERATION_LIMIT, to[i], &why), &why, names[i]));
+        LS_TRY(ls_vocabulary_unread(c, side, ls_checkpoint_json(path, GENERATION_LIMIT, to[i], &why), &why, names[i]));
     }
     lockstep_error why;
     lockstep_status status = ls_tokenizer_open(k, &c->tokenizers[side], &c->v->sides[side].known, &why);
-    return unread(c, side, status, &why, "tokens");
+    return ls_vocabulary_unread(c, side, status, &why, "tokens");
 }
 
 static lockstep_status compare(comparing *c) {
@@ -410,10 +417,13 @@ static lockstep_status compare(comparing *c) {
     if (c->v->sides[0].known && c->v->sides[1].known) {
         LS_TRY(compare_tokens(c));
         LS_TRY(compare_merges(c));
+        LS_TRY(ls_tokenizer_rules_compare(c));
     }
     for (size_t k = 0; k < sizeof specials / sizeof *specials; k++)
         LS_TRY(add_special(c, k));
     LS_TRY(judge_ends(c));
+    LS_TRY(ls_text_ends_compare(c));
+    LS_TRY(ls_chat_templates_compare(c));
     for (int side = 0; side < 2; side++)
         LS_TRY(judge_double_bos(c, side));
     return LOCKSTEP_OK;

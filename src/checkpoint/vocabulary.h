@@ -39,6 +39,9 @@ typedef struct ls_vocabulary {
     uint64_t tokens_compared, tokens_differ, first_token;   /* first: valid when differ > 0 */
     uint64_t types_differ, first_type;
     uint64_t merges_compared, merges_differ, first_merge;
+    uint64_t scores_compared, scores_differ;
+    uint64_t templates_compared; /* chat templates */
+    const char *left_out;        /* parts that both sides have and that can't be compared: "a, b"; or NULL */
     ls_vocabulary_finding *findings;
     size_t finding_count;
 

@@ -101,3 +101,21 @@ lockstep_status ls_json_tree(ls_source *source, json_t **out_json, lockstep_erro
     ls_arena_done(&arena);
     return status;
 }
+
+bool ls_json_same(json_t *a, json_t *b) {
+    const char *key;
+    json_t *item;
+    size_t i;
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b);
+    if (json_typeof(a) != json_typeof(b))
+        return false;
+    bool same = json_array_size(a) == json_array_size(b) && json_object_size(a) == json_object_size(b);
+    json_array_foreach(a, i, item)
+        same = same && ls_json_same(item, json_array_get(b, i));
+    json_object_foreach(a, key, item) {
+        json_t *other = json_object_get(b, key);
+        same = same && other != NULL && ls_json_same(item, other);
+    }
+    return same && (json_is_array(a) || json_is_object(a) || json_equal(a, b) == 1);
+}

@@ -16,4 +16,7 @@ lockstep_status ls_json_tree(ls_source *source, json_t **out_json, lockstep_erro
 /* The value that comes next. */
 lockstep_status ls_json_value(ls_json *j, json_t **out_json, lockstep_error *error);
 
+/* Equal values: numbers by value, whole or not; keys in any order. */
+bool ls_json_same(json_t *a, json_t *b);
+
 #endif

@@ -76,6 +76,13 @@ static json_t *difference_json(uint64_t compared, uint64_t differ, uint64_t firs
     return o;
 }
 
+static json_t *counts_json(uint64_t compared, uint64_t differ) {
+    json_t *o = json_object();
+    json_object_set_new(o, "compared", ls_json_count(compared));
+    json_object_set_new(o, "differ", ls_json_count(differ));
+    return o;
+}
+
 static json_t *vocabulary_json(const ls_vocabulary *v) {
     json_t *o = json_object(), *specials = json_array();
     json_object_set_new(o, "compared", json_boolean(v->sides[0].known && v->sides[1].known));
@@ -84,6 +91,9 @@ static json_t *vocabulary_json(const ls_vocabulary *v) {
     json_object_set_new(o, "tokens", difference_json(v->tokens_compared, v->tokens_differ, v->first_token));
     json_object_set_new(o, "types", difference_json(v->tokens_compared, v->types_differ, v->first_type));
     json_object_set_new(o, "merges", difference_json(v->merges_compared, v->merges_differ, v->first_merge));
+    json_object_set_new(o, "scores", counts_json(v->scores_compared, v->scores_differ));
+    json_object_set_new(o, "chat_templates", ls_json_count(v->templates_compared));
+    json_object_set_new(o, "not_compared", v->left_out != NULL ? ls_json_text(v->left_out) : json_null());
     for (size_t i = 0; i < v->special_count; i++)
         json_array_append_new(specials, special_json(&v->specials[i]));
     json_object_set_new(o, "special", specials);

@@ -80,7 +80,10 @@ static void put_vocabulary(ls_text *out, const ls_vocabulary *v) {
     size_t differ = 0;
     for (size_t i = 0; i < v->special_count; i++)
         differ += v->specials[i].differs;
-    ls_text_printf(out, "%zu special tokens, %zu differ\n", v->special_count, differ);
+    ls_text_printf(out, "%zu special tokens, %zu differ", v->special_count, differ);
+    if (v->scores_compared > 0)
+        ls_text_printf(out, "; %llu scores, %llu differ", (unsigned long long)v->scores_compared, (unsigned long long)v->scores_differ);
+    ls_text_printf(out, v->left_out != NULL ? "; not compared: %s\n" : "\n", v->left_out);
 }
 
 static void put_weights(ls_text *out, const ls_checkpoint_diff *d) {

@@ -108,7 +108,12 @@ def test_rows_that_no_token_uses(tmp_path):
 
 def test_a_unigram_vocabulary(compare):
     tokenizer = {"added_tokens": [], "model": {"type": "Unigram", "unk_id": 0, "vocab": [[w, -1.5 * i] for i, w in enumerate(WORDS + SPECIAL)]}}
-    assert compare(keys(merges=[], types=[1] * 11), tokenizer=tokenizer)[0] == 0
+    spm = dict(keys(merges=[], types=[1] * 11), add_tokenizer_model="llama", add_token_scores=[-1.5 * i for i in range(11)])
+    status, _, report = compare(list(spm.items()), tokenizer=tokenizer)
+    assert status == 0 and report["vocab"]["scores"] == {"compared": 11, "differ": 0}
+    spm["add_token_scores"] = [0.0] * 11
+    status, _, report = compare(list(spm.items()), tokenizer=tokenizer)
+    assert status == 1 and findings(report, "vocab") == ["scores of tokens: 10 of 11 differ, first id 1 'b': -1.5 in the reference, 0 in the candidate"]
 
 
 def test_bad_tokenizers_are_refused(tmp_path):
@@ -139,3 +144,168 @@ def test_bad_configurations_are_said(tmp_path):
         (folder / "config.json").write_bytes(text.encode("latin1"))
         status, output, _ = diff(folder, candidate)
         assert status == 2 and message in output, (text[:60], output)
+
+
+# --- how text becomes tokens, and where it ends
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+
+def tokenizer_with(**more):
+    made = bpe_tokenizer(WORDS, SPECIAL, MERGES)
+    model = made["model"] | more.pop("model", {})
+    return {**made, **more, "model": model}
+
+
+def split_by(regex):
+    return {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False},
+                                                  {**BYTE_LEVEL, "use_regex": False}]}
+
+
+LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2 = LLAMA3.replace("{1,3}", "")
+
+
+def test_the_model_of_a_tokenizer(compare):
+    assert compare(keys(), tokenizer=tokenizer_with(pre_tokenizer=BYTE_LEVEL))[0] == 0
+    status, _, report = compare(keys(), tokenizer=tokenizer_with(model={"byte_fallback": True}))
+    assert status == 1 and findings(report, "vocab")[0] == "tokenizer model: 'BPE' in the reference, 'gpt2' in the candidate"
+    status, _, report = compare(keys())  # nothing tells how it spells bytes
+    assert status == 0 and "tokenizer model" in report["vocab"]["not_compared"]
+
+
+@pytest.mark.parametrize(("regex", "pre", "status"), [(LLAMA3, "llama-bpe", 0), (QWEN2, "qwen2", 0), (LLAMA3, "qwen2", 1), (QWEN2, "llama-bpe", 1),
+                                                      (QWEN2, "default", 1), (None, "gpt-2", 0), (None, "qwen2", 1)])
+def test_the_pre_tokenizer(compare, regex, pre, status):
+    made = tokenizer_with(pre_tokenizer=BYTE_LEVEL if regex is None else split_by(regex))
+    got, _, report = compare(keys(add_tokenizer_pre=pre, add_add_bos_token=False), tokenizer=made)
+    assert got == status and [f for f in findings(report, "vocab") if not f.startswith("pre-tokenizer")] == []
+
+
+def test_a_pre_tokenizer_that_is_not_known_is_said(compare):
+    status, text, report = compare(keys(add_tokenizer_pre="novel"), tokenizer=tokenizer_with(pre_tokenizer=split_by("a|b")))
+    assert status == 0 and report["vocab"]["not_compared"] == "pre-tokenizer" and "not compared: pre-tokenizer" in text
+
+
+@pytest.mark.parametrize(("config", "more", "status"), [
+    ({"add_bos_token": True}, {"add_add_bos_token": True}, 0), ({"add_bos_token": True}, {"add_add_bos_token": False}, 1),
+    ({"add_bos_token": True}, {}, 1), ({"add_bos_token": False}, {}, 0), ({"add_eos_token": True}, {"add_add_eos_token": False}, 1),
+    ({"add_eos_token": False}, {"add_add_eos_token": True}, 1),
+])
+def test_bos_and_eos_that_are_added(compare, config, more, status):
+    assert compare(keys(**more), tokenizer_config=config)[0] == status
+
+
+def test_bos_that_a_template_adds(compare):
+    single = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    made = tokenizer_with(post_processor={"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": {}})
+    assert compare(keys(add_add_bos_token=True), tokenizer=made)[0] == 0
+    status, _, report = compare(keys(add_add_bos_token=False), tokenizer=made)
+    assert status == 1 and findings(report, "vocab") == ["BOS: the reference adds it to a text, the candidate doesn't"]
+
+
+def test_all_ids_that_end_a_text(compare, tmp_path):
+    odd = WORDS + ["<s>", "<done>", "<stop>"]
+    made = bpe_tokenizer(WORDS, odd[8:], MERGES)
+    for ids, more, status in [([9, 10], {}, 1), ([9], {}, 0), ([9, 10], {"add_eot_token_id": 10}, 0), (9, {}, 0)]:
+        got, _, report = compare(keys(odd, **more), tokenizer=made, generation_config={"eos_token_id": ids})
+        assert got == status, ids
+        assert status == 0 or findings(report, "vocab") == ["end of text: the reference ends at id 10 '<stop>', the candidate goes on"]
+
+    def folder(name, ids):
+        return write_hf(tmp_path / name, {"model.embed_tokens.weight": normal(11, 4)}, CONFIG, made, generation_config={"eos_token_id": ids})
+
+    assert diff(folder("a", [9, 10]), folder("b", [10, 9]), "--what", "vocab")[0] == 0
+    assert diff(folder("a", [9, 10]), folder("b", 9), "--what", "vocab")[0] == 1
+    assert diff(folder("a", 9), folder("b", [9, 8]), "--what", "vocab")[0] == 1
+
+
+# --- chat templates
+
+def test_chat_templates(compare):
+    for form in ["{{ x }}", "{{ x }}\n", [{"name": "default", "template": "{{ x }}"}, {"name": "tool_use", "template": "{{ t }}"}]]:
+        many = isinstance(form, list)
+        def run(*templates):
+            return compare(keys(**dict(zip(["tokenizer.chat_template", "tokenizer.chat_template.tool_use"], templates))), tokenizer_config={"chat_template": form})
+
+        assert run("{{ x }}", *["{{ t }}"] * many)[0] == 0, form
+        status, _, report = run("{{ y }}", *["{{ t }}"] * many)
+        assert status == 1 and findings(report, "vocab") == ["chat template (default): differs from byte 3 on (line 1): 'x }}' in the reference, 'y }}' in the candidate"]
+        assert run()[0] == 1 and (not many or run("{{ x }}", "{{ other }}")[0] == 1)
+
+
+def test_a_chat_template_in_a_file_of_its_own(compare, tmp_path):
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "chat_template.jinja").write_text("{{ x }}")  # goes before the one inside
+    (tmp_path / "hf" / "additional_chat_templates").mkdir()
+    (tmp_path / "hf" / "additional_chat_templates" / "rag.jinja").write_text("{{ r }}")
+    stale = {"chat_template": "{{ stale }}"}
+    same = {"tokenizer.chat_template": "{{ x }}", "tokenizer.chat_template.rag": "{{ r }}"}
+    assert compare(keys(**same), tokenizer_config=stale)[0] == 0
+    assert compare(keys(**(same | {"tokenizer.chat_template": "{{ stale }}"})), tokenizer_config=stale)[0] == 1
+    assert compare(keys(**(same | {"tokenizer.chat_template.rag": "{{ s }}"})), tokenizer_config=stale)[0] == 1
+
+
+# --- two files, two folders
+
+@pytest.mark.parametrize("more", [{"add_tokenizer_model": "llama"}, {"add_tokenizer_pre": "qwen2"}, {"tokenizer.chat_template": "x"}, {"add_add_bos_token": True},
+                                  {"add_token_scores": [0.5] * 11}, {"add_add_space_prefix": False}])
+def test_two_gguf_files(tmp_path, more):
+    base = dict(keys()) | {"add_token_scores": [0.0] * 11, "add_add_space_prefix": True, "add_add_bos_token": False}
+    a = write_gguf(tmp_path / "a.gguf", tensors(), arch="qwen2", keys=list(base.items()))
+    b = write_gguf(tmp_path / "b.gguf", tensors(), arch="qwen2", keys=list((base | more).items()))
+    assert diff(a, a, "--what", "vocab")[0] == 0
+    status, _, report = diff(a, b, "--what", "vocab")
+    assert status == 1 and len(findings(report, "vocab")) == 1
+
+
+def test_two_folders(tmp_path):
+    def folder(name, made):
+        return write_hf(tmp_path / name, {"model.embed_tokens.weight": normal(11, 4)}, CONFIG, made)
+
+    a = folder("a", tokenizer_with(pre_tokenizer=split_by(QWEN2), normalizer={"type": "NFC"}))
+    assert diff(a, a, "--what", "vocab")[0] == 0
+    for change, line in [({"pre_tokenizer": split_by(LLAMA3)}, "the pre-tokenizer of tokenizer.json differs"),
+                         ({"normalizer": None}, "the normalizer of tokenizer.json differs: the candidate has none"),
+                         ({"model": {"ignore_merges": True}}, "the settings of the model of tokenizer.json differs: the reference has none")]:
+        made = tokenizer_with(**({"pre_tokenizer": split_by(QWEN2), "normalizer": {"type": "NFC"}} | change))
+        status, _, report = diff(a, folder("b", made), "--what", "vocab")
+        assert status == 1 and len(findings(report, "vocab")) == 1 and findings(report, "vocab")[0].startswith(line.split(" differs")[0])
+
+
+def sentencepiece(pieces):
+    """ModelProto by hand, as protoc writes it: (text, score, type)."""
+    import struct
+    out = b""
+    for text, score, kind in pieces:
+        text = text.encode()
+        body = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind])
+        out += b"\x0a" + bytes([len(body)]) + body
+    return out + b"\x12\x02\x08\x01"  # trainer_spec, which is passed over
+
+
+def test_scores_of_a_sentencepiece_model(compare, tmp_path):
+    pieces = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)] + [(w, -float(i), 1) for i, w in enumerate(WORDS)]
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "tokenizer.model").write_bytes(sentencepiece(pieces))
+    spm = [("add_tokenizer_model", "llama"), ("add_token_list", [p[0] for p in pieces]), ("add_token_types", [p[2] for p in pieces])]
+    config = {"model_type": "qwen2", "vocab_size": 11}
+    right = [p[1] for p in pieces]
+    assert compare([*spm, ("add_token_scores", right)], config=config, tokenizer=None)[0] == 0
+    status, _, report = compare([*spm, ("add_token_scores", right[:5] + [-9.0] + right[6:])], config=config, tokenizer=None)
+    assert status == 1 and findings(report, "vocab")[0].startswith("scores of tokens: 1 of 8 differ, first id 5 'c': -2 in the reference, -9 in the candidate")
+    (tmp_path / "hf" / "tokenizer.model").write_bytes(sentencepiece(pieces)[:-20])
+    status, text, _ = compare([*spm, ("add_token_scores", right)], config=config, tokenizer=None)
+    assert status == 2 and "not a SentencePiece model" in text
+
+
+def test_a_side_file_that_cant_be_read_costs_itself_alone(compare, tmp_path):
+    (tmp_path / "hf").mkdir()
+    for name in ("tokenizer_config.json", "generation_config.json"):
+        (tmp_path / "hf" / name).write_text('{"model_max_length": 1000000000000000019884624838656, "x": NaN}')
+        assert compare(keys())[0] == 0
+        (tmp_path / "hf" / name).write_text("{")
+        status, text, report = compare(keys())
+        assert status == 2 and report["vocab"]["tokens"]["compared"] == 11 and f"the {name} of the reference: not compared" in text
+        assert compare(keys(eos=8, add_eot_token_id=3))[0] == 1
+        (tmp_path / "hf" / name).unlink()

@@ -1,0 +1,35 @@
+/* For the files that compare vocabularies: what they share. */
+#ifndef LS_CHECKPOINT_VOCABULARY_STEPS_H
+#define LS_CHECKPOINT_VOCABULARY_STEPS_H
+
+#include "checkpoint/vocabulary.h"
+
+enum { LS_VOCABULARY_SHOWN = 120 };
+
+typedef struct ls_vocabulary_comparing {
+    const ls_checkpoint *sides[2];
+    ls_tokenizer tokenizers[2];
+    json_t *generation[2], *tokenizer_config[2]; /* or NULL */
+    ls_vocabulary *v;
+    lockstep_error *error;
+} ls_vocabulary_comparing;
+
+/* Adds a finding; what comes from a file is escaped by the caller. */
+lockstep_status ls_vocabulary_say(ls_vocabulary_comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Names a part that both sides have and that can't be compared. */
+lockstep_status ls_vocabulary_leave_out(ls_vocabulary_comparing *c, const char *part);
+/* Says so when a file can't be read: it costs what it would have told. */
+lockstep_status ls_vocabulary_unread(ls_vocabulary_comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what);
+/* Fails are of memory alone. */
+bool ls_vocabulary_token_text(const ls_vocabulary_comparing *c, int side, int64_t id, char out[LS_VOCABULARY_SHOWN]);
+
+/* --- the steps beside tokens, merges and special tokens */
+
+/* How text becomes tokens: kind of model, pre-tokenizer, scores, added BOS and EOS. */
+lockstep_status ls_tokenizer_rules_compare(ls_vocabulary_comparing *c);
+/* The ids that end a text. */
+lockstep_status ls_text_ends_compare(ls_vocabulary_comparing *c);
+lockstep_status ls_chat_templates_compare(ls_vocabulary_comparing *c);
+
+#endif
