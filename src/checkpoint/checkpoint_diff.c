@@ -46,7 +46,7 @@ void ls_checkpoint_diff_done(ls_checkpoint_diff *diff) {
 
 const char *ls_finding_kind_name(ls_finding_kind kind) {
     static const char *const names[LS_FINDING_KINDS] = {"config",    "vocab",   "nonfinite", "shape",     "missing",
-                                                        "extra",     "duplicate", "cause",   "differs",   "worse", "lost-rows",
+                                                        "extra",     "names", "duplicate", "cause",   "differs",   "worse", "lost-rows",
                                                         "unsupported", "unread", "coverage", "remark"};
     return names[kind];
 }

@@ -16,6 +16,7 @@ typedef enum ls_finding_kind {
     LS_FINDING_SHAPE,
     LS_FINDING_MISSING, /* in the reference only */
     LS_FINDING_EXTRA,   /* in the candidate only */
+    LS_FINDING_NAMES,   /* a pair by content whose names contradict it */
     LS_FINDING_DUPLICATE,
     LS_FINDING_COMMON,  /* one cause of several tensors */
     LS_FINDING_DIFFERS,

@@ -127,13 +127,15 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     const ls_tensor *t = &w->sides[side]->archive->tensors[tensor];
     tensor_name(j, side, tensor, name);
     ls_shape_text(t->rank, t->shape, shape);
+    if (w->labels[side].items[tensor].scheme != NULL)
+        return LOCKSTEP_OK; /* judge_schemes says it */
     if (is_computed(t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which is computed, not trained",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (is_scale(w->sides[side]->archive, t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, the scale of a tensor in nvfp4",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
-    if (ls_weight_is_left_out(w, t->name) && w->sides[1 - side]->gguf)
+    if (ls_weight_is_left_out(w, w->labels[side].items[tensor].name) && w->sides[1 - side]->gguf)
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which a GGUF file does without",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (twin != NULL) {
@@ -211,6 +213,8 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->trouble, cause);
     case LS_WEIGHT_UNSUPPORTED:
+        if (ls_weight_scheme(&j->d->weights, p) != NULL)
+            return LOCKSTEP_OK; /* judge_schemes says it */
         return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->trouble);
     case LS_WEIGHT_WORSE:
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
@@ -262,6 +266,48 @@ static lockstep_status judge_duplicate(judging *j, size_t i) {
     part_title(j, p, LS_CANDIDATE, title);
     tensor_name(j, LS_CANDIDATE, twin->other, other);
     return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the content of %s", title, other);
+}
+
+/* The values are right, and in the wrong place. */
+static lockstep_status judge_contradiction(judging *j, size_t i) {
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    char title[TITLE], other[TITLE];
+    if (p->contradiction == NULL)
+        return LOCKSTEP_OK;
+    part_title(j, p, LS_CANDIDATE, title);
+    part_title(j, p, LS_REFERENCE, other);
+    return add(j, LS_FINDING_NAMES, true, 0, i, "%s holds the reference's %s, which contradicts its name (%s)", title, other, p->contradiction);
+}
+
+/* Each scheme of a side once: how many of its tensors were not compared. */
+static lockstep_status judge_schemes(judging *j) {
+    const ls_weights *w = &j->d->weights;
+    for (int side = 0; side < LS_SIDES; side++) {
+        const ls_weight_labels *labels = &w->labels[side];
+        const char *scheme = NULL;
+        size_t codes = 0, first = 0;
+        bool *compared = calloc(w->sides[side]->archive->tensor_count + 1, sizeof *compared);
+        if (compared == NULL)
+            return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
+        for (size_t i = 0; i < w->pair_count; i++)
+            compared[w->pairs[i].part[side].tensor] = w->pairs[i].verdict != LS_WEIGHT_UNSUPPORTED;
+        for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++)
+            if (labels->items[i].is_codes && !compared[i]) {
+                first = codes++ == 0 ? i : first;
+                scheme = scheme == NULL ? labels->items[i].scheme : scheme;
+            }
+        free(compared);
+        if (codes == 0)
+            continue;
+        char name[TITLE], text[TITLE];
+        tensor_name(j, side, first, name);
+        escaped(scheme, text, sizeof text);
+        LS_TRY(add(j, LS_FINDING_UNSUPPORTED, false, (double)codes, SIZE_MAX,
+                   "the %s is quantized by %s: %zu tensors, the first %s, hold codes that mean nothing without their scales, and Lockstep doesn't "
+                   "read this scheme: not compared. Dequantize it first (transformers: model.dequantize(), then save_pretrained)",
+                   side_names[side], text, codes, name));
+    }
+    return LOCKSTEP_OK;
 }
 
 /* Rows of next to no energy may become zeros: they say nothing. */
@@ -323,16 +369,19 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     for (size_t i = 0; i < w->pair_count; i++) {
         if (ls_weight_fails(&w->pairs[i]))
             LS_TRY(judge_failing(j, i));
+        LS_TRY(judge_contradiction(j, i));
         LS_TRY(judge_duplicate(j, i));
         LS_TRY(judge_rows(j, i));
         LS_TRY(judge_padding(j, i));
     }
+    LS_TRY(judge_schemes(j));
     LS_TRY(judge_common_causes(j));
     LS_TRY(judge_all_unpaired(j));
     if (w->search_cut)
         LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of one shape have no partner: not all of them were looked for by content"));
     d->coverage = w->elements > 0 ? (double)w->compared / (double)w->elements : 0;
-    if (d->coverage < min_coverage)
+    bool explained = w->elements > 0 && (double)(w->compared + w->unsupported) >= min_coverage * (double)w->elements;
+    if (d->coverage < min_coverage && !explained)
         LS_TRY(add(j, LS_FINDING_COVERAGE, true, 0, SIZE_MAX, "%.1f %% of the candidate's elements were compared, less than %.1f %%",
                    100 * d->coverage, 100 * min_coverage));
     return LOCKSTEP_OK;

@@ -75,6 +75,58 @@ static lockstep_status compare_views(ls_weight_pair *pair, ls_view *reference, l
     return LOCKSTEP_OK;
 }
 
+/* --- codes of quantization schemes */
+
+static const ls_weight_label *label_of(const ls_weights *w, const ls_weight_pair *pair, int side) {
+    return &w->labels[side].items[pair->part[side].tensor];
+}
+
+const char *ls_weight_scheme(const ls_weights *w, const ls_weight_pair *pair) {
+    const char *scheme = label_of(w, pair, LS_CANDIDATE)->scheme;
+    return scheme != NULL ? scheme : label_of(w, pair, LS_REFERENCE)->scheme;
+}
+
+static const char codes_trouble[] = "codes of a quantization scheme, which is not read";
+
+/* Nothing but equal bytes of one scheme can be said to be equal. */
+static void judge_codes(const ls_weights *w, ls_weight_pair *pair, const lockstep_dtype types[LS_SIDES]) {
+    const ls_weight_label *a = label_of(w, pair, LS_REFERENCE), *b = label_of(w, pair, LS_CANDIDATE);
+    if (a->scheme == NULL && b->scheme == NULL)
+        return;
+    bool same = a->scheme != NULL && b->scheme != NULL && strcmp(a->scheme, b->scheme) == 0 && a->is_codes == b->is_codes &&
+                types[LS_REFERENCE] == types[LS_CANDIDATE] && pair->layout[0] == '\0';
+    if (!same || pair->verdict != LS_WEIGHT_IDENTICAL)
+        refuse(pair, LS_WEIGHT_UNSUPPORTED, codes_trouble);
+}
+
+/* Fills bad[side][codes] where something that belongs to the codes is not identical. */
+static void mark_bad(const ls_weights *w, bool *bad[LS_SIDES]) {
+    for (size_t i = 0; i < w->pair_count; i++)
+        for (int side = 0; side < LS_SIDES && w->pairs[i].verdict != LS_WEIGHT_IDENTICAL; side++)
+            bad[side][label_of(w, &w->pairs[i], side)->codes] |= label_of(w, &w->pairs[i], side)->scheme != NULL;
+    for (int side = 0; side < LS_SIDES; side++)
+        for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++)
+            if (!w->paired[side][i] && w->labels[side].items[i].scheme != NULL)
+                bad[side][w->labels[side].items[i].codes] = true;
+}
+
+void ls_weights_judge_schemes(ls_weights *w) {
+    bool *bad[LS_SIDES] = {0};
+    for (int side = 0; side < LS_SIDES; side++)
+        bad[side] = calloc(w->sides[side]->archive->tensor_count + 1, sizeof *bad[side]);
+    if (bad[0] != NULL && bad[1] != NULL)
+        mark_bad(w, bad);
+    for (size_t i = 0; i < w->pair_count; i++) {
+        const ls_weight_label *a = label_of(w, &w->pairs[i], LS_REFERENCE), *b = label_of(w, &w->pairs[i], LS_CANDIDATE);
+        if (a->scheme == NULL || b->scheme == NULL) /* compared, or refused already */
+            continue;
+        if (bad[0] == NULL || bad[1] == NULL || bad[LS_REFERENCE][a->codes] || bad[LS_CANDIDATE][b->codes])
+            refuse(&w->pairs[i], LS_WEIGHT_UNSUPPORTED, codes_trouble);
+    }
+    free(bad[0]);
+    free(bad[1]);
+}
+
 lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep_error *error) {
     ls_weight_values values[LS_SIDES] = {0};
     lockstep_dtype types[LS_SIDES];
@@ -93,6 +145,8 @@ lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep
         status = refuse(pair, LS_WEIGHT_SHAPE, "its rows are not those of whole heads");
     else if (status == LOCKSTEP_TRUNCATED)
         status = refuse(pair, LS_WEIGHT_UNSUPPORTED, "a side is truncated");
+    if (status == LOCKSTEP_OK)
+        judge_codes(w, pair, types);
     for (int side = 0; side < LS_SIDES; side++) {
         free(values[side].owned);
         give_back(w, side, pair->part[side].tensor);

@@ -114,6 +114,14 @@ static lockstep_status add(matching *m, const ls_weight_pair *pair) {
     return ls_weights_add_pair(m->w, pair) != NULL ? LOCKSTEP_OK : ls_fail(m->error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
+static const char *label(const ls_weights *w, int side, size_t i) { return w->labels[side].items[i].name; }
+
+/* Has no partner yet, and is more than a scale of others' codes. */
+static bool is_open(const ls_weights *w, int side, size_t i) {
+    const ls_weight_label *l = &w->labels[side].items[i];
+    return !w->paired[side][i] && (l->scheme == NULL || l->is_codes);
+}
+
 static ls_weight_part whole(size_t tensor) { return (ls_weight_part){.tensor = tensor, .axis = -1}; }
 
 static lockstep_status pair_equal_names(matching *m) {
@@ -127,14 +135,26 @@ static lockstep_status pair_equal_names(matching *m) {
     return LOCKSTEP_OK;
 }
 
+/* The same without what wrappers put into names. */
+static lockstep_status pair_equal_labels(matching *m) {
+    const ls_weights *w = m->w;
+    for (size_t i = 0; i < w->sides[LS_CANDIDATE]->archive->tensor_count; i++) {
+        size_t other = is_open(w, LS_CANDIDATE, i) ? ls_weight_labels_find(&w->labels[LS_REFERENCE], label(w, LS_CANDIDATE, i)) : SIZE_MAX;
+        ls_weight_pair pair = {.how = LS_WEIGHT_BY_NAME, .part = {whole(other), whole(i)}};
+        if (other != SIZE_MAX && is_open(w, LS_REFERENCE, other))
+            LS_TRY(add(m, &pair));
+    }
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status index_reference(matching *m) {
     const lockstep_archive *a = m->w->sides[LS_REFERENCE]->archive;
     for (size_t rule = 0; rule < m->w->preset.weight_count; rule++)
         for (size_t i = 0; i < a->tensor_count; i++) {
             char text[NAME];
             key k;
-            if (m->w->preset.weights[rule].form != LS_WEIGHT_SINGLE || m->w->paired[LS_REFERENCE][i] ||
-                !key_of(m->w, rule, a->tensors[i].name, &k))
+            if (m->w->preset.weights[rule].form != LS_WEIGHT_SINGLE || !is_open(m->w, LS_REFERENCE, i) ||
+                !key_of(m->w, rule, label(m->w, LS_REFERENCE, i), &k))
                 continue;
             uint64_t *at = ls_map_at(&m->keys, text, key_text(m->w, &k, text, sizeof text));
             if (at == NULL)
@@ -178,13 +198,13 @@ static lockstep_status pair_by_rule(matching *m, size_t rule, size_t candidate) 
     const ls_weights *w = m->w;
     char text[NAME];
     key keys[LS_SIDES] = {{0}};
-    if (!key_of(w, rule, w->sides[LS_CANDIDATE]->archive->tensors[candidate].name, &keys[LS_CANDIDATE]))
+    if (!key_of(w, rule, label(w, LS_CANDIDATE, candidate), &keys[LS_CANDIDATE]))
         return LOCKSTEP_OK;
     const uint64_t *at = ls_map_find(&m->keys, text, key_text(w, &keys[LS_CANDIDATE], text, sizeof text));
     if (at == NULL)
         return LOCKSTEP_OK;
     const size_t tensors[LS_SIDES] = {*at - 1, candidate};
-    key_again(w, w->sides[LS_REFERENCE]->archive->tensors[tensors[LS_REFERENCE]].name, &w->preset.weights[rule], &keys[LS_REFERENCE]);
+    key_again(w, label(w, LS_REFERENCE, tensors[LS_REFERENCE]), &w->preset.weights[rule], &keys[LS_REFERENCE]);
     if (!may_pair(w, tensors, keys))
         return LOCKSTEP_OK;
     ls_weight_pair pair = {.how = LS_WEIGHT_BY_PRESET, .part = {whole(tensors[LS_REFERENCE]), whole(candidate)}};
@@ -201,7 +221,7 @@ static lockstep_status pair_single(matching *m) {
         for (size_t i = 0; i < a->tensor_count; i++)
             for (size_t rule = 0; rule < w->preset.weight_count; rule++)
                 if (w->preset.weights[rule].form == LS_WEIGHT_SINGLE && w->preset.weights[rule].clone == (clones == 1) &&
-                    (clones == 1 || !w->paired[LS_CANDIDATE][i]))
+                    (clones == 1 || is_open(w, LS_CANDIDATE, i)))
                     LS_TRY(pair_by_rule(m, rule, i));
     return LOCKSTEP_OK;
 }
@@ -209,7 +229,7 @@ static lockstep_status pair_single(matching *m) {
 /* --- fused and split weights */
 
 /* The tensor that a template names on a side, or SIZE_MAX. */
-static size_t find_part(const lockstep_archive *a, const char *name_template, bool hf, const key *k, int expert) {
+static size_t find_part(const ls_weight_labels *labels, const char *name_template, bool hf, const key *k, int expert) {
     char stem[NAME], name[NAME];
     if (!ls_rules_expand(name_template, k->layer, expert, stem, sizeof stem))
         return SIZE_MAX;
@@ -218,7 +238,7 @@ static size_t find_part(const lockstep_archive *a, const char *name_template, bo
         if (strncmp(stem, wrappers[i].to, to) != 0)
             continue;
         snprintf(name, sizeof name, "%s%s%s", wrappers[i].from, stem + to, k->rest);
-        size_t found = ls_archive_find(a, name);
+        size_t found = ls_weight_labels_find(labels, name);
         if (found != SIZE_MAX)
             return found;
     }
@@ -255,7 +275,7 @@ static lockstep_status pair_parts(matching *m, const fusion *f) {
     for (uint64_t at = 0, k = 0; at < fused->shape[experts ? 0 : axis]; k++) {
         if (!experts && templates[k] == NULL)
             break;
-        size_t part = find_part(parts, templates[experts ? 0 : k], !f->fused_is_hf, &f->k, experts ? (int)k : f->k.expert);
+        size_t part = find_part(&m->w->labels[1 - f->side], templates[experts ? 0 : k], !f->fused_is_hf, &f->k, experts ? (int)k : f->k.expert);
         if (part == SIZE_MAX || m->w->paired[1 - f->side][part])
             break;
         const ls_tensor *t = &parts->tensors[part];
@@ -276,9 +296,9 @@ static lockstep_status pair_fused(matching *m) {
             continue;
         for (int side = 0; side < LS_SIDES; side++)
             for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++) {
-                const char *name = w->sides[side]->archive->tensors[i].name, *const one[] = {r->hf[0], NULL};
+                const char *name = label(w, side, i), *const one[] = {r->hf[0], NULL};
                 fusion f = {.rule = r, .side = side, .fused = i, .fused_is_hf = r->form == LS_WEIGHT_SPLIT};
-                if (w->paired[side][i])
+                if (!is_open(w, side, i))
                     continue;
                 if (f.fused_is_hf ? match_wrapped(one, name, &f.k)
                                   : (f.k.rest = ls_rules_match(r->gguf[0], name, &f.k.layer, &f.k.expert)) != NULL)
@@ -296,10 +316,14 @@ static int by_candidate(const void *a, const void *b) {
     return x->first != y->first ? (x->first < y->first ? -1 : 1) : (u->first > v->first) - (u->first < v->first);
 }
 
+static lockstep_status add_beginning(void *context, const ls_weight_pair *pair) { return add(context, pair); }
+
 static lockstep_status pair_all(matching *m) {
     LS_TRY(pair_equal_names(m));
+    LS_TRY(pair_equal_labels(m));
     LS_TRY(pair_single(m));
     LS_TRY(pair_fused(m));
+    LS_TRY(ls_weights_pair_beginnings(m->w, add_beginning, m, m->error));
     if (m->w->pair_count > 0)
         qsort(m->w->pairs, m->w->pair_count, sizeof *m->w->pairs, by_candidate);
     return LOCKSTEP_OK;

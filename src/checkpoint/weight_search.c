@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/grow.h"
+#include "base/map.h"
 #include "checkpoint/weights.h"
 #include "tensor/pages.h"
 
@@ -41,7 +42,7 @@ static lockstep_status know(search *s, int side, size_t i) {
     sketch *k = &s->sketches[side][i];
     ls_view view;
     ls_metrics m;
-    if (k->known)
+    if (k->known || s->w->labels[side].items[i].scheme != NULL)
         return LOCKSTEP_OK;
     lockstep_status status = ls_archive_view(s->w->sides[side]->archive, i, &view, s->error);
     if (status == LOCKSTEP_UNSUPPORTED || status == LOCKSTEP_TRUNCATED)
@@ -153,17 +154,22 @@ static bool is_candidate(const search *s, int side, size_t i, size_t other, bool
            !(unpaired_only && s->w->paired[1 - side][other]);
 }
 
-/* The same values under another name, as their hashes say. */
+/* The same values under another name, as their hashes say; where several hold them, one
+ * whose name says no otherwise. */
 static lockstep_status find_equal(search *s, int side, size_t i, bool unpaired_only, hit *out) {
+    const char *name = s->w->labels[side].items[i].name;
     for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count; other++) {
         if (!is_candidate(s, side, i, other, unpaired_only))
             continue;
         LS_TRY(know(s, 1 - side, other));
         const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
-        if (b->known && a->hash == b->hash) {
+        if (!b->known || a->hash != b->hash)
+            continue;
+        bool fits = ls_weight_names_contradict(name, s->w->labels[1 - side].items[other].name) == NULL;
+        if (out->tensor == SIZE_MAX || fits)
             *out = (hit){.tensor = other};
+        if (fits)
             return LOCKSTEP_OK;
-        }
     }
     return LOCKSTEP_OK;
 }
@@ -311,7 +317,7 @@ static lockstep_status prepare(search *s) {
     }
     for (size_t i = 0; i < s->w->pair_count; i++) {
         const ls_weight_pair *p = &s->w->pairs[i];
-        if (p->verdict >= LS_WEIGHT_SHAPE || !is_whole(p) || p->padding[0] + p->padding[1] > 0)
+        if (p->verdict >= LS_WEIGHT_SHAPE || ls_weight_scheme(s->w, p) != NULL || !is_whole(p) || p->padding[0] + p->padding[1] > 0)
             continue;
         for (int side = 0; side < LS_SIDES; side++) {
             const struct ls_side *seen = side == LS_REFERENCE ? &p->metrics.reference : &p->metrics.candidate;
@@ -341,5 +347,82 @@ lockstep_status ls_weights_search(ls_weights *weights, lockstep_error *error) {
         free(s.sketches[side]);
         free(s.pair_of[side]);
     }
+    return status;
+}
+
+/* --- pairs by content whose names say otherwise */
+
+/* "blk.{}.ffn_up.weight": the name with its numbers left out. */
+static void put_template(const char *name, char out[512]) {
+    size_t used = 0;
+    for (const char *at = name; *at != '\0' && used + 1 < 512; at++) {
+        bool digit = *at >= '0' && *at <= '9';
+        bool again = digit && at > name && at[-1] >= '0' && at[-1] <= '9';
+        if (!again)
+            out[used++] = digit ? '#' : *at;
+    }
+    out[used] = '\0';
+}
+
+static size_t put_templates(const ls_weights *w, const ls_weight_pair *p, char out[1024]) {
+    char a[512], b[512];
+    put_template(w->labels[LS_REFERENCE].items[p->part[LS_REFERENCE].tensor].name, a);
+    put_template(w->labels[LS_CANDIDATE].items[p->part[LS_CANDIDATE].tensor].name, b);
+    return (size_t)snprintf(out, 1024, "%s\n%s", a, b);
+}
+
+static const char *pair_name(const ls_weights *w, const ls_weight_pair *p, int side) { return w->labels[side].items[p->part[side].tensor].name; }
+
+/* One side counts layers from 0 and the other from 1, and all pairs agree on it. */
+static bool is_renumbered(const ls_weights *w) {
+    long lowest[LS_SIDES] = {-1, -1}, shift = 0;
+    for (size_t i = 0; i < w->pair_count; i++) {
+        const ls_weight_pair *p = &w->pairs[i];
+        long layers[LS_SIDES] = {ls_weight_layer(pair_name(w, p, 0)), ls_weight_layer(pair_name(w, p, 1))};
+        if (layers[0] < 0 || layers[1] < 0)
+            continue;
+        if (lowest[0] >= 0 && layers[1] - layers[0] != shift)
+            return false;
+        shift = layers[1] - layers[0];
+        for (int side = 0; side < LS_SIDES; side++)
+            lowest[side] = lowest[side] < 0 || layers[side] < lowest[side] ? layers[side] : lowest[side];
+    }
+    return (lowest[0] == 0 && lowest[1] == 1) || (lowest[0] == 1 && lowest[1] == 0);
+}
+
+/* In other layers the reference's name has another partner: of a kind of names, the pairing
+ * that most layers have counts. */
+static lockstep_status count_templates(const ls_weights *w, ls_map *counts, ls_map *most, lockstep_error *error) {
+    for (size_t i = 0; i < w->pair_count; i++) {
+        char text[1024];
+        size_t length = put_templates(w, &w->pairs[i], text);
+        uint64_t *count = ls_map_at(counts, text, length), *best = ls_map_at(most, text, strcspn(text, "\n"));
+        if (count == NULL || best == NULL)
+            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        ++*count;
+        *best = *count > *best ? *count : *best;
+    }
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_weights_find_contradictions(ls_weights *w, lockstep_error *error) {
+    ls_map counts = {0}, most = {0};
+    bool renumbered = is_renumbered(w);
+    lockstep_status status = count_templates(w, &counts, &most, error);
+    for (size_t i = 0; i < w->pair_count && status == LOCKSTEP_OK; i++) {
+        ls_weight_pair *p = &w->pairs[i];
+        char text[1024];
+        if (p->how != LS_WEIGHT_BY_CONTENT)
+            continue;
+        size_t length = put_templates(w, p, text);
+        const uint64_t *count = ls_map_find(&counts, text, length), *best = ls_map_find(&most, text, strcspn(text, "\n"));
+        p->contradiction = ls_weight_names_contradict(pair_name(w, p, 0), pair_name(w, p, 1));
+        if (p->contradiction != NULL && renumbered && strcmp(p->contradiction, "the layer") == 0)
+            p->contradiction = NULL;
+        if (p->contradiction == NULL && count != NULL && best != NULL && *count < *best)
+            p->contradiction = "the same name in other layers";
+    }
+    ls_map_done(&counts);
+    ls_map_done(&most);
     return status;
 }

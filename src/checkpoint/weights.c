@@ -45,17 +45,27 @@ static lockstep_status run(ls_weights *w, const ls_weights_options *o, lockstep_
         w->paired[side] = calloc(w->sides[side]->archive->tensor_count + 1, sizeof *w->paired[side]);
         if (w->paired[side] == NULL)
             return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        LS_TRY(ls_weight_labels_read(w->sides[side], &w->labels[side], error));
     }
     LS_TRY(choose_rules(w, o, error));
     LS_TRY(ls_weights_pair(w, o->tensors, error));
     LS_TRY(compare_all(w, o, error));
-    if (o->tensors == NULL)
+    ls_weights_judge_schemes(w);
+    if (o->tensors == NULL) {
         LS_TRY(ls_weights_search(w, error));
+        LS_TRY(ls_weights_find_contradictions(w, error));
+    }
     const lockstep_archive *candidate = w->sides[LS_CANDIDATE]->archive;
     for (size_t i = 0; i < candidate->tensor_count; i++)
         w->elements += candidate->tensors[i].elements;
     for (size_t i = 0; i < w->pair_count; i++)
         w->compared += compared_elements(&w->pairs[i]);
+    for (size_t i = 0; i < w->pair_count; i++)
+        if (w->pairs[i].verdict == LS_WEIGHT_UNSUPPORTED)
+            w->unsupported += candidate->tensors[w->pairs[i].part[LS_CANDIDATE].tensor].elements;
+    for (size_t i = 0; i < candidate->tensor_count; i++)
+        if (!w->paired[LS_CANDIDATE][i] && w->labels[LS_CANDIDATE].items[i].scheme != NULL)
+            w->unsupported += candidate->tensors[i].elements;
     return LOCKSTEP_OK;
 }
 
@@ -75,6 +85,8 @@ void ls_weights_done(ls_weights *weights) {
     free(weights->finds);
     free(weights->paired[LS_REFERENCE]);
     free(weights->paired[LS_CANDIDATE]);
+    ls_weight_labels_done(&weights->labels[LS_REFERENCE]);
+    ls_weight_labels_done(&weights->labels[LS_CANDIDATE]);
     ls_rules_done(&weights->preset);
     ls_arena_done(&weights->arena);
     *weights = (ls_weights){0};

@@ -5,6 +5,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/quality.h"
+#include "checkpoint/weight_names.h"
 #include "compare/metrics.h"
 
 enum { LS_REFERENCE, LS_CANDIDATE, LS_SIDES };
@@ -26,7 +27,7 @@ typedef enum ls_weight_verdict {
     LS_WEIGHT_DIFFERS,
     LS_WEIGHT_NONFINITE,   /* a NaN on any side, or an infinity on one */
     LS_WEIGHT_SHAPE,
-    LS_WEIGHT_UNSUPPORTED, /* a side can't be decoded */
+    LS_WEIGHT_UNSUPPORTED, /* a side can't be decoded, or holds codes of a scheme that isn't read */
 } ls_weight_verdict;
 
 typedef struct ls_weight_pair {
@@ -43,6 +44,7 @@ typedef struct ls_weight_pair {
     const char *trouble; /* for shape and unsupported */
     const char *cause;   /* a transform that was applied and makes it agree, or NULL */
     double residual;     /* NMSE after it */
+    const char *contradiction; /* of a pair by content: what their names say otherwise (weight_names.h); NULL */
 } ls_weight_pair;
 
 /* A tensor whose content was found under another name. */
@@ -57,6 +59,7 @@ typedef struct ls_weight_find {
 typedef struct ls_weights {
     ls_checkpoint *sides[LS_SIDES];
     ls_rules preset;   /* a name when one is in use */
+    ls_weight_labels labels[LS_SIDES];
     ls_weight_pair *pairs; /* in the candidate's file order */
     size_t pair_count, pair_capacity;
     size_t by_how[LS_WEIGHT_HOW_COUNT];
@@ -65,6 +68,7 @@ typedef struct ls_weights {
     size_t find_count, find_capacity;
     bool search_cut;             /* content was not looked for everywhere: there was too much of one shape */
     uint64_t elements, compared; /* of the candidate */
+    uint64_t unsupported;        /* elements of pairs that can't be decoded, and of unpaired codes */
     uint64_t heads[2];           /* query heads and key-value heads, 0 when unknown */
     ls_arena arena;
 } ls_weights;
@@ -94,6 +98,15 @@ bool ls_weight_is_left_out(const ls_weights *weights, const char *name);
 
 /* Fills pairs by name and by the preset's rules. */
 lockstep_status ls_weights_pair(ls_weights *weights, const char *tensors, lockstep_error *error);
+typedef lockstep_status ls_weight_adder(void *context, const ls_weight_pair *pair);
+/* Adds pairs of names that differ in their beginnings (weight_prefixes.c). */
+lockstep_status ls_weights_pair_beginnings(ls_weights *weights, ls_weight_adder *add, void *context, lockstep_error *error);
+/* Once everything was compared: pairs by content whose names contradict it (weight_search.c). */
+lockstep_status ls_weights_find_contradictions(ls_weights *weights, lockstep_error *error);
+/* The scheme that quantized a side of the pair; NULL where both hold weights. */
+const char *ls_weight_scheme(const ls_weights *weights, const ls_weight_pair *pair);
+/* Codes are equal only together with everything that belongs to them: what isn't becomes unsupported. */
+void ls_weights_judge_schemes(ls_weights *weights);
 /* NULL when there is no memory. */
 ls_weight_pair *ls_weights_add_pair(ls_weights *weights, const ls_weight_pair *pair);
 /* Compares one pair: verdict, layout, metrics, cause. */
