@@ -303,7 +303,7 @@ static lockstep_status judge_schemes(judging *j) {
         tensor_name(j, side, first, name);
         escaped(scheme, text, sizeof text);
         LS_TRY(add(j, LS_FINDING_UNSUPPORTED, false, (double)codes, SIZE_MAX,
-                   "the %s is quantized by %s: %zu tensors, the first %s, hold codes that mean nothing without their scales, and Lockstep doesn't "
+                   "the %s is quantized by %s: %zu of its tensors (the first: %s) hold codes that mean nothing without their scales, and Lockstep doesn't "
                    "read this scheme: not compared. Dequantize it first (transformers: model.dequantize(), then save_pretrained)",
                    side_names[side], text, codes, name));
     }

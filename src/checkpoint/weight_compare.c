@@ -95,8 +95,10 @@ static void judge_codes(const ls_weights *w, ls_weight_pair *pair, const lockste
         return;
     bool same = a->scheme != NULL && b->scheme != NULL && strcmp(a->scheme, b->scheme) == 0 && a->is_codes == b->is_codes &&
                 types[LS_REFERENCE] == types[LS_CANDIDATE] && pair->layout[0] == '\0';
-    if (!same || pair->verdict != LS_WEIGHT_IDENTICAL)
+    if (!same || pair->verdict != LS_WEIGHT_IDENTICAL) {
+        pair->padding[LS_REFERENCE] = pair->padding[LS_CANDIDATE] = 0;
         refuse(pair, LS_WEIGHT_UNSUPPORTED, codes_trouble);
+    }
 }
 
 /* Fills bad[side][codes] where something that belongs to the codes is not identical. */

@@ -143,13 +143,10 @@ static bool are_unknown_codes(const labelling *b, const ls_tensor *t) {
     return b->method != NULL && !is_plain_type(t->dtype) && strstr(t->name, "weight") != NULL && t->elements > 1;
 }
 
-static lockstep_status label_codes(labelling *b, size_t i) {
+static lockstep_status label_codes(labelling *b, size_t i, const struct scheme *s) {
     const ls_tensor *t = &b->c->archive->tensors[i];
     ls_weight_label *label = &b->l->items[i];
-    const struct scheme *s = scheme_of(b->c->archive, i);
     size_t length = strlen(t->name), stem = s != NULL ? length - strlen(s->codes) : length;
-    if (s == NULL && !are_unknown_codes(b, t))
-        return LOCKSTEP_OK;
     label->scheme = ls_arena_printf(&b->l->arena, "%s", b->method != NULL ? b->method : s->name);
     label->is_codes = true;
     label->codes = i;
@@ -207,12 +204,15 @@ static lockstep_status label_all(labelling *b) {
         return no_memory(b);
     for (size_t i = 0; i < a->tensor_count; i++) {
         b->l->items[i] = (ls_weight_label){.name = a->tensors[i].name};
-        if (!b->c->gguf)
-            LS_TRY(label_codes(b, i));
+        const struct scheme *s = b->c->gguf ? NULL : scheme_of(a, i);
+        if (s != NULL)
+            LS_TRY(label_codes(b, i, s));
     }
     for (size_t i = 0; i < a->tensor_count; i++) {
         if (b->stems.count > 0)
             label_companion(b, i);
+        if (b->l->items[i].scheme == NULL && are_unknown_codes(b, &a->tensors[i]))
+            LS_TRY(label_codes(b, i, NULL));
         LS_TRY(name_tensor(b, i));
     }
     return LOCKSTEP_OK;

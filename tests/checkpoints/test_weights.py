@@ -224,7 +224,7 @@ def test_fused_and_split(tmp_path):
     for layer in range(2):
         tensors[f"blk.{layer}.attn_q.weight"] = hf_weights()[f"model.layers.{layer}.self_attn.q_proj.weight"]
         tensors[f"blk.{layer}.attn_k.weight"] = hf_weights()[f"model.layers.{layer}.self_attn.k_proj.weight"]
-    config = dict(LLAMA, architectures=["Qwen2ForCausalLM"])
+    config = dict(LLAMA, architectures=["Qwen2ForCausalLM"], model_type="qwen2")
     a, b = write_hf(tmp_path / "hf", hf, config), write_gguf(tmp_path / "m.gguf", tensors, arch="qwen2", keys=KEYS)
     for reference, candidate in ((a, b), (b, a)):
         status, _, report = diff(reference, candidate)
