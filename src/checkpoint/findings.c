@@ -181,14 +181,29 @@ static lockstep_status judge_scalar(judging *j, size_t i, const char *title, con
                p->metrics.candidate.mean, other, p->metrics.reference.mean, p->metrics.max_rel, cause);
 }
 
+/* The coordinates of an element in the tensor that was left as it is. */
+static void place_of(const ls_weight_pair *p, const ls_tensor *t[LS_SIDES], uint64_t at, char out[LS_SHAPE_TEXT]) {
+    const ls_tensor *kept = t[p->original == LS_REFERENCE ? LS_CANDIDATE : LS_REFERENCE];
+    uint64_t index[LOCKSTEP_MAX_RANK];
+    for (int axis = kept->rank; axis-- > 0;) {
+        uint64_t size = kept->shape[axis] > 0 ? kept->shape[axis] : 1;
+        index[axis] = axis > 0 ? at % size : at;
+        at /= size;
+    }
+    ls_shape_text(kept->rank, index, out);
+}
+
 static lockstep_status judge_tensor(judging *j, size_t i, const char *title, const char *other, const ls_tensor *t[LS_SIDES], const char *cause) {
     const ls_metrics *m = &j->d->weights.pairs[i].metrics;
-    char beyond[120] = "";
+    const ls_weight_pair *p = &j->d->weights.pairs[i];
+    char beyond[120] = "", at[LS_SHAPE_TEXT];
     double atol, rtol;
     if (ls_quality_rounding(t[0]->dtype, t[1]->dtype, &atol, &rtol))
         snprintf(beyond, sizeof beyond, ", %llu of %llu elements beyond rounding", (unsigned long long)m->beyond, (unsigned long long)m->elements);
-    return add(j, LS_FINDING_DIFFERS, true, fmin(m->nmse, 1e6), i, "%s (%s) is not the reference's %s (%s): NMSE %.2e, cosine %.6f, max |d| %.3g at %llu%s%s",
-               title, t[1]->file_dtype, other, t[0]->file_dtype, m->nmse, m->cosine, m->max_abs, (unsigned long long)m->max_abs_at, beyond, cause);
+    place_of(p, t, m->max_abs_at, at);
+    return add(j, LS_FINDING_DIFFERS, true, fmin(m->nmse, 1e6), i, "%s (%s) is not the reference's %s (%s): NMSE %.2e, cosine %.6f, max |d| %.3g at %s%s%s%s%s",
+               title, t[1]->file_dtype, other, t[0]->file_dtype, m->nmse, m->cosine, m->max_abs, at, beyond, p->region[0] != '\0' ? ", in " : "",
+               p->region, cause);
 }
 
 static lockstep_status judge_failing(judging *j, size_t i) {
@@ -206,9 +221,9 @@ static lockstep_status judge_failing(judging *j, size_t i) {
     switch (p->verdict) {
     case LS_WEIGHT_NONFINITE:
         return add(j, LS_FINDING_NONFINITE, true, (double)m->nonfinite_differ, i,
-                   "%s: NaN: %llu, in the reference %llu; infinite: %llu, %llu; in different places: %llu%s", title,
+                   "%s: NaN: %llu, in the reference %llu; infinite: %llu, %llu; in different places: %llu%s%s%s", title,
                    (unsigned long long)m->nan_candidate, (unsigned long long)m->nan_reference, (unsigned long long)m->inf_candidate,
-                   (unsigned long long)m->inf_reference, (unsigned long long)m->nonfinite_differ, cause);
+                   (unsigned long long)m->inf_reference, (unsigned long long)m->nonfinite_differ, p->region[0] != '\0' ? ", in " : "", p->region, cause);
     case LS_WEIGHT_SHAPE:
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->trouble, cause);

@@ -20,8 +20,15 @@ typedef struct trial {
 /* Good enough to be named: what the types give, or exact up to float's rounding. */
 static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-12); }
 
+/* A cause has to leave far less than was found. All but the factor have no parameter. */
+static bool explains(const ls_weight_pair *pair, double residual) {
+    const double far_less = 10;
+    bool measured = pair->verdict == LS_WEIGHT_DIFFERS || pair->verdict == LS_WEIGHT_WORSE;
+    return residual <= limit(pair) && (!measured || far_less * residual <= pair->metrics.nmse);
+}
+
 static void keep(trial *t, double residual, const char *text) {
-    if (residual <= limit(t->pair) && !(residual >= t->residual)) {
+    if (explains(t->pair, residual) && !(residual >= t->residual)) {
         t->residual = residual;
         snprintf(t->text, sizeof t->text, "%s", text);
     }
@@ -109,6 +116,11 @@ static void try_all_changes(trial *t) {
 static void try_scale(trial *t) {
     const ls_metrics *m = &t->pair->metrics;
     char text[200];
+    double atol, rtol;
+    bool counted = ls_quality_rounding(t->w->sides[0]->archive->tensors[t->pair->part[0].tensor].dtype,
+                                       t->w->sides[1]->archive->tensors[t->pair->part[1].tensor].dtype, &atol, &rtol);
+    if (counted && m->beyond < 2)
+        return; /* any one value is some factor times another */
     double factor = m->cosine * m->candidate.l2 / m->reference.l2, left = 1 - m->cosine * m->cosine;
     if (m->elements < 8 || !isfinite(factor) || factor == 0 || !isfinite(left))
         return;

@@ -71,6 +71,8 @@ static lockstep_status compare_views(ls_weight_pair *pair, ls_view *reference, l
         wants.rtol += computed_in_floats;
     LS_TRY(ls_compare(reference, candidate, &wants, &pair->metrics, error));
     judge(pair, types[LS_REFERENCE], types[LS_CANDIDATE], elementwise);
+    if (pair->verdict > LS_WEIGHT_MATCH)
+        ls_weight_find_region(pair, reference, candidate, types);
     describe_changes(pair, pair->original == LS_REFERENCE ? reference : candidate);
     return LOCKSTEP_OK;
 }

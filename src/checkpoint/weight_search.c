@@ -244,7 +244,8 @@ static lockstep_status explain_differences(search *s) {
         if (!ls_weight_fails(p) || p->verdict == LS_WEIGHT_UNSUPPORTED || p->cause != NULL || !is_whole(p))
             continue;
         LS_TRY(find(s, LS_CANDIDATE, p->part[LS_CANDIDATE].tensor, false, &best));
-        if (best.tensor == SIZE_MAX || best.tensor == p->part[LS_REFERENCE].tensor)
+        bool measured = p->verdict == LS_WEIGHT_DIFFERS || p->verdict == LS_WEIGHT_WORSE;
+        if (best.tensor == SIZE_MAX || best.tensor == p->part[LS_REFERENCE].tensor || (measured && 10 * best.nmse > p->metrics.nmse))
             continue;
         snprintf(text, sizeof text, "it holds the reference's %s", best.text[0] != '\0' ? best.text : tensor_of(s, LS_REFERENCE, best.tensor)->name);
         p->cause = ls_arena_copy(&w->arena, text, strlen(text));

@@ -44,6 +44,7 @@ typedef struct ls_weight_pair {
     const char *trouble; /* for shape and unsupported */
     const char *cause;   /* a transform that was applied and makes it agree, or NULL */
     double residual;     /* NMSE after it */
+    char region[170];    /* "row 123", "rows 17 to 31", "column 5": where it differs; "" */
     const char *contradiction; /* of a pair by content: what their names say otherwise (weight_names.h); NULL */
 } ls_weight_pair;
 
@@ -127,6 +128,8 @@ uint64_t ls_weight_heads(const ls_weights *weights, const char *name);
 /* The pair's two views, of equal shapes in the order of their elements; fills layout
  * and padding. LOCKSTEP_INCOMPARABLE when no layout makes the shapes agree. */
 lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate);
+/* Fills region, unless the pair differs everywhere (weight_regions.c). */
+void ls_weight_find_region(ls_weight_pair *pair, const ls_view *reference, const ls_view *candidate, const lockstep_dtype types[LS_SIDES]);
 /* Why a pair differs: transforms that are tried (weight_causes.c). */
 lockstep_status ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair, lockstep_error *error);
 

@@ -138,6 +138,8 @@ static json_t *pair_json(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     json_object_set_new(o, "allowed_nmse", ls_json_number(p->allowed));
     json_object_set_new(o, "metrics", compared ? ls_json_metrics(&p->metrics) : json_null());
     json_object_set_new(o, "rows", compared && p->metrics.rows.rows > 0 ? rows_json(&p->metrics.rows) : json_null());
+    json_object_set_new(o, "region", p->region[0] != '\0' ? ls_json_text(p->region) : json_null());
+    json_object_set_new(o, "contradiction", p->contradiction != NULL ? ls_json_text(p->contradiction) : json_null());
     json_object_set_new(o, "cause", p->cause != NULL ? ls_json_text(p->cause) : json_null());
     json_object_set_new(o, "residual_nmse", p->cause != NULL ? ls_json_number(p->residual) : json_null());
     if (p->trouble != NULL)

@@ -155,7 +155,7 @@ def test_nan_fails(llama):
 
     status, _, report = llama(change)
     assert status == 1 and findings(report, "nonfinite") == [
-        "blk.1.attn_v.weight: NaN: 1, in the reference 0; infinite: 0, 0; in different places: 1"]
+        "blk.1.attn_v.weight: NaN: 1, in the reference 0; infinite: 0, 0; in different places: 1, in row 3, column 5"]
 
 
 def test_missing_and_extra(llama):
@@ -385,3 +385,64 @@ def test_every_type_of_ggmls_quantizers_is_what_it_gives(tmp_path, kind):
         write_blocks(tmp_path / "m.gguf", kind, quantize(kind, other), w.shape)
         status, _, report = diff(tmp_path / "hf", path, "--what", "weights")
         assert status == 1 and pair_of(report, "x")["verdict"] in ("worse", "differs", "nonfinite")
+
+
+# --- where, and why not
+
+def two(tmp_path, x, y, name="model.layers.0.mlp.up_proj.weight"):
+    status, _, report = diff(write_hf(tmp_path / "a", {name: x}, LLAMA), write_hf(tmp_path / "b", {name: y}, LLAMA), "--what", "weights")
+    return status, pair_of(report, name), findings(report)
+
+
+@pytest.mark.parametrize(("place", "text"), [
+    (np.s_[123], "row 123"), (np.s_[17:32], "rows 17 to 31"), (np.s_[:, 5], "column 5"), (np.s_[:, 3:8], "columns 3 to 7"), (np.s_[3, 5], "row 3, column 5"),
+    (np.s_[[4, 90]], "rows 4 and 90"), (np.s_[[4, 9, 90]], "rows 4, 9 and 90"), (np.s_[0], "row 0"), (np.s_[319], "row 319"), (np.s_[10:20, 6:9], "rows 10 to 19, columns 6 to 8"),
+    (np.s_[::64], "5 of 320 rows, the first 0"),
+])
+def test_the_place_is_named(tmp_path, place, text):
+    x = normal(320, 256)
+    y = x.copy()
+    y[place] = 0
+    status, pair, lines = two(tmp_path, x, y)
+    assert status == 1 and pair["region"] == text and pair["cause"] is None and f", in {text}" in lines[0]
+    y[place] = np.nan
+    assert two(tmp_path, x, y)[1]["region"] == text
+
+
+def test_a_vector_has_elements_and_a_tensor_that_differs_everywhere_has_no_place(tmp_path):
+    x = normal(64)
+    y = x.copy()
+    y[9:12] += 1
+    assert two(tmp_path, x, y)[1]["region"] == "elements 9 to 11"
+    assert two(tmp_path, normal(320, 256), normal(320, 256, seed=1))[1]["region"] is None
+
+
+def test_a_row_of_a_quantized_tensor(tmp_path):
+    x = normal(320, 256)
+    y = x.copy()
+    y[40:43] *= -3
+    reference = write_hf(tmp_path / "a", {"model.layers.0.mlp.up_proj.weight": x}, LLAMA)
+    candidate = write_gguf(tmp_path / "m.gguf", {"blk.0.ffn_up.weight": y}, kinds={"blk.0.ffn_up.weight": gguf.GGMLQuantizationType.Q8_0})
+    _, _, report = diff(reference, candidate, "--what", "weights")
+    assert report["weights"]["pairs"][0]["region"] == "rows 40 to 42"
+
+
+@pytest.mark.parametrize("change", [
+    lambda y: y.__setitem__((3, 5), y[3, 5] + 0.01), lambda y: y.__setitem__(slice(100, 103), 0), lambda y: y.__setitem__((0, 0), y[0, 0] * 2),
+    lambda y: np.multiply(y, 1 + 1e-3 * normal(*y.shape, seed=3), out=y),
+])
+def test_a_cause_that_leaves_the_error_is_none(tmp_path, change):
+    x = normal(512, 256, scale=0.05)
+    y = x.copy()
+    change(y)
+    status, pair, _ = two(tmp_path, x, y)
+    assert status == 1 and pair["cause"] is None
+
+
+def test_one_value_is_no_factor(tmp_path):
+    x, y = np.zeros((16, 16), np.float32), np.zeros((16, 16), np.float32)
+    x[3, 3], y[3, 3] = 1.5, 4.5
+    status, pair, _ = two(tmp_path, x, y)
+    assert status == 1 and pair["cause"] is None
+    x[5, 5], y[5, 5] = 2, 6
+    assert two(tmp_path, x, y)[1]["cause"] == "the candidate is the reference times 3"
