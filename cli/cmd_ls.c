@@ -271,6 +271,14 @@ static int put_archive_json(ls_text *out, const lockstep_archive *archive,
     return status;
 }
 
+static void put_notes(const lockstep_archive *archive) {
+    for (size_t i = 0; i < archive->note_count; i++) {
+        char text[1024];
+        ls_escape(archive->notes[i].text, strlen(archive->notes[i].text), text, sizeof text);
+        fprintf(stderr, "lockstep ls: %s\n", text);
+    }
+}
+
 static int run(const arguments *args, const void *raw) {
     const ls_options *options = raw;
     ls_text out = {0};
@@ -292,6 +300,7 @@ static int run(const arguments *args, const void *raw) {
         int result = options->json ? put_archive_json(&out, archive, options)
                                    : put_archive(&out, archive, options);
         status = result != EXIT_MATCH ? result : status;
+        put_notes(archive);
         lockstep_archive_close(archive);
     }
     if (options->json)

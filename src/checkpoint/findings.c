@@ -420,6 +420,18 @@ static bool found_something(const ls_checkpoint_diff *d) {
     return config || sizes || (v[0].known && v[1].known) || d->weights.pair_count > 0;
 }
 
+static lockstep_status judge_notes(judging *j) {
+    for (int side = 0; side < LS_SIDES; side++) {
+        const lockstep_archive *a = j->d->sides[side].archive;
+        for (size_t i = 0; i < a->note_count; i++) {
+            char text[TITLE * 2];
+            escaped(a->notes[i].text, text, sizeof text);
+            LS_TRY(add(j, a->notes[i].incomplete ? LS_FINDING_UNREAD : LS_FINDING_REMARK, false, 2, SIZE_MAX, "the %s: %s", side_names[side], text));
+        }
+    }
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error) {
     judging j = {diff, error};
     if ((diff->what & LS_WHAT_CONFIG) != 0)
@@ -428,6 +440,7 @@ lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverag
         LS_TRY(judge_vocabulary(&j));
     if ((diff->what & LS_WHAT_WEIGHTS) != 0)
         LS_TRY(judge_weights(&j, min_coverage));
+    LS_TRY(judge_notes(&j));
     if (diff->finding_count > 0)
         qsort(diff->findings, diff->finding_count, sizeof *diff->findings, by_suspicion);
     diff->comparable = found_something(diff);

@@ -1,5 +1,7 @@
 #include "format/archive.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +9,7 @@
 #include "base/checked.h"
 #include "base/grow.h"
 #include "format/formats.h"
+#include "format/paths.h"
 #include "format/inflate.h"
 
 enum { HEAD = 512 }; /* bytes that a probe may look at */
@@ -77,6 +80,26 @@ lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *me
         return ls_fail_memory(archive, error);
     archive->metas = array;
     archive->metas[archive->meta_count++] = *meta;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_archive_add_note(lockstep_archive *archive, bool incomplete, lockstep_error *error, const char *format, ...) {
+    enum { NOTES_MAX = 100 }; /* a folder of thousands of files says enough with these */
+    char text[700];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (archive->notes == NULL)
+        archive->notes = ls_arena_array(&archive->arena, NOTES_MAX, sizeof *archive->notes);
+    if (archive->notes == NULL)
+        return ls_fail_memory(archive, error);
+    if (archive->note_count == NOTES_MAX)
+        return LOCKSTEP_OK;
+    const char *copy = ls_arena_copy(&archive->arena, text, strlen(text));
+    if (copy == NULL)
+        return ls_fail_memory(archive, error);
+    archive->notes[archive->note_count++] = (ls_note){copy, incomplete};
     return LOCKSTEP_OK;
 }
 
@@ -177,12 +200,37 @@ lockstep_status ls_archive_open_source(ls_source *source, const ls_format *forma
     return run_open(archive, format, source, out_archive, error);
 }
 
+/* Weights that nothing here reads, or several models that nobody chose from. */
+static const char *what_else(const char *path) {
+    static const char *const others[][2] = {
+        {".safetensors", " that is the only one, or called as a model's is: name a file"},
+        {".bin", " called so: name a file"},
+        {".pth", ": name a file"},
+        {".pt", ": name a file"},
+        {".h5", " (it holds Keras weights, .h5: convert them first)"},
+        {".msgpack", " (it holds Flax weights, .msgpack: convert them first)"},
+        {".onnx", " (it holds ONNX: convert its weights first)"},
+        {".ckpt", ": name a file"},
+        {".distcp", " (it holds a distributed checkpoint of PyTorch, .distcp: torch.distributed.checkpoint.format_utils makes one file of it)"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ls_arena arena = {0};
+        char **names;
+        size_t count = 0;
+        bool found = ls_path_list(&arena, path, others[i][0], &names, &count, NULL) == LOCKSTEP_OK && count > 0;
+        ls_arena_done(&arena);
+        if (found)
+            return others[i][1];
+    }
+    return "";
+}
+
 static lockstep_status open_directory(const char *path, lockstep_archive **out_archive,
                                       lockstep_error *error) {
     const ls_format *format = find_format(path, true, NULL, 0);
     if (format == NULL)
         return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                       "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin", path);
+                       "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin%s", path, what_else(path));
     lockstep_archive *archive = new_archive(path);
     if (archive == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);

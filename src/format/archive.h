@@ -52,6 +52,12 @@ typedef struct ls_meta {
     } as;
 } ls_meta;
 
+/* What a reader of the archive should know beside its tensors. */
+typedef struct ls_note {
+    const char *text;
+    bool incomplete; /* something of the model is missing */
+} ls_note;
+
 typedef struct lockstep_archive {
     const char *path;
     const char *format;   /* name of the row that opened it */
@@ -60,6 +66,8 @@ typedef struct lockstep_archive {
     size_t tensor_count, tensor_capacity;
     ls_meta *metas;
     size_t meta_count, meta_capacity;
+    ls_note *notes;       /* in the arena */
+    size_t note_count;
     ls_source **sources;  /* closed with the archive */
     size_t source_count, source_capacity;
     ls_names tensor_names, meta_names;
@@ -95,6 +103,8 @@ lockstep_status ls_archive_add_tensor(lockstep_archive *archive, const ls_tensor
                                       uint64_t where, lockstep_error *error);
 lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *meta,
                                     const ls_source *source, uint64_t where, lockstep_error *error);
+lockstep_status ls_archive_add_note(lockstep_archive *archive, bool incomplete, lockstep_error *error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Sets elements, bytes and row-major strides from rank and shape. Refuses a shape
  * whose size, its zeros left out, overflows, and an innermost axis or a size that
  * is not a multiple of the block or of 8 bits. The tensor's name and source are

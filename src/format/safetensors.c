@@ -17,6 +17,7 @@
 #include "format/archive.h"
 #include "format/json_reader.h"
 #include "format/formats.h"
+#include "format/model_folder.h"
 #include "format/paths.h"
 #include "format/weight_map.h"
 
@@ -274,12 +275,27 @@ static lockstep_status open_index(lockstep_archive *archive, ls_source *index,
     return status;
 }
 
-/* In a directory: the index, or else the one file that needs none. */
-static const char *const in_directory[] = {"model.safetensors.index.json", "model.safetensors"};
+static const char *const stems[] = {"model", "diffusion_pytorch_model", "consolidated", NULL};
+static const char *const adapters[] = {"adapter_model", "pytorch_lora_weights", "lora", NULL};
+static const ls_model_family family = {".safetensors", stems, adapters, true};
+
+/* A file whose name tells nothing is a model only where there is no other kind of one. */
+static bool is_model_folder(const char *path) {
+    static const char *const others[] = {".gguf", ".bin"};
+    bool alone = true;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ls_arena arena = {0};
+        char **names;
+        size_t count = 0;
+        alone = ls_path_list(&arena, path, others[i], &names, &count, NULL) == LOCKSTEP_OK && count == 0 && alone;
+        ls_arena_done(&arena);
+    }
+    return ls_model_folder_has(path, &family, alone);
+}
 
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
     if (is_directory)
-        return ls_path_is_file(path, in_directory[0]) || ls_path_is_file(path, in_directory[1]);
+        return is_model_folder(path);
     return ls_path_has_suffix(path, ".safetensors") ||
            ls_path_has_suffix(path, ".safetensors.index.json") ||
            (size > 8 && head[8] == '{' && memcmp(head + 4, "\0\0\0\0", 4) == 0);
@@ -287,17 +303,16 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
 
 static lockstep_status open_safetensors(lockstep_archive *archive, ls_source *source,
                                         lockstep_error *error) {
-    if (source == NULL) {
-        const char *name = in_directory[ls_path_is_file(archive->path, in_directory[0]) ? 0 : 1];
-        const char *path = ls_path_join(&archive->arena, archive->path, name);
-        if (path == NULL)
-            return ls_fail_memory(archive, error);
-        LS_TRY(ls_source_open_file(path, &source, error));
-        LS_TRY(ls_archive_add_source(archive, source, error));
-    }
-    return ls_path_has_suffix(source->name, ".safetensors.index.json")
-               ? open_index(archive, source, error)
-               : open_file(archive, source, error);
+    ls_source **sources = &source;
+    size_t count = 1;
+    bool index = source != NULL && ls_path_has_suffix(source->name, ".safetensors.index.json");
+    if (source == NULL)
+        LS_TRY(ls_model_folder_open(archive, &family, &sources, &count, &index, error));
+    if (index)
+        return open_index(archive, sources[0], error);
+    for (size_t i = 0; i < count; i++)
+        LS_TRY(open_file(archive, sources[i], error));
+    return LOCKSTEP_OK;
 }
 
 const ls_format ls_format_safetensors = {

@@ -23,6 +23,7 @@
 
 #include "base/checked.h"
 #include "format/formats.h"
+#include "format/model_folder.h"
 #include "format/inflate.h"
 #include "format/paths.h"
 #include "format/pickle.h"
@@ -683,22 +684,18 @@ static lockstep_status open_index(lockstep_archive *archive, ls_source *index,
     return status;
 }
 
-/* In a directory of Hugging Face: the index, or else the one file that needs none. */
-static const char *const in_directory[] = {"pytorch_model.bin.index.json", "pytorch_model.bin"};
+static const char *const stems[] = {"pytorch_model", "diffusion_pytorch_model", NULL};
+static const char *const adapters[] = {"adapter_model", "pytorch_lora_weights", NULL};
+static const ls_model_family family = {".bin", stems, adapters, false};
 
 static lockstep_status open_torch(lockstep_archive *archive, ls_source *source, lockstep_error *error) {
+    ls_source **sources = &source;
+    size_t count = 1;
+    bool index = source != NULL && ls_path_has_suffix(source->name, ".bin.index.json");
     archive->is_ordered = true;
-    if (source == NULL) {
-        const char *name = in_directory[ls_path_is_file(archive->path, in_directory[0]) ? 0 : 1];
-        const char *path = ls_path_join(&archive->arena, archive->path, name);
-        if (path == NULL)
-            return ls_fail_memory(archive, error);
-        LS_TRY(ls_source_open_file(path, &source, error));
-        LS_TRY(ls_archive_add_source(archive, source, error));
-    }
-    return ls_path_has_suffix(source->name, ".bin.index.json")
-               ? open_index(archive, source, error)
-               : open_files(archive, &source, 1, error);
+    if (source == NULL)
+        LS_TRY(ls_model_folder_open(archive, &family, &sources, &count, &index, error));
+    return index ? open_index(archive, sources[0], error) : open_files(archive, sources, count, error);
 }
 
 /* Of a zip: its first member's name is right behind the local header's 30 bytes. */
@@ -712,7 +709,7 @@ static bool begins_with_pickle(const uint8_t *head, size_t size) {
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
     static const uint8_t legacy[] = LEGACY_MAGIC;
     if (is_directory)
-        return ls_path_is_file(path, in_directory[0]) || ls_path_is_file(path, in_directory[1]);
+        return ls_model_folder_has(path, &family, true);
     bool is_zip = size >= 4 && memcmp(head, "PK\3\4", 4) == 0;
     return (is_zip && (begins_with_pickle(head, size) || ls_path_has_suffix(path, ".bin"))) ||
            (size >= sizeof legacy && memcmp(head, legacy, sizeof legacy) == 0) ||

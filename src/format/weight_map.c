@@ -42,8 +42,13 @@ static lockstep_status read_weight_map(lockstep_archive *archive, ls_json *j, ls
         if (strchr(file, '/') != NULL || !ls_path_stays_inside(file))
             return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
                               "found the file name '%s', expected one beside the index", file);
-        if (!add_weight(map, name, file, at))
+        size_t before = ls_names_find(&map->tensors, name);
+        if (before != SIZE_MAX) { /* a repeated key: the last counts */
+            map->in[before] = file;
+            map->where[before] = at;
+        } else if (ls_names_add(&map->tensors, name, map->count) == LS_NAMES_NO_MEMORY || !add_weight(map, name, file, at)) {
             return ls_fail_memory(archive, error);
+        }
     }
 }
 
@@ -58,9 +63,11 @@ static lockstep_status read_index(lockstep_archive *archive, ls_json *j, ls_weig
         if (key == NULL)
             break;
         bool is_map = strcmp(key, "weight_map") == 0;
-        if (is_map && found)
-            return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
-                              "found a second weight_map, expected one");
+        if (is_map && found) { /* the last counts */
+            map->count = 0;
+            ls_names_done(&map->tensors);
+            map->tensors = (ls_names){0};
+        }
         found |= is_map;
         LS_TRY(is_map ? read_weight_map(archive, j, map, error) : ls_json_skip(j, error));
     }
@@ -101,6 +108,7 @@ lockstep_status ls_weight_map_open(lockstep_archive *archive, ls_source *index, 
                  .size = index->size,
                  .file = index->name,
                  .arena = &archive->arena};
+    ls_json_open_python(&j);
     LS_TRY(read_index(archive, &j, map, error));
     for (size_t i = 0; i < map->count; i++) {
         ls_names_result added = ls_names_add(&map->files, map->in[i], map->source_count);
@@ -112,7 +120,18 @@ lockstep_status ls_weight_map_open(lockstep_archive *archive, ls_source *index, 
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_weight_map_check(const lockstep_archive *archive, const ls_weight_map *map,
+/* transformers loads them all the same. */
+static lockstep_status note_unlisted(lockstep_archive *archive, const ls_weight_map *map, lockstep_error *error) {
+    size_t count = 0, first = 0;
+    for (size_t i = 0; i < archive->tensor_count; i++)
+        if (ls_names_find(&map->tensors, archive->tensors[i].name) == SIZE_MAX)
+            first = count++ == 0 ? i : first;
+    return count == 0 ? LOCKSTEP_OK
+                      : ls_archive_add_note(archive, false, error, "%zu tensors are in a shard and not in the index, the first %s", count,
+                                            archive->tensors[first].name);
+}
+
+lockstep_status ls_weight_map_check(lockstep_archive *archive, const ls_weight_map *map,
                                     lockstep_error *error) {
     for (size_t i = 0; i < map->count; i++) {
         size_t tensor = ls_archive_find(archive, map->names[i]);
@@ -122,7 +141,7 @@ lockstep_status ls_weight_map_check(const lockstep_archive *archive, const ls_we
                               "found no tensor '%s' in %s, where the weight_map has it", map->names[i],
                               map->in[i]);
     }
-    return LOCKSTEP_OK;
+    return note_unlisted(archive, map, error);
 }
 
 void ls_weight_map_done(ls_weight_map *map) {
@@ -131,4 +150,5 @@ void ls_weight_map_done(ls_weight_map *map) {
     free(map->where);
     free(map->sources);
     ls_names_done(&map->files);
+    ls_names_done(&map->tensors);
 }
