@@ -190,6 +190,18 @@ static lockstep_status run_i32(machine *m, lockstep_error *error) {
 }
 
 /* Two's complement, little endian; a ninth byte of 0 makes room for unsigned ones. */
+/* Beyond 64 bits: the nearest double. Two's complement, little endian. */
+static lockstep_status push_long(machine *m, const uint8_t *bytes, uint8_t length, lockstep_error *error) {
+    bool negative = (bytes[length - 1] & 0x80) != 0;
+    double value = 0;
+    ls_pickle_node *node;
+    for (int i = length; i-- > 0;)
+        value = value * 256 + (negative ? 255 - bytes[i] : bytes[i]);
+    LS_TRY(push_new(m, LS_PICKLE_FLOAT, &node, error));
+    node->as.f = negative ? -value - 1 : value;
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status run_long1(machine *m, lockstep_error *error) {
     uint8_t length;
     const uint8_t *bytes;
@@ -197,8 +209,7 @@ static lockstep_status run_long1(machine *m, lockstep_error *error) {
     LS_TRY(ls_cursor_u8(&m->c, m->name, &length, error));
     LS_TRY(ls_cursor_bytes(&m->c, length, m->name, &bytes, error));
     if (length > 9 || (length == 9 && bytes[8] != 0))
-        return FAIL(m, error, LOCKSTEP_LIMIT, "pickle: found an integer of %u bytes, expected 64 bits",
-                    length);
+        return push_long(m, bytes, length, error);
     for (int i = 0; i < length && i < 8; i++)
         value |= (uint64_t)bytes[i] << 8 * i;
     if (length > 0 && length < 8 && (bytes[length - 1] & 0x80) != 0)

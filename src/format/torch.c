@@ -18,6 +18,7 @@
  * joined by '.'; alone in its file it has the file's name. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +80,7 @@ static const struct {
 };
 
 /* Tags of globals. A class of storages is STORAGE + type, a dtype DTYPE + type. */
-enum { ORDERED_DICT, TENSOR_V2, TENSOR_V3, PARAMETER, SIZE, DEVICE, STORAGE = 0x100, DTYPE = 0x200 };
+enum { ORDERED_DICT, TENSOR_V2, TENSOR_V3, PARAMETER, SIZE, DEVICE, GROUP, BYTES, COMPLEX, EMPTY, STORAGE = 0x100, DTYPE = 0x200 };
 
 static const ls_pickle_global globals[] = {
     {"collections.OrderedDict", LS_PICKLE_NEW_DICT, ORDERED_DICT},
@@ -87,7 +88,27 @@ static const ls_pickle_global globals[] = {
     {"torch._utils._rebuild_tensor_v3", LS_PICKLE_FUNCTION, TENSOR_V3},
     {"torch._utils._rebuild_parameter", LS_PICKLE_FUNCTION, PARAMETER},
     {"torch._utils._rebuild_parameter_with_state", LS_PICKLE_FUNCTION, PARAMETER},
+    {"torch._utils._rebuild_sparse_tensor", LS_PICKLE_FUNCTION, GROUP},
     {"torch.Size", LS_PICKLE_FUNCTION, SIZE},
+    {"collections.Counter", LS_PICKLE_FUNCTION, GROUP},
+    {"__builtin__.set", LS_PICKLE_FUNCTION, GROUP},
+    {"builtins.set", LS_PICKLE_FUNCTION, GROUP},
+    {"__builtin__.frozenset", LS_PICKLE_FUNCTION, GROUP},
+    {"builtins.frozenset", LS_PICKLE_FUNCTION, GROUP},
+    {"__builtin__.bytearray", LS_PICKLE_FUNCTION, GROUP},
+    {"builtins.bytearray", LS_PICKLE_FUNCTION, GROUP},
+    {"__builtin__.bytes", LS_PICKLE_FUNCTION, BYTES},
+    {"builtins.bytes", LS_PICKLE_FUNCTION, BYTES},
+    {"_codecs.encode", LS_PICKLE_FUNCTION, BYTES},
+    {"__builtin__.complex", LS_PICKLE_FUNCTION, COMPLEX},
+    {"builtins.complex", LS_PICKLE_FUNCTION, COMPLEX},
+    {"torch.serialization._get_layout", LS_PICKLE_FUNCTION, BYTES},
+    {"torch._utils._rebuild_meta_tensor_no_storage", LS_PICKLE_FUNCTION, EMPTY},
+    {"torch.per_tensor_affine", LS_PICKLE_VALUE, 0},
+    {"torch.per_tensor_symmetric", LS_PICKLE_VALUE, 0},
+    {"torch.per_channel_affine", LS_PICKLE_VALUE, 0},
+    {"torch.per_channel_symmetric", LS_PICKLE_VALUE, 0},
+    {"torch.per_channel_affine_float_qparams", LS_PICKLE_VALUE, 0},
     {"torch.device", LS_PICKLE_FUNCTION, DEVICE},
     {"torch.DoubleStorage", LS_PICKLE_VALUE, STORAGE + FLOAT64},
     {"torch.FloatStorage", LS_PICKLE_VALUE, STORAGE + FLOAT32},
@@ -436,6 +457,12 @@ static lockstep_status visit_dict(reader *r, const ls_pickle_node *dict, int dep
         } else if (key->kind == LS_PICKLE_TEXT && memchr(key->as.text.bytes, 0, key->as.text.length) == NULL) {
             text = key->as.text.bytes;
             length = key->as.text.length;
+        } else if (key->kind == LS_PICKLE_NONE || key->kind == LS_PICKLE_BOOL) {
+            length = (size_t)snprintf(number, sizeof number, "%s", key->kind == LS_PICKLE_NONE ? "None" : key->as.b ? "True" : "False");
+        } else if (key->kind == LS_PICKLE_FLOAT) {
+            length = (size_t)snprintf(number, sizeof number, "%.12g", key->as.f);
+        } else if (key->kind == LS_PICKLE_TUPLE || key->kind == LS_PICKLE_GLOBAL || key->kind == LS_PICKLE_CALL) {
+            length = (size_t)snprintf(number, sizeof number, "key%" PRIu32, i / 2); /* no name could be read back */
         } else {
             return FAIL(r, key, error, LOCKSTEP_UNSUPPORTED,
                         "'%s': found %s as a dict's key, expected a text without NUL or an int", r->path,
@@ -477,6 +504,36 @@ static lockstep_status visit_container(reader *r, ls_pickle_node *node, int dept
     return LOCKSTEP_OK;
 }
 
+static lockstep_status add_text_of(reader *r, const ls_pickle_node *node, const ls_pickle_node *text, lockstep_error *error) {
+    ls_meta meta = {.kind = LS_META_TEXT, .as.text = {"", 0}};
+    if (text != NULL)
+        meta.as.text.bytes = text->as.text.bytes, meta.as.text.length = text->as.text.length;
+    return add_meta(r, node, meta, error);
+}
+
+static double number_of(const ls_pickle_node *node) { return node->kind == LS_PICKLE_FLOAT ? node->as.f : node->kind == LS_PICKLE_INT ? (double)node->as.i : NAN; }
+
+/* As Python writes it: "(1+2j)". */
+static lockstep_status visit_complex(reader *r, const ls_pickle_node *call, lockstep_error *error) {
+    const ls_pickle_node *given = call->as.call.arguments;
+    if (given->as.list.count != 2)
+        return FAIL(r, call, error, LOCKSTEP_MALFORMED, "'%s': expected a real and an imaginary part", r->path);
+    const char *copy = ls_arena_printf(&r->archive->arena, "(%.17g%+.17gj)", number_of(given->as.list.items[0]), number_of(given->as.list.items[1]));
+    return copy != NULL ? add_text(r, call, copy, error) : ls_fail_memory(r->archive, error);
+}
+
+/* One container stands for the group; several arguments are listed by their numbers. */
+static lockstep_status visit_arguments(reader *r, const ls_pickle_node *given, int depth, lockstep_error *error) {
+    if (given->as.list.count == 1)
+        return visit(r, given->as.list.items[0], depth, error);
+    for (uint32_t i = 0; i < given->as.list.count; i++) {
+        char key[16];
+        int length = snprintf(key, sizeof key, "%" PRIu32, i);
+        LS_TRY(visit_under(r, key, (size_t)length, given->as.list.items[i], depth + 1, error));
+    }
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status visit_call(reader *r, const ls_pickle_node *call, int depth,
                                   lockstep_error *error) {
     for (;;) { /* arguments are older than their call, so this ends */
@@ -488,6 +545,14 @@ static lockstep_status visit_call(reader *r, const ls_pickle_node *call, int dep
                 return add_tensor(r, call, error);
             case DEVICE:
                 return visit_device(r, call, error);
+            case GROUP: /* sets and the like, by their members */
+                return visit_arguments(r, given, depth, error);
+            case BYTES: /* _codecs.encode(u'…', 'latin1'), as protocol 2 has it; b'' has no arguments */
+                return add_text_of(r, call, first != NULL && first->kind == LS_PICKLE_TEXT ? first : NULL, error);
+            case EMPTY: /* a tensor on the device "meta" has no values */
+                return add_text(r, call, call->as.call.function->name, error);
+            case COMPLEX:
+                return visit_complex(r, call, error);
             case SIZE:
                 if (first == NULL || first->kind != LS_PICKLE_TUPLE)
                     return FAIL(r, call, error, LOCKSTEP_MALFORMED, "'%s': expected a tuple of sizes", r->path);

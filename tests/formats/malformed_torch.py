@@ -115,8 +115,6 @@ case("memo 2^32-1", b"Nr\xff\xff\xff\xff.", 1, "LONG_BINPUT found memo 429496729
 case("memo of 2^32-1 wanted", b"j\xff\xff\xff\xff.", 0, "LONG_BINGET found memo 4294967295")
 case("memo of an empty stack", b"q\x00.", 0, "BINPUT found 0 values")
 case("text beyond the file", text("a", 2**32 - 1) + b".", 5, "BINUNICODE: found 2 bytes left, expected 4294967295")
-case("integer of 10 bytes", b"\x8a\x0a" + bytes(10) + b".", 0, "found an integer of 10 bytes")
-case("integer of 2^64", b"\x8a\x09" + bytes(8) + b"\x01.", 0, "found an integer of 9 bytes")
 case("1001 MARKs", b"(" * 1001, 1000, "found more than 1000 open MARKs")
 case("1.2 million values in a file of 1 KB", b"N" * 1_200_000, None, "pickle: found more than 66", compress=zipfile.ZIP_DEFLATED)
 case("100 MB of pickle in 100 KB", b"N" * 100_000_000, None, "found 100000002 bytes, expected at most 67108864", compress=zipfile.ZIP_DEFLATED)
@@ -130,7 +128,7 @@ case("100 sizes deep", (glob("torch.Size")) * 100 + b")" + b"\x85\x85R" * 100 + 
 DOUBLED = b"]q\x00Na" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(40)) + b"."
 case("2^40 values by sharing", b"(" + DOUBLED[:-1] + b"t.", None, "values, expected fewer in a pickle of this size")
 case("a NUL in a key", named(b"N", "a\0b"), 1, "found a text as a dict's key, expected a text without NUL")
-case("a tuple as a key", b"})Ns.", 1, "found a tuple as a dict's key")
+case("a list as a key", b"}]Ns.", 1, "found a list as a dict's key")
 case("a key of 1001 bytes", named(b"N", "a" * 1001), None, "found a name beyond 1000 bytes")
 LONG = b"}" + text("k" * 900) + b"](" + (b"\x88N" * 20_000) + b"es."
 case("names of 18 MB", LONG, None, "bytes of names")

@@ -1,5 +1,6 @@
 """Files of torch.save, against torch.load(weights_only=True)."""
 import io
+import collections
 import json
 import zipfile
 
@@ -208,17 +209,42 @@ class Model(torch.nn.Module):
     (lambda path: torch.save(torch.ones(2), path, _use_new_zipfile_serialization=False), "torch.save before 1.6"),
     (lambda path: torch.jit.save(torch.jit.script(Model()), path), "x/constants.pkl', so this is TorchScript"),
     (lambda path: torch.save(Model(), path), "found the global 'test_torch_files.Model'"),
-    (lambda path: torch.save(torch.ones(2).to_sparse(), path), "found the global 'torch._utils._rebuild_sparse_tensor'"),
+    (lambda path: torch.save(torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), path), "found the global 'torch._utils._rebuild_qtensor'"),
     (lambda path: torch.save(torch.ones(2), path, pickle_protocol=4), "found protocol 4, expected 2"),
     (lambda path: torch.save(torch.ones(2).untyped_storage(), path), "found a storage that is no tensor's"),
-    (lambda path: torch.save({1.5: torch.ones(2)}, path), "found a float as a dict's key"),
+    (lambda path: torch.save({b"k": torch.ones(2), "a": [torch.ones(2)]}, path, pickle_protocol=3), "found protocol 3, expected 2"),
     (lambda path: torch.save({"a.b": torch.ones(2), "a": {"b": torch.ones(2)}}, path), "found a second tensor named 'a.b'"),
-], ids=["legacy", "TorchScript", "module", "sparse", "protocol 4", "storage", "float key", "one name for two"])
+], ids=["legacy", "TorchScript", "module", "quantized", "protocol 4", "storage", "protocol 3", "one name for two"])
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_refused(tmp_path, save, message):
     save(tmp_path / "x.pt")
     done = run("ls", tmp_path / "x.pt")
     assert (done.returncode, done.stdout) == (2, "") and message in done.stderr
+
+
+def listed(tmp_path, value):
+    torch.save({"w": torch.ones(2), "v": value}, tmp_path / "x.pt")
+    torch.load(tmp_path / "x.pt", weights_only=True)
+    done = run("ls", "--json", tmp_path / "x.pt")
+    assert done.returncode == 0, done.stderr
+    archive = json.loads(done.stdout)["archives"][0]
+    assert "w" in [t["name"] for t in archive["tensors"]]
+    return archive
+
+
+@pytest.mark.parametrize("value", [
+    {3}, {"a", 1}, b"x", bytes(range(256)), 1 + 2j, complex(float("inf"), -1), bytearray(b"xy"), collections.Counter("aab"), collections.OrderedDict(a=1), torch.Size([1, 2]),
+    torch.float32, torch.device("cpu"), torch.strided, 10 ** 30, -10 ** 40, {1.5: 1, None: 2, True: 3, (1, 2): 4}, {"deep": [{1, 2}, (b"z", 1j)]}, torch.ones(2, device="meta"),
+    torch.eye(3).to_sparse(), torch.nn.Parameter(torch.ones(2)),
+], ids=repr)
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_weights_only_reads_is_listed(tmp_path, value):
+    listed(tmp_path, value)
+
+
+def test_what_such_values_are_listed_as(tmp_path):
+    metas = dict(listed(tmp_path, {"c": 1 + 2j, "b": b"ab", "n": 10 ** 30, "m": -10 ** 30, "k": {1.5: 7, None: 8}})["metadata"])
+    assert metas == {"v.c": "(1+2j)", "v.b": "ab", "v.n": 1e30, "v.m": -1e30, "v.k.1.5": 7, "v.k.None": 8}
 
 
 def sharded(folder):
