@@ -1,7 +1,7 @@
+#include "base/pattern.h"
 #include "naming.h"
 
 #include <ctype.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +49,8 @@ lockstep_status naming_kqv_trace(const char *trace, const char *tensors, const c
     naming n = {0};
     regex_t roots;
     ls_trace *t;
-    if (regcomp(&roots, tensors != NULL ? tensors : "^kqv_out", REG_EXTENDED | REG_NOSUB) != 0)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--tensors '%s': not a regular expression", tensors);
+    if (!ls_pattern_compile(tensors != NULL ? tensors : "^kqv_out", &roots))
+        return ls_pattern_refused(error, "--tensors", tensors);
     lockstep_status status = ls_trace_open(trace, &t, error);
     if (status != LOCKSTEP_OK) {
         regfree(&roots);

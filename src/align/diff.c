@@ -1,6 +1,5 @@
 #include "align/diff.h"
 
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "align/pair.h"
 #include "align/sight.h"
 #include "base/grow.h"
+#include "base/pattern.h"
 #include "base/ranges.h"
 #include "compare/row_metrics.h"
 
@@ -20,8 +20,8 @@ static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, 
 static lockstep_status choose(ls_diff *d, lockstep_error *error) {
     const ls_diff_options *o = &d->options;
     regex_t names;
-    if (o->tensors != NULL && regcomp(&names, o->tensors, REG_EXTENDED | REG_NOSUB) != 0)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--tensors '%s': not a regular expression", o->tensors);
+    if (o->tensors != NULL && !ls_pattern_compile(o->tensors, &names))
+        return ls_pattern_refused(error, "--tensors", o->tensors);
     for (size_t i = d->seen; i < d->candidate->node_count; i++) {
         const ls_node *n = &d->candidate->nodes[i];
         bool kept = d->candidate->only == NULL || ls_node_has_values(n) || n->lost != NULL;

@@ -161,6 +161,16 @@ static ls_kinship kin_of_types(const ls_checkpoint *hf, const char *gguf) {
     return listed ? LS_KIN_OTHER : LS_KIN_UNKNOWN;
 }
 
+const char *ls_architecture_in_gguf(const ls_checkpoint *checkpoint) {
+    char words[WORDS][WORD];
+    size_t count = types_of(checkpoint, words);
+    for (size_t k = 0; k < count; k++)
+        for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+            if (becomes(&architectures[i], words[k]))
+                return architectures[i].gguf;
+    return NULL;
+}
+
 /* "gemma3_text" is the text model of "gemma3". */
 static bool same_type(const char *a, const char *b) {
     size_t n = strlen(a), m = strlen(b), shorter = n < m ? n : m;

@@ -22,6 +22,9 @@ typedef struct ls_architecture {
 /* NULL for an architecture that the table doesn't have. */
 const ls_architecture *ls_architecture_of(const char *gguf);
 
+/* What engines call a checkpoint's architecture; NULL when the table doesn't say. */
+const char *ls_architecture_in_gguf(const ls_checkpoint *checkpoint);
+
 typedef enum ls_kinship { LS_KIN_SAME, LS_KIN_OTHER, LS_KIN_UNKNOWN } ls_kinship;
 /* Whether two checkpoints say that they hold one architecture. */
 ls_kinship ls_architecture_kinship(const ls_checkpoint *reference, const ls_checkpoint *candidate);

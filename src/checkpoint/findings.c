@@ -8,11 +8,17 @@
 #include "base/grow.h"
 #include "base/map.h"
 #include "checkpoint/checkpoint_diff.h"
+#include "checkpoint/fine_tune.h"
+#include "checkpoint/model_parts.h"
 
 enum { TITLE = 300, LINE = 1200 };
 
 typedef struct judging {
     ls_checkpoint_diff *d;
+    unsigned parts[LS_SIDES];       /* of ls_model_part, that a side holds */
+    uint64_t elsewhere[LS_SIDES];   /* tensors of a part that the other side's file is not for */
+    uint64_t elsewhere_elements[LS_SIDES];
+    bool fine_tune;
     lockstep_error *error;
 } judging;
 
@@ -129,6 +135,14 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     ls_shape_text(t->rank, t->shape, shape);
     if (w->labels[side].items[tensor].scheme != NULL)
         return LOCKSTEP_OK; /* judge_schemes says it */
+    ls_model_part part = ls_model_part_of(w->labels[side].items[tensor].name);
+    if (w->sides[1 - side]->gguf && j->parts[1 - side] != 0 && (j->parts[1 - side] & part) == 0) {
+        j->elsewhere[side]++;
+        j->elsewhere_elements[side] += t->elements;
+        return LOCKSTEP_OK; /* judge_elsewhere says it */
+    }
+    if (w->sides[side]->archive->is_adapter != w->sides[1 - side]->archive->is_adapter)
+        return LOCKSTEP_OK; /* judge_adapters says it */
     if (is_computed(t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which is computed, not trained",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
@@ -159,6 +173,54 @@ static lockstep_status judge_all_unpaired(judging *j) {
             if (!w->paired[side][i])
                 LS_TRY(judge_unpaired(j, side, i));
     return LOCKSTEP_OK;
+}
+
+/* A GGUF file without towers, or with nothing else, is whole all the same. */
+static lockstep_status judge_elsewhere(judging *j) {
+    for (int side = 0; side < LS_SIDES; side++)
+        if (j->elsewhere[side] > 0) {
+            bool text = (j->parts[1 - side] & LS_PART_TEXT) != 0;
+            LS_TRY(add(j, LS_FINDING_REMARK, false, 3, SIZE_MAX, "only the %s was compared, which is what the %s's GGUF file is for: %llu tensors of the %s's %s are not in it",
+                       text ? "text model" : "image and audio part", side_names[1 - side], (unsigned long long)j->elsewhere[side], side_names[side],
+                       text ? "image and audio part" : "text model"));
+        }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status judge_adapters(judging *j) {
+    const ls_weights *w = &j->d->weights;
+    for (int side = 0; side < LS_SIDES; side++)
+        if (w->sides[side]->archive->is_adapter && !w->sides[1 - side]->archive->is_adapter)
+            LS_TRY(add(j, LS_FINDING_UNREAD, false, 3, SIZE_MAX, "the %s is an adapter, the %s a model: an adapter's tensors are not weights, and were not compared. "
+                       "Merge it first (peft: merge_and_unload(), then save_pretrained)", side_names[side], side_names[1 - side]));
+    return LOCKSTEP_OK;
+}
+
+/* How names were found to belong together, where that needs a hint. */
+static lockstep_status judge_pairing(judging *j) {
+    const ls_weights *w = &j->d->weights;
+    const ls_checkpoint *r = w->sides[LS_REFERENCE], *c = w->sides[LS_CANDIDATE];
+    bool mixed = r->gguf != c->gguf, unknown = w->preset.name == NULL && mixed && w->by_how[LS_WEIGHT_BY_NAME] == 0;
+    char text[LS_SIDES][100];
+    for (int side = 0; side < LS_SIDES; side++)
+        escaped(w->sides[side]->model[0] != '\0' ? w->sides[side]->model : w->sides[side]->architecture, text[side], sizeof text[side]);
+    if (unknown)
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset has the names of %s and %s: weights were paired by content alone. --preset NAME takes the "
+                   "rules of a similar model, --map FILE your own", *text[0] != '\0' ? text[0] : "the reference", *text[1] != '\0' ? text[1] : "the candidate"));
+    if (r->gguf && !c->gguf && j->parts[LS_REFERENCE] != 0)
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two swapped?"));
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status judge_fine_tune(judging *j) {
+    ls_text text = {0};
+    if (!j->fine_tune)
+        return LOCKSTEP_OK;
+    ls_fine_tune_describe(&j->d->weights, &text);
+    lockstep_status status = text.data != NULL && !text.failed ? add(j, LS_FINDING_COMMON, true, 1e9, SIZE_MAX, "%s", text.data)
+                                                               : ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    ls_text_done(&text);
+    return status;
 }
 
 /* --- pairs */
@@ -381,8 +443,11 @@ static lockstep_status judge_padding(judging *j, size_t i) {
 static lockstep_status judge_weights(judging *j, double min_coverage) {
     ls_checkpoint_diff *d = j->d;
     const ls_weights *w = &d->weights;
+    j->fine_tune = ls_is_fine_tune(w);
+    for (int side = 0; side < LS_SIDES; side++)
+        j->parts[side] = ls_model_parts(w->sides[side]);
     for (size_t i = 0; i < w->pair_count; i++) {
-        if (ls_weight_fails(&w->pairs[i]))
+        if (ls_weight_fails(&w->pairs[i]) && !(j->fine_tune && ls_is_tuned(&w->pairs[i])))
             LS_TRY(judge_failing(j, i));
         LS_TRY(judge_contradiction(j, i));
         LS_TRY(judge_duplicate(j, i));
@@ -392,10 +457,16 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     LS_TRY(judge_schemes(j));
     LS_TRY(judge_common_causes(j));
     LS_TRY(judge_all_unpaired(j));
+    LS_TRY(judge_elsewhere(j));
+    LS_TRY(judge_adapters(j));
+    LS_TRY(judge_pairing(j));
+    LS_TRY(judge_fine_tune(j));
     if (w->search_cut)
         LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of one shape have no partner: not all of them were looked for by content"));
-    d->coverage = w->elements > 0 ? (double)w->compared / (double)w->elements : 0;
-    bool explained = w->elements > 0 && (double)(w->compared + w->unsupported) >= min_coverage * (double)w->elements;
+    uint64_t elements = w->elements - j->elsewhere_elements[LS_CANDIDATE];
+    d->coverage = elements > 0 ? (double)w->compared / (double)elements : 0;
+    bool adapters = w->sides[0]->archive->is_adapter != w->sides[1]->archive->is_adapter;
+    bool explained = adapters || (elements > 0 && (double)(w->compared + w->unsupported) >= min_coverage * (double)elements);
     if (d->coverage < min_coverage && !explained)
         LS_TRY(add(j, LS_FINDING_COVERAGE, true, 0, SIZE_MAX, "%.1f %% of the candidate's elements were compared, less than %.1f %%",
                    100 * d->coverage, 100 * min_coverage));
@@ -433,7 +504,7 @@ static lockstep_status judge_notes(judging *j) {
 }
 
 lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error) {
-    judging j = {diff, error};
+    judging j = {.d = diff, .error = error};
     if ((diff->what & LS_WHAT_CONFIG) != 0)
         LS_TRY(judge_settings(&j));
     if ((diff->what & LS_WHAT_VOCAB) != 0)

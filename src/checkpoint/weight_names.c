@@ -253,13 +253,13 @@ static const struct {
     {"query", {"q_proj", "attn_q", "wq", "query", "to_q", "q_lin"}},
     {"key", {"k_proj", "attn_k", "wk", "key", "to_k", "k_lin"}},
     {"value", {"v_proj", "attn_v", "wv", "value", "to_v", "v_lin"}},
-    {"attention output", {"o_proj", "attn_output", "wo", "out_proj", "to_out", "out_lin"}},
+    {"attention output", {"o_proj", "attn_output", "out_proj", "to_out", "out_lin"}},
     {"gate", {"gate_proj", "ffn_gate", "ffn_gate_exps", "w1"}},
     {"up", {"up_proj", "ffn_up", "ffn_up_exps", "w3", "fc1", "c_fc", "dense_h_to_4h"}},
     {"down", {"down_proj", "ffn_down", "ffn_down_exps", "w2", "fc2", "dense_4h_to_h"}},
     {"embedding", {"embed_tokens", "token_embd", "wte", "tok_embeddings", "word_embeddings", "embed_in", "tok_embd"}},
     {"position embedding", {"position_embd", "wpe", "position_embeddings"}},
-    {"output", {"lm_head", "output", "embed_out", "unembed"}},
+    {"output", {"lm_head", "^output", "embed_out", "unembed"}},
     {"norm before attention", {"input_layernorm", "attn_norm", "attention_norm", "ln_1"}},
     {"norm before feed-forward", {"post_attention_layernorm", "ffn_norm", "ln_2"}},
 };
@@ -267,18 +267,23 @@ static const struct {
 static const struct {
     const char *tower, *components[6];
 } towers[] = {
+    {"vision", {"vision_model", "vision_tower", "visual", "^v", "vision_encoder"}},
+    {"audio", {"audio_tower", "audio_encoder", "^a"}},
     {"encoder", {"encoder", "enc"}},
     {"decoder", {"decoder", "dec"}},
-    {"vision", {"vision_model", "vision_tower", "visual", "v", "vision_encoder"}},
-    {"audio", {"audio_tower", "audio_encoder", "a"}},
 };
 
+/* "^v": as the first one only. */
 static bool has_component(const char *name, const char *component) {
+    bool first = *component == '^';
+    component += first;
     size_t length = strlen(component);
     for (const char *at = name; at != NULL; at = strchr(at, '.')) {
         at += *at == '.';
         if (strncmp(at, component, length) == 0 && (at[length] == '.' || at[length] == '\0'))
             return true;
+        if (first)
+            return false;
     }
     return false;
 }

@@ -1,13 +1,13 @@
 /* Which weight answers to which, by name. A rule gives each of its tensors a key: the
  * checkpoint's name that it is about, the layer, the expert and what follows (".weight");
  * tensors of both sides with one key are partners, whichever spelling each side uses. */
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/grow.h"
 #include "base/map.h"
+#include "base/pattern.h"
 #include "checkpoint/weights.h"
 
 enum { NAME = 512 };
@@ -331,8 +331,8 @@ static lockstep_status pair_all(matching *m) {
 
 lockstep_status ls_weights_pair(ls_weights *weights, const char *tensors, lockstep_error *error) {
     matching m = {.w = weights, .filtered = tensors != NULL, .error = error};
-    if (m.filtered && regcomp(&m.tensors, tensors, REG_EXTENDED | REG_NOSUB) != 0)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--tensors: '%s' is no regular expression", tensors);
+    if (m.filtered && !ls_pattern_compile(tensors, &m.tensors))
+        return ls_pattern_refused(error, "--tensors", tensors);
     lockstep_status status = pair_all(&m);
     ls_map_done(&m.keys);
     if (m.filtered)

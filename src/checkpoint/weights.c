@@ -1,7 +1,15 @@
 #include "checkpoint/weights.h"
 
+#include "checkpoint/architectures.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+/* A model type that engines know by another architecture's name: Mistral is a Llama. */
+static const char *preset_of_type(const ls_checkpoint *c) {
+    const char *architecture = ls_architecture_in_gguf(c);
+    return architecture != NULL ? ls_rules_preset_for_architecture(architecture) : NULL;
+}
 
 /* The preset is that of the side whose model class tells it, else of an architecture. */
 static lockstep_status choose_rules(ls_weights *w, const ls_weights_options *o, lockstep_error *error) {
@@ -12,6 +20,8 @@ static lockstep_status choose_rules(ls_weights *w, const ls_weights_options *o, 
         name = w->sides[side]->model[0] != '\0' ? ls_rules_preset_for(w->sides[side]->model) : NULL;
     for (int side = 0; side < LS_SIDES && name == NULL; side++)
         name = w->sides[side]->gguf ? ls_rules_preset_for_architecture(w->sides[side]->architecture) : NULL;
+    for (int side = 0; side < LS_SIDES && name == NULL; side++)
+        name = w->sides[side]->gguf ? NULL : preset_of_type(w->sides[side]);
     return name == NULL || strcmp(name, "none") == 0 ? LOCKSTEP_OK : ls_rules_preset(name, &w->preset, error);
 }
 

@@ -1,7 +1,7 @@
+#include "base/pattern.h"
 #include "convert/conversion.h"
 
 #include <errno.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,8 +118,8 @@ static lockstep_dtype wanted_dtype(const ls_writer *writer, lockstep_dtype dtype
 static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_convert_options *o, ls_convert_result *result,
                             lockstep_error *error) {
     regex_t select;
-    if (o->select != NULL && regcomp(&select, o->select, REG_EXTENDED | REG_NOSUB) != 0)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--select: '%s' is no regular expression", o->select);
+    if (o->select != NULL && !ls_pattern_compile(o->select, &select))
+        return ls_pattern_refused(error, "--select", o->select);
     c->items = calloc(c->archive->tensor_count + 1, sizeof *c->items);
     for (size_t i = 0; i < c->archive->tensor_count && c->items != NULL; i++) {
         const ls_tensor *t = &c->archive->tensors[i];

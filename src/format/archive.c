@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/grow.h"
 #include "format/formats.h"
+#include "format/model_folder.h"
 #include "format/paths.h"
 #include "format/inflate.h"
 
@@ -200,37 +201,12 @@ lockstep_status ls_archive_open_source(ls_source *source, const ls_format *forma
     return run_open(archive, format, source, out_archive, error);
 }
 
-/* Weights that nothing here reads, or several models that nobody chose from. */
-static const char *what_else(const char *path) {
-    static const char *const others[][2] = {
-        {".safetensors", " that is the only one, or called as a model's is: name a file"},
-        {".bin", " called so: name a file"},
-        {".pth", ": name a file"},
-        {".pt", ": name a file"},
-        {".h5", " (it holds Keras weights, .h5: convert them first)"},
-        {".msgpack", " (it holds Flax weights, .msgpack: convert them first)"},
-        {".onnx", " (it holds ONNX: convert its weights first)"},
-        {".ckpt", ": name a file"},
-        {".distcp", " (it holds a distributed checkpoint of PyTorch, .distcp: torch.distributed.checkpoint.format_utils makes one file of it)"},
-    };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        ls_arena arena = {0};
-        char **names;
-        size_t count = 0;
-        bool found = ls_path_list(&arena, path, others[i][0], &names, &count, NULL) == LOCKSTEP_OK && count > 0;
-        ls_arena_done(&arena);
-        if (found)
-            return others[i][1];
-    }
-    return "";
-}
-
 static lockstep_status open_directory(const char *path, lockstep_archive **out_archive,
                                       lockstep_error *error) {
     const ls_format *format = find_format(path, true, NULL, 0);
     if (format == NULL)
         return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                       "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin%s", path, what_else(path));
+                       "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin%s", path, ls_model_folder_others(path));
     lockstep_archive *archive = new_archive(path);
     if (archive == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);

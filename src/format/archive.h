@@ -62,6 +62,7 @@ typedef struct lockstep_archive {
     const char *path;
     const char *format;   /* name of the row that opened it */
     ls_tensor *tensors;   /* in file order, names unique */
+    bool is_adapter;      /* changes to a model's weights, as PEFT saves them */
     bool is_ordered;      /* that order is the one in which they were written: not that of their names */
     size_t tensor_count, tensor_capacity;
     ls_meta *metas;

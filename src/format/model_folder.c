@@ -157,6 +157,7 @@ static lockstep_status add_notes(lockstep_archive *archive, const ls_model_famil
     if (chosen->single && (chosen->index || chosen->shards > 0))
         LS_TRY(ls_archive_add_note(archive, false, error, "%.*s%s lies beside %s of the same name: it is what transformers loads, and the shards were not read",
                                    length, chosen->stem, family->suffix, chosen->index ? "an index" : "shards"));
+    archive->is_adapter = chosen->adapter;
     if (chosen->adapter)
         LS_TRY(ls_archive_add_note(archive, false, error, "%.*s%s holds an adapter: changes to a model's weights, not these weights", length, chosen->stem,
                                    family->suffix));
@@ -192,4 +193,28 @@ lockstep_status ls_model_folder_open(lockstep_archive *archive, const ls_model_f
         LS_TRY(open_shards(archive, family, f, *out_sources, out_count, error));
     }
     return add_notes(archive, family, all, count, f, error);
+}
+
+const char *ls_model_folder_others(const char *path) {
+    static const char *const others[][2] = {
+        {".safetensors", " that is the only one, or called as a model's is: name a file"},
+        {".bin", " called so: name a file"},
+        {".pth", ": name a file"},
+        {".pt", ": name a file"},
+        {".h5", " (it holds Keras weights, .h5: convert them first)"},
+        {".msgpack", " (it holds Flax weights, .msgpack: convert them first)"},
+        {".onnx", " (it holds ONNX: convert its weights first)"},
+        {".ckpt", ": name a file"},
+        {".distcp", " (it holds a distributed checkpoint of PyTorch, .distcp: torch.distributed.checkpoint.format_utils makes one file of it)"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ls_arena arena = {0};
+        char **names;
+        size_t count = 0;
+        bool found = ls_path_list(&arena, path, others[i][0], &names, &count, NULL) == LOCKSTEP_OK && count > 0;
+        ls_arena_done(&arena);
+        if (found)
+            return others[i][1];
+    }
+    return "";
 }

@@ -22,4 +22,8 @@ bool ls_model_folder_has(const char *directory, const ls_model_family *family, b
 lockstep_status ls_model_folder_open(lockstep_archive *archive, const ls_model_family *family, ls_source ***out_sources, size_t *out_count,
                                      bool *out_index, lockstep_error *error);
 
+/* For the message that a directory holds nothing to be read: what it holds instead, weights
+ * of other kinds, or several models of which none is called as one is; "" otherwise. */
+const char *ls_model_folder_others(const char *path);
+
 #endif

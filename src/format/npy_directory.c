@@ -9,6 +9,7 @@
 
 #include "format/npy.h"
 #include "format/formats.h"
+#include "format/model_folder.h"
 #include "format/paths.h"
 
 enum { MAX_DEPTH = 32 };
@@ -108,7 +109,7 @@ static lockstep_status open_npy_directory(lockstep_archive *archive, ls_source *
         status = open_member(archive, l.names[i], error);
     if (status == LOCKSTEP_OK && l.count == 0)
         status = ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                         "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin", archive->path);
+                         "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin%s", archive->path, ls_model_folder_others(archive->path));
     free(l.names);
     return status;
 }

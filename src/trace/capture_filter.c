@@ -1,7 +1,7 @@
+#include "base/pattern.h"
 #include "trace/capture_filter.h"
 
 #include <pthread.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +52,7 @@ static bool in_ranges(const ranges *r, long value) {
 
 static bool compile(const char *key, regex_t *out) {
     char text[1024];
-    return ls_channel_option(key, text, sizeof text) && regcomp(out, text, REG_EXTENDED | REG_NOSUB) == 0;
+    return ls_channel_option(key, text, sizeof text) && ls_pattern_compile(text, out);
 }
 
 static void parse(void) {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <regex.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/pattern.h"
 #include "base/ranges.h"
 #include "base/text.h"
 #include "trace/selection.h"
@@ -26,6 +26,8 @@ enum { RING_BYTES = 32 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
 
 static lockstep_status check_regex(const char *option, const char *text, lockstep_error *error) {
     regex_t compiled;
+    if (text != NULL && ls_pattern_excess(text) != NULL)
+        return ls_pattern_refused(error, option, text);
     int wrong = text != NULL ? regcomp(&compiled, text, REG_EXTENDED | REG_NOSUB) : 0;
     if (wrong == 0 && text != NULL && strlen(text) < 1000 && strchr(text, '\n') == NULL)
         regfree(&compiled);
