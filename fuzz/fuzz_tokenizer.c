@@ -18,10 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (ls_source_open_memory("tokenizer.json", copy, size, &source, &error) == LOCKSTEP_OK) {
         if (ls_tokenizer_parse_json(source, &tokenizer, &error) == LOCKSTEP_OK) {
             for (uint64_t i = 0; i < tokenizer.token_count; i++)
-                if (tokenizer.tokens[i].text != NULL && strlen(tokenizer.tokens[i].text) != tokenizer.tokens[i].length)
+                if ((tokenizer.tokens[i].text != NULL && tokenizer.tokens[i].text[tokenizer.tokens[i].length] != '\0') ||
+                    (tokenizer.scores != NULL && tokenizer.score_capacity <= i))
                     abort();
             for (uint64_t i = 0; i < tokenizer.merge_count; i++)
-                if (memchr(tokenizer.merges[i].left, '\0', tokenizer.merges[i].left_length) != NULL)
+                if (tokenizer.merges[i].left[tokenizer.merges[i].left_length] != ' ' && tokenizer.merges[i].left[tokenizer.merges[i].left_length] != '\0')
                     abort();
             ls_tokenizer_close(&tokenizer);
         } else if (error.message[0] == '\0') {

@@ -184,12 +184,19 @@ def configs():
         "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": None, "hidden_size": 64,
         "rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}, "intermediate_size": [96, 96, 128], "tie_word_embeddings": True,
         "text_config": {"rms_norm_eps": 1e-5, "sliding_window": 12}, "use_sliding_window": False}).encode())
+    put("config", "python.json", b'\xef\xbb\xbf{"a": NaN, "b": [Infinity, -Infinity], "c": 1000000000000000019884624838656, "d": 1e999, "e": "\\ud800 \\u0000", '
+        b'"a": 1, "hidden_size": null, "no_rope_layers": [1, 0], "layer_types": ["sliding_attention", "full_attention"], "num_hidden_layers": 2, "x": {"y": [[[]]]}}')
 
 
 def tokenizers():
     added = [{"id": 3, "content": "<s>", "special": True, "lstrip": False}]
     put("tokenizer", "bpe.json", json.dumps({"version": "1.0", "added_tokens": added, "normalizer": None, "model": {
         "type": "BPE", "vocab": {"a": 0, "b": 1, "ab\u0120": 2}, "merges": ["a b", ["a", "b"], " a"]}}).encode())
+    put("tokenizer", "parts.json", json.dumps({"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}]},
+        "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a"}}]}, "decoder": None,
+        "model": {"type": "BPE", "byte_fallback": True, "dropout": None, "vocab": {"\0": 0, "a": 1}, "merges": [["a", "\0"]]}}).encode())
+    piece = lambda text, score, kind: b"\x0a" + bytes([len(text) + 9]) + b"\x0a" + bytes([len(text)]) + text + b"\x15" + np.float32(score).tobytes() + b"\x18" + bytes([kind])
+    put("pieces", "three.model", piece(b"<unk>", 0, 2) + piece(b"ab", -1.5, 1) + piece(b"<0x00>", 0, 6) + b"\x12\x02\x08\x01")
     put("tokenizer", "unigram.json", json.dumps({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["x", -1.5], ["y", 0]]}}).encode())
 
 

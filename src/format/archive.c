@@ -9,9 +9,8 @@
 #include "base/checked.h"
 #include "base/grow.h"
 #include "format/formats.h"
-#include "format/model_folder.h"
-#include "format/paths.h"
 #include "format/inflate.h"
+#include "format/model_folder.h"
 
 enum { HEAD = 512 }; /* bytes that a probe may look at */
 

@@ -211,9 +211,9 @@ const char *ls_model_folder_others(const char *path) {
         ls_arena arena = {0};
         char **names;
         size_t count = 0;
-        bool found = ls_path_list(&arena, path, others[i][0], &names, &count, NULL) == LOCKSTEP_OK && count > 0;
+        bool any = ls_path_list(&arena, path, others[i][0], &names, &count, NULL) == LOCKSTEP_OK && count > 0;
         ls_arena_done(&arena);
-        if (found)
+        if (any)
             return others[i][1];
     }
     return "";
