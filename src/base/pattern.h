@@ -20,7 +20,7 @@ bool ls_pattern_compile(const char *pattern, regex_t *out);
 static inline lockstep_status ls_pattern_refused(lockstep_error *error, const char *option, const char *pattern) {
     const char *excess = ls_pattern_excess(pattern);
     return excess != NULL ? ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: the regular expression %s", option, excess)
-                          : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s '%s': not a regular expression", option, pattern);
+                          : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: '%s' is no regular expression", option, pattern);
 }
 
 #endif
