@@ -18,6 +18,8 @@ typedef struct judging {
     unsigned parts[LS_SIDES];       /* of ls_model_part, that a side holds */
     uint64_t elsewhere[LS_SIDES];   /* tensors of a part that the other side's file is not for */
     uint64_t elsewhere_elements[LS_SIDES];
+    uint64_t unread_elements[LS_SIDES]; /* of tensors that the other side may hold in codes */
+    ls_map codes[LS_SIDES];         /* "LAYER MODULE" of codes without a partner */
     bool fine_tune;
     lockstep_error *error;
 } judging;
@@ -90,6 +92,31 @@ static lockstep_status judge_vocabulary(judging *j) {
 
 /* --- tensors without a partner */
 
+static size_t put_place(const char *name, char out[80]) { return (size_t)snprintf(out, 80, "%ld %s", ls_weight_layer(name), ls_model_module_of(name)); }
+
+static lockstep_status index_codes(judging *j) {
+    const ls_weights *w = &j->d->weights;
+    for (int side = 0; side < LS_SIDES; side++)
+        for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++) {
+            char place[80];
+            const ls_weight_label *label = &w->labels[side].items[i];
+            if (w->paired[side][i] || !label->is_codes)
+                continue;
+            uint64_t *at = ls_map_at(&j->codes[side], place, put_place(label->name, place));
+            if (at == NULL)
+                return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
+            *at = 1;
+        }
+    return LOCKSTEP_OK;
+}
+
+/* The other side may hold it in codes, fused with others as its scheme has it. */
+static bool may_be_codes(const judging *j, int side, size_t tensor) {
+    char place[80];
+    size_t length = put_place(j->d->weights.labels[side].items[tensor].name, place);
+    return ls_map_find(&j->codes[1 - side], place, length) != NULL;
+}
+
 /* Buffers that are computed when a model is made: files may have them or not. */
 static bool is_computed(const char *name) {
     static const char *const names[] = {"rotary_emb.inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
@@ -135,6 +162,10 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     ls_shape_text(t->rank, t->shape, shape);
     if (w->labels[side].items[tensor].scheme != NULL)
         return LOCKSTEP_OK; /* judge_schemes says it */
+    if (may_be_codes(j, side, tensor)) {
+        j->unread_elements[side] += t->elements;
+        return LOCKSTEP_OK; /* and this, too */
+    }
     ls_model_part part = ls_model_part_of(w->labels[side].items[tensor].name);
     if (w->sides[1 - side]->gguf && j->parts[1 - side] != 0 && (j->parts[1 - side] & part) == 0) {
         j->elsewhere[side]++;
@@ -456,6 +487,7 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     }
     LS_TRY(judge_schemes(j));
     LS_TRY(judge_common_causes(j));
+    LS_TRY(index_codes(j));
     LS_TRY(judge_all_unpaired(j));
     LS_TRY(judge_elsewhere(j));
     LS_TRY(judge_adapters(j));
@@ -466,7 +498,7 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     uint64_t elements = w->elements - j->elsewhere_elements[LS_CANDIDATE];
     d->coverage = elements > 0 ? (double)w->compared / (double)elements : 0;
     bool adapters = w->sides[0]->archive->is_adapter != w->sides[1]->archive->is_adapter;
-    bool explained = adapters || (elements > 0 && (double)(w->compared + w->unsupported) >= min_coverage * (double)elements);
+    bool explained = adapters || (elements > 0 && (double)(w->compared + w->unsupported + j->unread_elements[LS_CANDIDATE]) >= min_coverage * (double)elements);
     if (d->coverage < min_coverage && !explained)
         LS_TRY(add(j, LS_FINDING_COVERAGE, true, 0, SIZE_MAX, "%.1f %% of the candidate's elements were compared, less than %.1f %%",
                    100 * d->coverage, 100 * min_coverage));
@@ -503,15 +535,23 @@ static lockstep_status judge_notes(judging *j) {
     return LOCKSTEP_OK;
 }
 
+static lockstep_status judge_all(judging *j, double min_coverage) {
+    if ((j->d->what & LS_WHAT_CONFIG) != 0)
+        LS_TRY(judge_settings(j));
+    if ((j->d->what & LS_WHAT_VOCAB) != 0)
+        LS_TRY(judge_vocabulary(j));
+    if ((j->d->what & LS_WHAT_WEIGHTS) != 0)
+        LS_TRY(judge_weights(j, min_coverage));
+    return judge_notes(j);
+}
+
 lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error) {
     judging j = {.d = diff, .error = error};
-    if ((diff->what & LS_WHAT_CONFIG) != 0)
-        LS_TRY(judge_settings(&j));
-    if ((diff->what & LS_WHAT_VOCAB) != 0)
-        LS_TRY(judge_vocabulary(&j));
-    if ((diff->what & LS_WHAT_WEIGHTS) != 0)
-        LS_TRY(judge_weights(&j, min_coverage));
-    LS_TRY(judge_notes(&j));
+    lockstep_status status = judge_all(&j, min_coverage);
+    ls_map_done(&j.codes[LS_REFERENCE]);
+    ls_map_done(&j.codes[LS_CANDIDATE]);
+    if (status != LOCKSTEP_OK)
+        return status;
     if (diff->finding_count > 0)
         qsort(diff->findings, diff->finding_count, sizeof *diff->findings, by_suspicion);
     diff->comparable = found_something(diff);

@@ -188,3 +188,15 @@ def test_codes_against_a_gguf_file(tmp_path):
     for a, b in ((made, candidate), (candidate, made)):
         status, text, report = diff(a, b, "--what", "weights")
         assert status == 2 and failing(report) == [] and "quantized by gptq" in text
+
+
+def test_codes_that_a_gguf_file_holds_in_other_pieces(tmp_path):
+    """gpt-oss: gate and up in one tensor of mxfp4 codes, and in two of a GGUF file."""
+    n = "model.layers.0.mlp.experts."
+    made = write_hf(tmp_path / "q", {n + "gate_up_proj_blocks": u8(2, 32, 1, 16), n + "gate_up_proj_scales": u8(2, 32, 1), "model.norm.weight": normal(32)},
+                    {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"})
+    tensors = {"blk.0.ffn_gate_exps.weight": normal(2, 16, 32), "blk.0.ffn_up_exps.weight": normal(2, 16, 32, seed=1), "output_norm.weight": normal(32)}
+    candidate = write_gguf(tmp_path / "m.gguf", tensors, arch="gpt-oss")
+    for a, b in ((made, candidate), (candidate, made)):
+        status, text, report = diff(a, b, "--what", "weights")
+        assert status == 2 and failing(report) == [] and "quantized by mxfp4" in text
