@@ -152,8 +152,8 @@ def test_which_rules_were_taken(tmp_path):
     theirs = {"blk.0.ffn_up.weight": normal(16, 16), "output_norm.weight": normal(16)}
     mistral = write_hf(tmp_path / "m", made, {"architectures": ["MistralForCausalLM"], "model_type": "mistral"})
     odd = write_gguf(tmp_path / "odd.gguf", theirs, arch="novel")
-    assert diff(mistral, write_gguf(tmp_path / "m.gguf", theirs))[2]["weights"]["preset"] == "llama"
-    assert diff(mistral, odd, "--what", "weights")[2]["weights"]["preset"] == "llama"
+    assert diff(mistral, write_gguf(tmp_path / "m.gguf", theirs))[2]["weights"]["preset"] == "mistral"  # which takes in those of llama
+    assert diff(mistral, odd, "--what", "weights")[2]["weights"]["preset"] == "mistral"  # which takes in those of llama
     novel = write_hf(tmp_path / "n", made, {"architectures": ["NovelForCausalLM"], "model_type": "novel"})
     status, text, _ = diff(novel, odd)
     assert status == 0 and "no preset has the names of NovelForCausalLM and novel" in text and "--preset NAME" in text and "--map FILE" in text
