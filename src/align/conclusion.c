@@ -28,9 +28,15 @@ static double shared_rows(const ls_diff *d, size_t pass) {
     return all > 0 && rows < all ? (double)rows / (double)all : 1;
 }
 
+/* Of a pass that several of the reference make up, only the rows of one are compared. */
+static bool has_all_shared_rows(const ls_diff *d, const ls_pair *p) {
+    size_t pass = d->candidate->nodes[p->candidate_value].pass, at = ls_rows_from(&d->rows, pass);
+    return at + 1 >= d->rows.pair_count || d->rows.pairs[at + 1].candidate != pass;
+}
+
 static double wanted_of_pair(const ls_diff *d, const ls_pair *p) {
     double share = p->verdict < LS_VERDICT_SHAPE ? shared_rows(d, d->candidate->nodes[p->candidate_value].pass) : 1;
-    return share < 1 ? (double)p->elements : (double)counted(d, p->candidate_value);
+    return share == 1 ? (double)counted(d, p->candidate_value) : has_all_shared_rows(d, p) ? (double)p->elements : share * (double)counted(d, p->candidate_value);
 }
 
 /* Integers (token ids, positions) count only where there is nothing else. */
@@ -310,6 +316,11 @@ static void add_hints(ls_diff *d, const left_out *reference, const left_out *can
                                   "compare with a trace or an .npz, or number the files\n");
     if (ls_diff_is_eager(d))
         ls_text_printf(&d->hints, "compiled regions ran eagerly: the compiler was not tested (capture --compiled runs what was compiled)\n");
+    size_t several = 0;
+    for (size_t i = 1; i < d->rows.pair_count; i++)
+        several += d->rows.pairs[i].rows != NULL && d->rows.pairs[i].candidate == d->rows.pairs[i - 1].candidate;
+    if (several > 0)
+        ls_text_printf(&d->hints, "of a pass of the candidate that several of the reference make up, only the first is compared (%zu are not)\n", several);
     if (d->rows.status == LS_INPUTS_PARTIAL || d->rows.status == LS_INPUTS_SHORTER)
         ls_text_printf(&d->hints, "%s\n", d->rows.message.data);
 }

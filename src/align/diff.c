@@ -35,12 +35,24 @@ static lockstep_status choose(ls_diff *d, lockstep_error *error) {
 
 /* ------------------------------------------------------------------------- one pair */
 
+static bool is_integer(const char *dtype) { return *dtype == 'i' || *dtype == 'u' || strcmp(dtype, "bool") == 0; }
+
+static bool are_integers(const ls_diff *d, const ls_pair *p) {
+    return is_integer(d->reference->nodes[p->reference_value].dtype) && is_integer(d->candidate->nodes[p->candidate_value].dtype) &&
+           strncmp(d->candidate->nodes[p->candidate_value].dtype, "iq", 2) != 0;
+}
+
+/* Ids and ranks are equal or not. Noise may change the order of what is nearly the same. */
+static double integers_allowed(const ls_pair *p) { return p->tolerance >= 5e-3 ? 0.5 : 0; }
+
 static bool passes(const ls_diff *d, const ls_pair *p) {
     const ls_metrics *m = &p->metrics;
     if (m->masked_differ > 0 || (!p->is_scores && m->masked_rel > p->tolerance))
         return false;
     if (m->finite == 0)
         return true; /* nothing but what both sides agree on */
+    if (are_integers(d, p))
+        return (double)m->above[LS_SHARES - 1] <= integers_allowed(p) * (double)m->elements; /* so many are not equal */
     return d->options.elementwise ? m->beyond == 0 : d->options.profile->passes(m, p->tolerance);
 }
 
@@ -99,6 +111,23 @@ static const char *keep_text(ls_diff *d, const char *text) {
     return copy != NULL ? copy : "";
 }
 
+static bool has_past(const ls_pass *pass) {
+    for (size_t i = 0; pass->positions != NULL && i < pass->rows; i++)
+        if (pass->positions[i] >= 0 && (size_t)pass->positions[i] >= pass->rows)
+            return true;
+    return false;
+}
+
+/* Are two tensors of unlike sizes as large for each row, or for each row of rows (scores)? What
+ * holds earlier tokens, too, can't be told so. */
+static bool may_be_rows(const ls_diff *d, const ls_pair *p) {
+    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
+    const ls_pass *reference = &d->reference->passes[pp->reference], *candidate = &d->candidate->passes[pp->candidate];
+    double r = (double)d->reference->nodes[p->reference_value].elements, c = (double)d->candidate->nodes[p->candidate_value].elements;
+    double rows = (double)reference->rows, others = (double)candidate->rows, kept = (double)d->facts[pp->candidate].kept_count;
+    return r * others == c * rows || r * others * others == c * rows * rows || (kept > 0 && r * kept == c * rows) || has_past(reference) || has_past(candidate);
+}
+
 lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice, lockstep_error *error) {
     ls_pair *p = &d->pairs[pair];
     ls_sight sight;
@@ -111,7 +140,7 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice
     lockstep_status status = ls_sight_open(d, p, reorder, choice, &sight, &why);
     if (status != LOCKSTEP_OK) {
         const ls_pass_pair *pp = &d->rows.pairs[p->passes];
-        bool some_rows = pp->rows != NULL && !pp->whole;
+        bool some_rows = pp->rows != NULL && !pp->whole && may_be_rows(d, p);
         p->verdict = status != LOCKSTEP_INCOMPARABLE ? LS_VERDICT_UNSUPPORTED : some_rows ? LS_VERDICT_UNALIGNED : LS_VERDICT_SHAPE;
         p->trouble = keep_text(d, why.message);
         return LOCKSTEP_OK;

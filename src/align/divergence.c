@@ -30,20 +30,34 @@ static bool carries(const ls_node *n) {
     return n->role != LS_ROLE_WEIGHT && (n->role != LS_ROLE_INPUT || n->source_count > 0);
 }
 
-/* What the nearest paired descendants of a node do. A passing one shows a fault, unless the
- * way to it leads through a sum, whose other term may be so large that the fault is lost in
- * it: there only a difference of more than `room` would have been seen. */
+/* What the nearest paired descendants of a node do. A passing one shows a fault only if it
+ * would have failed with it: not where its own tolerance is as wide, or it is a constant; and not
+ * behind a sum, whose other term may be so large that the fault is lost in it: there only a
+ * difference of more than `room` would have been seen. */
 typedef struct below {
-    bool passes, fails, shows;
-    bool sums;   /* a sum lies between, and nothing that changes the size of a difference */
-    double room; /* the least |d|_2 that would be seen after a sum */
+    bool passes, fails;
+    bool shows;   /* some way leads to a passing one without a sum */
+    double limit; /* the least relative error that one of these would have shown */
+    bool sums;    /* a sum lies between, and nothing that changes the size of a difference */
+    double room;  /* the least |d|_2 that would be seen after a sum */
 } below;
+
+/* Multiplies noisy values with each other, so that no term can hide the other. Whatever else has
+ * several computed sources may add, join or choose. */
+static bool multiplies(const char *op) {
+    static const char *const names[] = {"mul", "mul_mat", "mul_mat_id", "matmul", "bmm", "mm", "einsum", "div", "swiglu", "geglu", "reglu", "glu",
+                                        "soft_max", "softmax", "rope", "flash_attn_ext", "scaled_dot_product_attention"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(op, names[i]) == 0)
+            return true;
+    return false;
+}
 
 static bool is_sum(const ls_trace *t, const ls_node *n) {
     size_t computed = 0;
     for (size_t k = 0; k < n->source_count; k++)
         computed += carries(&t->nodes[n->sources[k]]);
-    return strncasecmp(n->op, "add", 3) == 0 && computed >= 2;
+    return computed >= 2 && n->role != LS_ROLE_VIEW && !multiplies(n->op);
 }
 
 /* Shows all elements of its source, or adds a weight to it: a difference keeps its size. */
@@ -54,7 +68,10 @@ static bool keeps_size(const ls_node *n) {
 static void join(below *into, const below *b) {
     into->passes = into->passes || b->passes;
     into->fails = into->fails || b->fails;
-    into->shows = into->shows || b->shows;
+    if (b->shows) {
+        into->limit = into->shows && into->limit < b->limit ? into->limit : b->limit;
+        into->shows = true;
+    }
     if (b->sums) {
         into->room = into->sums && into->room < b->room ? into->room : b->room;
         into->sums = true;
@@ -64,11 +81,13 @@ static void join(below *into, const below *b) {
 /* What a node's sources see of it, and of what comes after it. */
 static below seen_through(const ls_trace *t, const ls_node *n, const ls_pair *pair, const below *own) {
     below b = *own;
-    bool sum = is_sum(t, n);
-    if (pair != NULL) {
-        bool ok = !ls_pair_fails(pair);
-        b = (below){.passes = ok, .fails = !ok, .shows = ok && !sum, .sums = ok && sum, .room = pair->tolerance * pair->metrics.reference.l2};
+    bool sum = is_sum(t, n), ok = pair != NULL && !ls_pair_fails(pair);
+    if (pair != NULL && pair->verdict != LS_VERDICT_REFORMULATED) {
+        bool constant = !(pair->metrics.reference.std > 0);
+        b = (below){.passes = ok, .fails = !ok, .shows = ok && !sum && !constant, .sums = ok && sum,
+                    .limit = fmax(pair->tolerance, 10 * pair->metrics.rel_l2), .room = pair->tolerance * pair->metrics.reference.l2};
     } else {
+        b.passes = b.passes || ok; /* one that is reformulated shows what comes after it shows */
         b.shows = b.shows && !sum;
         b.sums = b.sums && keeps_size(n);
     }
@@ -94,30 +113,51 @@ static void spread_errors(const walk *w, double *inherited) {
     }
 }
 
-static void excuse(const walk *w, ls_pair *pair, double inherited, const below *b, const bool *positional) {
+/* What depends on positions may differ where a batch is padded in front on one side. */
+typedef struct shift {
+    const bool *positional; /* per node: depends on positions, and not on tokens; NULL: nothing is shifted */
+    const bool *touched;    /* comes of such a node, and nothing in between agrees */
+} shift;
+
+static void excuse(const walk *w, ls_pair *pair, size_t node, double inherited, const below *b, const shift *s) {
     const ls_diff *d = w->d;
+    bool by_noise = d->options.profile == &ls_profiles[0] && !d->options.elementwise; /* other rules mean what they say */
     double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
-    pair->excuse = ls_is_noise(d, &w->siblings, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
+    bool shows = (b->shows && pair->metrics.rel_l2 > b->limit) || (b->sums && size > b->room);
+    pair->excuse = by_noise && ls_is_noise(d, &w->siblings, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
     if (pair->excuse == LS_EXCUSE_NONE && b->passes && !b->fails) {
-        bool shifted = positional != NULL && ls_is_shifted(d, pair->passes);
-        pair->excuse = shifted ? ls_excuse_shift(d, pair, positional) : LS_EXCUSE_NONE;
+        bool shifted = by_noise && s->positional != NULL && ls_is_shifted(d, pair->passes);
+        if (shifted && (s->positional[node] || (s->touched[node] && ls_keeps_length(pair))))
+            pair->excuse = LS_EXCUSE_SHIFTED;
         if (pair->excuse == LS_EXCUSE_NONE)
-            pair->excuse = ls_reformulated(d, &w->siblings, pair, b->shows || (b->sums && size > b->room));
+            pair->excuse = ls_reformulated(d, &w->siblings, pair, by_noise, shows);
     }
     if (pair->excuse != LS_EXCUSE_NONE)
         pair->verdict = LS_VERDICT_REFORMULATED;
 }
 
+static void mark_touched(const walk *w, const bool *positional, bool *touched) {
+    for (size_t i = 0; i < w->t->node_count; i++) {
+        const ls_node *n = &w->t->nodes[i];
+        touched[i] = false;
+        for (size_t k = 0; k <= n->source_count && !touched[i]; k++) {
+            size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
+            const ls_pair *pair = source != LS_NONE ? pair_at(w, source) : NULL;
+            touched[i] = source != LS_NONE && (positional[source] || (touched[source] && (pair == NULL || ls_pair_fails(pair))));
+        }
+    }
+}
+
 /* From the last node to the first. A pair that differs although everything computed from
  * it passes may be reformulated, and is then, for those before it, as good as one that
  * passes. */
-static void mark_reformulated(const walk *w, const double *inherited, const bool *positional, below *all) {
+static void mark_reformulated(const walk *w, const double *inherited, const shift *s, below *all) {
     const ls_trace *t = w->t;
     for (size_t i = t->node_count; i-- > 0;) {
         const ls_node *n = &t->nodes[i];
         ls_pair *pair = pair_of_own(w, i);
         if (pair != NULL && pair->verdict == LS_VERDICT_DIVERGED)
-            excuse(w, pair, inherited[i], &all[i], positional);
+            excuse(w, pair, i, inherited[i], &all[i], s);
         below seen = seen_through(t, n, pair, &all[i]);
         if (n->alias_of != LS_NONE)
             join(&all[n->alias_of], &seen);
@@ -129,6 +169,12 @@ static void mark_reformulated(const walk *w, const double *inherited, const bool
 /* Rounding in f32 of one operation; what comes of identical inputs can't have more. */
 #define ONE_OPERATION 1e-5
 
+/* Pixels, a spectrogram, embeddings: inputs aren't compared. */
+static bool is_given_float(const ls_node *n) { return n->role == LS_ROLE_INPUT && n->source_count == 0 && (*n->dtype == 'f' || *n->dtype == 'b') && strcmp(n->dtype, "bool") != 0; }
+
+/* The argument of a sine grows with the position, and its rounding with it. */
+static bool is_table(const ls_node *n) { return strcasecmp(n->op, "cos") == 0 || strcasecmp(n->op, "sin") == 0 || strcasecmp(n->op, "rope") == 0; }
+
 /* From the first node to the last: is all that a node was computed from identical? Then its
  * own operation alone answers for what differs, and the tolerance for whole models in f32 is
  * far too wide. */
@@ -138,7 +184,7 @@ static void judge_exact_inputs(const walk *w, bool *exact) {
     bool strict = d->options.profile == &ls_profiles[0] && !d->options.elementwise;
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        bool above = n->alias_of == LS_NONE || exact[n->alias_of];
+        bool above = (n->alias_of == LS_NONE || exact[n->alias_of]) && !is_given_float(n);
         for (size_t k = 0; k < n->source_count && above; k++)
             above = exact[n->sources[k]];
         ls_pair *pair = pair_of_own(w, i);
@@ -146,7 +192,7 @@ static void judge_exact_inputs(const walk *w, bool *exact) {
         if (pair == NULL || !above || pair->resynced)
             continue;
         pair->exact_inputs = n->source_count > 0;
-        if (strict && pair->exact_inputs && pair->noise == LS_NOISE_F32 && pair->verdict == LS_VERDICT_MATCH && pair->metrics.rel_l2 > ONE_OPERATION) {
+        if (strict && pair->exact_inputs && !is_table(n) && pair->noise == LS_NOISE_F32 && pair->verdict == LS_VERDICT_MATCH && pair->metrics.rel_l2 > ONE_OPERATION) {
             pair->verdict = LS_VERDICT_DIVERGED;
             pair->tolerance = ONE_OPERATION;
         }
@@ -274,17 +320,19 @@ static lockstep_status mark(const walk *w, lockstep_error *error) {
     double *inherited = calloc(count, sizeof *inherited);
     for (size_t i = 0; i < w->d->rows.pair_count && !shifted; i++)
         shifted = w->t == w->d->candidate && ls_is_shifted(w->d, i);
-    bool *positional = shifted ? calloc(count, sizeof *positional) : NULL;
-    bool ok = all != NULL && flags != NULL && inherited != NULL && (positional != NULL || !shifted);
+    bool *positional = shifted ? calloc(count, sizeof *positional) : NULL, *touched = shifted ? calloc(count, sizeof *touched) : NULL;
+    bool ok = all != NULL && flags != NULL && inherited != NULL && ((positional != NULL && touched != NULL) || !shifted);
     if (ok && has_edges(w->t)) {
         judge_exact_inputs(w, flags);
         memset(flags, 0, count * sizeof *flags);
     }
     if (ok) {
         spread_errors(w, inherited);
-        if (positional != NULL)
+        if (positional != NULL) {
             ls_mark_positional(w->t, positional);
-        mark_reformulated(w, inherited, positional, all);
+            mark_touched(w, positional, touched);
+        }
+        mark_reformulated(w, inherited, &(shift){positional, touched}, all);
         mark_consequences(w, flags);
         mark_extra(w->d);
     }
@@ -292,6 +340,7 @@ static lockstep_status mark(const walk *w, lockstep_error *error) {
     free(flags);
     free(inherited);
     free(positional);
+    free(touched);
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 

@@ -61,7 +61,7 @@ static uint64_t base_of(const ls_diff *d, bool of_reference, const tail *t, size
         uint64_t own = known != NULL ? t->base[known - t->nodes] : is_compared(d, of_reference, source) ? v->trace->nodes[source].elements : 0;
         base = own > base ? own : base;
     }
-    return base;
+    return picks(n) && n->elements < base ? n->elements : base; /* what is done to the rows that were picked has to be compared */
 }
 
 /* Changes a compared result, and is as large: it has to be compared itself. */

@@ -89,9 +89,10 @@ static int rising(const void *a, const void *b) {
 
 static void look_at_layers(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, other_layers *out) {
     int layer = d->candidate->nodes[p->candidate_value].layer;
+    size_t steps = 0;
     out->count = 0;
     out->faulty = false;
-    for (size_t i = siblings->first[siblings->group[p - d->pairs]]; i != LS_NONE && layer >= 0 && out->count < LAYERS_MAX; i = siblings->next[i]) {
+    for (size_t i = siblings->first[siblings->group[p - d->pairs]]; i != LS_NONE && layer >= 0 && out->count < LAYERS_MAX && steps++ < 4 * LAYERS_MAX; i = siblings->next[i]) {
         const ls_pair *other = &d->pairs[i];
         if (d->candidate->nodes[other->candidate_value].layer == layer || other->noise != p->noise)
             continue;
@@ -138,17 +139,17 @@ static ls_excuse of_scores(const ls_pair *p) {
     return p->left_of_rows <= p->tolerance && p->left_of_rows < 0.1 * m->rel_l2 ? LS_EXCUSE_SOFTMAX : LS_EXCUSE_NONE;
 }
 
-ls_excuse ls_reformulated(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, bool shows) {
+ls_excuse ls_reformulated(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, bool by_noise, bool shows) {
     other_layers others;
     if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
         return LS_EXCUSE_NONE;
     ls_excuse excuse = p->is_scores ? of_scores(p) : LS_EXCUSE_NONE;
     if (excuse != LS_EXCUSE_NONE || p->metrics.masked_differ > 0)
         return excuse;
-    if (is_one_factor(p))
+    if (p->metrics.cosine > 0 && is_one_factor(p))
         return LS_EXCUSE_FACTOR;
     look_at_layers(d, siblings, p, &others);
-    return !p->exact_inputs && is_alike_in_all_layers(&others, used_of_tolerance(p)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
+    return by_noise && !p->exact_inputs && is_alike_in_all_layers(&others, used_of_tolerance(p)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
 }
 
 /* ------------------------------------------------------------------ shifted positions */
@@ -189,15 +190,6 @@ void ls_mark_positional(const ls_trace *t, bool *positional) {
     }
 }
 
-static bool keeps_length(const ls_metrics *m, double tolerance) {
-    return fabs(m->candidate.l2 - m->reference.l2) <= tolerance * m->reference.l2;
-}
-
-ls_excuse ls_excuse_shift(const ls_diff *d, const ls_pair *p, const bool *positional) {
-    const ls_node *n = &d->candidate->nodes[p->candidate_value];
-    bool by_position = positional[p->candidate_value];
-    for (size_t k = 0; k < n->source_count && !by_position; k++)
-        by_position = positional[d->candidate_values.value_of[n->sources[k]]];
-    /* a rotation keeps lengths, and what it was rotated by is gone in the scores */
-    return by_position || keeps_length(&p->metrics, p->tolerance) ? LS_EXCUSE_SHIFTED : LS_EXCUSE_NONE;
+bool ls_keeps_length(const ls_pair *p) {
+    return fabs(p->metrics.candidate.l2 - p->metrics.reference.l2) <= p->tolerance * p->metrics.reference.l2;
 }

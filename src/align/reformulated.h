@@ -20,16 +20,16 @@ void ls_siblings_done(ls_siblings *siblings);
 bool ls_is_noise(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, double inherited);
 /* Why the pair may differ although nothing is wrong; LS_EXCUSE_NONE when it may not.
  * Call it only for a pair that diverged while everything paired that is computed from it
- * passes. `shows` is false when the difference could simply have vanished in a larger
- * term that was added to it. */
-ls_excuse ls_reformulated(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, bool shows);
+ * passes. `by_noise`: the tolerance is that of the noise, not a rule of the user's. `shows` is
+ * false when none of these would have shown a fault: one that allows as much, or a sum whose
+ * other term is larger. */
+ls_excuse ls_reformulated(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, bool by_noise, bool shows);
 
-/* Of a pair in passes whose shared rows have other positions (a batch that is padded in front):
- * may it differ for that reason alone? `positional` are nodes that depend on positions and not
- * on tokens, of both sides alike. */
-ls_excuse ls_excuse_shift(const ls_diff *diff, const ls_pair *pair, const bool *positional);
+/* Both sides are as long, as vectors that were only rotated. */
+bool ls_keeps_length(const ls_pair *pair);
+/* Do the shared rows of two passes have other positions? Then a batch is padded in front. */
 bool ls_is_shifted(const ls_diff *diff, size_t pass_pair);
-/* Fills positional[candidate's nodes]. */
+/* Marks nodes that depend on positions and not on tokens. */
 void ls_mark_positional(const ls_trace *trace, bool *positional);
 
 #endif
