@@ -352,6 +352,11 @@ static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_la
         else if (differ)
             return false;
     }
+    if (batch < 0 && needed == 0 && possible == 0)
+        return false; /* neither axis is here: all rows may lie along one */
+    for (int i = 0; batch < 0 && !all_sequences && i < rank; i++)
+        if (!((needed | possible) >> i & 1) && are_sizes(from, i, g->reference.sequences, g->candidate.sequences) && g->reference.sequences > 1)
+            return false; /* sequences may lie there, or as many of something else */
     double best = INFINITY;
     bool found = false;
     for (unsigned more = possible;; more = (more - 1) & possible) { /* each subset of the possible axes */

@@ -22,6 +22,8 @@ typedef struct side {
     size_t *used_count;
     bool *paired;  /* the pass is in some pair */
     ls_map histories;
+    ls_map rows_of;    /* (pass, history, position) -> the first such row + 1; of the reference */
+    uint32_t **next;   /* per pass, per row: the next such row + 1, or 0 */
     ls_map first_positions; /* (process, context, sequence) -> position of its first token after padding */
     size_t rows, padding;
 } side;
@@ -50,7 +52,7 @@ static uint64_t *history_at(ls_map *histories, const ls_pass *pass, int32_t sequ
 static bool make_room(side *s, size_t passes) {
     size_t had = s->capacity, now = ls_doubled(had, passes);
     if (!ls_extend(&s->ids, had, now, sizeof *s->ids) || !ls_extend(&s->used, had, now, sizeof *s->used) ||
-        !ls_extend(&s->used_count, had, now, sizeof *s->used_count) || !ls_extend(&s->paired, had, now, sizeof *s->paired))
+        !ls_extend(&s->used_count, had, now, sizeof *s->used_count) || !ls_extend(&s->paired, had, now, sizeof *s->paired) || !ls_extend(&s->next, had, now, sizeof *s->next))
         return false;
     s->capacity = now;
     return true;
@@ -65,14 +67,19 @@ static bool *read_padding(const ls_trace *t, size_t p) {
         if (n->role != LS_ROLE_INPUT || n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
             ls_trace_hold(t, i, &hold, NULL) != LOCKSTEP_OK)
             continue;
-        bool *padding = calloc(pass->rows + 1, sizeof *padding);
+        bool *padding = calloc(pass->rows + 1, sizeof *padding), flags = true, any = false;
         for (size_t r = 0; padding != NULL && r < pass->rows; r++) {
             double value;
             ls_view_read_f64(&hold.view, r, 1, &value);
             padding[r] = value == 0;
+            flags = flags && (value == 0 || value == 1);
+            any = any || value == 1;
         }
         ls_hold_release(&hold);
-        return padding;
+        if (flags && any)
+            return padding;
+        free(padding); /* one that is added to the scores */
+        return NULL;
     }
     return NULL;
 }
@@ -80,6 +87,24 @@ static bool *read_padding(const ls_trace *t, size_t p) {
 static uint64_t *first_position(ls_map *firsts, const ls_pass *pass, int32_t sequence) {
     int64_t key[2] = {(int64_t)pass->process << 32 | pass->context, sequence};
     return ls_map_at(firsts, (const char *)key, sizeof key);
+}
+
+typedef struct row_key {
+    uint64_t pass, history;
+    int64_t position;
+} row_key;
+
+static row_key key_of(size_t pass, const row_id *id) { return (row_key){pass, id->history, id->position}; }
+
+/* The last such row comes first. */
+static bool file_row(side *s, size_t p, size_t r) {
+    row_key key = key_of(p, &s->ids[p][r]);
+    uint64_t *slot = ls_map_at(&s->rows_of, (const char *)&key, sizeof key);
+    if (slot == NULL)
+        return false;
+    s->next[p][r] = (uint32_t)*slot;
+    *slot = r + 1;
+    return true;
 }
 
 /* Gives a row its identity; `fresh`: padding of its sequence lies before it in this pass. */
@@ -97,9 +122,10 @@ static bool identify_row(side *s, size_t p, size_t r, bool fresh) {
     *here = history;
     if (begins)
         *first = fresh ? (uint64_t)position : 0;
-    s->ids[p][r] = (row_id){history, position - (int32_t)*first, false};
+    int64_t in_sequence = (int64_t)position - (int64_t)*first;
+    s->ids[p][r] = (row_id){history, in_sequence >= INT32_MIN ? (int32_t)in_sequence : INT32_MIN, false};
     s->rows++;
-    return true;
+    return file_row(s, p, r);
 }
 
 /* The next pass; they come in order. */
@@ -113,7 +139,8 @@ static bool identify(side *s) {
         return true;
     s->ids[p] = calloc(pass->rows, sizeof **s->ids);
     s->used[p] = calloc(pass->rows, sizeof **s->used);
-    bool ok = s->ids[p] != NULL && s->used[p] != NULL, after_padding = false, *padding = read_padding(s->trace, p);
+    s->next[p] = calloc(pass->rows + 1, sizeof **s->next);
+    bool ok = s->ids[p] != NULL && s->used[p] != NULL && s->next[p] != NULL, after_padding = false, *padding = read_padding(s->trace, p);
     for (size_t r = 0; ok && r < pass->rows; r++) {
         bool same_sequence = r > 0 && (pass->sequences == NULL || pass->sequences[r] == pass->sequences[r - 1]);
         after_padding = after_padding && same_sequence;
@@ -134,31 +161,63 @@ static void forget(side *s) {
     for (size_t p = 0; p < s->capacity; p++) {
         free(s->ids[p]);
         free(s->used[p]);
+        free(s->next[p]);
     }
     free(s->ids);
     free(s->used);
     free(s->used_count);
     free(s->paired);
+    free(s->next);
+    ls_map_done(&s->rows_of);
     ls_map_done(&s->histories);
     ls_map_done(&s->first_positions);
 }
 
-/* Rows of two passes that are the same and free; returns how many. */
+/* The row after the last of the sequence that this row begins. */
+static size_t end_of_sequence(const ls_pass *pass, size_t row) {
+    size_t end = row + 1;
+    while (end < pass->rows && (pass->sequences == NULL || pass->sequences[end] == pass->sequences[row]))
+        end++;
+    return end;
+}
+
+static int32_t sequence_of(const ls_pass *pass, size_t row) { return pass->sequences != NULL ? pass->sequences[row] : 0; }
+
+/* A free row of the reference's pass with the same history and position; of this sequence, if one is
+ * given. LS_NONE. */
+static size_t free_row(const side *ref, size_t rp, const row_id *id, const int32_t *sequence) {
+    enum { STEPS_MAX = 4096 };
+    row_key key = key_of(rp, id);
+    const uint64_t *slot = ls_map_find(&ref->rows_of, (const char *)&key, sizeof key);
+    size_t steps = 0;
+    for (uint64_t r = slot != NULL ? *slot : 0; r != 0 && steps < STEPS_MAX; r = ref->next[rp][r - 1], steps++)
+        if (!ref->used[rp][r - 1] && (sequence == NULL || sequence_of(&ref->trace->passes[rp], r - 1) == *sequence))
+            return r - 1;
+    return LS_NONE;
+}
+
+/* Rows of two passes that are the same and free; returns how many. Several sequences may begin with
+ * the same tokens: each is paired with the one that has most in common with it, found by its
+ * last row that has a partner. */
 static size_t common_rows(const side *ref, size_t rp, const side *cand, size_t cp, ls_row_pair *out) {
-    size_t count = 0, from = 0, reference_rows = ref->trace->passes[rp].rows;
-    for (size_t c = 0; c < cand->trace->passes[cp].rows; c++) {
-        if (cand->used[cp][c])
-            continue;
-        for (size_t k = 0; k < reference_rows; k++) { /* rows mostly come in the same order */
-            size_t r = (from + k) % reference_rows;
-            const row_id *a = &ref->ids[rp][r], *b = &cand->ids[cp][c];
-            if (!ref->used[rp][r] && a->history == b->history && a->position == b->position) {
-                out[count++] = (ls_row_pair){(uint32_t)r, (uint32_t)c};
-                from = r + 1;
-                break;
-            }
+    const ls_pass *pass = &cand->trace->passes[cp];
+    size_t count = 0;
+    for (size_t from = 0, end; from < pass->rows; from = end) {
+        size_t last = LS_NONE;
+        end = end_of_sequence(pass, from);
+        for (size_t c = end; c-- > from && last == LS_NONE;)
+            last = cand->used[cp][c] ? LS_NONE : free_row(ref, rp, &cand->ids[cp][c], NULL);
+        int32_t sequence = last != LS_NONE ? sequence_of(&ref->trace->passes[rp], last) : 0;
+        for (size_t c = from; last != LS_NONE && c < end; c++) {
+            size_t r = cand->used[cp][c] ? LS_NONE : free_row(ref, rp, &cand->ids[cp][c], &sequence);
+            if (r == LS_NONE)
+                continue;
+            out[count++] = (ls_row_pair){(uint32_t)r, (uint32_t)c};
+            ref->used[rp][r] = true; /* not twice; the caller decides */
         }
     }
+    for (size_t i = 0; i < count; i++)
+        ref->used[rp][out[i].reference] = false;
     return count;
 }
 
@@ -350,14 +409,6 @@ static bool lacks_sequences_only(const side *ref) {
     return lacks && missing > 0;
 }
 
-/* The row after the last of the sequence that this row begins. */
-static size_t end_of_sequence(const ls_pass *pass, size_t row) {
-    size_t end = row + 1;
-    while (end < pass->rows && (pass->sequences == NULL || pass->sequences[end] == pass->sequences[row]))
-        end++;
-    return end;
-}
-
 /* Of some rows of a pass; -1 for a sequence that only this batch has beside others. */
 static int32_t furthest_position(const side *s, size_t p, size_t row, size_t end) {
     int32_t furthest = -1;
@@ -439,12 +490,38 @@ static size_t alone(const side *s, bool silent) {
     return count;
 }
 
+/* Has a batch of which other sequences are paired one that has no partner at all? */
+static bool has_lone_sequence(const side *s) {
+    for (size_t p = 0; p < s->trace->pass_count; p++) {
+        const ls_pass *pass = &s->trace->passes[p];
+        bool lone = false, paired = false;
+        for (size_t r = 0, end; s->ids[p] != NULL && r < pass->rows; r = end) {
+            bool used = false, any = false;
+            end = end_of_sequence(pass, r);
+            for (size_t i = r; i < end; i++) {
+                any = any || !s->ids[p][i].padding;
+                used = used || (s->used[p][i] && !s->ids[p][i].padding);
+            }
+            lone = lone || (any && !used);
+            paired = paired || used;
+        }
+        if (lone && paired)
+            return true;
+    }
+    return false;
+}
+
 static void judge_tokens(ls_rows *rows) {
     const side *ref = &rows->state->reference, *cand = &rows->state->candidate;
     size_t first = first_pass_with_tokens(ref->trace), missing = unmatched_pass(ref);
     rows->first_reference_pass = missing;
     if (missing == LS_NONE) {
         rows->status = LS_INPUTS_EQUAL;
+        return;
+    }
+    if (rows->matched > 0 && has_lone_sequence(ref) && has_lone_sequence(cand)) {
+        rows->status = LS_INPUTS_PARTIAL;
+        ls_text_printf(&rows->message, "token ids differ in a sequence of a batch whose others are the same (%zu of %zu rows paired)", rows->matched, ref->rows);
         return;
     }
     if (rows->matched > 0 && lacks_sequences_only(ref)) {
