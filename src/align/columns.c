@@ -136,6 +136,10 @@ static bool is_softmax(const char *op) {
            strcasecmp(op, "_safe_softmax") == 0;
 }
 
+static bool is_product(const char *op) {
+    return strcmp(op, "MUL_MAT") == 0 || strcmp(op, "matmul") == 0 || strcmp(op, "bmm") == 0 || strcmp(op, "baddbmm") == 0 || strcmp(op, "einsum") == 0;
+}
+
 static uint64_t innermost(const ls_node *n) { return n->rank > 0 ? n->shape[n->rank - 1] : 1; }
 
 /* What has as many columns as the scores; the factors of the product that they come from have not. */
@@ -144,6 +148,8 @@ static void mark_before(const ls_trace *t, size_t node, uint64_t columns, int le
     if (scores[node])
         return;
     scores[node] = true;
+    if (is_product(n->op))
+        return;
     for (size_t k = 0; levels > 0 && k <= n->source_count; k++) {
         size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
         if (source != LS_NONE && t->nodes[source].role != LS_ROLE_WEIGHT && t->nodes[source].role != LS_ROLE_STATE &&

@@ -37,9 +37,10 @@ static bool carries(const ls_node *n) {
 typedef struct below {
     bool passes, fails;
     bool shows;   /* some way leads to a passing one without a sum */
-    double limit; /* the least relative error that one of these would have shown */
+    double limit, all_limits; /* the least relative error that one, or each, of these would have shown */
     bool sums;    /* a sum lies between, and nothing that changes the size of a difference */
-    double room;  /* the least |d|_2 that would be seen after a sum */
+    double room, all_rooms;   /* the least |d|_2 that would be seen after one such sum, or each */
+    bool hides;   /* some way leads to one that would have shown nothing */
 } below;
 
 /* Multiplies noisy values with each other, so that no term can hide the other. Whatever else has
@@ -70,12 +71,15 @@ static void join(below *into, const below *b) {
     into->fails = into->fails || b->fails;
     if (b->shows) {
         into->limit = into->shows && into->limit < b->limit ? into->limit : b->limit;
+        into->all_limits = fmax(into->all_limits, b->all_limits);
         into->shows = true;
     }
     if (b->sums) {
         into->room = into->sums && into->room < b->room ? into->room : b->room;
+        into->all_rooms = fmax(into->all_rooms, b->all_rooms);
         into->sums = true;
     }
+    into->hides = into->hides || b->hides;
 }
 
 /* What a node's sources see of it, and of what comes after it. */
@@ -84,10 +88,12 @@ static below seen_through(const ls_trace *t, const ls_node *n, const ls_pair *pa
     bool sum = is_sum(t, n), ok = pair != NULL && !ls_pair_fails(pair);
     if (pair != NULL && pair->verdict != LS_VERDICT_REFORMULATED) {
         bool constant = !(pair->metrics.reference.std > 0);
-        b = (below){.passes = ok, .fails = !ok, .shows = ok && !sum && !constant, .sums = ok && sum,
-                    .limit = fmax(pair->tolerance, 10 * pair->metrics.rel_l2), .room = pair->tolerance * pair->metrics.reference.l2};
+        double limit = fmax(pair->tolerance, 10 * pair->metrics.rel_l2), room = pair->tolerance * pair->metrics.reference.l2;
+        b = (below){.passes = ok, .fails = !ok, .shows = ok && !sum && !constant, .sums = ok && sum, .hides = ok && constant && !sum,
+                    .limit = limit, .all_limits = ok && !sum ? limit : 0, .room = room, .all_rooms = ok && sum ? room : 0};
     } else {
         b.passes = b.passes || ok; /* one that is reformulated shows what comes after it shows */
+        b.hides = b.hides || (b.shows && sum) || (b.sums && !keeps_size(n));
         b.shows = b.shows && !sum;
         b.sums = b.sums && keeps_size(n);
     }
@@ -124,13 +130,14 @@ static void excuse(const walk *w, ls_pair *pair, size_t node, double inherited, 
     bool by_noise = d->options.profile == &ls_profiles[0] && !d->options.elementwise; /* other rules mean what they say */
     double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
     bool shows = (b->shows && pair->metrics.rel_l2 > b->limit) || (b->sums && size > b->room);
+    bool everywhere = shows && !b->hides && (!b->shows || pair->metrics.rel_l2 > b->all_limits) && (!b->sums || size > b->all_rooms);
     pair->excuse = by_noise && ls_is_noise(d, &w->siblings, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
     if (pair->excuse == LS_EXCUSE_NONE && b->passes && !b->fails) {
         bool shifted = by_noise && s->positional != NULL && ls_is_shifted(d, pair->passes);
         if (shifted && (s->positional[node] || (s->touched[node] && ls_keeps_length(pair))))
             pair->excuse = LS_EXCUSE_SHIFTED;
         if (pair->excuse == LS_EXCUSE_NONE)
-            pair->excuse = ls_reformulated(d, &w->siblings, pair, by_noise, shows);
+            pair->excuse = ls_reformulated(d, &w->siblings, pair, by_noise, shows, everywhere);
     }
     if (pair->excuse != LS_EXCUSE_NONE)
         pair->verdict = LS_VERDICT_REFORMULATED;

@@ -239,17 +239,40 @@ static void say_rows(steps *s, const char *what, const uint32_t *rows, size_t co
         say(s, "%zu of %llu %ss", count, (unsigned long long)total, what);
 }
 
+static bool select_along(ls_layout *l, int of_reference, int of_candidate, uint64_t reference_total, uint64_t candidate_total, const common *rows) {
+    return select_rows(&l->reference, of_reference, reference_total, rows->reference, rows->count, &l->gathered[0]) &&
+           select_rows(&l->candidate, of_candidate, candidate_total, rows->candidate, rows->count, &l->gathered[1]);
+}
+
+/* Would the rows be along another axis of the reference just as well, and agree where they don't
+ * along this one, or the other way round? Then a fault could hide behind the choice. */
+static bool is_ambiguous(const ls_layout_request *q, const ls_layout *from, const ls_layout *chosen, int of_reference, uint64_t candidate_total, const common *rows) {
+    bool agrees = sampled_error(&chosen->reference, &chosen->candidate, SAMPLE) < AGREES, ambiguous = false;
+    for (int i = 0; i < from->reference.rank && !ambiguous && from->reference.rank == from->candidate.rank; i++) {
+        ls_layout l = *from;
+        bool innermost = i == from->reference.rank - 1; /* is rarely the axis of tokens */
+        bool other = i != of_reference && !innermost && from->reference.shape[i] == q->reference_rows && from->candidate.shape[i] == candidate_total;
+        if (other && select_along(&l, i, i, q->reference_rows, candidate_total, rows) && ls_view_elements(&l.reference) == ls_view_elements(&l.candidate))
+            ambiguous = (sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES) != agrees;
+        if (other)
+            ls_layout_done(&l);
+    }
+    return ambiguous;
+}
+
 /* Selects the rows that both have on each side; *l is as it was where that can't be done. */
 static bool select_common(const ls_layout_request *q, ls_layout *l, bool kept, steps *s) {
     common rows;
     ls_layout out = *l;
     uint64_t candidate_total = kept ? q->kept_count : q->candidate_rows;
-    bool selected = list_common(q, kept, &rows);
+    bool selected = list_common(q, kept, &rows), ambiguous = false;
     if (selected) {
         int of_reference = row_axis(&l->reference, q->reference_rows, &l->candidate, candidate_total);
         int of_candidate = row_axis(&l->candidate, candidate_total, &l->reference, q->reference_rows);
-        selected = select_rows(&out.reference, of_reference, q->reference_rows, rows.reference, rows.count, &out.gathered[0]) &&
-                   select_rows(&out.candidate, of_candidate, candidate_total, rows.candidate, rows.count, &out.gathered[1]);
+        selected = select_along(&out, of_reference, of_candidate, q->reference_rows, candidate_total, &rows);
+        if (selected && q->reference_rows == candidate_total && ls_view_elements(&out.reference) == ls_view_elements(&out.candidate))
+            ambiguous = is_ambiguous(q, l, &out, of_reference, candidate_total, &rows);
+        selected = selected && !ambiguous;
     }
     if (selected) {
         *l = out;
@@ -257,6 +280,7 @@ static bool select_common(const ls_layout_request *q, ls_layout *l, bool kept, s
         say_rows(s, "candidate's row", rows.candidate, rows.count, candidate_total);
     } else {
         ls_layout_done(&out);
+        l->ambiguous = ambiguous;
     }
     free(rows.reference);
     free(rows.candidate);
@@ -335,6 +359,41 @@ static bool take(const ls_layout_request *q, ls_layout *l, int batch, unsigned a
     return selected;
 }
 
+static bool take_into(const ls_layout_request *q, const ls_layout *from, int batch, unsigned axes, ls_layout *out) {
+    ls_layout l = *from;
+    if (!take(q, &l, batch, axes)) {
+        ls_layout_done(&l);
+        return false;
+    }
+    *out = l;
+    return true;
+}
+
+/* Several axes are as long as the tokens are many. The values decide, but where one choice agrees
+ * and another doesn't, a fault could hide behind the choice: then there is none. */
+static bool choose_axis(const ls_layout_request *q, const ls_layout *from, int batch, unsigned possible, ls_layout *out) {
+    bool found = false, agrees = false;
+    for (int i = 0; i < from->reference.rank; i++) {
+        ls_layout l;
+        if (!(possible >> i & 1) || !take_into(q, from, batch, 1u << i, &l))
+            continue;
+        bool own = sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES;
+        if (found && own != agrees) {
+            ls_layout_done(&l);
+            ls_layout_done(out);
+            out->ambiguous = true;
+            return false;
+        }
+        if (found)
+            ls_layout_done(&l);
+        else
+            *out = l;
+        agrees = own;
+        found = true;
+    }
+    return found;
+}
+
 /* Batches in tensors of one rank: axes that differ in size are those of sequences or tokens;
  * those of equal size may be, where other tokens are selected from as many. The values decide. */
 static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_layout *out) {
@@ -357,23 +416,12 @@ static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_la
     for (int i = 0; batch < 0 && !all_sequences && i < rank; i++)
         if (!((needed | possible) >> i & 1) && are_sizes(from, i, g->reference.sequences, g->candidate.sequences) && g->reference.sequences > 1)
             return false; /* sequences may lie there, or as many of something else */
-    double best = INFINITY;
-    bool found = false;
-    for (unsigned more = possible;; more = (more - 1) & possible) { /* each subset of the possible axes */
-        ls_layout l = *from;
-        bool selected = take(q, &l, batch, needed | more);
-        double error = !selected ? INFINITY : possible == 0 ? 0 : sampled_error(&l.reference, &l.candidate, SAMPLE);
-        if (selected && (!found || error < best)) {
-            ls_layout_done(out);
-            *out = l;
-            best = error;
-            found = true;
-        } else {
-            ls_layout_done(&l);
-        }
-        if (more == 0)
-            return found;
-    }
+    if (q->square) /* both of the last axes are tokens */
+        return take_into(q, from, batch, needed | (possible & (3u << (rank >= 2 ? rank - 2 : 0))), out);
+    if (needed != 0 || possible == 0)
+        return take_into(q, from, batch, needed, out);
+    unsigned channels = 1u << (rank - 1); /* the innermost axis is rarely one of tokens */
+    return choose_axis(q, from, batch, possible != channels ? possible & ~channels : possible, out);
 }
 
 /* One side's rows by themselves, where the ranks differ: along one axis of sequences and one of
@@ -412,6 +460,7 @@ static bool select_grid(const ls_layout_request *q, ls_layout *l, steps *s) {
     }
     if (!selected || ls_view_elements(&out.reference) != ls_view_elements(&out.candidate)) {
         ls_layout_done(&out);
+        l->ambiguous = out.ambiguous;
         return false;
     }
     *l = out;
@@ -483,6 +532,8 @@ static lockstep_status select_elements(const ls_layout_request *q, ls_layout *l,
     bool batches = q->grids != NULL && (q->grids->reference.sequences > 1 || q->grids->candidate.sequences > 1);
     if (batches && select_grid(q, l, s))
         return LOCKSTEP_OK;
+    if (l->ambiguous)
+        return mismatch(q, error);
     if (rows_known && kept_sized && select_common(q, l, true, s))
         return LOCKSTEP_OK;
     if (rows_known && !q->passes->whole && row_sized && select_common(q, l, false, s))
@@ -490,7 +541,7 @@ static lockstep_status select_elements(const ls_layout_request *q, ls_layout *l,
     if (q->grids != NULL && er != ec && select_grid(q, l, s))
         return LOCKSTEP_OK;
     /* as many rows, and yet not the same ones */
-    bool other_rows = rows_known && !q->passes->whole && (row_sized || kept_sized);
+    bool other_rows = l->ambiguous || (rows_known && !q->passes->whole && (row_sized || kept_sized));
     return er == ec && !other_rows ? LOCKSTEP_OK : mismatch(q, error);
 }
 

@@ -26,6 +26,7 @@ typedef struct ls_layout_request {
     size_t kept_count;
     ls_columns reference_columns, candidate_columns;
     int32_t reference_last, candidate_last; /* highest position of the passes; -1 where unknown */
+    bool square;           /* rows and columns are tokens: scores, attention weights, masks */
     ls_reorder reorder;
     uint64_t head_size;    /* for the reorder; 0 where unknown */
     uint64_t kind; /* of the pair: those of one kind vote together */
@@ -35,6 +36,7 @@ typedef struct ls_layout {
     ls_view reference, candidate; /* of equal element counts, in the same order */
     char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
     uint64_t columns;             /* of each row of the candidate, those of a padded KV cache that count */
+    bool ambiguous;               /* which axis has the rows can't be told: a fault could hide in the choice */
     void *gathered[2];            /* copies of rows that lie in no regular order; NULL */
 } ls_layout;
 

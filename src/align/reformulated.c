@@ -139,14 +139,14 @@ static ls_excuse of_scores(const ls_pair *p) {
     return p->left_of_rows <= p->tolerance && p->left_of_rows < 0.1 * m->rel_l2 ? LS_EXCUSE_SOFTMAX : LS_EXCUSE_NONE;
 }
 
-ls_excuse ls_reformulated(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, bool by_noise, bool shows) {
+ls_excuse ls_reformulated(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, bool by_noise, bool shows, bool everywhere) {
     other_layers others;
     if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
         return LS_EXCUSE_NONE;
     ls_excuse excuse = p->is_scores ? of_scores(p) : LS_EXCUSE_NONE;
     if (excuse != LS_EXCUSE_NONE || p->metrics.masked_differ > 0)
         return excuse;
-    if (p->metrics.cosine > 0 && is_one_factor(p))
+    if (everywhere && p->metrics.cosine > 0 && is_one_factor(p))
         return LS_EXCUSE_FACTOR;
     look_at_layers(d, siblings, p, &others);
     return by_noise && !p->exact_inputs && is_alike_in_all_layers(&others, used_of_tolerance(p)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;

@@ -22,8 +22,9 @@ bool ls_is_noise(const ls_diff *diff, const ls_siblings *siblings, const ls_pair
  * Call it only for a pair that diverged while everything paired that is computed from it
  * passes. `by_noise`: the tolerance is that of the noise, not a rule of the user's. `shows` is
  * false when none of these would have shown a fault: one that allows as much, or a sum whose
- * other term is larger. */
-ls_excuse ls_reformulated(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, bool by_noise, bool shows);
+ * other term is larger; `everywhere`: each of them would have shown it, so that a factor was undone
+ * on every way. */
+ls_excuse ls_reformulated(const ls_diff *diff, const ls_siblings *siblings, const ls_pair *pair, bool by_noise, bool shows, bool everywhere);
 
 /* Both sides are as long, as vectors that were only rotated. */
 bool ls_keeps_length(const ls_pair *pair);

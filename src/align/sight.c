@@ -12,6 +12,17 @@ static uint64_t kind_of(const ls_diff *d, const ls_pair *p) {
     return XXH3_64bits(name, strlen(name));
 }
 
+/* Rows and columns are tokens. */
+static bool is_square(const ls_diff *d, const ls_pair *p) {
+    static const char *const words[] = {"score", "weights", "prob", "mask", "softmax", "soft_max"};
+    const ls_node *r = &d->reference->nodes[p->reference_value], *c = &d->candidate->nodes[p->candidate_value];
+    bool square = d->reference_scores[p->reference_value] || d->candidate_scores[p->candidate_value];
+    for (size_t i = 0; i < sizeof words / sizeof words[0] && !square; i++)
+        square = strcasestr(r->name, words[i]) != NULL || strcasestr(c->name, words[i]) != NULL || strcasestr(r->op, words[i]) != NULL ||
+                 strcasestr(c->op, words[i]) != NULL;
+    return square;
+}
+
 static int32_t last_position(const ls_pass *pass) {
     int32_t last = -1;
     for (size_t i = 0; pass->positions != NULL && i < pass->rows; i++)
@@ -38,7 +49,7 @@ lockstep_status ls_sight_open(ls_diff *d, const ls_pair *p, ls_reorder reorder, 
                            .reference_columns = d->reference_columns[p->reference_value],
                            .candidate_columns = d->candidate_columns[p->candidate_value],
                            .reference_last = last_position(reference_pass), .candidate_last = last_position(candidate_pass),
-                           .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(d, p)};
+                           .square = is_square(d, p), .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(d, p)};
     ls_grids grids;
     bool cut = pp->rows != NULL && !pp->whole && ls_grids_read(reference_pass, candidate_pass, pp, &grids);
     q.grids = cut ? &grids : NULL;

@@ -26,7 +26,7 @@ def sequence_run(path, batch, padding=None, fault=0.0, flat=False):
     count, length = len(batch), len(batch[0])
     padding = padding or [0] * count
     mask = np.ones((count, length), "i8")
-    states, heads, scores = (np.zeros(shape, "f4") for shape in ((count, length, WIDTH), (count, HEADS, length, 6), (count, HEADS, length, length)))
+    states, heads, scores = (np.zeros(shape, "f4") for shape in ((count, length, WIDTH), (count, HEADS, length, 5), (count, HEADS, length, length)))
     for b, tokens in enumerate(batch):
         pad = padding[b]
         mask[b, :pad if pad > 0 else 0] = 0
@@ -35,7 +35,7 @@ def sequence_run(path, batch, padding=None, fault=0.0, flat=False):
         for t in range(length):
             history = [tokens[k] for k in real if k <= t] if mask[b, t] else ["padding", b, t]
             states[b, t] = row("state", history, WIDTH, fault)
-            heads[b, :, t] = row("heads", history, (HEADS, 6), 0)
+            heads[b, :, t] = row("heads", history, (HEADS, 5), 0)
             for s in range(length):
                 seen = mask[b, s] and s <= t
                 scores[b, :, t, s] = row("score", [*history, real.index(s) if mask[b, s] else "p"], HEADS, 0) if seen else -np.inf
