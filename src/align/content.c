@@ -9,7 +9,7 @@
 #include "align/sight.h"
 #include "base/hash.h"
 
-enum { SAMPLES = 256, LAYOUTS_TRIED = 32 };
+enum { SAMPLES = 256, GLANCE = 32, LAYOUTS_TRIED = 32 };
 #define CLOSE 0.5       /* relative error above which two tensors are not taken for the same */
 #define BY_FAR 0.5      /* the closest is at most this much of the second closest */
 #define SAME_LAYOUT 0.1 /* relative error under a permutation that was searched for */
@@ -18,7 +18,7 @@ enum { SAMPLES = 256, LAYOUTS_TRIED = 32 };
 typedef struct piece {
     size_t node;
     uint64_t elements;
-    double norm, mean; /* of its samples */
+    double norm, mean, glance; /* of its samples; glance: norm of the first GLANCE */
     float values[SAMPLES];
     size_t partner; /* index of the closest on the other side, or LS_NONE */
     double error, second;
@@ -41,6 +41,7 @@ static bool take_samples(const ls_trace *t, size_t node, piece *out) {
         value = isfinite(value) ? value : 0;
         out->values[k] = (float)value;
         out->norm += value * value;
+        out->glance += k < GLANCE ? value * value : 0;
         out->mean += value / SAMPLES;
     }
     ls_hold_release(&hold);
@@ -61,13 +62,22 @@ static bool collect(const ls_values *v, const bool *wanted, const size_t *pair_o
     return out->all != NULL;
 }
 
-static double distance(const piece *r, const piece *c) {
+static double squares_apart(const piece *r, const piece *c, size_t from, size_t to) {
     double d2 = 0;
-    for (size_t k = 0; k < SAMPLES; k++) {
+    for (size_t k = from; k < to; k++) {
         double d = (double)c->values[k] - r->values[k];
         d2 += d * d;
     }
-    return sqrt(d2 / r->norm);
+    return d2;
+}
+
+/* Infinite where the first samples already have nothing to do with each other: the squares of
+ * two unlike tensors differ by about twice their norm, those of like ones by a part of it. */
+static double distance(const piece *r, const piece *c) {
+    double first = squares_apart(r, c, 0, GLANCE);
+    if (r->glance > 0 && first > 1.5 * r->glance)
+        return INFINITY;
+    return sqrt((first + squares_apart(r, c, GLANCE, SAMPLES)) / r->norm);
 }
 
 static void offer(piece *to, size_t index, double error) {
@@ -80,9 +90,13 @@ static void offer(piece *to, size_t index, double error) {
     }
 }
 
+/* So many of both sides are looked at with each other; what is beyond stays unpaired, and is listed. */
+enum { LOOKS_MAX = 200 << 20 };
+
 static void find_closest(pieces *r, pieces *c) {
+    size_t looks = 0;
     for (size_t i = 0; i < c->count; i++)
-        for (size_t k = 0; k < r->count; k++)
+        for (size_t k = 0; k < r->count && looks++ < LOOKS_MAX; k++)
             if (r->all[k].elements == c->all[i].elements) {
                 double error = distance(&r->all[k], &c->all[i]);
                 offer(&c->all[i], k, error);

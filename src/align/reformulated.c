@@ -141,10 +141,12 @@ static ls_excuse of_scores(const ls_pair *p) {
 
 ls_excuse ls_reformulated(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, bool by_noise, bool shows, bool everywhere) {
     other_layers others;
-    if (!shows || p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
+    ls_excuse excuse = LS_EXCUSE_NONE;
+    if (p->resynced || fabs(p->metrics.cosine) < LOOKS_ALIKE)
         return LS_EXCUSE_NONE;
-    ls_excuse excuse = p->is_scores ? of_scores(p) : LS_EXCUSE_NONE;
-    if (excuse != LS_EXCUSE_NONE || p->metrics.masked_differ > 0)
+    if (p->is_scores) /* a softmax cancels it, whatever comes then */
+        excuse = of_scores(p);
+    if (excuse != LS_EXCUSE_NONE || !shows || p->metrics.masked_differ > 0)
         return excuse;
     if (everywhere && p->metrics.cosine > 0 && is_one_factor(p))
         return LS_EXCUSE_FACTOR;
