@@ -9,7 +9,7 @@
 #include "align/sight.h"
 #include "base/hash.h"
 
-enum { SAMPLES = 256, GLANCE = 32, LAYOUTS_TRIED = 32 };
+enum { SAMPLES = 256, GLANCE = 16, LAYOUTS_TRIED = 32 };
 #define CLOSE 0.5       /* relative error above which two tensors are not taken for the same */
 #define BY_FAR 0.5      /* the closest is at most this much of the second closest */
 #define SAME_LAYOUT 0.1 /* relative error under a permutation that was searched for */
@@ -18,14 +18,21 @@ enum { SAMPLES = 256, GLANCE = 32, LAYOUTS_TRIED = 32 };
 typedef struct piece {
     size_t node;
     uint64_t elements;
-    double norm, mean, glance; /* of its samples; glance: norm of the first GLANCE */
+    double norm, mean; /* of its samples */
     float values[SAMPLES];
     size_t partner; /* index of the closest on the other side, or LS_NONE */
     double error, second;
 } piece;
 
+/* What decides most pairs, close together in memory. */
+typedef struct glance {
+    float values[GLANCE], norm;
+    uint64_t elements;
+} glance;
+
 typedef struct pieces {
     piece *all;
+    glance *glances;
     size_t count;
 } pieces;
 
@@ -41,7 +48,6 @@ static bool take_samples(const ls_trace *t, size_t node, piece *out) {
         value = isfinite(value) ? value : 0;
         out->values[k] = (float)value;
         out->norm += value * value;
-        out->glance += k < GLANCE ? value * value : 0;
         out->mean += value / SAMPLES;
     }
     ls_hold_release(&hold);
@@ -62,22 +68,34 @@ static bool collect(const ls_values *v, const bool *wanted, const size_t *pair_o
     return out->all != NULL;
 }
 
-static double squares_apart(const piece *r, const piece *c, size_t from, size_t to) {
+static double distance(const piece *r, const piece *c) {
     double d2 = 0;
-    for (size_t k = from; k < to; k++) {
+    for (size_t k = 0; k < SAMPLES; k++) {
         double d = (double)c->values[k] - r->values[k];
         d2 += d * d;
     }
-    return d2;
+    return sqrt(d2 / r->norm);
 }
 
-/* Infinite where the first samples already have nothing to do with each other: the squares of
- * two unlike tensors differ by about twice their norm, those of like ones by a part of it. */
-static double distance(const piece *r, const piece *c) {
-    double first = squares_apart(r, c, 0, GLANCE);
-    if (r->glance > 0 && first > 1.5 * r->glance)
-        return INFINITY;
-    return sqrt((first + squares_apart(r, c, GLANCE, SAMPLES)) / r->norm);
+/* False where the first samples already have nothing to do with each other: the squares of two
+ * unlike tensors differ by about twice their norm, those of like ones by a part of it. */
+static bool may_be_like(const glance *r, const glance *c) {
+    float d2 = 0;
+    for (size_t k = 0; k < GLANCE; k++)
+        d2 += (c->values[k] - r->values[k]) * (c->values[k] - r->values[k]);
+    return r->elements == c->elements && !(d2 > 1.5f * r->norm && r->norm > 0);
+}
+
+static bool glance_at(pieces *p) {
+    p->glances = calloc(p->count + 1, sizeof *p->glances);
+    for (size_t i = 0; p->glances != NULL && i < p->count; i++) {
+        glance *g = &p->glances[i];
+        g->elements = p->all[i].elements;
+        memcpy(g->values, p->all[i].values, sizeof g->values);
+        for (size_t k = 0; k < GLANCE; k++)
+            g->norm += g->values[k] * g->values[k];
+    }
+    return p->glances != NULL;
 }
 
 static void offer(piece *to, size_t index, double error) {
@@ -97,7 +115,7 @@ static void find_closest(pieces *r, pieces *c) {
     size_t looks = 0;
     for (size_t i = 0; i < c->count; i++)
         for (size_t k = 0; k < r->count && looks++ < LOOKS_MAX; k++)
-            if (r->all[k].elements == c->all[i].elements) {
+            if (may_be_like(&r->glances[k], &c->glances[i])) {
                 double error = distance(&r->all[k], &c->all[i]);
                 offer(&c->all[i], k, error);
                 offer(&r->all[k], i, error);
@@ -142,7 +160,7 @@ static lockstep_status try_layouts(ls_diff *d, pieces *r, piece *c, lockstep_err
 static lockstep_status pair_by_content(ls_diff *d, lockstep_error *error) {
     pieces r = {0}, c = {0};
     lockstep_status status = LOCKSTEP_OK;
-    if (!collect(&d->reference_values, NULL, NULL, d->reference_used, &r) || !collect(&d->candidate_values, d->wanted, d->pair_of, NULL, &c))
+    if (!collect(&d->reference_values, NULL, NULL, d->reference_used, &r) || !collect(&d->candidate_values, d->wanted, d->pair_of, NULL, &c) || !glance_at(&r) || !glance_at(&c))
         status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     else
         find_closest(&r, &c);
@@ -156,6 +174,8 @@ static lockstep_status pair_by_content(ls_diff *d, lockstep_error *error) {
             status = try_layouts(d, &r, &c.all[i], error);
     free(r.all);
     free(c.all);
+    free(r.glances);
+    free(c.glances);
     return status;
 }
 
