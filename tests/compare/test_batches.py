@@ -118,3 +118,58 @@ def test_as_many_rows_that_are_others_are_not_compared(tmp_path):
     status, result = diff(r.write(), c.write())
     assert {pair["candidate"]["name"]: pair["verdict"] for pair in result["pairs"]}["y"] == "unaligned"
     assert status == 2 and result["first_divergence"] is None
+
+
+BOS = [[1, 5, 6, 7], [1, 9, 10, 11]]
+
+
+@pytest.mark.parametrize("reference, candidate", [(r, c) for r in ([0, 1], [0], [1]) for c in ([0, 1], [1, 0], [0], [1]) if set(r) & set(c)])
+def test_sequences_that_begin_alike(tmp_path, reference, candidate):
+    status, result = diff(sequence_run(tmp_path / "r", [BOS[i] for i in reference]), sequence_run(tmp_path / "c", [BOS[i] for i in candidate]))
+    assert status == 0 and result["pairing"]["coverage"] > 0.99, result["inputs"]
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_other_tokens_in_one_sequence_of_a_batch_are_other_inputs(tmp_path, at):
+    other = [99 if i == at else token for i, token in enumerate(B)]
+    status, result = diff(sequence_run(tmp_path / "r", [A, B]), sequence_run(tmp_path / "c", [A, other]))
+    assert status == 1 and result["verdict"] == "inputs-differ"
+
+
+def test_a_sequence_twice_does_not_stand_for_another(tmp_path):
+    status, result = diff(sequence_run(tmp_path / "r", [BOS[0], BOS[1]]), sequence_run(tmp_path / "c", [BOS[0], BOS[0]]))
+    assert status == 1 and result["verdict"] == "inputs-differ"
+
+
+def test_a_mask_that_is_added_is_no_padding(tmp_path):
+    for name, factor in (("r", 1), ("c", -6)):
+        t = Trace(tmp_path / name).begin([3, 4, 5])
+        t.add("attention_mask", np.zeros((1, 3), "f4"), role="input", op="input")
+        t.add("x", factor * noise("x", size=(1, 3, 8)).astype("f4"), [], op="a")
+        t.write()
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    assert status == 1 and first_name(result) == "x"
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 16), (1, 8, 8, 16)])
+def test_a_fault_does_not_hide_in_the_choice_of_an_axis(tmp_path, shape):
+    """As many heads as rows, one of them padding."""
+    for name in "rc":
+        t = Trace(tmp_path / name).begin([3, 4, 5, 6, 7, 8, 9, 0])
+        t.add("attention_mask", np.array([[1, 1, 1, 1, 1, 1, 1, 0]]), role="input", op="input")
+        q = noise("q", size=(8, 8, 16))
+        if name == "c":
+            q[7] *= -1
+        t.add("q", q.astype("f4").reshape(shape), [], op="a")
+        t.write()
+    assert diff(tmp_path / "r", tmp_path / "c")[0] != 0
+
+
+def test_a_shape_of_another_width_is_a_divergence_in_a_shorter_prompt_too(tmp_path):
+    for name, rows, width in (("r", 5, 64), ("c", 4, 48)):
+        t = Trace(tmp_path / name).begin(range(1, rows + 1))
+        x = t.add("x", np.random.default_rng(1).standard_normal((5, 8)).astype("f4")[:rows], [], op="a")
+        t.add("attn", np.random.default_rng(width).standard_normal((rows, width)).astype("f4"), [x], op="b")
+        t.write()
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    assert status == 1 and first_name(result) == "attn"

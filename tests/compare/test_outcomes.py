@@ -291,3 +291,76 @@ def test_an_origin_is_counted_once_for_all_passes(tmp_path):
     assert status == 1 and result["totals"]["origins"] == 1
     text = report(tmp_path / "r", tmp_path / "c")
     assert text.count("DIVERGED") == 1 and "3 that fail likewise in later passes" in text
+
+
+# ------------------------------------------------------------------ what hides a fault
+
+@pytest.mark.parametrize("options", [("--atol", "1e-4", "--rtol", "0"), ("--profile", "allclose"), ("--profile", "torch")])
+def test_a_rule_of_the_users_is_not_softened(tmp_path, options):
+    for name, off in (("r", 0), ("c", 1)):
+        t = Trace(tmp_path / name).begin(range(1, 65))
+        x = t.add("h", normal(64, 64, seed=70) * np.float32(1 + off * 1e-5), [], op="x")
+        logits = normal(64, 64, seed=71)
+        logits[5, 5] += off * 1e-3
+        t.add("logits", logits, [x], op="mm")
+        t.write()
+    status, result = diff(tmp_path / "r", tmp_path / "c", *options)
+    assert status == 1 and verdicts(result)["logits"] == "diverged"
+
+
+def test_a_factor_that_only_a_wider_tolerance_passes_is_no_excuse(tmp_path):
+    """f32 up to a product with q4_0, which may be 20 % off."""
+    for name, factor in (("r", 1), ("c", np.float32(1.15))):
+        t = Trace(tmp_path / name).begin(TOKENS)
+        x = t.add("embed", normal(6, 64, seed=72) * factor, [], op="x")
+        weight = t.add("w", None, role="weight", shape=[64, 64], dtype="q4_0")
+        t.add("logits", normal(6, 64, seed=73) * factor, [x, weight], op="MUL_MAT")
+        t.write()
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    assert status == 1 and first_name(result) == "embed"
+
+
+@pytest.mark.parametrize("op", ["", "SUB", "CONCAT", "ADD", "where"])
+def test_a_larger_term_hides_a_fault_whatever_joins_them(tmp_path, op):
+    for name, factor in (("r", 1), ("c", -3)):
+        t = Trace(tmp_path / name).begin(TOKENS)
+        big = t.add("stream", 1e6 * normal(6, 8, seed=74), [], op="x")
+        branch = normal(6, 8, seed=75) * np.float32(factor)
+        b = t.add("branch", branch, [big], op="MUL_MAT")
+        t.add("sum", (1e6 * normal(6, 8, seed=74) + branch).astype("f4"), [big, b], op=op)
+        t.write()
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    assert status == 1 and first_name(result) == "branch"
+
+
+def test_what_is_done_to_picked_rows_is_compared_or_trouble(tmp_path):
+    paths = []
+    for name in "rc":
+        t = Trace(tmp_path / name).begin(TOKENS)
+        head = t.add("head", LOGITS, [t.add("head.weight", None, role="weight", shape=[8, 4], dtype="f32")], op="Linear")
+        last = t.add("last", LOGITS[-1:], [head], op="slice")
+        if name == "r":
+            t.add("capped", (30 * np.tanh(LOGITS[-1:] / 30)).astype("f4"), [last], op="tanh")
+        paths.append(t.write())
+    status, _ = diff(*paths)
+    assert status in (1, 2)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "i8"])
+def test_ids_are_equal_or_not(tmp_path, dtype):
+    for name, off in (("r", 0), ("c", 1)):
+        t = Trace(tmp_path / name).begin(TOKENS)
+        x = t.add("x", normal(6, 8), [], op="x")
+        t.add("ids", (np.arange(6) + 50000 + off * (np.arange(6) == 3)).astype(dtype), [x], op="argmax")
+        t.write()
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    assert status == 1 and first_name(result) == "ids"
+
+
+def test_inputs_that_are_not_compared_prove_nothing(tmp_path):
+    for name, factor in (("r", 1), ("c", np.float32(1 + 3e-5))):
+        t = Trace(tmp_path / name).begin(TOKENS)
+        mel = t.add("mel", normal(6, 8, seed=76) * factor, [], op="input", role="input")
+        t.add("conv", normal(6, 8, seed=77) * factor, [mel], op="conv1d")
+        t.write()
+    assert diff(tmp_path / "r", tmp_path / "c")[0] == 0
