@@ -125,6 +125,15 @@ typedef struct shift {
     const bool *touched;    /* comes of such a node, and nothing in between agrees */
 } shift;
 
+/* A product with what depends on positions: with a cosine or a sine. */
+static bool is_turned(const walk *w, size_t node, const shift *s) {
+    const ls_node *n = &w->t->nodes[node];
+    bool turned = false;
+    for (size_t k = 0; k < n->source_count && multiplies(n->op); k++)
+        turned = turned || s->positional[n->sources[k]];
+    return turned;
+}
+
 static void excuse(const walk *w, ls_pair *pair, size_t node, double inherited, const below *b, const shift *s) {
     const ls_diff *d = w->d;
     bool by_noise = d->options.profile == &ls_profiles[0] && !d->options.elementwise; /* other rules mean what they say */
@@ -134,7 +143,7 @@ static void excuse(const walk *w, ls_pair *pair, size_t node, double inherited, 
     pair->excuse = by_noise && ls_is_noise(d, &w->siblings, pair, inherited) ? LS_EXCUSE_NOISE : LS_EXCUSE_NONE;
     if (pair->excuse == LS_EXCUSE_NONE && b->passes && !b->fails) {
         bool shifted = by_noise && s->positional != NULL && ls_is_shifted(d, pair->passes);
-        if (shifted && (s->positional[node] || (s->touched[node] && ls_keeps_length(pair))))
+        if (shifted && (s->positional[node] || is_turned(w, node, s) || (s->touched[node] && ls_keeps_length(pair))))
             pair->excuse = LS_EXCUSE_SHIFTED;
         if (pair->excuse == LS_EXCUSE_NONE)
             pair->excuse = ls_reformulated(d, &w->siblings, pair, by_noise, shows, everywhere);

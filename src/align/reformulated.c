@@ -8,6 +8,7 @@
 #include "base/text.h"
 
 enum { SIBLINGS_ALIKE = 2 }; /* their errors are within this factor of one another */
+#define COARSE 1e-2          /* tolerance of q8 and coarser types */
 #define LOOKS_ALIKE 0.9      /* cosine below which two tensors are not the same thing */
 
 /* What is left when the best single factor is undone: 1 - cosine^2 of the square. */
@@ -122,10 +123,13 @@ static double amplification(const ls_diff *d, const ls_pair *p) {
 bool ls_is_noise(const ls_diff *d, const ls_siblings *siblings, const ls_pair *p, double inherited) {
     double own = used_of_tolerance(p);
     other_layers s;
-    if (p->resynced || p->metrics.masked_differ > 0 || own > 3 || p->metrics.cosine < LOOKS_ALIKE)
+    bool coarse = p->tolerance >= COARSE; /* weights of such types add noise at each product; others hardly do */
+    if (p->resynced || p->metrics.masked_differ > 0 || own > 3 || p->metrics.cosine < LOOKS_ALIKE || (p->exact_inputs && !coarse))
         return false;
     if (p->metrics.rel_l2 <= amplification(d, p) * inherited)
         return true;
+    if (!coarse)
+        return false;
     look_at_layers(d, siblings, p, &s);
     return s.count >= 2 && !s.faulty && own <= 1.5 * s.used[s.count / 2];
 }
