@@ -1,5 +1,6 @@
 #include "io/guard.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -37,15 +38,31 @@ static void leave(const sigset_t *before) {
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-void ls_guard_add(ls_guarded *g) {
-    sigset_t before;
-    enter(&before);
+static void put_first(ls_guarded *g) {
     g->previous = NULL;
     g->next = first;
     if (first != NULL)
         first->previous = g;
     first = g;
+}
+
+void ls_guard_add(ls_guarded *g) {
+    sigset_t before;
+    enter(&before);
+    put_first(g);
     leave(&before);
+}
+
+FILE *ls_guard_create(ls_guarded *g) {
+    sigset_t before;
+    enter(&before);
+    FILE *file = fopen(g->path, "wbxe");
+    int why = errno;
+    if (file != NULL)
+        put_first(g);
+    leave(&before);
+    errno = why;
+    return file;
 }
 
 #define SHORTER "became shorter while it was being read"

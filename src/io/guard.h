@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -25,6 +26,9 @@ typedef struct ls_guarded {
 } ls_guarded;
 
 void ls_guard_add(ls_guarded *guarded);
+/* Creates the file at guarded->path, for writing, and guards it: no signal comes in between.
+ * NULL, with errno, where it can't be created, or is there already. */
+FILE *ls_guard_create(ls_guarded *guarded);
 /* Before the file is unmapped, or once it is whole or removed. */
 void ls_guard_remove(ls_guarded *guarded);
 /* Fails with the path of a file that is, or was, mapped and became shorter meanwhile (up to

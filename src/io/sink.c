@@ -72,14 +72,13 @@ lockstep_status ls_sink_open(const char *path, ls_sink *out_sink, lockstep_error
         forget(&sink);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    sink.file = fopen(sink.part, "wbxe");
+    sink.unfinished->path = sink.part;
+    sink.file = ls_guard_create(sink.unfinished);
     if (sink.file == NULL) {
         lockstep_status status = fail(&sink, error);
         forget(&sink);
         return status;
     }
-    sink.unfinished->path = sink.part;
-    ls_guard_add(sink.unfinished);
     setvbuf(sink.file, NULL, _IOFBF, BUFFER);
     *out_sink = sink;
     return LOCKSTEP_OK;
