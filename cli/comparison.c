@@ -72,7 +72,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
 static void name_weights(const ls_diff *diff, ls_text *out) {
     for (size_t i = 0; i < diff->weight_count; i++) {
         ls_text_printf(out, i == 0 ? "^(" : "|");
-        for (const char *c = diff->candidate->nodes[diff->weights[i]].name; *c != '\0'; c++)
+        for (const char *c = ls_diff_graph(diff)->nodes[diff->weights[i]].name; *c != '\0'; c++)
             ls_text_printf(out, strchr(".[]{}()*+?|^$\\", *c) != NULL ? "\\%c" : "%c", *c);
     }
     ls_text_printf(out, ")$");

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_float(const char *dtype) { return *dtype != 'i' && *dtype != 'u' && strcmp(dtype, "bool") != 0; }
-
 /* A KV cache's padding is not counted. */
 static uint64_t counted(const ls_diff *d, size_t node) {
     const ls_node *n = &d->candidate->nodes[node];
@@ -43,7 +41,7 @@ static double wanted_of_pair(const ls_diff *d, const ls_pair *p) {
 static double measure_share(const ls_diff *d, bool integers) {
     double covered = 0, total = 0;
     for (size_t i = 0; i < d->pair_count; i++)
-        if (!d->pairs[i].extra && (integers || is_float(d->candidate->nodes[d->pairs[i].candidate_value].dtype))) {
+        if (!d->pairs[i].extra && (integers || !ls_node_is_integer(&d->candidate->nodes[d->pairs[i].candidate_value]))) {
             covered += (double)d->pairs[i].elements;
             total += wanted_of_pair(d, &d->pairs[i]);
         }
@@ -55,7 +53,7 @@ static double measure_share(const ls_diff *d, bool integers) {
             covered += (double)counted(d, i);
     }
     for (size_t i = 0; i < d->candidate_only_count; i++)
-        if (integers || is_float(d->candidate->nodes[d->candidate_only[i]].dtype))
+        if (integers || !ls_node_is_integer(&d->candidate->nodes[d->candidate_only[i]]))
             total += (double)counted(d, d->candidate_only[i]) * shared_rows(d, d->candidate->nodes[d->candidate_only[i]].pass);
     if (total == 0)
         return integers ? 0 : measure_share(d, true);

@@ -35,11 +35,8 @@ static lockstep_status choose(ls_diff *d, lockstep_error *error) {
 
 /* ------------------------------------------------------------------------- one pair */
 
-static bool is_integer(const char *dtype) { return *dtype == 'i' || *dtype == 'u' || strcmp(dtype, "bool") == 0; }
-
 static bool are_integers(const ls_diff *d, const ls_pair *p) {
-    return is_integer(d->reference->nodes[p->reference_value].dtype) && is_integer(d->candidate->nodes[p->candidate_value].dtype) &&
-           strncmp(d->candidate->nodes[p->candidate_value].dtype, "iq", 2) != 0;
+    return ls_node_is_integer(&d->reference->nodes[p->reference_value]) && ls_node_is_integer(&d->candidate->nodes[p->candidate_value]);
 }
 
 /* Ids and ranks are equal or not. Noise may change the order of what is nearly the same. */

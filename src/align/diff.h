@@ -140,11 +140,11 @@ typedef struct ls_diff {
     bool order_known;        /* else no divergence can be called the first */
     size_t failing;          /* pairs that fail */
     size_t first;            /* pair of the first divergence, or LS_NONE */
-    size_t *interval;        /* candidate nodes without a partner between it and its last matching inputs */
+    size_t *interval;        /* nodes of ls_diff_graph without a partner between it and its last matching inputs */
     size_t interval_count;
     size_t *inputs;          /* pairs that the first divergence was computed from */
     size_t input_count;
-    size_t *weights;         /* nodes: the weights that went into it after its inputs */
+    size_t *weights;         /* nodes of ls_diff_graph: the weights that went into it after its inputs */
     size_t weight_count;
     ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, by residual; see diagnose/ */
     size_t cause_count;
@@ -175,6 +175,12 @@ lockstep_status ls_diff_compare(ls_diff *diff, size_t pair, ls_layout_choice cho
 lockstep_status ls_diff_finish(ls_diff *diff, lockstep_error *error);
 void ls_diff_done(ls_diff *diff);
 
+/* Whose nodes `interval` and `weights` are: the graph that was walked. */
+static inline const ls_trace *ls_diff_graph(const ls_diff *diff) {
+    return diff->candidate->is_graph || !diff->reference->is_graph ? diff->candidate : diff->reference;
+}
+/* The tolerance is that of the noise, not a rule of the user's. */
+static inline bool ls_diff_is_by_noise(const ls_diff *diff) { return diff->options.profile == &ls_profiles[0] && !diff->options.elementwise; }
 /* False for pairs that could not be compared. */
 static inline bool ls_pair_says_something(const ls_pair *pair) { return pair->verdict < LS_VERDICT_UNSUPPORTED; }
 static inline bool ls_pair_fails(const ls_pair *pair) { return pair->verdict > LS_VERDICT_REFORMULATED; }

@@ -136,7 +136,7 @@ static bool is_turned(const walk *w, size_t node, const shift *s) {
 
 static void excuse(const walk *w, ls_pair *pair, size_t node, double inherited, const below *b, const shift *s) {
     const ls_diff *d = w->d;
-    bool by_noise = d->options.profile == &ls_profiles[0] && !d->options.elementwise; /* other rules mean what they say */
+    bool by_noise = ls_diff_is_by_noise(d); /* other rules mean what they say */
     double size = pair->metrics.rel_l2 * pair->metrics.reference.l2;
     bool shows = (b->shows && pair->metrics.rel_l2 > b->limit) || (b->sums && size > b->room);
     bool everywhere = shows && !b->hides && (!b->shows || pair->metrics.rel_l2 > b->all_limits) && (!b->sums || size > b->all_rooms);
@@ -197,7 +197,7 @@ static bool is_table(const ls_node *n) { return strcasecmp(n->op, "cos") == 0 ||
 static void judge_exact_inputs(const walk *w, bool *exact) {
     const ls_diff *d = w->d;
     const ls_trace *t = w->t;
-    bool strict = d->options.profile == &ls_profiles[0] && !d->options.elementwise;
+    bool strict = ls_diff_is_by_noise(d);
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
         bool above = (n->alias_of == LS_NONE || exact[n->alias_of]) && !is_given_float(n);
@@ -317,7 +317,7 @@ static bool open_walk(ls_diff *d, walk *out, size_t **out_pair_of) {
     *out = (walk){.d = d, .t = d->candidate, .values = &d->candidate_values, .pair_of = d->pair_of};
     if (!ls_siblings_find(d, &out->siblings))
         return false;
-    if (d->candidate->is_graph || !d->reference->is_graph)
+    if (ls_diff_graph(d) == d->candidate)
         return true;
     *out_pair_of = calloc(d->reference->node_count + 1, sizeof **out_pair_of);
     out->t = d->reference;

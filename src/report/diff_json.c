@@ -117,7 +117,7 @@ static json_t *first_json(const ls_diff *d) {
                                                  "first", (int)f->first, "last", (int)f->last));
     }
     if (d->interval_count > 0)
-        json_object_set_new(o, "interval", names_json(d->candidate->is_graph ? d->candidate : d->reference, d->interval, d->interval_count));
+        json_object_set_new(o, "interval", names_json(ls_diff_graph(d), d->interval, d->interval_count));
     return o;
 }
 

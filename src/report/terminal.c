@@ -408,7 +408,7 @@ static void put_failing_rows(ls_text *out, const ls_diff *d) {
 }
 
 static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
-    const ls_trace *graph = d->candidate->is_graph ? d->candidate : d->reference; /* the one that was walked */
+    const ls_trace *graph = ls_diff_graph(d);
     char title[NAME];
     if (d->input_count > 0)
         ls_text_printf(out, "  computed from, and matching:");

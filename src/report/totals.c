@@ -44,8 +44,7 @@ static size_t count_origins(const ls_diff *d) {
 
 /* It would not have passed by the tolerance of f32. */
 static bool is_by_gpu(const ls_diff *d, const ls_pair *p) {
-    bool automatic = d->options.profile == &ls_profiles[0] && !d->options.elementwise;
-    return automatic && p->noise == LS_NOISE_GPU && p->verdict == LS_VERDICT_MATCH && p->metrics.rel_l2 > ls_noise_rows[LS_NOISE_F32].rel_l2;
+    return ls_diff_is_by_noise(d) && p->noise == LS_NOISE_GPU && p->verdict == LS_VERDICT_MATCH && p->metrics.rel_l2 > ls_noise_rows[LS_NOISE_F32].rel_l2;
 }
 
 ls_totals ls_totals_of(const ls_diff *d) {

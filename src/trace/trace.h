@@ -3,6 +3,8 @@
 #ifndef LS_TRACE_TRACE_H
 #define LS_TRACE_TRACE_H
 
+#include <string.h>
+
 #include "format/archive.h"
 
 typedef enum ls_role {
@@ -96,6 +98,10 @@ typedef struct ls_hold {
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t node, ls_hold *out_hold, lockstep_error *error);
 void ls_hold_release(ls_hold *hold);
 
+/* Token ids, positions, ranks, flags; the quantized iq types begin like them. */
+static inline bool ls_node_is_integer(const ls_node *node) {
+    return (*node->dtype == 'i' || *node->dtype == 'u' || strcmp(node->dtype, "bool") == 0) && strncmp(node->dtype, "iq", 2) != 0;
+}
 /* Has values that can be held. */
 static inline bool ls_node_has_values(const ls_node *node) { return node->file != NULL; }
 /* NULL when the node has no such parameter. */
