@@ -22,7 +22,7 @@ endif
 LIB_SRC := $(wildcard src/*/*.c)
 CLI_SRC := $(wildcard cli/*.c)
 # What the preload library is made of: libc alone.
-HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/trace/capture_filter.c src/base/text.c src/base/map.c src/base/pattern.c
+HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/trace/capture_filter.c src/op/op.c src/base/text.c src/base/map.c src/base/pattern.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64

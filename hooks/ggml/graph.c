@@ -137,38 +137,32 @@ static int node_layer(const graph_pass *p, const struct graph_node *node) {
 
 /* ------------------------------------------------------------------- lines */
 
-static float parameter(const struct ggml_tensor *t, int index) {
-    float value;
-    memcpy(&value, &t->op_params[index], sizeof value);
-    return value;
-}
-
-static void add_float(ls_text *line, const char *key, const struct ggml_tensor *t, int index) {
-    float value = parameter(t, index);
-    if (isfinite(value))
-        ls_text_printf(line, "%s\"%s\":%.9g", line->data[line->length - 1] == '{' ? "" : ",", key, (double)value);
-}
-
-/* The parameters whose meaning has been the same in every version. */
-static void add_parameters(ls_text *line, const struct ggml_tensor *t, const char *op) {
-    ls_text_printf(line, ",\"params\":{");
-    if (strcmp(op, "RMS_NORM") == 0 || strcmp(op, "NORM") == 0 || strcmp(op, "L2_NORM") == 0) {
-        add_float(line, "eps", t, 0);
-    } else if (strcmp(op, "ROPE") == 0) {
-        ls_text_printf(line, "\"n_dims\":%d,\"mode\":%d", t->op_params[1], t->op_params[2]);
-        add_float(line, "freq_base", t, 5);
-        add_float(line, "freq_scale", t, 6);
-        add_float(line, "attn_factor", t, 8);
-    } else if (strcmp(op, "SOFT_MAX") == 0) {
-        add_float(line, "scale", t, 0);
-        add_float(line, "max_bias", t, 1);
-    } else if (strcmp(op, "SCALE") == 0) {
-        add_float(line, "scale", t, 0);
-    } else if (strcmp(op, "FLASH_ATTN_EXT") == 0) {
-        add_float(line, "scale", t, 0);
-        add_float(line, "max_bias", t, 1);
-        add_float(line, "logit_softcap", t, 2);
+/* op_params is an array of words of 32 bits; JSON has no infinities. */
+static void add_parameter(ls_text *line, const struct ggml_tensor *t, const ls_op_parameter *parameter) {
+    const int32_t *word = &t->op_params[parameter->word];
+    const char *comma = line->data[line->length - 1] == '{' ? "" : ",";
+    float single;
+    uint64_t wide;
+    switch (parameter->type) {
+    case LS_OP_I32:
+        ls_text_printf(line, "%s\"%s\":%d", comma, parameter->name, *word);
+        break;
+    case LS_OP_U64:
+        memcpy(&wide, word, sizeof wide);
+        ls_text_printf(line, "%s\"%s\":%llu", comma, parameter->name, (unsigned long long)wide);
+        break;
+    case LS_OP_F32:
+        memcpy(&single, word, sizeof single);
+        if (isfinite(single))
+            ls_text_printf(line, "%s\"%s\":%.9g", comma, parameter->name, (double)single);
+        break;
     }
+}
+
+static void add_parameters(ls_text *line, const struct graph_node *node) {
+    ls_text_printf(line, ",\"params\":{");
+    for (const ls_op_parameter *p = node->kind->parameters; p->name != NULL && !line->failed; p++)
+        add_parameter(line, node->tensor, p);
     ls_text_printf(line, "}");
 }
 
@@ -264,7 +258,7 @@ static void send_node(graph_pass *p, struct graph_node *node, bool with_values) 
     write_name(p, t, node->op, name);
     begin_line(&line, p, node->id, name, t, node->op, node->layer);
     add_sources(&line, p, node);
-    add_parameters(&line, t, node->op);
+    add_parameters(&line, node);
     if (node->view)
         ls_text_printf(&line, ",\"role\":\"view\"");
     else if (node->write)
@@ -338,7 +332,7 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
         id = atomic_fetch_add(&next_id, 1);
     }
     ls_text line = {0};
-    begin_line(&line, p, id, leaf->name, leaf, "NONE", layer_of_name(leaf->name));
+    begin_line(&line, p, id, leaf->name, leaf, LS_OP_LEAF_SPELLING, layer_of_name(leaf->name));
     uint64_t from = role == LEAF_INPUT ? produced_as(root_of(leaf)) : 0;
     ls_text_printf(&line, ",\"role\":\"%s\"", names[role]);
     if (from != 0) /* by another graph */
@@ -378,13 +372,13 @@ static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens
         const struct ggml_tensor *table = p->nodes[n].src[0], *index = p->nodes[n].src[1];
         if (index == NULL || graph_pass_node(p, index) != NULL)
             continue;
-        bool rows = strcmp(p->nodes[n].op, "GET_ROWS") == 0 && graph_pass_node(p, table) == NULL;
+        bool rows = p->nodes[n].kind->id == LS_OP_GET_ROWS && graph_pass_node(p, table) == NULL;
         bool position = strncmp(table->name, "pos", 3) == 0 || strstr(table->name, "position") != NULL ||
                         strncmp(index->name, "pos", 3) == 0;
         bool other = strstr(table->name, "type") != NULL;
         if (rows && !position && !other && *out_tokens == NULL)
             *out_tokens = index;
-        if ((strcmp(p->nodes[n].op, "ROPE") == 0 || (rows && position)) && *out_positions == NULL)
+        if ((p->nodes[n].kind->id == LS_OP_ROPE || (rows && position)) && *out_positions == NULL)
             *out_positions = index;
     }
 }
@@ -459,11 +453,20 @@ static void keep_sources(graph_pass *p, const struct graph_node *node, int level
     }
 }
 
+/* ggml's names of operations are constants: each pointer is looked up once. */
+static const ls_op *kind_of(graph_pass *p, const char *op) {
+    uint64_t known = map_get(&p->context->kinds, op);
+    if (known == 0)
+        map_set(&p->context->kinds, op, known = (uint64_t)ls_op_find(op)->id + 1);
+    return ls_op_at((ls_op_id)(known - 1));
+}
+
 static void index_nodes(graph_pass *p, void *graph) {
     for (int n = 0; n < p->count; n++) {
         struct ggml_tensor *t = p->api->graph_node(graph, n);
         const char *op = p->api->op_desc(t);
-        p->nodes[n] = (struct graph_node){.tensor = t, .op = op, .view = is_view_op(op)};
+        const ls_op *kind = kind_of(p, op);
+        p->nodes[n] = (struct graph_node){.tensor = t, .op = op, .kind = kind, .view = kind->role == LS_OP_ROLE_VIEW};
         for (int i = 0; i < GGML_SOURCES; i++)
             p->nodes[n].src[i] = copies_original(&p->context->copies, t->src[i]);
         map_set(&p->indexes, t, (uint64_t)n + 1);
@@ -524,7 +527,7 @@ static void send_caches(graph_pass *p) {
                 continue;
             ls_text line = {0};
             map_set(&sent, leaf, 1);
-            begin_line(&line, p, atomic_fetch_add(&next_id, 1), leaf->name, leaf, "NONE", layer_of_name(leaf->name));
+            begin_line(&line, p, atomic_fetch_add(&next_id, 1), leaf->name, leaf, LS_OP_LEAF_SPELLING, layer_of_name(leaf->name));
             ls_text_printf(&line, ",\"role\":\"state\",\"src\":[%llu]", (unsigned long long)map_get(&p->context->writes, leaf));
             add_backend(&line, p, leaf);
             ls_text_printf(&line, "}");

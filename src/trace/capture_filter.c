@@ -1,10 +1,11 @@
-#include "base/pattern.h"
 #include "trace/capture_filter.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pattern.h"
+#include "op/op.h"
 #include "trace/channel.h"
 
 enum { RANGES = 64 };
@@ -118,4 +119,4 @@ static bool matches(const char *name, const char *op) {
 
 bool ls_filter_tensor(const char *name, const char *op, int layer) { return matches(name, op) && in_ranges(&filter.layers, layer); }
 
-bool ls_filter_input(const char *name) { return matches(name, "NONE"); }
+bool ls_filter_input(const char *name) { return matches(name, LS_OP_LEAF_SPELLING); }
