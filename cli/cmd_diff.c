@@ -6,6 +6,7 @@
 
 #include "checkpoint/checkpoint_diff.h"
 #include "comparison.h"
+#include "diff/diff.h"
 #include "report/report.h"
 
 typedef struct diff_options {

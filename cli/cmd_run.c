@@ -10,6 +10,7 @@
 
 #include "base/escape.h"
 #include "comparison.h"
+#include "diff/diff.h"
 #include "report/remarks.h"
 #include "parity/fingerprint.h"
 #include "parity/parity_file.h"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/hyperparameters.h"
+#include "checkpoint/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -49,3 +49,22 @@ def test_the_preload_library_needs_libc_alone():
 def test_file_names_are_unique():
     names = [p.name for p in FILES]
     assert sorted(set(names)) == sorted(names)
+
+
+def units():
+    """{part/stem: the stems that its header and source include}"""
+    graph = {}
+    for path in FILES:
+        unit = f"{path.parent.name}/{path.stem}"
+        graph.setdefault(unit, set()).update(name.rsplit(".", 1)[0] for name in includes(path))
+    return {unit: {other for other in others if other in graph and other != unit} for unit, others in graph.items()}
+
+
+def test_no_files_include_each_other_in_a_circle():
+    graph = units()
+    while True:  # take away what includes nothing that is left; a circle remains
+        free = {unit for unit, others in graph.items() if not others & set(graph)}
+        if not free:
+            break
+        graph = {unit: others for unit, others in graph.items() if unit not in free}
+    assert not graph, sorted(graph)

@@ -1,5 +1,7 @@
 #include "checkpoint/checkpoint_diff.h"
 
+#include "checkpoint/hyperparameters.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef LS_CHECKPOINT_CHECKPOINT_DIFF_H
 #define LS_CHECKPOINT_CHECKPOINT_DIFF_H
 
-#include "checkpoint/hyperparameters.h"
+#include "checkpoint/settings.h"
 #include "checkpoint/vocabulary.h"
 #include "checkpoint/weights.h"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "checkpoint/architectures.h"
+#include "checkpoint/hyperparameters.h"
 #include "op/unary.h"
 
 enum { LAYERS_MAX = 4096 };

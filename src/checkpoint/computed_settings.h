@@ -3,7 +3,7 @@
 #ifndef LS_CHECKPOINT_COMPUTED_SETTINGS_H
 #define LS_CHECKPOINT_COMPUTED_SETTINGS_H
 
-#include "checkpoint/hyperparameters.h"
+#include "checkpoint/setting.h"
 
 typedef struct ls_computed_setting {
     const char *id, *meaning;

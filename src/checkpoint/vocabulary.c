@@ -1,10 +1,11 @@
-#include "checkpoint/vocabulary_steps.h"
+#include "checkpoint/vocabulary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/escape.h"
+#include "checkpoint/vocabulary_steps.h"
 #include "format/paths.h"
 
 enum { GENERATION_LIMIT = 16 << 20, SHOWN = LS_VOCABULARY_SHOWN };
@@ -13,54 +14,7 @@ typedef ls_vocabulary_comparing comparing;
 
 static const char *const side_names[2] = {"reference", "candidate"};
 
-/* --- findings */
-
-lockstep_status ls_vocabulary_say(comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...) {
-    char text[700];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    ls_vocabulary *v = c->v;
-    ls_vocabulary_finding *bigger = reallocarray(v->findings, v->finding_count + 1, sizeof *bigger);
-    if (bigger == NULL)
-        return ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
-    v->findings = bigger;
-    v->findings[v->finding_count] = (ls_vocabulary_finding){ls_arena_copy(&v->arena, text, strlen(text)), kind};
-    return v->findings[v->finding_count++].text != NULL ? LOCKSTEP_OK : ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
-}
-
 static ls_vocabulary_finding_kind differs_if(bool differs) { return differs ? LS_VOCABULARY_DIFFERS : LS_VOCABULARY_REMARK; }
-
-static void shown(const ls_token *t, char out[SHOWN]) {
-    if (t == NULL || t->text == NULL)
-        snprintf(out, SHOWN, "(none)");
-    else
-        ls_escape(t->text, t->length, out, SHOWN);
-}
-
-static const ls_token *token_of(const comparing *c, int side, int64_t id) {
-    const ls_tokenizer *t = &c->tokenizers[side];
-    return id >= 0 && (uint64_t)id < t->token_count ? &t->tokens[id] : NULL;
-}
-
-bool ls_vocabulary_token_text(const comparing *c, int side, int64_t id, char out[SHOWN]) {
-    const ls_token *t = token_of(c, side, id);
-    shown(t, out);
-    return t != NULL && t->text != NULL;
-}
-
-lockstep_status ls_vocabulary_leave_out(comparing *c, const char *part) {
-    const char *before = c->v->left_out;
-    c->v->left_out = ls_arena_printf(&c->v->arena, "%s%s%s", before != NULL ? before : "", before != NULL ? ", " : "", part);
-    return c->v->left_out != NULL ? LOCKSTEP_OK : ls_fail(c->error, LOCKSTEP_NO_MEMORY, "out of memory");
-}
-
-lockstep_status ls_vocabulary_unread(comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what) {
-    const char *trouble = NULL;
-    LS_TRY(ls_checkpoint_unread(&c->v->arena, status, why, &trouble, c->error));
-    return trouble != NULL ? ls_vocabulary_say(c, LS_VOCABULARY_UNREAD, "the %s of the %s: not compared: %s", what, side_names[side], trouble) : LOCKSTEP_OK;
-}
 
 /* --- sizes */
 
@@ -212,14 +166,14 @@ static lockstep_status compare_tokens(comparing *c) {
     }
     char x[SHOWN], y[SHOWN];
     if (v->tokens_differ > 0) {
-        shown(token_of(c, 0, (int64_t)v->first_token), x);
-        shown(token_of(c, 1, (int64_t)v->first_token), y);
+        ls_vocabulary_show(ls_vocabulary_token(c, 0, (int64_t)v->first_token), x);
+        ls_vocabulary_show(ls_vocabulary_token(c, 1, (int64_t)v->first_token), y);
         LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "tokens: %llu of %llu differ, first id %llu: '%s' in the reference, '%s' in the candidate",
                    (unsigned long long)v->tokens_differ, (unsigned long long)v->tokens_compared, (unsigned long long)v->first_token, x, y));
     }
     if (v->types_differ > 0) {
-        const ls_token *t = token_of(c, 0, (int64_t)v->first_type), *u = token_of(c, 1, (int64_t)v->first_type);
-        shown(t, x);
+        const ls_token *t = ls_vocabulary_token(c, 0, (int64_t)v->first_type), *u = ls_vocabulary_token(c, 1, (int64_t)v->first_type);
+        ls_vocabulary_show(t, x);
         LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "token types: %llu differ, first id %llu '%s': %s in the reference, %s in the candidate (a special "
                             "token that isn't marked as one is split when text is tokenized)",
                    (unsigned long long)v->types_differ, (unsigned long long)v->first_type, x, ls_token_type_name(t->type),
@@ -321,9 +275,9 @@ static lockstep_status add_special(comparing *c, size_t k) {
     char text[2][SHOWN];
     for (int side = 0; side < 2; side++) {
         s.id[side] = id_of(c, side, k);
-        const ls_token *t = token_of(c, side, s.id[side]);
+        const ls_token *t = ls_vocabulary_token(c, side, s.id[side]);
         s.type[side] = t != NULL && t->text != NULL ? t->type : -1;
-        shown(t, text[side]);
+        ls_vocabulary_show(t, text[side]);
         s.text[side] = s.type[side] >= 0 ? ls_arena_copy(&c->v->arena, t->text, t->length) : NULL;
     }
     if (s.id[0] < 0 && s.id[1] < 0)
@@ -356,7 +310,7 @@ static lockstep_status judge_ends(comparing *c) {
             char text[SHOWN];
             bool own = end->id[side] >= 0 && end->id[side] == bos->id[side];
             bool others = end->id[1 - side] >= 0 && end->id[1 - side] == bos->id[1 - side];
-            shown(token_of(c, side, end->id[side]), text);
+            ls_vocabulary_show(ls_vocabulary_token(c, side, end->id[side]), text);
             if (own && !others)
                 LS_TRY(ls_vocabulary_say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
         }

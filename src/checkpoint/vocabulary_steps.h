@@ -2,7 +2,7 @@
 #ifndef LS_CHECKPOINT_VOCABULARY_STEPS_H
 #define LS_CHECKPOINT_VOCABULARY_STEPS_H
 
-#include "checkpoint/vocabulary.h"
+#include "checkpoint/vocabulary_findings.h"
 
 enum { LS_VOCABULARY_SHOWN = 120 };
 
@@ -21,7 +21,10 @@ lockstep_status ls_vocabulary_say(ls_vocabulary_comparing *c, ls_vocabulary_find
 lockstep_status ls_vocabulary_leave_out(ls_vocabulary_comparing *c, const char *part);
 /* Says so when a file can't be read: it costs what it would have told. */
 lockstep_status ls_vocabulary_unread(ls_vocabulary_comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what);
-/* Fails are of memory alone. */
+const ls_token *ls_vocabulary_token(const ls_vocabulary_comparing *c, int side, int64_t id); /* NULL when there is none */
+/* The text of a token, escaped, or "(none)". */
+void ls_vocabulary_show(const ls_token *token, char out[LS_VOCABULARY_SHOWN]);
+/* The same of a side's token; false, with "(none)", where the side has no such token. */
 bool ls_vocabulary_token_text(const ls_vocabulary_comparing *c, int side, int64_t id, char out[LS_VOCABULARY_SHOWN]);
 
 /* --- the steps beside tokens, merges and special tokens */

@@ -5,7 +5,11 @@
 #ifndef LS_COMPARE_KERNEL_H
 #define LS_COMPARE_KERNEL_H
 
-#include "compare/metrics.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compare/shares.h"
 
 enum { LS_KERNEL_LANES = 4 };
 

@@ -201,8 +201,3 @@ SQUARES(squares_f32, float)
 SQUARES(squares_f64, double)
 
 const ls_kernels ls_kernels_c = {"c", sum_f32, sum_f64, count_f32, count_f64, ulp_f32, ulp_16, squares_f32, squares_f64};
-
-const ls_kernels *ls_kernels_best(void) {
-    const ls_kernels *avx2 = ls_kernels_avx2();
-    return avx2 != NULL ? avx2 : &ls_kernels_c;
-}

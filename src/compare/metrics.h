@@ -2,22 +2,9 @@
 #ifndef LS_COMPARE_METRICS_H
 #define LS_COMPARE_METRICS_H
 
+#include "compare/row_metrics.h"
+#include "compare/shares.h"
 #include "tensor/tensor.h"
-
-enum { LS_SHARES = 6 };
-/* |d| above these are counted: 1e-6, 1e-5, … 1e-1. */
-extern const double ls_share_thresholds[LS_SHARES];
-
-/* Of the rows of a tensor, where they were asked for. */
-typedef struct ls_row_metrics {
-    uint64_t rows;
-    double worst_nmse; /* the largest sum d^2 / sum reference^2 of a row; NaN when there is none */
-    uint64_t worst_row;
-    double largest_error2, largest_error_nmse; /* of the row with the largest sum d^2 */
-    uint64_t largest_error_row;
-    uint64_t lost, first_lost; /* rows of zeros whose reference isn't; first: valid when lost > 0 */
-    double largest_lost;       /* the largest sum reference^2 of these */
-} ls_row_metrics;
 
 /* Below this a value is a mask, not a number: what it is added to is blocked. */
 #define LS_MASK_BELOW (-1e30)

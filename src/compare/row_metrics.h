@@ -4,6 +4,18 @@
 #define LS_COMPARE_ROW_METRICS_H
 
 #include "compare/kernel.h"
+#include "tensor/tensor.h"
+
+/* Of the rows of a tensor, where they were asked for. */
+typedef struct ls_row_metrics {
+    uint64_t rows;
+    double worst_nmse; /* the largest sum d^2 / sum reference^2 of a row; NaN when there is none */
+    uint64_t worst_row;
+    double largest_error2, largest_error_nmse; /* of the row with the largest sum d^2 */
+    uint64_t largest_error_row;
+    uint64_t lost, first_lost; /* rows of zeros whose reference isn't; first: valid when lost > 0 */
+    double largest_lost;       /* the largest sum reference^2 of these */
+} ls_row_metrics;
 
 typedef struct ls_row_sums {
     double error2, reference2, candidate2; /* squares of d and of both sides */

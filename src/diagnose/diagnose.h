@@ -3,7 +3,7 @@
 #ifndef LS_DIAGNOSE_DIAGNOSE_H
 #define LS_DIAGNOSE_DIAGNOSE_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 #include "match/aligned_pair.h"
 
 /* Why a pair diverged: a transform that was applied, and what was left after it. */

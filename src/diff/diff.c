@@ -148,8 +148,3 @@ lockstep_status ls_diff_paths(const char *reference, const char *candidate, cons
     }
     return ls_diff_traces(traces[0], traces[1], options, out_diff, error);
 }
-
-const char *ls_diff_verdict(const ls_diff *d) {
-    static const char *const names[] = {"match", "diverged", "inputs-differ", "incomparable"};
-    return d->result.outcome == LS_OUTCOME_MATCH && ls_diff_is_eager(d) ? "match (eager)" : names[d->result.outcome];
-}

@@ -2,7 +2,7 @@
 #ifndef LS_DIFF_DIVERGENCE_H
 #define LS_DIFF_DIVERGENCE_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 
 /* Computes the marks of all pairs, in their order, and the first divergence: the earliest failing pair
  * all of whose nearest paired ancestors pass (LS_NONE where there is none). Changes nothing of the diff.

@@ -1,5 +1,4 @@
-/* One pair: its two tensors aligned, measured and judged by its tolerance. */
-#include "diff/diff.h"
+#include "diff/judgement.h"
 
 #include <string.h>
 

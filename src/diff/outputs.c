@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "match/aligned_pair.h"
 #include "base/grow.h"
 #include "base/map.h"
+#include "diff/judgement.h"
+#include "match/aligned_pair.h"
 
 /* ------------------------------------------------------------------ tails */
 

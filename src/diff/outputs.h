@@ -2,7 +2,7 @@
 #ifndef LS_DIFF_OUTPUTS_H
 #define LS_DIFF_OUTPUTS_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 
 /* Adds, and compares, a pair for each pass that is whole whose final outputs are not paired
  * although one could be the other: one side goes on, without a weight, where the other ends.

@@ -2,7 +2,7 @@
 #ifndef LS_DIFF_RESYNC_H
 #define LS_DIFF_RESYNC_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 
 /* Allocates the candidate's values with those of the reference in their place, in the
  * element type `engine`; what has no partner stays. Sets pair->is_resynced and `left`.

@@ -2,7 +2,7 @@
 #ifndef LS_DIFF_SIBLINGS_H
 #define LS_DIFF_SIBLINGS_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 
 typedef struct ls_siblings {
     size_t *group; /* pair -> its group */

@@ -2,7 +2,7 @@
 #ifndef LS_DIFF_WALK_H
 #define LS_DIFF_WALK_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 #include "diff/siblings.h"
 
 typedef struct ls_walk {

@@ -4,7 +4,7 @@
  * bytes of no type. */
 #include <string.h>
 
-#include "format/inflate.h"
+#include "format/inflated_members.h"
 #include "format/npy.h"
 #include "format/formats.h"
 #include "format/paths.h"

@@ -25,7 +25,7 @@
 #include "base/checked.h"
 #include "format/formats.h"
 #include "format/model_folder.h"
-#include "format/inflate.h"
+#include "format/inflated_members.h"
 #include "format/paths.h"
 #include "format/pickle.h"
 #include "format/weight_map.h"

@@ -3,7 +3,7 @@
 #define LS_REPORT_REMARKS_H
 
 #include "base/text.h"
-#include "diff/diff.h"
+#include "diff/model.h"
 
 /* Appends the sentence of a remark, in one line without a newline; nothing for LS_REMARK_NONE. Texts that
  * were recorded are inserted as they are: escape the result for a terminal. */

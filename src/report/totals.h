@@ -2,7 +2,7 @@
 #ifndef LS_REPORT_TOTALS_H
 #define LS_REPORT_TOTALS_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 
 typedef struct ls_totals {
     size_t compared, within; /* pairs; those within tolerance (identical, match) */

@@ -1,4 +1,4 @@
-#include "format/inflate.h"
+#include "format/inflated_members.h"
 
 #include <errno.h>
 #include <fcntl.h>

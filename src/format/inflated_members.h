@@ -1,6 +1,6 @@
 /* Zip members unpacked on first use, shared by all threads that read an archive. */
-#ifndef LS_FORMAT_INFLATE_H
-#define LS_FORMAT_INFLATE_H
+#ifndef LS_FORMAT_INFLATED_MEMBERS_H
+#define LS_FORMAT_INFLATED_MEMBERS_H
 
 #include "format/zip.h"
 

@@ -1,0 +1,13 @@
+/* The hyperparameters of two checkpoints, compared. */
+#ifndef LS_CHECKPOINT_SETTINGS_H
+#define LS_CHECKPOINT_SETTINGS_H
+
+#include "checkpoint/setting.h"
+
+/* Only what a side knows is listed. */
+lockstep_status ls_settings_compare(const ls_checkpoint *reference, const ls_checkpoint *candidate,
+                                    ls_settings *out_settings, lockstep_error *error);
+void ls_settings_done(ls_settings *settings);
+const char *ls_setting_verdict_name(ls_setting_verdict verdict);
+
+#endif
