@@ -10,6 +10,7 @@
 #include "base/grow.h"
 #include "base/map.h"
 #include "checkpoint/weights.h"
+#include "compare/relative.h"
 #include "tensor/pages.h"
 
 typedef struct sketch {
@@ -76,7 +77,7 @@ static double look(const ls_view *a, const ls_view *b) {
             squares += x[i] * x[i];
         }
     }
-    return error2 == 0 ? 0 : error2 / squares;
+    return ls_relative_squares(error2, squares);
 }
 
 typedef struct hit {

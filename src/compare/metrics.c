@@ -10,8 +10,10 @@
 
 #include "base/hash.h"
 #include "base/pool.h"
+#include "compare/relative.h"
 #include "compare/row_metrics.h"
 #include "tensor/pages.h"
+#include "tensor/spread.h"
 
 const double ls_share_thresholds[LS_SHARES] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
 
@@ -70,9 +72,7 @@ static void merge_side(side *into, const side *more) {
         *into = *more;
         return;
     }
-    double a = (double)into->count, b = (double)more->count, delta = more->mean - into->mean;
-    into->mean += delta * (b / (a + b));
-    into->m2 += more->m2 + delta * delta * (a * b / (a + b));
+    ls_spread_merge((double)into->count, &into->mean, &into->m2, (double)more->count, more->mean, more->m2);
     into->min = more->min < into->min ? more->min : into->min;
     into->max = more->max > into->max ? more->max : into->max;
     into->count += more->count;
@@ -347,8 +347,8 @@ static void finish(const job *j, const partial *p, ls_metrics *m) {
     m->mean_abs = p->sum_abs / n;
     m->mean_rel = p->sum_rel / n;
     m->rmse = sqrt(p->sum_squares / n);
-    m->rel_l2 = sqrt(ratio(p->sum_squares, r2));
-    m->nmse = ratio(p->sum_squares, r2);
+    m->rel_l2 = ls_relative_l2(p->sum_squares, r2);
+    m->nmse = ls_relative_squares(p->sum_squares, r2);
     m->nmse_var = ratio(p->sum_squares, p->reference.m2);
     m->max_abs_over_max = ratio(p->max_abs, largest);
     m->sqnr_db = p->sum_squares == 0 ? INFINITY : 10 * log10(r2 / p->sum_squares);

@@ -1,4 +1,5 @@
 #include "compare/row_metrics.h"
+#include "compare/relative.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static void add_sums(ls_row_sums *to, const ls_row_sums *more) {
 
 /* A row with NaN has no figure; the tensor's counts tell of it. */
 static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
-    double nmse = s->error2 == 0 ? 0 : s->error2 / s->reference2;
+    double nmse = ls_relative_squares(s->error2, s->reference2);
     m->rows++;
     if (!isnan(nmse) && !(nmse <= m->worst_nmse)) {
         m->worst_nmse = nmse;
@@ -125,7 +126,7 @@ double ls_row_constant_left(const ls_view *reference, const ls_view *candidate, 
         left += s.count > 0 ? fmax(0, s.d2 - s.d * s.d / (double)s.count) : 0;
         norm += s.reference2;
     }
-    bool measured = values != NULL && norm > 0;
+    double relative = values != NULL ? ls_relative_l2_of_some(left, norm) : INFINITY;
     free(values);
-    return measured ? sqrt(left / norm) : INFINITY;
+    return relative;
 }

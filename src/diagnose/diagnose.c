@@ -1,4 +1,5 @@
 #include "diagnose/diagnose.h"
+#include "compare/relative.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ double ls_residual(const double *a, const double *b, size_t count) {
         difference += d * d;
         norm += b[i] * b[i];
     }
-    return norm > 0 ? sqrt(difference / norm) : difference > 0 ? INFINITY : 0;
+    return ls_relative_l2(difference, norm);
 }
 
 /* By residual, but a simpler rule wins over one that is not clearly better. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "compare/relative.h"
 #include "diagnose/diagnose.h"
 #include "op/unary.h"
 
@@ -39,7 +40,7 @@ static double distance(const ls_evidence *e, const ls_view *view, const wanted *
             norm += e->reference[done + i] * e->reference[done + i];
         }
     }
-    return norm > 0 ? sqrt(difference / norm) : INFINITY;
+    return ls_relative_l2_of_some(difference, norm);
 }
 
 /* The reference tensor of this pass that is closest to what is wanted. */

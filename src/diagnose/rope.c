@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare/relative.h"
 #include "diagnose/diagnose.h"
 
 enum { NEOX = 2, ESTIMATES_MAX = 4096, STEPS = 60 };
@@ -41,7 +42,7 @@ static double left_with(const rotation *r, double base) {
             norm += y[i] * y[i];
         }
     }
-    return norm > 0 ? sqrt(difference / norm) : INFINITY;
+    return ls_relative_l2_of_some(difference, norm);
 }
 
 static int by_value(const void *a, const void *b) {

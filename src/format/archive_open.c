@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "format/address.h"
 #include "format/formats.h"
 #include "format/model_folder.h"
 
@@ -102,8 +103,8 @@ lockstep_status lockstep_archive_open(const char *path, lockstep_archive **out_a
     bool exists = stat(path, &info) == 0;
     if (exists && S_ISDIR(info.st_mode))
         return open_directory(path, out_archive, error);
-    if (!exists && ls_raw_path_length(path) > 0)
-        return open_raw(path, ls_raw_path_length(path), out_archive, error);
+    if (!exists && ls_address_path_length(path) > 0)
+        return open_raw(path, ls_address_path_length(path), out_archive, error);
     ls_source *source;
     LS_TRY(ls_source_open_file(path, &source, error));
     return ls_archive_open_source(source, NULL, out_archive, error);

@@ -9,9 +9,6 @@ extern const ls_format ls_format_trace, ls_format_safetensors, ls_format_gguf, l
     ls_format_torch, ls_format_gguf_directory, ls_format_text, ls_format_text_directory,
     ls_format_raw;
 
-/* Of PATH::DTYPE[,SHAPE] (raw.c) the length of PATH; 0 of any other. */
-size_t ls_raw_path_length(const char *path);
-
 /* safetensors' name of a type, or NULL. */
 const char *ls_safetensors_name(lockstep_dtype dtype);
 

@@ -7,26 +7,12 @@
  *   NAME.f32, NAME.bf16, …                    the dtype
  *
  * Without a shape there is one axis. */
-#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/checked.h"
+#include "format/address.h"
 #include "format/formats.h"
 #include "format/paths.h"
-
-/* What follows the last "::", or NULL. */
-static const char *find_spec(const char *path) {
-    const char *found = NULL;
-    for (const char *at = path; (at = strstr(at, "::")) != NULL; at++)
-        found = at + 2;
-    return found;
-}
-
-size_t ls_raw_path_length(const char *path) {
-    const char *spec = find_spec(path);
-    return spec != NULL ? (size_t)(spec - path) - 2 : 0;
-}
 
 static bool is_of_llama(const char *base) {
     return ls_path_has_suffix(base, ".bin") &&
@@ -42,39 +28,6 @@ static lockstep_dtype dtype_of_name(const char *path) {
     return dot != NULL && ls_dtype_find(dot + 1, &dtype) ? dtype : LOCKSTEP_OPAQUE;
 }
 
-static lockstep_status fail_spec(const lockstep_archive *archive, lockstep_error *error) {
-    return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
-                   "%s: expected PATH::DTYPE or PATH::DTYPE,SHAPE, as in x.bin::f32,2x3 "
-                   "(docs/formats.md)", archive->path);
-}
-
-/* "f32" or "f32,2x3"; the shape is left alone when there is none. */
-static lockstep_status read_spec(const lockstep_archive *archive, const char *spec, ls_tensor *t,
-                                 bool *out_has_shape, lockstep_error *error) {
-    char name[16];
-    size_t length = strcspn(spec, ",");
-    const char *at = spec + length;
-    if (length >= sizeof name)
-        return fail_spec(archive, error);
-    memcpy(name, spec, length);
-    name[length] = '\0';
-    if (!ls_dtype_find(name, &t->dtype) || t->dtype == LOCKSTEP_OPAQUE)
-        return fail_spec(archive, error);
-    *out_has_shape = *at == ',';
-    while (*at != '\0') { /* at the ',' or an 'x' */
-        uint64_t axis = 0;
-        if (!isdigit((unsigned char)*++at) || t->rank == LOCKSTEP_MAX_RANK)
-            return fail_spec(archive, error);
-        for (; isdigit((unsigned char)*at); at++)
-            if (!ls_mul_u64(axis, 10, &axis) || !ls_add_u64(axis, (uint64_t)(*at - '0'), &axis))
-                return fail_spec(archive, error);
-        t->shape[t->rank++] = axis;
-        if (*at != '\0' && *at != 'x')
-            return fail_spec(archive, error);
-    }
-    return LOCKSTEP_OK;
-}
-
 static lockstep_status open_raw(lockstep_archive *archive, ls_source *source, lockstep_error *error) {
     const char *base = ls_path_base(source->name), *dot = strrchr(base, '.');
     size_t stem = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
@@ -83,8 +36,14 @@ static lockstep_status open_raw(lockstep_archive *archive, ls_source *source, lo
     if (t.name == NULL)
         return ls_fail_memory(archive, error);
     t.dtype = dtype_of_name(source->name);
-    if (strcmp(archive->path, source->name) != 0) /* longer by "::" and what follows */
-        LS_TRY(read_spec(archive, archive->path + strlen(source->name) + 2, &t, &has_shape, error));
+    if (strcmp(archive->path, source->name) != 0) { /* it is an address */
+        ls_address address;
+        LS_TRY(ls_address_read(archive->path, &address, error));
+        t.dtype = address.dtype;
+        t.rank = address.rank;
+        memcpy(t.shape, address.shape, sizeof t.shape);
+        has_shape = address.has_shape;
+    }
     if (t.dtype == LOCKSTEP_OPAQUE)
         return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
                        "%s: has no header of a known format; if it holds values alone say which, as in %s::f32,2x3",

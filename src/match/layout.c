@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "compare/metrics.h"
+#include "compare/relative.h"
 #include "tensor/pages.h"
 
 enum { SAMPLE = 8192, RUN = 64, PERMUTED_RANK_MAX = 5 };
@@ -76,7 +77,7 @@ static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t
 
 /* Relative, and more by the share of elements that are masked, infinite or NaN on one side only. */
 static double error_of(const squares *sum) {
-    double relative = sum->norm > 0 ? sqrt(sum->difference / sum->norm) : sum->difference > 0 ? INFINITY : 0;
+    double relative = ls_relative_l2(sum->difference, sum->norm);
     return relative + (sum->apart > 0 ? 10 * (double)sum->apart / (double)(sum->apart + sum->numbers) : 0);
 }
 

@@ -1,11 +1,11 @@
-/* Tiles that fit the first-level cache are summed in double, then merged by Chan,
- * Golub and LeVeque's update (1979) of mean and squared deviations, so that a large
- * mean doesn't cancel the spread. */
+/* Tiles that fit the first-level cache are summed in double, then merged. */
 #include "tensor/summary.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "tensor/spread.h"
 
 enum { TILE = 4096, LANES = 4, WAYS = 2, STEP = LANES * WAYS }; /* so many additions that don't wait for each other; always as many, so that results are the same everywhere */
 
@@ -31,9 +31,7 @@ void ls_summary_merge(ls_summary *into, const ls_summary *other) {
         return;
     into->min = other->min < into->min ? other->min : into->min;
     into->max = other->max > into->max ? other->max : into->max;
-    double a = (double)into->finite, b = (double)other->finite, delta = other->mean - into->mean;
-    into->mean += delta * (b / (a + b));
-    into->m2 += other->m2 + delta * delta * (a * b / (a + b));
+    ls_spread_merge((double)into->finite, &into->mean, &into->m2, (double)other->finite, other->mean, other->m2);
     into->finite += other->finite;
 }
 

@@ -1,0 +1,15 @@
+/* Relative errors from sums of squares. */
+#ifndef LS_COMPARE_RELATIVE_H
+#define LS_COMPARE_RELATIVE_H
+
+#include <math.h>
+
+/* sum d^2 / sum reference^2: the NMSE by the mean square. 0 where nothing differs, infinite where only the
+ * reference is all zeros. */
+static inline double ls_relative_squares(double error2, double reference2) { return error2 == 0 ? 0 : error2 / reference2; }
+/* |d|_2 / |reference|_2, with the same conventions. */
+static inline double ls_relative_l2(double error2, double reference2) { return sqrt(ls_relative_squares(error2, reference2)); }
+/* The same where an all-zero reference proves nothing: infinite then. */
+static inline double ls_relative_l2_of_some(double error2, double reference2) { return reference2 > 0 ? ls_relative_l2(error2, reference2) : INFINITY; }
+
+#endif
