@@ -40,7 +40,15 @@ static void *work(void *argument) {
     }
 }
 
+/* A run of the pool has all cores: another beside it, or inside of one of its tasks, gets none. */
+static atomic_flag is_running = ATOMIC_FLAG_INIT;
+
 void ls_pool_run(uint64_t count, void (*run)(void *, uint64_t, int), void *context) {
+    if (count <= 1 || atomic_flag_test_and_set_explicit(&is_running, memory_order_acquire)) {
+        for (uint64_t i = 0; i < count; i++)
+            run(context, i, 0);
+        return;
+    }
     job j = {.run = run, .context = context, .count = count};
     worker workers[MAX_THREADS];
     pthread_t threads[MAX_THREADS];
@@ -57,4 +65,5 @@ void ls_pool_run(uint64_t count, void (*run)(void *, uint64_t, int), void *conte
     work(&workers[0]);
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
+    atomic_flag_clear_explicit(&is_running, memory_order_release);
 }

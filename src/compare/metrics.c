@@ -278,23 +278,20 @@ static void run_chunk(void *context, uint64_t index, int worker) {
 
 /* -------------------------------------------------------------------- the results */
 
-/* The index of the first maximum, known to be in the tile at `first`. */
-static uint64_t locate(const job *j, uint64_t first, bool relative) {
-    double r[TILE], c[TILE], most = -1;
+/* The index of the first element that has the maximum, known to be in the tile at `first`. */
+static uint64_t locate(const job *j, uint64_t first, bool relative, double most) {
+    double r[TILE], c[TILE];
     size_t n = j->elements - first < TILE ? (size_t)(j->elements - first) : TILE;
-    uint64_t at = first;
     ls_view_read_f64(j->reference, first, n, r);
     ls_view_read_f64(j->candidate, first, n, c);
     for (size_t i = 0; i < n; i++) {
         double d = c[i] - r[i], value = fabs(d);
-        if (d - d != 0 || r[i] <= j->wants.mask_reference || c[i] <= j->wants.mask_candidate)
-            continue;
         if (relative)
             value = value == 0 ? 0 : value / fabs(r[i]);
-        if (value > most)
-            most = value, at = first + i;
+        if (value == most && d - d == 0 && r[i] > j->wants.mask_reference && c[i] > j->wants.mask_candidate)
+            return first + i;
     }
-    return at;
+    return first;
 }
 
 /* No term is negative, so nothing cancels. */
@@ -340,10 +337,10 @@ static void finish(const job *j, const partial *p, ls_metrics *m) {
     double largest = fmax(fabs(p->reference.min), fabs(p->reference.max));
     m->max_abs = p->max_abs;
     m->max_rel = p->max_rel;
-    m->max_abs_at = locate(j, p->max_abs_tile, false);
+    m->max_abs_at = locate(j, p->max_abs_tile, false, p->max_abs);
     ls_view_read_f64(j->reference, m->max_abs_at, 1, &m->max_abs_reference);
     ls_view_read_f64(j->candidate, m->max_abs_at, 1, &m->max_abs_candidate);
-    m->max_rel_at = locate(j, p->max_rel_tile, true);
+    m->max_rel_at = locate(j, p->max_rel_tile, true, p->max_rel);
     m->mean_abs = p->sum_abs / n;
     m->mean_rel = p->sum_rel / n;
     m->rmse = sqrt(p->sum_squares / n);

@@ -109,21 +109,11 @@ lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
 
 /* ------------------------------------------------------------------ whole */
 
-/* Two rounds: in the second, each pair takes the layout of most pairs of its kind. */
-static lockstep_status compare_all(ls_diff *d, lockstep_error *error) {
-    for (size_t i = 0; i < d->pairs.count; i++)
-        LS_TRY(ls_diff_compare(d, i, LS_LAYOUT_LEARN, error));
-    for (size_t i = 0; i < d->pairs.count; i++)
-        if (ls_pair_has_metrics(&d->pairs.items[i]))
-            LS_TRY(ls_diff_compare(d, i, LS_LAYOUT_VOTED, error));
-    return LOCKSTEP_OK;
-}
-
 static lockstep_status run(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_diff_grow(d, error));
     ls_token_alignment_judge(&d->matching.tokens);
     if (d->matching.tokens.status != LS_INPUTS_DIFFER)
-        LS_TRY(compare_all(d, error));
+        LS_TRY(ls_diff_compare_all(d, error));
     return ls_diff_finish(d, error);
 }
 

@@ -1,7 +1,10 @@
 #include "diff/judgement.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "compare/row_metrics.h"
 #include "match/aligned_pair.h"
 
@@ -73,8 +76,12 @@ static lockstep_status measure(const ls_diff *d, ls_pair *p, const ls_layout *l,
     return LOCKSTEP_OK;
 }
 
+/* Pairs are compared by several threads, and the arena is one. */
 static const char *keep_text(ls_diff *d, const char *text) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
     const char *copy = ls_arena_copy(&d->arena, text, strlen(text));
+    pthread_mutex_unlock(&lock);
     return copy != NULL ? copy : "";
 }
 
@@ -95,34 +102,141 @@ static bool may_be_rows(const ls_diff *d, const ls_pair *p) {
     return r * others == c * rows || r * others * others == c * rows * rows || (kept > 0 && r * kept == c * rows) || has_past(reference) || has_past(candidate);
 }
 
-lockstep_status ls_diff_compare(ls_diff *d, size_t pair, ls_layout_choice choice, lockstep_error *error) {
+/* What can be said without values. */
+static void begin(const ls_diff *d, ls_pair *p) {
+    const ls_side *r = &d->in.reference, *c = &d->in.candidate;
+    p->is_compared = true;
+    p->is_score = r->is_score[p->reference_value] || c->is_score[p->candidate_value];
+    p->mark.tolerance = ls_precision_tolerance(&r->precision[p->reference_value], &c->precision[p->candidate_value], &p->precision);
+}
+
+static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *reason) {
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    bool some_rows = pp->rows != NULL && !pp->whole && may_be_rows(d, p);
+    p->mark.verdict = status != LOCKSTEP_INCOMPARABLE ? LS_VERDICT_UNSUPPORTED : some_rows ? LS_VERDICT_UNALIGNED : LS_VERDICT_SHAPE;
+    p->reason = keep_text(d, reason);
+}
+
+/* Measures and judges a pair under a layout. */
+static lockstep_status look(const ls_diff *d, ls_pair *p, const ls_layout *layout, lockstep_error *error) {
+    const ls_diff_options *o = &d->options;
+    memcpy(p->layout, layout->text, sizeof p->layout);
+    LS_TRY(measure(d, p, layout, error));
+    p->elements = p->metrics.elements;
+    judge(d, p);
+    if (p->is_score && p->mark.verdict == LS_VERDICT_DIVERGED)
+        p->left_of_rows = ls_row_constant_left(&layout->reference, &layout->candidate, layout->columns, p->mask_reference, p->mask_candidate);
+    p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
+    return LOCKSTEP_OK;
+}
+
+/* The vote of the pair's layout, where it has one. */
+static lockstep_status compare(ls_diff *d, size_t pair, ls_layout_choice choice, ls_layout_vote *out_vote, bool *out_votes, lockstep_error *error) {
     ls_pair *p = &d->pairs.items[pair];
     ls_aligned_pair aligned;
     lockstep_error unreadable;
     bool again = p->is_compared;
-    p->is_compared = true;
-    p->is_score = d->in.reference.is_score[p->reference_value] || d->in.candidate.is_score[p->candidate_value];
-    p->mark.tolerance = ls_precision_tolerance(&d->in.reference.precision[p->reference_value], &d->in.candidate.precision[p->candidate_value], &p->precision);
-    ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
-    lockstep_status status = ls_aligned_pair_open(&d->matching, p, reorder, choice, &aligned, &unreadable);
+    *out_votes = false;
+    begin(d, p);
+    lockstep_status status = ls_aligned_pair_open(&d->matching, p, p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE, choice, &aligned, &unreadable);
     if (status != LOCKSTEP_OK) {
-        const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
-        bool some_rows = pp->rows != NULL && !pp->whole && may_be_rows(d, p);
-        p->mark.verdict = status != LOCKSTEP_INCOMPARABLE ? LS_VERDICT_UNSUPPORTED : some_rows ? LS_VERDICT_UNALIGNED : LS_VERDICT_SHAPE;
-        p->reason = keep_text(d, unreadable.message);
+        refuse(d, p, status, unreadable.message);
         return LOCKSTEP_OK;
     }
-    if (!again || strcmp(p->layout, aligned.layout.text) != 0) {
-        const ls_diff_options *o = &d->options;
-        memcpy(p->layout, aligned.layout.text, sizeof p->layout);
-        status = measure(d, p, &aligned.layout, error);
-        p->elements = p->metrics.elements;
-        judge(d, p);
-        if (p->is_score && p->mark.verdict == LS_VERDICT_DIVERGED)
-            p->left_of_rows = ls_row_constant_left(&aligned.layout.reference, &aligned.layout.candidate, aligned.layout.columns, p->mask_reference, p->mask_candidate);
-        p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
-    } /* else the first round's result stands */
+    *out_votes = aligned.layout.has_vote;
+    *out_vote = aligned.layout.vote;
+    p->has_one_layout = !aligned.layout.has_choice;
+    if (!again || strcmp(p->layout, aligned.layout.text) != 0)
+        status = look(d, p, &aligned.layout, error);
     ls_aligned_pair_close(&aligned);
     return status;
 }
 
+lockstep_status ls_diff_compare(ls_diff *d, size_t pair, lockstep_error *error) {
+    ls_layout_vote vote;
+    bool votes;
+    LS_TRY(compare(d, pair, LS_LAYOUT_VOTED, &vote, &votes, error));
+    if (votes)
+        ls_layout_cast(&d->matching.votes, &vote);
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ all pairs */
+
+/* A round over many pairs, by all cores. */
+typedef struct round {
+    ls_diff *d;
+    ls_layout_choice choice;
+    const size_t *pairs;
+    struct task {
+        ls_layout_vote vote;
+        bool votes;
+        lockstep_status status;
+        lockstep_error error;
+    } *tasks;
+} round;
+
+static void run_task(void *context, uint64_t i, int worker) {
+    round *r = context;
+    (void)worker;
+    r->tasks[i].status = compare(r->d, r->pairs[i], r->choice, &r->tasks[i].vote, &r->tasks[i].votes, &r->tasks[i].error);
+}
+
+/* Votes count in the order of the pairs, whichever thread had them. */
+static lockstep_status finish_round(const round *r, size_t count, lockstep_error *error) {
+    for (size_t i = 0; i < count; i++) {
+        if (r->tasks[i].status != LOCKSTEP_OK) {
+            if (error != NULL)
+                *error = r->tasks[i].error;
+            return r->tasks[i].status;
+        }
+        if (r->tasks[i].votes && r->choice == LS_LAYOUT_LEARN)
+            ls_layout_cast(&r->d->matching.votes, &r->tasks[i].vote);
+    }
+    return LOCKSTEP_OK;
+}
+
+/* A pair that is this large gets all cores for itself. */
+enum { LARGE_ELEMENTS = 1 << 22 };
+
+static bool is_large(const ls_diff *d, size_t pair) { return d->in.candidate.trace->nodes[d->pairs.items[pair].candidate_value].elements >= LARGE_ELEMENTS; }
+
+static lockstep_status run_round(ls_diff *d, ls_layout_choice choice, const size_t *pairs, size_t count, lockstep_error *error) {
+    round r = {d, choice, pairs, calloc(count + 1, sizeof *r.tasks)};
+    if (r.tasks == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    size_t small = 0;
+    while (small < count && !is_large(d, pairs[small]))
+        small++;
+    ls_pool_run(small, run_task, &r);
+    for (size_t i = small; i < count; i++)
+        run_task(&r, i, 0);
+    lockstep_status status = finish_round(&r, count, error);
+    free(r.tasks);
+    return status;
+}
+
+/* Lists the pairs of a round: the large ones last. */
+static size_t list_pairs(const ls_diff *d, ls_layout_choice choice, size_t *out) {
+    size_t count = 0;
+    for (int large = 0; large < 2; large++)
+        for (size_t i = 0; i < d->pairs.count; i++) {
+            const ls_pair *p = &d->pairs.items[i];
+            bool wanted = choice == LS_LAYOUT_LEARN || (ls_pair_has_metrics(p) && !p->has_one_layout);
+            if (wanted && is_large(d, i) == (large == 1))
+                out[count++] = i;
+        }
+    return count;
+}
+
+lockstep_status ls_diff_compare_all(ls_diff *d, lockstep_error *error) {
+    static const ls_layout_choice rounds[] = {LS_LAYOUT_LEARN, LS_LAYOUT_VOTED};
+    lockstep_status status = LOCKSTEP_OK;
+    size_t *pairs = malloc((d->pairs.count + 1) * sizeof *pairs);
+    if (pairs == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (int k = 0; k < 2 && status == LOCKSTEP_OK; k++)
+        status = run_round(d, rounds[k], pairs, list_pairs(d, rounds[k], pairs), error);
+    free(pairs);
+    return status;
+}

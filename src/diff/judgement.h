@@ -4,7 +4,10 @@
 
 #include "diff/model.h"
 
-/* LS_LAYOUT_LEARN for the first of two rounds over all pairs; see ls_layout_find. */
-lockstep_status ls_diff_compare(ls_diff *diff, size_t pair, ls_layout_choice choice, lockstep_error *error);
+/* Compares one pair, under the layout for which most pairs of its kind voted so far. */
+lockstep_status ls_diff_compare(ls_diff *diff, size_t pair, lockstep_error *error);
+/* Compares all pairs, on all cores, in two rounds: in the second, each pair takes the layout of most pairs of
+ * its kind. */
+lockstep_status ls_diff_compare_all(ls_diff *diff, lockstep_error *error);
 
 #endif

@@ -186,7 +186,7 @@ static lockstep_status pin(ls_live *live, size_t node) {
 
 static lockstep_status compare(ls_live *live, size_t pair) {
     ls_diff *d = live->diff;
-    LS_TRY(ls_diff_compare(d, pair, LS_LAYOUT_BOTH, &live->error));
+    LS_TRY(ls_diff_compare(d, pair, &live->error));
     const ls_pair *p = &d->pairs.items[pair];
     if (!ls_pair_fails(p))
         return LOCKSTEP_OK;

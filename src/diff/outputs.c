@@ -147,7 +147,7 @@ static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *erro
     d->matching.reference_used[pair->reference_value] = true;
     if (!pair->is_extra)
         d->matching.pair_of[pair->candidate_value] = d->pairs.count;
-    LS_TRY(ls_diff_compare(d, d->pairs.count - 1, LS_LAYOUT_VOTED, error));
+    LS_TRY(ls_diff_compare(d, d->pairs.count - 1, error));
     ls_pair *added = &d->pairs.items[d->pairs.count - 1], *own = &d->pairs.items[d->matching.pair_of[pair->candidate_value] - 1];
     if (added->is_extra && ls_pair_fails(added) && is_brought_to_length_one(d, added)) {
         d->result.unit_length = d->in.reference.trace->nodes[pair->reference].name; /* nothing but that: the shared result is compared */

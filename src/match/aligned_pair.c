@@ -26,43 +26,32 @@ static bool is_square(const ls_matching *m, const ls_pair *p) {
            is_of_scores(&m->in->candidate.trace->nodes[p->candidate_value]);
 }
 
-static int32_t last_position(const ls_pass *pass) {
-    int32_t last = -1;
-    for (size_t i = 0; pass->positions != NULL && i < pass->rows; i++)
-        last = pass->positions[i] > last ? pass->positions[i] : last;
-    return last;
-}
-
-lockstep_status ls_aligned_pair_open(ls_matching *m, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_aligned_pair *out_aligned,
-                              lockstep_error *error) {
+lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_aligned_pair *out_aligned,
+                                     lockstep_error *error) {
     const ls_pass_pair *pp = &m->tokens.pairs[p->passes];
     const ls_pass_facts *facts = &m->facts[pp->candidate];
-    ls_aligned_pair s = {0};
-    LS_TRY(ls_trace_hold(m->in->reference.trace, p->reference_value, &s.reference, error));
-    lockstep_status status = ls_trace_hold(m->in->candidate.trace, p->candidate_value, &s.candidate, error);
+    const ls_pass_geometry *geometry = &m->geometry[p->passes];
+    ls_aligned_pair a = {0};
+    LS_TRY(ls_trace_hold(m->in->reference.trace, p->reference_value, &a.reference, error));
+    lockstep_status status = ls_trace_hold(m->in->candidate.trace, p->candidate_value, &a.candidate, error);
     if (status != LOCKSTEP_OK) {
-        ls_hold_release(&s.reference);
+        ls_hold_release(&a.reference);
         return status;
     }
-    const ls_pass *reference_pass = &m->in->reference.trace->passes[pp->reference], *candidate_pass = &m->in->candidate.trace->passes[pp->candidate];
-    ls_layout_request q = {.reference = s.reference.view, .candidate = s.candidate.view, .passes = pp,
-                           .reference_rows = reference_pass->rows,
-                           .candidate_rows = candidate_pass->rows,
+    ls_layout_request q = {.reference = a.reference.view, .candidate = a.candidate.view, .passes = pp,
+                           .grids = geometry->has_grids ? &geometry->grids : NULL,
+                           .reference_rows = m->in->reference.trace->passes[pp->reference].rows,
+                           .candidate_rows = m->in->candidate.trace->passes[pp->candidate].rows,
                            .output_rows = facts->output_rows, .output_row_count = facts->output_row_count,
                            .reference_window = m->in->reference.windows[p->reference_value],
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
-                           .reference_last = last_position(reference_pass), .candidate_last = last_position(candidate_pass),
+                           .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
                            .square = is_square(m, p), .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(m, p)};
-    ls_grids grids;
-    bool cut = pp->rows != NULL && !pp->whole && ls_grids_read(reference_pass, candidate_pass, pp, &grids);
-    q.grids = cut ? &grids : NULL;
-    status = ls_layout_find(&q, &m->votes, choice, &s.layout, error);
-    if (cut)
-        ls_grids_done(&grids);
+    status = ls_layout_find(&q, &m->votes, choice, &a.layout, error);
     if (status != LOCKSTEP_OK)
-        ls_aligned_pair_close(&s);
+        ls_aligned_pair_close(&a);
     else
-        *out_aligned = s;
+        *out_aligned = a;
     return status;
 }
 

@@ -608,17 +608,12 @@ typedef struct search {
     unsigned candidates; /* so many: a single one needs no look at the values */
 } search;
 
-/* What is voted for. */
-typedef struct ballot {
-    uint64_t kind, of_candidate, ranks, code;
-} ballot;
-
-static ballot ballot_for(const search *s, uint64_t code) {
-    return (ballot){s->kind, s->of_candidate, (uint64_t)s->moving.rank * 100 + (uint64_t)s->fixed.rank, code};
+static ls_layout_vote vote_for(const search *s, uint64_t code) {
+    return (ls_layout_vote){s->kind, s->of_candidate, (uint64_t)s->moving.rank * 100 + (uint64_t)s->fixed.rank, code};
 }
 
 static uint64_t votes_for(const search *s, uint64_t code) {
-    ballot key = ballot_for(s, code);
+    ls_layout_vote key = vote_for(s, code);
     const uint64_t *votes = s->choice == LS_LAYOUT_LEARN ? NULL : ls_map_find(s->votes, (const char *)&key, sizeof key);
     return votes != NULL ? *votes : 0;
 }
@@ -690,9 +685,8 @@ static bool is_identity(uint64_t code) {
 }
 
 /* Finds the permutation of `moving`, with its code; false when there is none. */
-static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_code) {
+static bool settle(search *s, ls_view *out_view, uint64_t *out_code, ls_layout *out_layout) {
     int axes[LOCKSTEP_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
-    s->votes = votes;
     for (int round = 0; round < 2; round++) {
         s->counting = round == 0;
         if (s->moving.rank > PERMUTED_RANK_MAX || ls_dtype(s->moving.dtype)->block_elements > 1)
@@ -704,16 +698,19 @@ static bool settle(search *s, ls_map *votes, ls_view *out_view, uint64_t *out_co
         return false;
     *out_view = s->best;
     *out_code = s->best_code;
-    if (s->choice != LS_LAYOUT_VOTED && s->best_error < AGREES && ls_view_elements(&s->fixed) > 16) {
-        ballot key = ballot_for(s, s->best_code);
-        uint64_t *slot = ls_map_at(votes, (const char *)&key, sizeof key);
-        if (slot != NULL)
-            ++*slot;
-    }
+    out_layout->vote = vote_for(s, s->best_code);
+    out_layout->has_vote = s->best_error < AGREES && ls_view_elements(&s->fixed) > 16;
+    out_layout->has_choice = s->candidates > 1;
     return true;
 }
 
-lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
+void ls_layout_cast(ls_map *votes, const ls_layout_vote *vote) {
+    uint64_t *slot = ls_map_at(votes, (const char *)vote, sizeof *vote);
+    if (slot != NULL)
+        ++*slot;
+}
+
+lockstep_status ls_layout_find(const ls_layout_request *q, const ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
                                lockstep_error *error) {
     steps said = {""};
     ls_layout layout = {.reference = q->reference, .candidate = q->candidate};
@@ -727,12 +724,12 @@ lockstep_status ls_layout_find(const ls_layout_request *q, ls_map *votes, ls_lay
     squeeze(&candidate);
     uint64_t code = 0;
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .kind = q->kind, .choice = choice};
-    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .choice = choice};
-    if (settle(&of_reference, votes, &layout.reference, &code)) {
+                           .head_size = q->head_size, .kind = q->kind, .votes = votes, .choice = choice};
+    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .votes = votes, .choice = choice};
+    if (settle(&of_reference, &layout.reference, &code, &layout)) {
         if (!is_identity(code))
             say(&said, "axes %llu", (unsigned long long)code);
-    } else if (q->reorder == LS_REORDER_NONE && settle(&of_candidate, votes, &layout.candidate, &code)) {
+    } else if (q->reorder == LS_REORDER_NONE && settle(&of_candidate, &layout.candidate, &code, &layout)) {
         say(&said, "candidate's axes %llu", (unsigned long long)code);
     } else {
         ls_layout_done(&layout);

@@ -26,28 +26,36 @@ typedef struct ls_layout_request {
     uint64_t kind; /* of the pair: those of one kind vote together */
 } ls_layout_request;
 
+/* A vote for one permutation of axes, by the pairs of one kind. */
+typedef struct ls_layout_vote {
+    uint64_t kind, of_candidate, ranks, code;
+} ls_layout_vote;
+
 typedef struct ls_layout {
     ls_view reference, candidate; /* of equal element counts, in the same order */
     char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
     uint64_t columns;             /* of each row of the candidate, those of a padded KV cache that count */
     bool ambiguous;               /* which axis has the rows can't be told: a fault could hide in the choice */
+    bool has_vote;                /* the values agree under this permutation */
+    bool has_choice;              /* there were several permutations to choose from */
+    ls_layout_vote vote;
     void *gathered[2];            /* copies of rows that lie in no regular order; NULL */
 } ls_layout;
 
-/* Shapes alone often leave several permutations; the values decide, but not those of
- * the pair in question: a fault can look like another permutation (swapped q and k
- * transpose their product). So pairs of one kind vote, with the permutation that makes
- * them agree. */
+/* Shapes alone often leave several permutations; the values decide, but not those of the pair in
+ * question: a fault can look like another permutation (swapped q and k transpose their product). So
+ * pairs of one kind vote, with the permutation that makes them agree. */
 typedef enum ls_layout_choice {
-    LS_LAYOUT_LEARN, /* the one with the least error, and a vote for it */
+    LS_LAYOUT_LEARN, /* the one with the least error, without a look at the votes */
     LS_LAYOUT_VOTED, /* the one with the most votes, then the least error */
-    LS_LAYOUT_BOTH,  /* as voted, and a vote: where there is only one round */
 } ls_layout_choice;
 
-/* LOCKSTEP_INCOMPARABLE, with the reason in `error`, when no layout makes one the
- * other's shape. */
-lockstep_status ls_layout_find(const ls_layout_request *request, ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
+/* LOCKSTEP_INCOMPARABLE, with the reason in `error`, when no layout makes one the other's shape. Only reads the
+ * votes: several threads may look for layouts at once. */
+lockstep_status ls_layout_find(const ls_layout_request *request, const ls_map *votes, ls_layout_choice choice, ls_layout *out_layout,
                                lockstep_error *error);
+/* Counts a vote. */
+void ls_layout_cast(ls_map *votes, const ls_layout_vote *vote);
 void ls_layout_done(ls_layout *layout);
 /* Relative L2 of the two views on a sample. */
 double ls_layout_error(const ls_layout *layout);

@@ -27,6 +27,10 @@ lockstep_status ls_matching_init(ls_match_inputs *in, ls_pairs *pairs, ls_arena 
 }
 
 void ls_matching_done(ls_matching *m) {
+    for (size_t i = 0; i < m->geometry_count; i++)
+        if (m->geometry[i].has_grids)
+            ls_grids_done(&m->geometry[i].grids);
+    free(m->geometry);
     free(m->reference_used);
     free(m->reference_outputs);
     free(m->wanted);
@@ -88,6 +92,27 @@ static size_t first_node_of(const ls_matching *m, size_t first_new_pass_pair) {
     return from;
 }
 
+static int32_t last_position(const ls_pass *pass) {
+    int32_t last = -1;
+    for (size_t i = 0; pass->positions != NULL && i < pass->rows; i++)
+        last = pass->positions[i] > last ? pass->positions[i] : last;
+    return last;
+}
+
+static bool measure_passes(ls_matching *m) {
+    for (size_t i = m->geometry_count; i < m->tokens.pair_count; i++) {
+        const ls_pass_pair *pair = &m->tokens.pairs[i];
+        const ls_pass *reference = &m->in->reference.trace->passes[pair->reference], *candidate = &m->in->candidate.trace->passes[pair->candidate];
+        if (!ls_grow((void **)&m->geometry, i, &m->geometry_capacity, sizeof *m->geometry))
+            return false;
+        ls_pass_geometry *g = &m->geometry[i];
+        *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate)};
+        g->has_grids = pair->rows != NULL && !pair->whole && ls_grids_read(reference, candidate, pair, &g->grids);
+        m->geometry_count = i + 1;
+    }
+    return true;
+}
+
 static lockstep_status apply_methods(ls_matching *m, size_t from, lockstep_error *error) {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
         LS_TRY(methods[i](m, from, error));
@@ -105,6 +130,8 @@ lockstep_status ls_matching_grow(ls_matching *m, lockstep_error *error) {
     note_outputs(m);
     LS_TRY(select_nodes(m, error));
     LS_TRY(ls_tokens_align(&m->tokens, m->in->reference.trace, candidate->trace, error));
+    if (!measure_passes(m))
+        return no_memory(error);
     ls_side_describe(candidate, m->seen);
     size_t from = first_node_of(m, pass_pairs_before);
     LS_TRY(apply_methods(m, from, error));

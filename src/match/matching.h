@@ -3,6 +3,7 @@
 #define LS_MATCH_MATCHING_H
 
 #include "base/arena.h"
+#include "match/grid.h"
 #include "match/pair.h"
 #include "match/pass_facts.h"
 #include "match/side.h"
@@ -16,10 +17,19 @@ typedef struct ls_match_inputs {
     const char *layers;   /* "0-3,7" or NULL */
 } ls_match_inputs;
 
+/* What layouts need to know of a pass pair. */
+typedef struct ls_pass_geometry {
+    int32_t reference_last, candidate_last; /* highest positions; -1 where unknown */
+    bool has_grids;                         /* only some rows are shared */
+    ls_grids grids;
+} ls_pass_geometry;
+
 typedef struct ls_matching {
     ls_match_inputs *in;
     ls_pairs *pairs;
     ls_token_alignment tokens;
+    ls_pass_geometry *geometry; /* per pass pair */
+    size_t geometry_count, geometry_capacity;
     ls_map votes;              /* for the axis permutations of pairs of one kind */
     /* per node of the reference */
     bool *reference_used;      /* has a partner */

@@ -58,6 +58,7 @@ typedef struct ls_pair {
     const ls_rule *rule;  /* of the map or the preset; NULL */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */
     bool is_compared;
+    bool has_one_layout;  /* no other permutation makes the shapes agree */
     bool is_score;        /* feeds a softmax, where large negative values are a mask */
     bool is_resynced;     /* the candidate went on with the reference's values */
     char layout[LS_LAYOUT_TEXT];
