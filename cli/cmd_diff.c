@@ -105,10 +105,15 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         return EXIT_TROUBLE;
     }
     ls_text json = {0}, table = {0};
+    int status = diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE;
     if (o->json != NULL)
         ls_report_checkpoints_json(&diff, &json);
+    if (o->json != NULL && !comparison_write(&json, o->json))
+        status = EXIT_TROUBLE;
     ls_report_checkpoints(&diff, o->all, comparison_width(), &table);
-    int status = comparison_put(o, diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE, &json, &table);
+    comparison_print(o, &table);
+    ls_text_done(&json);
+    ls_text_done(&table);
     ls_checkpoint_diff_done(&diff);
     return status;
 }

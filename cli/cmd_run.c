@@ -304,7 +304,7 @@ static void describe(const ls_diff *d, const ls_diagnosis *diagnosis, char *out,
 static int compare(prompt_run *r, earliest *first) {
     char reference[PATH_MAX], candidate[PATH_MAX], path[PATH_MAX];
     ls_diff *d;
-    ls_diagnosis diagnosis;
+    comparison_result result;
     lockstep_error error;
     if (!path_of(r, "reference", reference) || !path_of(r, "candidate", candidate))
         return EXIT_TROUBLE;
@@ -312,15 +312,16 @@ static int compare(prompt_run *r, earliest *first) {
         tell(r, "%s", error.message);
         return EXIT_TROUBLE;
     }
-    ls_text json = {0}, table = {0};
-    int status = comparison_texts("run", &r->comparison, d, &diagnosis, 0, &json, &table);
-    bool written = path_of(r, "report.json", path) && comparison_write(&json, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
-    ls_text_done(&json);
+    ls_text table = {0};
+    comparison_explain("run", &r->comparison, d, &result);
+    ls_report_terminal(&result.comparison, r->comparison.all, 0, &table);
+    bool written = path_of(r, "report.json", path) && comparison_write_json(&result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
+    int status = result.status;
     ls_text_done(&table);
     if (d->result.first != LS_NONE) {
         char where[500];
         size_t pass = d->in.candidate.trace->nodes[d->pairs.items[d->result.first].candidate_value].pass, order = d->pairs.items[d->result.first].candidate_value;
-        describe(d, &diagnosis, where, sizeof where);
+        describe(d, &result.diagnosis, where, sizeof where);
         tell(r, "%s", where);
         if (!first->known || pass < first->pass || (pass == first->pass && order < first->order)) {
             *first = (earliest){.known = true, .pass = pass, .order = order};
@@ -336,6 +337,7 @@ static int compare(prompt_run *r, earliest *first) {
         ls_text_done(&reason);
         ls_text_done(&shorter);
     }
+    comparison_done(&result);
     ls_diff_free(d);
     return written ? status : EXIT_TROUBLE;
 }

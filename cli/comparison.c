@@ -19,25 +19,33 @@ int comparison_width(void) {
     return columns != NULL ? atoi(columns) : 0;
 }
 
+/* PATH, or "-" for standard output. */
+static FILE *open_output(const char *path) { return strcmp(path, "-") == 0 ? stdout : fopen(path, "w"); }
+
+static bool close_output(FILE *file, bool written) {
+    bool flushed = fflush(file) == 0;
+    return (file == stdout || fclose(file) == 0) && flushed && written;
+}
+
 bool comparison_write(const ls_text *text, const char *path) {
-    bool to_stdout = strcmp(path, "-") == 0;
-    FILE *file = to_stdout ? stdout : fopen(path, "w");
-    bool ok = file != NULL && !text->failed && fwrite(text->data, 1, text->length, file) == text->length;
-    if (file != NULL && !to_stdout)
-        ok = fclose(file) == 0 && ok;
+    FILE *file = open_output(path);
+    bool ok = file != NULL && close_output(file, !text->failed && fwrite(text->data, 1, text->length, file) == text->length);
     if (!ok)
         perror(path);
     return ok;
 }
 
-int comparison_put(const comparison_options *o, int status, ls_text *json, ls_text *table) {
-    if (o->json != NULL && !comparison_write(json, o->json))
-        status = EXIT_TROUBLE;
+bool comparison_write_json(const ls_comparison *comparison, const char *path) {
+    FILE *file = open_output(path);
+    bool ok = file != NULL && close_output(file, ls_report_json(comparison, file));
+    if (!ok)
+        perror(path);
+    return ok;
+}
+
+void comparison_print(const comparison_options *o, const ls_text *table) {
     if ((o->json == NULL || strcmp(o->json, "-") != 0) && table->data != NULL)
         fwrite(table->data, 1, table->length, stdout);
-    ls_text_done(json);
-    ls_text_done(table);
-    return status;
 }
 
 static int exit_status(ls_outcome outcome) {
@@ -94,24 +102,30 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     return ok;
 }
 
-int comparison_texts(const char *command, const comparison_options *o, ls_diff *diff, ls_diagnosis *out_diagnosis, int width, ls_text *json, ls_text *table) {
+void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
     lockstep_error error;
-    ls_checkpoint_diff weights;
-    if (ls_diagnose(diff, out_diagnosis, &error) != LOCKSTEP_OK)
+    if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
-    bool weighed = compare_weights(command, o, diff, &weights);
-    ls_comparison comparison = {diff, out_diagnosis, weighed ? &weights : NULL};
-    if (json != NULL)
-        ls_report_json(&comparison, json);
-    ls_report_terminal(&comparison, o->all, width, table);
-    if (weighed)
-        ls_checkpoint_diff_done(&weights);
-    return exit_status(diff->result.outcome);
+    out->is_weighed = compare_weights(command, o, diff, &out->weights);
+    out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
+    out->status = exit_status(diff->result.outcome);
+}
+
+void comparison_done(comparison_result *result) {
+    if (result->is_weighed)
+        ls_checkpoint_diff_done(&result->weights);
 }
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
-    ls_text json = {0}, table = {0};
-    ls_diagnosis diagnosis;
-    int status = comparison_texts(command, o, diff, &diagnosis, comparison_width(), o->json != NULL ? &json : NULL, &table);
-    return comparison_put(o, status, &json, &table);
+    comparison_result result;
+    ls_text table = {0};
+    comparison_explain(command, o, diff, &result);
+    int status = result.status;
+    if (o->json != NULL && !comparison_write_json(&result.comparison, o->json))
+        status = EXIT_TROUBLE;
+    ls_report_terminal(&result.comparison, o->all, comparison_width(), &table);
+    comparison_print(o, &table);
+    ls_text_done(&table);
+    comparison_done(&result);
+    return status;
 }

@@ -2,9 +2,8 @@
 #ifndef LS_CLI_COMPARISON_H
 #define LS_CLI_COMPARISON_H
 
-#include "base/text.h"
-#include "diagnose/diagnose.h"
 #include "options.h"
+#include "report/report.h"
 
 /* The first member of each command's options. */
 typedef struct comparison_options {
@@ -30,14 +29,26 @@ typedef struct comparison_options {
 
 /* False, and said on stderr, when the options make no sense together. */
 bool comparison_understand(const char *command, const comparison_options *options, ls_diff_options *out);
-/* Looks for causes, reports, and gives the exit status. */
+/* What a report is drawn from; it borrows the diff. */
+typedef struct comparison_result {
+    ls_comparison comparison;
+    ls_diagnosis diagnosis;
+    ls_checkpoint_diff weights;
+    bool is_weighed; /* weights hold something */
+    int status;      /* the exit status */
+} comparison_result;
+
+/* Looks for the cause of the first divergence, and compares the weights behind it. The result has to stay where it is. */
+void comparison_explain(const char *command, const comparison_options *options, ls_diff *diff, comparison_result *out_result);
+void comparison_done(comparison_result *result);
+/* Does the same, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
-/* The same as texts; json may be NULL. */
-int comparison_texts(const char *command, const comparison_options *options, ls_diff *diff, ls_diagnosis *out_diagnosis, int width, ls_text *json, ls_text *table);
-/* To a file, or "-"; false, and said on stderr, when it can't be. */
+/* To a file, or to standard output for "-"; false, and said on stderr, when it can't be written. */
 bool comparison_write(const ls_text *text, const char *path);
-/* The report in its two forms: the table, and JSON where it was asked for. Frees both. */
-int comparison_put(const comparison_options *options, int status, ls_text *json, ls_text *table);
+bool comparison_write_json(const ls_comparison *comparison, const char *path);
+/* The table on standard output, unless that is where the JSON goes. */
+void comparison_print(const comparison_options *options, const ls_text *table);
+/* Columns of the terminal, or 0. */
 int comparison_width(void);
 
 #endif

@@ -155,9 +155,10 @@ static json_t *totals_json(const ls_diff *d) {
     return o;
 }
 
-void ls_report_json(const ls_comparison *c, ls_text *out) {
+/* Everything but the pairs. */
+static json_t *summary_json(const ls_comparison *c) {
     const ls_diff *d = c->diff;
-    json_t *o = json_object(), *pairs = json_array(), *hints = json_array();
+    json_t *o = json_object(), *hints = json_array();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("traces"));
     json_object_set_new(o, "verdict", json_string(ls_diff_verdict(d)));
@@ -173,8 +174,23 @@ void ls_report_json(const ls_comparison *c, ls_text *out) {
     for (size_t i = 0; i < d->result.hints.count; i++)
         json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));
     json_object_set_new(o, "hints", hints);
-    for (size_t i = 0; i < d->pairs.count; i++)
-        json_array_append_new(pairs, pair_json(d, &d->pairs.items[i]));
-    json_object_set_new(o, "pairs", pairs);
-    ls_json_dump(o, out);
+    return o;
+}
+
+/* Writes a document, which is released, without its last `cut` bytes. */
+static bool put_json(json_t *document, size_t flags, size_t cut, FILE *out) {
+    char *text = document != NULL ? json_dumps(document, flags | JSON_REAL_PRECISION(12)) : NULL;
+    size_t length = text != NULL ? strlen(text) : 0;
+    bool ok = text != NULL && length >= cut && fwrite(text, 1, length - cut, out) == length - cut;
+    free(text);
+    json_decref(document);
+    return ok;
+}
+
+bool ls_report_json(const ls_comparison *c, FILE *out) {
+    const ls_pairs *pairs = &c->diff->pairs;
+    bool ok = put_json(summary_json(c), JSON_INDENT(1), strlen("\n}"), out) && fputs(",\n \"pairs\": [", out) >= 0;
+    for (size_t i = 0; i < pairs->count && ok; i++) /* one at a time: there may be a hundred thousand */
+        ok = fputs(i > 0 ? ",\n  " : "\n  ", out) >= 0 && put_json(pair_json(c->diff, &pairs->items[i]), JSON_COMPACT, 0, out);
+    return ok && fputs("]\n}\n", out) >= 0;
 }

@@ -2,6 +2,8 @@
 #ifndef LS_REPORT_REPORT_H
 #define LS_REPORT_REPORT_H
 
+#include <stdio.h>
+
 #include "diagnose/diagnose.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "checkpoint/tokenizer.h"
@@ -20,8 +22,8 @@ void ls_report_terminal(const ls_comparison *comparison, bool all, int width, ls
 void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);
 /* The pairs of weights, a line each. */
 void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
-/* Schema 1: docs/diff.md and docs/checkpoints.md. */
-void ls_report_json(const ls_comparison *comparison, ls_text *out);
+/* Schema 1: docs/diff.md and docs/checkpoints.md. Pairs are written one by one; false when they can't be. */
+bool ls_report_json(const ls_comparison *comparison, FILE *out);
 void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
