@@ -117,10 +117,12 @@ static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *r
     p->reason = keep_text(d, reason);
 }
 
+static const char as_is[] = "as is"; /* most layouts */
+
 /* Measures and judges a pair under a layout. */
-static lockstep_status look(const ls_diff *d, ls_pair *p, const ls_layout *layout, lockstep_error *error) {
+static lockstep_status look(ls_diff *d, ls_pair *p, const ls_layout *layout, lockstep_error *error) {
     const ls_diff_options *o = &d->options;
-    memcpy(p->layout, layout->text, sizeof p->layout);
+    p->layout = strcmp(layout->text, as_is) == 0 ? as_is : keep_text(d, layout->text);
     LS_TRY(measure(d, p, layout, error));
     p->elements = p->metrics.elements;
     judge(d, p);
@@ -146,7 +148,7 @@ static lockstep_status compare(ls_diff *d, size_t pair, ls_layout_choice choice,
     *out_votes = aligned.layout.has_vote;
     *out_vote = aligned.layout.vote;
     p->has_one_layout = !aligned.layout.has_choice;
-    if (!again || strcmp(p->layout, aligned.layout.text) != 0)
+    if (!again || p->layout == NULL || strcmp(p->layout, aligned.layout.text) != 0)
         status = look(d, p, &aligned.layout, error);
     ls_aligned_pair_close(&aligned);
     return status;
@@ -168,32 +170,33 @@ typedef struct round {
     ls_diff *d;
     ls_layout_choice choice;
     const size_t *pairs;
-    struct task {
+    struct ballot {
         ls_layout_vote vote;
         bool votes;
-        lockstep_status status;
-        lockstep_error error;
-    } *tasks;
+    } *ballots;
+    pthread_mutex_t lock; /* for what follows */
+    lockstep_status status;
+    lockstep_error error; /* of one of the pairs that failed */
 } round;
 
 static void run_task(void *context, uint64_t i, int worker) {
     round *r = context;
+    lockstep_error error;
     (void)worker;
-    r->tasks[i].status = compare(r->d, r->pairs[i], r->choice, &r->tasks[i].vote, &r->tasks[i].votes, &r->tasks[i].error);
+    lockstep_status status = compare(r->d, r->pairs[i], r->choice, &r->ballots[i].vote, &r->ballots[i].votes, &error);
+    if (status == LOCKSTEP_OK)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->status = status;
+    r->error = error;
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* Votes count in the order of the pairs, whichever thread had them. */
-static lockstep_status finish_round(const round *r, size_t count, lockstep_error *error) {
-    for (size_t i = 0; i < count; i++) {
-        if (r->tasks[i].status != LOCKSTEP_OK) {
-            if (error != NULL)
-                *error = r->tasks[i].error;
-            return r->tasks[i].status;
-        }
-        if (r->tasks[i].votes && r->choice == LS_LAYOUT_LEARN)
-            ls_layout_cast(&r->d->matching.votes, &r->tasks[i].vote);
-    }
-    return LOCKSTEP_OK;
+static void count_votes(const round *r, size_t count) {
+    for (size_t i = 0; i < count && r->choice == LS_LAYOUT_LEARN; i++)
+        if (r->ballots[i].votes)
+            ls_layout_cast(&r->d->matching.votes, &r->ballots[i].vote);
 }
 
 /* A pair that is this large gets all cores for itself. */
@@ -202,8 +205,8 @@ enum { LARGE_ELEMENTS = 1 << 22 };
 static bool is_large(const ls_diff *d, size_t pair) { return d->in.candidate.trace->nodes[d->pairs.items[pair].candidate_value].elements >= LARGE_ELEMENTS; }
 
 static lockstep_status run_round(ls_diff *d, ls_layout_choice choice, const size_t *pairs, size_t count, lockstep_error *error) {
-    round r = {d, choice, pairs, calloc(count + 1, sizeof *r.tasks)};
-    if (r.tasks == NULL)
+    round r = {.d = d, .choice = choice, .pairs = pairs, .ballots = calloc(count + 1, sizeof *r.ballots), .lock = PTHREAD_MUTEX_INITIALIZER};
+    if (r.ballots == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     size_t small = 0;
     while (small < count && !is_large(d, pairs[small]))
@@ -211,9 +214,11 @@ static lockstep_status run_round(ls_diff *d, ls_layout_choice choice, const size
     ls_pool_run(small, run_task, &r);
     for (size_t i = small; i < count; i++)
         run_task(&r, i, 0);
-    lockstep_status status = finish_round(&r, count, error);
-    free(r.tasks);
-    return status;
+    count_votes(&r, count);
+    free(r.ballots);
+    if (r.status != LOCKSTEP_OK && error != NULL)
+        *error = r.error;
+    return r.status;
 }
 
 /* Lists the pairs of a round: the large ones last. */

@@ -61,7 +61,7 @@ typedef struct ls_pair {
     bool has_one_layout;  /* no other permutation makes the shapes agree */
     bool is_score;        /* feeds a softmax, where large negative values are a mask */
     bool is_resynced;     /* the candidate went on with the reference's values */
-    char layout[LS_LAYOUT_TEXT];
+    const char *layout;   /* what was done to compare them; NULL before, and where nothing helps */
     ls_metrics metrics;   /* valid unless the shapes don't agree or a side can't be read */
     uint64_t elements;    /* of the candidate that were compared */
     int precision;        /* the class, an index of ls_precision_classes */

@@ -34,7 +34,7 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_object_set_new(o, "candidate", node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
     json_object_set_new(o, "reference", node_json(d->in.reference.trace, p->reference, p->reference_value));
     json_object_set_new(o, "by", json_string(ls_method_name(p->method)));
-    json_object_set_new(o, "layout", ls_json_text(p->layout));
+    json_object_set_new(o, "layout", ls_json_text(p->layout != NULL ? p->layout : ""));
     json_object_set_new(o, "precision", json_string(ls_precision_classes[p->precision].name));
     json_object_set_new(o, "tolerance", ls_json_number(p->mark.tolerance));
     json_object_set_new(o, "metrics", p->mark.verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
