@@ -8,7 +8,7 @@ CC ?= cc
 PKG_CONFIG ?= pkg-config
 LIBS_WANTED = jansson yaml-0.1 zlib libxxhash
 
-VERSION := $(shell sed -n 's/.*VERSION_TEXT "\(.*\)"/\1/p' src/base/error.c)
+VERSION := $(shell sed -n 's/.*LOCKSTEP_VERSION_[MP][A-Z]* \([0-9]*\)$$/\1/p' include/lockstep/capture.h | paste -sd.)
 WARNINGS = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
 CFLAGS ?= -O2 -g
@@ -22,7 +22,7 @@ endif
 LIB_SRC := $(wildcard src/*/*.c)
 CLI_SRC := $(wildcard cli/*.c)
 # What the preload library is made of: libc alone.
-HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/trace/capture_filter.c src/base/text.c src/base/map.c src/base/pattern.c
+HOOK_SRC := $(wildcard hooks/ggml/*.c) src/wire/channel.c src/wire/filters.c src/wire/hook_api.c src/base/text.c src/base/map.c src/base/pattern.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64

@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "copies.h"
 #include "names.h"
-#include "trace/capture_filter.h"
-#include "trace/channel.h"
+#include "wire/filters.h"
+#include "wire/channel.h"
 #include "values.h"
 
 static _Atomic uint64_t next_id = 1;

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 /* Never waits; a fact that can't be sent is lost. */
 static void tell(const char *key, const char *value) {

@@ -11,7 +11,7 @@
 #include "copies.h"
 #include "ggml_abi.h"
 #include "graph.h"
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define CALLER() ggml_api_for(__builtin_return_address(0))

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 static void *buffer_of(const struct ggml_tensor *t) {
     return t->buffer != NULL ? t->buffer : t->view_src != NULL ? t->view_src->buffer : NULL;

@@ -158,7 +158,7 @@ static inline int lockstep_ggml_layer(lockstep_ggml *o, const struct ggml_tensor
 static inline void lockstep_ggml_dtype(const struct ggml_tensor *t, lockstep_node *node) {
     node->dtype_name = ggml_type_name(t->type);
     node->dtype = LOCKSTEP_OPAQUE; /* a line without values: its type can't be decoded */
-    for (int i = 0; i < LOCKSTEP_OPAQUE; i++)
+    for (int i = 0; i < LOCKSTEP_DTYPE_COUNT; i++)
         if (strcmp(lockstep_dtype_name((lockstep_dtype)i), node->dtype_name) == 0)
             node->dtype = (lockstep_dtype)i;
 }

@@ -1,6 +1,6 @@
 /* Which tensors the user asked for: the channel's options, parsed once. */
-#ifndef LS_TRACE_CAPTURE_FILTER_H
-#define LS_TRACE_CAPTURE_FILTER_H
+#ifndef LS_WIRE_FILTERS_H
+#define LS_WIRE_FILTERS_H
 
 #include <stdbool.h>
 

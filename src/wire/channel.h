@@ -9,8 +9,8 @@
  * A frame is a 16-byte header { u32 magic, u32 json bytes, u64 data bytes }, a JSON
  * object, then the raw data. The objects are described in docs/trace-format.md.
  */
-#ifndef LS_TRACE_CHANNEL_H
-#define LS_TRACE_CHANNEL_H
+#ifndef LS_WIRE_CHANNEL_H
+#define LS_WIRE_CHANNEL_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>

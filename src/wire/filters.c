@@ -1,11 +1,11 @@
-#include "base/pattern.h"
-#include "trace/capture_filter.h"
+#include "wire/filters.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trace/channel.h"
+#include "base/pattern.h"
+#include "wire/channel.h"
 
 enum { RANGES = 64 };
 

@@ -7,10 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/element_type.h"
 #include "base/text.h"
-#include "tensor/dtype.h"
-#include "trace/capture_filter.h"
-#include "trace/channel.h"
+#include "wire/filters.h"
+#include "wire/channel.h"
 
 enum { NO_PASS = -1, GATHER_BYTES = 4096 };
 
@@ -206,7 +206,7 @@ static const char *measure(const lockstep_node *node, blocks *out) {
     *out = (blocks){.rank = node->rank};
     if (node->data == NULL || node->dtype == LOCKSTEP_OPAQUE)
         return NULL;
-    const ls_dtype_row *row = ls_dtype(node->dtype);
+    const ls_element_type *row = ls_element_type_of(node->dtype);
     uint64_t inner = node->rank > 0 ? node->shape[node->rank - 1] : 1;
     if (!ls_dtype_bytes(node->dtype, elements, inner, &out->bytes) || out->bytes > INT64_MAX)
         return "its shape doesn't fit its element type";

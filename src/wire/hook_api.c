@@ -2,7 +2,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -1,4 +1,4 @@
-#include "format/json_reader.h"
+#include "base/json_reader.h"
 
 #include <string.h>
 

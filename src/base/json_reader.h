@@ -5,8 +5,8 @@
  *     LS_TRY(ls_json_begin(&j, '{', "header", error));
  *     while (ls_json_key(&j, &key, NULL, error) == LOCKSTEP_OK && key != NULL) { value }
  */
-#ifndef LS_FORMAT_JSON_READER_H
-#define LS_FORMAT_JSON_READER_H
+#ifndef LS_BASE_JSON_READER_H
+#define LS_BASE_JSON_READER_H
 
 #include "base/arena.h"
 #include "base/error.h"
