@@ -22,12 +22,15 @@ endif
 LIB_SRC := $(wildcard src/*/*.c)
 CLI_SRC := $(wildcard cli/*.c)
 # What the preload library is made of: libc alone.
-HOOK_SRC := $(wildcard hooks/ggml/*.c) src/wire/channel.c src/wire/filters.c src/wire/hook_api.c src/base/text.c src/base/map.c src/base/pattern.c
+WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c hook_api.c strided.c) \
+  $(addprefix src/base/,element_type.c error.c escape.c pattern.c text.c)
+HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/base/map.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64
 BENCH_SRC := $(filter-out bench/null_callback.c $(if $(filter x86_64,$(shell uname -m)),,bench/idle_engine.c),$(wildcard bench/*.c))
 
+comma := ,
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
@@ -61,7 +64,7 @@ $(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
 
 $(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) $^ -ldl -o $@
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) $^ -ldl -o $@
 
 # --- tests: see tests/run.py for the suites and how long each should take
 unit-tests: $(TESTS)

@@ -206,7 +206,7 @@ static void record(const char *name, int layer_index, int a, int b, int c, const
 /* What a layer, or the network, gives: `lockstep check --resync` may overwrite it. */
 static void record_output(const char *name, int layer_index, int rows, int columns, float *data) {
     const uint64_t shape[2] = {(uint64_t)rows, (uint64_t)columns};
-    lockstep_node node = {.name = name, .layer = layer_index, .dtype = LOCKSTEP_F32, .rank = 2, .shape = shape,
+    lockstep_node node = {.size = sizeof node, .name = name, .layer = layer_index, .dtype = LOCKSTEP_F32, .rank = 2, .shape = shape,
                           .data = data, .output = true, .writable = true};
     if (recorder != NULL)
         lockstep_capture_node(recorder, &node);

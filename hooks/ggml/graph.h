@@ -47,7 +47,5 @@ struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_ten
 void graph_pass_computed(graph_pass *pass, struct graph_node *node);
 /* Sends the remaining lines. */
 void graph_pass_end(graph_pass *pass);
-/* Says once, in the trace, what the engine is. */
-void graph_announce(const ggml_api *api);
 
 #endif

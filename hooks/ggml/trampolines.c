@@ -12,6 +12,7 @@
 #include "ggml_abi.h"
 #include "graph.h"
 #include "wire/channel.h"
+#include "wire/frame_writer.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define CALLER() ggml_api_for(__builtin_return_address(0))
@@ -79,7 +80,7 @@ static bool recording(const ggml_api *api) {
         return false;
     int self = (int)getpid();
     if (atomic_exchange(&announced_for, self) != self)
-        graph_announce(api);
+        ls_frame_start(api->engine, api->engine_version, LS_NO_CONTEXT);
     return true;
 }
 

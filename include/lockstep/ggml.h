@@ -249,6 +249,7 @@ static inline void lockstep_ggml_leafs(lockstep_ggml *o, const struct ggml_tenso
             continue;
         lockstep_node node;
         memset(&node, 0, sizeof node);
+        node.size = sizeof node;
         node.name = leaf->name;
         node.op = "NONE";
         node.role = lockstep_ggml_leaf_role(leaf);
@@ -275,6 +276,7 @@ static inline void lockstep_ggml_pass(lockstep_ggml *o, const struct ggml_tensor
 static inline void lockstep_ggml_describe(lockstep_ggml *o, const struct ggml_tensor *t, const char *name, lockstep_node *node) {
     const struct ggml_tensor *root = t->view_src;
     memset(node, 0, sizeof *node);
+    node->size = sizeof *node;
     node->name = name;
     node->op = ggml_op_desc(t);
     node->layer = lockstep_ggml_layer(o, t);

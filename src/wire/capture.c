@@ -1,31 +1,28 @@
-/* The C capture API: tensors of an engine that calls us, over the channel. */
+/* The C capture API: tensors of an engine that calls us, sent as frames. */
+#include <lockstep/capture.h>
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/element_type.h"
 #include "base/text.h"
-#include "wire/filters.h"
 #include "wire/channel.h"
-
-enum { NO_PASS = -1, GATHER_BYTES = 4096 };
+#include "wire/filters.h"
+#include "wire/frame_writer.h"
 
 struct lockstep_recorder {
-    unsigned context;
+    int context;
     _Atomic int process; /* the one that said what it is */
-    _Atomic long pass;   /* the open one, or NO_PASS */
+    _Atomic long pass;   /* the open one, or LS_NO_PASS */
     char *version;       /* NULL: unknown */
     char engine[];
 };
 
-/* Of the process, whose recorders share one connection. */
-static _Atomic uint64_t next_id = 1;
-static _Atomic long next_pass;
-static _Atomic unsigned next_context;
+static _Atomic int next_context; /* of the process, whose recorders share one connection */
 
 /* Guards the beginning and ending of passes; a child finds it free. */
 static pthread_mutex_t passes = PTHREAD_MUTEX_INITIALIZER;
@@ -35,65 +32,26 @@ static void before_fork(void) { pthread_mutex_lock(&passes); }
 static void after_fork(void) { pthread_mutex_unlock(&passes); }
 static void register_fork(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
-static void send_text(ls_text *line) {
-    if (!line->failed)
-        ls_channel_send(line->data, line->length, NULL, 0);
-    ls_text_done(line);
-}
-
-static void add_string(ls_text *line, const char *key, const char *value) {
-    if (value == NULL)
-        return;
-    ls_text_printf(line, ",\"%s\":", key);
-    ls_text_json(line, value, strlen(value));
-}
-
 /* ------------------------------------------------------------------ passes */
 
-static void add_integers(ls_text *line, const char *key, const int32_t *values, size_t count) {
-    if (values == NULL || count == 0)
-        return;
-    ls_text_printf(line, ",\"%s\":[", key);
-    for (size_t i = 0; i < count; i++)
-        ls_text_printf(line, "%s%d", i > 0 ? "," : "", values[i]);
-    ls_text_append(line, "]", 1);
-}
-
-static void send_rows(const lockstep_recorder *r, const char *event, long pass, const lockstep_rows *rows) {
-    ls_text line = {0};
-    ls_text_printf(&line, "{\"event\":\"%s\",\"pass\":%ld,\"context\":%u", event, pass, r->context);
-    if (rows != NULL) {
-        add_integers(&line, "tokens", rows->tokens, rows->count);
-        add_integers(&line, "positions", rows->positions, rows->count);
-        add_integers(&line, "sequences", rows->sequences, rows->count);
-    }
-    ls_text_append(&line, "}", 1);
-    send_text(&line);
-}
-
-static void announce(lockstep_recorder *r) {
-    ls_text line = {0};
-    ls_text_printf(&line, "{\"event\":\"start\",\"context\":%u", r->context);
-    add_string(&line, "engine", r->engine);
-    add_string(&line, "engine_version", r->version);
-    ls_text_append(&line, "}", 1);
-    send_text(&line);
+static void announce(const lockstep_recorder *r) {
+    ls_frame_start(r->engine, r->version, r->context);
     if (ls_filter_sources() > 0)
-        ls_channel_note("--sources has no effect on an engine that hands its tensors over one by one: widen --tensors instead");
+        ls_frame_note("--sources has no effect on an engine that hands its tensors over one by one: widen --tensors instead");
 }
 
 /* All below hold `passes`. */
 
 static void begin_pass(lockstep_recorder *r, const lockstep_rows *rows) {
-    long pass = atomic_fetch_add(&next_pass, 1);
-    send_rows(r, "pass", pass, rows);
+    long pass = ls_channel_next_pass();
+    ls_frame_pass_begin(&(ls_pass_event){.pass = pass, .context = r->context, .rows = rows});
     atomic_store(&r->pass, pass);
 }
 
 static void end_pass(lockstep_recorder *r) {
-    long pass = atomic_exchange(&r->pass, NO_PASS);
-    if (pass != NO_PASS)
-        send_rows(r, "pass_end", pass, NULL);
+    long pass = atomic_exchange(&r->pass, LS_NO_PASS);
+    if (pass != LS_NO_PASS)
+        ls_frame_pass_end(pass);
 }
 
 /* A child continues the pass that was open, as its own. */
@@ -102,7 +60,7 @@ static void know_process(lockstep_recorder *r) {
     if (atomic_load(&r->process) == self)
         return;
     announce(r);
-    if (atomic_load(&r->pass) != NO_PASS)
+    if (atomic_load(&r->pass) != LS_NO_PASS)
         begin_pass(r, NULL);
     atomic_store(&r->process, self);
 }
@@ -135,7 +93,7 @@ lockstep_recorder *lockstep_capture_open(const char *engine, const char *version
     memcpy(r->engine, engine, length + 1);
     r->version = version != NULL ? strdup(version) : NULL;
     r->context = atomic_fetch_add(&next_context, 1);
-    atomic_store(&r->pass, NO_PASS);
+    atomic_store(&r->pass, LS_NO_PASS);
     int held;
     if (enter(r, &held))
         leave(held);
@@ -155,8 +113,8 @@ void lockstep_capture_rows(lockstep_recorder *recorder, const lockstep_rows *row
     int held;
     if (!enter(recorder, &held))
         return;
-    if (atomic_load(&recorder->pass) != NO_PASS)
-        send_rows(recorder, "rows", atomic_load(&recorder->pass), rows);
+    if (atomic_load(&recorder->pass) != LS_NO_PASS)
+        ls_frame_pass_rows(&(ls_pass_event){.pass = atomic_load(&recorder->pass), .context = recorder->context, .rows = rows});
     leave(held);
 }
 
@@ -180,146 +138,52 @@ void lockstep_capture_note(lockstep_recorder *recorder, const char *text) {
     int held;
     if (text == NULL || !enter(recorder, &held))
         return;
-    ls_channel_note(text);
+    ls_frame_note(text);
     leave(held);
 }
 
 /* ------------------------------------------------------------------ values */
 
-/* What is sent of a node: a type's blocks, `count` of them along each axis. */
-typedef struct blocks {
-    int rank;
-    uint64_t count[LOCKSTEP_MAX_RANK], size, bytes;
-    int64_t strides[LOCKSTEP_MAX_RANK];
-} blocks;
-
-/* NULL, or what is wrong with the node. */
-static const char *measure(const lockstep_node *node, blocks *out) {
+/* NULL, or why the node can't be recorded. values->bytes is 0 when there are none. */
+static const char *measure(const lockstep_node *node, ls_strided *out_values) {
     uint64_t elements = 1;
     if (node->rank < 0 || node->rank > LOCKSTEP_MAX_RANK || (node->rank > 0 && node->shape == NULL))
         return "its rank is not 0 to 8";
-    if ((unsigned)node->dtype >= LOCKSTEP_DTYPE_COUNT)
+    const ls_element_type *type = ls_element_type_of(node->dtype);
+    if (type == NULL)
         return "its element type is unknown";
     for (int i = 0; i < node->rank; i++)
         if (__builtin_mul_overflow(elements, node->shape[i], &elements) || node->shape[i] > INT64_MAX)
             return "its shape overflows";
-    *out = (blocks){.rank = node->rank};
+    ls_strided s = {.data = node->data, .rank = node->rank, .size = type->block_bytes};
+    *out_values = s;
     if (node->data == NULL || node->dtype == LOCKSTEP_OPAQUE)
         return NULL;
-    const ls_element_type *row = ls_element_type_of(node->dtype);
     uint64_t inner = node->rank > 0 ? node->shape[node->rank - 1] : 1;
-    if (!ls_dtype_bytes(node->dtype, elements, inner, &out->bytes) || out->bytes > INT64_MAX)
+    if (!ls_dtype_bytes(node->dtype, elements, inner, &s.bytes) || s.bytes > INT64_MAX)
         return "its shape doesn't fit its element type";
-    if (out->bytes == 0)
+    if (s.bytes == 0)
         return NULL;
-    out->size = row->block_bytes;
-    int64_t next = row->block_bytes;
+    int64_t next = type->block_bytes;
     for (int i = node->rank - 1; i >= 0; i--) {
-        out->count[i] = i == node->rank - 1 ? node->shape[i] / row->block_elements : node->shape[i];
-        out->strides[i] = node->strides != NULL ? node->strides[i] : next;
-        next *= (int64_t)out->count[i];
+        s.count[i] = i == node->rank - 1 ? node->shape[i] / type->block_elements : node->shape[i];
+        s.strides[i] = node->strides != NULL ? node->strides[i] : next;
+        next *= (int64_t)s.count[i];
     }
-    if (row->block_elements > 1 && node->rank > 0 && out->strides[node->rank - 1] != row->block_bytes)
+    if (type->block_elements > 1 && node->rank > 0 && s.strides[node->rank - 1] != type->block_bytes)
         return "the blocks of its rows don't lie together";
+    *out_values = s;
     return NULL;
-}
-
-/* Joins the innermost axes that lie together to one run of bytes. */
-static void join_axes(blocks *b) {
-    while (b->rank > 0 && (b->count[b->rank - 1] == 1 || b->strides[b->rank - 1] == (int64_t)b->size)) {
-        b->rank--;
-        b->size *= b->count[b->rank];
-    }
-}
-
-static void send_axis(const blocks *b, const uint8_t *from) {
-    uint8_t gathered[GATHER_BYTES];
-    uint64_t count = b->count[b->rank - 1], room = sizeof gathered / b->size, used = 0;
-    for (uint64_t i = 0; i < count; i++, from += b->strides[b->rank - 1]) {
-        if (room == 0) {
-            ls_channel_data(from, (size_t)b->size);
-            continue;
-        }
-        memcpy(gathered + used++ * b->size, from, (size_t)b->size);
-        if (used == room || i + 1 == count) {
-            ls_channel_data(gathered, (size_t)(used * b->size));
-            used = 0;
-        }
-    }
-}
-
-/* Row-major: the last axis runs fastest. */
-static void send_values(blocks b, const uint8_t *data) {
-    join_axes(&b);
-    if (b.rank == 0) {
-        ls_channel_data(data, (size_t)b.size);
-        return;
-    }
-    uint64_t index[LOCKSTEP_MAX_RANK] = {0};
-    for (;;) {
-        const uint8_t *from = data;
-        for (int i = 0; i + 1 < b.rank; i++)
-            from += (int64_t)index[i] * b.strides[i];
-        send_axis(&b, from);
-        int axis = b.rank - 2;
-        while (axis >= 0 && ++index[axis] == b.count[axis])
-            index[axis--] = 0;
-        if (axis < 0)
-            return;
-    }
 }
 
 /* ------------------------------------------------------------------- nodes */
 
-/* The other way: contiguous values back to where they came from. */
-static void overwrite(blocks b, const uint8_t *from, uint8_t *data) {
-    uint64_t index[LOCKSTEP_MAX_RANK] = {0};
-    for (;;) {
-        uint8_t *to = data;
-        for (int i = 0; i < b.rank; i++)
-            to += (int64_t)index[i] * b.strides[i];
-        memcpy(to, from, (size_t)b.size);
-        from += b.size;
-        int axis = b.rank - 1;
-        while (axis >= 0 && ++index[axis] == b.count[axis])
-            index[axis--] = 0;
-        if (axis < 0)
-            return;
-    }
-}
-
-static void resync(const lockstep_node *node, const blocks *b, uint64_t id) {
-    void *bytes = ls_channel_resync(id, (size_t)b->bytes);
+static void resync(const ls_strided *values, uint64_t id) {
+    void *bytes = ls_frame_resync(id, (size_t)values->bytes);
     if (bytes == NULL)
         return;
-    overwrite(*b, bytes, (uint8_t *)(uintptr_t)node->data);
-    munmap(bytes, (size_t)b->bytes);
-}
-
-static void write_node(ls_text *line, const lockstep_node *node, uint64_t id, long pass) {
-    static const char *const roles[] = {NULL, "input", "weight", "state", "view", "write"};
-    const char *dtype = node->dtype_name != NULL ? node->dtype_name : lockstep_dtype_name(node->dtype);
-    ls_text_printf(line, "{\"event\":\"tensor\",\"id\":%llu", (unsigned long long)id);
-    if (node->role != LOCKSTEP_ROLE_WEIGHT)
-        ls_text_printf(line, ",\"pass\":%ld", pass);
-    ls_text_printf(line, ",\"layer\":%d", node->layer);
-    add_string(line, "name", node->name);
-    add_string(line, "op", node->op != NULL ? node->op : "");
-    add_string(line, "dtype", dtype);
-    if ((unsigned)node->role < sizeof roles / sizeof roles[0])
-        add_string(line, "role", roles[node->role]);
-    add_string(line, "backend", node->backend);
-    ls_text_printf(line, ",\"shape\":[");
-    for (int i = 0; i < node->rank; i++)
-        ls_text_printf(line, "%s%llu", i > 0 ? "," : "", (unsigned long long)node->shape[i]);
-    ls_text_printf(line, "],\"src\":[");
-    bool first = true;
-    for (size_t i = 0; i < node->source_count; i++)
-        if (node->sources[i] != 0) {
-            ls_text_printf(line, "%s%llu", first ? "" : ",", (unsigned long long)node->sources[i]);
-            first = false;
-        }
-    ls_text_printf(line, "]}");
+    ls_strided_overwrite(values, bytes);
+    munmap(bytes, (size_t)values->bytes);
 }
 
 static bool wanted(const lockstep_node *node, long pass) {
@@ -337,21 +201,28 @@ static bool wanted(const lockstep_node *node, long pass) {
     return ls_filter_pass(pass) && ls_filter_tensor(node->name, node->op != NULL ? node->op : "", node->layer);
 }
 
-/* The pass to record into: the open one, or a new one. NO_PASS: the channel is gone. */
+/* The pass to record into: the open one, or a new one. LS_NO_PASS: the channel is gone. */
 static long pass_of(lockstep_recorder *r) {
     int held;
     if (!enter(r, &held))
-        return NO_PASS;
-    if (atomic_load(&r->pass) == NO_PASS)
+        return LS_NO_PASS;
+    if (atomic_load(&r->pass) == LS_NO_PASS)
         begin_pass(r, NULL);
     long pass = atomic_load(&r->pass);
     leave(held);
     return pass;
 }
 
+/* Later members of a longer struct mean nothing to this version. */
+static bool is_complete(const lockstep_node *node) {
+    return node != NULL && node->size >= sizeof *node && node->name != NULL;
+}
+
 bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *node) {
-    long pass = node != NULL && node->name != NULL ? pass_of(recorder) : NO_PASS;
-    return pass != NO_PASS && wanted(node, pass);
+    if (recorder == NULL || !is_complete(node))
+        return false;
+    long pass = pass_of(recorder);
+    return pass != LS_NO_PASS && wanted(node, pass);
 }
 
 static void note_refused(lockstep_recorder *r, const lockstep_node *node, const char *why) {
@@ -363,32 +234,27 @@ static void note_refused(lockstep_recorder *r, const lockstep_node *node, const 
 }
 
 uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *node) {
-    if (recorder == NULL || node == NULL || node->name == NULL)
+    ls_strided values;
+    if (recorder == NULL || node == NULL)
         return 0;
-    long pass = pass_of(recorder);
-    if (pass == NO_PASS)
+    if (node->size < sizeof *node) {
+        lockstep_capture_note(recorder, "a node was not recorded: its size is not sizeof(lockstep_node)");
         return 0;
-    blocks b;
-    const char *wrong = measure(node, &b);
+    }
+    long pass = node->name != NULL ? pass_of(recorder) : LS_NO_PASS;
+    if (pass == LS_NO_PASS)
+        return 0;
+    const char *wrong = measure(node, &values);
     if (wrong != NULL) {
         note_refused(recorder, node, wrong);
         return 0;
     }
-    ls_text line = {0};
-    uint64_t id = atomic_fetch_add(&next_id, 1);
-    write_node(&line, node, id, pass);
-    if (line.failed) {
-        id = 0;
-    } else if (b.bytes == 0 || !wanted(node, pass)) {
-        ls_channel_send(line.data, line.length, NULL, 0);
-    } else {
-        if (ls_channel_begin(line.data, line.length, b.bytes))
-            send_values(b, node->data);
-        ls_channel_end();
-        if (node->writable && ls_filter_resync(node->name, node->output))
-            resync(node, &b, id);
-    }
-    ls_text_done(&line);
+    uint64_t id = ls_frame_next_id();
+    bool with_values = values.bytes > 0 && wanted(node, pass);
+    if (!ls_frame_node(node, id, node->role == LOCKSTEP_ROLE_WEIGHT ? LS_NO_PASS : pass, with_values ? &values : NULL))
+        return 0;
+    if (with_values && node->writable && ls_filter_resync(node->name, node->output))
+        resync(&values, id);
     return id;
 }
 
@@ -397,7 +263,7 @@ void lockstep_capture_tensor(lockstep_recorder *recorder, const char *name, int 
                              const int64_t *strides, const void *data) {
     if (recorder == NULL)
         return;
-    lockstep_node node = {.name = name, .layer = layer, .dtype = dtype, .rank = rank, .shape = shape,
-                          .strides = strides, .data = data, .output = true};
+    lockstep_node node = {.size = sizeof node, .name = name, .layer = layer, .dtype = dtype, .rank = rank,
+                          .shape = shape, .strides = strides, .data = data, .output = true};
     lockstep_capture_node(recorder, &node);
 }

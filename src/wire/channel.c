@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/text.h"
-
 enum { UNTRIED, CLOSED, OPEN }; /* of this process's connection */
 
 static _Atomic int connection = UNTRIED;
@@ -28,6 +26,7 @@ static dev_t socket_device;     /* which it is: a program may close what it does
 static ino_t socket_inode;      /* and open something else under the number */
 static ls_ring *ring;
 static uint64_t written; /* ours alone; ring->written is what the recorder sees */
+static _Atomic long next_pass; /* of this connection */
 static int cancel_state; /* of the thread that is within a frame, before it */
 
 /* ------------------------------------------------------------------ bells */
@@ -175,6 +174,7 @@ static bool connect_ring(const char *name) {
     }
     channel_socket = s;
     written = 0;
+    atomic_store(&next_pass, 0);
     return true;
 }
 
@@ -224,6 +224,8 @@ void ls_channel_close(void) {
     atomic_store(&connection, UNTRIED);
     pthread_mutex_unlock(&lock);
 }
+
+long ls_channel_next_pass(void) { return atomic_fetch_add(&next_pass, 1); }
 
 bool ls_channel_option(const char *key, char *out, size_t capacity) {
     if (!ls_channel_open() || capacity == 0)
@@ -329,16 +331,6 @@ bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint
     return sent;
 }
 
-void ls_channel_note(const char *text) {
-    ls_text line = {0};
-    ls_text_printf(&line, "{\"event\":\"note\",\"text\":");
-    ls_text_json(&line, text, strlen(text));
-    ls_text_append(&line, "}", 1);
-    if (!line.failed)
-        ls_channel_send(line.data, line.length, NULL, 0);
-    ls_text_done(&line);
-}
-
 /* The answer's bytes, mapped; NULL when there are none, or not so many. */
 static void *receive_answer(size_t count) {
     int descriptor;
@@ -359,15 +351,13 @@ static void *receive_answer(size_t count) {
     return mapped != MAP_FAILED ? mapped : NULL;
 }
 
-void *ls_channel_resync(uint64_t id, size_t count) {
-    char question[80];
+void *ls_channel_ask(const char *json, size_t json_bytes, size_t answer_bytes) {
     void *answer = NULL;
-    int length = snprintf(question, sizeof question, "{\"event\":\"resync\",\"id\":%llu}", (unsigned long long)id);
     if (!ls_channel_open())
         return NULL;
-    if (ls_channel_begin(question, (size_t)length, 0)) {
+    if (ls_channel_begin(json, json_bytes, 0)) {
         publish();
-        answer = receive_answer(count);
+        answer = receive_answer(answer_bytes);
     }
     ls_channel_end();
     return answer;

@@ -7,7 +7,7 @@
  * that is gone ends the recording and nothing else. libc alone.
  *
  * A frame is a 16-byte header { u32 magic, u32 json bytes, u64 data bytes }, a JSON
- * object, then the raw data. The objects are described in docs/trace-format.md.
+ * object, then the raw data. frame_writer.h writes the objects, frame_reader.h reads them.
  */
 #ifndef LS_WIRE_CHANNEL_H
 #define LS_WIRE_CHANNEL_H
@@ -57,6 +57,9 @@ bool ls_channel_open(void);
 void ls_channel_close(void);
 /* The value of a key in the recorder's options, copied; false when not given. */
 bool ls_channel_option(const char *key, char *out, size_t capacity);
+/* Counts the passes of this connection from 0: a forked child, and a second recording of
+ * the same process, begin anew. */
+long ls_channel_next_pass(void);
 /* A frame in pieces: begin takes a lock that end gives back, and exactly
  * data_bytes bytes must be written between. False once the recorder is gone; the
  * calls then do nothing, but still pair. */
@@ -64,11 +67,9 @@ bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
 bool ls_channel_data(const void *bytes, size_t count);
 void ls_channel_end(void);
 bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
-/* Something that the user should know. */
-void ls_channel_note(const char *text);
-/* Asks what the tensor of this id, of `count` bytes, is to go on with, and waits: NULL for
- * its own values; else bytes that the caller unmaps (munmap). */
-void *ls_channel_resync(uint64_t id, size_t count);
+/* Sends a question, and waits for its answer: NULL when there is none, or not one of
+ * answer_bytes; else bytes that the caller unmaps (munmap). */
+void *ls_channel_ask(const char *json, size_t json_bytes, size_t answer_bytes);
 
 /* A thread that holds a lock of ours must not be cancelled (pthread_cancel) there: it is
  * when it has given it back. Pairs nest. */

@@ -1,4 +1,5 @@
 """An observed model in this process, with a transport that keeps what is sent."""
+import itertools
 import json
 import pathlib
 import sys
@@ -22,6 +23,8 @@ class Recording:
         self.events = []
         self.options = {}
         self.lives_for = None   # how many events until the recorder is gone
+        self.next_id = itertools.count().__next__
+        self.next_pass = itertools.count().__next__
 
     # the interface of lockstep_debug.transport.Transport
     def open(self):

@@ -1,5 +1,4 @@
 """The process-wide end of the recording: ids, notes, and the sending of tensors."""
-import itertools
 import json
 import math
 import os
@@ -37,8 +36,6 @@ class Recorder:
         """As if nothing had been recorded yet: the next forward call connects."""
         self.dormant = False
         self.transport = None
-        self._ids = itertools.count()
-        self._passes = itertools.count()
         self._noted = set()
         self._started = False
         self.weights = {}     # id(parameter) -> (weak reference to it, value)
@@ -88,7 +85,7 @@ class Recorder:
                           "widen --tensors instead")
 
     def next_pass(self):
-        return next(self._passes)
+        return self.transport.next_pass() if self.transport is not None else 0
 
     def tensor(self, event, tensor=None):
         """Sends a tensor line, with the values of `tensor` if given; gives its id."""
@@ -96,7 +93,7 @@ class Recorder:
         if tensor is not None and tensor.numel():
             data = self.host_copy(tensor)
         with self.lock:  # ids rise in the order in which lines are sent
-            event["id"] = identity = next(self._ids)
+            event["id"] = identity = self.transport.next_id() if self.transport is not None else 0
             if data is None:
                 self.send(event)
             else:

@@ -18,6 +18,12 @@ class Transport:
         self._option = library.lockstep_hook_option
         self._option.restype = ctypes.c_int
         self._option.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+        self._next_id = library.lockstep_hook_next_id
+        self._next_id.restype = ctypes.c_uint64
+        self._next_id.argtypes = []
+        self._next_pass = library.lockstep_hook_next_pass
+        self._next_pass.restype = ctypes.c_uint64
+        self._next_pass.argtypes = []
         self._send = library.lockstep_hook_send
         self._send.restype = ctypes.c_int
         self._send.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64]
@@ -35,6 +41,14 @@ class Transport:
         room = ctypes.create_string_buffer(4096)
         found = self._option(key.encode(), room, len(room))
         return room.value.decode("utf-8", "replace") if found else None
+
+    def next_id(self):
+        """A number for a tensor, unique in this process, also among those that C code records."""
+        return self._next_id()
+
+    def next_pass(self):
+        """A number for a pass, counted from 0 for each recording."""
+        return self._next_pass()
 
     def send(self, header, pointer=0, size=0):
         """`header` is JSON as bytes; `size` bytes of data lie at the address `pointer`."""
