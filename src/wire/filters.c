@@ -5,50 +5,20 @@
 #include <string.h>
 
 #include "base/pattern.h"
+#include "base/ranges.h"
 #include "wire/channel.h"
-
-enum { RANGES = 64 };
-
-typedef struct ranges {
-    int count;
-    struct {
-        long low, high;
-    } range[RANGES];
-} ranges;
 
 static struct {
     regex_t tensors, ops, resync;
     bool has_tensors, has_ops, has_resync, resync_outputs;
-    ranges layers, passes;
+    char layers[LS_OPTIONS_MAX], passes[LS_OPTIONS_MAX]; /* "0-3,7"; empty: all */
     ls_observe_level what;
     int sources;
     bool weights, caches;
 } filter;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* "0-3,7"; the command line has checked it. */
-static void parse_ranges(const char *text, ranges *out) {
-    while (*text != '\0' && out->count < RANGES) {
-        char *end;
-        long low = strtol(text, &end, 10), high = low;
-        if (end == text)
-            return;
-        if (*end == '-')
-            high = strtol(end + 1, &end, 10);
-        out->range[out->count].low = low;
-        out->range[out->count++].high = high;
-        text = *end == ',' ? end + 1 : end;
-        if (*end != ',')
-            return;
-    }
-}
-
-static bool in_ranges(const ranges *r, long value) {
-    for (int i = 0; i < r->count; i++)
-        if (value >= r->range[i].low && value <= r->range[i].high)
-            return true;
-    return r->count == 0;
-}
+static bool is_among(const char *ranges, long value) { return *ranges == '\0' || ls_ranges_hold(ranges, value); }
 
 static bool compile(const char *key, regex_t *out) {
     char text[1024];
@@ -64,10 +34,8 @@ static void parse(void) {
     filter.caches = ls_channel_option("kv", text, sizeof text);
     filter.resync_outputs = ls_channel_option("resync", text, sizeof text) && strcmp(text, "layer") == 0;
     filter.has_resync = !filter.resync_outputs && compile("resync", &filter.resync);
-    if (ls_channel_option("layers", text, sizeof text))
-        parse_ranges(text, &filter.layers);
-    if (ls_channel_option("passes", text, sizeof text))
-        parse_ranges(text, &filter.passes);
+    ls_channel_option("layers", filter.layers, sizeof filter.layers);
+    ls_channel_option("passes", filter.passes, sizeof filter.passes);
     if (ls_channel_option("observe", text, sizeof text))
         filter.what = strcmp(text, "named") == 0     ? LS_OBSERVE_NAMED
                       : strcmp(text, "outputs") == 0 ? LS_OBSERVE_OUTPUTS
@@ -82,7 +50,7 @@ ls_observe_level ls_filter_observe(void) {
 
 bool ls_filter_pass(long pass) {
     pthread_once(&once, parse);
-    return in_ranges(&filter.passes, pass);
+    return is_among(filter.passes, pass);
 }
 
 bool ls_filter_has_names(void) {
@@ -116,6 +84,6 @@ static bool matches(const char *name, const char *op) {
            (!filter.has_ops || regexec(&filter.ops, op, 0, NULL, 0) == 0);
 }
 
-bool ls_filter_tensor(const char *name, const char *op, int layer) { return matches(name, op) && in_ranges(&filter.layers, layer); }
+bool ls_filter_tensor(const char *name, const char *op, int layer) { return matches(name, op) && is_among(filter.layers, layer); }
 
 bool ls_filter_input(const char *name) { return matches(name, "NONE"); }
