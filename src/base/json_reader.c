@@ -119,6 +119,15 @@ static size_t read_escape(const char *p, size_t left, bool python, char *to, siz
     return 1;
 }
 
+/* How many of the next bytes are characters by themselves: ASCII without controls, quotes
+ * and backslashes. Most names are nothing else. */
+static size_t plain_run(const ls_json *j) {
+    uint64_t at = j->at;
+    while (at < j->size && (unsigned char)(j->text[at] - 0x20) < 0x60 && j->text[at] != '"' && j->text[at] != '\\')
+        at++;
+    return (size_t)(at - j->at);
+}
+
 /* Checks a string and finds its end, the closing quote; writes it to `to` unless
  * that is NULL. An escape is never shorter than what it stands for. */
 static lockstep_status scan_string(ls_json *j, char *to, uint64_t *out_length,
@@ -126,9 +135,16 @@ static lockstep_status scan_string(ls_json *j, char *to, uint64_t *out_length,
     uint64_t length = 0;
     while (j->at < j->size && j->text[j->at] != '"') {
         const char *p = j->text + j->at;
-        size_t left = (size_t)(j->size - j->at), taken, made;
+        size_t left = (size_t)(j->size - j->at), taken, made, run = plain_run(j);
         char piece[4];
         uint32_t code;
+        if (run > 0) {
+            if (to != NULL)
+                memcpy(to + length, p, run);
+            length += run;
+            j->at += run;
+            continue;
+        }
         if (*p == '\\') {
             taken = read_escape(p + 1, left - 1, j->python, piece, &made);
             if (taken == 0)

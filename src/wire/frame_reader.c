@@ -16,6 +16,7 @@ typedef struct reading {
     ls_frame_content content;
     const char *event;
     bool has[KEY_OTHER];
+    size_t member_capacity;
     lockstep_error *error;
 } reading;
 
@@ -98,13 +99,30 @@ static lockstep_status read_value(reading *r, key k) {
     return ls_json_skip(&r->json, r->error);
 }
 
+/* For one more member. */
+static lockstep_status make_room(reading *r, uint64_t at) {
+    ls_frame_content *c = &r->content;
+    if (c->member_count == LS_FRAME_KEYS_MAX)
+        return ls_fail_at(r->error, LOCKSTEP_LIMIT, file, at, "more than %d keys", LS_FRAME_KEYS_MAX);
+    if (c->member_count < r->member_capacity)
+        return LOCKSTEP_OK;
+    size_t capacity = r->member_capacity == 0 ? 16 : 2 * r->member_capacity;
+    ls_frame_member *more = ls_arena_array(r->json.arena, capacity, sizeof *more);
+    if (more == NULL)
+        return ls_fail(r->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (c->member_count > 0)
+        memcpy(more, c->members, c->member_count * sizeof *more);
+    c->members = more;
+    r->member_capacity = capacity;
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status add_member(reading *r, const char *name, uint64_t at) {
     ls_frame_content *c = &r->content;
     for (size_t i = 0; i < c->member_count; i++)
         if (strcmp(c->members[i].key, name) == 0)
             return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
-    if (c->member_count == LS_FRAME_KEYS_MAX)
-        return ls_fail_at(r->error, LOCKSTEP_LIMIT, file, at, "more than %d keys", LS_FRAME_KEYS_MAX);
+    LS_TRY(make_room(r, at));
     key k = key_of(name);
     ls_json_peek(&r->json); /* past white space */
     ls_frame_member *member = &c->members[c->member_count++];
@@ -180,9 +198,6 @@ lockstep_status ls_frame_read(const char *json, size_t json_bytes, uint64_t data
     uint64_t at;
     r.content.pass = -1;
     r.content.tensor.op = "";
-    r.content.members = ls_arena_array(arena, LS_FRAME_KEYS_MAX, sizeof *r.content.members);
-    if (r.content.members == NULL)
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     LS_TRY(ls_json_begin(&r.json, '{', "an object", error));
     LS_TRY(ls_json_key(&r.json, &name, &at, error));
     while (name != NULL) {

@@ -1,6 +1,5 @@
 #include "wire/frame_writer.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,9 +29,21 @@ static void add_text(ls_text *line, const char *key, const char *value) {
     ls_text_json(line, value, strlen(value));
 }
 
+/* printf takes most of a line's time where it writes its numbers. */
+static void put_integer(ls_text *line, int64_t value) {
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    ls_text_append(line, at, (size_t)(digits + sizeof digits - at));
+}
+
 static void add_integer(ls_text *line, const char *key, int64_t value) {
     add_key(line, key);
-    ls_text_printf(line, "%" PRId64, value);
+    put_integer(line, value);
 }
 
 /* JSON has no infinities and no NaN: they become text. The program's locale may write a
@@ -51,7 +62,7 @@ static void put_real(ls_text *line, double value) {
 static void put_parameter(ls_text *line, const lockstep_parameter *p) {
     switch (p->type) {
     case LOCKSTEP_PARAMETER_INTEGER:
-        ls_text_printf(line, "%" PRId64, p->value.integer);
+        put_integer(line, p->value.integer);
         return;
     case LOCKSTEP_PARAMETER_REAL:
         put_real(line, p->value.real);
@@ -70,7 +81,7 @@ static void put_parameter(ls_text *line, const lockstep_parameter *p) {
     for (uint32_t i = 0; i < p->count; i++) {
         ls_text_append(line, ",", i > 0 ? 1 : 0);
         if (p->type == LOCKSTEP_PARAMETER_INTEGERS)
-            ls_text_printf(line, "%" PRId64, p->value.integers[i]);
+            put_integer(line, p->value.integers[i]);
         else
             put_real(line, p->value.reals[i]);
     }
@@ -113,8 +124,10 @@ static void add_ids(ls_text *line, const char *key, const int32_t *values, size_
     if (values == NULL || count == 0)
         return;
     add_key(line, key);
-    for (size_t i = 0; i < count; i++)
-        ls_text_printf(line, "%s%" PRId32, i > 0 ? "," : "[", values[i]);
+    for (size_t i = 0; i < count; i++) {
+        ls_text_append(line, i > 0 ? "," : "[", 1);
+        put_integer(line, values[i]);
+    }
     ls_text_append(line, "]", 1);
 }
 
@@ -174,8 +187,10 @@ void ls_frame_pass_end(long pass) { send_pass("pass_end", &(ls_pass_event){.pass
 static void add_shape(ls_text *line, const lockstep_node *node) {
     add_key(line, "shape");
     ls_text_append(line, "[", 1);
-    for (int i = 0; i < node->rank; i++)
-        ls_text_printf(line, "%s%" PRIu64, i > 0 ? "," : "", node->shape[i]);
+    for (int i = 0; i < node->rank; i++) {
+        ls_text_append(line, ",", i > 0 ? 1 : 0);
+        put_integer(line, (int64_t)node->shape[i]);
+    }
     ls_text_append(line, "]", 1);
 }
 
@@ -186,7 +201,8 @@ static void add_sources(ls_text *line, const lockstep_node *node) {
     ls_text_append(line, "[", 1);
     for (size_t i = 0; node->sources != NULL && i < node->source_count; i++)
         if (node->sources[i] != 0) {
-            ls_text_printf(line, "%s%" PRIu64, first ? "" : ",", node->sources[i]);
+            ls_text_append(line, ",", first ? 0 : 1);
+            put_integer(line, (int64_t)node->sources[i]);
             first = false;
         }
     ls_text_append(line, "]", 1);
