@@ -24,7 +24,7 @@ CLI_SRC := $(wildcard cli/*.c)
 # What the preload library is made of: libc alone.
 WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c hook_api.c strided.c) \
   $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c text.c)
-HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/base/map.c
+HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64

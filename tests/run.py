@@ -29,6 +29,7 @@ LIMIT = float(os.environ.get("LOCKSTEP_TEST_LIMIT", 75 * 60))
 SUITES = [
     ("layers", 20, [*PYTEST, "tests/test_layers.py"]),
     ("runner", 60, [*PYTEST, "tests/test_runner.py"]),
+    ("op", 30, [*PYTEST, "tests/op"]),
     ("unit", 120, ["tests/run_unit", "build"]),
     ("sanitizers", 400, ["tests/run_unit", "build/asan"]),
     ("cli", 200, [*PYTEST, "tests/cli"]),

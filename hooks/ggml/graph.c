@@ -129,40 +129,26 @@ static int node_layer(const graph_pass *p, const struct graph_node *node) {
 
 /* ------------------------------------------------------------------- lines */
 
-enum { PARAMETERS = 5, SOURCES = 3 * GGML_SOURCES + 1 };
+enum { SOURCES = 3 * GGML_SOURCES + 1 };
 
-/* Where an operation keeps its parameters: the ones whose place and meaning have been the
- * same in every version. */
-static const struct parameter_place {
-    const char *op, *name;
-    int index; /* of op_params */
-    lockstep_parameter_type type;
-} places[] = {
-    {"RMS_NORM", "eps", 0, LOCKSTEP_PARAMETER_REAL},
-    {"NORM", "eps", 0, LOCKSTEP_PARAMETER_REAL},
-    {"L2_NORM", "eps", 0, LOCKSTEP_PARAMETER_REAL},
-    {"ROPE", "n_dims", 1, LOCKSTEP_PARAMETER_INTEGER},
-    {"ROPE", "mode", 2, LOCKSTEP_PARAMETER_INTEGER},
-    {"ROPE", "freq_base", 5, LOCKSTEP_PARAMETER_REAL},
-    {"ROPE", "freq_scale", 6, LOCKSTEP_PARAMETER_REAL},
-    {"ROPE", "attn_factor", 8, LOCKSTEP_PARAMETER_REAL},
-    {"SOFT_MAX", "scale", 0, LOCKSTEP_PARAMETER_REAL},
-    {"SOFT_MAX", "max_bias", 1, LOCKSTEP_PARAMETER_REAL},
-    {"SCALE", "scale", 0, LOCKSTEP_PARAMETER_REAL},
-    {"FLASH_ATTN_EXT", "scale", 0, LOCKSTEP_PARAMETER_REAL},
-    {"FLASH_ATTN_EXT", "max_bias", 1, LOCKSTEP_PARAMETER_REAL},
-    {"FLASH_ATTN_EXT", "logit_softcap", 2, LOCKSTEP_PARAMETER_REAL},
-};
-
-static lockstep_parameter read_parameter(const struct ggml_tensor *t, const struct parameter_place *place) {
-    lockstep_parameter parameter = {.name = place->name, .type = place->type};
-    float real;
-    memcpy(&real, &t->op_params[place->index], sizeof real);
-    if (place->type == LOCKSTEP_PARAMETER_REAL)
-        parameter.value.real = (double)real;
-    else
-        parameter.value.integer = t->op_params[place->index];
-    return parameter;
+/* op_params is an array of words of 32 bits. */
+static lockstep_parameter read_parameter(const struct ggml_tensor *t, const ls_op_parameter *p) {
+    lockstep_parameter read = {.name = p->name, .type = p->type == LS_OP_F32 ? LOCKSTEP_PARAMETER_REAL : LOCKSTEP_PARAMETER_INTEGER};
+    const int32_t *word = &t->op_params[p->word];
+    float single;
+    switch (p->type) {
+    case LS_OP_I32:
+        read.value.integer = *word;
+        break;
+    case LS_OP_U64:
+        memcpy(&read.value.integer, word, sizeof read.value.integer);
+        break;
+    case LS_OP_F32:
+        memcpy(&single, word, sizeof single);
+        read.value.real = (double)single;
+        break;
+    }
+    return read;
 }
 
 /* What a line says of a tensor, in memory that lives while it is sent. */
@@ -170,13 +156,12 @@ typedef struct description {
     lockstep_node node;
     char name[NAME_MAX_BYTES];
     uint64_t shape[4], sources[SOURCES];
-    lockstep_parameter parameters[PARAMETERS];
+    lockstep_parameter parameters[LS_OP_PARAMETERS_MAX];
 } description;
 
-static void describe_parameters(description *d, const struct ggml_tensor *t) {
-    for (size_t i = 0; i < sizeof places / sizeof places[0] && d->node.parameter_count < PARAMETERS; i++)
-        if (strcmp(places[i].op, d->node.op) == 0)
-            d->parameters[d->node.parameter_count++] = read_parameter(t, &places[i]);
+static void describe_parameters(description *d, const struct graph_node *node) {
+    for (const ls_op_parameter *p = node->kind->parameters; p->name != NULL; p++)
+        d->parameters[d->node.parameter_count++] = read_parameter(node->tensor, p);
     d->node.parameters = d->parameters;
 }
 
@@ -194,7 +179,7 @@ static void describe(description *d, const graph_pass *p, const struct ggml_tens
 }
 
 static void describe_leaf(description *d, const graph_pass *p, const struct ggml_tensor *leaf, lockstep_role role) {
-    describe(d, p, leaf, "NONE", layer_of_name(leaf->name));
+    describe(d, p, leaf, LS_OP_LEAF_SPELLING, layer_of_name(leaf->name));
     snprintf(d->name, sizeof d->name, "%s", leaf->name);
     d->node.role = role;
 }
@@ -266,7 +251,7 @@ static void send_node(graph_pass *p, struct graph_node *node, bool with_values) 
     write_name(p, t, node->op, d.name);
     d.node.role = node->view ? LOCKSTEP_ROLE_VIEW : node->write ? LOCKSTEP_ROLE_WRITE : LOCKSTEP_ROLE_COMPUTED;
     describe_sources(&d, p, node);
-    describe_parameters(&d, t);
+    describe_parameters(&d, node);
     map_set(&p->ids, t, node->id);
     if (!node->view)
         remember_produced(node->write ? t->view_src : t, node->id);
@@ -364,13 +349,13 @@ static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens
         const struct ggml_tensor *table = p->nodes[n].src[0], *index = p->nodes[n].src[1];
         if (index == NULL || graph_pass_node(p, index) != NULL)
             continue;
-        bool rows = strcmp(p->nodes[n].op, "GET_ROWS") == 0 && graph_pass_node(p, table) == NULL;
+        bool rows = p->nodes[n].kind->id == LS_OP_GET_ROWS && graph_pass_node(p, table) == NULL;
         bool position = strncmp(table->name, "pos", 3) == 0 || strstr(table->name, "position") != NULL ||
                         strncmp(index->name, "pos", 3) == 0;
         bool other = strstr(table->name, "type") != NULL;
         if (rows && !position && !other && *out_tokens == NULL)
             *out_tokens = index;
-        if ((strcmp(p->nodes[n].op, "ROPE") == 0 || (rows && position)) && *out_positions == NULL)
+        if ((p->nodes[n].kind->id == LS_OP_ROPE || (rows && position)) && *out_positions == NULL)
             *out_positions = index;
     }
 }
@@ -439,11 +424,20 @@ static void keep_sources(graph_pass *p, const struct graph_node *node, int level
     }
 }
 
+/* ggml's names of operations are constants: each pointer is looked up once. */
+static const ls_op *kind_of(graph_pass *p, const char *op) {
+    uint64_t known = map_get(&p->context->kinds, op);
+    if (known == 0)
+        map_set(&p->context->kinds, op, known = (uint64_t)ls_op_find(op)->id + 1);
+    return ls_op_at((ls_op_id)(known - 1));
+}
+
 static void index_nodes(graph_pass *p, void *graph) {
     for (int n = 0; n < p->count; n++) {
         struct ggml_tensor *t = p->api->graph_node(graph, n);
         const char *op = p->api->op_desc(t);
-        p->nodes[n] = (struct graph_node){.tensor = t, .op = op, .view = is_view_op(op)};
+        const ls_op *kind = kind_of(p, op);
+        p->nodes[n] = (struct graph_node){.tensor = t, .op = op, .kind = kind, .view = kind->role == LS_OP_ROLE_VIEW};
         for (int i = 0; i < GGML_SOURCES; i++)
             p->nodes[n].src[i] = copies_original(&p->context->copies, t->src[i]);
         map_set(&p->indexes, t, (uint64_t)n + 1);

@@ -4,12 +4,14 @@
 
 #include "base/map.h"
 #include "ggml_abi.h"
+#include "op/op.h"
 
 /* What outlives a pass: a scheduler's or backend's weights, caches and counters. */
 typedef struct graph_context {
     unsigned number;
     ls_map leafs;  /* (pointer, name) of a weight or a cache -> id */
     ls_map writes; /* pointer of a cache -> id of the last write into it */
+    ls_map kinds;  /* pointer of an operation's name -> its row in the table of operations, + 1 */
     ls_map copies; /* of the scheduler, in the graph that it allocated last (copies.h) */
 } graph_context;
 
@@ -25,6 +27,7 @@ typedef struct graph_pass {
         struct ggml_tensor *tensor;
         struct ggml_tensor *src[GGML_SOURCES]; /* the program's own, where the scheduler put copies */
         const char *op;
+        const ls_op *kind;
         uint64_t id;
         int layer;
         bool view, write, keep, sent;

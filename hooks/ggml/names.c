@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool is_view_op(const char *op) {
-    return strcmp(op, "VIEW") == 0 || strcmp(op, "RESHAPE") == 0 || strcmp(op, "PERMUTE") == 0 ||
-           strcmp(op, "TRANSPOSE") == 0;
-}
-
 bool is_auto_name(const char *name) {
     if (*name == '\0' || strncmp(name, " (", 2) == 0)
         return true; /* " (view)": of something without a name */

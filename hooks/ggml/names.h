@@ -6,8 +6,6 @@
 
 enum { NAME_MAX_BYTES = 160 };
 
-/* VIEW, RESHAPE, PERMUTE, TRANSPOSE: the same bytes, seen otherwise. */
-bool is_view_op(const char *op);
 /* The program gave it no name ("node_27"; "leaf_3"; nothing). */
 bool is_auto_name(const char *name);
 /* Block index of "Kcur-3", "Kcur-3 (view)", "blk.3.attn_k.weight", "cache_k_l3"; -1. */

@@ -68,6 +68,7 @@ static void forget_owner(const void *key) {
             *at = gone->next;
             ls_map_done(&gone->context.leafs);
             ls_map_done(&gone->context.writes);
+            ls_map_done(&gone->context.kinds);
             ls_map_done(&gone->context.copies);
             free(gone);
             break;

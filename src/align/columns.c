@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
 
@@ -11,7 +10,7 @@ static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
 /* The last layer gathers the rows whose logits are wanted: GET_ROWS of a computed
  * tensor by a graph input. */
 static size_t kept_index(const ls_trace *t, const ls_node *n) {
-    if (strcmp(n->op, "GET_ROWS") != 0 || n->source_count < 2)
+    if (n->kind->id != LS_OP_GET_ROWS || n->source_count < 2)
         return LS_NONE;
     const ls_node *table = &t->nodes[n->sources[0]], *index = &t->nodes[n->sources[1]];
     bool gathers = table->role != LS_ROLE_WEIGHT && table->role != LS_ROLE_STATE && !is_input(table) &&
@@ -43,7 +42,7 @@ lockstep_status ls_facts_read(const ls_trace *trace, size_t from, ls_arena *aren
         size_t index = f->kept_rows == NULL ? kept_index(trace, n) : LS_NONE;
         if (index != LS_NONE)
             LS_TRY(read_kept(trace, index, arena, f, error));
-        const double *dims = strcmp(n->op, "ROPE") == 0 ? ls_node_parameter(n, "n_dims") : NULL;
+        const double *dims = n->kind->id == LS_OP_ROPE ? ls_node_parameter(n, "n_dims") : NULL;
         if (dims != NULL && *dims >= 2 && *dims < 1e6)
             f->head_size = (uint64_t)*dims;
     }
@@ -113,8 +112,8 @@ static size_t mask_of(const ls_trace *t, const ls_node *n) {
 lockstep_status ls_columns_read(const ls_trace *trace, size_t from, ls_columns *columns, lockstep_error *error) {
     for (size_t i = from; i < trace->node_count; i++) {
         const ls_node *n = &trace->nodes[i];
-        bool softmax = strcmp(n->op, "SOFT_MAX") == 0;
-        if (n->pass == LS_NONE || (!softmax && strcmp(n->op, "FLASH_ATTN_EXT") != 0))
+        bool softmax = n->kind->role == LS_OP_ROLE_SOFTMAX;
+        if (n->pass == LS_NONE || (!softmax && n->kind->role != LS_OP_ROLE_ATTENTION))
             continue;
         size_t mask = mask_of(trace, n);
         if (mask == LS_NONE)
@@ -131,15 +130,6 @@ lockstep_status ls_columns_read(const ls_trace *trace, size_t from, ls_columns *
 
 /* ------------------------------------------------------------------- scores */
 
-static bool is_softmax(const char *op) {
-    return strcmp(op, "SOFT_MAX") == 0 || strcasecmp(op, "softmax") == 0 || strcasecmp(op, "_softmax") == 0 ||
-           strcasecmp(op, "_safe_softmax") == 0;
-}
-
-static bool is_product(const char *op) {
-    return strcmp(op, "MUL_MAT") == 0 || strcmp(op, "matmul") == 0 || strcmp(op, "bmm") == 0 || strcmp(op, "baddbmm") == 0 || strcmp(op, "einsum") == 0;
-}
-
 static uint64_t innermost(const ls_node *n) { return n->rank > 0 ? n->shape[n->rank - 1] : 1; }
 
 /* What has as many columns as the scores; the factors of the product that they come from have not. */
@@ -148,7 +138,7 @@ static void mark_before(const ls_trace *t, size_t node, uint64_t columns, int le
     if (scores[node])
         return;
     scores[node] = true;
-    if (is_product(n->op))
+    if (n->kind->role == LS_OP_ROLE_PRODUCT)
         return;
     for (size_t k = 0; levels > 0 && k <= n->source_count; k++) {
         size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
@@ -162,7 +152,7 @@ void ls_scores_mark(const ls_trace *trace, size_t from, bool *scores) {
     enum { LEVELS = 6 };
     for (size_t i = from; i < trace->node_count; i++) {
         const ls_node *n = &trace->nodes[i];
-        for (size_t k = 0; is_softmax(n->op) && k < n->source_count; k++)
+        for (size_t k = 0; n->kind->role == LS_OP_ROLE_SOFTMAX && k < n->source_count; k++)
             mark_before(trace, n->sources[k], innermost(n), LEVELS, scores);
         if (is_input(n) && strcasestr(n->name, "mask") != NULL)
             scores[i] = true;

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "align/reformulated.h"
 
@@ -45,25 +44,18 @@ typedef struct below {
 
 /* Multiplies noisy values with each other, so that no term can hide the other. Whatever else has
  * several computed sources may add, join or choose. */
-static bool multiplies(const char *op) {
-    static const char *const names[] = {"mul", "mul_mat", "mul_mat_id", "matmul", "bmm", "mm", "einsum", "div", "swiglu", "geglu", "reglu", "glu",
-                                        "soft_max", "softmax", "rope", "flash_attn_ext", "scaled_dot_product_attention"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcasecmp(op, names[i]) == 0)
-            return true;
-    return false;
-}
+static bool multiplies(const ls_node *n) { return (n->kind->traits & LS_OP_MULTIPLIES) != 0; }
 
 static bool is_sum(const ls_trace *t, const ls_node *n) {
     size_t computed = 0;
     for (size_t k = 0; k < n->source_count; k++)
         computed += carries(&t->nodes[n->sources[k]]);
-    return computed >= 2 && n->role != LS_ROLE_VIEW && !multiplies(n->op);
+    return computed >= 2 && n->role != LS_ROLE_VIEW && !multiplies(n);
 }
 
 /* Shows all elements of its source, or adds a weight to it: a difference keeps its size. */
 static bool keeps_size(const ls_node *n) {
-    return n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE || strncasecmp(n->op, "add", 3) == 0 || strcmp(n->op, "CONT") == 0;
+    return n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE || n->kind->role == LS_OP_ROLE_SUM || n->kind->role == LS_OP_ROLE_COPY;
 }
 
 static void join(below *into, const below *b) {
@@ -129,7 +121,7 @@ typedef struct shift {
 static bool is_turned(const walk *w, size_t node, const shift *s) {
     const ls_node *n = &w->t->nodes[node];
     bool turned = false;
-    for (size_t k = 0; k < n->source_count && multiplies(n->op); k++)
+    for (size_t k = 0; k < n->source_count && multiplies(n); k++)
         turned = turned || s->positional[n->sources[k]];
     return turned;
 }
@@ -189,7 +181,7 @@ static void mark_reformulated(const walk *w, const double *inherited, const shif
 static bool is_given_float(const ls_node *n) { return n->role == LS_ROLE_INPUT && n->source_count == 0 && (*n->dtype == 'f' || *n->dtype == 'b') && strcmp(n->dtype, "bool") != 0; }
 
 /* The argument of a sine grows with the position, and its rounding with it. */
-static bool is_table(const ls_node *n) { return strcasecmp(n->op, "cos") == 0 || strcasecmp(n->op, "sin") == 0 || strcasecmp(n->op, "rope") == 0; }
+static bool is_angular(const ls_node *n) { return (n->kind->traits & LS_OP_ANGULAR) != 0; }
 
 /* From the first node to the last: is all that a node was computed from identical? Then its
  * own operation alone answers for what differs, and the tolerance for whole models in f32 is
@@ -208,7 +200,7 @@ static void judge_exact_inputs(const walk *w, bool *exact) {
         if (pair == NULL || !above || pair->resynced)
             continue;
         pair->exact_inputs = n->source_count > 0;
-        if (strict && pair->exact_inputs && !is_table(n) && pair->noise == LS_NOISE_F32 && pair->verdict == LS_VERDICT_MATCH && pair->metrics.rel_l2 > ONE_OPERATION) {
+        if (strict && pair->exact_inputs && !is_angular(n) && pair->noise == LS_NOISE_F32 && pair->verdict == LS_VERDICT_MATCH && pair->metrics.rel_l2 > ONE_OPERATION) {
             pair->verdict = LS_VERDICT_DIVERGED;
             pair->tolerance = ONE_OPERATION;
         }

@@ -6,8 +6,6 @@
 
 #include "compare/tolerance.h"
 
-static bool is_gelu(const char *op) { return strcmp(op, "GELU") == 0 || strcmp(op, "GEGLU") == 0; }
-
 /* Names begin so in ggml ("CUDA0", "ROCm1", "MTL0") and in PyTorch ("cuda:0"). What lies in
  * "CUDA_Host" is the CPU's. */
 static bool is_gpu(const char *backend) {
@@ -23,9 +21,15 @@ static bool is_gpu(const char *backend) {
 
 static bool is_computed(const ls_node *n) { return n->role == LS_ROLE_COMPUTED || n->role == LS_ROLE_WRITE; }
 
+/* ggml's CPU kernels look some functions up in a table. A module of PyTorch may be called GELU, too. */
+static bool is_looked_up(const ls_trace *t, const ls_node *n) {
+    return n->kind->precision == LS_OP_F16_TABLE && !t->is_torch && ls_op_is_of_ggml(n->kind, n->op);
+}
+
 /* What this node's own operation adds to what is behind its sources. */
-static void add_own(const ls_node *n, size_t at, ls_noise *into) {
-    bool gpu = is_computed(n) && is_gpu(n->backend), looked_up = is_gelu(n->op) && !gpu;
+static void add_own(const ls_trace *t, size_t at, ls_noise *into) {
+    const ls_node *n = &t->nodes[at];
+    bool gpu = is_computed(n) && is_gpu(n->backend), looked_up = !gpu && is_looked_up(t, n);
     int row = gpu ? LS_NOISE_GPU : looked_up ? LS_NOISE_GELU_TABLE : LS_NOISE_F32;
     into->lookups += looked_up;
     if (into->row < row) {
@@ -48,7 +52,7 @@ void ls_noise_spread(const ls_trace *t, size_t from, ls_noise *all) {
             }
             own.lookups = all[source].lookups > own.lookups ? all[source].lookups : own.lookups;
         }
-        add_own(n, i, &own);
+        add_own(t, i, &own);
         all[i] = own;
     }
 }

@@ -10,18 +10,8 @@
 
 /* ------------------------------------------------------------------ tails */
 
-/* Operations that pick elements, and change none. */
-static bool picks(const ls_node *n) {
-    static const char *const names[] = {"GET_ROWS", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE", "CONT", "slice", "select", "index",
-                                        "index_select", "gather", "narrow", "view", "reshape", "transpose", "permute", "unsqueeze",
-                                        "squeeze", "expand", "split", "chunk", "unbind", "clone", "contiguous", "_to_copy", "detach"};
-    if (n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE)
-        return true;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(n->op, names[i]) == 0)
-            return true;
-    return false;
-}
+/* Picks elements and changes none. */
+static bool picks(const ls_node *n) { return n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE || ls_op_only_moves(n->kind); }
 
 static const ls_values *values_of(const ls_diff *d, bool of_reference) { return of_reference ? &d->reference_values : &d->candidate_values; }
 

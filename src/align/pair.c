@@ -68,7 +68,7 @@ static bool is_whole(const ls_diff *d, size_t pass) { return d->candidate->memor
 /* The computed value that an operation adds a weight to, or multiplies by one; LS_NONE. */
 static size_t made_from(const ls_values *v, const ls_node *n) {
     const ls_node *nodes = v->trace->nodes;
-    if (n->source_count != 2 || (strcmp(n->op, "ADD") != 0 && strcmp(n->op, "MUL") != 0))
+    if (n->source_count != 2 || (n->kind->id != LS_OP_ADD && n->kind->id != LS_OP_MUL))
         return LS_NONE;
     for (int k = 0; k < 2; k++) {
         size_t weight = v->value_of[n->sources[k]], value = v->value_of[n->sources[1 - k]];
@@ -86,8 +86,8 @@ enum { BIAS_WITHIN = 8 }; /* nodes after a product, its bias is added */
 static size_t with_bias(const pairing *p, size_t product) {
     const ls_trace *t = p->diff->candidate;
     const ls_node *n = &t->nodes[product];
-    for (size_t i = product + 1; strcmp(n->op, "MUL_MAT") == 0 && i < t->node_count && i <= product + BIAS_WITHIN; i++)
-        if (strcmp(t->nodes[i].op, "ADD") == 0 && made_from(&p->diff->candidate_values, &t->nodes[i]) == product)
+    for (size_t i = product + 1; n->kind->id == LS_OP_MUL_MAT && i < t->node_count && i <= product + BIAS_WITHIN; i++)
+        if (t->nodes[i].kind->id == LS_OP_ADD && made_from(&p->diff->candidate_values, &t->nodes[i]) == product)
             return i;
     return product;
 }
@@ -112,7 +112,7 @@ static bool has_bias(const pairing *p, const ls_node *product) {
 /* Its bias may still come. */
 static bool waits_for_bias(const pairing *p, size_t node) {
     const ls_trace *t = p->diff->candidate;
-    return strcmp(t->nodes[node].op, "MUL_MAT") == 0 && node + BIAS_WITHIN >= t->node_count && !is_whole(p->diff, t->nodes[node].pass) &&
+    return t->nodes[node].kind->id == LS_OP_MUL_MAT && node + BIAS_WITHIN >= t->node_count && !is_whole(p->diff, t->nodes[node].pass) &&
            has_bias(p, &t->nodes[node]);
 }
 

@@ -12,15 +12,18 @@ static uint64_t kind_of(const ls_diff *d, const ls_pair *p) {
     return XXH3_64bits(name, strlen(name));
 }
 
+static bool is_of_scores(const ls_node *n) {
+    static const char *const words[] = {"score", "weights", "prob", "mask", "softmax", "soft_max"};
+    bool square = n->kind->role == LS_OP_ROLE_SOFTMAX || n->kind->role == LS_OP_ROLE_MASKING;
+    for (size_t i = 0; i < sizeof words / sizeof words[0] && !square; i++)
+        square = strcasestr(n->name, words[i]) != NULL;
+    return square;
+}
+
 /* Rows and columns are tokens. */
 static bool is_square(const ls_diff *d, const ls_pair *p) {
-    static const char *const words[] = {"score", "weights", "prob", "mask", "softmax", "soft_max"};
-    const ls_node *r = &d->reference->nodes[p->reference_value], *c = &d->candidate->nodes[p->candidate_value];
-    bool square = d->reference_scores[p->reference_value] || d->candidate_scores[p->candidate_value];
-    for (size_t i = 0; i < sizeof words / sizeof words[0] && !square; i++)
-        square = strcasestr(r->name, words[i]) != NULL || strcasestr(c->name, words[i]) != NULL || strcasestr(r->op, words[i]) != NULL ||
-                 strcasestr(c->op, words[i]) != NULL;
-    return square;
+    return d->reference_scores[p->reference_value] || d->candidate_scores[p->candidate_value] || is_of_scores(&d->reference->nodes[p->reference_value]) ||
+           is_of_scores(&d->candidate->nodes[p->candidate_value]);
 }
 
 static int32_t last_position(const ls_pass *pass) {

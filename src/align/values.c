@@ -176,7 +176,7 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
     if (ls_values_is_called(values, source, name))
         return true;
     const ls_node *rows = &nodes[values->value_of[source]];
-    return strcmp(rows->op, "GET_ROWS") == 0 && rows->source_count > 0 && ls_values_is_called(values, rows->sources[0], name);
+    return rows->kind->id == LS_OP_GET_ROWS && rows->source_count > 0 && ls_values_is_called(values, rows->sources[0], name);
 }
 
 /* Those that come of a certain value have to be looked for one by one. */

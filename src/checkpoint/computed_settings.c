@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "checkpoint/architectures.h"
+#include "op/unary.h"
 
 enum { LAYERS_MAX = 4096 };
 static const char implied[] = "implied by general.architecture";
@@ -32,23 +33,13 @@ static bool read_activation(const ls_checkpoint *c, ls_setting_value *out) {
     return false;
 }
 
-/* Names of one function. */
-static const char *function_of(const char *name) {
-    static const char *const names[][2] = {{"swish", "silu"},           {"gelu_pytorch_tanh", "gelu_new"}, {"gelu_fast", "gelu_new"},
-                                           {"gelu_python", "gelu"},     {"gelu_accurate", "gelu_new"},     {"relu_squared", "relu2"},
-                                           {"squared_relu", "relu2"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i][0]) == 0)
-            return names[i][1];
-    return name;
-}
-
 /* ggml computes every GELU by the formula with tanh, or a table of it. */
 static bool same_activation(const ls_setting_value *a, const ls_setting_value *b) {
     bool by_family = a->key == implied || b->key == implied;
     if (by_family && strstr(a->text, "gelu") != NULL && strstr(b->text, "gelu") != NULL)
         return true;
-    return strcmp(function_of(a->text), function_of(b->text)) == 0;
+    const ls_unary *one = ls_unary_of_config(a->text), *other = ls_unary_of_config(b->text);
+    return one != NULL ? one == other : strcmp(a->text, b->text) == 0;
 }
 
 /* --- the weights of the chosen experts */

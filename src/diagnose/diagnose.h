@@ -29,13 +29,6 @@ typedef struct ls_cause_rule {
 
 extern const ls_cause_rule ls_cause_rules[]; /* simplest first; ends with id == NULL */
 
-typedef struct ls_unary {
-    const char *name;
-    double (*apply)(double);
-} ls_unary;
-
-extern const ls_unary ls_unaries[]; /* ends with name == NULL */
-
 bool ls_fit_scale(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_offset(const ls_evidence *evidence, ls_cause *out_cause);
 bool ls_fit_unary(const ls_evidence *evidence, ls_cause *out_cause);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "diagnose/diagnose.h"
+#include "op/unary.h"
 
 /* The factor a that makes a * reference closest to the candidate. */
 bool ls_fit_scale(const ls_evidence *e, ls_cause *out) {
@@ -35,32 +36,23 @@ bool ls_fit_offset(const ls_evidence *e, ls_cause *out) {
     return true;
 }
 
-static double one_minus_tanh(double x) { return 1 - tanh(x); }
-static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static double silu(double x) { return x / (1 + exp(-x)); }
-static double relu(double x) { return x > 0 ? x : 0; }
-static double gelu_erf(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
-static double gelu_tanh(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
-static double square(double x) { return x * x; }
-static double plus_one(double x) { return x + 1; }
-
-const ls_unary ls_unaries[] = {{"tanh", tanh}, {"1 - tanh", one_minus_tanh}, {"sigmoid", sigmoid}, {"exp", exp}, {"silu", silu},
-               {"relu", relu}, {"gelu (erf)", gelu_erf}, {"gelu (tanh)", gelu_tanh}, {"square", square}, {"sqrt", sqrt},
-               {"1 +", plus_one}, {0}};
+static void try_unary(const ls_evidence *e, const ls_unary *u, bool of_reference, ls_cause *out) {
+    const double *from = of_reference ? e->reference : e->candidate, *to = of_reference ? e->candidate : e->reference;
+    for (size_t i = 0; i < e->count; i++)
+        e->scratch[i] = u->apply(from[i]);
+    double residual = ls_residual(e->scratch, to, e->count);
+    if (residual >= out->residual)
+        return;
+    out->residual = residual;
+    snprintf(out->text, sizeof out->text, "the %s is %s of the %s", of_reference ? "candidate" : "reference", u->name, of_reference ? "reference" : "candidate");
+}
 
 /* One side is a function of the other that the other lacks. */
 bool ls_fit_unary(const ls_evidence *e, ls_cause *out) {
     out->residual = INFINITY;
-    for (size_t k = 0; k < 2 * (sizeof ls_unaries / sizeof ls_unaries[0] - 1); k++) {
-        const double *from = k % 2 == 0 ? e->reference : e->candidate, *to = k % 2 == 0 ? e->candidate : e->reference;
-        for (size_t i = 0; i < e->count; i++)
-            e->scratch[i] = ls_unaries[k / 2].apply(from[i]);
-        double residual = ls_residual(e->scratch, to, e->count);
-        if (residual < out->residual) {
-            out->residual = residual;
-            snprintf(out->text, sizeof out->text, "the %s is %s of the %s", k % 2 == 0 ? "candidate" : "reference",
-                     ls_unaries[k / 2].name, k % 2 == 0 ? "reference" : "candidate");
-        }
+    for (const ls_unary *u = ls_unaries; u->name != NULL; u++) {
+        try_unary(e, u, true, out);
+        try_unary(e, u, false, out);
     }
     return isfinite(out->residual);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "diagnose/diagnose.h"
+#include "op/unary.h"
 
 enum { GLANCE = 256 }; /* elements that are looked at before all are */
 
@@ -143,7 +144,7 @@ bool ls_fit_norm_eps(const ls_evidence *e, ls_cause *out) {
     const ls_node *node = &d->candidate->nodes[e->pair->candidate_value];
     const double *own = ls_node_parameter(node, "eps");
     ls_hold input;
-    if (own == NULL || strcmp(node->op, "RMS_NORM") != 0 || node->source_count == 0 || e->pair->elements != node->elements ||
+    if (own == NULL || node->kind->id != LS_OP_RMS_NORM || node->source_count == 0 || e->pair->elements != node->elements ||
         ls_trace_hold(d->candidate, d->candidate_values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)
         return false;
     double best = NAN, smallest = INFINITY;

@@ -116,7 +116,7 @@ bool ls_fit_rope_frequency(const ls_evidence *e, ls_cause *out) {
     const double *base = ls_node_parameter(node, "freq_base"), *dims = ls_node_parameter(node, "n_dims"), *mode = ls_node_parameter(node, "mode");
     const ls_view *seen = &e->sight->layout.candidate;
     ls_hold input;
-    if (strcmp(node->op, "ROPE") != 0 || base == NULL || dims == NULL || mode == NULL || (*mode != 0 && *mode != NEOX) || node->source_count == 0 ||
+    if (node->kind->id != LS_OP_ROPE || base == NULL || dims == NULL || mode == NULL || (*mode != 0 && *mode != NEOX) || node->source_count == 0 ||
         node->pass == LS_NONE || d->candidate->passes[node->pass].positions == NULL || *dims < 4 || *dims > (double)e->channels ||
         e->pair->elements != node->elements || !ls_view_is_contiguous(seen) ||
         ls_trace_hold(d->candidate, d->candidate_values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)

@@ -61,6 +61,14 @@ static const int32_t *integers_of(reading *r, const json_t *object, const char *
     return values;
 }
 
+/* Rows are looked up once for each spelling; NULL when out of memory. */
+static const ls_op *kind_of(ls_trace *t, const char *op) {
+    uint64_t *known = ls_map_at(&t->kinds, op, strlen(op));
+    if (known != NULL && *known == 0)
+        *known = (uint64_t)ls_op_find(op)->id + 1;
+    return known != NULL ? ls_op_at((ls_op_id)(*known - 1)) : NULL;
+}
+
 /* -------------------------------------------------------------------- lines */
 
 static lockstep_status read_pass(reading *r, const json_t *object) {
@@ -205,7 +213,8 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
         (node->pass != LS_NONE && node->pass >= t->pass_count) ||
         (node->file != NULL && !ls_path_stays_inside(node->file)))
         return LOCKSTEP_MALFORMED;
-    if (!read_sources(r, object, node) || !read_parameters(r, object, node))
+    node->kind = kind_of(t, node->op);
+    if (node->kind == NULL || !read_sources(r, object, node) || !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
     LS_TRY(remember_order(r, (uint64_t)integer_of(object, "i", -1), t->node_count));
     if (node->pass != LS_NONE && t->passes[node->pass].first_node == LS_NONE)
@@ -218,6 +227,7 @@ static lockstep_status read_engine(reading *r, const json_t *object) {
     ls_trace *t = r->trace;
     if (*t->engine != '\0')
         return LOCKSTEP_OK; /* the first process's */
+    t->is_torch = json_object_get(object, "torch") != NULL;
     const struct {
         const char **field, *key;
     } fields[] = {{&t->engine, "engine"}, {&t->version, "engine_version"}, {&t->model, "model"}, {&t->device, "device"}};
@@ -375,7 +385,7 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
     for (size_t i = 0; i < count; i++) {
         const ls_tensor *tensor = &t->archive->tensors[i];
         ls_node *node = &t->nodes[i];
-        *node = (ls_node){.stored = i, .name = tensor->name, .op = "", .dtype = lockstep_dtype_name(tensor->dtype), .file = tensor->name,
+        *node = (ls_node){.stored = i, .name = tensor->name, .op = "", .kind = ls_op_at(LS_OP_UNKNOWN), .dtype = lockstep_dtype_name(tensor->dtype), .file = tensor->name,
                           .layer = -1, .rank = tensor->rank, .elements = tensor->elements, .alias_of = LS_NONE};
         memcpy(node->shape, tensor->shape, sizeof node->shape);
         if (tensor->dtype == LOCKSTEP_OPAQUE) {
@@ -460,6 +470,7 @@ void ls_trace_close(ls_trace *trace) {
     free(trace->nodes);
     free(trace->passes);
     free(trace->notes);
+    ls_map_done(&trace->kinds);
     ls_arena_done(&trace->arena);
     free(trace);
 }

@@ -5,7 +5,9 @@
 
 #include <string.h>
 
+#include "base/map.h"
 #include "format/archive.h"
+#include "op/op.h"
 
 typedef enum ls_role {
     LS_ROLE_COMPUTED, /* the default */
@@ -24,7 +26,9 @@ typedef struct ls_parameter {
 } ls_parameter;
 
 typedef struct ls_node {
-    const char *name, *op;
+    const char *name;
+    const char *op;    /* as the engine spells it; "" where it has none */
+    const ls_op *kind; /* what that is; never NULL */
     const char *dtype; /* in the engine */
     const char *where, *backend;
     const char *file;  /* relative to the trace; NULL when the values were not kept */
@@ -59,6 +63,7 @@ typedef struct ls_trace {
     bool is_ordered;     /* its nodes are in the order in which they were computed, or written */
     bool complete;       /* has its last line */
     bool compiled_eagerly; /* a note says that compiled regions ran eagerly */
+    bool is_torch;       /* recorded by the PyTorch hook */
     const char *only;    /* what a filter kept of the run, in words; NULL: it wasn't filtered */
     const char *engine, *version, *model, *device; /* never NULL, may be "" */
     ls_node *nodes;      /* in order of execution */
@@ -72,6 +77,7 @@ typedef struct ls_trace {
     /* Gives values that lie in memory, for a trace that is being fed; or NULL. */
     bool (*memory)(void *context, size_t node, ls_view *out_view);
     void *memory_context;
+    ls_map kinds; /* spelling of an operation -> its row, + 1 */
     ls_arena arena;
 } ls_trace;
 

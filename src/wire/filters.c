@@ -6,6 +6,7 @@
 
 #include "base/pattern.h"
 #include "base/ranges.h"
+#include "op/op.h"
 #include "wire/channel.h"
 
 static struct {
@@ -86,4 +87,4 @@ static bool matches(const char *name, const char *op) {
 
 bool ls_filter_tensor(const char *name, const char *op, int layer) { return matches(name, op) && is_among(filter.layers, layer); }
 
-bool ls_filter_input(const char *name) { return matches(name, "NONE"); }
+bool ls_filter_input(const char *name) { return matches(name, LS_OP_LEAF_SPELLING); }
