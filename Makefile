@@ -21,10 +21,12 @@ endif
 
 LIB_SRC := $(wildcard src/*/*.c)
 CLI_SRC := $(wildcard cli/*.c)
-# What the preload library is made of: libc alone.
-WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c hook_api.c strided.c) \
+# What runs in observed processes: libc alone. The hook preloads the writer of frames; an
+# engine, or a hook in another language, has the C API as well.
+WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) \
   $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c text.c)
 HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
+CAPTURE_SRC := $(WIRE_SRC) src/wire/capture.c src/wire/hook_api.c src/base/version.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64
@@ -38,7 +40,7 @@ FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
 .PHONY: all install examples bench benches asan fuzz faults soak deps demo test check-deps clean unit-tests fuzz-replays test-deps
-all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so examples
+all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so $(BUILD)/liblockstep-capture.so examples
 
 check-deps:
 	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
@@ -61,10 +63,19 @@ $(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 	$(AR) rcs $@ $^
 
 $(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
+
+# Nothing may stay undefined in what is loaded into other programs, except what a
+# sanitizer's runtime gives.
+DEFINED = $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs)
 
 $(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) $^ -ldl -o $@
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $(DEFINED) $^ -ldl -o $@
+
+# Bound to its own functions: a program may have liblockstep.so, too.
+$(BUILD)/liblockstep-capture.so: $(call obj,$(CAPTURE_SRC))
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $(DEFINED) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep-capture.so.0 $^ -o $@
+	ln -sf liblockstep-capture.so $@.0
 
 # --- tests: see tests/run.py for the suites and how long each should take
 unit-tests: $(TESTS)
@@ -139,11 +150,14 @@ install: all
 	install -m 755 $(BUILD)/liblockstep.so $(DESTDIR)$(PREFIX)/lib/liblockstep.so.0
 	ln -sf liblockstep.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep.so
 	install -m 755 $(BUILD)/liblockstep-ggml.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/liblockstep-capture.so $(DESTDIR)$(PREFIX)/lib/liblockstep-capture.so.0
+	ln -sf liblockstep-capture.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep-capture.so
 	install -m 644 include/lockstep/*.h $(DESTDIR)$(PREFIX)/include/lockstep/
 	install -m 644 maps/*.yaml $(DESTDIR)$(PREFIX)/share/lockstep/maps/
-	install -m 644 hooks/torch/lockstep_debug/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug/
-	install -m 644 hooks/torch/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/lockstep.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lockstep.pc
+	install -m 644 python/lockstep_debug/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug/
+	install -m 644 python/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
+	for each in lockstep lockstep-capture; do \
+	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
 
 clean:
 	rm -rf $(BUILD)

@@ -15,6 +15,7 @@ ALLOWED = {
     "op": set(),
     "wire": {"base", "op"},  # libc alone: engines link it
     "trace": {"base", "io", "tensor", "format", "op", "wire"},
+    "launch": {"base", "trace", "wire"},
     "compare": {"base", "tensor"},
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},

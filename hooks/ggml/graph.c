@@ -511,7 +511,7 @@ void graph_pass_end(graph_pass *p) {
             send_node(p, &p->nodes[n], false);
     if (p->wanted && ls_filter_caches())
         send_caches(p);
-    ls_frame_pass_end(p->number);
+    ls_frame_pass_end(&(ls_pass_event){.pass = p->number, .context = LS_NO_CONTEXT});
     free(p->nodes);
     ls_map_done(&p->ids);
     ls_map_done(&p->indexes);

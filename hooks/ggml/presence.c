@@ -1,6 +1,6 @@
 /* Every process into which this library was loaded tells the recorder so, with what a
  * user is to know if nothing gets recorded: the program, Python's options that keep our
- * start-up hook out, and, as it ends, the libraries it computed with (trace/facts.h). */
+ * start-up hook out, and, as it ends, the libraries it computed with (launch/facts.h). */
 #include <errno.h>
 #include <limits.h>
 #include <link.h>

@@ -81,7 +81,7 @@ static bool recording(const ggml_api *api) {
         return false;
     int self = (int)getpid();
     if (atomic_exchange(&announced_for, self) != self)
-        ls_frame_start(api->engine, api->engine_version, LS_NO_CONTEXT);
+        ls_frame_start(&(ls_start_event){.engine = api->engine, .version = api->engine_version, .context = LS_NO_CONTEXT});
     return true;
 }
 

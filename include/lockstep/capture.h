@@ -153,7 +153,8 @@ typedef enum lockstep_parameter_type {
     LOCKSTEP_PARAMETER_BOOLEAN = 2,
     LOCKSTEP_PARAMETER_TEXT = 3,
     LOCKSTEP_PARAMETER_INTEGERS = 4, /* `count` of them */
-    LOCKSTEP_PARAMETER_REALS = 5
+    LOCKSTEP_PARAMETER_REALS = 5,
+    LOCKSTEP_PARAMETER_LIST = 6 /* of parameters of any type, whose names mean nothing */
 } lockstep_parameter_type;
 
 /* A parameter of an operation, such as "eps" of a norm. docs/capture-c.md lists the
@@ -169,6 +170,7 @@ typedef struct lockstep_parameter {
         const char *text;
         const int64_t *integers;
         const double *reals;
+        const struct lockstep_parameter *list;
     } value;
 } lockstep_parameter;
 

@@ -35,7 +35,7 @@ static void register_fork(void) { pthread_atfork(before_fork, after_fork, after_
 /* ------------------------------------------------------------------ passes */
 
 static void announce(const lockstep_recorder *r) {
-    ls_frame_start(r->engine, r->version, r->context);
+    ls_frame_start(&(ls_start_event){.engine = r->engine, .version = r->version, .context = r->context});
     if (ls_filter_sources() > 0)
         ls_frame_note("--sources has no effect on an engine that hands its tensors over one by one: widen --tensors instead");
 }
@@ -51,7 +51,7 @@ static void begin_pass(lockstep_recorder *r, const lockstep_rows *rows) {
 static void end_pass(lockstep_recorder *r) {
     long pass = atomic_exchange(&r->pass, LS_NO_PASS);
     if (pass != LS_NO_PASS)
-        ls_frame_pass_end(pass);
+        ls_frame_pass_end(&(ls_pass_event){.pass = pass, .context = r->context});
 }
 
 /* A child continues the pass that was open, as its own. */

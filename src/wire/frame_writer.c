@@ -46,6 +46,11 @@ static void add_integer(ls_text *line, const char *key, int64_t value) {
     put_integer(line, value);
 }
 
+static void add_flag(ls_text *line, const char *key) {
+    add_key(line, key);
+    ls_text_append(line, "true", 4);
+}
+
 /* JSON has no infinities and no NaN: they become text. The program's locale may write a
  * decimal point that is none of JSON's. */
 static void put_real(ls_text *line, double value) {
@@ -59,7 +64,34 @@ static void put_real(ls_text *line, double value) {
     ls_text_printf(line, "%.*s%s%s", (int)before, digits, point > 0 ? "." : "", digits + before + point);
 }
 
-static void put_parameter(ls_text *line, const lockstep_parameter *p) {
+enum { LIST_DEPTH = 8 };
+
+/* A type of a later version, or a pointer that is NULL, leaves nothing to write. */
+static bool has_value(const lockstep_parameter *p) {
+    switch (p->type) {
+    case LOCKSTEP_PARAMETER_INTEGER:
+    case LOCKSTEP_PARAMETER_REAL:
+    case LOCKSTEP_PARAMETER_BOOLEAN:
+        return true;
+    case LOCKSTEP_PARAMETER_TEXT:
+        return p->value.text != NULL;
+    case LOCKSTEP_PARAMETER_INTEGERS:
+        return p->value.integers != NULL || p->count == 0;
+    case LOCKSTEP_PARAMETER_REALS:
+        return p->value.reals != NULL || p->count == 0;
+    case LOCKSTEP_PARAMETER_LIST:
+        return p->value.list != NULL || p->count == 0;
+    }
+    return false;
+}
+
+static void put_list(ls_text *line, const lockstep_parameter *p, int depth);
+
+static void put_parameter(ls_text *line, const lockstep_parameter *p, int depth) {
+    if (!has_value(p) || depth == LIST_DEPTH) {
+        ls_text_append(line, "null", 4);
+        return;
+    }
     switch (p->type) {
     case LOCKSTEP_PARAMETER_INTEGER:
         put_integer(line, p->value.integer);
@@ -75,34 +107,31 @@ static void put_parameter(ls_text *line, const lockstep_parameter *p) {
         return;
     case LOCKSTEP_PARAMETER_INTEGERS:
     case LOCKSTEP_PARAMETER_REALS:
-        break;
+    case LOCKSTEP_PARAMETER_LIST:
+        put_list(line, p, depth);
     }
+}
+
+static void put_list(ls_text *line, const lockstep_parameter *p, int depth) {
     ls_text_append(line, "[", 1);
     for (uint32_t i = 0; i < p->count; i++) {
         ls_text_append(line, ",", i > 0 ? 1 : 0);
         if (p->type == LOCKSTEP_PARAMETER_INTEGERS)
             put_integer(line, p->value.integers[i]);
-        else
+        else if (p->type == LOCKSTEP_PARAMETER_REALS)
             put_real(line, p->value.reals[i]);
+        else
+            put_parameter(line, &p->value.list[i], depth + 1);
     }
     ls_text_append(line, "]", 1);
 }
 
-/* A type of a later version, or a pointer that is NULL, leaves nothing to write. */
-static bool has_value(const lockstep_parameter *p) {
-    if (p->name == NULL || (unsigned)p->type > LOCKSTEP_PARAMETER_REALS)
-        return false;
-    if (p->type == LOCKSTEP_PARAMETER_TEXT)
-        return p->value.text != NULL;
-    if (p->type == LOCKSTEP_PARAMETER_INTEGERS)
-        return p->value.integers != NULL || p->count == 0;
-    return p->type != LOCKSTEP_PARAMETER_REALS || p->value.reals != NULL || p->count == 0;
-}
+static bool is_named(const lockstep_parameter *p) { return p->name != NULL && has_value(p); }
 
 /* A name that comes twice counts once: JSON's keys are unique. */
 static bool is_repeated(const lockstep_node *node, size_t i) {
     for (size_t k = 0; k < i; k++)
-        if (has_value(&node->parameters[k]) && strcmp(node->parameters[k].name, node->parameters[i].name) == 0)
+        if (is_named(&node->parameters[k]) && strcmp(node->parameters[k].name, node->parameters[i].name) == 0)
             return true;
     return false;
 }
@@ -113,9 +142,9 @@ static void add_parameters(ls_text *line, const lockstep_node *node) {
     add_key(line, "params");
     ls_text_append(line, "{", 1);
     for (size_t i = 0; i < node->parameter_count; i++)
-        if (has_value(&node->parameters[i]) && !is_repeated(node, i)) {
+        if (is_named(&node->parameters[i]) && !is_repeated(node, i)) {
             add_key(line, node->parameters[i].name);
-            put_parameter(line, &node->parameters[i]);
+            put_parameter(line, &node->parameters[i], 0);
         }
     ls_text_append(line, "}", 1);
 }
@@ -154,13 +183,15 @@ static bool send_line(ls_text *line, const ls_strided *values) {
 
 /* ------------------------------------------------------------------- events */
 
-void ls_frame_start(const char *engine, const char *version, int context) {
+void ls_frame_start(const ls_start_event *event) {
     ls_text line = {0};
     begin_event(&line, "start");
-    if (context != LS_NO_CONTEXT)
-        add_integer(&line, "context", context);
-    add_text(&line, "engine", engine);
-    add_text(&line, "engine_version", version);
+    if (event->context != LS_NO_CONTEXT)
+        add_integer(&line, "context", event->context);
+    add_text(&line, "engine", event->engine);
+    add_text(&line, "engine_version", event->version);
+    add_text(&line, "model", event->model);
+    add_text(&line, "device", event->device);
     send_line(&line, NULL);
 }
 
@@ -172,6 +203,8 @@ static void send_pass(const char *name, const ls_pass_event *event) {
         add_integer(&line, "context", event->context);
     if (event->nodes > 0)
         add_integer(&line, "nodes", event->nodes);
+    if (event->rows_follow)
+        add_flag(&line, "told_later");
     if (event->rows != NULL) {
         add_ids(&line, "tokens", event->rows->tokens, event->rows->count);
         add_ids(&line, "positions", event->rows->positions, event->rows->count);
@@ -182,7 +215,7 @@ static void send_pass(const char *name, const ls_pass_event *event) {
 
 void ls_frame_pass_begin(const ls_pass_event *event) { send_pass("pass", event); }
 void ls_frame_pass_rows(const ls_pass_event *event) { send_pass("rows", event); }
-void ls_frame_pass_end(long pass) { send_pass("pass_end", &(ls_pass_event){.pass = pass, .context = LS_NO_CONTEXT}); }
+void ls_frame_pass_end(const ls_pass_event *event) { send_pass("pass_end", event); }
 
 static void add_shape(ls_text *line, const lockstep_node *node) {
     add_key(line, "shape");
@@ -231,10 +264,19 @@ bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_s
     return send_line(&line, values);
 }
 
-void ls_frame_note(const char *text) {
+void ls_frame_note_compiled(const char *text, const char *compiled) {
     ls_text line = {0};
     begin_event(&line, "note");
     add_text(&line, "text", text);
+    add_text(&line, "compiled", compiled);
+    send_line(&line, NULL);
+}
+
+void ls_frame_note(const char *text) { ls_frame_note_compiled(text, NULL); }
+
+void ls_frame_end(void) {
+    ls_text line = {0};
+    begin_event(&line, "end");
     send_line(&line, NULL);
 }
 

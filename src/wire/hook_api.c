@@ -1,5 +1,6 @@
-/* The channel for hooks in other languages, which write their frames themselves (the
- * Python hook does: see transport.py). */
+/* The frame writer and the channel for hooks in other languages: exported functions that
+ * take plain arguments, for ctypes and its like. The Python package calls them
+ * (transport.py). */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -9,12 +10,18 @@
 #define EXPORT __attribute__((visibility("default")))
 
 EXPORT int lockstep_hook_open(void);
+EXPORT void lockstep_hook_close(void);
 EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
 EXPORT uint64_t lockstep_hook_next_id(void);
-EXPORT uint64_t lockstep_hook_next_pass(void);
-EXPORT int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+EXPORT int64_t lockstep_hook_next_pass(void);
+EXPORT void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device);
+EXPORT void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, int rows_follow);
+EXPORT void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows);
+EXPORT void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows);
+EXPORT int lockstep_hook_node(const lockstep_node *node, uint64_t id, int64_t pass, const void *data, uint64_t data_bytes);
+EXPORT void lockstep_hook_note(const char *text, const char *compiled);
+EXPORT void lockstep_hook_end(void);
 EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
-EXPORT void lockstep_hook_close(void);
 
 /* 1 when there is a recorder. */
 int lockstep_hook_open(void) { return ls_channel_open(); }
@@ -29,12 +36,41 @@ int lockstep_hook_option(const char *key, char *out, size_t capacity) {
 
 /* Numbers for tensors and passes, shared with the C capture API of this process. */
 uint64_t lockstep_hook_next_id(void) { return ls_frame_next_id(); }
-uint64_t lockstep_hook_next_pass(void) { return (uint64_t)ls_channel_next_pass(); }
+int64_t lockstep_hook_next_pass(void) { return ls_channel_next_pass(); }
 
-/* Copies the frame; 0 once the recorder is gone. */
-int lockstep_hook_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes) {
-    return ls_channel_send(json, json_bytes, data, data_bytes);
+void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device) {
+    ls_frame_start(&(ls_start_event){engine, version, model, device, LS_NO_CONTEXT});
 }
+
+static ls_pass_event event_of(int64_t pass, const lockstep_rows *rows) {
+    return (ls_pass_event){.pass = (long)pass, .context = LS_NO_CONTEXT, .rows = rows};
+}
+
+void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, int rows_follow) {
+    ls_pass_event event = event_of(pass, rows);
+    event.rows_follow = rows_follow != 0;
+    ls_frame_pass_begin(&event);
+}
+
+void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows) {
+    ls_pass_event event = event_of(pass, rows);
+    ls_frame_pass_rows(&event);
+}
+
+void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows) {
+    ls_pass_event event = event_of(pass, rows);
+    ls_frame_pass_end(&event);
+}
+
+/* A tensor with data_bytes of contiguous values, or with none: a line alone. pass -1: of
+ * no pass. Copies the data; 0 once the recorder is gone. */
+int lockstep_hook_node(const lockstep_node *node, uint64_t id, int64_t pass, const void *data, uint64_t data_bytes) {
+    const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
+    return ls_frame_node(node, id, (long)pass, data_bytes > 0 ? &values : NULL);
+}
+
+void lockstep_hook_note(const char *text, const char *compiled) { ls_frame_note_compiled(text, compiled); }
+void lockstep_hook_end(void) { ls_frame_end(); }
 
 /* 1 when the recorder answered with other values, which `data` then holds. */
 int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes) {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "hooks" / "torch"))
+sys.path.insert(0, str(ROOT / "python"))
 
 from lockstep_debug import filters, install, modules, transport  # noqa: E402
 from lockstep_debug.recorder import DTYPES, recorder  # noqa: E402
@@ -33,12 +33,12 @@ class Recording:
     def option(self, key):
         return self.options.get(key)
 
-    def send(self, header, pointer=0, size=0):
+    def send(self, event, pointer=0, size=0):
         import ctypes
 
         if self.lives_for is not None and len(self.events) >= self.lives_for:
             return False
-        event = json.loads(header, parse_constant=lambda text: pytest.fail(f"not JSON: {text}"))
+        event = json.loads(json.dumps(event), parse_constant=lambda text: pytest.fail(f"not JSON: {text}"))
         if size:
             event["data"] = ctypes.string_at(pointer, size)
         self.events.append(event)

@@ -115,7 +115,7 @@ class Net(torch.nn.Module):
 
 
 def test_the_programs_modules_keep_their_names(tmp_path):
-    ours = [path.stem for path in (LOCKSTEP.parents[1] / "hooks" / "torch" / "lockstep_debug").glob("[a-z]*.py")]
+    ours = [path.stem for path in (LOCKSTEP.parents[1] / "python" / "lockstep_debug").glob("[a-z]*.py")]
     assert "recorder" in ours
     for name in ours:
         (tmp_path / f"{name}.py").write_text(f"NAME = {name!r}\n")

@@ -50,6 +50,7 @@ static void test_numbers_of_roles_and_parameter_types_are_pinned(void **state) {
     assert_int_equal(LOCKSTEP_PARAMETER_TEXT, 3);
     assert_int_equal(LOCKSTEP_PARAMETER_INTEGERS, 4);
     assert_int_equal(LOCKSTEP_PARAMETER_REALS, 5);
+    assert_int_equal(LOCKSTEP_PARAMETER_LIST, 6);
     assert_int_equal(offsetof(lockstep_node, size), 0);
 }
 

@@ -60,7 +60,7 @@ def _program():
     if given:
         return given
     here = os.path.dirname(os.path.abspath(__file__))
-    for relative in ("../../../build/lockstep", "../../../../bin/lockstep"):
+    for relative in ("../../build/lockstep", "../../../../bin/lockstep"):
         built = os.path.normpath(os.path.join(here, relative))
         if os.access(built, os.X_OK):
             return built

@@ -1,5 +1,4 @@
 """The process-wide end of the recording: ids, notes, and the sending of tensors."""
-import json
 import math
 import os
 import sys
@@ -68,9 +67,9 @@ class Recorder:
     def send(self, event, pointer=0, size=0):
         if self.dormant or self.transport is None:
             return
-        header = json.dumps(event, separators=(",", ":"), default=str).encode()
-        if not self.transport.send(header, pointer, size):
-            self.dormant = True
+        with self.lock:
+            if not self.transport.send(event, pointer, size):
+                self.dormant = True
 
     def start(self, engine, version, model, device, dtype):
         """Says once who is recorded."""
@@ -79,7 +78,7 @@ class Recorder:
                 return
             self._started = True
             self.send({"event": "start", "engine": engine, "engine_version": version, "model": model,
-                       "device": device, "torch": str(torch.__version__), "dtype": dtype})
+                       "device": device})
             if self.filters.sources:
                 self.note("--sources has no effect on PyTorch, whose graph is not known before it runs: "
                           "widen --tensors instead")

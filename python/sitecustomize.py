@@ -118,7 +118,7 @@ def _tell_end():
 
 
 def _tell(facts):
-    """Sends facts to the recorder (src/trace/facts.h), and waits for nothing."""
+    """Sends facts to the recorder (src/launch/facts.h), and waits for nothing."""
     try:
         from _socket import AF_UNIX, SOCK_DGRAM, socket
 

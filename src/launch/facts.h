@@ -2,8 +2,8 @@
  * so that `lockstep capture` can say why nothing was recorded. Datagrams to a socket
  * beside the channel's: a process that tells something needs no ring, and waits for
  * nothing. A fact is a line such as "python=-I"; unrecorded.c knows them all. */
-#ifndef LS_TRACE_FACTS_H
-#define LS_TRACE_FACTS_H
+#ifndef LS_LAUNCH_FACTS_H
+#define LS_LAUNCH_FACTS_H
 
 enum { LS_FACTS_BYTES = 4096 };
 

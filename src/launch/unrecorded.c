@@ -1,4 +1,4 @@
-#include "trace/unrecorded.h"
+#include "launch/unrecorded.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "launch/hooks.h"
 
 /* The first row whose facts were told, and whose `without` was not, is the reason: the
  * last always is. %s is what the fact says after its equals sign. */
@@ -20,9 +21,9 @@ static const struct reason {
      "see whether `import torch` works there by itself"},
     {"refused", NULL, NULL, "a process wanted to record, but could not connect to the recorder",
      "run it in the same container as lockstep, and with memory for a ring of 32 MiB"},
-    {"python=", NULL, "hook", "Python was started with %s, which keeps the hook from being loaded",
+    {"python=", NULL, LS_TORCH_PRESENT, "Python was started with %s, which keeps the hook from being loaded",
      "leave that option out, or use lockstep_debug.capture(model, out=...) in the program"},
-    {"python", NULL, "hook", "Python was started without the hook: PYTHONPATH was set anew on the way",
+    {"python", NULL, LS_TORCH_PRESENT, "Python was started without the hook: PYTHONPATH was set anew on the way",
      "add to PYTHONPATH instead of replacing it"},
     {"framework=", "torch", NULL, "torch was imported, but no torch.nn.Module was called; %s was imported, too, and is not recorded",
      "call the model as a module; of other frameworks, save tensors as NPY, NPZ or safetensors and compare these with lockstep diff"},
@@ -33,12 +34,12 @@ static const struct reason {
     {"static=", NULL, NULL, "%s carries a copy of ggml of its own, which can't be hooked",
      "build it with BUILD_SHARED_LIBS=ON, or give its cb_eval the callback of lockstep/ggml.h"},
     {"ggml", NULL, NULL, "ggml was loaded, but computed no graph", "have the program evaluate something"},
-    {"libtorch", NULL, "hook", "it computed with torch's C++ library, outside of Python, which is not recorded",
+    {"libtorch", NULL, LS_TORCH_PRESENT, "it computed with torch's C++ library, outside of Python, which is not recorded",
      "run the model from Python, or record its tensors through lockstep.h"},
-    {"hook", NULL, "ended", "Python ended without running its exit handlers, before a torch.nn.Module was called",
+    {LS_TORCH_PRESENT, NULL, "ended", "Python ended without running its exit handlers, before a torch.nn.Module was called",
      "see how the program ends: a signal, or os._exit"},
-    {"hook", NULL, NULL, "Python never imported torch", "run the program that computes the model"},
-    {"process=", NULL, NULL, "no Python was run, and no program that loads ggml",
+    {LS_TORCH_PRESENT, NULL, NULL, "Python never imported torch", "run the program that computes the model"},
+    {LS_GGML_PRESENT, NULL, NULL, "no Python was run, and no program that loads ggml",
      "name the program that computes the model; an engine of your own calls lockstep.h"},
     {"", NULL, NULL, "the hook's library was not loaded: the program is linked statically, set-user-ID, or runs in a container",
      "run lockstep where the program runs; an engine of your own calls lockstep.h"},
@@ -72,7 +73,7 @@ static bool has_ggml(const char *path) {
 
 /* Adds a fact for each program and library that has a ggml of its own. */
 static void add_static_ggml(const char *facts, ls_text *out) {
-    static const char *const keys[] = {"process=", "library="};
+    static const char *const keys[] = {LS_GGML_PRESENT, "library="};
     for (const char *line = facts; *line != '\0'; line = strchr(line, '\n') + 1)
         for (int k = 0; k < 2; k++) {
             size_t key = strlen(keys[k]), length = (size_t)(strchr(line, '\n') - line);

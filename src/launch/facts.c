@@ -1,4 +1,4 @@
-#include "trace/facts.h"
+#include "launch/facts.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* Runs a command, observed, and records it: what `lockstep capture` does. */
-#ifndef LS_TRACE_OBSERVE_H
-#define LS_TRACE_OBSERVE_H
+#ifndef LS_LAUNCH_OBSERVE_H
+#define LS_LAUNCH_OBSERVE_H
 
-#include "trace/facts.h"
+#include "launch/facts.h"
 #include "trace/recorder.h"
 
 typedef struct ls_observe_options {
