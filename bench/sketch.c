@@ -37,7 +37,7 @@ int main(void) {
     ls_metrics m;
     for (int round = 0; round < ROUNDS; round++)
         for (int way = 0; way < 4; way++) {
-            ls_compare_wants wants = {.hash = way == 1 || way == 3, .row_length = way >= 2 ? COLUMNS : 0};
+            ls_compare_options wants = {.hash = way == 1 || way == 3, .row_length = way >= 2 ? COLUMNS : 0};
             double begin = now();
             if (ls_compare(&r, &c, &wants, &m, NULL) != LOCKSTEP_OK)
                 return 1;

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "align/live.h"
+#include "diff/live.h"
 #include "base/escape.h"
 #include "comparison.h"
 #include "launch/unrecorded.h"

@@ -21,16 +21,16 @@ static const option_row options[] = {
 
 static int run_traces(const arguments *args, const comparison_options *o) {
     ls_diff_options wanted;
-    ls_diff diff;
+    ls_diff *diff;
     lockstep_error error;
     if (!comparison_understand("diff", o, &wanted))
         return EXIT_TROUBLE;
-    if (ls_diff_run(args->positional[0], args->positional[1], &wanted, &diff, &error) != LOCKSTEP_OK) {
+    if (ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error) != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep diff: %s\n", error.message);
         return EXIT_TROUBLE;
     }
-    int status = comparison_report("diff", o, &diff);
-    ls_diff_done(&diff);
+    int status = comparison_report("diff", o, diff);
+    ls_diff_free(diff);
     return status;
 }
 

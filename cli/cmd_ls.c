@@ -13,7 +13,7 @@ typedef struct ls_options {
     bool stats, json;
 } ls_options;
 
-static const option_row ls_rows[] = {
+static const option_row ls_token_alignment[] = {
     {"--stats", OPTION_FLAG, offsetof(ls_options, stats), NULL,
      "min, max, mean, std, L2 norm, NaN, Inf and zeros of each tensor", NULL},
     {"--json", OPTION_FLAG, offsetof(ls_options, json), NULL, "JSON (docs/ls.md)", NULL},
@@ -318,7 +318,7 @@ const command_row command_ls = {
     .name = "ls",
     .usage = "PATH… [--stats] [--json]",
     .summary = "Lists the tensors and metadata of any container.",
-    .options = ls_rows,
+    .options = ls_token_alignment,
     .options_size = sizeof(ls_options),
     .min_positional = 1,
     .max_positional = -1,

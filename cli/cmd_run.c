@@ -10,6 +10,7 @@
 
 #include "base/escape.h"
 #include "comparison.h"
+#include "report/remarks.h"
 #include "parity/fingerprint.h"
 #include "parity/parity_file.h"
 #include "report/cells.h"
@@ -288,49 +289,53 @@ typedef struct earliest {
     char text[500];
 } earliest;
 
-static void describe(const prompt_run *r, const ls_diff *d, char *out, size_t capacity) {
-    const ls_pair *p = &d->pairs[d->first];
-    const ls_node *c = &d->candidate->nodes[p->candidate], *n = &d->reference->nodes[p->reference];
+static void describe(const ls_diff *d, const ls_diagnosis *diagnosis, char *out, size_t capacity) {
+    const ls_pair *p = &d->pairs.items[d->result.first];
+    const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *n = &d->in.reference.trace->nodes[p->reference];
     int layer = c->layer >= 0 ? c->layer : n->layer;
     char where[32] = "";
     if (layer >= 0)
         snprintf(where, sizeof where, ", layer %d", layer);
     snprintf(out, capacity, "%.120s%s%.40s%s%s, pass %zu; reference %.160s%s%s", c->name, *c->op != '\0' ? " (" : "", c->op, *c->op != '\0' ? ")" : "",
-             where, c->pass == LS_NONE ? 0 : c->pass, n->name, d->cause_count > 0 ? "; cause " : "", d->cause_count > 0 ? d->causes[0].id : "");
-    (void)r;
+             where, c->pass == LS_NONE ? 0 : c->pass, n->name, diagnosis->cause_count > 0 ? "; cause " : "", diagnosis->cause_count > 0 ? diagnosis->causes[0].id : "");
 }
 
 static int compare(prompt_run *r, earliest *first) {
     char reference[PATH_MAX], candidate[PATH_MAX], path[PATH_MAX];
-    ls_diff diff;
+    ls_diff *d;
+    ls_diagnosis diagnosis;
     lockstep_error error;
     if (!path_of(r, "reference", reference) || !path_of(r, "candidate", candidate))
         return EXIT_TROUBLE;
-    if (ls_diff_run(reference, candidate, &r->wanted, &diff, &error) != LOCKSTEP_OK) {
+    if (ls_diff_paths(reference, candidate, &r->wanted, &d, &error) != LOCKSTEP_OK) {
         tell(r, "%s", error.message);
         return EXIT_TROUBLE;
     }
     ls_text json = {0}, table = {0};
-    int status = comparison_texts("run", &r->comparison, &diff, 0, &json, &table);
+    int status = comparison_texts("run", &r->comparison, d, &diagnosis, 0, &json, &table);
     bool written = path_of(r, "report.json", path) && comparison_write(&json, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
     ls_text_done(&json);
     ls_text_done(&table);
-    if (diff.first != LS_NONE) {
+    if (d->result.first != LS_NONE) {
         char where[500];
-        size_t pass = diff.candidate->nodes[diff.pairs[diff.first].candidate_value].pass, order = diff.pairs[diff.first].candidate_value;
-        describe(r, &diff, where, sizeof where);
+        size_t pass = d->in.candidate.trace->nodes[d->pairs.items[d->result.first].candidate_value].pass, order = d->pairs.items[d->result.first].candidate_value;
+        describe(d, &diagnosis, where, sizeof where);
         tell(r, "%s", where);
         if (!first->known || pass < first->pass || (pass == first->pass && order < first->order)) {
             *first = (earliest){.known = true, .pass = pass, .order = order};
             snprintf(first->text, sizeof first->text, "%.60s: %.400s", r->prompt->name, r->told);
         }
     } else {
-        const char *shorter = diff.rows.status == LS_INPUTS_SHORTER ? diff.rows.message.data : NULL;
-        tell(r, "%s%s%.1f %% of elements compared%s%s%s", diff.why.data != NULL ? diff.why.data : "", diff.why.data != NULL ? "; " : "",
-             100 * diff.coverage, ls_diff_is_eager(&diff) ? "; compiled regions ran eagerly" : "", shorter != NULL ? "; " : "",
-             shorter != NULL ? shorter : "");
+        ls_text reason = {0}, shorter = {0};
+        ls_remark_text(d, &d->result.reason, &reason);
+        if (d->matching.tokens.status == LS_INPUTS_SHORTER)
+            ls_inputs_text(&d->matching.tokens, &shorter);
+        tell(r, "%s%s%.1f %% of elements compared%s%s%s", reason.length > 0 ? reason.data : "", reason.length > 0 ? "; " : "", 100 * d->result.coverage,
+             ls_diff_is_eager(d) ? "; compiled regions ran eagerly" : "", shorter.length > 0 ? "; " : "", shorter.length > 0 ? shorter.data : "");
+        ls_text_done(&reason);
+        ls_text_done(&shorter);
     }
-    ls_diff_done(&diff);
+    ls_diff_free(d);
     return written ? status : EXIT_TROUBLE;
 }
 

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "align/sequence.h"
+#include "match/sequence.h"
 #include "checkpoint/tokenizer.h"
 #include "options.h"
 #include "report/report.h"

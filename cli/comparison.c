@@ -70,9 +70,9 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
 
 /* A regular expression for these names and nothing else. */
 static void name_weights(const ls_diff *diff, ls_text *out) {
-    for (size_t i = 0; i < diff->weight_count; i++) {
+    for (size_t i = 0; i < diff->result.weights.count; i++) {
         ls_text_printf(out, i == 0 ? "^(" : "|");
-        for (const char *c = ls_diff_graph(diff)->nodes[diff->weights[i]].name; *c != '\0'; c++)
+        for (const char *c = ls_diff_graph(diff)->nodes[diff->result.weights.items[i]].name; *c != '\0'; c++)
             ls_text_printf(out, strchr(".[]{}()*+?|^$\\", *c) != NULL ? "\\%c" : "%c", *c);
     }
     ls_text_printf(out, ")$");
@@ -83,7 +83,7 @@ static void name_weights(const ls_diff *diff, ls_text *out) {
 static bool compare_weights(const char *command, const comparison_options *o, const ls_diff *diff, ls_checkpoint_diff *out) {
     ls_text names = {0};
     lockstep_error error;
-    if (o->reference_model == NULL || o->candidate_model == NULL || diff->weight_count == 0)
+    if (o->reference_model == NULL || o->candidate_model == NULL || diff->result.weights.count == 0)
         return false;
     name_weights(diff, &names);
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
@@ -94,22 +94,24 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     return ok;
 }
 
-int comparison_texts(const char *command, const comparison_options *o, ls_diff *diff, int width, ls_text *json, ls_text *table) {
+int comparison_texts(const char *command, const comparison_options *o, ls_diff *diff, ls_diagnosis *out_diagnosis, int width, ls_text *json, ls_text *table) {
     lockstep_error error;
     ls_checkpoint_diff weights;
-    if (ls_diagnose(diff, &error) != LOCKSTEP_OK)
+    if (ls_diagnose(diff, out_diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
     bool weighed = compare_weights(command, o, diff, &weights);
+    ls_comparison comparison = {diff, out_diagnosis, weighed ? &weights : NULL};
     if (json != NULL)
-        ls_report_json(diff, weighed ? &weights : NULL, json);
-    ls_report_terminal(diff, weighed ? &weights : NULL, o->all, width, table);
+        ls_report_json(&comparison, json);
+    ls_report_terminal(&comparison, o->all, width, table);
     if (weighed)
         ls_checkpoint_diff_done(&weights);
-    return exit_status(diff->outcome);
+    return exit_status(diff->result.outcome);
 }
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     ls_text json = {0}, table = {0};
-    int status = comparison_texts(command, o, diff, comparison_width(), o->json != NULL ? &json : NULL, &table);
+    ls_diagnosis diagnosis;
+    int status = comparison_texts(command, o, diff, &diagnosis, comparison_width(), o->json != NULL ? &json : NULL, &table);
     return comparison_put(o, status, &json, &table);
 }

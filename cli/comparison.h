@@ -2,7 +2,8 @@
 #ifndef LS_CLI_COMPARISON_H
 #define LS_CLI_COMPARISON_H
 
-#include "align/diff.h"
+#include "base/text.h"
+#include "diagnose/diagnose.h"
 #include "options.h"
 
 /* The first member of each command's options. */
@@ -32,7 +33,7 @@ bool comparison_understand(const char *command, const comparison_options *option
 /* Looks for causes, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
 /* The same as texts; json may be NULL. */
-int comparison_texts(const char *command, const comparison_options *options, ls_diff *diff, int width, ls_text *json, ls_text *table);
+int comparison_texts(const char *command, const comparison_options *options, ls_diff *diff, ls_diagnosis *out_diagnosis, int width, ls_text *json, ls_text *table);
 /* To a file, or "-"; false, and said on stderr, when it can't be. */
 bool comparison_write(const ls_text *text, const char *path);
 /* The report in its two forms: the table, and JSON where it was asked for. Frees both. */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "align/values.h"
+#include "match/values.h"
 #include "compare/metrics.h"
 #include "options.h"
 #include "launch/observe.h"
@@ -27,7 +27,7 @@ static void compare_output(const ls_values *full, const ls_values *bare, size_t 
     bool compared = same != LS_NONE && ls_trace_hold(full->trace, same, &holds[0], NULL) == LOCKSTEP_OK &&
                     ls_trace_hold(bare->trace, output, &holds[1], NULL) == LOCKSTEP_OK &&
                     ls_view_elements(&holds[0].view) == ls_view_elements(&holds[1].view) &&
-                    ls_compare(&holds[1].view, &holds[0].view, &(ls_compare_wants){0}, &m, NULL) == LOCKSTEP_OK;
+                    ls_compare(&holds[1].view, &holds[0].view, &(ls_compare_options){0}, &m, NULL) == LOCKSTEP_OK;
     ls_hold_release(&holds[0]);
     ls_hold_release(&holds[1]);
     f->passes++;

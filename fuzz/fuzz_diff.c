@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "align/diff.h"
+#include "diff/diff.h"
 #include "diagnose/diagnose.h"
 #include "report/report.h"
 
@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t first = (size_t)(blank - data) + 1;
     ls_trace *reference = open_log(data, first), *candidate = reference != NULL ? open_log(data + first + 1, size - first - 1) : NULL;
     ls_diff_options options = {.preset = "none", .profile = &ls_profiles[0], .min_coverage = 0.5};
-    ls_diff diff;
+    ls_diff *diff;
+    ls_diagnosis diagnosis;
     lockstep_error error = {0};
     if (candidate == NULL) {
         ls_trace_close(reference);
@@ -58,10 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     if (ls_diff_traces(reference, candidate, &options, &diff, &error) == LOCKSTEP_OK) {
         ls_text text = {0};
-        ls_diagnose(&diff, &error);
-        ls_report_terminal(&diff, NULL, true, 100, &text);
+        ls_diagnose(diff, &diagnosis, &error);
+        ls_report_terminal(&(ls_comparison){diff, &diagnosis, NULL}, true, 100, &text);
         ls_text_done(&text);
-        ls_diff_done(&diff);
+        ls_diff_free(diff);
     } else if (error.message[0] == '\0') {
         abort(); /* a failure says why */
     }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "align/live.h"
+#include "diff/live.h"
 #include "trace/recorder.h"
 #include "trace/trace.h"
 #include "trace/trace_writer.h"

@@ -20,10 +20,11 @@ ALLOWED = {
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
     "parity": {"base", "io"},
-    "align": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
-    "diagnose": {"base", "tensor", "op", "trace", "compare", "align"},
+    "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
+    "diff": {"base", "io", "tensor", "op", "trace", "compare", "preset", "match"},
+    "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "op", "compare", "preset"},
-    "report": {"base", "tensor", "format", "compare", "align", "diagnose", "checkpoint"},
+    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
 

@@ -231,7 +231,7 @@ static lockstep_status judge_adapters(judging *j) {
 static lockstep_status judge_pairing(judging *j) {
     const ls_weights *w = &j->d->weights;
     const ls_checkpoint *r = w->sides[LS_REFERENCE], *c = w->sides[LS_CANDIDATE];
-    bool mixed = r->gguf != c->gguf, unknown = w->preset.name == NULL && mixed && w->by_how[LS_WEIGHT_BY_NAME] == 0;
+    bool mixed = r->gguf != c->gguf, unknown = w->preset.name == NULL && mixed && w->by_method[LS_WEIGHT_BY_NAME] == 0;
     char text[LS_SIDES][100];
     for (int side = 0; side < LS_SIDES; side++)
         escaped(w->sides[side]->model[0] != '\0' ? w->sides[side]->model : w->sides[side]->architecture, text[side], sizeof text[side]);

@@ -62,7 +62,7 @@ static lockstep_status compare_views(ls_weight_pair *pair, ls_view *reference, l
                                      lockstep_error *error) {
     if (ls_weight_lay_out(pair, reference, candidate) != LOCKSTEP_OK)
         return refuse(pair, LS_WEIGHT_SHAPE, "the shapes differ");
-    ls_compare_wants wants = {.hash = true};
+    ls_compare_options wants = {.hash = true};
     const ls_view *kept = pair->original == LS_REFERENCE ? candidate : reference; /* its axes are as in the file */
     if (kept->rank >= 2 && types[0] != types[1])
         wants.row_length = kept->shape[kept->rank - 1];

@@ -99,7 +99,7 @@ ls_weight_pair *ls_weights_add_pair(ls_weights *w, const ls_weight_pair *pair) {
     w->pairs = array;
     for (int side = 0; side < LS_SIDES; side++)
         w->paired[side][pair->part[side].tensor] = true;
-    w->by_how[pair->how]++;
+    w->by_method[pair->how]++;
     w->pairs[w->pair_count] = *pair;
     return &w->pairs[w->pair_count++];
 }

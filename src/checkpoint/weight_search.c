@@ -33,7 +33,7 @@ enum { RUNS = 32, RUN = 16, SMALL = 1 << 16, LOOKS_MAX = 100000 };
 
 static const ls_tensor *tensor_of(const search *s, int side, size_t i) { return &s->w->sides[side]->archive->tensors[i]; }
 
-static sketch sketch_of(const struct ls_side *side, uint64_t elements) {
+static sketch sketch_of(const struct ls_side_stats *side, uint64_t elements) {
     return (sketch){true, elements, side->hash, side->min, side->max, side->l2};
 }
 
@@ -48,7 +48,7 @@ static lockstep_status know(search *s, int side, size_t i) {
     if (status == LOCKSTEP_UNSUPPORTED || status == LOCKSTEP_TRUNCATED)
         return LOCKSTEP_OK;
     if (status == LOCKSTEP_OK)
-        status = ls_compare(&view, &view, &(ls_compare_wants){.hash = true}, &m, s->error);
+        status = ls_compare(&view, &view, &(ls_compare_options){.hash = true}, &m, s->error);
     if (status == LOCKSTEP_OK)
         *k = sketch_of(&m.candidate, m.elements);
     return status;
@@ -321,7 +321,7 @@ static lockstep_status prepare(search *s) {
         if (p->verdict >= LS_WEIGHT_SHAPE || ls_weight_scheme(s->w, p) != NULL || !is_whole(p) || p->padding[0] + p->padding[1] > 0)
             continue;
         for (int side = 0; side < LS_SIDES; side++) {
-            const struct ls_side *seen = side == LS_REFERENCE ? &p->metrics.reference : &p->metrics.candidate;
+            const struct ls_side_stats *seen = side == LS_REFERENCE ? &p->metrics.reference : &p->metrics.candidate;
             if (side != p->original || p->changes == 0)
                 s->sketches[side][p->part[side].tensor] = sketch_of(seen, p->metrics.elements);
             s->pair_of[side][p->part[side].tensor] = i + 1;

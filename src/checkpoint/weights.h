@@ -63,7 +63,7 @@ typedef struct ls_weights {
     ls_weight_labels labels[LS_SIDES];
     ls_weight_pair *pairs; /* in the candidate's file order */
     size_t pair_count, pair_capacity;
-    size_t by_how[LS_WEIGHT_HOW_COUNT];
+    size_t by_method[LS_WEIGHT_HOW_COUNT];
     bool *paired[LS_SIDES]; /* per tensor */
     ls_weight_find *finds;
     size_t find_count, find_capacity;

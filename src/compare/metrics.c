@@ -52,7 +52,7 @@ typedef enum ulp_kind { ULP_NONE, ULP_F32, ULP_16 } ulp_kind;
 typedef struct job {
     const ls_view *reference, *candidate;
     const ls_kernels *kernels;
-    ls_compare_wants wants;
+    ls_compare_options wants;
     uint64_t elements, chunk;
     bool wide;        /* summed as doubles, not floats */
     ulp_kind ulp;
@@ -300,12 +300,12 @@ static uint64_t locate(const job *j, uint64_t first, bool relative) {
 /* No term is negative, so nothing cancels. */
 static double squares_of(const side *s) { return s->m2 + (double)s->count * (s->mean * s->mean); }
 
-static struct ls_side finish_side(const side *both, const side *lone) {
+static struct ls_side_stats finish_side(const side *both, const side *lone) {
     side s = *both;
     merge_side(&s, lone);
     if (s.count == 0)
-        return (struct ls_side){NAN, NAN, NAN, NAN, NAN, 0};
-    return (struct ls_side){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(squares_of(&s)), 0};
+        return (struct ls_side_stats){NAN, NAN, NAN, NAN, NAN, 0};
+    return (struct ls_side_stats){s.min, s.max, s.mean, sqrt(s.m2 / (double)s.count), sqrt(squares_of(&s)), 0};
 }
 
 static double ratio(double a, double b) { return a == 0 && b == 0 ? 0 : a / b; }
@@ -372,7 +372,7 @@ static void finish_rows(const partial *partials, uint64_t chunks, uint64_t row_l
     m->rows = all.found;
 }
 
-lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_wants *wants,
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_options *wants,
                            ls_metrics *out_metrics, lockstep_error *error) {
     job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .wants = *wants,
              .elements = ls_view_elements(reference)};

@@ -45,24 +45,24 @@ typedef struct ls_metrics {
     uint64_t masked_differ;    /* masked on one side, a number on the other */
     double masked_spread;      /* of the finite masked values of a side: (max - min) / |min|, the larger of both */
     double masked_rel;         /* max |d| / |reference| where both are masked, but one not below LS_MASK_BELOW */
-    struct ls_side {
+    struct ls_side_stats {
         double min, max, mean, std, l2; /* of its finite values */
         uint64_t hash; /* of its values as floats (as doubles, where a side needs them), where it was asked for */
     } reference, candidate;
     ls_row_metrics rows;
 } ls_metrics;
 
-typedef struct ls_compare_wants {
+typedef struct ls_compare_options {
     double atol, rtol;   /* only feed `beyond` */
     uint64_t row_length; /* figures of each row of so many elements; 0: none */
     bool hash;
     /* Values at or below this are a mask, on each side; 0: none are. */
     double mask_reference, mask_candidate;
-} ls_compare_wants;
+} ls_compare_options;
 
 /* Compares two views of equal element counts, in the row-major order of each.
  * Runs on all cores; the result does not depend on their number. */
-lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_wants *wants,
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_options *wants,
                            ls_metrics *out_metrics, lockstep_error *error);
 
 #endif

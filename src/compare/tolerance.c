@@ -4,7 +4,7 @@
 
 #define TYPES(...) (const char *const[]) { __VA_ARGS__, NULL }
 
-const ls_noise_row ls_noise_rows[] = {
+const ls_precision_class ls_precision_classes[] = {
     {"f32", 1e-4, TYPES("f32", "f64", "bool", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64")},
     /* ggml's CPU kernels look GELU up in a table of f16 */
     {"gelu-table", 1e-3, TYPES("")},
@@ -20,10 +20,10 @@ const ls_noise_row ls_noise_rows[] = {
     {0},
 };
 
-int ls_noise_of_type(const char *type) {
+int ls_precision_of_type(const char *type) {
     int row = 0;
-    for (; ls_noise_rows[row].name != NULL; row++)
-        for (const char *const *t = ls_noise_rows[row].types; *t != NULL; t++)
+    for (; ls_precision_classes[row].name != NULL; row++)
+        for (const char *const *t = ls_precision_classes[row].types; *t != NULL; t++)
             if (strcmp(*t, type) == 0)
                 return row;
     return row - 1;

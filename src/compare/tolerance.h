@@ -6,21 +6,21 @@
 
 /* How coarse the arithmetic behind a tensor is: the coarsest element type among it
  * and everything that it was computed from. Rising. */
-typedef struct ls_noise_row {
+typedef struct ls_precision_class {
     const char *name;
     double rel_l2;           /* what clean runs stay within (docs/metrics.md) */
     const char *const *types; /* element types, NULL-terminated */
-} ls_noise_row;
+} ls_precision_class;
 
-extern const ls_noise_row ls_noise_rows[]; /* ends with name == NULL */
+extern const ls_precision_class ls_precision_classes[]; /* ends with name == NULL */
 
-enum { LS_NOISE_F32 = 0, LS_NOISE_GELU_TABLE = 1, LS_NOISE_GPU = 2, LS_NOISE_F16 = 3 };
+enum { LS_PRECISION_F32 = 0, LS_PRECISION_GELU_TABLE = 1, LS_PRECISION_GPU = 2, LS_PRECISION_F16 = 3 };
 
 /* The row of an element type as engines name it; those not in the table are
  * taken as the coarsest. Integers and f32 are row 0. */
-int ls_noise_of_type(const char *type);
+int ls_precision_of_type(const char *type);
 
-/* A rule for pass or fail; `auto` is by ls_noise_rows. */
+/* A rule for pass or fail; `auto` is by ls_precision_classes. */
 typedef struct ls_profile {
     const char *name;
     const char *description;

@@ -34,7 +34,7 @@ double ls_residual(const double *a, const double *b, size_t count) {
 }
 
 /* By residual, but a simpler rule wins over one that is not clearly better. */
-static void insert(ls_diff *d, const ls_cause *cause) {
+static void insert(ls_diagnosis *d, const ls_cause *cause) {
     size_t at = d->cause_count;
     while (at > 0 && cause->residual < 0.1 * d->causes[at - 1].residual)
         at--;
@@ -57,12 +57,12 @@ static bool has_enough(const ls_evidence *e, const ls_cause_rule *rule) {
     return differ >= LEAST && differ > free_numbers;
 }
 
-static void try_rules(ls_diff *d, const ls_evidence *e) {
-    double limit = e->pair->tolerance;
+static void try_rules(const ls_evidence *e, ls_diagnosis *out) {
+    double limit = e->pair->mark.tolerance;
     for (const ls_cause_rule *rule = ls_cause_rules; rule->id != NULL; rule++) {
         ls_cause cause = {.id = rule->id};
         if (has_enough(e, rule) && rule->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
-            insert(d, &cause);
+            insert(out, &cause);
     }
 }
 
@@ -73,36 +73,37 @@ static size_t evidence_count(const ls_view *candidate, size_t channels) {
     return (size_t)(elements < most ? elements : most);
 }
 
-static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_sight *sight, lockstep_error *error) {
-    const ls_view *candidate = &sight->layout.candidate;
+static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_diagnosis *out, lockstep_error *error) {
+    const ls_view *candidate = &aligned->layout.candidate;
     uint64_t innermost = candidate->rank > 0 ? candidate->shape[candidate->rank - 1] : 1;
     size_t channels = innermost > 0 && innermost <= LS_EVIDENCE_MAX ? (size_t)innermost : 1;
     size_t count = evidence_count(candidate, channels);
     double *values = count > 0 ? malloc(3 * count * sizeof *values) : NULL;
     if (values == NULL)
         return count == 0 ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    ls_view_read_f64(&sight->layout.reference, 0, count, values);
+    ls_view_read_f64(&aligned->layout.reference, 0, count, values);
     ls_view_read_f64(candidate, 0, count, values + count);
     for (size_t i = 0; i < count; i++)
         if (values[i] <= p->mask_reference && values[count + i] <= p->mask_candidate)
             values[i] = values[count + i] = 0;
-    ls_evidence e = {d, p, sight, values, values + count, values + 2 * count, count, channels};
-    try_rules(d, &e);
+    ls_evidence e = {d, p, aligned, values, values + count, values + 2 * count, count, channels};
+    try_rules(&e, out);
     free(values);
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_diagnose(ls_diff *d, lockstep_error *error) {
-    ls_sight sight;
+lockstep_status ls_diagnose(ls_diff *d, ls_diagnosis *out, lockstep_error *error) {
+    *out = (ls_diagnosis){0};
+    ls_aligned_pair aligned;
     lockstep_error unreadable;
-    const ls_pair *p = d->first != LS_NONE ? &d->pairs[d->first] : NULL;
-    if (p == NULL || (p->verdict != LS_VERDICT_DIVERGED && p->verdict != LS_VERDICT_NONFINITE))
+    const ls_pair *p = d->result.first != LS_NONE ? &d->pairs.items[d->result.first] : NULL;
+    if (p == NULL || (p->mark.verdict != LS_VERDICT_DIVERGED && p->mark.verdict != LS_VERDICT_NONFINITE))
         return LOCKSTEP_OK;
     ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
-    if (ls_sight_open(d, p, reorder, LS_LAYOUT_VOTED, &sight, &unreadable) != LOCKSTEP_OK)
+    if (ls_aligned_pair_open(&d->matching, p, reorder, LS_LAYOUT_VOTED, &aligned, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
-    ls_find_failing_rows(d, p, &sight);
-    lockstep_status status = p->verdict == LS_VERDICT_DIVERGED ? look(d, p, &sight, error) : LOCKSTEP_OK;
-    ls_sight_close(&sight);
+    ls_find_failing_rows(d, p, &aligned, &out->failing_rows);
+    lockstep_status status = p->mark.verdict == LS_VERDICT_DIVERGED ? look(d, p, &aligned, out, error) : LOCKSTEP_OK;
+    ls_aligned_pair_close(&aligned);
     return status;
 }

@@ -3,13 +3,35 @@
 #ifndef LS_DIAGNOSE_DIAGNOSE_H
 #define LS_DIAGNOSE_DIAGNOSE_H
 
-#include "align/sight.h"
+#include "diff/diff.h"
+#include "match/aligned_pair.h"
+
+/* Why a pair diverged: a transform that was applied, and what was left after it. */
+typedef struct ls_cause {
+    const char *id;   /* stable: docs/diff.md */
+    char text[240];
+    double residual;  /* relative L2 after undoing it; before, it is the pair's */
+} ls_cause;
+
+enum { LS_CAUSES_MAX = 4 };
+
+/* Rows of the candidate's pass in which the first divergence is beyond tolerance. */
+typedef struct ls_failing_rows {
+    size_t count, of;     /* of those that were compared; 0: not known */
+    uint32_t first, last;
+} ls_failing_rows;
+
+typedef struct ls_diagnosis {
+    ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, best first */
+    size_t cause_count;
+    ls_failing_rows failing_rows;
+} ls_diagnosis;
 
 /* The pair's values, in the candidate's order; at most LS_EVIDENCE_MAX of them. */
 typedef struct ls_evidence {
     ls_diff *diff;
     const ls_pair *pair;
-    const ls_sight *sight;
+    const ls_aligned_pair *aligned;
     const double *reference, *candidate; /* both 0 where both are masked */
     double *scratch; /* room for as many */
     size_t count;
@@ -45,11 +67,11 @@ bool ls_fit_rope_frequency(const ls_evidence *evidence, ls_cause *out_cause);
 /* |a - b|_2 / |b|_2 over finite elements; infinite when b is all zeros and a isn't. */
 double ls_residual(const double *a, const double *b, size_t count);
 
-/* Fills diff->failing_rows, where one axis is that of the rows. */
-void ls_find_failing_rows(ls_diff *diff, const ls_pair *pair, const ls_sight *sight);
+/* Finds the failing rows, where one axis of the pair is that of the rows. */
+void ls_find_failing_rows(const ls_diff *diff, const ls_pair *pair, const ls_aligned_pair *aligned, ls_failing_rows *out_rows);
 
-/* Fills diff->causes and diff->failing_rows. Nothing happens when there is no divergence, or when it has no
- * values to look at. */
-lockstep_status ls_diagnose(ls_diff *diff, lockstep_error *error);
+/* Looks for the cause of the first divergence. The diagnosis is empty when there is no divergence, or no values
+ * to look at. */
+lockstep_status ls_diagnose(ls_diff *diff, ls_diagnosis *out_diagnosis, lockstep_error *error);
 
 #endif

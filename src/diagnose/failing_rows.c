@@ -59,18 +59,17 @@ static bool measure(const ls_layout *layout, const ls_pair *p, int axis, row_err
     return measured;
 }
 
-void ls_find_failing_rows(ls_diff *d, const ls_pair *p, const ls_sight *sight) {
-    const ls_pass_pair *pp = &d->rows.pairs[p->passes];
-    ls_failing_rows *f = &d->failing_rows;
-    int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&sight->layout.candidate, pp->row_count) : -1;
+void ls_find_failing_rows(const ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_failing_rows *f) {
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&aligned->layout.candidate, pp->row_count) : -1;
     row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
-    if (rows == NULL || !measure(&sight->layout, p, axis, rows)) {
+    if (rows == NULL || !measure(&aligned->layout, p, axis, rows)) {
         free(rows);
         return;
     }
     f->of = pp->row_count;
     for (size_t k = 0; k < pp->row_count; k++)
-        if (fails(&rows[k], p->tolerance)) {
+        if (fails(&rows[k], p->mark.tolerance)) {
             f->first = f->count++ == 0 ? pp->rows[k].candidate : f->first;
             f->last = pp->rows[k].candidate;
         }

@@ -11,14 +11,14 @@ enum { GLANCE = 256 }; /* elements that are looked at before all are */
 /* Another reference tensor of this shape, or a reshape of it, seen through this pair's
  * layout. */
 static bool see_likewise(const ls_evidence *e, const ls_hold *other, ls_view *out_view) {
-    const ls_view *own = &e->sight->reference.view;
+    const ls_view *own = &e->aligned->reference.view;
     bool same = other->view.rank == own->rank && memcmp(other->view.shape, own->shape, (size_t)own->rank * sizeof *own->shape) == 0 &&
                 memcmp(other->view.strides, own->strides, (size_t)own->rank * sizeof *own->strides) == 0;
     bool reshaped = ls_view_is_contiguous(&other->view) && ls_view_is_contiguous(own) && ls_view_elements(&other->view) == ls_view_elements(own);
-    if (other->view.dtype != own->dtype || (!same && !reshaped) || e->sight->layout.gathered[0] != NULL)
+    if (other->view.dtype != own->dtype || (!same && !reshaped) || e->aligned->layout.gathered[0] != NULL)
         return false;
-    *out_view = e->sight->layout.reference;
-    out_view->data = other->view.data + (e->sight->layout.reference.data - own->data);
+    *out_view = e->aligned->layout.reference;
+    out_view->data = other->view.data + (e->aligned->layout.reference.data - own->data);
     return true;
 }
 
@@ -47,15 +47,15 @@ static size_t closest(const ls_evidence *e, const wanted *w, double *out_distanc
     ls_diff *d = e->diff;
     size_t best = LS_NONE, glance = e->count < GLANCE ? e->count : GLANCE;
     *out_distance = INFINITY;
-    const ls_node *own = &d->reference->nodes[e->pair->reference_value];
+    const ls_node *own = &d->in.reference.trace->nodes[e->pair->reference_value];
     /* an output that has another pair, too, is that one for certain */
-    size_t own_pair = e->pair->extra ? d->pairs[d->pair_of[e->pair->candidate_value] - 1].reference_value : LS_NONE;
-    for (size_t i = 0; i < d->reference->node_count; i++) {
-        const ls_node *n = &d->reference->nodes[i];
+    size_t own_pair = e->pair->is_extra ? d->pairs.items[d->matching.pair_of[e->pair->candidate_value] - 1].reference_value : LS_NONE;
+    for (size_t i = 0; i < d->in.reference.trace->node_count; i++) {
+        const ls_node *n = &d->in.reference.trace->nodes[i];
         ls_hold hold;
         ls_view view;
         if (i == e->pair->reference_value || i == own_pair || n->pass != own->pass || n->elements != own->elements ||
-            !ls_node_has_values(n) || n->role != LS_ROLE_COMPUTED || ls_trace_hold(d->reference, i, &hold, NULL) != LOCKSTEP_OK)
+            !ls_node_has_values(n) || n->role != LS_ROLE_COMPUTED || ls_trace_hold(d->in.reference.trace, i, &hold, NULL) != LOCKSTEP_OK)
             continue;
         if (see_likewise(e, &hold, &view) && distance(e, &view, w, glance) < 1e-2) {
             double all = distance(e, &view, w, e->count);
@@ -74,22 +74,22 @@ bool ls_fit_swapped(const ls_evidence *e, ls_cause *out) {
     size_t other = closest(e, &w, &out->residual);
     if (other == LS_NONE)
         return false;
-    snprintf(out->text, sizeof out->text, "the candidate is another tensor of the reference: %.180s", e->diff->reference->nodes[other].name);
+    snprintf(out->text, sizeof out->text, "the candidate is another tensor of the reference: %.180s", e->diff->in.reference.trace->nodes[other].name);
     return true;
 }
 
 /* The candidate is another function of what the reference's tensor is a function of. */
 bool ls_fit_activation(const ls_evidence *e, ls_cause *out) {
     const ls_diff *d = e->diff;
-    const ls_node *own = &d->reference->nodes[e->pair->reference_value];
+    const ls_node *own = &d->in.reference.trace->nodes[e->pair->reference_value];
     const char *best = NULL;
     out->residual = INFINITY;
     for (size_t k = 0; k < own->source_count; k++) {
-        size_t source = d->reference_values.value_of[own->sources[k]];
-        const ls_node *n = &d->reference->nodes[source];
+        size_t source = d->in.reference.values.value_of[own->sources[k]];
+        const ls_node *n = &d->in.reference.trace->nodes[source];
         ls_hold hold;
         ls_view view;
-        if (n->role == LS_ROLE_WEIGHT || !ls_node_has_values(n) || ls_trace_hold(d->reference, source, &hold, NULL) != LOCKSTEP_OK)
+        if (n->role == LS_ROLE_WEIGHT || !ls_node_has_values(n) || ls_trace_hold(d->in.reference.trace, source, &hold, NULL) != LOCKSTEP_OK)
             continue;
         if (n->elements == own->elements && see_likewise(e, &hold, &view))
             for (const ls_unary *u = ls_unaries; u->name != NULL; u++) {
@@ -117,20 +117,20 @@ bool ls_fit_missing_term(const ls_evidence *e, ls_cause *out) {
         return false;
     out->residual = more ? surplus : out->residual;
     snprintf(out->text, sizeof out->text, "the candidate %s %.180s", more ? "has one term too many:" : "lacks a term:",
-             e->diff->reference->nodes[more ? extra : missing].name);
+             e->diff->in.reference.trace->nodes[more ? extra : missing].name);
     return true;
 }
 
 /* The other order within each head, of rotary halves or interleaved pairs. */
 bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
     bool expected = e->pair->rule != NULL && e->pair->rule->reorder == LS_REORDER_ROPE_PAIRS;
-    ls_sight sight;
+    ls_aligned_pair aligned;
     ls_metrics metrics;
     lockstep_error error;
-    if (ls_sight_open(e->diff, e->pair, expected ? LS_REORDER_NONE : LS_REORDER_ROPE_PAIRS, LS_LAYOUT_VOTED, &sight, &error) != LOCKSTEP_OK)
+    if (ls_aligned_pair_open(&e->diff->matching, e->pair, expected ? LS_REORDER_NONE : LS_REORDER_ROPE_PAIRS, LS_LAYOUT_VOTED, &aligned, &error) != LOCKSTEP_OK)
         return false;
-    bool compared = ls_compare(&sight.layout.reference, &sight.layout.candidate, &(ls_compare_wants){.atol = 0, .rtol = 0}, &metrics, &error) == LOCKSTEP_OK;
-    ls_sight_close(&sight);
+    bool compared = ls_compare(&aligned.layout.reference, &aligned.layout.candidate, &(ls_compare_options){.atol = 0, .rtol = 0}, &metrics, &error) == LOCKSTEP_OK;
+    ls_aligned_pair_close(&aligned);
     out->residual = metrics.rel_l2;
     snprintf(out->text, sizeof out->text, "%s",
              expected ? "the rows of each head are in the reference's order (rotary halves), not interleaved as this engine rotates them: the conversion did not permute them"
@@ -141,11 +141,11 @@ bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
 /* RMSNorm is x / sqrt(mean(x^2) + eps): the reference's own outputs tell its eps. */
 bool ls_fit_norm_eps(const ls_evidence *e, ls_cause *out) {
     const ls_diff *d = e->diff;
-    const ls_node *node = &d->candidate->nodes[e->pair->candidate_value];
+    const ls_node *node = &d->in.candidate.trace->nodes[e->pair->candidate_value];
     const double *own = ls_node_parameter(node, "eps");
     ls_hold input;
     if (own == NULL || node->kind->id != LS_OP_RMS_NORM || node->source_count == 0 || e->pair->elements != node->elements ||
-        ls_trace_hold(d->candidate, d->candidate_values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)
+        ls_trace_hold(d->in.candidate.trace, d->in.candidate.values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)
         return false;
     double best = NAN, smallest = INFINITY;
     bool same = ls_view_elements(&input.view) == node->elements;

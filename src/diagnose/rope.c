@@ -94,8 +94,8 @@ static double refine(const rotation *r, double log_base) {
 }
 
 static bool fit(const ls_evidence *e, const double *input, double own_base, size_t dims, bool halves, ls_cause *out) {
-    const ls_node *n = &e->diff->candidate->nodes[e->pair->candidate_value];
-    const ls_pass *pass = &e->diff->candidate->passes[n->pass];
+    const ls_node *n = &e->diff->in.candidate.trace->nodes[e->pair->candidate_value];
+    const ls_pass *pass = &e->diff->in.candidate.trace->passes[n->pass];
     size_t heads = n->rank >= 2 ? (size_t)n->shape[n->rank - 2] : 1;
     rotation r = {.input = input, .reference = e->reference, .heads = heads, .size = e->channels, .dims = dims, .halves = halves, .positions = pass->positions};
     r.count = e->count / (heads * e->channels) * heads * e->channels; /* whole rows */
@@ -112,14 +112,14 @@ static bool fit(const ls_evidence *e, const double *input, double own_base, size
 
 bool ls_fit_rope_frequency(const ls_evidence *e, ls_cause *out) {
     const ls_diff *d = e->diff;
-    const ls_node *node = &d->candidate->nodes[e->pair->candidate_value];
+    const ls_node *node = &d->in.candidate.trace->nodes[e->pair->candidate_value];
     const double *base = ls_node_parameter(node, "freq_base"), *dims = ls_node_parameter(node, "n_dims"), *mode = ls_node_parameter(node, "mode");
-    const ls_view *seen = &e->sight->layout.candidate;
+    const ls_view *seen = &e->aligned->layout.candidate;
     ls_hold input;
     if (node->kind->id != LS_OP_ROPE || base == NULL || dims == NULL || mode == NULL || (*mode != 0 && *mode != NEOX) || node->source_count == 0 ||
-        node->pass == LS_NONE || d->candidate->passes[node->pass].positions == NULL || *dims < 4 || *dims > (double)e->channels ||
+        node->pass == LS_NONE || d->in.candidate.trace->passes[node->pass].positions == NULL || *dims < 4 || *dims > (double)e->channels ||
         e->pair->elements != node->elements || !ls_view_is_contiguous(seen) ||
-        ls_trace_hold(d->candidate, d->candidate_values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)
+        ls_trace_hold(d->in.candidate.trace, d->in.candidate.values.value_of[node->sources[0]], &input, NULL) != LOCKSTEP_OK)
         return false;
     bool same = ls_view_elements(&input.view) == node->elements;
     if (same)

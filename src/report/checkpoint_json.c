@@ -180,7 +180,7 @@ static json_t *weights_json(const ls_checkpoint_diff *d) {
     json_object_set_new(o, "preset", w->preset.name != NULL ? ls_json_text(w->preset.name) : json_null());
     json_object_set_new(o, "coverage", ls_json_number(d->coverage));
     for (int how = 0; how < LS_WEIGHT_HOW_COUNT; how++)
-        json_object_set_new(by, ls_weight_how_name((ls_weight_how)how), ls_json_count(w->by_how[how]));
+        json_object_set_new(by, ls_weight_how_name((ls_weight_how)how), ls_json_count(w->by_method[how]));
     json_object_set_new(o, "by", by);
     json_object_set_new(o, "reference_only", unpaired_json(w, LS_REFERENCE));
     json_object_set_new(o, "candidate_only", unpaired_json(w, LS_CANDIDATE));

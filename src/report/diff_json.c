@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "report/json_values.h"
+#include "report/remarks.h"
 #include "report/report.h"
 #include "report/totals.h"
 
@@ -30,23 +31,23 @@ static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
 
 static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_t *o = json_object();
-    json_object_set_new(o, "candidate", node_json(d->candidate, p->candidate, p->candidate_value));
-    json_object_set_new(o, "reference", node_json(d->reference, p->reference, p->reference_value));
-    json_object_set_new(o, "by", json_string(ls_how_name(p->how)));
+    json_object_set_new(o, "candidate", node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
+    json_object_set_new(o, "reference", node_json(d->in.reference.trace, p->reference, p->reference_value));
+    json_object_set_new(o, "by", json_string(ls_method_name(p->method)));
     json_object_set_new(o, "layout", ls_json_text(p->layout));
-    json_object_set_new(o, "noise", json_string(ls_noise_rows[p->noise].name));
-    json_object_set_new(o, "tolerance", ls_json_number(p->tolerance));
-    json_object_set_new(o, "metrics", p->verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
-    json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->verdict)));
-    json_object_set_new(o, "consequence", json_boolean(p->consequence));
-    if (p->verdict == LS_VERDICT_REFORMULATED)
-        json_object_set_new(o, "reason", json_string(ls_excuse_text(p->excuse)));
+    json_object_set_new(o, "precision", json_string(ls_precision_classes[p->precision].name));
+    json_object_set_new(o, "tolerance", ls_json_number(p->mark.tolerance));
+    json_object_set_new(o, "metrics", p->mark.verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
+    json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->mark.verdict)));
+    json_object_set_new(o, "downstream", json_boolean(p->mark.downstream));
+    if (p->mark.verdict == LS_VERDICT_REFORMULATED)
+        json_object_set_new(o, "excuse", json_string(ls_excuse_text(p->mark.excuse)));
     if (p->grade != NULL)
         json_object_set_new(o, "grade", json_string(p->grade));
-    if (p->resynced)
+    if (p->is_resynced)
         json_object_set_new(o, "resync", json_pack("{s:o}", "left", ls_json_number(p->left)));
-    if (p->trouble != NULL)
-        json_object_set_new(o, "trouble", ls_json_text(p->trouble));
+    if (p->reason != NULL)
+        json_object_set_new(o, "reason", ls_json_text(p->reason));
     return o;
 }
 
@@ -71,53 +72,69 @@ static json_t *names_json(const ls_trace *t, const size_t *nodes, size_t n) {
     return list;
 }
 
-static json_t *inputs_json(const ls_rows *r) {
+/* The text, which is freed, or null where it is empty. */
+static json_t *taken_text(ls_text *text) {
+    json_t *value = text->data != NULL && text->length > 0 ? ls_json_text(text->data) : json_null();
+    ls_text_done(text);
+    return value;
+}
+
+static json_t *remark_json(const ls_diff *d, const ls_remark *remark) {
+    ls_text text = {0};
+    ls_remark_text(d, remark, &text);
+    return taken_text(&text);
+}
+
+static json_t *inputs_json(const ls_token_alignment *r) {
     json_t *o = json_object();
+    ls_text message = {0};
     json_object_set_new(o, "status", json_string(ls_inputs_status_name(r->status)));
     json_object_set_new(o, "rows_paired", ls_json_count(r->matched));
     json_object_set_new(o, "reference_rows", ls_json_count(r->reference_rows));
     json_object_set_new(o, "candidate_rows", ls_json_count(r->candidate_rows));
-    json_object_set_new(o, "position", r->difference_at == LS_NONE ? json_null() : ls_json_count(r->difference_at));
-    json_object_set_new(o, "message", r->message.data != NULL ? ls_json_text(r->message.data) : json_null());
+    bool at_position = r->finding.reference_rows + r->finding.candidate_rows > 0;
+    json_object_set_new(o, "position", at_position ? ls_json_count(r->finding.at) : json_null());
+    ls_inputs_text(r, &message);
+    json_object_set_new(o, "message", taken_text(&message));
     return o;
 }
 
 static json_t *pairing_json(const ls_diff *d) {
     json_t *o = json_object(), *by = json_object();
-    json_object_set_new(o, "paired", ls_json_count(d->pair_count));
-    json_object_set_new(o, "implied", ls_json_count(d->implied_count));
-    json_object_set_new(o, "candidate_total", ls_json_count(d->candidate_total));
-    json_object_set_new(o, "coverage", ls_json_number(d->coverage));
-    json_object_set_new(o, "preset", d->preset.name != NULL ? ls_json_text(d->preset.name) : json_null());
-    for (int how = 0; how < LS_HOW_COUNT; how++)
-        json_object_set_new(by, ls_how_name((ls_how)how), ls_json_count(d->by_how[how]));
+    json_object_set_new(o, "paired", ls_json_count(d->pairs.count));
+    json_object_set_new(o, "absorbed", ls_json_count(d->matching.absorbed_count));
+    json_object_set_new(o, "candidate_total", ls_json_count(d->matching.candidate_total));
+    json_object_set_new(o, "coverage", ls_json_number(d->result.coverage));
+    json_object_set_new(o, "preset", d->in.preset.name != NULL ? ls_json_text(d->in.preset.name) : json_null());
+    for (int how = 0; how < LS_METHOD_COUNT; how++)
+        json_object_set_new(by, ls_method_name((ls_method)how), ls_json_count(d->matching.by_method[how]));
     json_object_set_new(o, "by", by);
-    json_object_set_new(o, "reference_only", names_json(d->reference, d->reference_only, d->reference_only_count));
-    json_object_set_new(o, "candidate_only", names_json(d->candidate, d->candidate_only, d->candidate_only_count));
+    json_object_set_new(o, "reference_only", names_json(d->in.reference.trace, d->matching.reference_only, d->matching.reference_only_count));
+    json_object_set_new(o, "candidate_only", names_json(d->in.candidate.trace, d->matching.candidate_only, d->matching.candidate_only_count));
     return o;
 }
 
-static json_t *first_json(const ls_diff *d) {
-    if (d->first == LS_NONE)
+static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
+    if (d->result.first == LS_NONE)
         return json_null();
-    json_t *o = pair_json(d, &d->pairs[d->first]), *inputs = json_array();
-    for (size_t i = 0; i < d->input_count; i++) {
-        const ls_pair *p = &d->pairs[d->inputs[i]];
-        json_array_append_new(inputs, node_json(d->candidate, p->candidate, p->candidate_value));
+    json_t *o = pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
+    for (size_t i = 0; i < d->result.inputs.count; i++) {
+        const ls_pair *p = &d->pairs.items[d->result.inputs.items[i]];
+        json_array_append_new(inputs, node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
     }
     json_object_set_new(o, "inputs", inputs);
     json_t *causes = json_array();
-    for (size_t i = 0; i < d->cause_count; i++)
-        json_array_append_new(causes, json_pack("{s:s, s:o, s:o}", "id", d->causes[i].id, "text", ls_json_text(d->causes[i].text),
-                                                "residual", ls_json_number(d->causes[i].residual)));
+    for (size_t i = 0; i < diagnosis->cause_count; i++)
+        json_array_append_new(causes, json_pack("{s:s, s:o, s:o}", "id", diagnosis->causes[i].id, "text", ls_json_text(diagnosis->causes[i].text),
+                                                "residual", ls_json_number(diagnosis->causes[i].residual)));
     json_object_set_new(o, "causes", causes);
-    if (d->failing_rows.count > 0) {
-        const ls_failing_rows *f = &d->failing_rows;
+    if (diagnosis->failing_rows.count > 0) {
+        const ls_failing_rows *f = &diagnosis->failing_rows;
         json_object_set_new(o, "rows", json_pack("{s:o, s:o, s:i, s:i}", "failing", ls_json_count(f->count), "of", ls_json_count(f->of),
                                                  "first", (int)f->first, "last", (int)f->last));
     }
-    if (d->interval_count > 0)
-        json_object_set_new(o, "interval", names_json(ls_diff_graph(d), d->interval, d->interval_count));
+    if (d->result.interval.count > 0)
+        json_object_set_new(o, "interval", names_json(ls_diff_graph(d), d->result.interval.items, d->result.interval.count));
     return o;
 }
 
@@ -138,28 +155,26 @@ static json_t *totals_json(const ls_diff *d) {
     return o;
 }
 
-void ls_report_json(const ls_diff *d, const ls_checkpoint_diff *weights, ls_text *out) {
+void ls_report_json(const ls_comparison *c, ls_text *out) {
+    const ls_diff *d = c->diff;
     json_t *o = json_object(), *pairs = json_array(), *hints = json_array();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("traces"));
     json_object_set_new(o, "verdict", json_string(ls_diff_verdict(d)));
-    json_object_set_new(o, "why", d->why.data != NULL ? ls_json_text(d->why.data) : json_null());
-    json_object_set_new(o, "reference", trace_json(d->reference));
-    json_object_set_new(o, "candidate", trace_json(d->candidate));
-    json_object_set_new(o, "inputs", inputs_json(&d->rows));
+    json_object_set_new(o, "reason", remark_json(d, &d->result.reason));
+    json_object_set_new(o, "reference", trace_json(d->in.reference.trace));
+    json_object_set_new(o, "candidate", trace_json(d->in.candidate.trace));
+    json_object_set_new(o, "inputs", inputs_json(&d->matching.tokens));
     json_object_set_new(o, "pairing", pairing_json(d));
     json_object_set_new(o, "totals", totals_json(d));
-    json_object_set_new(o, "order", json_string(!d->order_known ? "unknown" : d->order_of_reference ? "reference" : "candidate"));
-    json_object_set_new(o, "first_divergence", first_json(d));
-    json_object_set_new(o, "weights", weights != NULL ? ls_report_weight_pairs(weights) : json_null());
-    for (const char *at = d->hints.data; at != NULL && *at != '\0';) {
-        const char *stop = strchr(at, '\n');
-        json_array_append_new(hints, json_stringn(at, (size_t)(stop - at)));
-        at = stop + 1;
-    }
+    json_object_set_new(o, "order", json_string(!d->result.order_known ? "unknown" : d->result.order_of_reference ? "reference" : "candidate"));
+    json_object_set_new(o, "first_divergence", first_json(d, c->diagnosis));
+    json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
+    for (size_t i = 0; i < d->result.hints.count; i++)
+        json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));
     json_object_set_new(o, "hints", hints);
-    for (size_t i = 0; i < d->pair_count; i++)
-        json_array_append_new(pairs, pair_json(d, &d->pairs[i]));
+    for (size_t i = 0; i < d->pairs.count; i++)
+        json_array_append_new(pairs, pair_json(d, &d->pairs.items[i]));
     json_object_set_new(o, "pairs", pairs);
     ls_json_dump(o, out);
 }

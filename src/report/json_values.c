@@ -19,7 +19,7 @@ json_t *ls_json_text(const char *value) {
 
 json_t *ls_json_count(uint64_t value) { return json_integer((json_int_t)value); }
 
-static json_t *side_json(const struct ls_side *s) {
+static json_t *side_json(const struct ls_side_stats *s) {
     json_t *o = json_object();
     json_object_set_new(o, "min", ls_json_number(s->min));
     json_object_set_new(o, "max", ls_json_number(s->max));

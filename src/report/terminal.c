@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "align/reformulated.h"
 #include "base/escape.h"
 #include "base/map.h"
 #include "report/cells.h"
+#include "report/remarks.h"
 #include "report/report.h"
 #include "report/totals.h"
 
@@ -69,10 +69,10 @@ static void put_side(ls_text *out, const char *role, const ls_trace *t, const ls
 }
 
 static void put_inputs(ls_text *out, const ls_diff *d) {
-    const ls_rows *r = &d->rows;
+    const ls_token_alignment *r = &d->matching.tokens;
     switch (r->status) {
     case LS_INPUTS_UNKNOWN:
-        if (d->reference->is_graph && d->candidate->is_graph)
+        if (d->in.reference.trace->is_graph && d->in.candidate.trace->is_graph)
             ls_text_printf(out, "inputs     unknown: a side doesn't tell its token ids; passes paired in order\n");
         break;
     case LS_INPUTS_EQUAL:
@@ -80,7 +80,7 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
         size_t extra = r->candidate_rows - r->matched;
         bool shifted = false;
         for (size_t i = 0; i < r->pair_count && r->padding > 0; i++)
-            shifted = shifted || ls_is_shifted(d, i);
+            shifted = shifted || ls_pass_pair_is_shifted(&r->pairs[i], d->in.reference.trace, d->in.candidate.trace);
         ls_text_printf(out, "inputs     token ids %sequal%s (%zu rows in %zu pass%s)", shifted ? "" : "and positions ",
                        shifted ? ", positions shifted by padding" : "", r->matched, r->pair_count,
                        r->pair_count == 1 ? "" : "es");
@@ -92,23 +92,25 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
         break;
     }
     default:
-        ls_text_printf(out, "inputs     DIFFER: %s\n", r->message.data != NULL ? r->message.data : "");
+        ls_text_printf(out, "inputs     DIFFER: ");
+        ls_inputs_text(r, out);
+        ls_text_printf(out, "\n");
     }
 }
 
 static void put_pairing(ls_text *out, const ls_diff *d) {
-    size_t paired = d->candidate_total - d->candidate_only_count - d->implied_count;
-    ls_text_printf(out, "pairing    %zu of %zu candidate tensors paired (", paired, d->candidate_total);
+    size_t paired = d->matching.candidate_total - d->matching.candidate_only_count - d->matching.absorbed_count;
+    ls_text_printf(out, "pairing    %zu of %zu candidate tensors paired (", paired, d->matching.candidate_total);
     const char *separator = "";
-    for (int how = 0; how < LS_HOW_COUNT; how++)
-        if (d->by_how[how] > 0) {
-            ls_text_printf(out, "%s%zu by %s%s%s", separator, d->by_how[how], ls_how_name((ls_how)how),
-                           how == LS_HOW_PRESET ? " " : "", how == LS_HOW_PRESET ? d->preset.name : "");
+    for (int how = 0; how < LS_METHOD_COUNT; how++)
+        if (d->matching.by_method[how] > 0) {
+            ls_text_printf(out, "%s%zu by %s%s%s", separator, d->matching.by_method[how], ls_method_name((ls_method)how),
+                           how == LS_METHOD_PRESET ? " " : "", how == LS_METHOD_PRESET ? d->in.preset.name : "");
             separator = ", ";
         }
-    if (d->implied_count > 0)
-        ls_text_printf(out, "; %zu more before their bias or weight", d->implied_count);
-    ls_text_printf(out, "%s), %.1f %% of elements compared\n", *separator ? "" : "none", 100 * d->coverage);
+    if (d->matching.absorbed_count > 0)
+        ls_text_printf(out, "; %zu more before their bias or weight", d->matching.absorbed_count);
+    ls_text_printf(out, "%s), %.1f %% of elements compared\n", *separator ? "" : "none", 100 * d->result.coverage);
 }
 
 static void put_totals(ls_text *out, const ls_diff *d) {
@@ -131,11 +133,11 @@ static void put_totals(ls_text *out, const ls_diff *d) {
     if (t.mismatched > 0)
         ls_text_printf(out, "; %zu of another shape or type", t.mismatched);
     if (t.by_gpu > 0)
-        ls_text_printf(out, "; %zu only within the %.0e of a GPU (rel. L2 up to %.1e)", t.by_gpu, ls_noise_rows[LS_NOISE_GPU].rel_l2, t.most_by_gpu);
+        ls_text_printf(out, "; %zu only within the %.0e of a GPU (rel. L2 up to %.1e)", t.by_gpu, ls_precision_classes[LS_PRECISION_GPU].rel_l2, t.most_by_gpu);
     ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
     if (t.resynced > 0)
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
-    if (t.origins > 1 && (d->candidate->is_graph || d->reference->is_graph)) /* else nothing says what comes of what */
+    if (t.origins > 1 && (d->in.candidate.trace->is_graph || d->in.reference.trace->is_graph)) /* else nothing says what comes of what */
         ls_text_printf(out, "origins    %zu tensors are wrong although what they were computed from is right\n", t.origins);
 }
 
@@ -143,16 +145,16 @@ static void put_totals(ls_text *out, const ls_diff *d) {
 static void put_identical(ls_text *out, const ls_diff *d) {
     char last[NAME], first[NAME];
     size_t count = 0;
-    while (count < d->pair_count && d->pairs[count].verdict == LS_VERDICT_IDENTICAL && !d->pairs[count].extra)
+    while (count < d->pairs.count && d->pairs.items[count].mark.verdict == LS_VERDICT_IDENTICAL && !d->pairs.items[count].is_extra)
         count++;
-    bool one_engine = d->candidate->is_graph && strcmp(d->reference->engine, d->candidate->engine) == 0;
-    if (!one_engine || count < 3 || count == d->pair_count || d->pairs[count].extra)
+    bool one_engine = d->in.candidate.trace->is_graph && strcmp(d->in.reference.trace->engine, d->in.candidate.trace->engine) == 0;
+    if (!one_engine || count < 3 || count == d->pairs.count || d->pairs.items[count].is_extra)
         return;
-    const ls_pair *p = &d->pairs[count];
-    node_title(&d->candidate->nodes[p[-1].candidate], last, sizeof last);
-    node_title(&d->candidate->nodes[p->candidate], first, sizeof first);
+    const ls_pair *p = &d->pairs.items[count];
+    node_title(&d->in.candidate.trace->nodes[p[-1].candidate], last, sizeof last);
+    node_title(&d->in.candidate.trace->nodes[p->candidate], first, sizeof first);
     ls_text_printf(out, "identical  %zu tensors, up to %s; %s is the first that is no longer identical", count, last, first);
-    if (p->verdict < LS_VERDICT_SHAPE)
+    if (p->mark.verdict < LS_VERDICT_SHAPE)
         ls_text_printf(out, " (rel. L2 %.1e)", p->metrics.rel_l2);
     ls_text_printf(out, "\n");
 }
@@ -170,11 +172,11 @@ typedef struct table {
 } table;
 
 static void verdict_text(const ls_pair *p, char *out, size_t capacity) {
-    const char *name = ls_verdict_name(p->verdict);
-    if (!ls_pair_fails(p) || !ls_pair_says_something(p))
+    const char *name = ls_verdict_name(p->mark.verdict);
+    if (!ls_pair_fails(p) || !ls_pair_is_known(p))
         snprintf(out, capacity, "%s", name);
-    else if (p->consequence)
-        snprintf(out, capacity, "consequence");
+    else if (p->mark.downstream)
+        snprintf(out, capacity, "downstream");
     else {
         size_t n = 0;
         for (; name[n] != '\0' && n + 1 < capacity; n++)
@@ -198,7 +200,7 @@ static void put_head(const table *t) {
 
 static void put_row(const table *t, const ls_pair *p) {
     const ls_diff *d = t->diff;
-    const ls_node *c = &d->candidate->nodes[p->candidate], *r = &d->reference->nodes[p->reference];
+    const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
     char title[NAME], verdict[64], layer[16] = "-";
     if (c->layer >= 0)
         snprintf(layer, sizeof layer, "%d", c->layer);
@@ -211,7 +213,7 @@ static void put_row(const table *t, const ls_pair *p) {
         ls_put_cell(t->out, title, t->reference);
     }
     verdict_text(p, verdict, sizeof verdict);
-    bool compared = p->verdict < LS_VERDICT_SHAPE;
+    bool compared = p->mark.verdict < LS_VERDICT_SHAPE;
     if (compared)
         ls_text_printf(t->out, " %-8.1e %-8.1e ", p->metrics.rel_l2, p->metrics.max_abs);
     else
@@ -224,8 +226,8 @@ static void put_row(const table *t, const ls_pair *p) {
 }
 
 static bool is_input(const ls_diff *d, size_t pair) {
-    for (size_t i = 0; i < d->input_count; i++)
-        if (d->inputs[i] == pair)
+    for (size_t i = 0; i < d->result.inputs.count; i++)
+        if (d->result.inputs.items[i] == pair)
             return true;
     return false;
 }
@@ -234,20 +236,20 @@ static bool is_input(const ls_diff *d, size_t pair) {
  * can't be read, and the next few that fail. */
 static void choose_failing(const ls_diff *d, bool all, const bool *repeated, bool *shown) {
     size_t after = 0, unreadable = 0;
-    for (size_t i = 0; i < d->pair_count; i++) {
-        const ls_pair *p = &d->pairs[i];
-        bool failing = ls_pair_fails(p), unsupported = !ls_pair_says_something(p);
-        bool origin = failing && !unsupported && !p->consequence && !repeated[i];
-        shown[i] = all || i == d->first || is_input(d, i) || origin || (unsupported && unreadable++ < AFTER_SHOWN) ||
-                   (failing && !unsupported && p->consequence && after++ < AFTER_SHOWN);
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        const ls_pair *p = &d->pairs.items[i];
+        bool failing = ls_pair_fails(p), unsupported = !ls_pair_is_known(p);
+        bool origin = failing && !unsupported && !p->mark.downstream && !repeated[i];
+        shown[i] = all || i == d->result.first || is_input(d, i) || origin || (unsupported && unreadable++ < AFTER_SHOWN) ||
+                   (failing && !unsupported && p->mark.downstream && after++ < AFTER_SHOWN);
     }
 }
 
 /* Without --all: see above; or, where nothing fails, the worst of each block. */
 static void choose_rows(const ls_diff *d, bool all, bool *shown) {
-    bool *repeated = calloc(d->pair_count + 1, sizeof *repeated), fails = false;
-    for (size_t i = 0; i < d->pair_count; i++)
-        fails = fails || ls_pair_fails(&d->pairs[i]);
+    bool *repeated = calloc(d->pairs.count + 1, sizeof *repeated), fails = false;
+    for (size_t i = 0; i < d->pairs.count; i++)
+        fails = fails || ls_pair_fails(&d->pairs.items[i]);
     if (repeated != NULL && (fails || all)) {
         ls_repeated_origins(d, repeated);
         choose_failing(d, all, repeated, shown);
@@ -256,10 +258,10 @@ static void choose_rows(const ls_diff *d, bool all, bool *shown) {
     if (fails || all)
         return;
     ls_map worst = {0}; /* layer -> pair + 1 */
-    for (size_t i = 0; i < d->pair_count; i++) {
-        int layer = d->candidate->nodes[d->pairs[i].candidate].layer;
-        uint64_t *known = d->pairs[i].verdict <= LS_VERDICT_MATCH ? ls_map_at(&worst, (const char *)&layer, sizeof layer) : NULL;
-        if (known == NULL || (*known != 0 && !(d->pairs[i].metrics.rel_l2 > d->pairs[*known - 1].metrics.rel_l2)))
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        int layer = d->in.candidate.trace->nodes[d->pairs.items[i].candidate].layer;
+        uint64_t *known = d->pairs.items[i].mark.verdict <= LS_VERDICT_MATCH ? ls_map_at(&worst, (const char *)&layer, sizeof layer) : NULL;
+        if (known == NULL || (*known != 0 && !(d->pairs.items[i].metrics.rel_l2 > d->pairs.items[*known - 1].metrics.rel_l2)))
             continue;
         if (*known != 0)
             shown[*known - 1] = false;
@@ -272,13 +274,13 @@ static void choose_rows(const ls_diff *d, bool all, bool *shown) {
 static int widest(const ls_diff *d, const bool *shown, bool candidate) {
     int widest_name = 9;
     char title[NAME];
-    for (size_t i = 0; i < d->pair_count; i++) {
+    for (size_t i = 0; i < d->pairs.count; i++) {
         if (!shown[i])
             continue;
         if (candidate)
-            node_title(&d->candidate->nodes[d->pairs[i].candidate], title, sizeof title);
+            node_title(&d->in.candidate.trace->nodes[d->pairs.items[i].candidate], title, sizeof title);
         else
-            reference_title(&d->reference->nodes[d->pairs[i].reference], title, sizeof title);
+            reference_title(&d->in.reference.trace->nodes[d->pairs.items[i].reference], title, sizeof title);
         int columns = ls_columns_of(title);
         widest_name = columns > widest_name ? columns : widest_name;
     }
@@ -287,7 +289,7 @@ static int widest(const ls_diff *d, const bool *shown, bool candidate) {
 
 static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
     enum { BEFORE = 18, AFTER = 31, COSINE = 11, LEAST = 20 }; /* columns beside the names */
-    bool *shown = d->pair_count > 0 ? calloc(d->pair_count, sizeof *shown) : NULL;
+    bool *shown = d->pairs.count > 0 ? calloc(d->pairs.count, sizeof *shown) : NULL;
     if (shown == NULL)
         return;
     choose_rows(d, all, shown);
@@ -301,23 +303,23 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
         t.reference = room - t.candidate;
     }
     bool fails = false;
-    for (size_t i = 0; i < d->pair_count; i++)
-        fails = fails || ls_pair_fails(&d->pairs[i]);
+    for (size_t i = 0; i < d->pairs.count; i++)
+        fails = fails || ls_pair_fails(&d->pairs.items[i]);
     if (!fails && !all)
         ls_text_printf(out, "the worst of each block:\n");
     put_head(&t);
     size_t hidden = 0, again = 0, unreadable = 0;
-    for (size_t i = 0; i < d->pair_count; i++) {
-        const ls_pair *p = &d->pairs[i];
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        const ls_pair *p = &d->pairs.items[i];
         if (shown[i])
             put_row(&t, p);
-        else if (!ls_pair_says_something(p))
+        else if (!ls_pair_is_known(p))
             unreadable++;
         else if (ls_pair_fails(p))
-            ++*(p->consequence ? &hidden : &again);
+            ++*(p->mark.downstream ? &hidden : &again);
     }
     if (hidden > 0)
-        ls_text_printf(out, "      … and %zu more that fail as a consequence\n", hidden);
+        ls_text_printf(out, "      … and %zu more downstream of these\n", hidden);
     if (again > 0)
         ls_text_printf(out, "      … and %zu that fail likewise in later passes\n", again);
     if (unreadable > 0)
@@ -339,8 +341,8 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
 
 /* The coarsest element type on the way to a pair, and whose it is. */
 static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
-    const ls_noise *r = &d->reference_noise[p->reference_value], *c = &d->candidate_noise[p->candidate_value];
-    const ls_node *from = c->row >= r->row ? &d->candidate->nodes[c->from] : &d->reference->nodes[r->from];
+    const ls_precision *r = &d->in.reference.precision[p->reference_value], *c = &d->in.candidate.precision[p->candidate_value];
+    const ls_node *from = c->row >= r->row ? &d->in.candidate.trace->nodes[c->from] : &d->in.reference.trace->nodes[r->from];
     char name[NAME], property[NAME];
     if (d->options.elementwise) {
         ls_text_printf(out, "tolerance %.1e + %.1e |reference| for every element", d->options.atol, d->options.rtol);
@@ -350,11 +352,11 @@ static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
         ls_text_printf(out, "profile %s", d->options.profile->name);
         return;
     }
-    ls_text_printf(out, "tolerance %.1e for %s", p->tolerance, ls_noise_rows[p->noise].name);
-    if (p->exact_inputs && p->noise == LS_NOISE_F32)
+    ls_text_printf(out, "tolerance %.1e for %s", p->mark.tolerance, ls_precision_classes[p->precision].name);
+    if (p->mark.exact_inputs && p->precision == LS_PRECISION_F32)
         ls_text_printf(out, " from identical inputs");
-    else if (p->noise > LS_NOISE_GELU_TABLE) {
-        bool gpu = p->noise == LS_NOISE_GPU;
+    else if (p->precision > LS_PRECISION_GELU_TABLE) {
+        bool gpu = p->precision == LS_PRECISION_GPU;
         escaped(from->name, name, sizeof name);
         escaped(gpu ? from->backend : from->dtype, property, sizeof property);
         ls_text_printf(out, ": %s %s %s", name, gpu ? "was computed on" : "is", property);
@@ -372,7 +374,7 @@ static void put_index(ls_text *out, const ls_node *c, uint64_t at) {
 }
 
 static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
-    const ls_node *c = &d->candidate->nodes[p->candidate_value];
+    const ls_node *c = &d->in.candidate.trace->nodes[p->candidate_value];
     const ls_metrics *m = &p->metrics;
     const ls_diff_options *o = &d->options;
     ls_text_printf(out, "  rel. L2 %.3g (", m->rel_l2);
@@ -393,9 +395,8 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
 }
 
 /* Nothing where all rows fail. */
-static void put_failing_rows(ls_text *out, const ls_diff *d) {
-    const ls_failing_rows *f = &d->failing_rows;
-    const ls_pass *pass = &d->candidate->passes[d->rows.pairs[d->pairs[d->first].passes].candidate];
+static void put_failing_rows(ls_text *out, const ls_diff *d, const ls_failing_rows *f) {
+    const ls_pass *pass = &d->in.candidate.trace->passes[d->matching.tokens.pairs[d->pairs.items[d->result.first].passes].candidate];
     if (f->count == 0 || f->count == f->of)
         return;
     ls_text_printf(out, "  in %zu of %zu rows only: ", f->count, f->of);
@@ -410,41 +411,41 @@ static void put_failing_rows(ls_text *out, const ls_diff *d) {
 static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     const ls_trace *graph = ls_diff_graph(d);
     char title[NAME];
-    if (d->input_count > 0)
+    if (d->result.inputs.count > 0)
         ls_text_printf(out, "  computed from, and matching:");
-    for (size_t i = 0; i < d->input_count && i < 6; i++) {
-        node_title(&d->candidate->nodes[d->pairs[d->inputs[i]].candidate], title, sizeof title);
+    for (size_t i = 0; i < d->result.inputs.count && i < 6; i++) {
+        node_title(&d->in.candidate.trace->nodes[d->pairs.items[d->result.inputs.items[i]].candidate], title, sizeof title);
         ls_text_printf(out, "%s %s", i > 0 ? "," : "", title);
     }
-    if (d->input_count > 6)
-        ls_text_printf(out, " and %zu more", d->input_count - 6);
-    ls_text_printf(out, d->input_count > 0 ? "\n" : "");
-    if (d->interval_count > 0) {
+    if (d->result.inputs.count > 6)
+        ls_text_printf(out, " and %zu more", d->result.inputs.count - 6);
+    ls_text_printf(out, d->result.inputs.count > 0 ? "\n" : "");
+    if (d->result.interval.count > 0) {
         ls_text_printf(out, "  not paired in between, so it may already be wrong there:");
-        for (size_t i = d->interval_count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {
-            node_title(&graph->nodes[d->interval[i]], title, sizeof title);
+        for (size_t i = d->result.interval.count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {
+            node_title(&graph->nodes[d->result.interval.items[i]], title, sizeof title);
             ls_text_printf(out, "%s %s", shown > 0 ? "," : "", title);
         }
-        if (d->interval_count > INTERVAL_SHOWN)
-            ls_text_printf(out, " and %zu more", d->interval_count - INTERVAL_SHOWN);
+        if (d->result.interval.count > INTERVAL_SHOWN)
+            ls_text_printf(out, " and %zu more", d->result.interval.count - INTERVAL_SHOWN);
         ls_text_printf(out, "\n");
     }
 }
 
-static void put_causes(ls_text *out, const ls_diff *d) {
+static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
     char text[300];
-    for (size_t i = 0; i < d->cause_count; i++) {
-        escaped(d->causes[i].text, text, sizeof text);
-        ls_text_printf(out, "%s %s: %s; undone, rel. L2 %.1e -> %.1e\n", i == 0 ? "cause:" : "   or:", d->causes[i].id, text,
-                       d->pairs[d->first].metrics.rel_l2, d->causes[i].residual);
+    for (size_t i = 0; i < diagnosis->cause_count; i++) {
+        escaped(diagnosis->causes[i].text, text, sizeof text);
+        ls_text_printf(out, "%s %s: %s; undone, rel. L2 %.1e -> %.1e\n", i == 0 ? "cause:" : "   or:", diagnosis->causes[i].id, text,
+                       d->pairs.items[d->result.first].metrics.rel_l2, diagnosis->causes[i].residual);
     }
-    if (d->cause_count == 0 && d->pairs[d->first].verdict == LS_VERDICT_DIVERGED)
+    if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
         ls_text_printf(out, "cause: unexplained; no transform that was tried makes it agree\n");
 }
 
-static void put_first(ls_text *out, const ls_diff *d) {
-    const ls_pair *p = &d->pairs[d->first];
-    const ls_node *c = &d->candidate->nodes[p->candidate], *r = &d->reference->nodes[p->reference];
+static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
+    const ls_pair *p = &d->pairs.items[d->result.first];
+    const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
     char title[NAME], name[NAME];
     node_title(c, title, sizeof title);
     reference_title(r, name, sizeof name);
@@ -459,27 +460,34 @@ static void put_first(ls_text *out, const ls_diff *d) {
         ls_text_printf(out, " (%s)", title);
     }
     ls_text_printf(out, "\n");
-    if (p->verdict >= LS_VERDICT_SHAPE)
-        ls_text_printf(out, "  %s: %s\n", ls_verdict_name(p->verdict), p->trouble != NULL ? p->trouble : "");
-    else if (p->verdict == LS_VERDICT_NONFINITE)
+    if (p->mark.verdict >= LS_VERDICT_SHAPE)
+        ls_text_printf(out, "  %s: %s\n", ls_verdict_name(p->mark.verdict), p->reason != NULL ? p->reason : "");
+    else if (p->mark.verdict == LS_VERDICT_NONFINITE)
         ls_text_printf(out, "  NaN: %llu in the reference, %llu in the candidate; infinite: %llu, %llu; in different places: %llu\n",
                        (unsigned long long)p->metrics.nan_reference, (unsigned long long)p->metrics.nan_candidate,
                        (unsigned long long)p->metrics.inf_reference, (unsigned long long)p->metrics.inf_candidate,
                        (unsigned long long)p->metrics.nonfinite_differ);
     else
         put_where(out, d, p);
-    put_failing_rows(out, d);
+    put_failing_rows(out, d, &diagnosis->failing_rows);
     put_inputs_of_first(out, d);
-    put_causes(out, d);
+    put_causes(out, d, diagnosis);
+}
+
+static void put_remark(ls_text *out, const ls_diff *d, const ls_remark *remark) {
+    char line[700];
+    ls_text text = {0};
+    ls_remark_text(d, remark, &text);
+    ls_escape(text.data != NULL ? text.data : "", text.length, line, sizeof line);
+    ls_text_printf(out, "%s", line);
+    ls_text_done(&text);
 }
 
 static void put_hints(ls_text *out, const ls_diff *d) {
-    char line[700];
-    for (const char *at = d->hints.data; at != NULL && *at != '\0';) {
-        const char *stop = strchr(at, '\n');
-        ls_escape(at, (size_t)(stop - at), line, sizeof line);
-        ls_text_printf(out, "note: %s\n", line);
-        at = stop + 1;
+    for (size_t i = 0; i < d->result.hints.count; i++) {
+        ls_text_printf(out, "note: ");
+        put_remark(out, d, &d->result.hints.items[i]);
+        ls_text_printf(out, "\n");
     }
 }
 
@@ -508,39 +516,44 @@ static void put_wrapped_lines(ls_text *out, const ls_text *text, int width) {
 }
 
 static void put_head_lines(ls_text *out, const ls_diff *d) {
-    put_side(out, "reference", d->reference, &d->reference_values);
-    put_side(out, "candidate", d->candidate, &d->candidate_values);
+    put_side(out, "reference", d->in.reference.trace, &d->in.reference.values);
+    put_side(out, "candidate", d->in.candidate.trace, &d->in.candidate.values);
     put_inputs(out, d);
-    if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
+    if (d->result.outcome != LS_OUTCOME_INPUTS_DIFFER || d->pairs.count > 0) {
         put_pairing(out, d);
         put_totals(out, d);
         put_identical(out, d);
     }
 }
 
-static void put_tail_lines(ls_text *out, const ls_diff *d, const ls_checkpoint_diff *weights) {
-    char why[700];
+static void put_tail_lines(ls_text *out, const ls_comparison *c) {
+    const ls_diff *d = c->diff;
     put_hints(out, d);
-    if (d->first != LS_NONE)
-        put_first(out, d);
-    if (weights != NULL)
-        ls_report_weights(weights, out);
-    escaped(d->why.data != NULL ? d->why.data : "", why, sizeof why);
-    ls_text_printf(out, "verdict: %s%s%s\n", ls_diff_verdict(d), *why ? ": " : "", why);
+    if (d->result.first != LS_NONE)
+        put_first(out, d, c->diagnosis);
+    if (c->weights != NULL)
+        ls_report_weights(c->weights, out);
+    ls_text_printf(out, "verdict: %s", ls_diff_verdict(d));
+    if (d->result.reason.code != LS_REMARK_NONE) {
+        ls_text_printf(out, ": ");
+        put_remark(out, d, &d->result.reason);
+    }
+    ls_text_printf(out, "\n");
 }
 
-void ls_report_terminal(const ls_diff *d, const ls_checkpoint_diff *weights, bool all, int width, ls_text *out) {
+void ls_report_terminal(const ls_comparison *c, bool all, int width, ls_text *out) {
+    const ls_diff *d = c->diff;
     ls_text head = {0}, tail = {0};
     put_head_lines(&head, d);
     put_wrapped_lines(out, &head, width);
-    if (d->outcome != LS_OUTCOME_INPUTS_DIFFER || d->pair_count > 0) {
+    if (d->result.outcome != LS_OUTCOME_INPUTS_DIFFER || d->pairs.count > 0) {
         put_table(out, d, all, width);
         if (all) {
-            put_names(out, "in the candidate only", d->candidate, d->candidate_only, d->candidate_only_count);
-            put_names(out, "in the reference only", d->reference, d->reference_only, d->reference_only_count);
+            put_names(out, "in the candidate only", d->in.candidate.trace, d->matching.candidate_only, d->matching.candidate_only_count);
+            put_names(out, "in the reference only", d->in.reference.trace, d->matching.reference_only, d->matching.reference_only_count);
         }
     }
-    put_tail_lines(&tail, d, weights);
+    put_tail_lines(&tail, c);
     put_wrapped_lines(out, &tail, width);
     ls_text_done(&head);
     ls_text_done(&tail);

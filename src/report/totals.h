@@ -2,7 +2,7 @@
 #ifndef LS_REPORT_TOTALS_H
 #define LS_REPORT_TOTALS_H
 
-#include "align/diff.h"
+#include "diff/diff.h"
 
 typedef struct ls_totals {
     size_t compared, within; /* pairs; those within tolerance (identical, match) */
@@ -11,7 +11,7 @@ typedef struct ls_totals {
     size_t excused[LS_EXCUSE_COUNT], all_excused; /* reformulated ones */
     size_t beyond;           /* neither within tolerance nor excused */
     size_t mismatched;       /* shape or element type: not compared */
-    size_t origins;          /* tensors that fail by themselves, not as a consequence; once for all passes */
+    size_t origins;          /* tensors that fail by themselves, not as a downstream; once for all passes */
     double max_abs, max_rel, mean_cosine; /* over compared pairs; NaN where there are none */
     size_t resynced;
     double before, left;     /* the largest relative L2 of those, before and after */

@@ -126,7 +126,7 @@ def test_what_only_one_side_has_is_no_match(tmp_path):
     a = save(tmp_path / "a", x=np.arange(6.0), y=np.ones(3))
     b = save(tmp_path / "b", x=np.arange(6.0))
     status, found = result(a, b)
-    assert status == 1 and "1 tensors are in the reference only" in found["why"]
+    assert status == 1 and "1 tensors are in the reference only" in found["reason"]
 
 
 def test_nan_is_never_passed(tmp_path):
@@ -175,7 +175,7 @@ def test_an_incomplete_trace_is_no_match(tmp_path):
     log = (cut / "trace.jsonl").read_text().splitlines(keepends=True)
     (cut / "trace.jsonl").write_text("".join(log[:-1]))
     status, found = result(REFERENCE, cut)
-    assert status == 2 and not found["candidate"]["complete"] and "incomplete" in found["why"]
+    assert status == 2 and not found["candidate"]["complete"] and "incomplete" in found["reason"]
 
 
 def test_a_lost_file_is_no_match(tmp_path):
@@ -236,7 +236,7 @@ def left_out(folder, target, keep):
 def test_what_a_filter_left_out_is_not_wrong_but_not_a_match_either(tmp_path):
     partial = left_out(CLEAN, tmp_path / "partial", lambda name: "result" not in name)
     status, found = result(REFERENCE, partial)
-    assert status == 2 and found["first_divergence"] is None and "result_output was not compared" in found["why"]
+    assert status == 2 and found["first_divergence"] is None and "result_output was not compared" in found["reason"]
 
 
 def test_a_fault_behind_values_that_were_left_out_gives_an_interval(tmp_path):

@@ -69,7 +69,7 @@ RUNS = {
 @pytest.mark.parametrize("candidate", RUNS)
 def test_shared_rows_agree(tmp_path, reference, candidate):
     status, result = diff(sequence_run(tmp_path / "r", **RUNS[reference]), sequence_run(tmp_path / "c", **RUNS[candidate]))
-    assert status == 0 and result["verdict"] == "match", (result["why"], result["first_divergence"])
+    assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
     assert {pair["verdict"] for pair in result["pairs"]} <= {"identical", "match"}, "no shape divergence"
     assert result["pairing"]["coverage"] > 0.99
 

@@ -28,14 +28,14 @@ def judged(tmp_path, **candidate):
 def test_a_product_on_a_gpu(tmp_path, backend):
     status, result, pairs = judged(tmp_path, off=(8e-4, 9e-4, 1e-3), backends=(backend,) * 3)
     assert status == 0 and result["totals"]["by_gpu"] == 3
-    assert [(pairs[n]["noise"], pairs[n]["tolerance"]) for n in "abc"] == [("gpu", 2e-3)] * 3
-    assert pairs["embedding"]["noise"] == "f32"
+    assert [(pairs[n]["precision"], pairs[n]["tolerance"]) for n in "abc"] == [("gpu", 2e-3)] * 3
+    assert pairs["embedding"]["precision"] == "f32"
 
 
 @pytest.mark.parametrize("backend", [None, "CPU", "CPU_Mapped", "CUDA_Host", "Vulkan_Host", "BLAS", "AVX2", "an engine's own"])
 def test_elsewhere_the_tolerance_stays(tmp_path, backend):
     status, result, pairs = judged(tmp_path, off=(8e-4, 8e-4, 8e-4), backends=(backend,) * 3)
-    assert status == 1 and result["first_divergence"]["candidate"]["name"] == "a" and pairs["a"]["noise"] == "f32"
+    assert status == 1 and result["first_divergence"]["candidate"]["name"] == "a" and pairs["a"]["precision"] == "f32"
     assert result["totals"]["by_gpu"] == 0
 
 
@@ -48,17 +48,17 @@ def test_a_fault_on_a_gpu(tmp_path):
 def test_what_the_cpu_computed_before_is_judged_as_ever(tmp_path):
     status, result, pairs = judged(tmp_path, off=(5e-4, 5e-4, 5e-4), backends=("CPU", "CPU", "CUDA0"))
     assert status == 1 and result["first_divergence"]["candidate"]["name"] == "a"
-    assert pairs["b"]["noise"] == "f32" and pairs["c"]["noise"] == "gpu"
+    assert pairs["b"]["precision"] == "f32" and pairs["c"]["precision"] == "gpu"
 
 
 def test_what_the_cpu_computes_from_it_has_its_tolerance(tmp_path):
     status, result, pairs = judged(tmp_path, off=(5e-4, 5e-4, 5e-4), backends=("CUDA0", "CPU", "CPU"))
-    assert status == 0 and [pairs[n]["noise"] for n in "abc"] == ["gpu"] * 3
+    assert status == 0 and [pairs[n]["precision"] for n in "abc"] == ["gpu"] * 3
 
 
 def test_a_weight_in_the_memory_of_a_gpu_is_no_computation(tmp_path):
     status, result, pairs = judged(tmp_path, off=(5e-4,) * 3, weights="CUDA0")
-    assert status == 1 and pairs["a"]["noise"] == "f32"
+    assert status == 1 and pairs["a"]["precision"] == "f32"
 
 
 def test_a_reference_from_a_gpu(tmp_path):
@@ -71,7 +71,7 @@ def test_gelu_on_a_gpu_is_no_table(tmp_path):
     ops = ("GELU",) * 3
     _, _, on_cpu = judged(tmp_path / "cpu", ops=ops)
     _, _, on_gpu = judged(tmp_path / "gpu", ops=ops, backends=("CUDA0",) * 3)
-    assert [on_gpu[n]["tolerance"] for n in "abc"] == [2e-3] * 3 and [on_cpu[n]["noise"] for n in "abc"] == ["gelu-table"] * 3
+    assert [on_gpu[n]["tolerance"] for n in "abc"] == [2e-3] * 3 and [on_cpu[n]["precision"] for n in "abc"] == ["gelu-table"] * 3
 
 
 def test_other_profiles_know_no_gpu(tmp_path):

@@ -81,7 +81,7 @@ def test_a_tail_through_weights_is_not_compared(tmp_path):
     head = t.add("head", LOGITS, [t.add("head.weight", None, role="weight", shape=[8, 4], dtype="f32")], op="Linear")
     t.add("more", normal(6, 8, seed=3), [head, t.add("more.weight", None, role="weight", shape=[8, 8], dtype="f32")], op="Linear")
     status, result = diff(t.write(), tail_of(tmp_path / "c"))
-    assert status == 2 and "more" in result["why"]
+    assert status == 2 and "more" in result["reason"]
 
 
 def own_names(path, prefix, change=lambda v: v):
@@ -156,7 +156,7 @@ def test_what_is_explained_is_excused_and_counted(tmp_path, change, reason):
     status, result = diff(attention(tmp_path / "r"), attention(tmp_path / "c", **change))
     assert status == 0 and result["verdict"] == "match"
     excused = [pair for pair in result["pairs"] if pair["verdict"] == "reformulated"]
-    assert len(excused) == 3 and {pair["reason"] for pair in excused} == {reason}
+    assert len(excused) == 3 and {pair["excuse"] for pair in excused} == {reason}
     assert result["totals"]["reformulated"] == 3 and result["totals"]["within"] == result["totals"]["compared"] - 3
     assert f"3 reformulated (3: {reason})" in report(tmp_path / "r", tmp_path / "c")
 
@@ -264,7 +264,7 @@ def test_values_that_cannot_be_read_are_trouble_and_no_divergence(tmp_path):
         t.write()
     (tmp_path / "c" / "tensors" / "0.npy").unlink()
     status, result = diff(tmp_path / "r", tmp_path / "c")
-    assert status == 2 and result["verdict"] == "incomparable" and "1 of 2" in result["why"]
+    assert status == 2 and result["verdict"] == "incomparable" and "1 of 2" in result["reason"]
     np.save(tmp_path / "c" / "tensors" / "1.npy", 2 * normal(6, 8, seed=1))  # a divergence all the same
     status, result = diff(tmp_path / "r", tmp_path / "c")
     assert status == 1 and first_name(result) == "y"

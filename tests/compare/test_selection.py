@@ -25,7 +25,7 @@ def model(path, kept=None, only=None, wrong=(), head=True, names="layers.{}", en
 
 
 def said(result):
-    return " / ".join([result["why"] or "", *result["hints"]])
+    return " / ".join([result["reason"] or "", *result["hints"]])
 
 
 LEFT = "layer 3 only, by request; the model's outputs were not compared"
@@ -50,12 +50,12 @@ def test_one_layer_recorded_on_both_sides(tmp_path):
 
 def test_where_one_side_alone_was_filtered_the_output_is_missed(tmp_path):
     status, result = diff(model(tmp_path / "r"), model(tmp_path / "c", [3], "layer 3"))
-    assert status == 2 and "head was not compared" in result["why"]
+    assert status == 2 and "head was not compared" in result["reason"]
 
 
 def test_the_last_of_the_selection_has_to_be_compared(tmp_path):
     status, result = diff(model(tmp_path / "r", [2], "layer 2"), model(tmp_path / "c", [2, 3], "layers 2-3"))
-    assert status == 2 and "the last tensor of the selection, layers.3, was not compared" in result["why"]
+    assert status == 2 and "the last tensor of the selection, layers.3, was not compared" in result["reason"]
 
 
 def test_values_that_are_gone_without_a_filter_are_no_selection(tmp_path):
@@ -71,7 +71,7 @@ def test_a_selection_with_the_output(tmp_path):
 @pytest.mark.parametrize("options, words", [(["--tensors", "nothing"], "tensors that match 'nothing'"), (["--layers", "9"], "layer 9")])
 def test_nothing_of_what_was_asked_for(tmp_path, options, words):
     status, result = diff(model(tmp_path / "r"), model(tmp_path / "c"), *options)
-    assert status == 2 and words in result["why"] and "lockstep ls" in result["why"]
+    assert status == 2 and words in result["reason"] and "lockstep ls" in result["reason"]
 
 
 @pytest.mark.parametrize("layers", ["one", "3-", "5-2", "1,,2", "-1", "", "3x"])

@@ -28,12 +28,12 @@ def candidate(lab, name, flash=False, change=None, **metadata):
 @pytest.mark.parametrize("flash, limit", [(False, 1e-3 * 6 ** 0.5), (True, 5e-3)], ids=["no-fa", "fa"])
 def test_clean_run_matches(lab, reference, flash, limit):
     status, result = diff(reference, candidate(lab, "bert", flash))
-    assert status == 0 and result["verdict"] == "match", (result["why"], result["first_divergence"])
+    assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
     assert result["pairing"]["preset"] == "bert" and result["pairing"]["coverage"] >= 0.9
     assert result["inputs"]["status"] == "equal"
     assert max(p["metrics"]["rel_l2"] for p in result["pairs"]) <= limit
     if not flash:
-        before = [p for p in result["pairs"] if p["noise"] == "f32"]
+        before = [p for p in result["pairs"] if p["precision"] == "f32"]
         assert len(before) > 10 and all(p["metrics"]["rel_l2"] <= 1e-4 for p in before)
         first = [p for p in result["pairs"] if p["candidate"]["layer"] == 0]
         assert all(p["metrics"]["rel_l2"] <= 1e-3 for p in first)

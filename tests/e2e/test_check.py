@@ -77,7 +77,7 @@ def test_stop_first_does_not_stop_at_what_is_only_scaled_later(lab, tmp_path):
 
 def test_resync_shows_each_fault_by_itself(lab, tmp_path, faulty):
     status, live, _ = check(lab.reference("qwen3"), llama(lab, faulty), "--resync", "layer", folder=tmp_path / "empty")
-    origins = {title(p["candidate"]) for p in live["pairs"] if p["verdict"] == "diverged" and not p["consequence"]}
+    origins = {title(p["candidate"]) for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]}
     assert status == 1
     assert origins == {"Qcur_normed-1 (MUL)", "Kcur_normed-1 (MUL)", "ffn_norm-5 (MUL)"}
     resynced = {p["candidate"]["name"]: p for p in live["pairs"] if "resync" in p}
@@ -92,7 +92,7 @@ def test_resync_shows_each_fault_by_itself(lab, tmp_path, faulty):
 def test_resync_by_name(lab, tmp_path, faulty):
     _, live, _ = check(lab.reference("qwen3"), llama(lab, faulty), "--resync", "^l_out-1$", folder=tmp_path / "empty")
     assert {p["candidate"]["name"] for p in live["pairs"] if "resync" in p} == {"l_out-1"}
-    first = [p for p in live["pairs"] if p["verdict"] == "diverged" and not p["consequence"]]
+    first = [p for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]]
     assert {p["candidate"]["layer"] for p in first} == {1, 5}
 
 
@@ -113,9 +113,9 @@ def test_pytorch_is_checked_too(lab, tmp_path):
     status, live, _ = check(reference, command, folder=tmp_path / "one")
     first = live["first_divergence"]["candidate"]
     assert status == 1 and first["layer"] == 2 and "down_proj" in first["name"]
-    assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["consequence"]} == {2}
+    assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]} == {2}
     status, live, _ = check(reference, command, "--resync", "layer", folder=tmp_path / "two")
-    assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["consequence"]} == {2, 6}
+    assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]} == {2, 6}
 
 
 def test_the_programs_own_failure_is_told(lab, tmp_path):

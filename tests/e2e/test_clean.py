@@ -11,7 +11,7 @@ CACHE_F16 = 5e-3    # flash attention in llama.cpp casts K and V to f16 whatever
 
 def check(status, result, limit):
     assert result["inputs"]["status"] == "equal", result["inputs"]
-    assert result["verdict"] == "match" and status == 0, (result["why"], result["first_divergence"])
+    assert result["verdict"] == "match" and status == 0, (result["reason"], result["first_divergence"])
     assert result["first_divergence"] is None
     assert result["pairing"]["coverage"] >= 0.9
     for pair in result["pairs"]:
@@ -32,7 +32,7 @@ def test_clean_run_matches(lab, family, flash, tokens):
 
 def test_f32_bound_holds_before_the_first_gelu(lab):
     _, result = diff(lab.reference("gemma3"), lab.candidate("gemma3"))
-    before = [p for p in result["pairs"] if p["noise"] == "f32" and p["verdict"] != "reformulated"]
+    before = [p for p in result["pairs"] if p["precision"] == "f32" and p["verdict"] != "reformulated"]
     assert len(before) > 10
     assert all(p["metrics"]["rel_l2"] <= F32 for p in before)
 
@@ -74,7 +74,7 @@ def test_a_copy_linked_into_one_file_and_its_warm_up(lab):
     candidate = lab.candidate("qwen3", engine="llama-linked")
     status, result = diff(lab.reference("qwen3"), candidate)
     assert len(Trace(candidate).passes) == 4  # begin and end of a warm-up and of the prompt
-    assert status == 0 and result["verdict"] == "match", result["why"]
+    assert status == 0 and result["verdict"] == "match", result["reason"]
     assert result["inputs"]["status"] == "shorter"
     assert {p["candidate"]["pass"] for p in result["pairs"]} == {1}, "the warm-up has dropped out"
     assert result["pairing"]["coverage"] >= 0.9

@@ -53,7 +53,7 @@ def is_on_gpu(line):
 
 def assert_match(status, result):
     assert result["inputs"]["status"] == "equal", result["inputs"]
-    assert status == 0 and result["verdict"] == "match", (result["why"], result["first_divergence"])
+    assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
     assert result["pairing"]["coverage"] > 0.9
 
 
@@ -82,9 +82,9 @@ def test_clean_run_matches(lab, runs, family, layers, flash):
             assert False in where, layer
     for pair in result["pairs"]:
         if not any_gpu_behind(trace, pair["candidate"]["order"]):
-            assert pair["noise"] in ("f32", "f16") and (flash or pair["metrics"]["rel_l2"] <= F32), title(pair["candidate"])
+            assert pair["precision"] in ("f32", "f16") and (flash or pair["metrics"]["rel_l2"] <= F32), title(pair["candidate"])
         elif not flash:
-            assert pair["noise"] == "gpu" and pair["tolerance"] == GPU
+            assert pair["precision"] == "gpu" and pair["tolerance"] == GPU
 
 
 def any_gpu_behind(trace, order):

@@ -82,7 +82,7 @@ def test_decoding_follows_the_reference_where_it_is_resynced(lab, greedy, refere
     result = json.loads((tmp_path / "json").read_text())
     assert [int(token) for token in done.stdout.splitlines()[0].split()] == greedy
     assert result["inputs"]["status"] == "equal" and result["totals"]["resynced"] == (STEPS + 1) * (models.LAYERS + 1)
-    origins = {(p["candidate"]["pass"], p["candidate"]["name"]) for p in result["pairs"] if p["verdict"] == "diverged" and not p["consequence"]}
+    origins = {(p["candidate"]["pass"], p["candidate"]["name"]) for p in result["pairs"] if p["verdict"] == "diverged" and not p["downstream"]}
     assert origins == {(step, f"model.layers.{layer}.mlp.act_fn") for step in range(STEPS + 1) for layer in range(models.LAYERS)}
 
 

@@ -113,5 +113,5 @@ def test_two_contexts_are_told_apart(lab):
     trace = Trace(candidate)
     assert {p["context"] for p in trace.passes if "context" in p} == {0, 1}
     status, result = diff(lab.reference("qwen3"), candidate)
-    assert status == 0, result["why"]
+    assert status == 0, result["reason"]
     assert {p["candidate"]["pass"] for p in result["pairs"]} == {0, 1, 2, 3, 4}, "the second is another run of the same"

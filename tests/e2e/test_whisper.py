@@ -45,7 +45,7 @@ def whisper(tmp_path_factory):
 @pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
 def test_a_clean_run_matches(whisper, tmp_path, flash):
     status, result = diff(whisper.reference, capture(tmp_path / "cand", *whisper.cpp("clean", flash=flash)))
-    assert status == 0 and result["verdict"] == "match", (result["why"], result["first_divergence"])
+    assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
     assert result["inputs"]["status"] == "equal" and result["inputs"]["rows_paired"] == len(PROMPT + STEPS)
     assert result["pairing"]["coverage"] > 0.9
     for pair in result["pairs"]:

@@ -107,5 +107,5 @@ def test_a_sequence_alone_and_in_batches(tmp_path):
     for reference in runs:
         for candidate in runs:
             status, result = diff(runs[reference], runs[candidate])
-            assert status == 0 and result["verdict"] == "match", (reference, candidate, result["why"], result["first_divergence"])
+            assert status == 0 and result["verdict"] == "match", (reference, candidate, result["reason"], result["first_divergence"])
             assert result["pairing"]["coverage"] > 0.9

@@ -24,7 +24,7 @@ static ls_metrics compare(lockstep_dtype dtype, const void *reference, const voi
     ls_view r = view_of(reference, dtype, count), c = view_of(candidate, dtype, count);
     ls_metrics m;
     lockstep_error error;
-    assert_int_equal(ls_compare(&r, &c, &(ls_compare_wants){.atol = atol, .rtol = rtol}, &m, &error), LOCKSTEP_OK);
+    assert_int_equal(ls_compare(&r, &c, &(ls_compare_options){.atol = atol, .rtol = rtol}, &m, &error), LOCKSTEP_OK);
     return m;
 }
 
@@ -237,7 +237,7 @@ static void test_ulps_need_one_type(void **state) {
     static const double d = 1;
     ls_view r = view_of(&f, LOCKSTEP_F32, 1), c = view_of(&d, LOCKSTEP_F64, 1);
     ls_metrics m;
-    assert_int_equal(ls_compare(&r, &c, &(ls_compare_wants){.atol = 0, .rtol = 0}, &m, NULL), LOCKSTEP_OK);
+    assert_int_equal(ls_compare(&r, &c, &(ls_compare_options){.atol = 0, .rtol = 0}, &m, NULL), LOCKSTEP_OK);
     assert_true(isnan(m.max_ulp) && m.identical);
     assert_true(isnan(compare(LOCKSTEP_F64, &d, &d, 1, 0, 0).max_ulp));
 }
@@ -248,7 +248,7 @@ static void test_element_counts_must_agree(void **state) {
     ls_view r = view_of(f, LOCKSTEP_F32, 1), c = view_of(f, LOCKSTEP_F32, 2);
     ls_metrics m;
     lockstep_error error;
-    assert_int_equal(ls_compare(&r, &c, &(ls_compare_wants){.atol = 0, .rtol = 0}, &m, &error), LOCKSTEP_INVALID_ARGUMENT);
+    assert_int_equal(ls_compare(&r, &c, &(ls_compare_options){.atol = 0, .rtol = 0}, &m, &error), LOCKSTEP_INVALID_ARGUMENT);
 }
 
 /* --- kernels */
@@ -341,7 +341,7 @@ static void test_the_worst_row_and_lost_rows(void **state) {
         }
         ls_view vr = view_of(r, LOCKSTEP_F32, COUNT), vc = view_of(c, LOCKSTEP_F32, COUNT);
         ls_metrics m;
-        assert_int_equal(ls_compare(&vr, &vc, &(ls_compare_wants){.row_length = length}, &m, NULL), LOCKSTEP_OK);
+        assert_int_equal(ls_compare(&vr, &vc, &(ls_compare_options){.row_length = length}, &m, NULL), LOCKSTEP_OK);
         assert_int_equal(m.rows.rows, COUNT / length);
         assert_int_equal(m.rows.worst_row, worst_row);
         assert_true(fabs(m.rows.worst_nmse - worst) <= 1e-10 * worst); /* the naive sum above rounds n times */
@@ -363,9 +363,9 @@ static void test_equal_values_have_equal_hashes(void **state) {
     other[COUNT - 1] = -1;
     ls_view f = view_of(whole, LOCKSTEP_F32, COUNT), h = view_of(halves, LOCKSTEP_F16, COUNT), o = view_of(other, LOCKSTEP_F32, COUNT);
     ls_metrics m;
-    assert_int_equal(ls_compare(&f, &h, &(ls_compare_wants){.hash = true}, &m, NULL), LOCKSTEP_OK);
+    assert_int_equal(ls_compare(&f, &h, &(ls_compare_options){.hash = true}, &m, NULL), LOCKSTEP_OK);
     assert_true(m.reference.hash == m.candidate.hash);
-    assert_int_equal(ls_compare(&f, &o, &(ls_compare_wants){.hash = true}, &m, NULL), LOCKSTEP_OK);
+    assert_int_equal(ls_compare(&f, &o, &(ls_compare_options){.hash = true}, &m, NULL), LOCKSTEP_OK);
     assert_true(m.reference.hash != m.candidate.hash);
 }
 
@@ -484,7 +484,7 @@ static void test_the_same_bits_for_any_storage(void **state) {
     references[2].swap = true;
     ls_metrics expected, found;
     for (int k = 0; k < 5; k++) {
-        assert_int_equal(ls_compare(&references[k], &candidate, &(ls_compare_wants){.atol = 1e-4, .rtol = 1e-3}, &found, NULL), LOCKSTEP_OK);
+        assert_int_equal(ls_compare(&references[k], &candidate, &(ls_compare_options){.atol = 1e-4, .rtol = 1e-3}, &found, NULL), LOCKSTEP_OK);
         if (k == 0)
             expected = found;
         if (k == 4)
@@ -545,7 +545,7 @@ static void test_every_profile_and_noise_row_is_documented(void **state) {
     char *text = read_file("docs/metrics.md"), row[80];
     for (const ls_profile *p = ls_profiles; p->name != NULL; p++)
         assert_mentions(text, p->name);
-    for (const ls_noise_row *n = ls_noise_rows; n->name != NULL; n++) {
+    for (const ls_precision_class *n = ls_precision_classes; n->name != NULL; n++) {
         assert_mentions(text, n->name);
         snprintf(row, sizeof row, "| `%s` | %.0e |", n->name, n->rel_l2);
         if (strstr(text, row) == NULL)

@@ -1,0 +1,228 @@
+#include "diff/divergence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/reformulated.h"
+#include "diff/walk.h"
+
+/* ------------------------------------------------------------------ exact inputs */
+
+/* Rounding of one operation in f32: what is computed from identical inputs can't have more. */
+#define ONE_OPERATION 1e-5
+
+/* Pixels, a spectrogram, embeddings: inputs are not compared. */
+static bool is_given_float(const ls_node *n) { return n->role == LS_ROLE_INPUT && n->source_count == 0 && (*n->dtype == 'f' || *n->dtype == 'b') && strcmp(n->dtype, "bool") != 0; }
+
+/* Where everything that a node was computed from is identical, its own operation alone accounts for the
+ * difference, and the tolerance for whole models in f32 is far too wide. */
+static void judge_exact_inputs(ls_walk *w, bool *exact) {
+    bool strict = ls_diff_is_by_precision(w->diff);
+    for (size_t i = 0; i < w->graph->node_count; i++) {
+        const ls_node *n = &w->graph->nodes[i];
+        bool above = !is_given_float(n);
+        for (size_t k = 0; k <= n->source_count && above; k++)
+            above = ls_node_input(n, k) == LS_NONE || exact[ls_node_input(n, k)];
+        size_t pair = ls_walk_own_pair(w, i);
+        ls_mark *mark = pair != 0 ? &w->marks[pair - 1] : NULL;
+        const ls_pair *p = pair != 0 ? &w->diff->pairs.items[pair - 1] : NULL;
+        exact[i] = mark != NULL ? mark->verdict == LS_VERDICT_IDENTICAL : above;
+        if (mark == NULL || !above || p->is_resynced)
+            continue;
+        mark->exact_inputs = n->source_count > 0;
+        bool angular = (n->kind->traits & LS_OP_ANGULAR) != 0;
+        if (strict && mark->exact_inputs && !angular && p->precision == LS_PRECISION_F32 && mark->verdict == LS_VERDICT_MATCH && p->metrics.rel_l2 > ONE_OPERATION) {
+            mark->verdict = LS_VERDICT_DIVERGED;
+            mark->tolerance = ONE_OPERATION;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ downstream */
+
+/* An engine that records its tensors one by one has no edges. (The order of files may mean nothing.) */
+static bool has_edges(const ls_trace *t) {
+    for (size_t i = 0; i < t->node_count; i++)
+        if (t->nodes[i].source_count > 0 || t->nodes[i].alias_of != LS_NONE)
+            return true;
+    return !t->is_graph;
+}
+
+/* Without edges, assume that each tensor depends on all earlier ones. */
+static void mark_downstream_in_order(ls_walk *w) {
+    bool tainted = false;
+    for (size_t i = 0; i < w->graph->node_count; i++) {
+        size_t pair = ls_walk_pair(w, i);
+        if (pair == 0)
+            continue;
+        ls_mark *mark = &w->marks[pair - 1];
+        mark->downstream = tainted && ls_mark_fails(mark);
+        tainted = (tainted || ls_mark_fails(mark)) && !w->diff->pairs.items[pair - 1].is_resynced;
+    }
+}
+
+/* Marks failing pairs that have a failing pair upstream. */
+static void mark_downstream(ls_walk *w, bool *tainted) {
+    for (size_t i = 0; i < w->graph->node_count; i++) {
+        const ls_node *n = &w->graph->nodes[i];
+        bool above = false;
+        for (size_t k = 0; k <= n->source_count && !above; k++)
+            above = ls_node_input(n, k) != LS_NONE && tainted[ls_node_input(n, k)];
+        size_t pair = ls_walk_own_pair(w, i);
+        tainted[i] = above;
+        if (pair == 0)
+            continue;
+        ls_mark *mark = &w->marks[pair - 1];
+        mark->downstream = above && ls_mark_fails(mark);
+        /* a pair that agrees again although its inputs differ is judged by itself */
+        bool rounding = mark->excuse == LS_EXCUSE_NOISE && above;
+        tainted[i] = (ls_mark_fails(mark) || rounding) && !w->diff->pairs.items[pair - 1].is_resynced;
+    }
+}
+
+/* A pair beside the one that stands for its tensor fails by itself only where that one passes. */
+static void mark_extra(const ls_diff *d, ls_mark *marks) {
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        const ls_pair *p = &d->pairs.items[i];
+        size_t own = p->is_extra ? d->matching.pair_of[p->candidate_value] : 0;
+        if (own != 0)
+            marks[i].downstream = ls_mark_fails(&marks[i]) && ls_mark_fails(&marks[own - 1]);
+    }
+}
+
+static lockstep_status mark(ls_walk *w, lockstep_error *error) {
+    bool edges = has_edges(w->graph), *flags = calloc(2 * (w->graph->node_count + 1), sizeof *flags);
+    if (flags == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (edges)
+        judge_exact_inputs(w, flags);
+    lockstep_status status = ls_reformulated_mark(w, error);
+    if (status == LOCKSTEP_OK && edges)
+        mark_downstream(w, flags + w->graph->node_count + 1);
+    else if (status == LOCKSTEP_OK)
+        mark_downstream_in_order(w);
+    if (status == LOCKSTEP_OK)
+        mark_extra(w->diff, w->marks);
+    free(flags);
+    return status;
+}
+
+static size_t first_of(const ls_diff *d, const ls_mark *marks) {
+    for (size_t i = 0; i < d->pairs.count; i++)
+        if (ls_mark_fails(&marks[i]) && ls_mark_is_known(&marks[i]) && !marks[i].downstream)
+            return i;
+    return LS_NONE;
+}
+
+/* ------------------------------------------------------------------ upstream */
+
+/* A walk from the first divergence to its nearest paired ancestors. */
+typedef struct ascent {
+    const ls_walk *w;
+    size_t start;
+    size_t *stack, depth;
+    bool *seen;
+    ls_diff_result *result;
+} ascent;
+
+static void append(ls_index_list *list, size_t index) { list->items[list->count++] = index; }
+
+/* Takes a node's weights and pushes its other sources. */
+static void push_sources(ascent *a, const ls_node *n) {
+    const ls_node *nodes = a->w->graph->nodes;
+    for (size_t k = 0; k <= n->source_count; k++) {
+        size_t source = ls_node_input(n, k);
+        if (source == LS_NONE || a->seen[source])
+            continue;
+        bool weight = nodes[source].role == LS_ROLE_WEIGHT, carries = ls_node_carries(&nodes[source]);
+        a->seen[source] = weight || carries;
+        if (weight)
+            append(&a->result->weights, source);
+        else if (carries)
+            a->stack[a->depth++] = source;
+    }
+}
+
+static void climb(ascent *a) {
+    const ls_walk *w = a->w;
+    const ls_matching *m = &w->diff->matching;
+    a->stack[a->depth++] = a->start;
+    while (a->depth > 0) {
+        size_t at = a->stack[--a->depth], value = w->values->value_of[at], pair = ls_walk_pair(w, at);
+        const ls_node *n = &w->graph->nodes[at];
+        bool start = at == a->start;
+        if (!start && pair != 0) {
+            if (!a->seen[value] || value == at)
+                append(&a->result->inputs, pair - 1);
+            a->seen[value] = true;
+            continue;
+        }
+        bool absorbed = w->graph == m->in->candidate.trace && m->absorbed_into[at] != 0;
+        if (!start && n->role == LS_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && !absorbed)
+            append(&a->result->interval, at);
+        push_sources(a, n);
+    }
+}
+
+/* Fills in the inputs, the interval and the weights of the first divergence. */
+static lockstep_status look_upstream(ls_diff *d, const ls_walk *w, lockstep_error *error) {
+    size_t count = w->graph->node_count + 1;
+    const ls_pair *first = &d->pairs.items[d->result.first];
+    ascent a = {.w = w, .result = &d->result, .stack = calloc(count, sizeof *a.stack), .seen = calloc(count, sizeof *a.seen)};
+    a.start = w->graph == d->in.candidate.trace ? first->candidate_value : w->values->value_of[first->reference_value];
+    d->result.inputs.items = ls_arena_array(&d->arena, count, sizeof *d->result.inputs.items);
+    d->result.interval.items = ls_arena_array(&d->arena, count, sizeof *d->result.interval.items);
+    d->result.weights.items = ls_arena_array(&d->arena, count, sizeof *d->result.weights.items);
+    bool ok = a.stack != NULL && a.seen != NULL && d->result.inputs.items != NULL && d->result.interval.items != NULL && d->result.weights.items != NULL;
+    if (ok)
+        climb(&a);
+    free(a.stack);
+    free(a.seen);
+    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
+/* ------------------------------------------------------------------ whole */
+
+static ls_mark *copy_marks(const ls_diff *d) {
+    ls_mark *marks = malloc((d->pairs.count + 1) * sizeof *marks);
+    for (size_t i = 0; marks != NULL && i < d->pairs.count; i++)
+        marks[i] = d->pairs.items[i].mark;
+    return marks;
+}
+
+static lockstep_status open_marked(const ls_diff *d, ls_walk *out_walk, lockstep_error *error) {
+    ls_mark *marks = copy_marks(d);
+    lockstep_status status = marks != NULL ? ls_walk_open(d, marks, out_walk, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (status == LOCKSTEP_OK && (status = mark(out_walk, error)) != LOCKSTEP_OK)
+        ls_walk_close(out_walk);
+    if (status != LOCKSTEP_OK)
+        free(marks);
+    return status;
+}
+
+lockstep_status ls_divergence_mark(const ls_diff *d, ls_mark **out_marks, size_t *out_first, lockstep_error *error) {
+    ls_walk w;
+    LS_TRY(open_marked(d, &w, error));
+    *out_marks = w.marks;
+    *out_first = first_of(d, w.marks);
+    ls_walk_close(&w);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_divergence_find(ls_diff *d, lockstep_error *error) {
+    ls_walk w;
+    ls_diff_result *result = &d->result;
+    LS_TRY(open_marked(d, &w, error));
+    ls_mark *marks = w.marks;
+    result->first = first_of(d, marks);
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        d->pairs.items[i].mark = marks[i];
+        result->failing += ls_mark_fails(&marks[i]) && ls_mark_is_known(&marks[i]);
+    }
+    if (!result->order_known && result->failing > 1)
+        result->first = LS_NONE; /* without an order, only a divergence that is alone is the first */
+    lockstep_status status = result->first != LS_NONE ? look_upstream(d, &w, error) : LOCKSTEP_OK;
+    ls_walk_close(&w);
+    free(marks);
+    return status;
+}

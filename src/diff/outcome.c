@@ -1,0 +1,328 @@
+#include "diff/outcome.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/coverage.h"
+#include "diff/outputs.h"
+
+/* ------------------------------------------------------------------ what was not compared */
+
+/* A final output that was not compared. */
+typedef struct left_out {
+    const char *name; /* NULL: none */
+    bool more;        /* it is more than a pooling of what was compared */
+} left_out;
+
+/* What the outcome depends on. */
+typedef struct facts {
+    const ls_diff *diff;
+    left_out reference, candidate;
+    bool graphs; /* both sides are */
+} facts;
+
+static void leave_out(left_out *l, const ls_diff *d, bool of_reference, size_t output) {
+    ls_tail tail = ls_outputs_tail(d, of_reference, output);
+    if (tail == LS_TAIL_NONE || (l->name != NULL && (l->more || tail != LS_TAIL_MORE)))
+        return;
+    l->name = (of_reference ? d->in.reference.trace : d->in.candidate.trace)->nodes[output].name;
+    l->more = tail == LS_TAIL_MORE;
+}
+
+/* A pass without tokens among those with: an encoder, or a cache that is moved. */
+static bool is_silent(const ls_diff *d, const ls_pass_pair *p) { return p->rows == NULL && d->matching.tokens.status != LS_INPUTS_UNKNOWN; }
+
+static bool find_left_out(const ls_diff *d, facts *f) {
+    const ls_token_alignment *tokens = &d->matching.tokens;
+    const ls_trace *reference = d->in.reference.trace;
+    size_t *of_reference = ls_values_outputs(&d->in.reference.values, false), *of_candidate = ls_values_outputs(&d->in.candidate.values, false);
+    bool ok = of_reference != NULL && of_candidate != NULL;
+    for (size_t i = 0; ok && i < tokens->pair_count; i++) {
+        size_t r = of_reference[tokens->pairs[i].reference], c = of_candidate[tokens->pairs[i].candidate];
+        if (is_silent(d, &tokens->pairs[i]))
+            continue;
+        if (c != LS_NONE)
+            leave_out(&f->candidate, d, false, c);
+        if (r != LS_NONE && (ls_node_has_values(&reference->nodes[r]) || reference->nodes[r].lost != NULL))
+            leave_out(&f->reference, d, true, r); /* a candidate may record only a part */
+    }
+    free(of_reference);
+    free(of_candidate);
+    return ok;
+}
+
+/* ------------------------------------------------------------------ reasons, in order */
+
+/* True, with the remark's arguments, where the reason applies. */
+typedef bool (*predicate)(const facts *f, ls_remark *out);
+
+static bool has_values(const ls_values *v) {
+    for (size_t i = 0; i < v->trace->node_count; i++)
+        if (ls_values_is_own(v, i) && ls_node_has_values(&v->trace->nodes[i]))
+            return true;
+    return false;
+}
+
+static bool holds_nothing(const facts *f, ls_remark *out) {
+    const ls_match_inputs *in = &f->diff->in;
+    const ls_side *empty = !has_values(&in->reference.values) ? &in->reference : !has_values(&in->candidate.values) ? &in->candidate : NULL;
+    out->text = empty != NULL ? empty->trace->path : NULL;
+    return empty != NULL;
+}
+
+static bool inputs_differ(const facts *f, ls_remark *out) {
+    (void)out;
+    return f->diff->matching.tokens.status == LS_INPUTS_DIFFER;
+}
+
+static bool selects_nothing(const facts *f, ls_remark *out) {
+    const ls_diff *d = f->diff;
+    bool any = d->pairs.count > 0 || !ls_diff_is_selective(d);
+    for (size_t i = 0; i < d->in.candidate.trace->node_count && !any; i++)
+        any = d->matching.wanted[i];
+    (void)out;
+    return !any;
+}
+
+static bool pairs_nothing(const facts *f, ls_remark *out) {
+    (void)out;
+    return f->diff->pairs.count == 0;
+}
+
+static bool has_failed(const facts *f, ls_remark *out) {
+    (void)out;
+    return f->diff->result.failing > 0;
+}
+
+static bool is_unreadable(const facts *f, ls_remark *out) {
+    const ls_pairs *pairs = &f->diff->pairs;
+    out->total = pairs->count;
+    for (size_t i = pairs->count; i-- > 0;)
+        if (pairs->items[i].mark.verdict == LS_VERDICT_UNSUPPORTED) {
+            out->text = pairs->items[i].reason;
+            out->count++;
+        }
+    return out->count > 0;
+}
+
+static bool inputs_are_partial(const facts *f, ls_remark *out) {
+    (void)out;
+    return f->diff->matching.tokens.status == LS_INPUTS_PARTIAL;
+}
+
+static bool is_incomplete(const facts *f, ls_remark *out) {
+    const ls_trace *r = f->diff->in.reference.trace, *c = f->diff->in.candidate.trace;
+    out->text = r->complete ? c->path : r->path;
+    return !r->complete || !c->complete;
+}
+
+static bool has_unpaired(const facts *f, ls_remark *out) {
+    out->count = f->diff->matching.reference_only_count;
+    out->total = f->diff->matching.candidate_only_count;
+    return !f->graphs && out->count + out->total > 0;
+}
+
+/* Passes without tokens that only one side has. */
+static bool has_passes_alone(const facts *f, ls_remark *out) {
+    out->count = f->diff->matching.tokens.reference_alone;
+    out->total = f->diff->matching.tokens.candidate_alone;
+    return f->graphs && out->count + out->total > 0;
+}
+
+static size_t last_selected(const ls_diff *d, size_t pass) {
+    const ls_trace *t = d->in.candidate.trace;
+    for (size_t n = t->node_count; n-- > 0;)
+        if (t->nodes[n].pass == pass && t->nodes[n].role == LS_ROLE_COMPUTED && d->matching.wanted[n] && ls_values_is_own(&d->in.candidate.values, n) &&
+            ls_node_has_values(&t->nodes[n]))
+            return n;
+    return LS_NONE;
+}
+
+/* In a selection, the last tensor of a pass takes the place of the model's output. */
+static bool lacks_selection_end(const facts *f, ls_remark *out) {
+    const ls_diff *d = f->diff;
+    const ls_matching *m = &d->matching;
+    const ls_trace *t = d->in.candidate.trace;
+    for (size_t i = 0; ls_diff_is_selective(d) && t->is_graph && i < m->tokens.pair_count; i++) {
+        size_t last = last_selected(d, m->tokens.pairs[i].candidate);
+        if (last != LS_NONE && m->pair_of[last] == 0 && m->absorbed_into[last] == 0) {
+            out->text = t->nodes[last].name;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool lacks_candidate_output(const facts *f, ls_remark *out) {
+    out->text = f->candidate.name;
+    return f->graphs && !ls_diff_is_selective(f->diff) && f->candidate.name != NULL && f->candidate.more;
+}
+
+static bool lacks_reference_output(const facts *f, ls_remark *out) {
+    out->text = f->reference.name;
+    return f->graphs && !ls_diff_is_selective(f->diff) && f->reference.name != NULL && f->reference.more;
+}
+
+static bool covers_too_little(const facts *f, ls_remark *out) {
+    out->fraction = f->diff->result.coverage;
+    out->limit = f->diff->options.min_coverage;
+    return out->fraction < out->limit;
+}
+
+/* The first that applies decides; where none does, the runs match. */
+static const struct {
+    predicate applies;
+    ls_outcome outcome;
+    ls_remark_code reason;
+} decisions[] = {
+    {holds_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NO_VALUES},
+    {inputs_differ, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
+    {selects_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_SELECTED},
+    {pairs_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_PAIRED},
+    {has_failed, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
+    {is_unreadable, LS_OUTCOME_INCOMPARABLE, LS_REMARK_UNREADABLE},
+    {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
+    {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},
+    {has_unpaired, LS_OUTCOME_DIVERGED, LS_REMARK_UNPAIRED_TENSORS},
+    {has_passes_alone, LS_OUTCOME_INCOMPARABLE, LS_REMARK_PASSES_ALONE},
+    {lacks_selection_end, LS_OUTCOME_INCOMPARABLE, LS_REMARK_SELECTION_END},
+    {lacks_candidate_output, LS_OUTCOME_INCOMPARABLE, LS_REMARK_CANDIDATE_OUTPUT},
+    {lacks_reference_output, LS_OUTCOME_INCOMPARABLE, LS_REMARK_REFERENCE_OUTPUT},
+    {covers_too_little, LS_OUTCOME_INCOMPARABLE, LS_REMARK_COVERAGE},
+};
+
+static void decide(const facts *f, ls_diff_result *out) {
+    out->outcome = LS_OUTCOME_MATCH;
+    out->reason = (ls_remark){0};
+    for (size_t i = 0; i < sizeof decisions / sizeof decisions[0]; i++) {
+        ls_remark reason = {.code = decisions[i].reason};
+        if (!decisions[i].applies(f, &reason))
+            continue;
+        out->outcome = decisions[i].outcome;
+        out->reason = reason;
+        return;
+    }
+}
+
+/* ------------------------------------------------------------------ hints */
+
+static void hint(ls_diff *d, ls_remark remark) { ls_remarks_add(&d->result.hints, &remark); }
+
+static bool is_one_token(const ls_diff *d) {
+    const ls_token_alignment *tokens = &d->matching.tokens;
+    size_t most = 0;
+    int32_t furthest = 0;
+    for (size_t i = 0; i < tokens->pair_count; i++) {
+        const ls_pass *p = &d->in.candidate.trace->passes[tokens->pairs[i].candidate];
+        most = p->rows > most ? p->rows : most;
+        for (size_t r = 0; p->positions != NULL && r < p->rows; r++)
+            furthest = p->positions[r] > furthest ? p->positions[r] : furthest;
+    }
+    return most > 0 && furthest == 0;
+}
+
+static void hint_at_recording(ls_diff *d, const ls_trace *t) {
+    enum { NOTES_MAX = 5 };
+    if (!t->complete)
+        hint(d, (ls_remark){.code = LS_REMARK_TRACE_INCOMPLETE, .text = t->path});
+    for (size_t i = 0; i < t->note_count && i < NOTES_MAX; i++)
+        hint(d, (ls_remark){.code = LS_REMARK_NOTE, .text = t->path, .detail = t->notes[i]});
+    if (t->dropped > 0)
+        hint(d, (ls_remark){.code = LS_REMARK_VALUES_LOST, .text = t->path, .count = t->dropped});
+}
+
+static bool is_ggml(const ls_trace *t) { return strcmp(t->engine, "llama.cpp") == 0 || strcmp(t->engine, "whisper.cpp") == 0 || strcmp(t->engine, "ggml") == 0; }
+
+/* Final outputs pair whatever they are called. */
+static bool any_by_name(const ls_diff *d) {
+    for (size_t i = 0; i < d->pairs.count; i++)
+        if (d->pairs.items[i].method != LS_METHOD_OUTPUT)
+            return true;
+    return false;
+}
+
+/* Why two graphs have nothing in common. */
+static void hint_at_names(ls_diff *d) {
+    const ls_trace *r = d->in.reference.trace, *c = d->in.candidate.trace;
+    bool wants_preset = d->options.preset == NULL || strcmp(d->options.preset, "none") != 0;
+    if (is_ggml(r) && !is_ggml(c))
+        hint(d, (ls_remark){.code = LS_REMARK_SIDES_SWAPPED, .text = r->engine});
+    else if (d->in.preset.name == NULL && wants_preset)
+        hint(d, (ls_remark){.code = LS_REMARK_NO_PRESET, .text = *r->model != '\0' ? r->model : c->model});
+}
+
+static bool is_used(const ls_diff *d, const ls_rule *rule) {
+    for (size_t i = 0; i < d->pairs.count; i++)
+        if (d->pairs.items[i].rule == rule)
+            return true;
+    return false;
+}
+
+/* A rule of the user's map that never applied names something that isn't there, or comes too late. */
+static void hint_at_unused_rules(ls_diff *d) {
+    enum { SHOWN = 5 };
+    size_t unused = 0;
+    for (size_t i = 0; i < d->in.map.count; i++) {
+        const ls_rule *rule = &d->in.map.rules[i];
+        if (rule->included || is_used(d, rule) || unused++ >= SHOWN)
+            continue;
+        hint(d, (ls_remark){.code = LS_REMARK_RULE_UNUSED, .count = i + 1, .text = rule->references[0] != NULL ? rule->references[0] : "", .detail = rule->candidate});
+    }
+    if (unused > SHOWN)
+        hint(d, (ls_remark){.code = LS_REMARK_RULES_UNUSED, .count = unused - SHOWN});
+}
+
+static void hint_at_outputs(ls_diff *d, const facts *f) {
+    if (f->reference.name != NULL && !f->reference.more)
+        hint(d, (ls_remark){.code = LS_REMARK_REFERENCE_POOLS, .text = f->reference.name});
+    if (d->result.unit_length != NULL)
+        hint(d, (ls_remark){.code = LS_REMARK_UNIT_LENGTH, .text = d->result.unit_length});
+    if (f->candidate.name != NULL && !f->candidate.more)
+        hint(d, (ls_remark){.code = LS_REMARK_CANDIDATE_POOLS, .text = f->candidate.name});
+}
+
+static bool lacks_outputs(const facts *f) { return (f->candidate.name != NULL && f->candidate.more) || (f->reference.name != NULL && f->reference.more); }
+
+static size_t passes_not_compared(const ls_token_alignment *tokens) {
+    size_t several = 0;
+    for (size_t i = 1; i < tokens->pair_count; i++)
+        several += tokens->pairs[i].rows != NULL && tokens->pairs[i].candidate == tokens->pairs[i - 1].candidate;
+    return several;
+}
+
+/* What these inputs can't show, what was left out, and what to do about it. */
+static void add_hints(ls_diff *d, const facts *f) {
+    const ls_token_alignment *tokens = &d->matching.tokens;
+    bool selective = ls_diff_is_selective(d), comparable = tokens->status != LS_INPUTS_DIFFER;
+    if (is_one_token(d))
+        hint(d, (ls_remark){.code = LS_REMARK_ONE_TOKEN});
+    hint_at_recording(d, d->in.reference.trace);
+    hint_at_recording(d, d->in.candidate.trace);
+    if (!any_by_name(d) && comparable && f->graphs && !selective)
+        hint_at_names(d);
+    if (comparable && !selective)
+        hint_at_unused_rules(d);
+    if (selective && d->pairs.count > 0)
+        hint(d, (ls_remark){.code = lacks_outputs(f) ? LS_REMARK_SELECTION_LACKS_OUTPUTS : LS_REMARK_SELECTION});
+    else if (f->graphs)
+        hint_at_outputs(d, f);
+    if (d->result.first == LS_NONE && d->result.failing > 1)
+        hint(d, (ls_remark){.code = LS_REMARK_ORDER_UNKNOWN});
+    if (ls_diff_is_eager(d))
+        hint(d, (ls_remark){.code = LS_REMARK_EAGER});
+    if (passes_not_compared(tokens) > 0)
+        hint(d, (ls_remark){.code = LS_REMARK_PASSES_NOT_COMPARED, .count = passes_not_compared(tokens)});
+    if (tokens->status == LS_INPUTS_PARTIAL || tokens->status == LS_INPUTS_SHORTER)
+        hint(d, (ls_remark){.code = LS_REMARK_INPUTS_PARTIAL});
+}
+
+lockstep_status ls_outcome_decide(ls_diff *d, lockstep_error *error) {
+    facts f = {.diff = d, .graphs = d->in.reference.trace->is_graph && d->in.candidate.trace->is_graph};
+    if (!find_left_out(d, &f))
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (d->matching.tokens.status != LS_INPUTS_DIFFER)
+        d->result.coverage = ls_coverage_of(d);
+    decide(&f, &d->result);
+    add_hints(d, &f);
+    return d->result.hints.failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
+}

@@ -1,0 +1,12 @@
+/* Pairs beyond tolerance that are no fault: one side computes the same in other steps. */
+#ifndef LS_DIFF_REFORMULATED_H
+#define LS_DIFF_REFORMULATED_H
+
+#include "diff/walk.h"
+
+/* Gives each diverged pair that may differ without a fault its excuse, in the walk's marks, from the last
+ * node to the first: a pair that differs although everything computed from it passes may be
+ * reformulated, and then counts as passing for those before it. */
+lockstep_status ls_reformulated_mark(ls_walk *walk, lockstep_error *error);
+
+#endif

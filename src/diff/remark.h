@@ -1,0 +1,62 @@
+/* What a comparison has to say beside its pairs: codes with arguments. report/remarks.c has the sentences. */
+#ifndef LS_DIFF_REMARK_H
+#define LS_DIFF_REMARK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+typedef enum ls_remark_code {
+    LS_REMARK_NONE,
+    /* reasons of an outcome */
+    LS_REMARK_NO_VALUES,               /* text: the path of a trace without values */
+    LS_REMARK_INPUTS,                  /* the token alignment's finding says how the inputs differ */
+    LS_REMARK_NOTHING_SELECTED,        /* --tensors and --layers select nothing */
+    LS_REMARK_NOTHING_PAIRED,
+    LS_REMARK_UNREADABLE,              /* count of total pairs; text: why the first can't be read */
+    LS_REMARK_RECORDING_INCOMPLETE,    /* text: the path */
+    LS_REMARK_UNPAIRED_TENSORS,        /* count in the reference only, total in the candidate only */
+    LS_REMARK_PASSES_ALONE,            /* count passes of the reference and total of the candidate have no partner */
+    LS_REMARK_SELECTION_END,           /* text: the last tensor of the selection, which was not compared */
+    LS_REMARK_CANDIDATE_OUTPUT,        /* text: the candidate's final output, which was not compared */
+    LS_REMARK_REFERENCE_OUTPUT,        /* text: the reference's */
+    LS_REMARK_COVERAGE,                /* fraction compared, less than limit */
+    /* hints */
+    LS_REMARK_ONE_TOKEN,               /* one token at position 0 hides some faults */
+    LS_REMARK_TRACE_INCOMPLETE,        /* text: the path */
+    LS_REMARK_NOTE,                    /* text: the path; detail: what a side noted while it was recorded */
+    LS_REMARK_VALUES_LOST,             /* text: the path; count */
+    LS_REMARK_SIDES_SWAPPED,           /* text: the reference's engine */
+    LS_REMARK_NO_PRESET,               /* text: the model, or "" */
+    LS_REMARK_RULE_UNUSED,             /* count: the rule's number; text: its reference name; detail: the candidate's */
+    LS_REMARK_RULES_UNUSED,            /* count more of them */
+    LS_REMARK_SELECTION,               /* a filter: only a part was compared */
+    LS_REMARK_SELECTION_LACKS_OUTPUTS, /* the same, and the model's outputs were not among it */
+    LS_REMARK_REFERENCE_POOLS,         /* text: the tensor to which only the reference goes on */
+    LS_REMARK_UNIT_LENGTH,             /* text: the reference's tensor */
+    LS_REMARK_CANDIDATE_POOLS,         /* text: the tensor to which only the candidate goes on */
+    LS_REMARK_ORDER_UNKNOWN,
+    LS_REMARK_EAGER,                   /* compiled regions ran eagerly */
+    LS_REMARK_PASSES_NOT_COMPARED,     /* count: passes of the reference beside the first that make up one of the candidate */
+    LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */
+} ls_remark_code;
+
+typedef struct ls_remark {
+    ls_remark_code code;
+    const char *text, *detail; /* as recorded, not escaped; of the trace, the options or the arena */
+    uint64_t count, total;
+    double fraction, limit;
+} ls_remark;
+
+typedef struct ls_remarks {
+    ls_remark *items;
+    size_t count, capacity;
+    bool failed; /* out of memory: one is missing */
+} ls_remarks;
+
+void ls_remarks_add(ls_remarks *remarks, const ls_remark *remark);
+void ls_remarks_done(ls_remarks *remarks);
+
+#endif

@@ -1,0 +1,154 @@
+/* Pairs by naming rules: the user's map, and the preset of the model. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "match/matching.h"
+
+enum { NAME_BYTES = 400 };
+
+typedef struct applying {
+    ls_matching *m;
+    const ls_rules *rules;
+    ls_method method;
+    size_t first_pass; /* of the nodes that are new */
+    int last_layer;    /* of either side, at least 0 */
+    lockstep_error *error;
+} applying;
+
+/* The first of the rule's names, under the first of the prefixes, that the reference has. */
+static size_t find_reference(const applying *a, size_t pass, const ls_rule *rule, int layer) {
+    static const char *const none[] = {"", NULL};
+    char name[NAME_BYTES];
+    ls_label label = {name, NULL, NULL, rule->reference_occurrence};
+    for (const char *const *r = rule->references; *r != NULL; r++)
+        for (const char *const *prefix = a->rules->prefixes != NULL ? a->rules->prefixes : none; *prefix != NULL; prefix++) {
+            size_t length = strlen(*prefix);
+            if (length >= sizeof name)
+                continue;
+            memcpy(name, *prefix, length);
+            if (!ls_rules_expand(*r, layer, -1, name + length, sizeof name - length))
+                continue;
+            size_t reference = ls_values_find(&a->m->in->reference.values, pass, &label);
+            if (reference != LS_NONE)
+                return reference;
+        }
+    return LS_NONE;
+}
+
+/* ------------------------------------------------------------------ biases */
+
+enum { BIAS_WITHIN = 8 }; /* nodes between a product and the sum with its bias */
+
+/* A preset names the result of a projection: where a bias is added to the product, that is the sum. */
+static size_t with_bias(const applying *a, size_t product) {
+    const ls_trace *t = a->m->in->candidate.trace;
+    const ls_node *n = &t->nodes[product];
+    for (size_t i = product + 1; n->kind->id == LS_OP_MUL_MAT && i < t->node_count && i <= product + BIAS_WITHIN; i++)
+        if (t->nodes[i].kind->id == LS_OP_ADD && ls_value_before_weight(&a->m->in->candidate.values, &t->nodes[i]) == product)
+            return i;
+    return product;
+}
+
+/* Is there a bias beside the product's weight? Weights are known before what is computed. */
+static bool has_bias(const applying *a, const ls_node *product) {
+    static const char weight[] = ".weight", bias[] = ".bias";
+    const ls_trace *t = a->m->in->candidate.trace;
+    for (size_t k = 0; k < product->source_count; k++) {
+        const ls_node *n = &t->nodes[product->sources[k]];
+        char name[NAME_BYTES];
+        size_t length = strlen(n->name);
+        if (n->role != LS_ROLE_WEIGHT || length < sizeof weight - 1 || length >= sizeof name || strcmp(n->name + length - (sizeof weight - 1), weight) != 0)
+            continue;
+        memcpy(name, n->name, length - (sizeof weight - 1));
+        memcpy(name + length - (sizeof weight - 1), bias, sizeof bias);
+        return ls_values_find(&a->m->in->candidate.values, n->pass, &(ls_label){name, NULL, NULL, LS_FIRST}) != LS_NONE;
+    }
+    return false;
+}
+
+/* The sum with its bias may still come. */
+static bool waits_for_bias(const applying *a, size_t node) {
+    const ls_trace *t = a->m->in->candidate.trace;
+    return t->nodes[node].kind->id == LS_OP_MUL_MAT && node + BIAS_WITHIN >= t->node_count && !ls_matching_has_whole(a->m, t->nodes[node].pass) &&
+           has_bias(a, &t->nodes[node]);
+}
+
+/* ------------------------------------------------------------------ rules */
+
+static lockstep_status apply_rule(applying *a, size_t passes, const ls_rule *rule, int layer) {
+    const ls_pass_pair *pp = &a->m->tokens.pairs[passes];
+    char name[NAME_BYTES], of[NAME_BYTES] = "";
+    ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence + rule->stride * layer};
+    if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) || (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
+        return LOCKSTEP_OK;
+    size_t candidate = ls_values_find(&a->m->in->candidate.values, pp->candidate, &label);
+    if (candidate == LS_NONE)
+        return LOCKSTEP_OK;
+    if (a->method == LS_METHOD_PRESET)
+        candidate = with_bias(a, candidate);
+    if (a->method == LS_METHOD_PRESET && waits_for_bias(a, candidate))
+        return LOCKSTEP_OK;
+    size_t reference = find_reference(a, pp->reference, rule, layer);
+    if (reference == LS_NONE)
+        return LOCKSTEP_OK;
+    return ls_matching_add(a->m, &(ls_pair){.passes = passes, .reference = reference, .candidate = candidate, .method = a->method, .rule = rule}, a->error);
+}
+
+static bool has_name(const ls_values *values, size_t pass, const char *name) {
+    return ls_values_find(values, pass, &(ls_label){name, NULL, NULL, LS_FIRST}) != LS_NONE;
+}
+
+/* The candidate's pass has the names that the rule needs, and none that it must not have. */
+static bool is_for(const applying *a, const ls_rule *rule, size_t pass) {
+    const ls_values *values = &a->m->in->candidate.values;
+    for (const char *const *name = rule->needs; name != NULL && *name != NULL; name++)
+        if (!has_name(values, pass, *name))
+            return false;
+    for (const char *const *name = rule->lacks; name != NULL && *name != NULL; name++)
+        if (has_name(values, pass, *name))
+            return false;
+    return true;
+}
+
+static lockstep_status apply_to_pass(applying *a, size_t passes, bool late) {
+    for (size_t i = 0; i < a->rules->count; i++) {
+        const ls_rule *rule = &a->rules->rules[i];
+        if (ls_rule_is_late(rule) != late || !is_for(a, rule, a->m->tokens.pairs[passes].candidate))
+            continue;
+        for (int layer = rule->per_layer ? 0 : a->last_layer; layer <= a->last_layer; layer++)
+            LS_TRY(apply_rule(a, passes, rule, layer));
+    }
+    return LOCKSTEP_OK;
+}
+
+static int last_layer(const ls_trace *t) {
+    int last = -1;
+    for (size_t i = 0; i < t->node_count; i++)
+        last = t->nodes[i].layer > last ? t->nodes[i].layer : last;
+    return last;
+}
+
+/* To passes that have new nodes, and late rules to passes that have just become whole. */
+static lockstep_status apply(ls_matching *m, const ls_rules *rules, ls_method method, size_t from, lockstep_error *error) {
+    const ls_trace *candidate = m->in->candidate.trace;
+    int of_reference = last_layer(m->in->reference.trace), of_candidate = last_layer(candidate);
+    applying a = {.m = m, .rules = rules, .method = method, .first_pass = SIZE_MAX, .error = error};
+    a.last_layer = of_reference > of_candidate ? of_reference : of_candidate;
+    a.last_layer = a.last_layer > 0 ? a.last_layer : 0;
+    for (size_t i = from; i < candidate->node_count; i++)
+        a.first_pass = candidate->nodes[i].pass < a.first_pass ? candidate->nodes[i].pass : a.first_pass;
+    for (size_t passes = ls_token_alignment_from(&m->tokens, a.first_pass); passes < m->tokens.pair_count; passes++)
+        LS_TRY(apply_to_pass(&a, passes, false));
+    for (size_t passes = 0; passes < m->tokens.pair_count; passes++) {
+        size_t pass = m->tokens.pairs[passes].candidate;
+        if (ls_matching_has_whole(m, pass) && !m->facts[pass].was_whole)
+            LS_TRY(apply_to_pass(&a, passes, true));
+    }
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_match_by_map(ls_matching *m, size_t from, lockstep_error *error) { return m->in->map.count > 0 ? apply(m, &m->in->map, LS_METHOD_MAP, from, error) : LOCKSTEP_OK; }
+
+lockstep_status ls_match_by_preset(ls_matching *m, size_t from, lockstep_error *error) {
+    return m->in->preset.count > 0 ? apply(m, &m->in->preset, LS_METHOD_PRESET, from, error) : LOCKSTEP_OK;
+}

@@ -1,0 +1,90 @@
+/* A reference and a candidate tensor that correspond, and what comparing them showed. */
+#ifndef LS_MATCH_PAIR_H
+#define LS_MATCH_PAIR_H
+
+#include "compare/metrics.h"
+#include "match/layout.h"
+#include "preset/rules.h"
+
+/* How a pair was found. */
+typedef enum ls_method {
+    LS_METHOD_MAP,
+    LS_METHOD_NAME,
+    LS_METHOD_PRESET,
+    LS_METHOD_ELIMINATION, /* neither side has another tensor */
+    LS_METHOD_CONTENT,     /* each is by far the other's closest */
+    LS_METHOD_PLACE,       /* both are in the same place of files whose tensors have only numbers */
+    LS_METHOD_OUTPUT,      /* both are the final output of their pass */
+    LS_METHOD_COUNT
+} ls_method;
+
+typedef enum ls_verdict {
+    LS_VERDICT_IDENTICAL,
+    LS_VERDICT_MATCH,
+    LS_VERDICT_REFORMULATED, /* beyond tolerance, but everything computed from it passes */
+    LS_VERDICT_DIVERGED,
+    LS_VERDICT_NONFINITE,    /* NaN, or an infinity on one side only */
+    LS_VERDICT_SHAPE,        /* no layout makes the shapes agree */
+    LS_VERDICT_UNSUPPORTED,  /* the values of a side can't be read */
+    LS_VERDICT_UNALIGNED,    /* only some rows are shared, and these shapes don't show which axis has the rows */
+} ls_verdict;
+
+/* Why a pair beyond tolerance may be no fault: see diff/reformulated.h. */
+typedef enum ls_excuse {
+    LS_EXCUSE_NONE,
+    LS_EXCUSE_NOISE,      /* little beyond, and no more than its inputs or other layers have */
+    LS_EXCUSE_FACTOR,     /* one factor, undone later */
+    LS_EXCUSE_SOFTMAX,    /* a constant in each row, which the softmax cancels */
+    LS_EXCUSE_MASKED,     /* masked on one side already, on the other only later */
+    LS_EXCUSE_SHIFTED,    /* depends on positions, and one side pads its batch in front */
+    LS_EXCUSE_ALL_LAYERS, /* the same tensor differs as much in every layer */
+    LS_EXCUSE_COUNT
+} ls_excuse;
+
+/* What the graph around a pair makes of its metrics. */
+typedef struct ls_mark {
+    ls_verdict verdict;
+    ls_excuse excuse;  /* of a reformulated pair */
+    double tolerance;  /* on the relative L2 */
+    bool exact_inputs; /* everything that it was computed from is identical */
+    bool downstream;   /* fails, but something that it depends on failed before */
+} ls_mark;
+
+typedef struct ls_pair {
+    size_t reference, candidate;             /* the nodes whose names paired */
+    size_t reference_value, candidate_value; /* the nodes that hold the values */
+    size_t passes;                           /* index of a pass pair in the token alignment */
+    ls_method method;
+    const ls_rule *rule;  /* of the map or the preset; NULL */
+    bool is_extra;        /* the candidate's tensor has another pair, which stands for it */
+    bool is_compared;
+    bool is_score;        /* feeds a softmax, where large negative values are a mask */
+    bool is_resynced;     /* the candidate went on with the reference's values */
+    char layout[LS_LAYOUT_TEXT];
+    ls_metrics metrics;   /* valid unless the shapes don't agree or a side can't be read */
+    uint64_t elements;    /* of the candidate that were compared */
+    int precision;        /* the class, an index of ls_precision_classes */
+    double mask_reference, mask_candidate; /* values at or below these are a mask */
+    double left_of_rows;  /* of scores that diverged: relative L2 once each row's mean difference is taken away */
+    double left;          /* of a resynced pair: relative L2 after it, which is what the element type can't hold */
+    const char *reason;   /* why the pair could not be compared */
+    const char *grade;    /* in the profile's words, or NULL */
+    ls_mark mark;
+} ls_pair;
+
+typedef struct ls_pairs {
+    ls_pair *items; /* in the candidate's order once the comparison is finished, or the reference's (ls_diff_result) */
+    size_t count, capacity;
+} ls_pairs;
+
+const char *ls_method_name(ls_method method);
+const char *ls_verdict_name(ls_verdict verdict);
+/* False for pairs that could not be compared. */
+static inline bool ls_mark_is_known(const ls_mark *mark) { return mark->verdict < LS_VERDICT_UNSUPPORTED; }
+static inline bool ls_mark_fails(const ls_mark *mark) { return mark->verdict > LS_VERDICT_REFORMULATED; }
+static inline bool ls_pair_is_known(const ls_pair *pair) { return ls_mark_is_known(&pair->mark); }
+static inline bool ls_pair_fails(const ls_pair *pair) { return ls_mark_fails(&pair->mark); }
+/* Its metrics are valid. */
+static inline bool ls_pair_has_metrics(const ls_pair *pair) { return pair->mark.verdict < LS_VERDICT_SHAPE; }
+
+#endif

@@ -1,0 +1,26 @@
+/* The token ids of a run, and how those of two runs stand beside each other. */
+#ifndef LS_MATCH_SEQUENCE_H
+#define LS_MATCH_SEQUENCE_H
+
+#include "trace/trace.h"
+
+typedef struct ls_sequence {
+    int32_t *ids;
+    size_t count;
+} ls_sequence;
+
+/* The longest sequence of a trace, put together by position from all its passes (a
+ * warm-up run is shorter). LOCKSTEP_INCOMPARABLE when it tells no tokens. */
+lockstep_status ls_sequence_of(const ls_trace *trace, ls_sequence *out_sequence, lockstep_error *error);
+void ls_sequence_done(ls_sequence *sequence);
+
+/* One line of two columns: indexes, LS_NONE where a side has nothing. */
+typedef struct ls_token_step {
+    size_t reference, candidate;
+} ls_token_step;
+
+/* The longest common subsequence decides; *out_steps is the caller's to free. */
+lockstep_status ls_sequences_align(const ls_sequence *reference, const ls_sequence *candidate, ls_token_step **out_steps,
+                                   size_t *out_count, lockstep_error *error);
+
+#endif

@@ -1,0 +1,162 @@
+#include "report/remarks.h"
+
+#include <string.h>
+
+#include "base/escape.h"
+#include "trace/selection.h"
+
+/* ------------------------------------------------------------------ inputs */
+
+static void put_lengths(const ls_inputs_finding *f, ls_text *out) {
+    if (f->reference_rows != f->candidate_rows)
+        ls_text_printf(out, " (%zu tokens against %zu)", f->reference_rows, f->candidate_rows);
+}
+
+void ls_inputs_text(const ls_token_alignment *a, ls_text *out) {
+    const ls_inputs_finding *f = &a->finding;
+    switch (f->code) {
+    case LS_INPUTS_NO_FINDING:
+        return;
+    case LS_INPUTS_EXTRA_TOKEN:
+        ls_text_printf(out, "token ids differ: the candidate has one extra token %d at position %zu%s", f->candidate_token, f->at,
+                       f->is_doubled ? " (the same as before it: doubled)" : "");
+        break;
+    case LS_INPUTS_MISSING_TOKEN:
+        ls_text_printf(out, "token ids differ: the candidate lacks token %d at position %zu%s", f->reference_token, f->at,
+                       f->is_doubled ? " (the reference has it twice: doubled)" : "");
+        break;
+    case LS_INPUTS_POSITIONS:
+        ls_text_printf(out, "positions differ at row %zu: %d in the reference, %d in the candidate", f->at, f->reference_position, f->candidate_position);
+        break;
+    case LS_INPUTS_TOKENS:
+        ls_text_printf(out, "token ids differ at position %zu: %d in the reference, %d in the candidate", f->at, f->reference_token, f->candidate_token);
+        break;
+    case LS_INPUTS_LENGTHS:
+        ls_text_printf(out, "token ids differ at position %zu: the reference has %zu tokens, the candidate %zu", f->at, f->reference_rows, f->candidate_rows);
+        break;
+    case LS_INPUTS_LONE_SEQUENCE:
+        ls_text_printf(out, "token ids differ in a sequence of a batch whose others are the same (%zu of %zu rows paired)", a->matched, a->reference_rows);
+        break;
+    case LS_INPUTS_MISSING_SEQUENCES:
+        ls_text_printf(out, "%zu rows of the reference, of sequences that the candidate's batches lack, are left out", a->reference_rows - a->matched);
+        break;
+    case LS_INPUTS_ENDED_EARLIER:
+    case LS_INPUTS_OTHER_TOKENS:
+        ls_text_printf(out, "%s: from pass %zu of the reference on, rows have no partner (%zu of %zu rows paired)",
+                       f->code == LS_INPUTS_ENDED_EARLIER ? "the candidate ended earlier" : "other tokens", a->first_reference_pass, a->matched, a->reference_rows);
+        break;
+    }
+    put_lengths(f, out);
+}
+
+/* ------------------------------------------------------------------ selections */
+
+static void put_selection(const ls_diff *d, ls_text *out) {
+    const char *recorded[2] = {d->in.reference.trace->only, d->in.candidate.trace->only};
+    ls_selection_text(d->options.layers, d->options.tensors, NULL, out);
+    for (int k = 0; k < 2; k++)
+        if (recorded[k] != NULL && (k == 0 || recorded[0] == NULL || strcmp(recorded[0], recorded[1]) != 0))
+            ls_text_printf(out, "%s%s", out->length > 0 ? ", " : "", recorded[k]);
+    ls_text_printf(out, " only, by request");
+}
+
+static void put_nothing_selected(const ls_diff *d, ls_text *out) {
+    ls_text only = {0};
+    ls_selection_text(d->options.layers, d->options.tensors, NULL, &only);
+    ls_text_printf(out, "the candidate has nothing of what was asked for (%.160s): its names are in `lockstep ls`", only.data != NULL ? only.data : "");
+    ls_text_done(&only);
+}
+
+/* ------------------------------------------------------------------ sentences */
+
+static void put_note(const ls_remark *r, ls_text *out) {
+    ls_text_printf(out, "%s says: ", r->text);
+    for (const char *c = r->detail; *c != '\0'; c++) /* a hint is one line */
+        ls_text_append(out, *c == '\n' ? " " : c, 1);
+}
+
+static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
+    static const char rest[] = "what was compared matches";
+    unsigned long long count = r->count, total = r->total;
+    switch ((int)r->code) {
+    case LS_REMARK_NO_VALUES: ls_text_printf(out, "%s holds the values of no tensor", r->text); break;
+    case LS_REMARK_INPUTS:
+        ls_inputs_text(&d->matching.tokens, out);
+        ls_text_printf(out, "%s", d->matching.tokens.finding.code == LS_INPUTS_NO_FINDING ? "inputs differ" : "");
+        break;
+    case LS_REMARK_NOTHING_SELECTED: put_nothing_selected(d, out); break;
+    case LS_REMARK_NOTHING_PAIRED: ls_text_printf(out, "no tensor of the candidate could be paired with one of the reference"); break;
+    case LS_REMARK_UNREADABLE: ls_text_printf(out, "the values of %llu of %llu pairs could not be read: %.100s", count, total, r->text); break;
+    case LS_REMARK_RECORDING_INCOMPLETE: ls_text_printf(out, "%s: the recording is incomplete; what there is matches", r->text); break;
+    case LS_REMARK_UNPAIRED_TENSORS: ls_text_printf(out, "%llu tensors are in the reference only, %llu in the candidate only; those in both match", count, total); break;
+    case LS_REMARK_PASSES_ALONE:
+        ls_text_printf(out, "%llu passes of the reference and %llu of the candidate, without token ids, have no partner; %s", count, total, rest);
+        break;
+    case LS_REMARK_SELECTION_END: ls_text_printf(out, "the last tensor of the selection, %s, was not compared; %s", r->text, rest); break;
+    case LS_REMARK_CANDIDATE_OUTPUT: ls_text_printf(out, "the final output %s was not compared; %s", r->text, rest); break;
+    case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s", r->text, rest); break;
+    case LS_REMARK_COVERAGE:
+        ls_text_printf(out, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted", 100 * r->fraction, 100 * r->limit);
+        break;
+    default: break;
+    }
+}
+
+static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
+    unsigned long long count = r->count;
+    switch ((int)r->code) {
+    case LS_REMARK_ONE_TOKEN: ls_text_printf(out, "one token at position 0 can't show a fault of RoPE, the mask or the softmax: try a longer prompt"); break;
+    case LS_REMARK_TRACE_INCOMPLETE: ls_text_printf(out, "%s is incomplete: its run did not end well", r->text); break;
+    case LS_REMARK_NOTE: put_note(r, out); break;
+    case LS_REMARK_VALUES_LOST: ls_text_printf(out, "%s lost the values of %llu tensors while recording", r->text, count); break;
+    case LS_REMARK_SIDES_SWAPPED:
+        ls_text_printf(out, "are the two swapped? Presets take the names of the reference from PyTorch and those of the candidate from ggml, and the reference is of %s", r->text);
+        break;
+    case LS_REMARK_NO_PRESET:
+        ls_text_printf(out, "no preset knows %s: name the preset of a model like it (--preset NAME), or write which names correspond (--map FILE, docs/presets.md)",
+                       *r->text != '\0' ? r->text : "the model, which neither side names");
+        break;
+    case LS_REMARK_RULE_UNUSED:
+        ls_text_printf(out, "rule %llu of the map, %s for %s, paired nothing: `lockstep ls` lists the names of both sides", count, r->text, r->detail);
+        break;
+    case LS_REMARK_RULES_UNUSED: ls_text_printf(out, "%llu more rules of the map paired nothing", count); break;
+    case LS_REMARK_SELECTION: put_selection(d, out); break;
+    case LS_REMARK_SELECTION_LACKS_OUTPUTS:
+        put_selection(d, out);
+        ls_text_printf(out, "; the model's outputs were not compared");
+        break;
+    case LS_REMARK_REFERENCE_POOLS:
+        ls_text_printf(out, "left out: the reference goes on to %s, by pooling or picking what was compared; the candidate does not", r->text);
+        break;
+    case LS_REMARK_UNIT_LENGTH: ls_text_printf(out, "left out: the reference brings its output to length 1 in %s, and the candidate does not", r->text); break;
+    case LS_REMARK_CANDIDATE_POOLS:
+        ls_text_printf(out, "left out: the candidate goes on to %s, by pooling or picking what was compared; the reference does not", r->text);
+        break;
+    case LS_REMARK_ORDER_UNKNOWN:
+        ls_text_printf(out, "in which order these tensors were computed is not known (files only have names), so none of those that differ is called the first: "
+                            "compare with a trace or an .npz, or number the files");
+        break;
+    case LS_REMARK_EAGER: ls_text_printf(out, "compiled regions ran eagerly: the compiler was not tested (capture --compiled runs what was compiled)"); break;
+    case LS_REMARK_PASSES_NOT_COMPARED:
+        ls_text_printf(out, "of a pass of the candidate that several of the reference make up, only the first is compared (%llu are not)", count);
+        break;
+    case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
+    default: break;
+    }
+}
+
+void ls_remark_text(const ls_diff *d, const ls_remark *r, ls_text *out) {
+    put_reason(d, r, out);
+    put_hint(d, r, out);
+}
+
+const char *ls_excuse_text(ls_excuse excuse) {
+    static const char *const texts[] = {"",
+                                        "noise that its inputs or other layers have, too",
+                                        "one factor, undone later",
+                                        "a constant in each row, which the softmax cancels",
+                                        "masked on one side already, on the other later",
+                                        "other positions, for padding lies before the tokens of one side",
+                                        "the same in every layer"};
+    return texts[excuse];
+}
