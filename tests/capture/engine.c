@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <lockstep/lockstep.h>
+#include <lockstep/capture.h>
 
 enum { ROWS = 3, COLUMNS = 4, LAYERS = 2 };
 static const uint64_t shape[] = {ROWS, COLUMNS};

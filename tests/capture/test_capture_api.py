@@ -162,10 +162,11 @@ int main(int argc, char **argv) {
 """
 
 
-def test_through_dlopen(tmp_path):
+@pytest.mark.parametrize("library", ["liblockstep.so", "liblockstep-capture.so"])
+def test_through_dlopen(tmp_path, library):
     (tmp_path / "p.c").write_text(PLUGIN)
     program = compile(tmp_path / "p.c", tmp_path / "p", "-ldl", "-Wno-pedantic")
-    assert capture(tmp_path / "t", program, BUILD / "liblockstep.so").returncode == 0
+    assert capture(tmp_path / "t", program, BUILD / library).returncode == 0
     line, = named(tmp_path / "t", "value")
     assert load(tmp_path / "t", line) == 2.5 and line["pass"] == 0 and ended(tmp_path / "t")
 
