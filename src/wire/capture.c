@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/element_type.h"
 #include "base/text.h"
@@ -16,7 +15,7 @@
 
 struct lockstep_recorder {
     int context;
-    _Atomic int process; /* the one that said what it is */
+    _Atomic unsigned connection; /* on which it said what it is */
     _Atomic long pass;   /* the open one, or LS_NO_PASS */
     char *version;       /* NULL: unknown */
     char engine[];
@@ -55,14 +54,14 @@ static void end_pass(lockstep_recorder *r) {
 }
 
 /* A child continues the pass that was open, as its own. */
-static void know_process(lockstep_recorder *r) {
-    int self = (int)getpid();
-    if (atomic_load(&r->process) == self)
+static void introduce(lockstep_recorder *r) {
+    unsigned connection = ls_channel_connection();
+    if (atomic_load(&r->connection) == connection)
         return;
     announce(r);
     if (atomic_load(&r->pass) != LS_NO_PASS)
         begin_pass(r, NULL);
-    atomic_store(&r->process, self);
+    atomic_store(&r->connection, connection);
 }
 
 /* Begins what only one thread may do at a time; *out_held is for leave. False when there is
@@ -72,7 +71,7 @@ static bool enter(lockstep_recorder *r, int *out_held) {
         return false;
     *out_held = ls_cancel_hold();
     pthread_mutex_lock(&passes);
-    know_process(r);
+    introduce(r);
     return true;
 }
 

@@ -27,6 +27,7 @@ static ino_t socket_inode;      /* and open something else under the number */
 static ls_ring *ring;
 static uint64_t written; /* ours alone; ring->written is what the recorder sees */
 static _Atomic long next_pass; /* of this connection */
+static _Atomic unsigned connections; /* so far, of this process and its ancestors */
 static int cancel_state; /* of the thread that is within a frame, before it */
 
 /* ------------------------------------------------------------------ bells */
@@ -175,6 +176,7 @@ static bool connect_ring(const char *name) {
     channel_socket = s;
     written = 0;
     atomic_store(&next_pass, 0);
+    atomic_fetch_add(&connections, 1);
     return true;
 }
 
@@ -224,6 +226,8 @@ void ls_channel_close(void) {
     atomic_store(&connection, UNTRIED);
     pthread_mutex_unlock(&lock);
 }
+
+unsigned ls_channel_connection(void) { return atomic_load(&connections); }
 
 long ls_channel_next_pass(void) { return atomic_fetch_add(&next_pass, 1); }
 

@@ -57,6 +57,9 @@ bool ls_channel_open(void);
 void ls_channel_close(void);
 /* The value of a key in the recorder's options, copied; false when not given. */
 bool ls_channel_option(const char *key, char *out, size_t capacity);
+/* Which connection this is, from 1: another one in a forked child, and in a second recording
+ * of the same process. The recorder of each is to be told everything anew. */
+unsigned ls_channel_connection(void);
 /* Counts the passes of this connection from 0: a forked child, and a second recording of
  * the same process, begin anew. */
 long ls_channel_next_pass(void);
