@@ -48,6 +48,20 @@ def test_the_preload_library_needs_libc_alone():
             assert name.split("/")[0] in ("base", "op", "wire") or "/" not in name, f"{path.name}: {name}"
 
 
+def test_what_engines_link_needs_libc_alone():
+    for path in FILES:
+        if path.parent.name in ("op", "wire"):
+            others = re.findall(r"<(jansson|yaml|zlib|xxhash|lockstep/lockstep)\.h>", path.read_text())
+            assert not others, f"{path.name}: {others}"
+
+
+def test_frames_are_written_in_one_place():
+    for folder, pattern in (("src", "*/*.[ch]"), ("hooks", "*/*.[ch]"), ("include", "*/*.h"), ("python", "**/*.py")):
+        for path in (ROOT / folder).glob(pattern):
+            if path.parent != ROOT / "src" / "wire":
+                assert '\\"event\\"' not in path.read_text() and "json.dumps" not in path.read_text(), path
+
+
 def test_file_names_are_unique():
     names = [p.name for p in FILES]
     assert sorted(set(names)) == sorted(names)

@@ -30,19 +30,19 @@ static const struct reason {
     {"torch", NULL, NULL, "torch was imported, but no torch.nn.Module was called on tensors that hold values",
      "call the model as a module, or name tensors with lockstep_debug.tap(name, tensor)"},
     {"framework=", NULL, NULL, "it computed with %s, which is not recorded",
-     "save its tensors as NPY, NPZ or safetensors and compare these with lockstep diff, or record them through lockstep.h"},
+     "save its tensors as NPY, NPZ or safetensors and compare these with lockstep diff, or record them through lockstep/capture.h, or lockstep_debug.record(name, array)"},
     {"static=", NULL, NULL, "%s carries a copy of ggml of its own, which can't be hooked",
      "build it with BUILD_SHARED_LIBS=ON, or give its cb_eval the callback of lockstep/ggml.h"},
     {"ggml", NULL, NULL, "ggml was loaded, but computed no graph", "have the program evaluate something"},
     {"libtorch", NULL, LS_TORCH_PRESENT, "it computed with torch's C++ library, outside of Python, which is not recorded",
-     "run the model from Python, or record its tensors through lockstep.h"},
+     "run the model from Python, or record its tensors through lockstep/capture.h"},
     {LS_TORCH_PRESENT, NULL, "ended", "Python ended without running its exit handlers, before a torch.nn.Module was called",
      "see how the program ends: a signal, or os._exit"},
     {LS_TORCH_PRESENT, NULL, NULL, "Python never imported torch", "run the program that computes the model"},
     {LS_GGML_PRESENT, NULL, NULL, "no Python was run, and no program that loads ggml",
-     "name the program that computes the model; an engine of your own calls lockstep.h"},
+     "name the program that computes the model; an engine of your own calls lockstep/capture.h"},
     {"", NULL, NULL, "the hook's library was not loaded: the program is linked statically, set-user-ID, or runs in a container",
-     "run lockstep where the program runs; an engine of your own calls lockstep.h"},
+     "run lockstep where the program runs; an engine of your own calls lockstep/capture.h"},
 };
 
 /* The line that is this fact, or begins with it where it ends in an equals sign. */
