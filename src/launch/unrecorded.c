@@ -129,6 +129,17 @@ static void put_value(ls_text *out, const char *format, const char *line) {
         ls_text_printf(out, "%.*s%s%s", (int)(at - format), format, shown, at + 2);
 }
 
+/* Which hooks are in some process, as far as these said so. */
+static void put_hooks(ls_text *out, const char *facts) {
+    const char *separator = " (hooks loaded: ";
+    for (const ls_hook *hook = ls_hooks; hook->name != NULL; hook++)
+        if (find_fact(facts, hook->presence) != NULL) {
+            ls_text_printf(out, "%s%s", separator, hook->name);
+            separator = ", ";
+        }
+    ls_text_printf(out, *separator == ',' ? ")" : " (no hook was loaded)");
+}
+
 void ls_explain_unrecorded(const char *command, const ls_observed *done, ls_text *out) {
     char shown[200];
     ls_text facts = {0};
@@ -145,5 +156,6 @@ void ls_explain_unrecorded(const char *command, const ls_observed *done, ls_text
     ls_text_append(out, ": ", 2);
     put_value(out, r->why, line);
     ls_text_printf(out, ". The way out: %s", r->way_out);
+    put_hooks(out, all);
     ls_text_done(&facts);
 }
