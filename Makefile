@@ -8,7 +8,7 @@ CC ?= cc
 PKG_CONFIG ?= pkg-config
 LIBS_WANTED = jansson yaml-0.1 zlib libxxhash
 
-VERSION := $(shell sed -n 's/.*VERSION_TEXT "\(.*\)"/\1/p' src/base/error.c)
+VERSION := $(shell sed -n 's/.*LOCKSTEP_VERSION_[MP][A-Z]* \([0-9]*\)$$/\1/p' include/lockstep/capture.h | paste -sd.)
 WARNINGS = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
 CFLAGS ?= -O2 -g
@@ -21,13 +21,18 @@ endif
 
 LIB_SRC := $(wildcard src/*/*.c)
 CLI_SRC := $(wildcard cli/*.c)
-# What the preload library is made of: libc alone.
-HOOK_SRC := $(wildcard hooks/ggml/*.c) src/trace/channel.c src/trace/capture_filter.c src/op/op.c src/base/text.c src/base/map.c src/base/pattern.c
+# What runs in observed processes: libc alone. The hook preloads the writer of frames; an
+# engine, or a hook in another language, has the C API as well.
+WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) \
+  $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c text.c)
+HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
+CAPTURE_SRC := $(WIRE_SRC) src/wire/capture.c src/wire/hook_api.c src/base/version.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64
 BENCH_SRC := $(filter-out bench/null_callback.c $(if $(filter x86_64,$(shell uname -m)),,bench/idle_engine.c),$(wildcard bench/*.c))
 
+comma := ,
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
@@ -35,7 +40,7 @@ FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
 .PHONY: all install examples bench benches asan fuzz faults soak deps demo test check-deps clean unit-tests fuzz-replays test-deps
-all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so examples
+all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so $(BUILD)/liblockstep-capture.so examples
 
 check-deps:
 	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
@@ -58,10 +63,19 @@ $(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 	$(AR) rcs $@ $^
 
 $(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
+
+# Nothing may stay undefined in what is loaded into other programs, except what a
+# sanitizer's runtime gives.
+DEFINED = $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs)
 
 $(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) $^ -ldl -o $@
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $(DEFINED) $^ -ldl -o $@
+
+# Bound to its own functions: a program may have liblockstep.so, too.
+$(BUILD)/liblockstep-capture.so: $(call obj,$(CAPTURE_SRC))
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) $(DEFINED) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep-capture.so.0 $^ -o $@
+	ln -sf liblockstep-capture.so $@.0
 
 # --- tests: see tests/run.py for the suites and how long each should take
 unit-tests: $(TESTS)
@@ -107,9 +121,10 @@ demo:
 	@scripts/demo
 
 examples: $(EXAMPLES)
-$(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/liblockstep.a
+# An engine records through the small library; the example reads its weights with the other.
+$(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/liblockstep-capture.so $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $< -L$(BUILD) -llockstep-capture $(BUILD)/liblockstep.a -Wl,-rpath,'$$ORIGIN/..' $(LDLIBS) -o $@
 
 # Prints figures beside their targets (bench/run.py); needs a quiet machine.
 bench: test-deps
@@ -136,11 +151,14 @@ install: all
 	install -m 755 $(BUILD)/liblockstep.so $(DESTDIR)$(PREFIX)/lib/liblockstep.so.0
 	ln -sf liblockstep.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep.so
 	install -m 755 $(BUILD)/liblockstep-ggml.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/liblockstep-capture.so $(DESTDIR)$(PREFIX)/lib/liblockstep-capture.so.0
+	ln -sf liblockstep-capture.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep-capture.so
 	install -m 644 include/lockstep/*.h $(DESTDIR)$(PREFIX)/include/lockstep/
 	install -m 644 maps/*.yaml $(DESTDIR)$(PREFIX)/share/lockstep/maps/
-	install -m 644 hooks/torch/lockstep_debug/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug/
-	install -m 644 hooks/torch/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/lockstep.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lockstep.pc
+	install -m 644 python/lockstep_debug/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug/
+	install -m 644 python/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
+	for each in lockstep lockstep-capture; do \
+	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
 
 clean:
 	rm -rf $(BUILD)

@@ -10,10 +10,10 @@
 #include "naming.h"
 #include "observer_check.h"
 #include "options.h"
-#include "trace/observe.h"
+#include "launch/observe.h"
 #include "trace/stats_recording.h"
 #include "trace/trace_writer.h"
-#include "trace/unrecorded.h"
+#include "launch/unrecorded.h"
 
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;

@@ -4,7 +4,7 @@
 #include "diff/live.h"
 #include "base/escape.h"
 #include "comparison.h"
-#include "trace/unrecorded.h"
+#include "launch/unrecorded.h"
 
 typedef struct check_options {
     comparison_options comparison;

@@ -15,7 +15,7 @@
 #include "parity/fingerprint.h"
 #include "parity/parity_file.h"
 #include "report/cells.h"
-#include "trace/unrecorded.h"
+#include "launch/unrecorded.h"
 
 typedef struct run_options {
     const char *only;

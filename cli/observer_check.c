@@ -8,7 +8,7 @@
 #include "match/values.h"
 #include "compare/metrics.h"
 #include "options.h"
-#include "trace/observe.h"
+#include "launch/observe.h"
 #include "trace/trace.h"
 #include "trace/trace_writer.h"
 

@@ -1,5 +1,5 @@
 /* A small Qwen3 in C: safetensors in, greedy tokens out. It shows how an engine of
- * one's own records itself with lockstep.h, and each of its --bug switches is a
+ * one's own records itself with capture.h, and each of its --bug switches is a
  * mistake that people make when they write one.
  *
  *     qwen3 MODEL_DIR TOKENS [STEPS] [--bug NAME]       e.g. qwen3 model/ 1,2,3 16
@@ -7,7 +7,9 @@
  * MODEL_DIR holds config.json and model.safetensors as transformers saves them.
  * Plain float arithmetic, one sequence, one thread. The recording is the calls of
  * record() and lockstep_*(); without `lockstep capture` or `lockstep check` they cost
- * a branch. Tensors are called as transformers calls them, so that they pair by name.
+ * a branch. Tensors have the names that transformers gives them, so that they pair by
+ * name. Each is recorded with what it was computed from and with its operation's
+ * parameters, so that a wrong eps or RoPE base is not only found but named.
  */
 #include <jansson.h>
 #include <math.h>
@@ -185,31 +187,46 @@ static model load_model(const char *folder) {
 
 static lockstep_recorder *recorder; /* NULL: nobody listens */
 
-/* A row-major tensor of up to three axes (0: no such axis), of this layer. */
-static void record(const char *name, int layer_index, int a, int b, int c, const float *data) {
+/* What an engine that has a graph adds to a tensor's name, shape and values. */
+typedef struct made {
+    const char *op;      /* as Lockstep's table of operations spells it; NULL: not said */
+    uint64_t from[3];    /* numbers of the tensors that it was computed from; 0: none */
+    uint64_t alias;      /* the number of the tensor that it renames */
+    const lockstep_parameter *parameters;
+    size_t parameter_count;
+    const char *where;
+    lockstep_role role;
+    bool output; /* of a layer, or the network: `lockstep check --resync` may overwrite it */
+} made;
+
+#define LINE_(number) "qwen3.c:" #number
+#define LINE(number) LINE_(number)
+#define HERE LINE(__LINE__)
+#define MADE(...) (made){.where = HERE, __VA_ARGS__}
+#define PARAMETERS(...) .parameters = (const lockstep_parameter[]){__VA_ARGS__}, .parameter_count = sizeof((const lockstep_parameter[]){__VA_ARGS__}) / sizeof(lockstep_parameter)
+#define REAL(key, number) {.name = key, .type = LOCKSTEP_PARAMETER_REAL, .value.real = (number)}
+#define INTEGER(key, number) {.name = key, .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = (number)}
+
+/* A row-major tensor of up to three axes (0: no such axis), of this layer. Its number, for
+ * those that are computed from it. */
+static uint64_t record(const char *name, int layer_index, int a, int b, int c, const float *data, made m) {
     uint64_t shape[3];
     char full[128];
-    int rank = 0;
     const int axes[3] = {a, b, c};
     if (recorder == NULL)
-        return;
-    for (int i = 0; i < 3; i++)
-        if (axes[i] > 0)
-            shape[rank++] = (uint64_t)axes[i];
+        return 0;
     if (layer_index >= 0)
-        snprintf(full, sizeof full, "model.layers.%d.%s", layer_index, name);
+        snprintf(full, sizeof full, "model.layers.%d%s%s", layer_index, *name != '\0' ? "." : "", name);
     else
         snprintf(full, sizeof full, "%s", name);
-    lockstep_capture_tensor(recorder, full, layer_index, LOCKSTEP_F32, rank, shape, NULL, data);
-}
-
-/* What a layer, or the network, gives: `lockstep check --resync` may overwrite it. */
-static void record_output(const char *name, int layer_index, int rows, int columns, float *data) {
-    const uint64_t shape[2] = {(uint64_t)rows, (uint64_t)columns};
-    lockstep_node node = {.name = name, .layer = layer_index, .dtype = LOCKSTEP_F32, .rank = 2, .shape = shape,
-                          .data = data, .output = true, .writable = true};
-    if (recorder != NULL)
-        lockstep_capture_node(recorder, &node);
+    /* a tensor that is chosen by hand counts as an output: --observe outputs keeps it */
+    lockstep_node node = {.size = sizeof node, .name = full, .op = m.op, .layer = layer_index, .role = m.role, .dtype = LOCKSTEP_F32, .shape = shape,
+                          .data = data, .sources = m.from, .source_count = 3, .alias = m.alias, .parameters = m.parameters,
+                          .parameter_count = m.parameter_count, .where = m.where, .output = true, .writable = m.output};
+    for (int i = 0; i < 3; i++)
+        if (axes[i] > 0)
+            shape[node.rank++] = (uint64_t)axes[i];
+    return lockstep_capture_node(recorder, &node);
 }
 
 /* -------------------------------------------------------------------- operations */
@@ -274,17 +291,8 @@ typedef struct engine {
     bug bug;
     int capacity, used; /* cells of the cache */
     float **keys, **values; /* per layer: [capacity, kv_heads * head] */
+    uint64_t *caches;       /* per layer: the number of the last write into its cache */
 } engine;
-
-/* heads[rows, count, size] as transformers has them: [count, rows, size] */
-static void record_heads(const char *name, int layer_index, const float *heads, int rows, int count, int size) {
-    float *turned = allocate((size_t)(rows * count * size), sizeof *turned);
-    for (int r = 0; r < rows; r++)
-        for (int h = 0; h < count; h++)
-            memcpy(turned + (h * rows + r) * size, heads + (r * count + h) * size, (size_t)size * sizeof *turned);
-    record(name, layer_index, count, rows, size, turned);
-    free(turned);
-}
 
 /* q[rows, heads * head] against the cache; out is of q's shape. */
 static void attend(const engine *e, int l, const float *q, int rows, float *out) {
@@ -314,82 +322,124 @@ static void attend(const engine *e, int l, const float *q, int rows, float *out)
     free(scores);
 }
 
-/* What attention adds to x[rows, width]. */
-static void attention(engine *e, int l, const float *x, int rows, float *out) {
+static void rotate_rows(const engine *e, float *heads, int rows, int count) {
+    const model *m = &e->m;
+    float base = e->bug == ROPE_BASE ? 500000 : m->rope_base;
+    for (int r = 0; r < rows; r++)
+        rotate(heads + r * count * m->head, count, m->head, e->bug == ROPE_POSITION ? r : e->used + r, base, e->bug == ROPE_INTERLEAVED);
+}
+
+/* Numbers of the recorded tensors that later ones are computed from. */
+typedef struct recorded {
+    uint64_t x, q, k, v, attention;
+} recorded;
+
+/* Queries, keys and values of normed[rows, width]; keys and values go to the cache. */
+static void project(const engine *e, int l, const float *normed, int rows, float *q, recorded *n) {
     const model *m = &e->m;
     const layer *w = &m->layer[l];
-    int q_width = m->heads * m->head, kv_width = m->kv_heads * m->head;
-    float *normed = allocate((size_t)(rows * m->width), sizeof *normed);
-    float *q = allocate((size_t)(rows * q_width), sizeof *q), *mixed = allocate((size_t)(rows * q_width), sizeof *mixed);
-    float *k = e->keys[l] + e->used * kv_width, *v = e->values[l] + e->used * kv_width;
-    float eps = e->bug == NORM_EPS ? 1e-3f : m->eps, base = e->bug == ROPE_BASE ? 500000 : m->rope_base;
-    rms_norm(x, w->attention_norm, rows, m->width, eps, normed);
-    record("input_layernorm", l, rows, m->width, 0, normed);
+    int q_width = m->heads * m->head, kv_width = m->kv_heads * m->head, swapped = e->bug == QK_NORM_SWAPPED;
+    float *k = e->keys[l] + e->used * kv_width, *v = e->values[l] + e->used * kv_width, eps = e->bug == NORM_EPS ? 1e-3f : m->eps;
     multiply(normed, w->q, rows, m->width, q_width, q);
     multiply(normed, w->k, rows, m->width, kv_width, k);
     if (e->bug == STALE_CACHE && e->used > 0)
         v -= kv_width;
     multiply(normed, w->v, rows, m->width, kv_width, v);
-    record("self_attn.q_proj", l, rows, q_width, 0, q);
-    record("self_attn.k_proj", l, rows, kv_width, 0, k);
-    record("self_attn.v_proj", l, rows, kv_width, 0, v);
+    uint64_t x = n->x;
+    n->q = record("self_attn.q_proj", l, rows, q_width, 0, q, MADE(.op = "linear", .from = {x}));
+    n->k = record("self_attn.k_proj", l, rows, kv_width, 0, k, MADE(.op = "linear", .from = {x}));
+    n->v = record("self_attn.v_proj", l, rows, kv_width, 0, v, MADE(.op = "linear", .from = {x}));
     if (e->bug != NO_QK_NORM) {
-        int swapped = e->bug == QK_NORM_SWAPPED;
         rms_norm(q, swapped ? w->k_norm : w->q_norm, rows * m->heads, m->head, eps, q);
         rms_norm(k, swapped ? w->q_norm : w->k_norm, rows * m->kv_heads, m->head, eps, k);
     }
-    record("self_attn.q_norm", l, rows, m->heads, m->head, q);
-    record("self_attn.k_norm", l, rows, m->kv_heads, m->head, k);
-    for (int r = 0; r < rows; r++) {
-        int position = e->bug == ROPE_POSITION ? r : e->used + r;
-        rotate(q + r * q_width, m->heads, m->head, position, base, e->bug == ROPE_INTERLEAVED);
-        rotate(k + r * kv_width, m->kv_heads, m->head, position, base, e->bug == ROPE_INTERLEAVED);
-    }
-    if (recorder != NULL) {
-        record_heads("self_attn/apply_rotary_pos_emb.0", l, q, rows, m->heads, m->head);
-        record_heads("self_attn/apply_rotary_pos_emb.1", l, k, rows, m->kv_heads, m->head);
-    }
+    n->q = record("self_attn.q_norm", l, rows, m->heads, m->head, q, MADE(.op = "rms_norm", .from = {n->q}, PARAMETERS(REAL("eps", (double)eps))));
+    n->k = record("self_attn.k_norm", l, rows, m->kv_heads, m->head, k, MADE(.op = "rms_norm", .from = {n->k}, PARAMETERS(REAL("eps", (double)eps))));
+    rotate_rows(e, q, rows, m->heads);
+    rotate_rows(e, k, rows, m->kv_heads);
+    /* mode: 2 rotates halves, 0 neighbours */
+    const lockstep_parameter rope[] = {INTEGER("n_dims", m->head), INTEGER("mode", e->bug == ROPE_INTERLEAVED ? 0 : 2),
+                                       REAL("freq_base", (double)(e->bug == ROPE_BASE ? 500000 : m->rope_base)), REAL("freq_scale", 1)};
+    made rotated = MADE(.op = "rope", .from = {n->q}, .parameters = rope, .parameter_count = sizeof rope / sizeof rope[0]);
+    n->q = record("self_attn/apply_rotary_pos_emb.0", l, rows, m->heads, m->head, q, rotated);
+    rotated.from[0] = n->k;
+    n->k = record("self_attn/apply_rotary_pos_emb.1", l, rows, m->kv_heads, m->head, k, rotated);
+}
+
+/* What attention adds to x[rows, width]. */
+static void attention(engine *e, int l, const float *x, int rows, float *out, recorded *n) {
+    const model *m = &e->m;
+    const layer *w = &m->layer[l];
+    int q_width = m->heads * m->head;
+    float *normed = allocate((size_t)(rows * m->width), sizeof *normed);
+    float *q = allocate((size_t)(rows * q_width), sizeof *q), *mixed = allocate((size_t)(rows * q_width), sizeof *mixed);
+    float eps = e->bug == NORM_EPS ? 1e-3f : m->eps;
+    recorded own = {0};
+    rms_norm(x, w->attention_norm, rows, m->width, eps, normed);
+    own.x = record("input_layernorm", l, rows, m->width, 0, normed, MADE(.op = "rms_norm", .from = {n->x}, PARAMETERS(REAL("eps", (double)eps))));
+    project(e, l, normed, rows, q, &own);
     attend(e, l, q, rows, mixed);
-    if (recorder != NULL)
-        record_heads("self_attn/scaled_dot_product_attention", l, mixed, rows, m->heads, m->head);
+    /* what later passes read, they read because it was written */
+    e->caches[l] = record("self_attn.cache", l, rows, m->kv_heads, m->head, NULL,
+                          MADE(.op = "set_rows", .role = LOCKSTEP_ROLE_WRITE, .from = {own.k, own.v, e->caches[l]}));
+    own.attention = record("self_attn/scaled_dot_product_attention", l, rows, m->heads, m->head, mixed,
+                           MADE(.op = "scaled_dot_product_attention", .from = {own.q, e->caches[l]}));
     multiply(mixed, w->o, rows, q_width, m->width, out);
-    record("self_attn.o_proj", l, rows, m->width, 0, out);
+    n->attention = record("self_attn.o_proj", l, rows, m->width, 0, out, MADE(.op = "linear", .from = {own.attention}));
+    record("self_attn", l, rows, m->width, 0, NULL, MADE(.alias = n->attention)); /* the same values by the module's name */
     free(normed);
     free(q);
     free(mixed);
 }
 
-/* What the feed-forward network adds to x[rows, width]. */
-static void feed_forward(const engine *e, int l, const float *x, int rows, float *out) {
+/* What the feed-forward network adds to x[rows, width]; its tensor's number. */
+static uint64_t feed_forward(const engine *e, int l, const float *x, int rows, float *out, const recorded *n) {
     const model *m = &e->m;
     const layer *w = &m->layer[l];
     size_t count = (size_t)(rows * m->hidden);
     float *normed = allocate((size_t)(rows * m->width), sizeof *normed);
-    float *gate = allocate(count, sizeof *gate), *up = allocate(count, sizeof *up);
+    float *gate = allocate(count, sizeof *gate), *up = allocate(count, sizeof *up), eps = e->bug == NORM_EPS ? 1e-3f : m->eps;
     int swapped = e->bug == GATE_UP_SWAPPED;
-    rms_norm(x, w->mlp_norm, rows, m->width, e->bug == NORM_EPS ? 1e-3f : m->eps, normed);
-    record("post_attention_layernorm", l, rows, m->width, 0, normed);
+    rms_norm(x, w->mlp_norm, rows, m->width, eps, normed);
+    uint64_t norm = record("post_attention_layernorm", l, rows, m->width, 0, normed,
+                           MADE(.op = "rms_norm", .from = {n->x, n->attention}, PARAMETERS(REAL("eps", (double)eps))));
     multiply(normed, swapped ? w->up : w->gate, rows, m->width, m->hidden, gate);
     multiply(normed, swapped ? w->gate : w->up, rows, m->width, m->hidden, up);
-    record("mlp.gate_proj", l, rows, m->hidden, 0, gate);
-    record("mlp.up_proj", l, rows, m->hidden, 0, up);
+    uint64_t gated = record("mlp.gate_proj", l, rows, m->hidden, 0, gate, MADE(.op = "linear", .from = {norm}));
+    uint64_t upped = record("mlp.up_proj", l, rows, m->hidden, 0, up, MADE(.op = "linear", .from = {norm}));
     for (size_t i = 0; i < count; i++)
         gate[i] = activate(gate[i], e->bug);
-    record("mlp.act_fn", l, rows, m->hidden, 0, gate);
+    gated = record("mlp.act_fn", l, rows, m->hidden, 0, gate, MADE(.op = e->bug == GELU ? "gelu" : "silu", .from = {gated}));
     for (size_t i = 0; i < count; i++)
         gate[i] *= up[i];
     multiply(gate, w->down, rows, m->hidden, m->width, out);
-    record("mlp.down_proj", l, rows, m->width, 0, out);
+    uint64_t down = record("mlp.down_proj", l, rows, m->width, 0, out, MADE(.op = "linear", .from = {gated, upped}));
+    record("mlp", l, rows, m->width, 0, NULL, MADE(.alias = down));
     free(normed);
     free(gate);
     free(up);
+    return down;
+}
+
+/* Adds what layer l computes to x[rows, width]. */
+static void run_layer(engine *e, int l, float *x, int rows, recorded *n) {
+    size_t count = (size_t)(rows * e->m.width);
+    float *added = allocate(count, sizeof *added);
+    attention(e, l, x, rows, added, n);
+    for (size_t i = 0; i < count; i++)
+        x[i] = e->bug == NO_RESIDUAL && l == 1 ? added[i] : x[i] + added[i];
+    uint64_t down = feed_forward(e, l, x, rows, added, n);
+    for (size_t i = 0; i < count; i++)
+        x[i] += added[i];
+    n->x = record("", l, rows, e->m.width, 0, x, MADE(.op = "add", .from = {n->x, n->attention, down}, .output = true));
+    free(added);
 }
 
 /* One forward pass; returns the likeliest next token. */
 static int forward(engine *e, const int32_t *tokens, int rows) {
     const model *m = &e->m;
     size_t count = (size_t)(rows * m->width);
-    float *x = allocate(count, sizeof *x), *added = allocate(count, sizeof *added);
+    float *x = allocate(count, sizeof *x);
     float *logits = allocate((size_t)m->vocabulary * (size_t)rows, sizeof *logits);
     int32_t *positions = allocate((size_t)rows, sizeof *positions);
     for (int r = 0; r < rows; r++) {
@@ -398,23 +448,15 @@ static int forward(engine *e, const int32_t *tokens, int rows) {
     }
     lockstep_rows passed = {.count = (size_t)rows, .tokens = tokens, .positions = positions};
     lockstep_capture_pass_begin(recorder, &passed);
-    record("model.embed_tokens", -1, rows, m->width, 0, x);
-    for (int l = 0; l < m->layers; l++) {
-        char name[64];
-        attention(e, l, x, rows, added);
-        for (size_t i = 0; i < count; i++)
-            x[i] = e->bug == NO_RESIDUAL && l == 1 ? added[i] : x[i] + added[i];
-        feed_forward(e, l, x, rows, added);
-        for (size_t i = 0; i < count; i++)
-            x[i] += added[i];
-        snprintf(name, sizeof name, "model.layers.%d", l);
-        record_output(name, l, rows, m->width, x);
-    }
+    recorded n = {.x = record("model.embed_tokens", -1, rows, m->width, 0, x, MADE(.op = "embedding"))};
+    for (int l = 0; l < m->layers; l++)
+        run_layer(e, l, x, rows, &n);
+    float eps = e->bug == NORM_EPS ? 1e-3f : m->eps;
     if (e->bug != NO_FINAL_NORM)
-        rms_norm(x, m->norm, rows, m->width, e->bug == NORM_EPS ? 1e-3f : m->eps, x);
-    record("model.norm", -1, rows, m->width, 0, x);
+        rms_norm(x, m->norm, rows, m->width, eps, x);
+    n.x = record("model.norm", -1, rows, m->width, 0, x, MADE(.op = "rms_norm", .from = {n.x}, PARAMETERS(REAL("eps", (double)eps))));
     multiply(x, m->output, rows, m->width, m->vocabulary, logits);
-    record_output("lm_head", -1, rows, m->vocabulary, logits);
+    record("lm_head", -1, rows, m->vocabulary, 0, logits, MADE(.op = "linear", .from = {n.x}, .output = true));
     lockstep_capture_pass_end(recorder);
     const float *last = logits + (size_t)(rows - 1) * (size_t)m->vocabulary;
     int best = 0;
@@ -422,7 +464,6 @@ static int forward(engine *e, const int32_t *tokens, int rows) {
         best = last[i] > last[best] ? i : best;
     e->used += rows;
     free(x);
-    free(added);
     free(logits);
     free(positions);
     return best;
@@ -433,6 +474,7 @@ static engine start(const char *folder, bug b, int capacity) {
     size_t cells = (size_t)capacity * (size_t)(e.m.kv_heads * e.m.head);
     e.keys = allocate((size_t)e.m.layers, sizeof *e.keys);
     e.values = allocate((size_t)e.m.layers, sizeof *e.values);
+    e.caches = allocate((size_t)e.m.layers, sizeof *e.caches);
     for (int l = 0; l < e.m.layers; l++) {
         e.keys[l] = allocate(cells, sizeof **e.keys);
         e.values[l] = allocate(cells, sizeof **e.values);
@@ -455,6 +497,7 @@ static void stop(engine *e) {
     free(e->m.layer);
     free(e->keys);
     free(e->values);
+    free(e->caches);
 }
 
 static int parse_tokens(const char *text, int32_t *out, int capacity, int vocabulary) {

@@ -38,6 +38,19 @@ def npy():
     put("npy", "v2.npy", saved(np.lib.format.write_array, arrays["f4"], version=(2, 0)))
 
 
+def events():
+    """The JSON of a frame each, after a byte that is even where no data follow."""
+    tensor = {"event": "tensor", "id": 3, "pass": 0, "layer": 1, "name": "Qcur-1", "op": "ROPE", "src": [1, 2], "shape": [2]}
+    kept = {
+        "tensor": b"0" + json.dumps({**tensor, "dtype": "q4_0", "shape": [2, 64], "params": {"n_dims": 64, "freq_base": 1e6}}).encode(),
+        "data": b"1" + json.dumps({**tensor, "dtype": "f32", "alias_of": 1, "where": "a.c:3", "role": "view"}).encode(),
+        "axes": b"0" + json.dumps({**tensor, "dtype": "q9", "shape": [1] * 12, "name": "\u00e9\U0001f600"}).encode(),
+        "pass": b"0" + json.dumps({"event": "pass", "pass": 0, "context": 1, "tokens": [5, 7], "positions": [0, -1]}).encode(),
+    }
+    for name, data in kept.items():
+        put("event", name, data)
+
+
 def npz():
     arrays = {"a": np.arange(6.0), "b": np.zeros((20, 30), "f4")}
     put("npz", "stored.npz", saved(np.savez, **arrays))
@@ -208,6 +221,7 @@ if __name__ == "__main__":
     comparisons()
     maps()
     npy()
+    events()
     npz()
     safetensors_files()
     gguf_files()

@@ -13,7 +13,9 @@ ALLOWED = {
     "tensor": {"base", "io"},
     "format": {"base", "io", "tensor"},
     "op": set(),
-    "trace": {"base", "io", "tensor", "format", "op"},
+    "wire": {"base", "op"},  # libc alone: engines link it
+    "trace": {"base", "io", "tensor", "format", "op", "wire"},
+    "launch": {"base", "trace", "wire"},
     "compare": {"base", "tensor"},
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
@@ -43,7 +45,21 @@ def test_includes_only_downwards(path):
 def test_the_preload_library_needs_libc_alone():
     for path in sorted((ROOT / "hooks" / "ggml").glob("*.[ch]")):
         for name in includes(path):
-            assert name.split("/")[0] in ("base", "op", "trace") or "/" not in name, f"{path.name}: {name}"
+            assert name.split("/")[0] in ("base", "op", "wire") or "/" not in name, f"{path.name}: {name}"
+
+
+def test_what_engines_link_needs_libc_alone():
+    for path in FILES:
+        if path.parent.name in ("op", "wire"):
+            others = re.findall(r"<(jansson|yaml|zlib|xxhash|lockstep/lockstep)\.h>", path.read_text())
+            assert not others, f"{path.name}: {others}"
+
+
+def test_frames_are_written_in_one_place():
+    for folder, pattern in (("src", "*/*.[ch]"), ("hooks", "*/*.[ch]"), ("include", "*/*.h"), ("python", "**/*.py")):
+        for path in (ROOT / folder).glob(pattern):
+            if path.parent != ROOT / "src" / "wire":
+                assert '\\"event\\"' not in path.read_text() and "json.dumps" not in path.read_text(), path
 
 
 def test_file_names_are_unique():

@@ -1,24 +1,16 @@
 #include "graph.h"
 
-#include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/text.h"
 #include "copies.h"
 #include "names.h"
-#include "trace/capture_filter.h"
-#include "trace/channel.h"
 #include "values.h"
-
-static _Atomic uint64_t next_id = 1;
-static _Atomic long next_pass;
-
-typedef enum leaf_role { LEAF_INPUT, LEAF_WEIGHT, LEAF_STATE } leaf_role;
+#include "wire/channel.h"
+#include "wire/filters.h"
+#include "wire/frame_writer.h"
 
 static struct ggml_tensor *root_of(const struct ggml_tensor *t) {
     return t->view_src != NULL ? t->view_src : (struct ggml_tensor *)(uintptr_t)t;
@@ -137,52 +129,69 @@ static int node_layer(const graph_pass *p, const struct graph_node *node) {
 
 /* ------------------------------------------------------------------- lines */
 
-/* op_params is an array of words of 32 bits; JSON has no infinities. */
-static void add_parameter(ls_text *line, const struct ggml_tensor *t, const ls_op_parameter *parameter) {
-    const int32_t *word = &t->op_params[parameter->word];
-    const char *comma = line->data[line->length - 1] == '{' ? "" : ",";
+enum { SOURCES = 3 * GGML_SOURCES + 1 };
+
+/* op_params is an array of words of 32 bits. */
+static lockstep_parameter read_parameter(const struct ggml_tensor *t, const ls_op_parameter *p) {
+    lockstep_parameter read = {.name = p->name, .type = p->type == LS_OP_F32 ? LOCKSTEP_PARAMETER_REAL : LOCKSTEP_PARAMETER_INTEGER};
+    const int32_t *word = &t->op_params[p->word];
     float single;
-    uint64_t wide;
-    switch (parameter->type) {
+    switch (p->type) {
     case LS_OP_I32:
-        ls_text_printf(line, "%s\"%s\":%d", comma, parameter->name, *word);
+        read.value.integer = *word;
         break;
     case LS_OP_U64:
-        memcpy(&wide, word, sizeof wide);
-        ls_text_printf(line, "%s\"%s\":%llu", comma, parameter->name, (unsigned long long)wide);
+        memcpy(&read.value.integer, word, sizeof read.value.integer);
         break;
     case LS_OP_F32:
         memcpy(&single, word, sizeof single);
-        if (isfinite(single))
-            ls_text_printf(line, "%s\"%s\":%.9g", comma, parameter->name, (double)single);
+        read.value.real = (double)single;
         break;
     }
+    return read;
 }
 
-static void add_parameters(ls_text *line, const struct graph_node *node) {
-    ls_text_printf(line, ",\"params\":{");
-    for (const ls_op_parameter *p = node->kind->parameters; p->name != NULL && !line->failed; p++)
-        add_parameter(line, node->tensor, p);
-    ls_text_printf(line, "}");
+/* What a line says of a tensor, in memory that lives while it is sent. */
+typedef struct description {
+    lockstep_node node;
+    char name[NAME_MAX_BYTES];
+    uint64_t shape[4], sources[SOURCES];
+    lockstep_parameter parameters[LS_OP_PARAMETERS_MAX];
+} description;
+
+static void describe_parameters(description *d, const struct graph_node *node) {
+    for (const ls_op_parameter *p = node->kind->parameters; p->name != NULL; p++)
+        d->parameters[d->node.parameter_count++] = read_parameter(node->tensor, p);
+    d->node.parameters = d->parameters;
 }
 
-static void add_shape(ls_text *line, const struct ggml_tensor *t) {
+static const char *backend_of(const graph_pass *p, const struct ggml_tensor *t);
+
+/* All but the name, the sources and the parameters. */
+static void describe(description *d, const graph_pass *p, const struct ggml_tensor *t, const char *op, int layer) {
     int rank = 4;
     while (rank > 1 && t->ne[rank - 1] == 1)
         rank--;
-    ls_text_printf(line, ",\"shape\":[");
-    for (int i = rank - 1; i >= 0; i--)
-        ls_text_printf(line, "%lld%s", (long long)t->ne[i], i > 0 ? "," : "]");
+    for (int i = 0; i < rank; i++)
+        d->shape[i] = (uint64_t)t->ne[rank - 1 - i];
+    d->node = (lockstep_node){.size = sizeof d->node, .name = d->name, .op = op, .layer = layer, .rank = rank, .shape = d->shape,
+                              .sources = d->sources, .dtype_name = p->api->type_name(t->type), .backend = backend_of(p, t)};
 }
 
-static void begin_line(ls_text *line, const graph_pass *p, uint64_t id, const char *name,
-                       const struct ggml_tensor *t, const char *op, int layer) {
-    ls_text_clear(line);
-    ls_text_printf(line, "{\"event\":\"tensor\",\"id\":%llu,\"pass\":%ld,\"layer\":%d,\"name\":",
-                   (unsigned long long)id, p->number, layer);
-    ls_text_json(line, name, strlen(name));
-    ls_text_printf(line, ",\"op\":\"%s\",\"dtype\":\"%s\"", op, p->api->type_name(t->type));
-    add_shape(line, t);
+static void describe_leaf(description *d, const graph_pass *p, const struct ggml_tensor *leaf, lockstep_role role) {
+    describe(d, p, leaf, LS_OP_LEAF_SPELLING, layer_of_name(leaf->name));
+    snprintf(d->name, sizeof d->name, "%s", leaf->name);
+    d->node.role = role;
+}
+
+/* Sends the line, with the values where they are wanted and can be read. */
+static bool send_description(const graph_pass *p, const description *d, uint64_t id, const struct ggml_tensor *t, bool with_values) {
+    ls_strided values;
+    void *copy = NULL;
+    with_values = with_values && values_read(p->api, t, &values, &copy);
+    bool sent = ls_frame_node(&d->node, id, p->number, with_values ? &values : NULL);
+    free(copy);
+    return sent;
 }
 
 /* The back end that computes a node, NULL where it isn't known. Its buffer doesn't tell: the
@@ -193,89 +202,64 @@ static const char *computed_on(const graph_pass *p, struct ggml_tensor *node) {
     return backend != NULL ? p->api->backend_name(backend) : NULL;
 }
 
-static void add_backend(ls_text *line, const graph_pass *p, const struct ggml_tensor *t) {
+static const char *backend_of(const graph_pass *p, const struct ggml_tensor *t) {
     void *buffer = root_of(t)->buffer;
     const struct graph_node *node = graph_pass_node(p, t);
     const char *name = node != NULL ? computed_on(p, node->tensor) : NULL;
-    if (name == NULL && buffer != NULL)
-        name = p->api->backend_buffer_name(buffer);
-    if (name != NULL) {
-        ls_text_printf(line, ",\"backend\":");
-        ls_text_json(line, name, strlen(name));
-    }
+    return name != NULL || buffer == NULL ? name : p->api->backend_buffer_name(buffer);
 }
 
 /* --------------------------------------------------------- what it is made of */
 
-static void add_source(ls_text *line, uint64_t *sent, int *count, uint64_t id) {
-    for (int i = 0; i < *count; i++)
-        if (sent[i] == id)
+static void add_source(description *d, uint64_t id) {
+    for (size_t i = 0; i < d->node.source_count; i++)
+        if (d->sources[i] == id)
             return;
-    if (id == 0)
-        return;
-    ls_text_printf(line, "%s%llu", *count > 0 ? "," : "", (unsigned long long)id);
-    sent[(*count)++] = id;
+    if (id != 0)
+        d->sources[d->node.source_count++] = id;
 }
 
 /* Edges run through memory, too: whoever reads a cache, or a tensor that was
  * computed over in place, depends on the last write to it. Writes form a chain. */
-static void add_sources(ls_text *line, graph_pass *p, const struct graph_node *node) {
-    uint64_t sent[3 * GGML_SOURCES + 1];
-    int count = 0;
-    ls_text_printf(line, ",\"src\":[");
+static void describe_sources(description *d, graph_pass *p, const struct graph_node *node) {
     for (int i = 0; i < GGML_SOURCES; i++) {
         if (node->src[i] == NULL)
             continue;
-        add_source(line, sent, &count, map_get(&p->ids, node->src[i]));
-        add_source(line, sent, &count, map_get(&p->context->writes, root_of(node->src[i])));
-        add_source(line, sent, &count, map_get(&p->writes, root_of(node->src[i])));
+        add_source(d, map_get(&p->ids, node->src[i]));
+        add_source(d, map_get(&p->context->writes, root_of(node->src[i])));
+        add_source(d, map_get(&p->writes, root_of(node->src[i])));
     }
     if (node->write)
-        add_source(line, sent, &count, map_get(&p->context->writes, root_of(node->tensor)));
-    ls_text_printf(line, "]");
+        add_source(d, map_get(&p->context->writes, root_of(node->tensor)));
 }
 
 static bool is_output(const struct ggml_tensor *t) {
     return (t->flags & GGML_FLAG_OUTPUT) != 0 || strncmp(t->name, "l_out-", 6) == 0 || strncmp(t->name, "result_", 7) == 0;
 }
 
-/* What the recorder says it should have been, if it says anything. */
-static void resync(const graph_pass *p, const struct graph_node *node) {
-    size_t count = values_bytes(p->api, node->tensor);
-    void *bytes = ls_channel_resync(node->id, count);
-    if (bytes == NULL)
-        return;
-    values_write(p->api, node->tensor, bytes);
-    munmap(bytes, count);
+/* `--resync layer` means the outputs of layers and of the network, not the last norm's. */
+static bool is_resync_point(const struct ggml_tensor *t) {
+    return is_output(t) && strncmp(t->name, "result_norm", 11) != 0;
 }
 
 static void send_node(graph_pass *p, struct graph_node *node, bool with_values) {
-    char name[NAME_MAX_BYTES];
-    ls_text line = {0};
+    description d;
     const struct ggml_tensor *t = node->tensor;
     node->sent = true;
-    node->id = atomic_fetch_add(&next_id, 1);
-    write_name(p, t, node->op, name);
-    begin_line(&line, p, node->id, name, t, node->op, node->layer);
-    add_sources(&line, p, node);
-    add_parameters(&line, node);
-    if (node->view)
-        ls_text_printf(&line, ",\"role\":\"view\"");
-    else if (node->write)
-        ls_text_printf(&line, ",\"role\":\"write\"");
-    add_backend(&line, p, t);
-    ls_text_printf(&line, "}");
+    node->id = ls_frame_next_id();
+    describe(&d, p, t, node->op, node->layer);
+    write_name(p, t, node->op, d.name);
+    d.node.role = node->view ? LOCKSTEP_ROLE_VIEW : node->write ? LOCKSTEP_ROLE_WRITE : LOCKSTEP_ROLE_COMPUTED;
+    describe_sources(&d, p, node);
+    describe_parameters(&d, node);
     map_set(&p->ids, t, node->id);
     if (!node->view)
         remember_produced(node->write ? t->view_src : t, node->id);
     if (!node->view && t->view_src != NULL)
         map_set(node->write ? &p->context->writes : &p->writes, t->view_src, node->id);
-    if (!line.failed && with_values) {
-        if (values_send(p->api, t, line.data, line.length) && !node->view && ls_filter_resync(name, strncmp(t->name, "result_norm", 11) != 0 && is_output(t)))
-            resync(p, node);
-    } else if (!line.failed)
-        ls_channel_send(line.data, line.length, NULL, 0);
-    ls_text_done(&line);
+    if (send_description(p, &d, node->id, t, with_values) && with_values && !node->view &&
+        ls_filter_resync(d.name, is_resync_point(t)))
+        values_resync(p->api, t, node->id);
 }
 
 /* ------------------------------------------------------------------- leafs */
@@ -284,18 +268,18 @@ static bool is_state(const graph_pass *p, const struct ggml_tensor *leaf) {
     return strncmp(leaf->name, "cache_", 6) == 0 || map_get(&p->context->writes, leaf) != 0;
 }
 
-static leaf_role role_of(const graph_pass *p, const struct ggml_tensor *leaf) {
+static lockstep_role role_of(const graph_pass *p, const struct ggml_tensor *leaf) {
     void *buffer = root_of(leaf)->buffer;
     if (is_state(p, leaf))
-        return LEAF_STATE;
+        return LOCKSTEP_ROLE_STATE;
     if (leaf->flags & GGML_FLAG_INPUT)
-        return LEAF_INPUT;
+        return LOCKSTEP_ROLE_INPUT;
     if (buffer != NULL && p->api->backend_buffer_get_usage(buffer) == GGML_USAGE_WEIGHTS)
-        return LEAF_WEIGHT;
+        return LOCKSTEP_ROLE_WEIGHT;
     size_t length = strlen(leaf->name);
     bool named_so = (length > 7 && strcmp(leaf->name + length - 7, ".weight") == 0) ||
                     (length > 5 && strcmp(leaf->name + length - 5, ".bias") == 0);
-    return named_so ? LEAF_WEIGHT : LEAF_INPUT;
+    return named_so ? LOCKSTEP_ROLE_WEIGHT : LOCKSTEP_ROLE_INPUT;
 }
 
 /* CPU buffers of other layouts hold weights repacked for their kernels: such bytes are
@@ -309,47 +293,40 @@ static bool is_repacked(const graph_pass *p, const struct ggml_tensor *leaf) {
 static void note_repacked(const struct ggml_tensor *leaf) {
     char note[160];
     snprintf(note, sizeof note, "%s lies repacked for the engine's kernels: its values were not recorded", leaf->name);
-    ls_channel_note(note);
+    ls_frame_note(note);
+}
+
+/* Where a weight's or a cache's line was sent before, its id; else NULL or the place for it. */
+static uint64_t *known_leaf(const graph_pass *p, const struct ggml_tensor *leaf) {
+    char key[sizeof leaf + sizeof leaf->name];
+    memcpy(key, &leaf, sizeof leaf);
+    memcpy(key + sizeof leaf, leaf->name, sizeof leaf->name);
+    return ls_map_at(&p->context->leafs, key, sizeof key);
 }
 
 static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
-    static const char *const names[] = {"input", "weight", "state"};
-    leaf_role role = role_of(p, leaf);
-    uint64_t id;
-    if (role != LEAF_INPUT) {
-        char key[sizeof leaf + sizeof leaf->name];
-        memcpy(key, &leaf, sizeof leaf);
-        memcpy(key + sizeof leaf, leaf->name, sizeof leaf->name);
-        uint64_t *known = ls_map_at(&p->context->leafs, key, sizeof key);
+    lockstep_role role = role_of(p, leaf);
+    uint64_t id = ls_frame_next_id();
+    if (role != LOCKSTEP_ROLE_INPUT) {
+        uint64_t *known = known_leaf(p, leaf);
         if (known == NULL)
             return;
         if (*known != 0) {
             map_set(&p->ids, leaf, *known);
             return;
         }
-        *known = id = atomic_fetch_add(&next_id, 1);
-    } else {
-        id = atomic_fetch_add(&next_id, 1);
+        *known = id;
     }
-    ls_text line = {0};
-    begin_line(&line, p, id, leaf->name, leaf, LS_OP_LEAF_SPELLING, layer_of_name(leaf->name));
-    uint64_t from = role == LEAF_INPUT ? produced_as(root_of(leaf)) : 0;
-    ls_text_printf(&line, ",\"role\":\"%s\"", names[role]);
-    if (from != 0) /* by another graph */
-        ls_text_printf(&line, ",\"src\":[%llu]", (unsigned long long)from);
-    add_backend(&line, p, leaf);
-    ls_text_printf(&line, "}");
+    description d;
+    describe_leaf(&d, p, leaf, role);
+    add_source(&d, role == LOCKSTEP_ROLE_INPUT ? produced_as(root_of(leaf)) : 0); /* by another graph */
     map_set(&p->ids, leaf, id);
-    bool input = role == LEAF_INPUT && p->wanted &&
+    bool input = role == LOCKSTEP_ROLE_INPUT && p->wanted &&
                  (ls_filter_input(leaf->name) || map_get(&p->wanted_leafs, leaf) != 0);
-    bool weight = role == LEAF_WEIGHT && ls_filter_weights(), repacked = weight && is_repacked(p, leaf);
+    bool weight = role == LOCKSTEP_ROLE_WEIGHT && ls_filter_weights(), repacked = weight && is_repacked(p, leaf);
     if (repacked)
         note_repacked(leaf);
-    if (!line.failed && (input || (weight && !repacked)))
-        values_send(p->api, leaf, line.data, line.length);
-    else if (!line.failed)
-        ls_channel_send(line.data, line.length, NULL, 0);
-    ls_text_done(&line);
+    send_description(p, &d, id, leaf, input || (weight && !repacked));
 }
 
 static void send_leafs(graph_pass *p) {
@@ -383,32 +360,26 @@ static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens
     }
 }
 
-static void add_row_values(ls_text *line, const graph_pass *p, const char *key,
-                           const struct ggml_tensor *t, size_t count) {
+/* NULL when there are none; the caller frees. */
+static int32_t *read_ids(const graph_pass *p, const struct ggml_tensor *t, size_t count) {
     int32_t *values = t != NULL ? malloc((count + 1) * sizeof *values) : NULL;
-    if (values != NULL && values_read_i32(p->api, t, count, values)) {
-        ls_text_printf(line, ",\"%s\":[", key);
-        for (size_t i = 0; i < count; i++)
-            ls_text_printf(line, "%s%d", i > 0 ? "," : "", values[i]);
-        ls_text_printf(line, "]");
-    }
+    if (values != NULL && values_read_i32(p->api, t, count, values))
+        return values;
     free(values);
+    return NULL;
 }
 
 static void send_pass(const graph_pass *p) {
     const struct ggml_tensor *tokens, *positions;
-    ls_text line = {0};
     find_rows(p, &tokens, &positions);
-    ls_text_printf(&line, "{\"event\":\"pass\",\"pass\":%ld,\"context\":%u,\"nodes\":%d", p->number,
-                   p->context->number, p->count);
-    if (tokens != NULL)
-        add_row_values(&line, p, "tokens", tokens, (size_t)tokens->ne[0]);
-    if (positions != NULL) /* multi-axis RoPE has several positions a token: the first is time */
-        add_row_values(&line, p, "positions", positions, (size_t)(tokens != NULL ? tokens : positions)->ne[0]);
-    ls_text_printf(&line, "}");
-    if (!line.failed)
-        ls_channel_send(line.data, line.length, NULL, 0);
-    ls_text_done(&line);
+    const struct ggml_tensor *counted = tokens != NULL ? tokens : positions;
+    /* multi-axis RoPE has several positions for a token: the first is time */
+    size_t count = counted != NULL ? (size_t)counted->ne[0] : 0;
+    int32_t *token_ids = read_ids(p, tokens, count), *position_ids = read_ids(p, positions, count);
+    lockstep_rows rows = {.count = count, .tokens = token_ids, .positions = position_ids};
+    ls_frame_pass_begin(&(ls_pass_event){.pass = p->number, .context = (int)p->context->number, .nodes = p->count, .rows = &rows});
+    free(token_ids);
+    free(position_ids);
 }
 
 /* -------------------------------------------------------------------- pass */
@@ -492,7 +463,7 @@ bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context
     p->nodes = count > 0 ? calloc((size_t)count, sizeof *p->nodes) : NULL;
     if (p->nodes == NULL)
         return false;
-    p->number = atomic_fetch_add(&next_pass, 1);
+    p->number = ls_channel_next_pass();
     p->wanted = ls_filter_pass(p->number);
     index_nodes(p, graph);
     for (int n = 0; n < count; n++) /* before the leafs: it makes their roles known */
@@ -525,15 +496,11 @@ static void send_caches(graph_pass *p) {
             const struct ggml_tensor *leaf = p->nodes[n].src[i] != NULL ? root_of(p->nodes[n].src[i]) : NULL;
             if (leaf == NULL || graph_pass_node(p, leaf) != NULL || !is_state(p, leaf) || map_get(&sent, leaf) != 0)
                 continue;
-            ls_text line = {0};
+            description d;
             map_set(&sent, leaf, 1);
-            begin_line(&line, p, atomic_fetch_add(&next_id, 1), leaf->name, leaf, LS_OP_LEAF_SPELLING, layer_of_name(leaf->name));
-            ls_text_printf(&line, ",\"role\":\"state\",\"src\":[%llu]", (unsigned long long)map_get(&p->context->writes, leaf));
-            add_backend(&line, p, leaf);
-            ls_text_printf(&line, "}");
-            if (!line.failed)
-                values_send(p->api, leaf, line.data, line.length);
-            ls_text_done(&line);
+            describe_leaf(&d, p, leaf, LOCKSTEP_ROLE_STATE);
+            add_source(&d, map_get(&p->context->writes, leaf));
+            send_description(p, &d, ls_frame_next_id(), leaf, true);
         }
     ls_map_done(&sent);
 }
@@ -544,20 +511,10 @@ void graph_pass_end(graph_pass *p) {
             send_node(p, &p->nodes[n], false);
     if (p->wanted && ls_filter_caches())
         send_caches(p);
-    char line[80];
-    int length = snprintf(line, sizeof line, "{\"event\":\"pass_end\",\"pass\":%ld}", p->number);
-    ls_channel_send(line, (size_t)length, NULL, 0);
+    ls_frame_pass_end(&(ls_pass_event){.pass = p->number, .context = LS_NO_CONTEXT});
     free(p->nodes);
     ls_map_done(&p->ids);
     ls_map_done(&p->indexes);
     ls_map_done(&p->writes);
     ls_map_done(&p->wanted_leafs);
-}
-
-void graph_announce(const ggml_api *api) {
-    char line[256];
-    int length = snprintf(line, sizeof line,
-                          "{\"event\":\"start\",\"engine\":\"%s\",\"engine_version\":\"%s\"}",
-                          api->engine, api->engine_version);
-    ls_channel_send(line, (size_t)length, NULL, 0);
 }

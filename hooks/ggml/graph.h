@@ -27,7 +27,7 @@ typedef struct graph_pass {
         struct ggml_tensor *tensor;
         struct ggml_tensor *src[GGML_SOURCES]; /* the program's own, where the scheduler put copies */
         const char *op;
-    const ls_op *kind;
+        const ls_op *kind;
         uint64_t id;
         int layer;
         bool view, write, keep, sent;
@@ -50,7 +50,5 @@ struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_ten
 void graph_pass_computed(graph_pass *pass, struct graph_node *node);
 /* Sends the remaining lines. */
 void graph_pass_end(graph_pass *pass);
-/* Says once, in the trace, what the engine is. */
-void graph_announce(const ggml_api *api);
 
 #endif

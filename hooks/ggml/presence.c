@@ -1,6 +1,6 @@
 /* Every process into which this library was loaded tells the recorder so, with what a
  * user is to know if nothing gets recorded: the program, Python's options that keep our
- * start-up hook out, and, as it ends, the libraries it computed with (trace/facts.h). */
+ * start-up hook out, and, as it ends, the libraries it computed with (launch/facts.h). */
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 /* Never waits; a fact that can't be sent is lost. */
 static void tell(const char *key, const char *value) {

@@ -11,7 +11,8 @@
 #include "copies.h"
 #include "ggml_abi.h"
 #include "graph.h"
-#include "trace/channel.h"
+#include "wire/channel.h"
+#include "wire/frame_writer.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define CALLER() ggml_api_for(__builtin_return_address(0))
@@ -80,7 +81,7 @@ static bool recording(const ggml_api *api) {
         return false;
     int self = (int)getpid();
     if (atomic_exchange(&announced_for, self) != self)
-        graph_announce(api);
+        ls_frame_start(&(ls_start_event){.engine = api->engine, .version = api->engine_version, .context = LS_NO_CONTEXT});
     return true;
 }
 

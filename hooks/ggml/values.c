@@ -2,25 +2,31 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "trace/channel.h"
+#include "wire/frame_writer.h"
 
 static void *buffer_of(const struct ggml_tensor *t) {
     return t->buffer != NULL ? t->buffer : t->view_src != NULL ? t->view_src->buffer : NULL;
 }
 
-uint64_t values_bytes(const ggml_api *api, const struct ggml_tensor *t) {
-    uint64_t elements = 1, block = (uint64_t)api->blck_size(t->type);
-    for (int i = 0; i < 4; i++) {
+/* Everything but where the values lie. False when they can't be read. */
+static bool measure(const ggml_api *api, const struct ggml_tensor *t, ls_strided *out) {
+    uint64_t elements = 1, block = (uint64_t)api->blck_size(t->type), size = api->type_size(t->type);
+    for (int i = 0; i < 4; i++)
         if (t->ne[i] < 0 || __builtin_mul_overflow(elements, (uint64_t)t->ne[i], &elements))
-            return 0;
-    }
-    if (t->data == NULL || block == 0 || t->ne[0] % (int64_t)block != 0)
-        return 0;
+            return false;
+    if (t->data == NULL || elements == 0 || block == 0 || size == 0 || t->ne[0] % (int64_t)block != 0)
+        return false;
     /* blocks of a row lie together, or the type has no blocks */
-    if (block > 1 && t->nb[0] != api->type_size(t->type))
-        return 0;
-    return elements / block * api->type_size(t->type);
+    if (block > 1 && t->nb[0] != size)
+        return false;
+    *out = (ls_strided){.rank = 4, .size = size};
+    for (int i = 0; i < 4; i++) {
+        out->count[3 - i] = i == 0 ? (uint64_t)t->ne[0] / block : (uint64_t)t->ne[i];
+        out->strides[3 - i] = (int64_t)t->nb[i];
+    }
+    return !__builtin_mul_overflow(elements / block, size, &out->bytes);
 }
 
 /* The bytes from the tensor's first element to its last, in the host's memory:
@@ -38,83 +44,49 @@ static const uint8_t *on_host(const ggml_api *api, const struct ggml_tensor *t, 
     return copy;
 }
 
-static void send_row(const struct ggml_tensor *t, const uint8_t *row, size_t row_bytes, size_t size) {
-    if (t->nb[0] == size) {
-        ls_channel_data(row, row_bytes);
-        return;
-    }
-    uint8_t gathered[4096];
-    size_t room = sizeof gathered / size, used = 0;
-    for (int64_t i = 0; i < t->ne[0]; i++) {
-        memcpy(gathered + used++ * size, row + (size_t)i * t->nb[0], size);
-        if (used == room || i + 1 == t->ne[0]) {
-            ls_channel_data(gathered, used * size);
-            used = 0;
-        }
-    }
-}
-
-static bool is_contiguous(const ggml_api *api, const struct ggml_tensor *t) {
-    size_t row_bytes = (size_t)(t->ne[0] / api->blck_size(t->type)) * api->type_size(t->type);
-    return t->nb[0] == api->type_size(t->type) && t->nb[1] == row_bytes && t->nb[2] == row_bytes * (size_t)t->ne[1] &&
-           t->nb[3] == t->nb[2] * (size_t)t->ne[2];
-}
-
-static void send_rows(const ggml_api *api, const struct ggml_tensor *t, const uint8_t *bytes, uint64_t total) {
-    size_t size = api->type_size(t->type), block = (size_t)api->blck_size(t->type);
-    size_t row_bytes = (size_t)t->ne[0] / block * size;
-    if (is_contiguous(api, t)) {
-        ls_channel_data(bytes, (size_t)total);
-        return;
-    }
-    for (int64_t i3 = 0; i3 < t->ne[3]; i3++)
-        for (int64_t i2 = 0; i2 < t->ne[2]; i2++)
-            for (int64_t i1 = 0; i1 < t->ne[1]; i1++)
-                send_row(t, bytes + (size_t)i3 * t->nb[3] + (size_t)i2 * t->nb[2] + (size_t)i1 * t->nb[1],
-                         row_bytes, size);
-}
-
-bool values_send(const ggml_api *api, const struct ggml_tensor *t, const char *json, size_t json_bytes) {
-    void *copy = NULL;
-    uint64_t total = values_bytes(api, t);
-    const uint8_t *bytes = total > 0 ? on_host(api, t, &copy) : NULL;
-    if (bytes == NULL)
-        return ls_channel_send(json, json_bytes, NULL, 0);
-    bool sent = ls_channel_begin(json, json_bytes, total);
-    if (sent)
-        send_rows(api, t, bytes, total);
-    ls_channel_end();
-    free(copy);
-    return sent;
+bool values_read(const ggml_api *api, const struct ggml_tensor *t, ls_strided *out_values, void **out_copy) {
+    ls_strided values;
+    *out_copy = NULL;
+    if (!measure(api, t, &values))
+        return false;
+    values.data = on_host(api, t, out_copy);
+    if (values.data == NULL)
+        return false;
+    *out_values = values;
+    return true;
 }
 
 bool values_read_i32(const ggml_api *api, const struct ggml_tensor *t, size_t count, int32_t *out) {
-    void *copy = NULL;
-    if (t->nb[0] != sizeof *out || (uint64_t)count * sizeof *out > values_bytes(api, t))
+    void *copy;
+    ls_strided values;
+    if (t->nb[0] != sizeof *out || !values_read(api, t, &values, &copy))
         return false;
-    const uint8_t *bytes = on_host(api, t, &copy);
-    if (bytes != NULL)
-        memcpy(out, bytes, count * sizeof *out);
+    bool enough = (uint64_t)count * sizeof *out <= values.bytes;
+    if (enough)
+        memcpy(out, values.data, count * sizeof *out);
     free(copy);
-    return bytes != NULL;
+    return enough;
 }
 
-void values_write(const ggml_api *api, const struct ggml_tensor *t, const void *bytes) {
-    void *buffer = buffer_of(t);
-    bool host = buffer == NULL || api->backend_buffer_is_host(buffer);
-    if (is_contiguous(api, t)) {
-        if (host)
-            memcpy(t->data, bytes, values_bytes(api, t));
-        else if (api->backend_tensor_set != NULL)
-            api->backend_tensor_set((struct ggml_tensor *)(uintptr_t)t, bytes, 0, values_bytes(api, t));
-        return;
+static bool is_contiguous(const ls_strided *s) {
+    int64_t next = (int64_t)s->size;
+    for (int i = s->rank - 1; i >= 0; i--) {
+        if (s->count[i] != 1 && s->strides[i] != next)
+            return false;
+        next *= (int64_t)s->count[i];
     }
-    size_t size = api->type_size(t->type);
-    const uint8_t *from = bytes;
-    for (int64_t i3 = 0; host && i3 < t->ne[3]; i3++)
-        for (int64_t i2 = 0; i2 < t->ne[2]; i2++)
-            for (int64_t i1 = 0; i1 < t->ne[1]; i1++)
-                for (int64_t i0 = 0; i0 < t->ne[0] / api->blck_size(t->type); i0++, from += size)
-                    memcpy((uint8_t *)t->data + (size_t)i3 * t->nb[3] + (size_t)i2 * t->nb[2] + (size_t)i1 * t->nb[1] + (size_t)i0 * t->nb[0],
-                           from, size);
+    return true;
+}
+
+void values_resync(const ggml_api *api, const struct ggml_tensor *t, uint64_t id) {
+    ls_strided values;
+    void *buffer = buffer_of(t), *bytes = measure(api, t, &values) ? ls_frame_resync(id, (size_t)values.bytes) : NULL;
+    if (bytes == NULL)
+        return;
+    values.data = t->data;
+    if (buffer == NULL || api->backend_buffer_is_host(buffer))
+        ls_strided_overwrite(&values, bytes);
+    else if (is_contiguous(&values) && api->backend_tensor_set != NULL)
+        api->backend_tensor_set((struct ggml_tensor *)(uintptr_t)t, bytes, 0, (size_t)values.bytes);
+    munmap(bytes, (size_t)values.bytes);
 }

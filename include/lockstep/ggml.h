@@ -11,7 +11,7 @@
  *     … llama_decode(…) …
  *     lockstep_ggml_close(observer);
  *
- * C and C++; link with -llockstep. One observer a context: its callbacks must not
+ * C and C++; link with -llockstep-capture. One observer a context: its callbacks must not
  * run at the same time. Without `lockstep capture`, open gives NULL, and the callback
  * asks for nothing.
  *
@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <lockstep/lockstep.h>
+#include <lockstep/capture.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -158,15 +158,45 @@ static inline int lockstep_ggml_layer(lockstep_ggml *o, const struct ggml_tensor
 static inline void lockstep_ggml_dtype(const struct ggml_tensor *t, lockstep_node *node) {
     node->dtype_name = ggml_type_name(t->type);
     node->dtype = LOCKSTEP_OPAQUE; /* a line without values: its type can't be decoded */
-    for (int i = 0; i < LOCKSTEP_OPAQUE; i++)
+    for (int i = 0; i < LOCKSTEP_DTYPE_COUNT; i++)
         if (strcmp(lockstep_dtype_name((lockstep_dtype)i), node->dtype_name) == 0)
             node->dtype = (lockstep_dtype)i;
+}
+
+enum { LOCKSTEP_GGML_PARAMETERS = 4 };
+
+/* The parameters that causes are found by: each lies in a word of op_params that has been
+ * the same in every version of ggml. `out` has room for LOCKSTEP_GGML_PARAMETERS. */
+static inline void lockstep_ggml_parameters(const struct ggml_tensor *t, lockstep_node *node, lockstep_parameter *out) {
+    static const struct {
+        const char *op, *name;
+        int word, is_real;
+    } places[] = {{"RMS_NORM", "eps", 0, 1},   {"NORM", "eps", 0, 1},       {"ROPE", "n_dims", 1, 0},
+                  {"ROPE", "mode", 2, 0},      {"ROPE", "freq_base", 5, 1}, {"ROPE", "freq_scale", 6, 1},
+                  {"SOFT_MAX", "scale", 0, 1}, {"SCALE", "scale", 0, 1},    {"FLASH_ATTN_EXT", "scale", 0, 1}};
+    node->parameters = out;
+    for (size_t i = 0; i < sizeof places / sizeof places[0] && node->parameter_count < LOCKSTEP_GGML_PARAMETERS; i++) {
+        lockstep_parameter *p = &out[node->parameter_count];
+        float real;
+        if (strcmp(places[i].op, node->op) != 0)
+            continue;
+        memset(p, 0, sizeof *p);
+        memcpy(&real, &t->op_params[places[i].word], sizeof real);
+        p->name = places[i].name;
+        p->type = places[i].is_real ? LOCKSTEP_PARAMETER_REAL : LOCKSTEP_PARAMETER_INTEGER;
+        if (places[i].is_real)
+            p->value.real = (double)real;
+        else
+            p->value.integer = t->op_params[places[i].word];
+        node->parameter_count++;
+    }
 }
 
 /* Records it, with the values when they are wanted and `computed`. */
 static inline uint64_t lockstep_ggml_record(lockstep_ggml *o, const struct ggml_tensor *t, lockstep_node *node, int computed) {
     uint64_t shape[4], sources[GGML_MAX_SRC];
     int64_t strides[4];
+    lockstep_parameter parameters[LOCKSTEP_GGML_PARAMETERS];
     void *copy = NULL;
     ggml_backend_buffer_t buffer = lockstep_ggml_buffer(t);
     node->rank = 4;
@@ -177,6 +207,7 @@ static inline uint64_t lockstep_ggml_record(lockstep_ggml *o, const struct ggml_
         strides[i] = (int64_t)t->nb[node->rank - 1 - i];
     }
     lockstep_ggml_dtype(t, node);
+    lockstep_ggml_parameters(t, node, parameters);
     node->shape = shape;
     node->strides = strides;
     node->sources = sources;
@@ -249,6 +280,7 @@ static inline void lockstep_ggml_leafs(lockstep_ggml *o, const struct ggml_tenso
             continue;
         lockstep_node node;
         memset(&node, 0, sizeof node);
+        node.size = sizeof node;
         node.name = leaf->name;
         node.op = "NONE";
         node.role = lockstep_ggml_leaf_role(leaf);
@@ -275,6 +307,7 @@ static inline void lockstep_ggml_pass(lockstep_ggml *o, const struct ggml_tensor
 static inline void lockstep_ggml_describe(lockstep_ggml *o, const struct ggml_tensor *t, const char *name, lockstep_node *node) {
     const struct ggml_tensor *root = t->view_src;
     memset(node, 0, sizeof *node);
+    node->size = sizeof *node;
     node->name = name;
     node->op = ggml_op_desc(t);
     node->layer = lockstep_ggml_layer(o, t);

@@ -1,19 +1,16 @@
 /* Lockstep: numerical parity of two implementations of one neural network.
  *
- * The one public header. It runs from simple to advanced:
- *   1. errors                2. element types
- *   3. reading containers    4. comparing checkpoints
- *   5. recording tensors from an engine
+ * All of the public interface. It runs from simple to advanced:
+ *   1. recording tensors from an engine (capture.h, with the element types and the version)
+ *   2. errors    3. reading containers    4. comparing checkpoints
  *
  * Thread safety: an opened archive, or a comparison, is immutable and may be read from
- * any number of threads. A recorder may be called from any number of threads.
+ * any number of threads.
  */
 #ifndef LOCKSTEP_LOCKSTEP_H
 #define LOCKSTEP_LOCKSTEP_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <lockstep/capture.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,7 +18,7 @@ extern "C" {
 
 #pragma GCC visibility push(default) /* the shared library exports what is declared here */
 
-/* ---------------------------------------------------------------- 1. errors */
+/* ---------------------------------------------------------------- 2. errors */
 
 /* Pinned: a value never changes its meaning. */
 #define LOCKSTEP_STATUS_LIST(X)                                         \
@@ -58,68 +55,6 @@ typedef struct lockstep_error {
 
 /* A short English text for a status; never NULL. */
 const char *lockstep_status_text(lockstep_status status);
-
-/* The library's version, "MAJOR.MINOR.PATCH". */
-const char *lockstep_version(void);
-
-/* --------------------------------------------------------- 2. element types */
-
-#define LOCKSTEP_MAX_RANK 8
-
-/* Names are those of `lockstep ls`; sizes and decoders are in tensor/dtype.c. */
-typedef enum lockstep_dtype {
-    LOCKSTEP_BOOL,
-    LOCKSTEP_I8,
-    LOCKSTEP_U8,
-    LOCKSTEP_I16,
-    LOCKSTEP_U16,
-    LOCKSTEP_I32,
-    LOCKSTEP_U32,
-    LOCKSTEP_I64,
-    LOCKSTEP_U64,
-    LOCKSTEP_F16,
-    LOCKSTEP_BF16,
-    LOCKSTEP_F32,
-    LOCKSTEP_F64,
-    LOCKSTEP_F8_E4M3, /* OCP: no infinities; one NaN of each sign */
-    LOCKSTEP_F8_E5M2,
-    LOCKSTEP_F8_E4M3FNUZ,
-    LOCKSTEP_F8_E5M2FNUZ,
-    LOCKSTEP_F8_E8M0, /* powers of two */
-    LOCKSTEP_F4,      /* E2M1, two a byte, the low nibble first */
-    LOCKSTEP_Q8_0, /* from here on: ggml's blocks */
-    LOCKSTEP_Q4_0,
-    LOCKSTEP_Q4_1,
-    LOCKSTEP_Q5_0,
-    LOCKSTEP_Q5_1,
-    LOCKSTEP_Q8_1,
-    LOCKSTEP_Q2_K,
-    LOCKSTEP_Q3_K,
-    LOCKSTEP_Q4_K,
-    LOCKSTEP_Q5_K,
-    LOCKSTEP_Q6_K,
-    LOCKSTEP_Q8_K,
-    LOCKSTEP_IQ2_XXS,
-    LOCKSTEP_IQ2_XS,
-    LOCKSTEP_IQ2_S,
-    LOCKSTEP_IQ3_XXS,
-    LOCKSTEP_IQ3_S,
-    LOCKSTEP_IQ1_S,
-    LOCKSTEP_IQ1_M,
-    LOCKSTEP_IQ4_NL,
-    LOCKSTEP_IQ4_XS,
-    LOCKSTEP_TQ1_0,
-    LOCKSTEP_TQ2_0,
-    LOCKSTEP_MXFP4,
-    LOCKSTEP_NVFP4,
-    LOCKSTEP_Q1_0,
-    LOCKSTEP_Q2_0,
-    LOCKSTEP_OPAQUE, /* an element type that is listed but can't be decoded */
-    LOCKSTEP_DTYPE_COUNT
-} lockstep_dtype;
-
-/* "f32", "q8_0", …; never NULL. */
-const char *lockstep_dtype_name(lockstep_dtype dtype);
 
 /* ---------------------------------------------------- 3. reading containers */
 
@@ -191,81 +126,6 @@ lockstep_status lockstep_comparison_weight(const lockstep_comparison *comparison
 /* The first pair of the candidate's tensor that an engine calls `name`: SIZE_MAX when
  * there is none. */
 size_t lockstep_comparison_find(const lockstep_comparison *comparison, const char *name);
-
-/* -------------------------------------- 5. recording tensors from an engine */
-
-/* One recorder a model (or context); several may live in one process and be
- * called from any number of threads. Nothing here fails, prints or changes what
- * the engine does: without `lockstep capture`, or once that is gone, each function
- * is one branch. A forked child records as a process of its own, through the
- * recorder that it inherited. */
-typedef struct lockstep_recorder lockstep_recorder;
-
-/* The rows of a forward pass: one (sequence, position, token) each. Any array
- * may be NULL where the engine doesn't know it. */
-typedef struct lockstep_rows {
-    size_t count;
-    const int32_t *tokens;
-    const int32_t *positions;
-    const int32_t *sequences;
-} lockstep_rows;
-
-/* Opens the channel that `lockstep capture` put in the environment. NULL when
- * there is none, or no memory. The strings are copied; version may be NULL. */
-lockstep_recorder *lockstep_capture_open(const char *engine, const char *version);
-/* Begins a pass, and ends the one before. rows may be NULL. */
-void lockstep_capture_pass_begin(lockstep_recorder *recorder, const lockstep_rows *rows);
-/* Records one tensor. shape is in elements, outermost axis first. strides are in
- * bytes and may be zero or negative, NULL when contiguous row-major; of a
- * quantized type, the innermost is that of a block and must be the block's size.
- * layer is -1 outside of blocks. data is element [0, …, 0], and is copied before
- * this returns. Outside of a pass, one begins. Counts as chosen by hand: it is kept
- * whatever --observe says. */
-void lockstep_capture_tensor(lockstep_recorder *recorder, const char *name, int layer,
-                             lockstep_dtype dtype, int rank, const uint64_t *shape,
-                             const int64_t *strides, const void *data);
-void lockstep_capture_pass_end(lockstep_recorder *recorder);
-/* Ends an open pass and frees. NULL is allowed. */
-void lockstep_capture_close(lockstep_recorder *recorder);
-
-/* The same with all that a trace can tell, for engines that have a graph. */
-typedef enum lockstep_role {
-    LOCKSTEP_ROLE_COMPUTED,
-    LOCKSTEP_ROLE_INPUT,  /* of the graph: ids, positions, masks */
-    LOCKSTEP_ROLE_WEIGHT, /* belongs to no pass */
-    LOCKSTEP_ROLE_STATE,  /* a KV cache */
-    LOCKSTEP_ROLE_VIEW,   /* the values of a source, seen otherwise */
-    LOCKSTEP_ROLE_WRITE   /* values written into a state */
-} lockstep_role;
-
-typedef struct lockstep_node {
-    const char *name, *op; /* op: NULL is "" */
-    int layer;             /* -1 outside of blocks */
-    lockstep_role role;
-    lockstep_dtype dtype;
-    const char *dtype_name; /* as the engine calls it; NULL: dtype's name */
-    int rank;
-    const uint64_t *shape;
-    const int64_t *strides;
-    const void *data;        /* NULL: a line without values */
-    const uint64_t *sources; /* what lockstep_capture_node returned for its inputs */
-    size_t source_count;
-    const char *backend; /* the buffer or device; may be NULL */
-    bool output;         /* of a layer or the network: --observe outputs keeps it */
-    bool writable;       /* data is writable, and `lockstep check --resync` may overwrite it
-                          * with the reference's values before this returns */
-} lockstep_node;
-
-/* The user wants this node's values: an engine may save itself the way to them.
- * Looks at name, op, layer, role and output. */
-bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *node);
-/* Records the node, with its values when they are there and wanted. Returns its
- * number for later nodes' sources; 0 (which sources may hold) when not recorded. */
-uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *node);
-/* Rows of the open pass that were learned after it began; as many as it began with, if any. */
-void lockstep_capture_rows(lockstep_recorder *recorder, const lockstep_rows *rows);
-/* A line of text for the user, such as what could not be recorded. */
-void lockstep_capture_note(lockstep_recorder *recorder, const char *text);
 
 #pragma GCC visibility pop
 

@@ -57,6 +57,21 @@ char *ls_arena_printf(ls_arena *arena, const char *format, ...) {
     return text;
 }
 
+void ls_arena_reset(ls_arena *arena) {
+    struct ls_arena_block *kept = arena->blocks;
+    if (kept == NULL)
+        return;
+    ls_arena older = {.blocks = kept->next};
+    ls_arena_done(&older);
+    kept->next = NULL;
+    if (arena->capacity > BLOCK) { /* one large allocation */
+        ls_arena_done(arena);
+        return;
+    }
+    memset(kept->bytes, 0, arena->used);
+    arena->used = 0;
+}
+
 void ls_arena_done(ls_arena *arena) {
     for (struct ls_arena_block *block = arena->blocks; block != NULL;) {
         struct ls_arena_block *next = block->next;

@@ -17,6 +17,8 @@ void *ls_arena_array(ls_arena *arena, size_t count, size_t size);
 char *ls_arena_copy(ls_arena *arena, const char *text, size_t length);
 char *ls_arena_printf(ls_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Forgets every allocation, and keeps a block of memory for the next ones. */
+void ls_arena_reset(ls_arena *arena);
 void ls_arena_done(ls_arena *arena);
 
 #endif

@@ -5,10 +5,6 @@
 
 #include "base/escape.h"
 
-#define LOCKSTEP_VERSION_TEXT "0.1.0"
-
-const char *lockstep_version(void) { return LOCKSTEP_VERSION_TEXT; }
-
 const char *lockstep_status_text(lockstep_status status) {
     switch (status) {
 #define X(name, value, text) \

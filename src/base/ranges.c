@@ -1,29 +1,52 @@
 #include "base/ranges.h"
 
-#include <ctype.h>
-#include <stdlib.h>
+#include <limits.h>
+
+/* Digits up to INT_MAX; -1 where there is none, or a larger number. */
+static int take_number(const char **at) {
+    int value = 0;
+    if (**at < '0' || **at > '9')
+        return -1;
+    for (; **at >= '0' && **at <= '9'; ++*at)
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, **at - '0', &value))
+            return -1;
+    return value;
+}
+
+/* Takes "7" or "0-3", and the comma after it. False when neither stands there; *at is then
+ * where the list breaks its rules. */
+static bool take_range(const char **at, int *out_low, int *out_high) {
+    *out_low = *out_high = take_number(at);
+    if (*out_low < 0)
+        return false;
+    if (**at == '-') {
+        ++*at;
+        *out_high = take_number(at);
+    }
+    if (*out_high < *out_low || (**at != ',' && **at != '\0'))
+        return false;
+    if (**at == ',' && *++*at == '\0')
+        return false; /* nothing follows the comma */
+    return true;
+}
 
 lockstep_status ls_ranges_check(const char *option, const char *list, lockstep_error *error) {
-    for (const char *at = list; at != NULL;) {
-        char *end = NULL;
-        long low = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1, high = low;
-        if (low >= 0 && *end == '-')
-            high = isdigit((unsigned char)end[1]) ? strtol(end + 1, &end, 10) : -1;
-        if (low < 0 || high < low || (*end != ',' && *end != '\0'))
+    int low, high;
+    const char *at = list;
+    do
+        if (list != NULL && !take_range(&at, &low, &high))
             return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: found '%s', expected numbers and ranges such as 0-3,7", option, list);
-        at = *end == ',' ? end + 1 : NULL;
-    }
+    while (list != NULL && *at != '\0');
     return LOCKSTEP_OK;
 }
 
-bool ls_ranges_hold(const char *list, int value) {
-    for (const char *at = list;;) {
-        char *end;
-        long low = strtol(at, &end, 10), high = *end == '-' ? strtol(end + 1, &end, 10) : low;
+bool ls_ranges_hold(const char *list, long value) {
+    int low, high;
+    while (take_range(&list, &low, &high)) {
         if (value >= low && value <= high)
             return true;
-        if (*end != ',')
+        if (*list == '\0')
             return false;
-        at = end + 1;
     }
+    return false;
 }

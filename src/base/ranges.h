@@ -4,9 +4,10 @@
 
 #include "base/error.h"
 
-/* `option` is for the message; a list that is NULL is right. */
+/* LOCKSTEP_INVALID_ARGUMENT for a list that breaks its rules; the message names the
+ * `option`. NULL is no list, and allowed. */
 lockstep_status ls_ranges_check(const char *option, const char *list, lockstep_error *error);
-/* Of a list that was checked. */
-bool ls_ranges_hold(const char *list, int value);
+/* Whether a range of the list holds the value. What follows an error in the list is ignored. */
+bool ls_ranges_hold(const char *list, long value);
 
 #endif

@@ -41,21 +41,35 @@ void ls_text_printf(ls_text *text, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    /* Straight into the room that there is; once more where it was too small. */
+    size_t room = text->data != NULL ? text->capacity - text->length : 0;
+    int length = vsnprintf(room > 0 ? text->data + text->length : NULL, room, format, args);
     va_end(args);
-    if (length >= 0 && reserve(text, (size_t)length)) {
+    if (length >= 0 && (size_t)length < room) {
+        text->length += (size_t)length;
+    } else if (length >= 0 && reserve(text, (size_t)length)) {
         vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
         text->length += (size_t)length;
     }
     va_end(again);
 }
 
+/* How many of the next bytes JSON writes as they are. */
+static size_t plain_run(const char *bytes, size_t length) {
+    size_t n = 0;
+    while (n < length && (unsigned char)(bytes[n] - 0x20) < 0x5f && bytes[n] != '"' && bytes[n] != '\\')
+        n++;
+    return n;
+}
+
 void ls_text_json(ls_text *text, const char *bytes, size_t length) {
     ls_text_append(text, "\"", 1);
     for (size_t i = 0; i < length;) {
-        uint32_t code;
-        size_t n = ls_utf8_decode(bytes + i, length - i, &code);
-        if (n == 0) {
+        uint32_t code = 0;
+        size_t run = plain_run(bytes + i, length - i), n = run > 0 ? run : ls_utf8_decode(bytes + i, length - i, &code);
+        if (run > 0) {
+            ls_text_append(text, bytes + i, run);
+        } else if (n == 0) {
             ls_text_append(text, "\xef\xbf\xbd", 3);
             n = 1;
         } else if (code == '"' || code == '\\') {

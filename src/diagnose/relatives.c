@@ -139,7 +139,8 @@ bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
     return compared;
 }
 
-/* RMSNorm is x / sqrt(mean(x^2) + eps): the reference's own outputs tell its eps. */
+/* RMSNorm is x / sqrt(mean(x^2) + eps), times a weight or not: another eps scales each row by
+ * sqrt((mean + own) / (mean + eps)), which shows the reference's eps. */
 bool ls_fit_norm_eps(const ls_evidence *e, ls_cause *out) {
     const ls_diff *d = e->diff;
     const ls_node *node = &d->in.candidate.trace->nodes[e->pair->candidate_value];
@@ -152,19 +153,21 @@ bool ls_fit_norm_eps(const ls_evidence *e, ls_cause *out) {
     bool same = ls_view_elements(&input.view) == node->elements;
     for (int round = 0; same && round < 2; round++) { /* fit on the row that shows eps best, then apply */
         for (size_t row = 0; row + e->channels <= e->count; row += e->channels) {
-            double *x = e->scratch + row, squares = 0, dot = 0;
+            double *x = e->scratch + row, squares = 0, dot = 0, length = 0;
+            const double *y = e->candidate + row;
             ls_view_read_f64(&input.view, row, e->channels, x);
             for (size_t i = 0; i < e->channels; i++) {
                 squares += x[i] * x[i];
-                dot += x[i] * e->reference[row + i];
+                dot += y[i] * e->reference[row + i];
+                length += y[i] * y[i];
             }
-            double mean = squares / (double)e->channels, scale = dot / squares;
+            double mean = squares / (double)e->channels, scale = dot / length;
             if (round == 0 && mean < smallest) {
                 smallest = mean;
-                best = fmax(1 / (scale * scale) - mean, 0);
+                best = fmax((mean + *own) / (scale * scale) - mean, 0);
             }
             for (size_t i = 0; round == 1 && i < e->channels; i++)
-                x[i] /= sqrt(mean + best);
+                x[i] = y[i] * sqrt((mean + *own) / (mean + best));
         }
     }
     ls_hold_release(&input);

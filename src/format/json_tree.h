@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "format/json_reader.h"
+#include "base/json_reader.h"
 #include "io/source.h"
 
 /* The whole source as one value. Of repeated keys the last counts. An integer beyond 64

@@ -15,7 +15,7 @@
 #include "base/checked.h"
 #include "base/cursor.h"
 #include "format/archive.h"
-#include "format/json_reader.h"
+#include "base/json_reader.h"
 #include "format/formats.h"
 #include "format/model_folder.h"
 #include "format/paths.h"

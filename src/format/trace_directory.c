@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "format/json_reader.h"
+#include "base/json_reader.h"
 #include "format/npy.h"
 #include "format/formats.h"
 #include "format/paths.h"

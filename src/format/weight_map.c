@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/json_reader.h"
+#include "base/json_reader.h"
 #include "format/paths.h"
 
 enum { INDEX_LIMIT = 100000000 };

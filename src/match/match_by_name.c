@@ -1,8 +1,16 @@
 /* Pairs of tensors that have the same name, and of two files that hold one tensor each. */
 #include "match/matching.h"
 
-/* The node of the reference's pass that is called as a node of the candidate: with the same operation and
- * occurrence where both sides are graphs. (An engine of one's own need not name its operations.) */
+/* The node with this name in a pass, if all nodes of the name are one value; LS_NONE. */
+static size_t find_only(const ls_values *values, size_t pass, const char *name) {
+    size_t first = ls_values_find(values, pass, &(ls_label){name, NULL, NULL, LS_FIRST});
+    size_t last = ls_values_find(values, pass, &(ls_label){name, NULL, NULL, LS_LAST});
+    return first != LS_NONE && values->value_of[first] == values->value_of[last] ? first : LS_NONE;
+}
+
+/* The node of the reference's pass that has the name of a node of the candidate: with the same operation and
+ * occurrence where both sides are graphs, or else the only one of its name on both sides. (Engines spell
+ * operations differently, and an engine of one's own need not name them.) */
 static size_t find_same(const ls_matching *m, size_t reference_pass, size_t candidate) {
     const ls_node *n = &m->in->candidate.trace->nodes[candidate];
     bool graphs = m->in->reference.trace->is_graph && m->in->candidate.trace->is_graph;
@@ -10,6 +18,8 @@ static size_t find_same(const ls_matching *m, size_t reference_pass, size_t cand
     size_t reference = ls_values_find(&m->in->reference.values, reference_pass, &label);
     if (reference == LS_NONE && !graphs && ls_values_find_unnumbered(&m->in->candidate.values, n->pass, n->name) == candidate)
         reference = ls_values_find_unnumbered(&m->in->reference.values, reference_pass, n->name);
+    if (reference == LS_NONE && graphs && find_only(&m->in->candidate.values, n->pass, n->name) == candidate)
+        reference = find_only(&m->in->reference.values, reference_pass, n->name);
     return reference;
 }
 

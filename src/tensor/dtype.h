@@ -2,6 +2,7 @@
 #ifndef LS_TENSOR_DTYPE_H
 #define LS_TENSOR_DTYPE_H
 
+#include "base/element_type.h"
 #include "base/error.h"
 
 enum { LS_MAX_BLOCK_BYTES = 512, LS_MAX_BLOCK_ELEMENTS = 256 }; /* of any row */
@@ -22,14 +23,6 @@ typedef struct ls_dtype_row {
 } ls_dtype_row;
 
 const ls_dtype_row *ls_dtype(lockstep_dtype dtype);
-
-/* Finds a type by its name in the table; false when there is none. */
-bool ls_dtype_find(const char *name, lockstep_dtype *out_dtype);
-
-/* Bytes of `elements` elements of a row-major tensor whose innermost axis has
- * `inner` elements (1 for a scalar). False on overflow, when inner is not a
- * multiple of the block, or for LOCKSTEP_OPAQUE. */
-bool ls_dtype_bytes(lockstep_dtype dtype, uint64_t elements, uint64_t inner, uint64_t *out_bytes);
 
 /* Decode n elements of any type but LOCKSTEP_OPAQUE, from a block's start. The
  * float variant rounds what float can't hold, by way of double. */

@@ -15,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10, JSON_MAX = 64 << 20 };
+#include "wire/frame_reader.h"
+
+enum { RING_LEAST = 64 << 10, JSON_FIRST = 64 << 10 };
 
 struct ls_inlet {
     ls_receiver *receiver;
@@ -157,7 +159,7 @@ static int next_frame(ls_inlet *in) {
     if (!available(in, sizeof header, &have))
         return have == 0 ? 0 : -1;
     memcpy(&header, at_read(in), sizeof header);
-    if (header.magic != LS_FRAME_MAGIC || header.json_bytes > JSON_MAX)
+    if (!ls_frame_header_is_valid(&header))
         return -1;
     give_back(in, sizeof header);
     if (!read_json(in, header.json_bytes))

@@ -5,7 +5,7 @@
 #define LS_TRACE_RECEIVER_H
 
 #include "base/error.h"
-#include "trace/channel.h"
+#include "wire/channel.h"
 
 typedef struct ls_receiver ls_receiver;
 typedef struct ls_inlet ls_inlet; /* one observed process */

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "tensor/dtype.h"
 #include "tensor/summary.h"
+#include "wire/frame_reader.h"
 
 enum { TILE = 16384 };
 
@@ -41,6 +42,7 @@ struct ls_recorder {
     ls_map rows;              /* pass of the trace -> how many it has, where known */
     ls_recorder_totals totals;
     float *tile; /* TILE of them */
+    ls_arena frame_memory; /* of what is read of a frame */
 };
 
 /* ------------------------------------------------------------------- lines */
@@ -183,24 +185,6 @@ typedef struct incoming {
     uint64_t shape[LOCKSTEP_MAX_RANK], elements, bytes;
 } incoming;
 
-static bool read_shape(json_t *object, incoming *in) {
-    json_t *shape = json_object_get(object, "shape"), *axis;
-    size_t at, rank = json_array_size(shape), folded = rank > LOCKSTEP_MAX_RANK ? rank - LOCKSTEP_MAX_RANK : 0;
-    if (!json_is_array(shape))
-        return false;
-    for (size_t i = 0; i < LOCKSTEP_MAX_RANK; i++)
-        in->shape[i] = 1;
-    in->elements = 1;
-    json_array_foreach(shape, at, axis) {
-        uint64_t count = (uint64_t)json_integer_value(axis), *to = &in->shape[at < folded ? 0 : at - folded];
-        if (!json_is_integer(axis) || json_integer_value(axis) < 0 || __builtin_mul_overflow(*to, count, to) ||
-            __builtin_mul_overflow(in->elements, count, &in->elements))
-            return false;
-    }
-    in->rank = (int)(rank - folded);
-    return *in->shape <= INT64_MAX;
-}
-
 /* Of more axes than a trace has, the outermost are one; the line says which. */
 static void fold_shape(json_t *object, const incoming *in) {
     if (json_array_size(json_object_get(object, "shape")) <= LOCKSTEP_MAX_RANK)
@@ -212,25 +196,13 @@ static void fold_shape(json_t *object, const incoming *in) {
     json_object_set_new(object, "shape", shape);
 }
 
-/* A line without values may say of a type and shape what it likes. */
-static bool read_incoming(json_t *object, bool has_values, incoming *in) {
-    const char *dtype = json_string_value(json_object_get(object, "dtype"));
-    in->name = json_string_value(json_object_get(object, "name"));
-    in->op = json_string_value(json_object_get(object, "op"));
-    if (in->op == NULL)
-        in->op = "";
-    if (in->name == NULL || dtype == NULL || !read_shape(object, in))
-        return false;
-    in->known = ls_dtype_find(dtype, &in->dtype) && in->dtype != LOCKSTEP_OPAQUE;
-    if (!in->known)
-        return true;
-    uint64_t inner = in->rank > 0 ? in->shape[in->rank - 1] : 1;
-    if (!ls_dtype_bytes(in->dtype, in->elements, inner, &in->bytes)) {
-        in->known = false;
-        return !has_values;
-    }
-    in->stored = ls_dtype(in->dtype)->npy != NULL ? in->dtype : LOCKSTEP_F32;
-    return true;
+static incoming incoming_of(const ls_frame_tensor *t) {
+    incoming in = {.name = t->name, .op = t->op, .dtype = t->dtype, .known = t->dtype != LOCKSTEP_OPAQUE,
+                   .rank = t->rank, .elements = t->elements, .bytes = t->bytes};
+    memcpy(in.shape, t->shape, sizeof in.shape);
+    if (in.known)
+        in.stored = ls_dtype(in.dtype)->npy != NULL ? in.dtype : LOCKSTEP_F32;
+    return in;
 }
 
 typedef struct writing {
@@ -368,13 +340,9 @@ static const char *const ours[] = {"i",    "file", "stats", "xxh3",  "lost", "oc
                                    "note", "end",  "ended", "engine", "lockstep_trace"};
 
 /* A tensor's line begins as the recorder's. */
-static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame) {
-    incoming in = {0};
-    const json_t *id = json_object_get(object, "id");
+static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame, const ls_frame_content *content) {
+    incoming in = incoming_of(&content->tensor);
     const char *role = json_string_value(json_object_get(object, "role"));
-    if (!json_is_integer(id) || json_integer_value(id) < 0 || !read_incoming(object, frame->data_bytes != 0, &in) ||
-        (frame->data_bytes != 0 && in.known && frame->data_bytes != in.bytes))
-        return false;
     for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
         json_object_del(object, ours[k]);
     fold_shape(object, &in);
@@ -389,7 +357,7 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     json_t *sources = translate_sources(p, json_object_get(object, "src"));
     const struct id_pair *alias = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "alias_of")));
     json_t *alias_of = alias != NULL && json_object_get(object, "alias_of") != NULL ? json_integer((json_int_t)alias->i) : NULL;
-    bool remembered = remember_id(p, (uint64_t)json_integer_value(id), i);
+    bool remembered = remember_id(p, (uint64_t)content->id, i);
     json_object_del(object, "id");
     json_object_set_new(object, "src", sources);
     json_object_set_new(object, "occurrence", json_integer(weight ? 0 : (json_int_t)occurrence(p, pass, &in)));
@@ -507,27 +475,34 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
     write_note(r, "values to go on with could not be handed over: a tensor kept its own");
 }
 
-static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const char *event, json_t *object) {
-    unsigned process = frame->process;
-    if (strcmp(event, "tensor") == 0)
-        return record_tensor(r, p, object, frame);
-    if (strcmp(event, "pass") == 0)
-        return record_pass(r, p, process, object, PASS_BEGINS);
-    if (strcmp(event, "rows") == 0)
-        return record_pass(r, p, process, object, PASS_ROWS);
-    if (strcmp(event, "pass_end") == 0)
-        return record_pass(r, p, process, object, PASS_ENDS);
-    if (strcmp(event, "resync") == 0)
-        return answer(r, p, frame, object), true;
-    if (strcmp(event, "start") == 0)
-        return record_start(r, process, object), true;
-    if (strcmp(event, "note") == 0 && json_is_string(json_object_get(object, "text")))
-        write_compiled_note(r, json_string_value(json_object_get(object, "text")), json_string_value(json_object_get(object, "compiled")));
-    if (strcmp(event, "end") == 0 && !p->said_end) {
+static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content, json_t *object) {
+    switch (content->event) {
+    case LS_EVENT_TENSOR:
+        return record_tensor(r, p, object, frame, content);
+    case LS_EVENT_PASS:
+        return record_pass(r, p, frame->process, object, PASS_BEGINS);
+    case LS_EVENT_ROWS:
+        return record_pass(r, p, frame->process, object, PASS_ROWS);
+    case LS_EVENT_PASS_END:
+        return record_pass(r, p, frame->process, object, PASS_ENDS);
+    case LS_EVENT_RESYNC:
+        answer(r, p, frame, object);
+        return true;
+    case LS_EVENT_START:
+        record_start(r, frame->process, object);
+        return true;
+    case LS_EVENT_NOTE:
+        if (json_is_string(json_object_get(object, "text")))
+            write_compiled_note(r, json_string_value(json_object_get(object, "text")), json_string_value(json_object_get(object, "compiled")));
+        return true;
+    case LS_EVENT_END:
+        r->totals.ended += !p->said_end;
         p->said_end = true;
-        r->totals.ended++;
+        return true;
+    case LS_EVENT_OTHER:
+        break;
     }
-    return true; /* others are for later versions */
+    return true; /* for later versions */
 }
 
 /* NULL when there is no memory. */
@@ -553,25 +528,27 @@ static void forget_process(ls_recorder *r, size_t process) {
 
 bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     ls_recorder *r = recorder;
-    json_t *object = json_loadb(frame->json, frame->json_bytes, JSON_REJECT_DUPLICATES, NULL);
-    const char *event = json_string_value(json_object_get(object, "event"));
-    if (event == NULL) {
-        json_decref(object);
-        return false;
-    }
-    bool ok;
+    ls_frame_content content;
+    lockstep_error error = {0};
+    bool ok = false;
     pthread_mutex_lock(&r->lock);
     process_state *p = process_of(r, frame->process);
     if (frame->process >= r->totals.processes)
         r->totals.processes = frame->process + 1;
-    ok = p != NULL && !r->over && record_event(r, p, frame, event, object) && !r->over;
+    if (p != NULL && !r->over &&
+        ls_frame_read(frame->json, frame->json_bytes, frame->data_bytes, &r->frame_memory, &content, &error) == LOCKSTEP_OK) {
+        json_t *object = json_loadb(frame->json, frame->json_bytes, JSON_REJECT_DUPLICATES, NULL);
+        ok = object != NULL && record_event(r, p, frame, &content, object) && !r->over;
+        json_decref(object);
+    }
     if (!ok && p != NULL && !p->died && !r->over) {
-        char text[80];
-        snprintf(text, sizeof text, "process %u sent what it may not, and was cut off", frame->process);
+        char text[600];
+        snprintf(text, sizeof text, "process %u sent what it may not, and was cut off%s%s", frame->process,
+                 error.message[0] != '\0' ? ": " : "", error.message);
         write_note(r, text);
     }
+    ls_arena_reset(&r->frame_memory);
     pthread_mutex_unlock(&r->lock);
-    json_decref(object);
     return ok;
 }
 
@@ -618,6 +595,7 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     ls_map_done(&r->passes);
     ls_map_done(&r->rows);
     free(r->tile);
+    ls_arena_done(&r->frame_memory);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

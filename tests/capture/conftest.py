@@ -29,7 +29,7 @@ def compile(source, out, *flags, compiler="cc"):
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory):
     return compile(ROOT / "tests/capture/engine.c", tmp_path_factory.mktemp("engine") / "engine",
-                   f"-L{BUILD}", "-llockstep", f"-Wl,-rpath,{BUILD}", "-Wl,-rpath-link,.")
+                   f"-L{BUILD}", "-llockstep-capture", f"-Wl,-rpath,{BUILD}")
 
 
 @pytest.fixture(scope="session", autouse=True)

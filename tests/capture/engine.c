@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <grp.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <lockstep/lockstep.h>
+#include <lockstep/capture.h>
 
 enum { ROWS = 3, COLUMNS = 4, LAYERS = 2 };
 static const uint64_t shape[] = {ROWS, COLUMNS};
@@ -67,6 +68,22 @@ static void run_long(lockstep_recorder *recorder, int count) {
     free(big);
 }
 
+/* Nodes of an engine that was built with an older, and with a newer version of the header. */
+static void run_sizes(lockstep_recorder *recorder) {
+    struct {
+        lockstep_node node;
+        char appended[64];
+    } longer = {.node = {.size = sizeof longer, .name = "longer", .layer = -1, .dtype = LOCKSTEP_F32}};
+    const float one = 1;
+    memset(longer.appended, 0xff, sizeof longer.appended);
+    longer.node.data = &one;
+    lockstep_node none = longer.node;
+    none.size = 0;
+    none.name = "without its size";
+    printf("%d %d\n", lockstep_capture_node(recorder, &longer.node) != 0, lockstep_capture_node(recorder, &none) != 0);
+    printf("%d %d\n", lockstep_capture_wants(recorder, &longer.node), lockstep_capture_wants(recorder, &none));
+}
+
 /* Layouts, element types, a graph, and what can't be recorded. */
 static void run_nodes(lockstep_recorder *recorder) {
     float values[2][3][4];
@@ -89,12 +106,32 @@ static void run_nodes(lockstep_recorder *recorder) {
     lockstep_capture_tensor(recorder, "nine axes", -1, LOCKSTEP_F32, 9, nine, NULL, values);
     lockstep_capture_tensor(recorder, "half a block", -1, LOCKSTEP_Q8_0, 1, row, NULL, q8_0);
     lockstep_capture_tensor(recorder, "na\"me\n\xff", -1, LOCKSTEP_F32, 0, NULL, NULL, values);
-    lockstep_node weight = {.name = "w", .op = "NONE", .layer = -1, .role = LOCKSTEP_ROLE_WEIGHT,
+    lockstep_node weight = {.size = sizeof weight, .name = "w", .op = "NONE", .layer = -1, .role = LOCKSTEP_ROLE_WEIGHT,
                             .dtype = LOCKSTEP_OPAQUE, .dtype_name = "q6_K", .rank = 1, .shape = row};
     uint64_t sources[2] = {lockstep_capture_node(recorder, &weight), 0};
-    lockstep_node product = {.name = "product", .op = "MUL_MAT", .layer = 1, .dtype = LOCKSTEP_F32, .rank = 1,
-                             .shape = row, .data = values, .sources = sources, .source_count = 2, .backend = "CPU"};
-    lockstep_capture_node(recorder, &product);
+    const int64_t axes[] = {0, -2, INT64_MAX};
+    const double factors[] = {0.5, -INFINITY};
+    const lockstep_parameter parameters[] = {
+        {.name = "eps", .type = LOCKSTEP_PARAMETER_REAL, .value.real = 1e-6},
+        {.name = "n_dims", .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = INT64_MIN},
+        {.name = "causal", .type = LOCKSTEP_PARAMETER_BOOLEAN, .value.boolean = true},
+        {.name = "mode \"x\"", .type = LOCKSTEP_PARAMETER_TEXT, .value.text = "ne\\ox\n"},
+        {.name = "axes", .type = LOCKSTEP_PARAMETER_INTEGERS, .count = 3, .value.integers = axes},
+        {.name = "factors", .type = LOCKSTEP_PARAMETER_REALS, .count = 2, .value.reals = factors},
+        {.name = "none", .type = LOCKSTEP_PARAMETER_INTEGERS, .count = 0, .value.integers = NULL},
+        {.name = "eps", .type = LOCKSTEP_PARAMETER_REAL, .value.real = 7}, /* a name counts once */
+        {.name = NULL, .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = 7},
+        {.name = "later", .type = (lockstep_parameter_type)99, .value.integer = 7},
+        {.name = "null", .type = LOCKSTEP_PARAMETER_TEXT, .value.text = NULL},
+    };
+    lockstep_node product = {.size = sizeof product, .name = "product", .op = "MUL_MAT", .layer = 1, .dtype = LOCKSTEP_F32, .rank = 1,
+                             .shape = row, .data = values, .sources = sources, .source_count = 2, .backend = "CPU",
+                             .parameters = parameters, .parameter_count = sizeof parameters / sizeof *parameters,
+                             .where = "engine.c:12"};
+    lockstep_node other = {.size = sizeof other, .name = "other name", .layer = 1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = row,
+                           .alias = lockstep_capture_node(recorder, &product)};
+    lockstep_capture_node(recorder, &other);
+    run_sizes(recorder);
 }
 
 static void *run_thread(void *argument) {

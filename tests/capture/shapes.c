@@ -15,7 +15,7 @@ static float good[LENGTH] = {1, 2, 3, 4, 5, 6, 7, 8}, slightly[LENGTH], lost[LEN
 
 static uint64_t put(const char *name, const float *values, uint64_t source) {
     const uint64_t length = LENGTH;
-    lockstep_node node = {.name = name, .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = values,
+    lockstep_node node = {.size = sizeof node, .name = name, .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = values,
                           .sources = &source, .source_count = source != 0};
     return lockstep_capture_node(recorder, &node);
 }
@@ -90,11 +90,11 @@ int main(int argc, char **argv) {
         lockstep_capture_pass_begin(recorder, &rows);
         uint64_t x = put("x", good, 0);
         const uint64_t length = LENGTH;
-        lockstep_node weight = {.name = "w", .layer = -1, .role = LOCKSTEP_ROLE_WEIGHT, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length};
+        lockstep_node weight = {.size = sizeof weight, .name = "w", .layer = -1, .role = LOCKSTEP_ROLE_WEIGHT, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length};
         const uint64_t sources[2] = {x, lockstep_capture_node(recorder, &weight)};
-        lockstep_node logits = {.name = "logits", .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = good,
+        lockstep_node logits = {.size = sizeof logits, .name = "logits", .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = good,
                                 .sources = sources, .source_count = 2};
-        lockstep_node scaled = {.name = "scaled", .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = slightly,
+        lockstep_node scaled = {.size = sizeof scaled, .name = "scaled", .layer = -1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = &length, .data = slightly,
                                 .sources = sources, .source_count = 1};
         if (wrong != 1)
             lockstep_capture_node(recorder, wrong == 2 ? &scaled : &logits);

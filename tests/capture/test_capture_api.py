@@ -31,7 +31,8 @@ def test_what_an_engine_records_is_read_by_numpy(engine, tmp_path):
 
 def test_layouts_types_and_edges(engine, tmp_path):
     out = tmp_path / "t"
-    assert capture(out, engine, "nodes").returncode == 0
+    done = capture(out, engine, "nodes")
+    assert done.returncode == 0 and done.stdout == "1 0\n1 0\n"
     check(out)
     plain = numpy.arange(24, dtype=numpy.float32).reshape(2, 3, 4)
     values = {"plain": plain, "permuted": plain.transpose(2, 0, 1), "reversed": plain[0, 0, ::-1], "repeated": [3] * 4,
@@ -47,7 +48,43 @@ def test_layouts_types_and_edges(engine, tmp_path):
     notes = [line["note"] for line in lines(out) if "note" in line]
     assert any("nine axes" in note and "rank" in note for note in notes)
     assert any("half a block" in note for note in notes)
+    assert any("sizeof(lockstep_node)" in note for note in notes) and load(out, named(out, "longer")[0]) == 1
     assert run(BUILD / "lockstep", "diff", out, out).returncode == 0
+
+
+def test_parameters_aliases_and_places(engine, tmp_path):
+    out = tmp_path / "t"
+    assert capture(out, engine, "nodes").returncode == 0
+    product, other = named(out, "product")[0], named(out, "other name")[0]
+    assert product["params"] == {"eps": 1e-6, "n_dims": -2**63, "causal": True, 'mode "x"': "ne\\ox\n",
+                                 "axes": [0, -2, 2**63 - 1], "factors": [0.5, "-inf"], "none": []}
+    assert product["params"]["causal"] is True and product["where"] == "engine.c:12" and "alias_of" not in product
+    assert other["alias_of"] == product["i"] and "file" not in other and "params" not in other
+
+
+def test_a_locale_with_a_decimal_comma(tmp_path):
+    """snprintf writes 0,5 then; a frame must not."""
+    made = run("localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.UTF-8")
+    if not (tmp_path / "de_DE.UTF-8").exists():
+        pytest.skip(f"no locale can be made: {made.stderr.strip()}")
+    (tmp_path / "p.c").write_text("""
+        #include <locale.h>
+        #include <stdio.h>
+        #include <lockstep/capture.h>
+        int main(void) {
+            const lockstep_parameter half = {.name = "half", .type = LOCKSTEP_PARAMETER_REAL, .value.real = -0.5};
+            lockstep_node node = {.size = sizeof node, .name = "x", .layer = -1, .dtype = LOCKSTEP_F32, .parameters = &half, .parameter_count = 1};
+            char text[8];
+            lockstep_recorder *recorder = lockstep_capture_open("p", NULL);
+            if (setlocale(LC_ALL, "de_DE.UTF-8") == NULL || snprintf(text, sizeof text, "%g", 0.5) != 3 || text[1] != ',')
+                return 9;
+            lockstep_capture_node(recorder, &node);
+            lockstep_capture_close(recorder);
+            return 0;
+        }""")
+    program = compile(tmp_path / "p.c", tmp_path / "p", f"-L{BUILD}", "-llockstep", f"-Wl,-rpath,{BUILD}", "-Wl,-rpath-link,.")
+    assert capture(tmp_path / "t", program, env=dict(os.environ, LOCPATH=str(tmp_path))).returncode == 0
+    assert named(tmp_path / "t", "x")[0]["params"] == {"half": -0.5} and ended(tmp_path / "t")
 
 
 def test_a_child_records_for_itself(engine, tmp_path):
@@ -125,10 +162,11 @@ int main(int argc, char **argv) {
 """
 
 
-def test_through_dlopen(tmp_path):
+@pytest.mark.parametrize("library", ["liblockstep.so", "liblockstep-capture.so"])
+def test_through_dlopen(tmp_path, library):
     (tmp_path / "p.c").write_text(PLUGIN)
     program = compile(tmp_path / "p.c", tmp_path / "p", "-ldl", "-Wno-pedantic")
-    assert capture(tmp_path / "t", program, BUILD / "liblockstep.so").returncode == 0
+    assert capture(tmp_path / "t", program, BUILD / library).returncode == 0
     line, = named(tmp_path / "t", "value")
     assert load(tmp_path / "t", line) == 2.5 and line["pass"] == 0 and ended(tmp_path / "t")
 

@@ -4,6 +4,7 @@ import array
 import json
 import mmap
 import os
+import re
 import resource
 import socket
 import struct
@@ -84,6 +85,16 @@ def test_threads_with_small_stacks(tmp_path, preload):
 def test_libraries_have_little_thread_local_memory(library):
     sizes = [int(line.split()[5], 16) for line in run("readelf", "-lW", BUILD / library).stdout.splitlines() if line.split()[:1] == ["TLS"]]
     assert sum(sizes) <= 4096
+
+
+def test_the_capture_library_needs_libc_alone():
+    """It is loaded into every kind of program: no library that clashes, no thread-local storage, no symbol of others."""
+    library = BUILD / "liblockstep-capture.so"
+    needed = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-dW", library).stdout)
+    assert needed and set(needed) <= {"libc.so.6", "ld-linux-aarch64.so.1", "ld-linux-x86-64.so.2"}
+    assert not [line for line in run("readelf", "-lW", library).stdout.splitlines() if line.split()[:1] == ["TLS"]]
+    exported = {line.split()[-1] for line in run("nm", "-D", "--defined-only", library).stdout.splitlines()}
+    assert exported and all(name.startswith("lockstep_") for name in exported)
 
 
 # ------------------------------------------------------------ many processes

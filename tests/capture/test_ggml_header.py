@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the engi
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     return compile(ROOT / "tests/capture/ggml_program.c", tmp_path_factory.mktemp("ggml") / "program",
-                   f"-I{ROOT}/hooks/ggml", f"-L{BUILD}", "-llockstep", "-ldl", f"-Wl,-rpath,{BUILD}:{FOLDER}")
+                   f"-I{ROOT}/hooks/ggml", f"-L{BUILD}", "-llockstep-capture", "-ldl", f"-Wl,-rpath,{BUILD}:{FOLDER}")
 
 
 def observe(program, out, *options):
@@ -61,6 +61,8 @@ def test_the_graph_is_whole(program, tmp_path):
     assert len(named(out, "token_embd.weight")) == 1
     view, = {line["name"] for line in tensors(out) if line.get("role") == "view"}
     assert "file" not in first[view] and first[view]["op"] == "TRANSPOSE"
+    assert first["norm-0"]["op"] == "RMS_NORM" and first["norm-0"]["params"] == {"eps": pytest.approx(1e-6)}
+    assert "params" not in first["embd"]
     assert first["blk.0.attn_output.weight @"]["layer"] == 0 and first["embd"]["layer"] == -1
 
 

@@ -1,5 +1,6 @@
 """`make install`: what a user of the installed headers, library and command has."""
 import os
+import re
 import subprocess
 
 import numpy
@@ -15,8 +16,8 @@ def prefix(tmp_path_factory):
     return path
 
 
-def pkg_config(prefix, *arguments):
-    done = run("pkg-config", *arguments, "lockstep", env=dict(os.environ, PKG_CONFIG_PATH=f"{prefix}/lib/pkgconfig"))
+def pkg_config(prefix, *arguments, package="lockstep"):
+    done = run("pkg-config", *arguments, package, env=dict(os.environ, PKG_CONFIG_PATH=f"{prefix}/lib/pkgconfig"))
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -38,6 +39,15 @@ def test_an_engine_built_with_pkg_config(prefix, tmp_path, static):
     assert diff.returncode == 0 and "verdict: match" in diff.stdout
 
 
+def test_an_engine_built_with_the_capture_library(prefix, tmp_path):
+    engine = tmp_path / "engine"
+    subprocess.run(["cc", ROOT / "tests/capture/engine.c", "-o", engine, *pkg_config(prefix, "--cflags", "--libs", package="lockstep-capture"),
+                    "-pthread", f"-Wl,-rpath,{prefix}/lib"], check=True)
+    assert "liblockstep-capture.so.0" in run("readelf", "-d", engine).stdout
+    done = run(prefix / "bin/lockstep", "capture", "-o", tmp_path / "t", "--", engine, "run", cwd=tmp_path)
+    assert done.returncode == 0 and check(tmp_path / "t") and ended(tmp_path / "t"), done.stderr
+
+
 def test_the_python_package_is_found(prefix, tmp_path):
     code = "import torch; print(torch.nn.Linear(2, 2)(torch.ones(1, 2)).shape)"
     done = run(prefix / "bin/lockstep", "capture", "-o", tmp_path / "t", "--", PYTHON, "-c", code, cwd=tmp_path)
@@ -47,7 +57,10 @@ def test_the_python_package_is_found(prefix, tmp_path):
 
 def test_the_version_is_said_alike(prefix):
     version = run(prefix / "bin/lockstep", "--version").stdout.split()[1]
-    assert pkg_config(prefix, "--modversion") == [version]
+    assert pkg_config(prefix, "--modversion") == [version] == pkg_config(prefix, "--modversion", package="lockstep-capture")
+    numbers = [re.search(rf"LOCKSTEP_VERSION_{part} (\d+)$", (prefix / "include/lockstep/capture.h").read_text(), re.MULTILINE).group(1)
+               for part in ("MAJOR", "MINOR", "PATCH")]
+    assert ".".join(numbers) == version
 
 
 def test_it_is_installed_below_destdir(tmp_path):
@@ -55,5 +68,5 @@ def test_it_is_installed_below_destdir(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "usr/bin/lockstep").exists()
     assert (tmp_path / "usr/lib/pkgconfig/lockstep.pc").read_text().startswith("prefix=/usr\n")
-    assert {path.name for path in (tmp_path / "usr/include/lockstep").iterdir()} == {"lockstep.h", "ggml.h"}
+    assert {path.name for path in (tmp_path / "usr/include/lockstep").iterdir()} == {"capture.h", "ggml.h", "lockstep.h"}
     assert str(tmp_path) not in (tmp_path / "usr/lib/pkgconfig/lockstep.pc").read_text()

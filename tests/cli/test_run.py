@@ -59,7 +59,7 @@ def test_a_divergence_and_where_it_is_first_over_all(project):
     project.write(bug="--bug gate-up-swapped")
     done = project.run()
     assert done.returncode == 1 and done.stdout.count("DIVERGED") == 2
-    assert "first divergence over all: a: model.layers.0.mlp.gate_proj, layer 0, pass 0" in done.stdout and "cause swapped-with" in done.stdout
+    assert "first divergence over all: a: model.layers.0.mlp.gate_proj (linear), layer 0, pass 0" in done.stdout and "cause swapped-with" in done.stdout
 
 
 def test_a_reference_is_recorded_once_until_something_changes(project):

@@ -1,4 +1,5 @@
 """An observed model in this process, with a transport that keeps what is sent."""
+import itertools
 import json
 import pathlib
 import sys
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "hooks" / "torch"))
+sys.path.insert(0, str(ROOT / "python"))
 
 from lockstep_debug import filters, install, modules, transport  # noqa: E402
 from lockstep_debug.recorder import DTYPES, recorder  # noqa: E402
@@ -22,6 +23,8 @@ class Recording:
         self.events = []
         self.options = {}
         self.lives_for = None   # how many events until the recorder is gone
+        self.next_id = itertools.count().__next__
+        self.next_pass = itertools.count().__next__
 
     # the interface of lockstep_debug.transport.Transport
     def open(self):
@@ -30,12 +33,12 @@ class Recording:
     def option(self, key):
         return self.options.get(key)
 
-    def send(self, header, pointer=0, size=0):
+    def send(self, event, pointer=0, size=0):
         import ctypes
 
         if self.lives_for is not None and len(self.events) >= self.lives_for:
             return False
-        event = json.loads(header, parse_constant=lambda text: pytest.fail(f"not JSON: {text}"))
+        event = json.loads(json.dumps(event), parse_constant=lambda text: pytest.fail(f"not JSON: {text}"))
         if size:
             event["data"] = ctypes.string_at(pointer, size)
         self.events.append(event)

@@ -30,7 +30,7 @@ def model(tmp_path_factory):
 
 
 def run(*words):
-    environment = dict(os.environ, PYTHONPATH=str(ROOT / "hooks" / "torch"))
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "python"))
     environment.pop("LOCKSTEP_CHANNEL", None)
     return subprocess.run([sys.executable, "-m", "lockstep_debug.hf", *map(str, words)], capture_output=True, text=True, timeout=120, env=environment)
 

@@ -115,7 +115,7 @@ class Net(torch.nn.Module):
 
 
 def test_the_programs_modules_keep_their_names(tmp_path):
-    ours = [path.stem for path in (LOCKSTEP.parents[1] / "hooks" / "torch" / "lockstep_debug").glob("[a-z]*.py")]
+    ours = [path.stem for path in (LOCKSTEP.parents[1] / "python" / "lockstep_debug").glob("[a-z]*.py")]
     assert "recorder" in ours
     for name in ours:
         (tmp_path / f"{name}.py").write_text(f"NAME = {name!r}\n")
@@ -158,6 +158,7 @@ def said(tmp_path, *command, **environment):
 def test_no_python(tmp_path):
     line, status = said(tmp_path, "sh", "-c", "exit 3")
     assert "no Python was run" in line and "ended with status 3" in line and status == 3
+    assert line.endswith(" (hooks loaded: ggml)")
 
 
 @pytest.mark.parametrize("options", ["-I", "-BE", "-sS"])
@@ -165,6 +166,7 @@ def test_options_that_keep_the_hook_out(tmp_path, options):
     shut_out = options[-1]
     line, _ = said(tmp_path, "sh", "-c", f"'{sys.executable}' -W ignore {options} -c 1; true")
     assert f"Python was started with -{shut_out}," in line and "lockstep_debug.capture" in line
+    assert line.endswith(" (hooks loaded: ggml)")
 
 
 def test_a_path_that_was_set_anew(tmp_path):
@@ -172,7 +174,8 @@ def test_a_path_that_was_set_anew(tmp_path):
 
 
 def test_torch_never_imported(tmp_path):
-    assert "never imported torch" in said(tmp_path, sys.executable, "-c", "1")[0]
+    line, _ = said(tmp_path, sys.executable, "-c", "1")
+    assert "never imported torch" in line and line.endswith(" (hooks loaded: ggml, torch)")
 
 
 def test_torch_but_no_module(tmp_path):
@@ -203,7 +206,8 @@ def test_a_static_ggml(tmp_path, options):
 def test_a_program_without_the_hooks_library(tmp_path):
     (tmp_path / "engine.c").write_text("int main(void) { return 0; }\n")
     subprocess.run(["cc", "-static", "engine.c", "-o", "engine"], cwd=tmp_path, check=True)
-    assert "linked statically" in said(tmp_path, "./engine")[0]
+    line, _ = said(tmp_path, "./engine")
+    assert "linked statically" in line and line.endswith(" (no hook was loaded)")
 
 
 def test_a_ggml_that_computes_nothing(tmp_path):

@@ -13,7 +13,7 @@ import torch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOCKSTEP = ROOT / "build" / "lockstep"
-HOOK = ROOT / "hooks" / "torch"
+HOOK = ROOT / "python"
 
 SETUP = """
 import torch

@@ -1,0 +1,71 @@
+"""The way out of the process: events, as dictionaries, become calls of the C library
+that writes all frames (src/wire/frame_writer.h)."""
+import ctypes
+
+from . import native
+
+
+class Transport:
+    """The recorder's channel, through the library that LOCKSTEP_HOOK names.
+
+    Events are sent by one thread at a time: the caller holds a lock.
+    """
+
+    def __init__(self):
+        self._library = native.load()
+        self._line = native.Line()
+        self._node = self._library.lockstep_hook_node
+        self._address = ctypes.addressof(self._line.node)
+        self.next_id = self._library.lockstep_hook_next_id      # for tensors, also those that C code records
+        self.next_pass = self._library.lockstep_hook_next_pass  # from 0 in each recording
+        self._events = {"start": self._start, "pass": self._pass, "rows": self._rows, "pass_end": self._pass_end,
+                        "note": self._note, "end": lambda event: self._library.lockstep_hook_end()}
+
+    def open(self):
+        return bool(self._library.lockstep_hook_open())
+
+    def option(self, key):
+        room = ctypes.create_string_buffer(4096)
+        found = self._library.lockstep_hook_option(key.encode(), room, len(room))
+        return room.value.decode("utf-8", "replace") if found else None
+
+    def send(self, event, pointer=0, size=0):
+        """Copies what lies in the `size` bytes at the address `pointer`. False once the recorder is gone."""
+        if event["event"] == "tensor":
+            return self._tensor(event, pointer, size)
+        self._events[event["event"]](event)
+        return bool(self._library.lockstep_hook_open())
+
+    def _tensor(self, event, pointer, size):
+        get = event.get
+        self._line.fill(event["name"], event["op"], event["layer"], event["dtype"], event["shape"], get("src", ()), get("params"),
+                        get("role"), get("alias_of", 0), get("where"), get("backend"))
+        return bool(self._node(self._address, event["id"], get("pass", -1), pointer or None, size))
+
+    def _start(self, event):
+        known = (event.get(key) for key in ("engine", "engine_version", "model", "device"))
+        self._library.lockstep_hook_start(*(None if value is None else native.encode(str(value)) for value in known))
+
+    @staticmethod
+    def _rows_of(event):
+        return ctypes.byref(native.rows(event.get("tokens"), event.get("positions"), event.get("sequences")))
+
+    def _pass(self, event):
+        self._library.lockstep_hook_pass_begin(event["pass"], self._rows_of(event), bool(event.get("told_later")))
+
+    def _rows(self, event):
+        self._library.lockstep_hook_pass_rows(event["pass"], self._rows_of(event))
+
+    def _pass_end(self, event):
+        self._library.lockstep_hook_pass_end(event["pass"], self._rows_of(event))
+
+    def _note(self, event):
+        compiled = event.get("compiled")
+        self._library.lockstep_hook_note(native.encode(event["text"]), None if compiled is None else native.encode(compiled))
+
+    def resync(self, identity, pointer, size):
+        """Asks for other values; True when they were written to the `size` bytes at `pointer`."""
+        return bool(self._library.lockstep_hook_resync(identity, pointer, size))
+
+    def close(self):
+        self._library.lockstep_hook_close()

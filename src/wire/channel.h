@@ -1,0 +1,106 @@
+/* The channel: how an observed process hands tensors to its recorder.
+ *
+ * `lockstep capture` listens on a Unix socket named by LOCKSTEP_CHANNEL. A process
+ * that has something to record connects and is given a ring in shared memory; it
+ * writes frames, the recorder reads them. One ring a process; a forked child opens
+ * its own. A full ring blocks the writer until the recorder has read; a recorder
+ * that is gone ends the recording and nothing else. libc alone.
+ *
+ * A frame is a 16-byte header { u32 magic, u32 json bytes, u64 data bytes }, a JSON
+ * object, then the raw data. frame_writer.h writes the objects, frame_reader.h reads them.
+ */
+#ifndef LS_WIRE_CHANNEL_H
+#define LS_WIRE_CHANNEL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdatomic.h>
+
+#define LS_CHANNEL_ENV "LOCKSTEP_CHANNEL"
+#define LS_FRAME_MAGIC 0x4b54534cu /* "LSTK" */
+
+typedef struct ls_frame_header {
+    uint32_t magic;
+    uint32_t json_bytes;
+    uint64_t data_bytes;
+} ls_frame_header;
+
+enum { LS_RING_PAGE = 4096, LS_OPTIONS_MAX = 3072 };
+
+/* Wakes the other side; a ring without sleepers costs no system call. */
+typedef struct ls_bell {
+    _Atomic uint32_t count, sleepers;
+} ls_bell;
+
+/* The first page of the shared memory; the ring's bytes follow. Positions only
+ * grow; the byte at position p lies at p % size. */
+typedef struct ls_ring {
+    uint64_t size;                 /* of the ring, a power of two */
+    _Alignas(64) _Atomic uint64_t written; /* by the observed process */
+    ls_bell written_bell;
+    _Alignas(64) _Atomic uint64_t read; /* by the recorder */
+    ls_bell read_bell;
+    _Atomic uint32_t closed; /* the recorder reads no more */
+    _Atomic uint32_t lost;   /* the observed process had more to say after that */
+    _Alignas(64) char options[LS_OPTIONS_MAX]; /* "key=value\n"…, set by the recorder */
+} ls_ring;
+
+/* ------------------------------------------- the observed process's side */
+
+/* Connects this process (again, after a fork). False when there is no recorder.
+ * Thread-safe; after the first call one branch when there is none. */
+bool ls_channel_open(void);
+/* Ends the connection; the next call connects to what LOCKSTEP_CHANNEL then names.
+ * Not while another thread records. */
+void ls_channel_close(void);
+/* The value of a key in the recorder's options, copied; false when not given. */
+bool ls_channel_option(const char *key, char *out, size_t capacity);
+/* Which connection this is, from 1: another one in a forked child, and in a second recording
+ * of the same process. The recorder of each is to be told everything anew. */
+unsigned ls_channel_connection(void);
+/* Counts the passes of this connection from 0: a forked child, and a second recording of
+ * the same process, begin anew. */
+long ls_channel_next_pass(void);
+/* A frame in pieces: begin takes a lock that end gives back, and exactly
+ * data_bytes bytes must be written between. False once the recorder is gone; the
+ * calls then do nothing, but still pair. */
+bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
+bool ls_channel_data(const void *bytes, size_t count);
+void ls_channel_end(void);
+bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
+/* Sends a question, and waits for its answer: NULL when there is none, or not one of
+ * answer_bytes; else bytes that the caller unmaps (munmap). */
+void *ls_channel_ask(const char *json, size_t json_bytes, size_t answer_bytes);
+
+/* A thread that holds a lock of ours must not be cancelled (pthread_cancel) there: it is
+ * when it has given it back. Pairs nest. */
+static inline int ls_cancel_hold(void) {
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+static inline void ls_cancel_release(int before) { pthread_setcancelstate(before, &before); }
+
+/* The recorder's memfd that a process which could not connect makes longer by a byte: the
+ * channel is called @lockstep-PID-MISSED-…, PID the recorder's and MISSED its descriptor. */
+#define LS_MISSED_NAME "lockstep-missed"
+
+/* A message of one byte over a socket, with a descriptor or -1. Never waits. */
+bool ls_socket_send(int socket, char byte, int descriptor);
+/* Waits for one; false when the other side is gone. *out_descriptor: -1 for none. */
+bool ls_socket_receive(int socket, char *out_byte, int *out_descriptor);
+
+/* ------------------------------------------- both sides */
+
+/* Maps a ring's descriptor: the header page, then the bytes twice in a row, so
+ * that any `size` of them are contiguous. NULL when it can't. */
+ls_ring *ls_ring_map(int descriptor, uint64_t size);
+static inline uint8_t *ls_ring_bytes(ls_ring *ring) { return (uint8_t *)ring + LS_RING_PAGE; }
+
+/* Sleeps until the bell's count differs from `seen`, or about milliseconds passed. */
+void ls_bell_wait(ls_bell *bell, uint32_t seen, int milliseconds);
+void ls_bell_ring(ls_bell *bell);
+
+#endif

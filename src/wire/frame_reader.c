@@ -1,0 +1,211 @@
+#include "wire/frame_reader.h"
+
+#include <string.h>
+
+#include "base/element_type.h"
+#include "base/json_reader.h"
+
+static const char file[] = "frame"; /* for messages */
+
+/* The keys that are looked into; all others are only checked to be JSON. */
+typedef enum key { KEY_EVENT, KEY_ID, KEY_PASS, KEY_NAME, KEY_OP, KEY_DTYPE, KEY_SHAPE, KEY_OTHER } key;
+static const char *const key_names[KEY_OTHER] = {"event", "id", "pass", "name", "op", "dtype", "shape"};
+
+typedef struct reading {
+    ls_json json;
+    ls_frame_content content;
+    const char *event;
+    bool has[KEY_OTHER];
+    size_t member_capacity;
+    lockstep_error *error;
+} reading;
+
+static key key_of(const char *name) {
+    int k = 0;
+    while (k < KEY_OTHER && strcmp(key_names[k], name) != 0)
+        k++;
+    return (key)k;
+}
+
+/* A whole number from 0 to INT64_MAX. */
+static lockstep_status read_count(reading *r, const char *what, uint64_t *out) {
+    uint64_t at = r->json.at, value = 0;
+    LS_TRY(ls_json_u64(&r->json, what, &value, r->error));
+    if (value > INT64_MAX) {
+        r->json.at = at;
+        return ls_json_fail(&r->json, what, r->error);
+    }
+    *out = value;
+    return LOCKSTEP_OK;
+}
+
+/* Of more axes than a trace has, the outermost ones become one. */
+static lockstep_status read_shape(reading *r) {
+    ls_frame_tensor *t = &r->content.tensor;
+    ls_json *j = &r->json;
+    uint64_t begin = j->at, axis = 0;
+    bool more;
+    LS_TRY(ls_json_begin(j, '[', "a shape", r->error));
+    LS_TRY(ls_json_more(j, ']', &more, r->error));
+    for (; more; t->axes++) {
+        LS_TRY(read_count(r, "an axis of 0 to 2^63 - 1 elements", &axis));
+        LS_TRY(ls_json_more(j, ']', &more, r->error));
+    }
+    size_t folded = t->axes > LOCKSTEP_MAX_RANK ? t->axes - LOCKSTEP_MAX_RANK : 0;
+    uint64_t end = j->at;
+    t->rank = (int)(t->axes - folded);
+    t->elements = 1;
+    for (int i = 0; i < LOCKSTEP_MAX_RANK; i++)
+        t->shape[i] = 1;
+    j->at = begin;
+    LS_TRY(ls_json_begin(j, '[', "a shape", r->error));
+    for (size_t i = 0; i < t->axes; i++) {
+        uint64_t *to = &t->shape[i < folded ? 0 : i - folded];
+        LS_TRY(ls_json_more(j, ']', &more, r->error));
+        LS_TRY(read_count(r, "an axis", &axis));
+        if (__builtin_mul_overflow(*to, axis, to) || __builtin_mul_overflow(t->elements, axis, &t->elements) || *to > INT64_MAX)
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, begin, "its shape overflows");
+    }
+    j->at = end;
+    j->first = false;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status read_value(reading *r, key k) {
+    ls_frame_content *c = &r->content;
+    uint64_t count = 0;
+    switch (k) {
+    case KEY_EVENT:
+        return ls_json_string(&r->json, "the event's name", &r->event, r->error);
+    case KEY_ID:
+        LS_TRY(read_count(r, "an id of 0 to 2^63 - 1", &count));
+        c->id = (int64_t)count;
+        return LOCKSTEP_OK;
+    case KEY_PASS:
+        LS_TRY(read_count(r, "a pass of 0 to 2^63 - 1", &count));
+        c->pass = (int64_t)count;
+        return LOCKSTEP_OK;
+    case KEY_NAME:
+        return ls_json_string(&r->json, "a name", &c->tensor.name, r->error);
+    case KEY_OP:
+        return ls_json_string(&r->json, "an operation", &c->tensor.op, r->error);
+    case KEY_DTYPE:
+        return ls_json_string(&r->json, "an element type", &c->tensor.dtype_name, r->error);
+    case KEY_SHAPE:
+        return read_shape(r);
+    case KEY_OTHER:
+        break;
+    }
+    return ls_json_skip(&r->json, r->error);
+}
+
+/* For one more member. */
+static lockstep_status make_room(reading *r, uint64_t at) {
+    ls_frame_content *c = &r->content;
+    if (c->member_count == LS_FRAME_KEYS_MAX)
+        return ls_fail_at(r->error, LOCKSTEP_LIMIT, file, at, "more than %d keys", LS_FRAME_KEYS_MAX);
+    if (c->member_count < r->member_capacity)
+        return LOCKSTEP_OK;
+    size_t capacity = r->member_capacity == 0 ? 16 : 2 * r->member_capacity;
+    ls_frame_member *more = ls_arena_array(r->json.arena, capacity, sizeof *more);
+    if (more == NULL)
+        return ls_fail(r->error, LOCKSTEP_NO_MEMORY, "out of memory");
+    if (c->member_count > 0)
+        memcpy(more, c->members, c->member_count * sizeof *more);
+    c->members = more;
+    r->member_capacity = capacity;
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status add_member(reading *r, const char *name, uint64_t at) {
+    ls_frame_content *c = &r->content;
+    for (size_t i = 0; i < c->member_count; i++)
+        if (strcmp(c->members[i].key, name) == 0)
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
+    LS_TRY(make_room(r, at));
+    key k = key_of(name);
+    ls_json_peek(&r->json); /* past white space */
+    ls_frame_member *member = &c->members[c->member_count++];
+    *member = (ls_frame_member){name, (size_t)r->json.at, 0};
+    LS_TRY(read_value(r, k));
+    member->end = (size_t)r->json.at;
+    if (k != KEY_OTHER)
+        r->has[k] = true;
+    return LOCKSTEP_OK;
+}
+
+static ls_event event_of(const char *name) {
+    static const struct {
+        const char *name;
+        ls_event event;
+    } events[] = {{"start", LS_EVENT_START},       {"pass", LS_EVENT_PASS},     {"rows", LS_EVENT_ROWS},
+                  {"pass_end", LS_EVENT_PASS_END}, {"tensor", LS_EVENT_TENSOR}, {"resync", LS_EVENT_RESYNC},
+                  {"note", LS_EVENT_NOTE},         {"end", LS_EVENT_END}};
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+        if (strcmp(events[i].name, name) == 0)
+            return events[i].event;
+    return LS_EVENT_OTHER;
+}
+
+static lockstep_status need(const reading *r, key k) {
+    return r->has[k] ? LOCKSTEP_OK : ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, r->json.size, "the key '%s' is missing", key_names[k]);
+}
+
+/* Data of a type that can't be decoded may have any size; so may a line without data. */
+static lockstep_status check_tensor(reading *r, uint64_t data_bytes) {
+    ls_frame_tensor *t = &r->content.tensor;
+    static const key needed[] = {KEY_ID, KEY_NAME, KEY_DTYPE, KEY_SHAPE};
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        LS_TRY(need(r, needed[i]));
+    uint64_t inner = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+    if (!ls_dtype_find(t->dtype_name, &t->dtype) || t->dtype == LOCKSTEP_OPAQUE)
+        t->dtype = LOCKSTEP_OPAQUE;
+    else if (!ls_dtype_bytes(t->dtype, t->elements, inner, &t->bytes) && data_bytes != 0)
+        return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, LOCKSTEP_NO_OFFSET, "its shape does not fit %s", t->dtype_name);
+    else if (t->bytes == 0 && t->elements != 0)
+        t->dtype = LOCKSTEP_OPAQUE;
+    if (t->dtype != LOCKSTEP_OPAQUE && data_bytes != 0 && data_bytes != t->bytes)
+        return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, LOCKSTEP_NO_OFFSET, "%llu bytes of data, expected %llu",
+                          (unsigned long long)data_bytes, (unsigned long long)t->bytes);
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status check_event(reading *r, uint64_t data_bytes) {
+    LS_TRY(need(r, KEY_EVENT));
+    r->content.event = event_of(r->event);
+    switch (r->content.event) {
+    case LS_EVENT_TENSOR:
+        return check_tensor(r, data_bytes);
+    case LS_EVENT_PASS:
+    case LS_EVENT_ROWS:
+    case LS_EVENT_PASS_END:
+        return need(r, KEY_PASS);
+    case LS_EVENT_RESYNC:
+        return need(r, KEY_ID);
+    case LS_EVENT_OTHER:
+    case LS_EVENT_START:
+    case LS_EVENT_NOTE:
+    case LS_EVENT_END:
+        break;
+    }
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_frame_read(const char *json, size_t json_bytes, uint64_t data_bytes, ls_arena *arena,
+                              ls_frame_content *out_content, lockstep_error *error) {
+    reading r = {.json = {.text = json, .size = json_bytes, .file = file, .arena = arena}, .error = error};
+    const char *name;
+    uint64_t at;
+    r.content.pass = -1;
+    r.content.tensor.op = "";
+    LS_TRY(ls_json_begin(&r.json, '{', "an object", error));
+    LS_TRY(ls_json_key(&r.json, &name, &at, error));
+    while (name != NULL) {
+        LS_TRY(add_member(&r, name, at));
+        LS_TRY(ls_json_key(&r.json, &name, &at, error));
+    }
+    LS_TRY(ls_json_end(&r.json, error));
+    LS_TRY(check_event(&r, data_bytes));
+    *out_content = r.content;
+    return LOCKSTEP_OK;
+}

@@ -1,0 +1,291 @@
+#include "wire/frame_writer.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "wire/channel.h"
+
+static _Atomic uint64_t next_id = 1;
+
+uint64_t ls_frame_next_id(void) { return atomic_fetch_add(&next_id, 1); }
+
+/* --------------------------------------------------------------------- JSON */
+
+static void add_key(ls_text *line, const char *key) {
+    bool first = line->length > 0 && line->data[line->length - 1] == '{';
+    ls_text_append(line, ",", first ? 0 : 1);
+    ls_text_json(line, key, strlen(key));
+    ls_text_append(line, ":", 1);
+}
+
+/* A value that is NULL gets no key. */
+static void add_text(ls_text *line, const char *key, const char *value) {
+    if (value == NULL)
+        return;
+    add_key(line, key);
+    ls_text_json(line, value, strlen(value));
+}
+
+/* printf takes most of a line's time where it writes its numbers. */
+static void put_integer(ls_text *line, int64_t value) {
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    ls_text_append(line, at, (size_t)(digits + sizeof digits - at));
+}
+
+static void add_integer(ls_text *line, const char *key, int64_t value) {
+    add_key(line, key);
+    put_integer(line, value);
+}
+
+static void add_flag(ls_text *line, const char *key) {
+    add_key(line, key);
+    ls_text_append(line, "true", 4);
+}
+
+/* JSON has no infinities and no NaN: they become text. The program's locale may write a
+ * decimal point that is none of JSON's. */
+static void put_real(ls_text *line, double value) {
+    char digits[64];
+    if (!isfinite(value)) {
+        ls_text_printf(line, "\"%s\"", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+        return;
+    }
+    snprintf(digits, sizeof digits, "%.17g", value);
+    size_t before = strspn(digits, "-0123456789"), point = strcspn(digits + before, "0123456789e");
+    ls_text_printf(line, "%.*s%s%s", (int)before, digits, point > 0 ? "." : "", digits + before + point);
+}
+
+enum { LIST_DEPTH = 8 };
+
+/* A type of a later version, or a pointer that is NULL, leaves nothing to write. */
+static bool has_value(const lockstep_parameter *p) {
+    switch (p->type) {
+    case LOCKSTEP_PARAMETER_INTEGER:
+    case LOCKSTEP_PARAMETER_REAL:
+    case LOCKSTEP_PARAMETER_BOOLEAN:
+        return true;
+    case LOCKSTEP_PARAMETER_TEXT:
+        return p->value.text != NULL;
+    case LOCKSTEP_PARAMETER_INTEGERS:
+        return p->value.integers != NULL || p->count == 0;
+    case LOCKSTEP_PARAMETER_REALS:
+        return p->value.reals != NULL || p->count == 0;
+    case LOCKSTEP_PARAMETER_LIST:
+        return p->value.list != NULL || p->count == 0;
+    }
+    return false;
+}
+
+static void put_list(ls_text *line, const lockstep_parameter *p, int depth);
+
+static void put_parameter(ls_text *line, const lockstep_parameter *p, int depth) {
+    if (!has_value(p) || depth == LIST_DEPTH) {
+        ls_text_append(line, "null", 4);
+        return;
+    }
+    switch (p->type) {
+    case LOCKSTEP_PARAMETER_INTEGER:
+        put_integer(line, p->value.integer);
+        return;
+    case LOCKSTEP_PARAMETER_REAL:
+        put_real(line, p->value.real);
+        return;
+    case LOCKSTEP_PARAMETER_BOOLEAN:
+        ls_text_printf(line, "%s", p->value.boolean ? "true" : "false");
+        return;
+    case LOCKSTEP_PARAMETER_TEXT:
+        ls_text_json(line, p->value.text, strlen(p->value.text));
+        return;
+    case LOCKSTEP_PARAMETER_INTEGERS:
+    case LOCKSTEP_PARAMETER_REALS:
+    case LOCKSTEP_PARAMETER_LIST:
+        put_list(line, p, depth);
+    }
+}
+
+static void put_list(ls_text *line, const lockstep_parameter *p, int depth) {
+    ls_text_append(line, "[", 1);
+    for (uint32_t i = 0; i < p->count; i++) {
+        ls_text_append(line, ",", i > 0 ? 1 : 0);
+        if (p->type == LOCKSTEP_PARAMETER_INTEGERS)
+            put_integer(line, p->value.integers[i]);
+        else if (p->type == LOCKSTEP_PARAMETER_REALS)
+            put_real(line, p->value.reals[i]);
+        else
+            put_parameter(line, &p->value.list[i], depth + 1);
+    }
+    ls_text_append(line, "]", 1);
+}
+
+static bool is_named(const lockstep_parameter *p) { return p->name != NULL && has_value(p); }
+
+/* A name that comes twice counts once: JSON's keys are unique. */
+static bool is_repeated(const lockstep_node *node, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (is_named(&node->parameters[k]) && strcmp(node->parameters[k].name, node->parameters[i].name) == 0)
+            return true;
+    return false;
+}
+
+static void add_parameters(ls_text *line, const lockstep_node *node) {
+    if (node->parameters == NULL || node->parameter_count == 0)
+        return;
+    add_key(line, "params");
+    ls_text_append(line, "{", 1);
+    for (size_t i = 0; i < node->parameter_count; i++)
+        if (is_named(&node->parameters[i]) && !is_repeated(node, i)) {
+            add_key(line, node->parameters[i].name);
+            put_parameter(line, &node->parameters[i], 0);
+        }
+    ls_text_append(line, "}", 1);
+}
+
+static void add_ids(ls_text *line, const char *key, const int32_t *values, size_t count) {
+    if (values == NULL || count == 0)
+        return;
+    add_key(line, key);
+    for (size_t i = 0; i < count; i++) {
+        ls_text_append(line, i > 0 ? "," : "[", 1);
+        put_integer(line, values[i]);
+    }
+    ls_text_append(line, "]", 1);
+}
+
+static void begin_event(ls_text *line, const char *event) {
+    ls_text_append(line, "{", 1);
+    add_text(line, "event", event);
+}
+
+/* Sends the line and frees it. */
+static bool send_line(ls_text *line, const ls_strided *values) {
+    ls_text_append(line, "}", 1);
+    bool sent = !line->failed;
+    if (sent && values == NULL) {
+        sent = ls_channel_send(line->data, line->length, NULL, 0);
+    } else if (sent) {
+        sent = ls_channel_begin(line->data, line->length, values->bytes);
+        if (sent)
+            ls_strided_send(values);
+        ls_channel_end();
+    }
+    ls_text_done(line);
+    return sent;
+}
+
+/* ------------------------------------------------------------------- events */
+
+void ls_frame_start(const ls_start_event *event) {
+    ls_text line = {0};
+    begin_event(&line, "start");
+    if (event->context != LS_NO_CONTEXT)
+        add_integer(&line, "context", event->context);
+    add_text(&line, "engine", event->engine);
+    add_text(&line, "engine_version", event->version);
+    add_text(&line, "model", event->model);
+    add_text(&line, "device", event->device);
+    send_line(&line, NULL);
+}
+
+static void send_pass(const char *name, const ls_pass_event *event) {
+    ls_text line = {0};
+    begin_event(&line, name);
+    add_integer(&line, "pass", event->pass);
+    if (event->context != LS_NO_CONTEXT)
+        add_integer(&line, "context", event->context);
+    if (event->nodes > 0)
+        add_integer(&line, "nodes", event->nodes);
+    if (event->rows_follow)
+        add_flag(&line, "told_later");
+    if (event->rows != NULL) {
+        add_ids(&line, "tokens", event->rows->tokens, event->rows->count);
+        add_ids(&line, "positions", event->rows->positions, event->rows->count);
+        add_ids(&line, "sequences", event->rows->sequences, event->rows->count);
+    }
+    send_line(&line, NULL);
+}
+
+void ls_frame_pass_begin(const ls_pass_event *event) { send_pass("pass", event); }
+void ls_frame_pass_rows(const ls_pass_event *event) { send_pass("rows", event); }
+void ls_frame_pass_end(const ls_pass_event *event) { send_pass("pass_end", event); }
+
+static void add_shape(ls_text *line, const lockstep_node *node) {
+    add_key(line, "shape");
+    ls_text_append(line, "[", 1);
+    for (int i = 0; i < node->rank; i++) {
+        ls_text_append(line, ",", i > 0 ? 1 : 0);
+        put_integer(line, (int64_t)node->shape[i]);
+    }
+    ls_text_append(line, "]", 1);
+}
+
+/* A source that was not recorded is 0, and left out. */
+static void add_sources(ls_text *line, const lockstep_node *node) {
+    bool first = true;
+    add_key(line, "src");
+    ls_text_append(line, "[", 1);
+    for (size_t i = 0; node->sources != NULL && i < node->source_count; i++)
+        if (node->sources[i] != 0) {
+            ls_text_append(line, ",", first ? 0 : 1);
+            put_integer(line, (int64_t)node->sources[i]);
+            first = false;
+        }
+    ls_text_append(line, "]", 1);
+}
+
+bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_strided *values) {
+    static const char *const roles[] = {NULL, "input", "weight", "state", "view", "write"};
+    ls_text line = {0};
+    begin_event(&line, "tensor");
+    add_integer(&line, "id", (int64_t)id);
+    if (pass != LS_NO_PASS)
+        add_integer(&line, "pass", pass);
+    add_integer(&line, "layer", node->layer);
+    add_text(&line, "name", node->name);
+    add_text(&line, "op", node->op != NULL ? node->op : "");
+    add_text(&line, "dtype", node->dtype_name != NULL ? node->dtype_name : lockstep_dtype_name(node->dtype));
+    add_shape(&line, node);
+    if ((unsigned)node->role < sizeof roles / sizeof roles[0])
+        add_text(&line, "role", roles[node->role]);
+    add_sources(&line, node);
+    if (node->alias != 0)
+        add_integer(&line, "alias_of", (int64_t)node->alias);
+    add_parameters(&line, node);
+    add_text(&line, "where", node->where);
+    add_text(&line, "backend", node->backend);
+    return send_line(&line, values);
+}
+
+void ls_frame_note_compiled(const char *text, const char *compiled) {
+    ls_text line = {0};
+    begin_event(&line, "note");
+    add_text(&line, "text", text);
+    add_text(&line, "compiled", compiled);
+    send_line(&line, NULL);
+}
+
+void ls_frame_note(const char *text) { ls_frame_note_compiled(text, NULL); }
+
+void ls_frame_end(void) {
+    ls_text line = {0};
+    begin_event(&line, "end");
+    send_line(&line, NULL);
+}
+
+void *ls_frame_resync(uint64_t id, size_t count) {
+    ls_text line = {0};
+    begin_event(&line, "resync");
+    add_integer(&line, "id", (int64_t)id);
+    ls_text_append(&line, "}", 1);
+    void *answer = line.failed ? NULL : ls_channel_ask(line.data, line.length, count);
+    ls_text_done(&line);
+    return answer;
+}

@@ -1,0 +1,83 @@
+/* The frame writer and the channel for hooks in other languages: exported functions that
+ * take plain arguments, for ctypes and its like. The Python package calls them
+ * (transport.py). */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "wire/channel.h"
+#include "wire/frame_writer.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int lockstep_hook_open(void);
+EXPORT void lockstep_hook_close(void);
+EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
+EXPORT uint64_t lockstep_hook_next_id(void);
+EXPORT int64_t lockstep_hook_next_pass(void);
+EXPORT void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device);
+EXPORT void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, int rows_follow);
+EXPORT void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows);
+EXPORT void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows);
+EXPORT int lockstep_hook_node(const lockstep_node *node, uint64_t id, int64_t pass, const void *data, uint64_t data_bytes);
+EXPORT void lockstep_hook_note(const char *text, const char *compiled);
+EXPORT void lockstep_hook_end(void);
+EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
+
+/* 1 when there is a recorder. */
+int lockstep_hook_open(void) { return ls_channel_open(); }
+
+/* Ends the connection: a process may record for one recorder after another. */
+void lockstep_hook_close(void) { ls_channel_close(); }
+
+/* 1 when the recorder set this option. */
+int lockstep_hook_option(const char *key, char *out, size_t capacity) {
+    return ls_channel_option(key, out, capacity);
+}
+
+/* Numbers for tensors and passes, shared with the C capture API of this process. */
+uint64_t lockstep_hook_next_id(void) { return ls_frame_next_id(); }
+int64_t lockstep_hook_next_pass(void) { return ls_channel_next_pass(); }
+
+void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device) {
+    ls_frame_start(&(ls_start_event){engine, version, model, device, LS_NO_CONTEXT});
+}
+
+static ls_pass_event event_of(int64_t pass, const lockstep_rows *rows) {
+    return (ls_pass_event){.pass = (long)pass, .context = LS_NO_CONTEXT, .rows = rows};
+}
+
+void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, int rows_follow) {
+    ls_pass_event event = event_of(pass, rows);
+    event.rows_follow = rows_follow != 0;
+    ls_frame_pass_begin(&event);
+}
+
+void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows) {
+    ls_pass_event event = event_of(pass, rows);
+    ls_frame_pass_rows(&event);
+}
+
+void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows) {
+    ls_pass_event event = event_of(pass, rows);
+    ls_frame_pass_end(&event);
+}
+
+/* A tensor with data_bytes of contiguous values, or with none: a line alone. pass -1: of
+ * no pass. Copies the data; 0 once the recorder is gone. */
+int lockstep_hook_node(const lockstep_node *node, uint64_t id, int64_t pass, const void *data, uint64_t data_bytes) {
+    const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
+    return ls_frame_node(node, id, (long)pass, data_bytes > 0 ? &values : NULL);
+}
+
+void lockstep_hook_note(const char *text, const char *compiled) { ls_frame_note_compiled(text, compiled); }
+void lockstep_hook_end(void) { ls_frame_end(); }
+
+/* 1 when the recorder answered with other values, which `data` then holds. */
+int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes) {
+    void *bytes = ls_frame_resync(id, (size_t)data_bytes);
+    if (bytes == NULL)
+        return 0;
+    memcpy(data, bytes, (size_t)data_bytes);
+    munmap(bytes, (size_t)data_bytes);
+    return 1;
+}

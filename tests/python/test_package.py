@@ -1,0 +1,175 @@
+"""The Python package as pip installs it, and `record` of arrays, read back by NumPy."""
+import ctypes
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+LOCKSTEP = BUILD / "lockstep"
+sys.path.insert(0, str(ROOT / "python"))
+
+from lockstep_debug import VERSION, arrays, native  # noqa: E402
+
+
+def run(*command, **more):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300, **more)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder that has the package and nothing else, made by pip from a copy of the sources."""
+    folder = tmp_path_factory.mktemp("pip")
+    shutil.copytree(ROOT / "python", folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    done = run(sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "-q", "--target", folder / "site", folder / "python")
+    assert done.returncode == 0, done.stderr
+    return folder / "site"
+
+
+def python(code, site=None, command=(), **more):
+    """Runs code without the user's packages on the path, but with those of this Python."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LOCKSTEP_CHANNEL", "LOCKSTEP_HOOK")}
+    environment.update({"PYTHONPATH": str(site)} if site else {}, **more)
+    return run(*command, sys.executable, "-c", code, env=environment)
+
+
+def lines(trace):
+    return [json.loads(line) for line in (trace / "trace.jsonl").read_text().splitlines()]
+
+
+def test_what_pip_installs(installed):
+    assert (installed / "lockstep_debug" / "hf.py").exists() and not (installed / "sitecustomize.py").exists()
+    done = run(sys.executable, "-m", "lockstep_debug.hf", "--help", env=dict(os.environ, PYTHONPATH=str(installed)))
+    assert done.returncode == 0 and "MODEL_DIR" in done.stdout, done.stderr
+    header = (ROOT / "include/lockstep/capture.h").read_text()
+    parts = [re.search(rf"LOCKSTEP_VERSION_{part} (\d+)$", header, re.MULTILINE).group(1) for part in ("MAJOR", "MINOR", "PATCH")]
+    assert VERSION == ".".join(parts) and (installed / f"lockstep_debug-{VERSION}.dist-info").exists()
+
+
+def test_capture_from_an_installed_package(installed, tmp_path):
+    done = python(f"""
+import torch, lockstep_debug
+assert lockstep_debug.__file__.startswith({str(installed)!r})
+model = torch.nn.Linear(2, 1, bias=False)
+with lockstep_debug.capture(model, out={str(tmp_path / "t")!r}):
+    lockstep_debug.tap("x", torch.ones(1, 2))
+    model(torch.ones(1, 2))
+""", installed, LOCKSTEP=str(LOCKSTEP))
+    assert done.returncode == 0, done.stderr
+    assert {"x", "output"} <= {line.get("name") for line in lines(tmp_path / "t")}
+
+
+ENGINE = """
+import sys
+import numpy, lockstep_debug
+assert "torch" not in sys.modules
+x = numpy.arange(12, dtype=numpy.float32).reshape(3, 4)
+first = lockstep_debug.record("x", x, layer=2, role="input")
+second = lockstep_debug.record("turned", x.T[::-1], layer=2, op="transpose", sources=[first], where="engine.py:7",
+                               parameters={"eps": 1e-6, "axes": [1, 0], "mode": "a", "causal": False, "sizes": [[1, 2.5], ["b", None]], "big": 2**70})
+lockstep_debug.record("again", x.T[::-1], alias=second)
+lockstep_debug.record("scalar", numpy.float64(2.5))
+lockstep_debug.record("complex", numpy.zeros(2, complex))
+lockstep_debug.record("none", numpy.zeros((0, 3)))
+engine = lockstep_debug.engine("mine", "2.0")
+engine.begin_pass(tokens=[5, 7], positions=[0, 1])
+engine.record("half", numpy.array([1, 2], numpy.float16))
+engine.end_pass()
+print(first, second)
+"""
+
+
+def test_arrays_are_recorded(installed, tmp_path):
+    out = tmp_path / "t"
+    done = python(ENGINE, installed, [LOCKSTEP, "capture", "-o", out, "--"])
+    assert done.returncode == 0, done.stderr
+    found = {line["name"]: line for line in lines(out) if "name" in line}
+    x = numpy.arange(12, dtype=numpy.float32).reshape(3, 4)
+    expected = {"x": x, "turned": x.T[::-1], "scalar": 2.5, "half": [1, 2], "none": numpy.zeros((0, 3))}
+    for name, values in expected.items():
+        if "file" in found[name]:
+            assert numpy.array_equal(numpy.load(out / found[name]["file"]), values), name
+    assert all("file" in found[name] for name in ("x", "turned", "scalar", "half"))
+    assert found["x"]["role"] == "input" and found["x"]["layer"] == 2 and found["half"]["dtype"] == "f16"
+    turned = found["turned"]
+    assert turned["src"] == [found["x"]["i"]] and turned["op"] == "transpose" and turned["where"] == "engine.py:7"
+    assert turned["params"] == {"eps": 1e-6, "axes": [1, 0], "mode": "a", "causal": False, "sizes": [[1, 2.5], ["b", "None"]], "big": str(2**70)}
+    assert found["again"]["alias_of"] == turned["i"] and "complex" not in found
+    assert any("complex" in line.get("note", "") for line in lines(out))
+    assert [line["engine"] for line in lines(out) if "engine" in line] == ["python", "mine"]
+    assert [line["tokens"] for line in lines(out) if "tokens" in line] == [[5, 7]] and "end" in lines(out)[-1]
+
+
+def test_without_a_recorder_nothing_happens(installed):
+    done = python(ENGINE, installed)
+    assert done.returncode == 0 and done.stdout == "0 0\n", done.stderr
+
+
+def test_arrays_and_modules_of_torch_in_one_process(installed, tmp_path):
+    """Both number their tensors; none is lost."""
+    code = """
+import numpy, torch, lockstep_debug
+model = torch.nn.Linear(2, 2)
+for step in range(3):
+    lockstep_debug.record(f"array.{step}", numpy.full(3, step, numpy.float32))
+    model(torch.full((1, 2), float(step)))
+"""
+    out = tmp_path / "t"
+    done = python(code, installed, [LOCKSTEP, "capture", "-o", out, "--"])
+    assert done.returncode == 0 and "end" in lines(out)[-1], done.stderr
+    names = [line["name"] for line in lines(out) if "i" in line]
+    assert names.count("output") == 3 and all(names.count(f"array.{step}") == 1 for step in range(3))
+    for line in lines(out):
+        if line.get("name", "").startswith("array."):
+            assert numpy.load(out / line["file"]).tolist() == [float(line["name"][-1])] * 3
+
+
+def test_one_recording_after_another(installed, tmp_path):
+    """Each has its engine's line, and its own count of passes."""
+    done = python(f"""
+import numpy, torch, lockstep_debug
+model = torch.nn.Linear(2, 1)
+for name in ("a", "b"):
+    with lockstep_debug.capture(model, out={str(tmp_path)!r} + "/" + name):
+        lockstep_debug.record("x", numpy.ones(2))
+        model(torch.ones(1, 2))
+    lockstep_debug.record("between", numpy.ones(2))
+""", installed, LOCKSTEP=str(LOCKSTEP))
+    assert done.returncode == 0, done.stderr
+    for name in ("a", "b"):
+        found = lines(tmp_path / name)
+        assert [line["engine"] for line in found if "engine" in line] == ["python", "torch"]
+        passes = {line["name"]: line["pass"] for line in found if line.get("name") in ("x", "output")}
+        assert sorted(passes.values()) == [0, 1] and not [line for line in found if line.get("name") == "between"]
+
+
+def test_the_structures_are_those_of_the_header(tmp_path):
+    structures = {"lockstep_node": native.Node, "lockstep_parameter": native.Parameter, "lockstep_rows": native.Rows}
+    prints = "".join(f'printf("{c} {field[0]} %zu\\n", offsetof({c}, {field[0]}));' for c, s in structures.items() for field in s._fields_)
+    prints += "".join(f'printf("{c} SIZEOF %zu\\n", sizeof({c}));' for c in structures)
+    prints += "".join(f'printf("dtype {name} %d\\n", LOCKSTEP_{name.upper()});' for name in arrays._NUMBERS)
+    prints += "".join(f'printf("role {name} %d\\n", LOCKSTEP_ROLE_{name.upper()});' for name in native.ROLES if name)
+    prints += "".join(f'printf("parameter {name} %d\\n", LOCKSTEP_PARAMETER_{name});'
+                      for name in ("INTEGER", "REAL", "BOOLEAN", "TEXT", "INTEGERS", "REALS", "LIST"))
+    (tmp_path / "p.c").write_text(f"#include <stdio.h>\n#include <lockstep/capture.h>\nint main(void) {{ {prints} }}")
+    subprocess.run(["cc", tmp_path / "p.c", f"-I{ROOT}/include", "-o", tmp_path / "p"], check=True)
+    printed = [line.split() for line in run(tmp_path / "p").stdout.splitlines()]
+    assert len(printed) > 40
+    for kind, name, number in printed:
+        if name == "SIZEOF":
+            assert ctypes.sizeof(structures[kind]) == int(number)
+        elif kind in structures:
+            assert getattr(structures[kind], name).offset == int(number), (kind, name)
+        elif kind == "dtype":
+            assert arrays._NUMBERS[name] == int(number)
+        elif kind == "role":
+            assert native.ROLES[name] == int(number)
+        else:
+            assert getattr(native, name) == int(number)
