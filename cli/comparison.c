@@ -48,10 +48,6 @@ void comparison_print(const comparison_options *o, const ls_text *table) {
         fwrite(table->data, 1, table->length, stdout);
 }
 
-static int exit_status(ls_outcome outcome) {
-    return outcome == LS_OUTCOME_MATCH ? EXIT_MATCH : outcome == LS_OUTCOME_INCOMPARABLE ? EXIT_TROUBLE : EXIT_DIVERGED;
-}
-
 static void list_profiles(const char *command, const char *found) {
     fprintf(stderr, "lockstep %s: no profile '%s', expected one of", command, found);
     for (const ls_profile *p = ls_profiles; p->name != NULL; p++)
@@ -63,7 +59,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     *out = (ls_diff_options){.map = o->map, .preset = o->preset, .tensors = o->tensors, .layers = o->layers,
                              .atol = isnan(o->atol) ? 0 : o->atol, .rtol = isnan(o->rtol) ? 0 : o->rtol,
                              .elementwise = !isnan(o->atol) || !isnan(o->rtol),
-                             .min_coverage = isnan(o->min_coverage) ? 0.5 : o->min_coverage};
+                             .min_coverage = isnan(o->min_coverage) ? LS_MIN_COVERAGE : o->min_coverage};
     out->profile = ls_profile_find(o->profile != NULL ? o->profile : "auto");
     if (out->profile == NULL)
         list_profiles(command, o->profile);
@@ -108,7 +104,7 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
         fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
     out->is_weighed = compare_weights(command, o, diff, &out->weights);
     out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
-    out->status = exit_status(diff->result.outcome);
+    out->status = ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {

@@ -13,6 +13,9 @@ typedef enum ls_outcome {
     LS_OUTCOME_INCOMPARABLE,
 } ls_outcome;
 
+/* Share of the candidate's elements that has to be compared for a match, unless the user says otherwise. */
+#define LS_MIN_COVERAGE 0.5
+
 typedef struct ls_diff_options {
     const char *map;      /* a file of rules, or NULL */
     const char *preset;   /* a name, "none", or NULL: by the reference's model */
@@ -67,6 +70,8 @@ static inline bool ls_diff_is_eager(const ls_diff *diff) { return diff->in.refer
 static inline bool ls_diff_is_selective(const ls_diff *diff) {
     return ls_matching_is_selective(&diff->matching) || (diff->in.reference.trace->only != NULL && diff->in.candidate.trace->only != NULL);
 }
+/* What a command that compares exits with: 0 match, 1 diverged or other inputs, 2 not comparable. */
+int ls_outcome_exit_status(ls_outcome outcome);
 /* The outcome's name, with what limits a match. */
 const char *ls_diff_verdict(const ls_diff *diff);
 
