@@ -18,7 +18,7 @@ typedef struct ls_weight_part {
     bool index; /* count is 1 and the axis is dropped */
 } ls_weight_part;
 
-typedef enum ls_weight_how { LS_WEIGHT_BY_NAME, LS_WEIGHT_BY_PRESET, LS_WEIGHT_BY_CONTENT, LS_WEIGHT_HOW_COUNT } ls_weight_how;
+typedef enum ls_weight_method { LS_WEIGHT_BY_NAME, LS_WEIGHT_BY_PRESET, LS_WEIGHT_BY_CONTENT, LS_WEIGHT_METHOD_COUNT } ls_weight_method;
 
 typedef enum ls_weight_verdict {
     LS_WEIGHT_IDENTICAL,
@@ -32,7 +32,7 @@ typedef enum ls_weight_verdict {
 
 typedef struct ls_weight_pair {
     ls_weight_part part[LS_SIDES];
-    ls_weight_how how;
+    ls_weight_method method;
     unsigned changes;    /* of ls_weight_change, done to... */
     int original;        /* ... this side before comparing */
     ls_weight_verdict verdict;
@@ -41,7 +41,7 @@ typedef struct ls_weight_pair {
     double allowed;      /* NMSE */
     uint64_t padding[LS_SIDES]; /* rows that the other side doesn't have; not compared */
     bool padding_zero[LS_SIDES];
-    const char *trouble; /* for shape and unsupported */
+    const char *reason; /* for shape and unsupported */
     const char *cause;   /* a transform that was applied and makes it agree, or NULL */
     double residual;     /* NMSE after it */
     char region[170];    /* "row 123", "rows 17 to 31", "column 5": where it differs; "" */
@@ -63,7 +63,7 @@ typedef struct ls_weights {
     ls_weight_labels labels[LS_SIDES];
     ls_weight_pair *pairs; /* in the candidate's file order */
     size_t pair_count, pair_capacity;
-    size_t by_method[LS_WEIGHT_HOW_COUNT];
+    size_t by_method[LS_WEIGHT_METHOD_COUNT];
     bool *paired[LS_SIDES]; /* per tensor */
     ls_weight_find *finds;
     size_t find_count, find_capacity;
@@ -87,7 +87,7 @@ lockstep_status ls_weights_run(ls_checkpoint *reference, ls_checkpoint *candidat
 void ls_weights_done(ls_weights *weights);
 
 const char *ls_weight_verdict_name(ls_weight_verdict verdict);
-const char *ls_weight_how_name(ls_weight_how how);
+const char *ls_weight_method_name(ls_weight_method method);
 static inline bool ls_weight_fails(const ls_weight_pair *pair) { return pair->verdict > LS_WEIGHT_MATCH; }
 /* NAME, NAME[3] or NAME[64:128]; not escaped. */
 void ls_weight_title(const ls_weights *weights, int side, const ls_weight_part *part, char *out, size_t capacity);

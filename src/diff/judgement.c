@@ -95,7 +95,7 @@ static bool has_past(const ls_pass *pass) {
 /* Are two tensors of unlike sizes as large for each row, or for each row of rows (scores)? What
  * holds earlier tokens, too, can't be told so. */
 static bool may_be_rows(const ls_diff *d, const ls_pair *p) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     const ls_pass *reference = &d->in.reference.trace->passes[pp->reference], *candidate = &d->in.candidate.trace->passes[pp->candidate];
     double r = (double)d->in.reference.trace->nodes[p->reference_value].elements, c = (double)d->in.candidate.trace->nodes[p->candidate_value].elements;
     double rows = (double)reference->rows, others = (double)candidate->rows, kept = (double)d->matching.facts[pp->candidate].output_row_count;
@@ -111,7 +111,7 @@ static void begin(const ls_diff *d, ls_pair *p) {
 }
 
 static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *reason) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     bool some_rows = pp->rows != NULL && !pp->whole && may_be_rows(d, p);
     p->mark.verdict = status != LOCKSTEP_INCOMPARABLE ? LS_VERDICT_UNSUPPORTED : some_rows ? LS_VERDICT_UNALIGNED : LS_VERDICT_SHAPE;
     p->reason = keep_text(d, reason);

@@ -174,12 +174,12 @@ static bool fits(ls_diff *d, const ls_pair *pair) {
 }
 
 /* Pairs the last value of one side's tail that can be the other side's output with it. */
-static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, size_t candidate, bool of_reference, lockstep_error *error) {
+static lockstep_status pair_tail(ls_diff *d, size_t pass_pair, size_t reference, size_t candidate, bool of_reference, lockstep_error *error) {
     const ls_trace *trace = values_of(d, of_reference)->trace;
     tail t = find_tail(d, of_reference, of_reference ? reference : candidate);
     lockstep_status status = t.failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
     for (size_t i = t.count; status == LOCKSTEP_OK && i-- > 0 && !t.weighted;) {
-        ls_pair pair = {.method = LS_METHOD_OUTPUT, .passes = passes, .reference = reference, .candidate = candidate};
+        ls_pair pair = {.method = LS_METHOD_OUTPUT, .pass_pair = pass_pair, .reference = reference, .candidate = candidate};
         *(of_reference ? &pair.reference : &pair.candidate) = t.nodes[i];
         pair.reference_value = d->in.reference.values.value_of[pair.reference];
         pair.candidate_value = d->in.candidate.values.value_of[pair.candidate];
@@ -193,21 +193,21 @@ static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, si
     return status;
 }
 
-static lockstep_status pair_the_ends(ls_diff *d, size_t passes, size_t reference, size_t candidate, lockstep_error *error) {
-    ls_pair pair = {.method = LS_METHOD_OUTPUT, .passes = passes, .reference = reference, .candidate = candidate, .reference_value = reference, .candidate_value = candidate};
+static lockstep_status pair_the_ends(ls_diff *d, size_t pass_pair, size_t reference, size_t candidate, lockstep_error *error) {
+    ls_pair pair = {.method = LS_METHOD_OUTPUT, .pass_pair = pass_pair, .reference = reference, .candidate = candidate, .reference_value = reference, .candidate_value = candidate};
     return fits(d, &pair) ? add(d, &pair, error) : LOCKSTEP_OK;
 }
 
-static lockstep_status pair_outputs_of(ls_diff *d, size_t passes, lockstep_error *error) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[passes];
+static lockstep_status pair_outputs_of(ls_diff *d, size_t pass_pair, lockstep_error *error) {
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[pass_pair];
     size_t r = d->matching.reference_outputs[pp->reference], c = d->matching.facts[pp->candidate].output - 1; /* 0 - 1 is LS_NONE */
-    if (r == LS_NONE || c == LS_NONE || (d->matching.pair_of[c] != 0 && d->pairs.items[d->matching.pair_of[c] - 1].passes != passes))
+    if (r == LS_NONE || c == LS_NONE || (d->matching.pair_of[c] != 0 && d->pairs.items[d->matching.pair_of[c] - 1].pass_pair != pass_pair))
         return LOCKSTEP_OK;
     if (d->pairs.count == d->output_count) /* nothing else is paired: what both give in the end can be compared all the same */
-        return pair_the_ends(d, passes, r, c, error);
+        return pair_the_ends(d, pass_pair, r, c, error);
     if (!d->matching.reference_used[r])
-        return pair_tail(d, passes, r, c, true, error);
-    return d->matching.pair_of[c] == 0 ? pair_tail(d, passes, r, c, false, error) : LOCKSTEP_OK;
+        return pair_tail(d, pass_pair, r, c, true, error);
+    return d->matching.pair_of[c] == 0 ? pair_tail(d, pass_pair, r, c, false, error) : LOCKSTEP_OK;
 }
 
 lockstep_status ls_outputs_pair(ls_diff *d, lockstep_error *error) {

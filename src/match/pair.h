@@ -53,7 +53,7 @@ typedef struct ls_mark {
 typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes whose names paired */
     size_t reference_value, candidate_value; /* the nodes that hold the values */
-    size_t passes;                           /* index of a pass pair in the token alignment */
+    size_t pass_pair;                        /* its index in the token alignment */
     ls_method method;
     const ls_rule *rule;  /* of the map or the preset; NULL */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */

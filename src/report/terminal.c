@@ -396,7 +396,7 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
 
 /* Nothing where all rows fail. */
 static void put_failing_rows(ls_text *out, const ls_diff *d, const ls_failing_rows *f) {
-    const ls_pass *pass = &d->in.candidate.trace->passes[d->matching.tokens.pairs[d->pairs.items[d->result.first].passes].candidate];
+    const ls_pass *pass = &d->in.candidate.trace->passes[d->matching.tokens.pairs[d->pairs.items[d->result.first].pass_pair].candidate];
     if (f->count == 0 || f->count == f->of)
         return;
     ls_text_printf(out, "  in %zu of %zu rows only: ", f->count, f->of);
