@@ -11,8 +11,8 @@
 #include "observer_check.h"
 #include "options.h"
 #include "trace/observe.h"
-#include "trace/stats_recording.h"
-#include "trace/trace_writer.h"
+#include "record/stats_recording.h"
+#include "record/trace_writer.h"
 #include "trace/unrecorded.h"
 
 typedef struct capture_options {

@@ -12,12 +12,13 @@ ALLOWED = {
     "io": {"base"},
     "tensor": {"base", "io"},
     "format": {"base", "io", "tensor"},
-    "trace": {"base", "io", "tensor", "format"},
+    "record": {"base", "io", "tensor", "format", "trace"},  # of trace/: channel.h alone
+    "trace": {"base", "io", "tensor", "format", "record"},  # record/: observe.c alone
     "compare": {"base", "tensor"},
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
     "parity": {"base", "io"},
-    "align": {"base", "io", "tensor", "trace", "compare", "preset"},
+    "align": {"base", "io", "tensor", "record", "trace", "compare", "preset"},
     "diagnose": {"base", "tensor", "trace", "compare", "align"},
     "checkpoint": {"base", "io", "tensor", "format", "compare", "preset"},
     "report": {"base", "tensor", "format", "compare", "align", "diagnose", "checkpoint"},

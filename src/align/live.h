@@ -4,7 +4,7 @@
 #define LS_ALIGN_LIVE_H
 
 #include "align/diff.h"
-#include "trace/recording.h"
+#include "record/recording.h"
 
 typedef struct ls_live ls_live;
 

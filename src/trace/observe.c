@@ -18,7 +18,7 @@
 #include "base/ranges.h"
 #include "base/text.h"
 #include "trace/selection.h"
-#include "trace/trace_writer.h"
+#include "record/trace_writer.h"
 
 enum { RING_BYTES = 32 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
 

@@ -12,7 +12,7 @@
 
 #include "raw_channel.h"
 #include "trace/trace.h"
-#include "trace/trace_writer.h"
+#include "record/trace_writer.h"
 
 enum { RING = 64 << 10 };
 

@@ -1,4 +1,4 @@
-#include "trace/recorder.h"
+#include "record/recorder.h"
 
 #include <errno.h>
 #include <jansson.h>

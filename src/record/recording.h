@@ -2,8 +2,8 @@
  * comparison that looks on (align/live.h). Calls never overlap. Each returns 0, or
  * the errno of why it failed; ECANCELED: the recording has what it wanted, and the
  * observed processes are left alone from here on. */
-#ifndef LS_TRACE_RECORDING_H
-#define LS_TRACE_RECORDING_H
+#ifndef LS_RECORD_RECORDING_H
+#define LS_RECORD_RECORDING_H
 
 #include "tensor/dtype.h"
 

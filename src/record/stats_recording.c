@@ -1,4 +1,4 @@
-#include "trace/stats_recording.h"
+#include "record/stats_recording.h"
 
 #include <jansson.h>
 #include <math.h>

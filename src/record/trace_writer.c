@@ -1,4 +1,4 @@
-#include "trace/trace_writer.h"
+#include "record/trace_writer.h"
 
 #include <ctype.h>
 #include <dirent.h>

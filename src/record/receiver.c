@@ -1,4 +1,4 @@
-#include "trace/receiver.h"
+#include "record/receiver.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* The recorder's side of the channel: accepts observed processes and hands out
  * their frames. Everything that arrives is checked; a process that breaks the
  * framing is cut off. */
-#ifndef LS_TRACE_RECEIVER_H
-#define LS_TRACE_RECEIVER_H
+#ifndef LS_RECORD_RECEIVER_H
+#define LS_RECORD_RECEIVER_H
 
 #include "base/error.h"
 #include "trace/channel.h"
