@@ -6,7 +6,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 CC ?= cc
 PKG_CONFIG ?= pkg-config
-LIBS_WANTED = jansson yaml-0.1 zlib libxxhash
+LIBS_WANTED = jansson yaml-0.1 zlib libdeflate libxxhash
 
 VERSION := $(shell sed -n 's/.*VERSION_TEXT "\(.*\)"/\1/p' src/base/error.c)
 WARNINGS = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla

@@ -319,24 +319,33 @@ static void lose_values(ls_recorder *r, json_t *line, const char *why) {
     r->totals.dropped++;
 }
 
-/* Adds file, stats and hash to the line; false when the process died meanwhile. */
+static void put_place(json_t *line, const ls_place *place) {
+    json_object_set_new(line, "file", json_string(place->file));
+    if (place->bytes == 0)
+        return;
+    json_object_set_new(line, "at", json_integer((json_int_t)place->at));
+    json_object_set_new(line, "bytes", json_integer((json_int_t)place->bytes));
+    json_object_set_new(line, "member", json_string(place->member));
+}
+
+/* Adds place, stats and hash to the line; false when the process died meanwhile. */
 static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64_t i, const ls_frame *frame) {
     writing w = {.to = r->stats_only ? NULL : &r->recording};
     ls_stored_values values = {i, in->name, in->stored, in->rank, in->shape, in->elements, in->elements * ls_dtype(in->stored)->block_bytes};
-    char path[LS_FILE_NAME];
+    ls_place place;
     XXH3_64bits_reset(&w.hash);
     ls_summary_init(&w.summary);
     w.summary.no_spread = true;
     if (w.to != NULL)
         w.to->begin(w.to->context, &values);
     bool whole = copy_values(r, &w, in, frame);
-    int failed = w.to != NULL ? w.to->end(w.to->context, whole, path) : 0;
+    int failed = w.to != NULL ? w.to->end(w.to->context, whole, &place) : 0;
     if (failed != 0 && failed != ECANCELED)
         lose_values(r, line, strerror(failed));
     if (!whole)
         return false;
     if (w.to != NULL && failed == 0) {
-        json_object_set_new(line, "file", json_string(path));
+        put_place(line, &place);
         r->totals.files++;
         r->totals.bytes += values.bytes;
     }
@@ -364,7 +373,7 @@ static uint64_t *pass_slot(ls_recorder *r, unsigned process, const json_t *objec
 }
 
 /* Keys of a line that the recorder alone gives; a process's own are dropped. */
-static const char *const ours[] = {"i",    "file", "stats", "xxh3",  "lost", "occurrence", "event",
+static const char *const ours[] = {"i",    "file", "at",    "bytes",  "member",        "stats", "xxh3", "lost", "occurrence", "event",
                                    "note", "end",  "ended", "engine", "lockstep_trace"};
 
 /* A tensor's line begins as the recorder's. */
@@ -604,7 +613,18 @@ void ls_recorder_note(ls_recorder *r, const char *text) {
     pthread_mutex_unlock(&r->lock);
 }
 
+/* The values are there, and their lines tell where: only others can't open the file. */
+static void finish_values(ls_recorder *r) {
+    int why = r->recording.finish != NULL ? r->recording.finish(r->recording.context) : 0;
+    char text[200];
+    if (why == 0)
+        return;
+    snprintf(text, sizeof text, "a segment has no zip directory yet (%s): np.load opens it after `lockstep convert --restore`", strerror(why));
+    write_note(r, text);
+}
+
 void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_totals *out_totals) {
+    finish_values(r);
     if (whole && !r->totals.torn && r->totals.lost_lines == 0)
         write_line(r, json_pack("{s:b, s:I, s:I, s:i}", "end", 1, "tensors", (json_int_t)r->totals.tensors,
                                 "dropped", (json_int_t)r->totals.dropped, "exit", exit_status));

@@ -1,4 +1,4 @@
-/* A trace on disk, written as it is recorded: trace.jsonl, and a .npy per tensor. */
+/* A trace on disk, written as it is recorded: trace.jsonl, and the values in segments (segment_writer.h). */
 #ifndef LS_RECORD_TRACE_WRITER_H
 #define LS_RECORD_TRACE_WRITER_H
 
