@@ -1,4 +1,5 @@
 """One pass: the forward call of a root module, and what is known while it runs."""
+import contextlib
 import threading
 import weakref
 
@@ -19,8 +20,34 @@ class Thread(threading.local):
     busy = False
     hidden = 0
 
+    def __init__(self):
+        self.contexts = []  # what switches modes off, while busy
+
 
 thread = Thread()
+
+
+class _Ours:
+    """Marks torch operations as our own. Ours and the program's modes don't see them: a mode
+    is a call of Python for each operation, and for each look at a tensor's shape."""
+
+    def __enter__(self):
+        thread.busy = True
+        contexts = _function_off(), _dispatch_off()
+        thread.contexts.append(contexts)
+        contexts[0].__enter__()
+        contexts[1].__enter__()
+
+    def __exit__(self, *exception):
+        contexts = thread.contexts.pop()
+        contexts[1].__exit__(None, None, None)
+        contexts[0].__exit__(None, None, None)
+        thread.busy = False
+
+
+_function_off = torch._C.DisableTorchFunction
+_dispatch_off = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)
+ours = _Ours()
 
 _PLAIN = {torch.Tensor: True, torch.nn.Parameter: True}
 

@@ -18,6 +18,9 @@ DTYPES = {
 _OTHER_DTYPES = {torch.complex32: "c32", torch.complex64: "c64", torch.complex128: "c128"}
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
+
+
 def dtype_name(dtype):
     """The trace's name of a dtype; of one that it doesn't know, torch's."""
     return DTYPES.get(dtype) or _OTHER_DTYPES.get(dtype) or str(dtype).replace("torch.", "")
@@ -71,7 +74,7 @@ class Recorder:
     def send(self, event, pointer=0, size=0):
         if self.dormant or self.transport is None:
             return
-        header = json.dumps(event, separators=(",", ":"), default=str).encode()
+        header = _encode(event).encode()
         if not self.transport.send(header, pointer, size):
             self.dormant = True
 
