@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import scripted
-from .passes import is_recordable, ours, simple_parameters, thread, walk
+from .passes import is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 from .values import has_storage, storage_key
 
@@ -115,7 +115,7 @@ def _before(run, info, args, kwargs):
         targets = [t for t in targets if run.registry.cell(t) is not None]
         if not targets:
             return None
-    tensors = [t for _, t in walk((args, kwargs)) if is_recordable(t)]
+    tensors = [t for t in tensors_of(args, kwargs) if is_recordable(t)]
     if thread.hidden:
         tensors = [t for t in tensors if run.registry.cell(t) is not None]
     sources = run.ids(tensors)

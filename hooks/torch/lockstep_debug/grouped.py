@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from . import attention
-from .passes import is_recordable, ours, simple_parameters, thread, walk
+from .passes import is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 
 _NORM = ("input", "normalized_shape", "weight", "bias", "eps")
@@ -103,7 +103,7 @@ def _hidden(function, args, kwargs):
 
 @guard
 def _sources(run, args, kwargs):
-    return run.ids(t for _, t in walk((args, kwargs)))
+    return run.ids(tensors_of(args, kwargs))
 
 
 @guard

@@ -12,7 +12,7 @@ import torch
 
 from . import caches, compiled, filters, functions, grouped, inputs, scripted
 from .dispatch import Observer
-from .passes import Run, is_recordable, ours, simple_parameters, thread, walk
+from .passes import Run, is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import dtype_name, guard, recorder, where
 
 # Torch's own, also where sitecustomize's stands in its place already.
@@ -246,7 +246,7 @@ def _enter(run, module, args, kwargs, opaque):
             sources = []
             if leaf:
                 own = list(module._parameters.values()) + list(module._buffers.values())
-                tensors = [t for _, t in walk((args, kwargs))] + [t for t in own if t is not None]
+                tensors = tensors_of(args, kwargs) + [t for t in own if t is not None]
                 sources = run.ids(tensors)
             return frame, leaf, sources
     except BaseException:

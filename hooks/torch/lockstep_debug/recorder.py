@@ -19,6 +19,28 @@ _OTHER_DTYPES = {torch.complex32: "c32", torch.complex64: "c64", torch.complex12
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
+_quoted = {}
+_QUOTED_MAX = 100_000
+
+
+def _text(event):
+    """The event as JSON. Its strings are few and come again and again; `shape` and `src` hold
+    integers alone."""
+    parts = []
+    for key, value in event.items():
+        kind = type(value)
+        if kind is str:
+            text = _quoted.get(value)
+            if text is None:
+                text = _encode(value)
+                if len(_quoted) < _QUOTED_MAX:
+                    _quoted[value] = text
+        elif kind is int or key == "shape" or key == "src":
+            text = str(value)
+        else:
+            text = _encode(value)
+        parts.append(f'"{key}":{text}')
+    return "{" + ",".join(parts) + "}"
 
 
 def dtype_name(dtype):
@@ -74,7 +96,7 @@ class Recorder:
     def send(self, event, pointer=0, size=0):
         if self.dormant or self.transport is None:
             return
-        header = _encode(event).encode()
+        header = _text(event).encode()
         if not self.transport.send(header, pointer, size):
             self.dormant = True
 
