@@ -40,6 +40,7 @@ struct ls_recorder {
     ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
     ls_map rows;              /* pass of the trace -> how many it has, where known */
     ls_recorder_totals totals;
+    ls_text line; /* of the tensor that is being recorded */
     float *tile; /* TILE of them */
 };
 
@@ -50,23 +51,31 @@ static void lost(ls_recorder *r, const char *why) {
         snprintf(r->totals.trouble, sizeof r->totals.trouble, "%s", why);
 }
 
-/* Takes the object over. */
-static bool write_line(ls_recorder *r, json_t *object) {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(object);
-    if (text == NULL)
-        return false;
-    size_t length = strlen(text);
-    text[length] = '\n'; /* over the NUL */
-    int why = r->recording.line(r->recording.context, text, length + 1);
+enum { DUMPED = JSON_COMPACT | JSON_REAL_PRECISION(9) };
+
+/* With its newline. */
+static bool write_text(ls_recorder *r, const char *text, size_t length) {
+    int why = r->recording.line(r->recording.context, text, length);
     if (why == ECANCELED) {
         r->over = true;
     } else if (why != 0) {
         lost(r, strerror(why));
         r->totals.lost_lines++;
     }
-    free(text);
     return why == 0;
+}
+
+/* Takes the object over. */
+static bool write_line(ls_recorder *r, json_t *object) {
+    char *text = json_dumps(object, DUMPED);
+    json_decref(object);
+    if (text == NULL)
+        return false;
+    size_t length = strlen(text);
+    text[length] = '\n'; /* over the NUL */
+    bool written = write_text(r, text, length + 1);
+    free(text);
+    return written;
 }
 
 /* `compiled`: how compiled regions ran, where the note is of that; or NULL. */
@@ -164,15 +173,19 @@ static const struct id_pair *find_id(const process_state *p, uint64_t id) {
 }
 
 /* The ids of `src` as the trace's own numbers; those never seen are left out. */
-static json_t *translate_sources(const process_state *p, const json_t *ids) {
-    json_t *list = json_array(), *id;
+static void put_sources(ls_text *line, const process_state *p, const json_t *ids) {
+    const char *separator = "";
+    json_t *id;
     size_t at;
+    ls_text_printf(line, ",\"src\":[");
     json_array_foreach(ids, at, id) {
         const struct id_pair *pair = json_is_integer(id) ? find_id(p, (uint64_t)json_integer_value(id)) : NULL;
-        if (pair != NULL)
-            json_array_append_new(list, json_integer((json_int_t)pair->i));
+        if (pair == NULL)
+            continue;
+        ls_text_printf(line, "%s%llu", separator, (unsigned long long)pair->i);
+        separator = ",";
     }
-    return list;
+    ls_text_append(line, "]", 1);
 }
 
 typedef struct incoming {
@@ -296,40 +309,39 @@ static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls
     return true;
 }
 
-static json_t *number(double value) {
-    return isfinite(value) ? json_real(value) : json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+static void put_number(ls_text *line, const char *key, double value) {
+    if (isfinite(value))
+        ls_text_printf(line, "\"%s\":%.9g,", key, value);
+    else
+        ls_text_printf(line, "\"%s\":\"%s\",", key, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
-static json_t *stats_json(const ls_summary *s) {
-    json_t *stats = json_object();
+static void put_stats(ls_text *line, const ls_summary *s) {
+    ls_text_printf(line, ",\"stats\":{");
     if (s->finite > 0) {
-        json_object_set_new(stats, "min", number(s->min));
-        json_object_set_new(stats, "max", number(s->max));
-        json_object_set_new(stats, "mean", number(ls_summary_mean(s)));
-        json_object_set_new(stats, "l2", number(ls_summary_l2(s)));
+        put_number(line, "min", s->min);
+        put_number(line, "max", s->max);
+        put_number(line, "mean", ls_summary_mean(s));
+        put_number(line, "l2", ls_summary_l2(s));
     }
-    json_object_set_new(stats, "nan", json_integer((json_int_t)s->nan));
-    json_object_set_new(stats, "inf", json_integer((json_int_t)s->inf));
-    return stats;
+    ls_text_printf(line, "\"nan\":%llu,\"inf\":%llu}", (unsigned long long)s->nan, (unsigned long long)s->inf);
 }
 
-static void lose_values(ls_recorder *r, json_t *line, const char *why) {
+static void lose_values(ls_recorder *r, const char *why) {
     lost(r, why);
-    json_object_set_new(line, "lost", json_string(why));
+    ls_text_printf(&r->line, ",\"lost\":");
+    ls_text_json(&r->line, why, strlen(why));
     r->totals.dropped++;
 }
 
-static void put_place(json_t *line, const ls_place *place) {
-    json_object_set_new(line, "file", json_string(place->file));
-    if (place->bytes == 0)
-        return;
-    json_object_set_new(line, "at", json_integer((json_int_t)place->at));
-    json_object_set_new(line, "bytes", json_integer((json_int_t)place->bytes));
-    json_object_set_new(line, "member", json_string(place->member));
+static void put_place(ls_text *line, const ls_place *place) {
+    ls_text_printf(line, ",\"file\":\"%s\"", place->file);
+    if (place->bytes > 0)
+        ls_text_printf(line, ",\"at\":%llu,\"bytes\":%llu,\"member\":\"%s\"", (unsigned long long)place->at, (unsigned long long)place->bytes, place->member);
 }
 
 /* Adds place, stats and hash to the line; false when the process died meanwhile. */
-static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64_t i, const ls_frame *frame) {
+static bool keep_values(ls_recorder *r, const incoming *in, uint64_t i, const ls_frame *frame) {
     writing w = {.to = r->stats_only ? NULL : &r->recording};
     ls_stored_values values = {i, in->name, in->stored, in->rank, in->shape, in->elements, in->elements * ls_dtype(in->stored)->block_bytes};
     ls_place place;
@@ -341,18 +353,16 @@ static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64
     bool whole = copy_values(r, &w, in, frame);
     int failed = w.to != NULL ? w.to->end(w.to->context, whole, &place) : 0;
     if (failed != 0 && failed != ECANCELED)
-        lose_values(r, line, strerror(failed));
+        lose_values(r, strerror(failed));
     if (!whole)
         return false;
     if (w.to != NULL && failed == 0) {
-        put_place(line, &place);
+        put_place(&r->line, &place);
         r->totals.files++;
         r->totals.bytes += values.bytes;
     }
-    char hash[20];
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits_digest(&w.hash));
-    json_object_set_new(line, "stats", stats_json(&w.summary));
-    json_object_set_new(line, "xxh3", json_string(hash));
+    put_stats(&r->line, &w.summary);
+    ls_text_printf(&r->line, ",\"xxh3\":\"%016llx\"", (unsigned long long)XXH3_64bits_digest(&w.hash));
     return true;
 }
 
@@ -376,6 +386,45 @@ static uint64_t *pass_slot(ls_recorder *r, unsigned process, const json_t *objec
 static const char *const ours[] = {"i",    "file", "at",    "bytes",  "member",        "stats", "xxh3", "lost", "occurrence", "event",
                                    "note", "end",  "ended", "engine", "lockstep_trace"};
 
+static int append_dumped(const char *bytes, size_t count, void *line) {
+    ls_text_append(line, bytes, count);
+    return 0;
+}
+
+/* What a process may say of a tensor, behind what the recorder says; without the keys that are the recorder's. */
+static void put_given(ls_text *line, json_t *object) {
+    static const char *const translated[] = {"id", "pass", "src", "alias_of"};
+    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
+        json_object_del(object, ours[k]);
+    for (size_t k = 0; k < sizeof translated / sizeof translated[0]; k++)
+        json_object_del(object, translated[k]);
+    ls_text_append(line, ",", 1);
+    const size_t brace = line->length;
+    if (json_dump_callback(object, append_dumped, line, DUMPED) != 0)
+        line->failed = true;
+    if (line->failed)
+        return;
+    memmove(line->data + brace, line->data + brace + 1, line->length - brace - 1);
+    line->length -= 2; /* both braces: an object with a name isn't empty */
+}
+
+/* All of the line that doesn't depend on values; the process's keys, then the recorder's. */
+static void begin_line(ls_recorder *r, process_state *p, json_t *object, const incoming *in, uint64_t i, int64_t pass, bool weight) {
+    ls_text *line = &r->line;
+    const json_t *alias_of = json_object_get(object, "alias_of");
+    const struct id_pair *alias = alias_of != NULL ? find_id(p, (uint64_t)json_integer_value(alias_of)) : NULL;
+    ls_text_clear(line);
+    ls_text_printf(line, "{\"i\":%llu", (unsigned long long)i);
+    if (pass >= 0)
+        ls_text_printf(line, ",\"pass\":%lld", (long long)pass);
+    put_sources(line, p, json_object_get(object, "src"));
+    ls_text_printf(line, ",\"occurrence\":%llu", (unsigned long long)(weight ? 0 : occurrence(p, pass, in)));
+    if (alias != NULL)
+        ls_text_printf(line, ",\"alias_of\":%llu", (unsigned long long)alias->i);
+    fold_shape(object, in);
+    put_given(line, object);
+}
+
 /* A tensor's line begins as the recorder's. */
 static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame) {
     incoming in = {0};
@@ -384,39 +433,29 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     if (!json_is_integer(id) || json_integer_value(id) < 0 || !read_incoming(object, frame->data_bytes != 0, &in) ||
         (frame->data_bytes != 0 && in.known && frame->data_bytes != in.bytes))
         return false;
-    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
-        json_object_del(object, ours[k]);
-    fold_shape(object, &in);
-    bool weight = role != NULL && strcmp(role, "weight") == 0;
+    const uint64_t own = (uint64_t)json_integer_value(id), i = r->next_i++;
+    const bool weight = role != NULL && strcmp(role, "weight") == 0;
     const uint64_t *slot = weight || json_object_get(object, "pass") == NULL ? NULL : pass_slot(r, frame->process, object);
-    int64_t pass = slot != NULL ? (int64_t)*slot - 1 : -1;
-    uint64_t i = r->next_i++;
-    json_t *line = json_pack("{s:I}", "i", (json_int_t)i);
-    if (pass >= 0)
-        json_object_set_new(line, "pass", json_integer(pass));
-    json_object_del(object, "pass");
-    json_t *sources = translate_sources(p, json_object_get(object, "src"));
-    const struct id_pair *alias = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "alias_of")));
-    json_t *alias_of = alias != NULL && json_object_get(object, "alias_of") != NULL ? json_integer((json_int_t)alias->i) : NULL;
-    bool remembered = remember_id(p, (uint64_t)json_integer_value(id), i);
-    json_object_del(object, "id");
-    json_object_set_new(object, "src", sources);
-    json_object_set_new(object, "occurrence", json_integer(weight ? 0 : (json_int_t)occurrence(p, pass, &in)));
-    json_object_del(object, "alias_of");
-    if (alias_of != NULL)
-        json_object_set_new(object, "alias_of", alias_of);
-    json_object_update(line, object);
-    if (frame->data_bytes != 0 && !in.known)
-        lose_values(r, line, "an element type that can't be decoded");
-    bool whole = remembered && (frame->data_bytes == 0 || !in.known || keep_values(r, line, &in, i, frame));
-    if (!whole) {
-        p->died = remembered;
-        json_decref(line);
+    begin_line(r, p, object, &in, i, slot != NULL ? (int64_t)*slot - 1 : -1, weight);
+    if (!remember_id(p, own, i))
         return false;
+    if (frame->data_bytes != 0 && !in.known)
+        lose_values(r, "an element type that can't be decoded");
+    else if (frame->data_bytes != 0 && !keep_values(r, &in, i, frame)) {
+        p->died = true;
+        return false;
+    }
+    ls_text_append(&r->line, "}\n", 2);
+    if (r->line.failed) {
+        ls_text_done(&r->line);
+        r->line.failed = false;
+        lost(r, strerror(ENOMEM));
+        r->totals.lost_lines++;
+        return true;
     }
     if (!weight)
         r->totals.tensors++;
-    write_line(r, line);
+    write_text(r, r->line.data, r->line.length);
     return true;
 }
 
@@ -637,6 +676,7 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     free(r->processes);
     ls_map_done(&r->passes);
     ls_map_done(&r->rows);
+    ls_text_done(&r->line);
     free(r->tile);
     pthread_mutex_destroy(&r->lock);
     free(r);
