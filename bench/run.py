@@ -424,12 +424,14 @@ def bench_torch(folder):
     quick = pathlib.Path(memory.name) if memory else folder
     program = folder / "program.py"
     program.write_text(RUN_TORCH)
+
     def capture(out, *options):
         return lambda: (LOCKSTEP, "capture", "-o", out, *options, "--")
+
     ways = {"plain": tuple, "null": tuple, "outputs": capture(quick / "outputs", "--observe", "outputs"),
             "stats": capture(quick / "stats", "--stats-only"), "memory": capture(quick / "all"), "disk": capture(folder / "all")}
     times = {way: [] for way in ways}
-    for _ in range(3):
+    for _ in range(2):
         for way, before in ways.items():
             times[way] += map(float, run(*before(), PYTHON, program, way, stderr=subprocess.DEVNULL).split())
             for place in (quick, folder):
