@@ -6,7 +6,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 CC ?= cc
 PKG_CONFIG ?= pkg-config
-LIBS_WANTED = jansson yaml-0.1 zlib libxxhash
+LIBS_WANTED = jansson yaml-0.1 zlib libdeflate libxxhash
 
 VERSION := $(shell sed -n 's/.*LOCKSTEP_VERSION_[MP][A-Z]* \([0-9]*\)$$/\1/p' include/lockstep/capture.h | paste -sd.)
 WARNINGS = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla

@@ -89,10 +89,10 @@ static void put_values(void *context, const void *bytes, size_t count) {
     live->filled += count;
 }
 
-static int end_values(void *context, bool whole, char *out_file) {
+static int end_values(void *context, bool whole, ls_place *out_place) {
     ls_live *live = context;
     bool there = live->coming.bytes != NULL;
-    strcpy(out_file, "memory");
+    *out_place = (ls_place){.file = "memory"};
     if (!whole) {
         free(live->coming.bytes);
         live->coming.bytes = NULL;
@@ -364,7 +364,7 @@ lockstep_status ls_live_open(const char *reference, const ls_live_options *optio
         return status;
     }
     *out_live = live;
-    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, not_replaced, leave};
+    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, not_replaced, NULL, leave};
     return LOCKSTEP_OK;
 }
 

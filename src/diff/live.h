@@ -4,7 +4,7 @@
 #define LS_DIFF_LIVE_H
 
 #include "diff/diff.h"
-#include "trace/recording.h"
+#include "record/recording.h"
 
 typedef struct ls_live ls_live;
 
