@@ -537,23 +537,49 @@ void ls_trace_close(ls_trace *trace) {
 
 /* ------------------------------------------------------------------- values */
 
-/* A view of the values: of a segment, or of a source that is one NPY. */
-static lockstep_status view_npy(ls_source *source, const ls_segment *segment, const ls_node *node, ls_view *out_view, lockstep_error *error) {
+static lockstep_status set_view(const ls_source *source, const ls_tensor *tensor, const uint8_t *data, ls_view *out_view, lockstep_error *error) {
+    if (tensor->dtype == LOCKSTEP_OPAQUE)
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: element type %s can't be decoded", source->name, tensor->file_dtype);
+    *out_view = (ls_view){.data = data, .dtype = tensor->dtype, .swap = tensor->swap, .rank = tensor->rank};
+    memcpy(out_view->shape, tensor->shape, sizeof tensor->shape);
+    memcpy(out_view->strides, tensor->strides, sizeof tensor->strides);
+    return LOCKSTEP_OK;
+}
+
+/* A view of the values of a source that is one NPY. */
+static lockstep_status view_file(ls_source *source, const ls_node *node, ls_view *out_view, lockstep_error *error) {
     ls_arena arena = {0};
     ls_tensor tensor = {0};
     const uint8_t *bytes;
-    lockstep_status status = segment != NULL ? ls_segment_read(segment, &(ls_extent){node->file, node->at, node->bytes}, node->name, &arena, &tensor, error)
-                                             : ls_npy_read(source, node->name, &arena, &tensor, error);
-    if (status == LOCKSTEP_OK && tensor.dtype == LOCKSTEP_OPAQUE)
-        status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: element type %s can't be decoded", source->name, tensor.file_dtype);
+    lockstep_status status = ls_npy_read(source, node->name, &arena, &tensor, error);
     if (status == LOCKSTEP_OK)
         status = ls_source_bytes(source, &bytes, error);
-    if (status == LOCKSTEP_OK) {
-        *out_view = (ls_view){.data = bytes + tensor.offset, .dtype = tensor.dtype, .swap = tensor.swap, .rank = tensor.rank};
+    if (status == LOCKSTEP_OK)
+        status = set_view(source, &tensor, bytes + tensor.offset, out_view, error);
+    if (status == LOCKSTEP_OK)
         out_view->mapped = ls_source_maps_file(source);
-        memcpy(out_view->shape, tensor.shape, sizeof tensor.shape);
-        memcpy(out_view->strides, tensor.strides, sizeof tensor.strides);
-    }
+    ls_arena_done(&arena);
+    return status;
+}
+
+/* Values up to this size are read: that costs less than the page faults of a mapping. Larger ones are mapped. */
+enum { READ_BYTES_MAX = 1 << 20 };
+
+/* A view of the values in a segment. */
+static lockstep_status view_extent(ls_segment *segment, const ls_node *node, ls_hold *hold, lockstep_error *error) {
+    ls_arena arena = {0};
+    ls_tensor tensor = {0};
+    const uint8_t *bytes = NULL;
+    bool small = node->bytes <= READ_BYTES_MAX;
+    lockstep_status status = ls_segment_read(segment, &(ls_extent){node->file, node->at, node->bytes}, node->name, &arena, &tensor, error);
+    if (status == LOCKSTEP_OK && small && (hold->copy = malloc(tensor.bytes + 1)) == NULL)
+        status = ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", segment->source->name);
+    if (status == LOCKSTEP_OK)
+        status = small ? ls_source_read_at(segment->source, tensor.offset, hold->copy, (size_t)tensor.bytes, error) : ls_source_bytes(segment->source, &bytes, error);
+    if (status == LOCKSTEP_OK)
+        status = set_view(segment->source, &tensor, small ? hold->copy : bytes + tensor.offset, &hold->view, error);
+    if (status == LOCKSTEP_OK)
+        hold->view.mapped = hold->shares = !small && ls_source_maps_file(segment->source);
     ls_arena_done(&arena);
     return status;
 }
@@ -588,17 +614,21 @@ static lockstep_status hold_extent(const ls_trace *trace, const ls_node *node, l
     const uint64_t *number = ls_map_find(&trace->segments.numbers, node->file, strlen(node->file));
     ls_segments again = {0};
     ls_segment *segment;
-    ls_hold hold = {.shares = true};
+    ls_hold hold = {0};
     if (number == NULL || *number == 0) {
         lockstep_status status = ls_segments_open(&again, trace->path, node->file, &segment, error);
         ls_segments_done(&again, true);
         return status != LOCKSTEP_OK ? status : ls_fail(error, LOCKSTEP_IO, "%s/%s: was not there when the trace was opened", trace->path, node->file);
     }
     segment = &trace->segments.items[*number - 1];
-    LS_TRY(view_npy(segment->source, segment, node, &hold.view, error));
-    LS_TRY(check_view(&hold.view, node, segment->source, node->at, error));
-    *out_hold = hold;
-    return LOCKSTEP_OK;
+    lockstep_status status = view_extent(segment, node, &hold, error);
+    if (status == LOCKSTEP_OK)
+        status = check_view(&hold.view, node, segment->source, node->at, error);
+    if (status == LOCKSTEP_OK)
+        *out_hold = hold;
+    else
+        free(hold.copy);
+    return status;
 }
 
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_hold, lockstep_error *error) {
@@ -622,7 +652,7 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
     if (!ls_path_resolves_inside(trace->path, path))
         return ls_fail(error, LOCKSTEP_MALFORMED, "%s: a link that leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &hold.source, error));
-    lockstep_status status = view_npy(hold.source, NULL, node, &hold.view, error);
+    lockstep_status status = view_file(hold.source, node, &hold.view, error);
     if (status == LOCKSTEP_OK)
         status = check_view(&hold.view, node, hold.source, 0, error);
     if (status != LOCKSTEP_OK) {
@@ -637,6 +667,7 @@ void ls_hold_release(ls_hold *hold) {
     if (hold->shares) /* else the pages of all values that were looked at would stay */
         ls_view_drop(&hold->view, 0, ls_view_elements(&hold->view));
     ls_source_close(hold->source);
+    free(hold->copy);
     *hold = (ls_hold){0};
 }
 

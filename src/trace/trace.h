@@ -102,6 +102,7 @@ void ls_trace_feed_close(ls_trace_feed *feed); /* not the trace */
 /* A node's values in memory; `hold` keeps them there until ls_hold_release. */
 typedef struct ls_hold {
     ls_source *source; /* of this value alone; or NULL */
+    void *copy;        /* the value's part of a file, read into memory; or NULL */
     bool shares;       /* its file holds others, too, and stays mapped */
     ls_view view;
 } ls_hold;
