@@ -342,7 +342,7 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
 /* The coarsest element type on the way to a pair, and whose it is. */
 static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_precision *r = &d->in.reference.precision[p->reference_value], *c = &d->in.candidate.precision[p->candidate_value];
-    const ls_node *from = c->row >= r->row ? &d->in.candidate.trace->nodes[c->from] : &d->in.reference.trace->nodes[r->from];
+    const ls_node *from = c->level >= r->level ? &d->in.candidate.trace->nodes[c->from] : &d->in.reference.trace->nodes[r->from];
     char name[NAME], property[NAME];
     if (d->options.elementwise) {
         ls_text_printf(out, "tolerance %.1e + %.1e |reference| for every element", d->options.atol, d->options.rtol);
