@@ -239,7 +239,7 @@ static lockstep_status judge_pairing(judging *j) {
         LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset has the names of %s and %s: weights were paired by content alone. --preset NAME takes the "
                    "rules of a similar model, --map FILE your own", *text[0] != '\0' ? text[0] : "the reference", *text[1] != '\0' ? text[1] : "the candidate"));
     if (r->gguf && !c->gguf && j->parts[LS_REFERENCE] != 0)
-        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two swapped?"));
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two sides swapped?"));
     return LOCKSTEP_OK;
 }
 
