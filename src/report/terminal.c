@@ -64,8 +64,9 @@ static void put_side(ls_text *out, const char *role, const ls_trace *t, const ls
     escaped(t->path, path, sizeof path);
     snprintf(text, sizeof text, "%s%s%s%s%s", t->engine, *t->version ? " " : "", t->version, *t->model ? " " : "", t->model);
     escaped(text, engine, sizeof engine);
-    ls_text_printf(out, "%-10s %s  %s  %zu tensors  %s%s\n", role, path, *engine ? engine : "unknown engine", own_values(v),
-                   main_dtype(t), t->complete ? "" : "  INCOMPLETE");
+    size_t count = own_values(v);
+    ls_text_printf(out, "%-10s %s  %s  %zu tensor%s  %s%s\n", role, path, *engine ? engine : "unknown engine", count, count == 1 ? "" : "s", main_dtype(t),
+                   t->complete ? "" : "  INCOMPLETE");
 }
 
 static void put_inputs(ls_text *out, const ls_diff *d) {
