@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 #include "tensor/pages.h"
 
 static lockstep_status refuse(ls_weight_pair *pair, ls_weight_verdict verdict, const char *reason) {

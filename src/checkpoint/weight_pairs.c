@@ -8,7 +8,7 @@
 #include "base/grow.h"
 #include "base/map.h"
 #include "base/pattern.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 
 enum { NAME = 512 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 
 enum { ROUNDS = 8, LONGEST = 512, AMBIGUOUS = -1 };
 

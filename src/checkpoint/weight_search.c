@@ -9,7 +9,7 @@
 
 #include "base/grow.h"
 #include "base/map.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 #include "compare/relative.h"
 #include "tensor/pages.h"
 
