@@ -141,7 +141,7 @@ static size_t fold(const ls_values *v, size_t node) {
     const ls_node *n = &v->trace->nodes[node];
     if (n->alias_of != LS_NONE)
         return v->value_of[n->alias_of];
-    if (n->role == LS_ROLE_VIEW && n->file == NULL && n->source_count > 0 &&
+    if (n->role == LOCKSTEP_ROLE_VIEW && n->file == NULL && n->source_count > 0 &&
         v->trace->nodes[v->value_of[n->sources[0]]].elements == n->elements)
         return v->value_of[n->sources[0]];
     return node;
@@ -208,7 +208,7 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
     const ls_node *nodes = values->trace->nodes;
     size_t source = LS_NONE;
     for (size_t i = 0; i < node->source_count && source == LS_NONE; i++)
-        if (nodes[node->sources[i]].role != LS_ROLE_WEIGHT)
+        if (nodes[node->sources[i]].role != LOCKSTEP_ROLE_WEIGHT)
             source = node->sources[i];
     if (source == LS_NONE)
         return false;
@@ -258,7 +258,7 @@ size_t ls_values_find_unnumbered(const ls_values *values, size_t pass, const cha
 }
 
 bool ls_values_is_own(const ls_values *values, size_t node) {
-    return values->value_of[node] == node && values->trace->nodes[node].role == LS_ROLE_COMPUTED;
+    return values->value_of[node] == node && values->trace->nodes[node].role == LOCKSTEP_ROLE_COMPUTED;
 }
 
 size_t *ls_values_outputs(const ls_values *values, bool kept) {

@@ -208,8 +208,9 @@ HOMONYMS = {
     "src/tensor/value_text.c": "statistics",
     "src/record/recorder.c": "statistics",
     "src/record/stats_recording.c": "statistics",
-    "src/trace/trace.c": "roles and keys of the trace",
-    "src/wire/frame_writer.c": "roles and keys of the trace",
+    "src/base/role.c": "roles in the trace",
+    "src/trace/trace.c": "keys of the trace",
+    "src/wire/frame_writer.c": "keys of the trace",
 }
 
 
