@@ -199,7 +199,7 @@ HOMONYMS = {
     "src/checkpoint/model_parts.c": "a part of a tensor's name",
     "src/checkpoint/vocabulary.c": "a special token",
     "src/checkpoint/weight_names.c": "a part of a tensor's name",
-    "src/diagnose/diagnose.c": "identifiers of causes",
+    "src/diagnose/cause_table.h": "identifiers of causes",
     "src/format/pickle.c": "an opcode of pickle",
     "src/format/torch.c": "a word of PyTorch's files",
     "src/preset/rules.c": "keys of presets, and changes that converters make",
