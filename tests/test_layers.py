@@ -24,7 +24,7 @@ ALLOWED = {
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match"},
     "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "diff"},
-    "checkpoint": {"base", "io", "tensor", "format", "op", "compare", "preset"},
+    "checkpoint": {"base", "io", "tensor", "format", "op", "compare", "preset", "match"},
     "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))

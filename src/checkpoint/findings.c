@@ -231,7 +231,7 @@ static lockstep_status judge_adapters(judging *j) {
 static lockstep_status judge_pairing(judging *j) {
     const ls_weights *w = &j->d->weights;
     const ls_checkpoint *r = w->sides[LS_REFERENCE], *c = w->sides[LS_CANDIDATE];
-    bool mixed = r->gguf != c->gguf, unknown = w->preset.name == NULL && mixed && w->by_method[LS_WEIGHT_BY_NAME] == 0;
+    bool mixed = r->gguf != c->gguf, unknown = w->preset.name == NULL && mixed && w->by_method[LS_METHOD_NAME] == 0;
     char text[LS_SIDES][100];
     for (int side = 0; side < LS_SIDES; side++)
         escaped(w->sides[side]->model[0] != '\0' ? w->sides[side]->model : w->sides[side]->architecture, text[side], sizeof text[side]);
@@ -256,16 +256,23 @@ static lockstep_status judge_fine_tune(judging *j) {
 
 /* --- pairs */
 
+static void escaped_cause(const ls_weight_pair *p, char *out, size_t capacity) {
+    ls_text text = {0};
+    ls_cause_text(&p->cause, &text);
+    escaped(text.data != NULL ? text.data : "", out, capacity);
+    ls_text_done(&text);
+}
+
 static void put_cause(const ls_weight_pair *p, char *out, size_t capacity) {
     char cause[500];
     out[0] = '\0';
-    if (p->cause == NULL)
+    if (!ls_weight_has_cause(p))
         return;
-    escaped(p->cause, cause, sizeof cause);
-    if (p->verdict < LS_WEIGHT_SHAPE)
-        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->residual);
+    escaped_cause(p, cause, sizeof cause);
+    if (p->verdict < LS_VERDICT_SHAPE)
+        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->cause.residual);
     else
-        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e)", cause, p->residual);
+        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e)", cause, p->cause.residual);
 }
 
 static lockstep_status judge_scalar(judging *j, size_t i, const char *title, const char *other, const char *cause) {
@@ -312,19 +319,19 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         ls_shape_text(t[side]->rank, t[side]->shape, shapes[side]);
     }
     switch (p->verdict) {
-    case LS_WEIGHT_NONFINITE:
+    case LS_VERDICT_NONFINITE:
         return add(j, LS_FINDING_NONFINITE, true, (double)m->nonfinite_differ, i,
                    "%s: NaN: %llu, in the reference %llu; infinite: %llu, %llu; in different places: %llu%s%s%s", title,
                    (unsigned long long)m->nan_candidate, (unsigned long long)m->nan_reference, (unsigned long long)m->inf_candidate,
                    (unsigned long long)m->inf_reference, (unsigned long long)m->nonfinite_differ, p->region[0] != '\0' ? ", in " : "", p->region, cause);
-    case LS_WEIGHT_SHAPE:
+    case LS_VERDICT_SHAPE:
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->reason, cause);
-    case LS_WEIGHT_UNSUPPORTED:
+    case LS_VERDICT_UNSUPPORTED:
         if (ls_weight_scheme(&j->d->weights, p) != NULL)
             return LOCKSTEP_OK; /* judge_schemes says it */
         return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->reason);
-    case LS_WEIGHT_WORSE:
+    case LS_VERDICT_WORSE:
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
                    "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
                    m->nmse / p->allowed, t[1]->file_dtype, p->allowed, cause);
@@ -335,8 +342,15 @@ static lockstep_status judge_failing(judging *j, size_t i) {
     }
 }
 
+/* By the whole sentence: causes of one kind with other parameters are others. */
 static uint64_t *count_of(ls_map *counts, const ls_weight_pair *p) {
-    return ls_weight_fails(p) && p->cause != NULL ? ls_map_at(counts, p->cause, strlen(p->cause)) : NULL;
+    ls_text text = {0};
+    if (!ls_weight_fails(p) || !ls_weight_has_cause(p))
+        return NULL;
+    ls_cause_text(&p->cause, &text);
+    uint64_t *count = text.data != NULL ? ls_map_at(counts, text.data, text.length) : NULL;
+    ls_text_done(&text);
+    return count;
 }
 
 /* What several tensors have in common is said once, before each of them. */
@@ -357,7 +371,7 @@ static lockstep_status judge_common_causes(judging *j) {
             continue;
         *count = 0; /* said */
         part_title(j, &w->pairs[i], LS_CANDIDATE, title);
-        escaped(w->pairs[i].cause, text, sizeof text);
+        escaped_cause(&w->pairs[i], text, sizeof text);
         status = add(j, LS_FINDING_COMMON, true, (double)same, i, "%llu tensors, the first %s: %s", (unsigned long long)same, title, text);
     }
     ls_map_done(&counts);
@@ -398,7 +412,7 @@ static lockstep_status judge_schemes(judging *j) {
         if (compared == NULL)
             return ls_fail(j->error, LOCKSTEP_NO_MEMORY, "out of memory");
         for (size_t i = 0; i < w->pair_count; i++)
-            compared[w->pairs[i].part[side].tensor] = w->pairs[i].verdict != LS_WEIGHT_UNSUPPORTED;
+            compared[w->pairs[i].part[side].tensor] = w->pairs[i].verdict != LS_VERDICT_UNSUPPORTED;
         for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++)
             if (labels->items[i].is_codes && !compared[i]) {
                 first = codes++ == 0 ? i : first;
@@ -425,7 +439,7 @@ static lockstep_status judge_rows(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     const ls_metrics *m = &p->metrics;
     char title[TITLE];
-    if (p->verdict > LS_WEIGHT_WORSE || m->rows.rows == 0)
+    if (p->verdict > LS_VERDICT_WORSE || m->rows.rows == 0)
         return LOCKSTEP_OK;
     part_title(j, p, LS_CANDIDATE, title);
     double mean = m->reference.l2 * m->reference.l2 / (double)m->rows.rows;
@@ -437,7 +451,7 @@ static lockstep_status judge_rows(judging *j, size_t i) {
                    (unsigned long long)m->rows.first_lost, m->rows.largest_lost / mean);
     lockstep_dtype a = j->d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = j->d->sides[1].archive->tensors[p->part[1].tensor].dtype;
     double allowed = ls_quality_allowed_row(a, b), hopeless = fmax(allowed, fmin(10 * allowed, 0.5));
-    if (m->rows.largest_error_nmse > hopeless && m->rows.rows >= 2 && p->verdict == LS_WEIGHT_MATCH)
+    if (m->rows.largest_error_nmse > hopeless && m->rows.rows >= 2 && p->verdict == LS_VERDICT_MATCH)
         return add(j, LS_FINDING_DIFFERS, true, m->rows.largest_error_nmse, i,
                    "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the type may give a row %.1e", title, type,
                    (unsigned long long)m->rows.largest_error_row, m->rows.largest_error_nmse, allowed);

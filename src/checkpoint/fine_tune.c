@@ -11,14 +11,14 @@ enum { LEAST = 5 };
 
 bool ls_is_tuned(const ls_weight_pair *p) {
     const double alike = 0.9;
-    bool differs = p->verdict == LS_WEIGHT_DIFFERS || p->verdict == LS_WEIGHT_WORSE;
-    return differs && p->cause == NULL && p->region[0] == '\0' && p->metrics.elements > 1 && p->metrics.cosine > alike;
+    bool differs = p->verdict == LS_VERDICT_DIFFERS || p->verdict == LS_VERDICT_WORSE;
+    return differs && !ls_weight_has_cause(p) && p->region[0] == '\0' && p->metrics.elements > 1 && p->metrics.cosine > alike;
 }
 
 bool ls_is_fine_tune(const ls_weights *w) {
     size_t tuned = 0, failing = 0;
     for (size_t i = 0; i < w->pair_count; i++) {
-        bool fails = w->pairs[i].verdict == LS_WEIGHT_DIFFERS || w->pairs[i].verdict == LS_WEIGHT_WORSE || w->pairs[i].verdict == LS_WEIGHT_NONFINITE;
+        bool fails = w->pairs[i].verdict == LS_VERDICT_DIFFERS || w->pairs[i].verdict == LS_VERDICT_WORSE || w->pairs[i].verdict == LS_VERDICT_NONFINITE;
         failing += fails;
         tuned += ls_is_tuned(&w->pairs[i]);
     }

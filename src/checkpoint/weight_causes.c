@@ -1,9 +1,7 @@
 /* Why a weight differs: each trial does something to one side that people and
  * converters do, or forget, and is named when the other side is then the same. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "checkpoint/weight_steps.h"
 
@@ -12,10 +10,10 @@ enum { LOOK = 1 << 16, LARGEST_CHANGED = 1 << 22, IN_PLACE = LS_CHANGE_TRANSPOSE
 
 typedef struct trial {
     ls_weights *w;
-    ls_weight_pair *pair;
-    double residual; /* the best so far */
-    char text[200];
+    ls_weight_pair *pair; /* its cause is the best so far */
 } trial;
+
+static const char *const side_names[LS_SIDES] = {"reference", "candidate"};
 
 /* Good enough to be named: what the types give, or exact up to float's rounding. */
 static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-12); }
@@ -23,15 +21,15 @@ static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-
 /* A cause has to leave far less than was found. All but the factor have no parameter. */
 static bool explains(const ls_weight_pair *pair, double residual) {
     const double far_less = 10;
-    bool measured = pair->verdict == LS_WEIGHT_DIFFERS || pair->verdict == LS_WEIGHT_WORSE;
+    bool measured = pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE;
     return residual <= limit(pair) && (!measured || far_less * residual <= pair->metrics.nmse);
 }
 
-static void keep(trial *t, double residual, const char *text) {
-    if (explains(t->pair, residual) && !(residual >= t->residual)) {
-        t->residual = residual;
-        snprintf(t->text, sizeof t->text, "%s", text);
-    }
+static void keep(trial *t, double residual, const ls_cause *cause) {
+    if (!explains(t->pair, residual) || (ls_weight_has_cause(t->pair) && residual >= t->pair->cause.residual))
+        return;
+    t->pair->cause = *cause;
+    t->pair->cause.residual = residual;
 }
 
 /* NMSE of up to LOOK leading elements. */
@@ -57,17 +55,17 @@ static double nmse_of(const ls_view *reference, const ls_view *candidate) {
 
 static const struct {
     unsigned change;
-    const char *text; /* %s: what the other side is */
-} change_texts[] = {
-    {LS_CHANGE_TRANSPOSE, "the %s is transposed"},
-    {LS_CHANGE_ROPE_PAIRS, "the rows of each head of the %s are in the other rotary order (halves, interleaved pairs)"},
-    {LS_CHANGE_PLUS_ONE, "the %s is 1 + the other"},
-    {LS_CHANGE_TANH, "the %s is tanh of the other"},
-    {LS_CHANGE_ONE_MINUS_TANH, "the %s is 1 - tanh of the other"},
-    {LS_CHANGE_NEGATIVE_EXP, "the %s is -exp of the other"},
+    const char *id, *sentence; /* {side} is the result of the change */
+} change_causes[] = {
+    {LS_CHANGE_TRANSPOSE, "transpose", "the {side} is transposed"},
+    {LS_CHANGE_ROPE_PAIRS, "rope-interleave", "the rows of each head of the {side} are in the other rotary order (halves, interleaved pairs)"},
+    {LS_CHANGE_PLUS_ONE, "plus-one", "the {side} is 1 + the other"},
+    {LS_CHANGE_TANH, "tanh", "the {side} is tanh of the other"},
+    {LS_CHANGE_ONE_MINUS_TANH, "one-minus-tanh", "the {side} is 1 - tanh of the other"},
+    {LS_CHANGE_NEGATIVE_EXP, "negative-exp", "the {side} is -exp of the other"},
 };
 
-static void try_changes(trial *t, int changed, unsigned changes, const char *text) {
+static void try_changes(trial *t, int changed, unsigned changes, const ls_cause *cause) {
     ls_weight_values values[LS_SIDES] = {0};
     lockstep_status status = LOCKSTEP_OK;
     if ((changes & ~(unsigned)IN_PLACE) != 0 && t->w->sides[changed]->archive->tensors[t->pair->part[changed].tensor].elements > LARGEST_CHANGED)
@@ -78,44 +76,53 @@ static void try_changes(trial *t, int changed, unsigned changes, const char *tex
                                 &values[side], NULL);
     }
     if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view))
-        keep(t, nmse_of(&values[0].view, &values[1].view), text);
+        keep(t, nmse_of(&values[0].view, &values[1].view), cause);
     for (int side = 0; side < LS_SIDES; side++)
         free(values[side].owned);
 }
 
-static void try_all_changes(trial *t) {
-    char text[200];
+/* The converter's change that the rules ask for was not made. */
+static void try_unchanged(trial *t) {
     const ls_weight_pair *pair = t->pair;
-    static const char *const names[LS_SIDES] = {"reference", "candidate"};
-    if (pair->changes != 0) {
-        snprintf(text, sizeof text, "the converter's change (%s) was not done", pair->layout[0] != '\0' ? pair->layout : "see the preset");
-        try_changes(t, pair->original, 0, text);
+    ls_cause cause = {.id = "not-changed", .sentence = "the converter's change ({change}) was not done"};
+    ls_cause_set_text(&cause, "change", pair->layout != NULL ? pair->layout : "see the preset");
+    if (pair->changes != 0)
+        try_changes(t, pair->original, 0, &cause);
+}
+
+/* 1 was added to a norm's weight although it had been added before. */
+static void try_added_twice(trial *t) {
+    const ls_weight_pair *pair = t->pair;
+    ls_weight_values a = {0}, b = {0};
+    if ((pair->changes & LS_CHANGE_PLUS_ONE) != 0 &&
+        ls_weight_read(t->w, pair->original, &pair->part[pair->original], pair->changes, 0, &a, NULL) == LOCKSTEP_OK &&
+        ls_weight_read(t->w, 1 - pair->original, &pair->part[1 - pair->original], 0, 0, &b, NULL) == LOCKSTEP_OK &&
+        ls_view_elements(&a.view) == ls_view_elements(&b.view) && a.owned != NULL) {
+        for (uint64_t i = 0; i < ls_view_elements(&a.view); i++)
+            a.owned[i] += 1;
+        keep(t, nmse_of(&a.view, &b.view), &(ls_cause){.id = "plus-two", .sentence = "1 was added twice"});
     }
-    for (size_t i = 0; i < sizeof change_texts / sizeof *change_texts; i++)
+    free(a.owned);
+    free(b.owned);
+}
+
+static void try_all_changes(trial *t) {
+    try_unchanged(t);
+    for (size_t i = 0; i < sizeof change_causes / sizeof *change_causes; i++)
         for (int side = 0; side < LS_SIDES; side++) { /* `side` is changed into the other */
-            snprintf(text, sizeof text, change_texts[i].text, names[1 - side]);
-            if (pair->changes != change_texts[i].change || side != pair->original)
-                try_changes(t, side, change_texts[i].change, text);
+            ls_cause cause = {.id = change_causes[i].id, .sentence = change_causes[i].sentence};
+            ls_cause_set_text(&cause, "side", side_names[1 - side]);
+            if (t->pair->changes != change_causes[i].change || side != t->pair->original)
+                try_changes(t, side, change_causes[i].change, &cause);
         }
-    if (pair->changes != 0 && (pair->changes & LS_CHANGE_PLUS_ONE) != 0) { /* done twice */
-        ls_weight_values a = {0}, b = {0};
-        if (ls_weight_read(t->w, pair->original, &pair->part[pair->original], pair->changes, 0, &a, NULL) == LOCKSTEP_OK &&
-            ls_weight_read(t->w, 1 - pair->original, &pair->part[1 - pair->original], 0, 0, &b, NULL) == LOCKSTEP_OK &&
-            ls_view_elements(&a.view) == ls_view_elements(&b.view) && a.owned != NULL) {
-            for (uint64_t i = 0; i < ls_view_elements(&a.view); i++)
-                a.owned[i] += 1;
-            keep(t, nmse_of(&a.view, &b.view), "1 was added twice");
-        }
-        free(a.owned);
-        free(b.owned);
-    }
+    try_added_twice(t);
 }
 
 /* --- one factor, one constant */
 
 static void try_scale(trial *t) {
     const ls_metrics *m = &t->pair->metrics;
-    char text[200];
+    ls_cause cause = {.id = "scale", .sentence = "the candidate is the reference times {factor}"};
     double atol, rtol;
     bool counted = ls_quality_rounding(t->w->sides[0]->archive->tensors[t->pair->part[0].tensor].dtype,
                                        t->w->sides[1]->archive->tensors[t->pair->part[1].tensor].dtype, &atol, &rtol);
@@ -124,8 +131,8 @@ static void try_scale(trial *t) {
     double factor = m->cosine * m->candidate.l2 / m->reference.l2, left = 1 - m->cosine * m->cosine;
     if (m->elements < 8 || !isfinite(factor) || factor == 0 || !isfinite(left))
         return;
-    snprintf(text, sizeof text, factor == -1 ? "the candidate is the reference negated" : "the candidate is the reference times %.7g", factor);
-    keep(t, left < 0 ? 0 : left, text);
+    ls_cause_set_number(&cause, "factor", factor);
+    keep(t, left < 0 ? 0 : left, &cause);
 }
 
 /* --- bytes read as another type */
@@ -145,11 +152,10 @@ static bool reinterpret(const ls_weights *w, const ls_weight_part *part, int sid
 
 static void try_misread(trial *t) {
     static const lockstep_dtype types[] = {LOCKSTEP_F16, LOCKSTEP_BF16, LOCKSTEP_F32, LOCKSTEP_F64, LOCKSTEP_I8, LOCKSTEP_U8};
-    static const char *const names[LS_SIDES] = {"reference", "candidate"};
     for (int side = 0; side < LS_SIDES; side++) /* `side` holds the right bytes under the wrong type */
         for (size_t k = 0; k < 2 * sizeof types / sizeof *types; k++) {
             ls_view wrong, right;
-            char text[200];
+            ls_cause cause = {.id = "dtype-misread", .sentence = "the {side} says {type}, but its bytes are the other's values as {bytes}"};
             lockstep_dtype as = types[k / 2], own = t->w->sides[side]->archive->tensors[t->pair->part[side].tensor].dtype;
             bool swap = k % 2 == 1;
             if ((swap && (ls_dtype(as)->block_bytes == 1 || as != own)) || (!swap && as == own) ||
@@ -162,23 +168,20 @@ static void try_misread(trial *t) {
             if (count < 4)
                 continue;
             if (swap)
-                snprintf(text, sizeof text, "the bytes of the %s are in the other order", names[side]);
-            else
-                snprintf(text, sizeof text, "the %s says %s, but its bytes are the other's values as %s", names[side],
-                         lockstep_dtype_name(own), lockstep_dtype_name(as));
-            keep(t, nmse_of(&right, &wrong), text);
+                cause = (ls_cause){.id = "byte-order", .sentence = "the bytes of the {side} are in the other order"};
+            ls_cause_set_text(&cause, "side", side_names[side]);
+            if (!swap) {
+                ls_cause_set_text(&cause, "type", lockstep_dtype_name(own));
+                ls_cause_set_text(&cause, "bytes", lockstep_dtype_name(as));
+            }
+            keep(t, nmse_of(&right, &wrong), &cause);
         }
 }
 
-lockstep_status ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair, lockstep_error *error) {
-    trial t = {.w = weights, .pair = pair, .residual = INFINITY};
+void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
+    trial t = {.w = weights, .pair = pair};
     try_all_changes(&t);
-    if (pair->verdict == LS_WEIGHT_DIFFERS || pair->verdict == LS_WEIGHT_WORSE)
+    if (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE)
         try_scale(&t);
     try_misread(&t);
-    if (t.text[0] == '\0')
-        return LOCKSTEP_OK;
-    pair->cause = ls_arena_copy(&weights->arena, t.text, strlen(t.text));
-    pair->residual = t.residual;
-    return pair->cause != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }

@@ -5,7 +5,7 @@
 #include "checkpoint/weight_steps.h"
 #include "tensor/pages.h"
 
-static lockstep_status refuse(ls_weight_pair *pair, ls_weight_verdict verdict, const char *reason) {
+static lockstep_status refuse(ls_weight_pair *pair, ls_verdict verdict, const char *reason) {
     pair->verdict = verdict;
     pair->reason = reason;
     return LOCKSTEP_OK;
@@ -15,15 +15,15 @@ static void judge(ls_weight_pair *pair, lockstep_dtype reference, lockstep_dtype
     const ls_metrics *m = &pair->metrics;
     pair->allowed = ls_quality_allowed(reference, candidate);
     if (m->nan_reference > 0 || m->nan_candidate > 0 || m->nonfinite_differ > 0)
-        pair->verdict = LS_WEIGHT_NONFINITE;
+        pair->verdict = LS_VERDICT_NONFINITE;
     else if (m->identical)
-        pair->verdict = LS_WEIGHT_IDENTICAL;
+        pair->verdict = LS_VERDICT_IDENTICAL;
     else if (m->nmse <= pair->allowed && (!elementwise || m->beyond == 0))
-        pair->verdict = LS_WEIGHT_MATCH;
+        pair->verdict = LS_VERDICT_MATCH;
     else if (elementwise)
-        pair->verdict = LS_WEIGHT_DIFFERS;
+        pair->verdict = LS_VERDICT_DIFFERS;
     else /* half of the energy: what no quantizer that works loses */
-        pair->verdict = reference != candidate && m->nmse < 0.5 ? LS_WEIGHT_WORSE : LS_WEIGHT_DIFFERS;
+        pair->verdict = reference != candidate && m->nmse < 0.5 ? LS_VERDICT_WORSE : LS_VERDICT_DIFFERS;
 }
 
 /* Views that aren't contiguous are read out of order: their pages are given back as a
@@ -34,46 +34,51 @@ static void give_back(const ls_weights *w, int side, size_t tensor) {
         ls_view_drop(&view, 0, ls_view_elements(&view));
 }
 
-/* NumPy's expression for what was done to the rows. */
-static void describe_pairs(char *out, size_t capacity, const ls_view *changed) {
-    snprintf(out, capacity, "rope-pairs: reshape(%llu, 2, %llu, ...).swapaxes(1, 2)", (unsigned long long)changed->shape[0],
-             (unsigned long long)changed->shape[1]);
-}
-
-static void describe_changes(ls_weight_pair *pair, const ls_view *changed) {
-    char text[sizeof pair->layout] = "";
-    size_t used = 0;
-    for (int i = 0; i < LS_CHANGE_COUNT; i++)
-        if ((pair->changes & 1u << i) == LS_CHANGE_ROPE_PAIRS) {
-            describe_pairs(text, sizeof text, changed);
-            used = strlen(text);
-        } else if ((pair->changes & 1u << i) != 0 && used < sizeof text)
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used > 0 ? ", " : "", ls_weight_change_name(1u << i));
-    if (used > 0 && pair->layout[0] != '\0')
-        snprintf(text + used, used < sizeof text ? sizeof text - used : 0, ", %.60s", pair->layout);
-    if (used > 0)
-        snprintf(pair->layout, sizeof pair->layout, "%s", text);
+/* What the converter's rules changed; for the order of rows, as NumPy's expression. */
+static void describe_changes(const ls_weight_pair *pair, const ls_view *changed, ls_text *out) {
+    for (int i = 0; i < LS_CHANGE_COUNT; i++) {
+        unsigned change = pair->changes & 1u << i;
+        if (change != 0)
+            ls_text_printf(out, "%s%s", out->length > 0 ? ", " : "", ls_weight_change_name(change));
+        if (change == LS_CHANGE_ROPE_PAIRS)
+            ls_text_printf(out, ": reshape(%llu, 2, %llu, ...).swapaxes(1, 2)", (unsigned long long)changed->shape[0], (unsigned long long)changed->shape[1]);
+    }
 }
 
 /* tanh and the like differ by a few units in the last place from library to library. */
 static const double computed_in_floats = 1e-6;
 
-static lockstep_status compare_views(ls_weight_pair *pair, ls_view *reference, ls_view *candidate, lockstep_dtype types[LS_SIDES],
+/* The changes that were made, then how the views were laid out. */
+static lockstep_status keep_layout(ls_weights *w, ls_weight_pair *pair, const ls_view *changed, const ls_text *done, lockstep_error *error) {
+    ls_text layout = {0};
+    describe_changes(pair, changed, &layout);
+    if (done->length > 0)
+        ls_text_printf(&layout, "%s%s", layout.length > 0 ? ", " : "", done->data);
+    pair->layout = layout.length > 0 ? ls_arena_copy(&w->arena, layout.data, layout.length) : NULL;
+    bool failed = layout.failed || done->failed || (layout.length > 0 && pair->layout == NULL);
+    ls_text_done(&layout);
+    return failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
+}
+
+static lockstep_status compare_views(ls_weights *w, ls_weight_pair *pair, ls_view *reference, ls_view *candidate, lockstep_dtype types[LS_SIDES],
                                      lockstep_error *error) {
-    if (ls_weight_lay_out(pair, reference, candidate) != LOCKSTEP_OK)
-        return refuse(pair, LS_WEIGHT_SHAPE, "the shapes differ");
+    ls_text done = {0};
+    ls_view *changed = pair->original == LS_REFERENCE ? reference : candidate, *kept = changed == reference ? candidate : reference;
+    bool fits = ls_weight_lay_out(pair, reference, candidate, &done) == LOCKSTEP_OK;
+    lockstep_status status = fits ? keep_layout(w, pair, changed, &done, error) : refuse(pair, LS_VERDICT_SHAPE, "the shapes differ");
+    ls_text_done(&done);
+    if (status != LOCKSTEP_OK || !fits)
+        return status;
     ls_compare_options wants = {.hash = true};
-    const ls_view *kept = pair->original == LS_REFERENCE ? candidate : reference; /* its axes are as in the file */
-    if (kept->rank >= 2 && types[0] != types[1])
+    if (kept->rank >= 2 && types[0] != types[1]) /* its axes are as in the file */
         wants.row_length = kept->shape[kept->rank - 1];
     bool elementwise = ls_quality_rounding(types[LS_REFERENCE], types[LS_CANDIDATE], &wants.atol, &wants.rtol);
     if ((pair->changes & ~(unsigned)(LS_CHANGE_TRANSPOSE | LS_CHANGE_ROPE_PAIRS)) != 0)
         wants.rtol += computed_in_floats;
     LS_TRY(ls_compare(reference, candidate, &wants, &pair->metrics, error));
     judge(pair, types[LS_REFERENCE], types[LS_CANDIDATE], elementwise);
-    if (pair->verdict > LS_WEIGHT_MATCH)
+    if (pair->verdict > LS_VERDICT_MATCH)
         ls_weight_find_region(pair, reference, candidate, types);
-    describe_changes(pair, pair->original == LS_REFERENCE ? reference : candidate);
     return LOCKSTEP_OK;
 }
 
@@ -96,17 +101,17 @@ static void judge_codes(const ls_weights *w, ls_weight_pair *pair, const lockste
     if (a->scheme == NULL && b->scheme == NULL)
         return;
     bool same = a->scheme != NULL && b->scheme != NULL && strcmp(a->scheme, b->scheme) == 0 && a->is_codes == b->is_codes &&
-                types[LS_REFERENCE] == types[LS_CANDIDATE] && pair->layout[0] == '\0';
-    if (!same || pair->verdict != LS_WEIGHT_IDENTICAL) {
+                types[LS_REFERENCE] == types[LS_CANDIDATE] && pair->layout == NULL;
+    if (!same || pair->verdict != LS_VERDICT_IDENTICAL) {
         pair->padding[LS_REFERENCE] = pair->padding[LS_CANDIDATE] = 0;
-        refuse(pair, LS_WEIGHT_UNSUPPORTED, codes_trouble);
+        refuse(pair, LS_VERDICT_UNSUPPORTED, codes_trouble);
     }
 }
 
 /* Fills bad[side][codes] where something that belongs to the codes is not identical. */
 static void mark_bad(const ls_weights *w, bool *bad[LS_SIDES]) {
     for (size_t i = 0; i < w->pair_count; i++)
-        for (int side = 0; side < LS_SIDES && w->pairs[i].verdict != LS_WEIGHT_IDENTICAL; side++)
+        for (int side = 0; side < LS_SIDES && w->pairs[i].verdict != LS_VERDICT_IDENTICAL; side++)
             bad[side][label_of(w, &w->pairs[i], side)->codes] |= label_of(w, &w->pairs[i], side)->scheme != NULL;
     for (int side = 0; side < LS_SIDES; side++)
         for (size_t i = 0; i < w->sides[side]->archive->tensor_count; i++)
@@ -125,7 +130,7 @@ void ls_weights_judge_schemes(ls_weights *w) {
         if (a->scheme == NULL || b->scheme == NULL) /* compared, or refused already */
             continue;
         if (bad[0] == NULL || bad[1] == NULL || bad[LS_REFERENCE][a->codes] || bad[LS_CANDIDATE][b->codes])
-            refuse(&w->pairs[i], LS_WEIGHT_UNSUPPORTED, codes_trouble);
+            refuse(&w->pairs[i], LS_VERDICT_UNSUPPORTED, codes_trouble);
     }
     free(bad[0]);
     free(bad[1]);
@@ -142,30 +147,20 @@ lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep
         status = ls_weight_read(w, side, &pair->part[side], changes, ls_weight_heads(w, t->name), &values[side], error);
     }
     if (status == LOCKSTEP_OK)
-        status = compare_views(pair, &values[LS_REFERENCE].view, &values[LS_CANDIDATE].view, types, error);
+        status = compare_views(w, pair, &values[LS_REFERENCE].view, &values[LS_CANDIDATE].view, types, error);
     else if (status == LOCKSTEP_UNSUPPORTED)
-        status = refuse(pair, LS_WEIGHT_UNSUPPORTED, "the values of a side can't be decoded");
+        status = refuse(pair, LS_VERDICT_UNSUPPORTED, "the values of a side can't be decoded");
     else if (status == LOCKSTEP_INCOMPARABLE)
-        status = refuse(pair, LS_WEIGHT_SHAPE, "its rows are not those of whole heads");
+        status = refuse(pair, LS_VERDICT_SHAPE, "its rows are not those of whole heads");
     else if (status == LOCKSTEP_TRUNCATED)
-        status = refuse(pair, LS_WEIGHT_UNSUPPORTED, "a side is truncated");
+        status = refuse(pair, LS_VERDICT_UNSUPPORTED, "a side is truncated");
     if (status == LOCKSTEP_OK)
         judge_codes(w, pair, types);
     for (int side = 0; side < LS_SIDES; side++) {
         free(values[side].owned);
         give_back(w, side, pair->part[side].tensor);
     }
-    if (status == LOCKSTEP_OK && ls_weight_fails(pair) && pair->verdict != LS_WEIGHT_UNSUPPORTED)
-        status = ls_weight_find_cause(w, pair, error);
+    if (status == LOCKSTEP_OK && ls_weight_fails(pair) && pair->verdict != LS_VERDICT_UNSUPPORTED)
+        ls_weight_find_cause(w, pair);
     return status;
-}
-
-const char *ls_weight_verdict_name(ls_weight_verdict verdict) {
-    static const char *const names[] = {"identical", "match", "worse", "differs", "nonfinite", "shape", "unsupported"};
-    return names[verdict];
-}
-
-const char *ls_weight_method_name(ls_weight_method method) {
-    static const char *const names[] = {"name", "preset", "content"};
-    return names[method];
 }

@@ -5,7 +5,10 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/quality.h"
 #include "checkpoint/weight_names.h"
+#include "compare/cause.h"
 #include "compare/metrics.h"
+#include "compare/verdict.h"
+#include "match/method.h"
 
 enum { LS_REFERENCE, LS_CANDIDATE, LS_SIDES };
 
@@ -17,32 +20,19 @@ typedef struct ls_weight_part {
     bool index; /* count is 1 and the axis is dropped */
 } ls_weight_part;
 
-typedef enum ls_weight_method { LS_WEIGHT_BY_NAME, LS_WEIGHT_BY_PRESET, LS_WEIGHT_BY_CONTENT, LS_WEIGHT_METHOD_COUNT } ls_weight_method;
-
-typedef enum ls_weight_verdict {
-    LS_WEIGHT_IDENTICAL,
-    LS_WEIGHT_MATCH,       /* within what the two types give */
-    LS_WEIGHT_WORSE,       /* the same weight, but beyond that */
-    LS_WEIGHT_DIFFERS,
-    LS_WEIGHT_NONFINITE,   /* a NaN on any side, or an infinity on one */
-    LS_WEIGHT_SHAPE,
-    LS_WEIGHT_UNSUPPORTED, /* a side can't be decoded, or holds codes of a scheme that isn't read */
-} ls_weight_verdict;
-
 typedef struct ls_weight_pair {
     ls_weight_part part[LS_SIDES];
-    ls_weight_method method;
+    ls_method method;
     unsigned changes;    /* of ls_weight_change, done to... */
     int original;        /* ... this side before comparing */
-    ls_weight_verdict verdict;
-    char layout[120];    /* what was done to compare them; "" */
+    ls_verdict verdict;
+    const char *layout;  /* what was done to compare them; NULL where nothing had to be */
     ls_metrics metrics;  /* unless shape or unsupported */
     double allowed;      /* NMSE */
     uint64_t padding[LS_SIDES]; /* rows that the other side doesn't have; not compared */
     bool padding_zero[LS_SIDES];
     const char *reason; /* for shape and unsupported */
-    const char *cause;   /* a transform that was applied and makes it agree, or NULL */
-    double residual;     /* NMSE after it */
+    ls_cause cause;      /* a transform that was applied and makes it agree */
     char region[170];    /* "row 123", "rows 17 to 31", "column 5": where it differs; "" */
     const char *contradiction; /* of a pair by content: what their names say otherwise (weight_names.h); NULL */
 } ls_weight_pair;
@@ -62,7 +52,7 @@ typedef struct ls_weights {
     ls_weight_labels labels[LS_SIDES];
     ls_weight_pair *pairs; /* in the candidate's file order */
     size_t pair_count, pair_capacity;
-    size_t by_method[LS_WEIGHT_METHOD_COUNT];
+    size_t by_method[LS_METHOD_COUNT]; /* only some of the methods pair weights */
     bool *paired[LS_SIDES]; /* per tensor */
     ls_weight_find *finds;
     size_t find_count, find_capacity;
@@ -73,9 +63,8 @@ typedef struct ls_weights {
     ls_arena arena;
 } ls_weights;
 
-const char *ls_weight_verdict_name(ls_weight_verdict verdict);
-const char *ls_weight_method_name(ls_weight_method method);
-static inline bool ls_weight_fails(const ls_weight_pair *pair) { return pair->verdict > LS_WEIGHT_MATCH; }
+static inline bool ls_weight_has_cause(const ls_weight_pair *pair) { return pair->cause.id != NULL; }
+static inline bool ls_weight_fails(const ls_weight_pair *pair) { return ls_verdict_fails(pair->verdict); }
 /* NAME, NAME[3] or NAME[64:128]; not escaped. */
 void ls_weight_title(const ls_weights *weights, int side, const ls_weight_part *part, char *out, size_t capacity);
 

@@ -214,7 +214,7 @@ static lockstep_status pair_by_content(search *s) {
         LS_TRY(find(s, LS_CANDIDATE, i, true, &best));
         if (best.tensor == SIZE_MAX || best.text[0] != '\0')
             continue; /* a changed one is not taken for the partner: it is told */
-        ls_weight_pair pair = {.method = LS_WEIGHT_BY_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
+        ls_weight_pair pair = {.method = LS_METHOD_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
         LS_TRY(ls_weights_compare(w, &pair, s->error));
         if (!ls_weight_fails(&pair) && ls_weights_add_pair(w, &pair) == NULL)
             return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
@@ -241,16 +241,15 @@ static lockstep_status explain_differences(search *s) {
     for (size_t i = 0; i < w->pair_count; i++) {
         ls_weight_pair *p = &w->pairs[i];
         hit best;
-        char text[400];
-        if (!ls_weight_fails(p) || p->verdict == LS_WEIGHT_UNSUPPORTED || p->cause != NULL || !is_whole(p))
+        if (!ls_weight_fails(p) || p->verdict == LS_VERDICT_UNSUPPORTED || ls_weight_has_cause(p) || !is_whole(p))
             continue;
         LS_TRY(find(s, LS_CANDIDATE, p->part[LS_CANDIDATE].tensor, false, &best));
-        bool measured = p->verdict == LS_WEIGHT_DIFFERS || p->verdict == LS_WEIGHT_WORSE;
+        bool measured = p->verdict == LS_VERDICT_DIFFERS || p->verdict == LS_VERDICT_WORSE;
         if (best.tensor == SIZE_MAX || best.tensor == p->part[LS_REFERENCE].tensor || (measured && 10 * best.nmse > p->metrics.nmse))
             continue;
-        snprintf(text, sizeof text, "it holds the reference's %s", best.text[0] != '\0' ? best.text : tensor_of(s, LS_REFERENCE, best.tensor)->name);
-        p->cause = ls_arena_copy(&w->arena, text, strlen(text));
-        p->residual = best.nmse;
+        const char *changed = keep_text(s, best.text);
+        p->cause = (ls_cause){.id = "swapped-with", .sentence = "it holds the reference's {tensor}", .residual = best.nmse};
+        ls_cause_set_text(&p->cause, "tensor", changed != NULL ? changed : tensor_of(s, LS_REFERENCE, best.tensor)->name);
     }
     return LOCKSTEP_OK;
 }
@@ -319,7 +318,7 @@ static lockstep_status prepare(search *s) {
     }
     for (size_t i = 0; i < s->w->pair_count; i++) {
         const ls_weight_pair *p = &s->w->pairs[i];
-        if (p->verdict >= LS_WEIGHT_SHAPE || ls_weight_scheme(s->w, p) != NULL || !is_whole(p) || p->padding[0] + p->padding[1] > 0)
+        if (p->verdict >= LS_VERDICT_SHAPE || ls_weight_scheme(s->w, p) != NULL || !is_whole(p) || p->padding[0] + p->padding[1] > 0)
             continue;
         for (int side = 0; side < LS_SIDES; side++) {
             const struct ls_side_stats *seen = side == LS_REFERENCE ? &p->metrics.reference : &p->metrics.candidate;
@@ -414,7 +413,7 @@ lockstep_status ls_weights_find_contradictions(ls_weights *w, lockstep_error *er
     for (size_t i = 0; i < w->pair_count && status == LOCKSTEP_OK; i++) {
         ls_weight_pair *p = &w->pairs[i];
         char text[1024];
-        if (p->method != LS_WEIGHT_BY_CONTENT)
+        if (p->method != LS_METHOD_CONTENT)
             continue;
         size_t length = put_templates(w, p, text);
         const uint64_t *count = ls_map_find(&counts, text, length), *best = ls_map_find(&most, text, strcspn(text, "\n"));

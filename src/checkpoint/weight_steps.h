@@ -30,12 +30,12 @@ lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_wei
                                uint64_t heads, ls_weight_values *out_values, lockstep_error *error);
 /* Query or key-value heads, by the name of the weight. */
 uint64_t ls_weight_heads(const ls_weights *weights, const char *name);
-/* The pair's two views, of equal shapes in the order of their elements; fills layout
- * and padding. LOCKSTEP_INCOMPARABLE when no layout makes the shapes agree. */
-lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate);
+/* Makes the pair's two views equal in shape, with corresponding elements in the same order; appends what was done,
+ * and fills in the padding. LOCKSTEP_INCOMPARABLE when no layout makes the shapes agree. */
+lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate, ls_text *layout);
 /* Fills region, unless the pair differs everywhere (weight_regions.c). */
 void ls_weight_find_region(ls_weight_pair *pair, const ls_view *reference, const ls_view *candidate, const lockstep_dtype types[LS_SIDES]);
 /* Why a pair differs: transforms that are tried (weight_causes.c). */
-lockstep_status ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair, lockstep_error *error);
+void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair);
 
 #endif

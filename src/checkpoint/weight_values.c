@@ -157,7 +157,7 @@ static bool all_zero(const ls_view *v, uint64_t first, uint64_t count) {
 }
 
 /* Rows that only one side has are left out. */
-static void crop(ls_weight_pair *pair, ls_view *sides[LS_SIDES]) {
+static void crop(ls_weight_pair *pair, ls_view *sides[LS_SIDES], ls_text *layout) {
     uint64_t rows = sides[0]->shape[0] < sides[1]->shape[0] ? sides[0]->shape[0] : sides[1]->shape[0];
     for (int side = 0; side < LS_SIDES; side++) {
         ls_view *v = sides[side];
@@ -167,11 +167,11 @@ static void crop(ls_weight_pair *pair, ls_view *sides[LS_SIDES]) {
         v->shape[0] = rows;
     }
     int longer = pair->padding[LS_REFERENCE] > 0 ? LS_REFERENCE : LS_CANDIDATE;
-    snprintf(pair->layout, sizeof pair->layout, "%llu more rows in the %s%s left out", (unsigned long long)pair->padding[longer],
-             longer == LS_REFERENCE ? "reference" : "candidate", pair->padding_zero[longer] ? " (all zero)" : "");
+    ls_text_printf(layout, "%llu more rows in the %s%s left out", (unsigned long long)pair->padding[longer],
+                   longer == LS_REFERENCE ? "reference" : "candidate", pair->padding_zero[longer] ? " (all zero)" : "");
 }
 
-lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate) {
+lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate, ls_text *layout) {
     uint64_t a[LOCKSTEP_MAX_RANK], b[LOCKSTEP_MAX_RANK];
     int rank_a = squeezed(reference, a), rank_b = squeezed(candidate, b);
     if (rank_a == rank_b && memcmp(a, b, (size_t)rank_a * sizeof *a) == 0)
@@ -181,12 +181,12 @@ lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_v
             return LOCKSTEP_OK; /* its axes were split */
         if (rank_a == 2 && rank_b == 2)
             return LOCKSTEP_INCOMPARABLE; /* transposed: only a rule, or the values, may say so */
-        snprintf(pair->layout, sizeof pair->layout, "reshaped");
+        ls_text_printf(layout, "reshaped");
         return LOCKSTEP_OK;
     }
     if (!is_padded(reference, candidate))
         return LOCKSTEP_INCOMPARABLE;
     ls_view *sides[LS_SIDES] = {reference, candidate};
-    crop(pair, sides);
+    crop(pair, sides, layout);
     return LOCKSTEP_OK;
 }

@@ -36,7 +36,7 @@ static uint64_t bytes_of(const ls_weights *w, const ls_weight_pair *p) {
     return bytes;
 }
 
-static uint64_t compared_elements(const ls_weight_pair *p) { return p->verdict < LS_WEIGHT_SHAPE ? p->metrics.elements : 0; }
+static uint64_t compared_elements(const ls_weight_pair *p) { return p->verdict < LS_VERDICT_SHAPE ? p->metrics.elements : 0; }
 
 static lockstep_status compare_all(ls_weights *w, const ls_weights_options *o, lockstep_error *error) {
     uint64_t all = 0, done = 0;
@@ -72,7 +72,7 @@ static lockstep_status run(ls_weights *w, const ls_weights_options *o, lockstep_
     for (size_t i = 0; i < w->pair_count; i++)
         w->compared += compared_elements(&w->pairs[i]);
     for (size_t i = 0; i < w->pair_count; i++)
-        if (w->pairs[i].verdict == LS_WEIGHT_UNSUPPORTED)
+        if (w->pairs[i].verdict == LS_VERDICT_UNSUPPORTED)
             w->unsupported += candidate->tensors[w->pairs[i].part[LS_CANDIDATE].tensor].elements;
     for (size_t i = 0; i < candidate->tensor_count; i++)
         if (!w->paired[LS_CANDIDATE][i] && w->labels[LS_CANDIDATE].items[i].scheme != NULL)

@@ -8,9 +8,10 @@ typedef struct rule {
     const char *id;
     bool (*fit)(const ls_evidence *evidence, ls_cause *out_cause);
     int free_parameters;
+    const char *sentence;
 } rule;
 
-#define LS_CAUSE_ROW(id, function, free) {id, function, free},
+#define LS_CAUSE_ROW(id, function, free, sentence) {id, function, free, sentence},
 static const rule rules[] = {
 #include "diagnose/cause_table.h"
 };
@@ -57,7 +58,7 @@ static bool has_enough(const ls_evidence *e, const rule *r) {
 static void try_rules(const ls_evidence *e, ls_diagnosis *out) {
     double limit = e->pair->mark.tolerance;
     for (const rule *r = rules; r < rules + sizeof rules / sizeof rules[0]; r++) {
-        ls_cause cause = {.id = r->id};
+        ls_cause cause = {.id = r->id, .sentence = r->sentence};
         if (has_enough(e, r) && r->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
             insert(out, &cause);
     }

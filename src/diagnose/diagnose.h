@@ -3,15 +3,9 @@
 #ifndef LS_DIAGNOSE_DIAGNOSE_H
 #define LS_DIAGNOSE_DIAGNOSE_H
 
+#include "compare/cause.h"
 #include "diff/model.h"
 #include "match/aligned_pair.h"
-
-/* Why a pair diverged: a transform that was applied, and what was left after it. */
-typedef struct ls_cause {
-    const char *id;   /* stable: docs/diff.md */
-    char text[240];
-    double residual;  /* relative L2 after undoing it; before, it is the pair's */
-} ls_cause;
 
 enum { LS_CAUSES_MAX = 4 };
 
@@ -42,7 +36,7 @@ enum { LS_EVIDENCE_MAX = 1 << 18 };
 
 enum { LS_FREE_PER_CHANNEL = -1 };
 
-#define LS_CAUSE_ROW(id, function, free) bool function(const ls_evidence *evidence, ls_cause *out_cause);
+#define LS_CAUSE_ROW(id, function, ...) bool function(const ls_evidence *evidence, ls_cause *out_cause);
 #include "diagnose/cause_table.h"
 #undef LS_CAUSE_ROW
 

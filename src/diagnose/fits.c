@@ -1,6 +1,5 @@
 /* Transforms of the values alone. */
 #include <math.h>
-#include <stdio.h>
 
 #include "diagnose/diagnose.h"
 #include "op/unary.h"
@@ -18,7 +17,8 @@ bool ls_fit_scale(const ls_evidence *e, ls_cause *out) {
     for (size_t i = 0; i < e->count; i++)
         e->scratch[i] = e->candidate[i] / a;
     out->residual = ls_residual(e->scratch, e->reference, e->count);
-    snprintf(out->text, sizeof out->text, a == -1 ? "the candidate is the reference negated" : "the candidate is the reference times %.7g (times 1/%.7g)", a, 1 / a);
+    ls_cause_set_number(out, "factor", a);
+    ls_cause_set_number(out, "inverse", 1 / a);
     return true;
 }
 
@@ -32,7 +32,7 @@ bool ls_fit_offset(const ls_evidence *e, ls_cause *out) {
     for (size_t i = 0; i < e->count; i++)
         e->scratch[i] = e->candidate[i] - offset;
     out->residual = ls_residual(e->scratch, e->reference, e->count);
-    snprintf(out->text, sizeof out->text, "the candidate is the reference plus %.7g", offset);
+    ls_cause_set_number(out, "offset", offset);
     return true;
 }
 
@@ -44,7 +44,9 @@ static void try_unary(const ls_evidence *e, const ls_unary *u, bool of_reference
     if (residual >= out->residual)
         return;
     out->residual = residual;
-    snprintf(out->text, sizeof out->text, "the %s is %s of the %s", of_reference ? "candidate" : "reference", u->name, of_reference ? "reference" : "candidate");
+    ls_cause_set_text(out, "side", of_reference ? "candidate" : "reference");
+    ls_cause_set_text(out, "function", u->name);
+    ls_cause_set_text(out, "other", of_reference ? "reference" : "candidate");
 }
 
 /* One side is a function of the other that the other lacks. */
@@ -101,8 +103,9 @@ bool ls_fit_soft_cap(const ls_evidence *e, ls_cause *out) {
     if (!isfinite(cap))
         return false;
     out->residual = left_with_cap(e, free_side, capped, cap);
-    snprintf(out->text, sizeof out->text, "the %s lacks the soft cap that the %s has: %.6g * tanh(x / %.6g)", lacks ? "candidate" : "reference",
-             lacks ? "reference" : "candidate", cap, cap);
+    ls_cause_set_text(out, "side", lacks ? "candidate" : "reference");
+    ls_cause_set_text(out, "other", lacks ? "reference" : "candidate");
+    ls_cause_set_number(out, "cap", cap);
     return true;
 }
 
@@ -125,8 +128,8 @@ bool ls_fit_channel_scale(const ls_evidence *e, ls_cause *out) {
             e->scratch[i] = factor * e->candidate[i];
     }
     out->residual = ls_residual(e->scratch, e->reference, e->count);
-    snprintf(out->text, sizeof out->text, "each channel has a factor of its own (%zu of %zu differ from 1): it was multiplied with another weight",
-             others, e->channels);
+    ls_cause_set_number(out, "differ", (double)others);
+    ls_cause_set_number(out, "channels", (double)e->channels);
     return true;
 }
 
@@ -143,6 +146,6 @@ bool ls_fit_channel_offset(const ls_evidence *e, ls_cause *out) {
             e->scratch[i] = e->candidate[i] - sum / rows;
     }
     out->residual = ls_residual(e->scratch, e->reference, e->count);
-    snprintf(out->text, sizeof out->text, "each channel is off by a constant (at most %.4g): a bias is missing, or another", largest);
+    ls_cause_set_number(out, "largest", largest);
     return true;
 }

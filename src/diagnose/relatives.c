@@ -1,6 +1,5 @@
 /* Relations to other tensors of the run. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "compare/relative.h"
@@ -75,7 +74,7 @@ bool ls_fit_swapped(const ls_evidence *e, ls_cause *out) {
     size_t other = closest(e, &w, &out->residual);
     if (other == LS_NONE)
         return false;
-    snprintf(out->text, sizeof out->text, "the candidate is another tensor of the reference: %.180s", e->diff->in.reference.trace->nodes[other].name);
+    ls_cause_set_text(out, "tensor", e->diff->in.reference.trace->nodes[other].name);
     return true;
 }
 
@@ -101,7 +100,8 @@ bool ls_fit_activation(const ls_evidence *e, ls_cause *out) {
                 if (left < out->residual) {
                     out->residual = left;
                     best = u->name;
-                    snprintf(out->text, sizeof out->text, "the candidate is %s of what the reference applies another function to: %.150s", best, n->name);
+                    ls_cause_set_text(out, "function", u->name);
+                    ls_cause_set_text(out, "input", n->name);
                 }
             }
         ls_hold_release(&hold);
@@ -117,8 +117,8 @@ bool ls_fit_missing_term(const ls_evidence *e, ls_cause *out) {
     if (missing == LS_NONE && !more)
         return false;
     out->residual = more ? surplus : out->residual;
-    snprintf(out->text, sizeof out->text, "the candidate %s %.180s", more ? "has one term too many:" : "lacks a term:",
-             e->diff->in.reference.trace->nodes[more ? extra : missing].name);
+    ls_cause_set_text(out, "lacks_or_adds", more ? "has one term too many" : "lacks a term");
+    ls_cause_set_text(out, "term", e->diff->in.reference.trace->nodes[more ? extra : missing].name);
     return true;
 }
 
@@ -133,9 +133,8 @@ bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
     bool compared = ls_compare(&aligned.layout.reference, &aligned.layout.candidate, &(ls_compare_options){.atol = 0, .rtol = 0}, &metrics, &error) == LOCKSTEP_OK;
     ls_aligned_pair_close(&aligned);
     out->residual = metrics.rel_l2;
-    snprintf(out->text, sizeof out->text, "%s",
-             expected ? "the rows of each head are in the reference's order (rotary halves), not interleaved as this engine rotates them: the conversion did not permute them"
-                      : "the rows of each head are interleaved where the reference has rotary halves: the conversion permuted them");
+    ls_cause_set_text(out, "order", expected ? "in the reference's order (rotary halves), not interleaved as this engine rotates them: the conversion did not permute them"
+                                             : "interleaved where the reference has rotary halves: the conversion permuted them");
     return compared;
 }
 
@@ -172,6 +171,7 @@ bool ls_fit_norm_eps(const ls_evidence *e, ls_cause *out) {
     }
     ls_hold_release(&input);
     out->residual = same ? ls_residual(e->scratch, e->reference, e->count) : INFINITY;
-    snprintf(out->text, sizeof out->text, "eps is %.3g here, and about %.2g in the reference", *own, best);
+    ls_cause_set_number(out, "eps", *own);
+    ls_cause_set_number(out, "reference_eps", best);
     return same && isfinite(best) && fabs(best - *own) > 0.1 * *own;
 }

@@ -1,6 +1,5 @@
 /* Rotary positions: which base would have given the reference's values? */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +106,8 @@ static bool fit(const ls_evidence *e, const double *input, double own_base, size
         return false;
     double base = refine(&r, log_base);
     out->residual = left_with(&r, base);
-    snprintf(out->text, sizeof out->text, "rotated with base %.10g; the reference's values are those of base %.10g", own_base, base);
+    ls_cause_set_number(out, "base", own_base);
+    ls_cause_set_number(out, "reference_base", base);
     return fabs(base / own_base - 1) > 1e-3;
 }
 

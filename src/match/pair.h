@@ -3,28 +3,10 @@
 #define LS_MATCH_PAIR_H
 
 #include "compare/metrics.h"
+#include "compare/verdict.h"
 #include "match/layout.h"
+#include "match/method.h"
 #include "preset/rules.h"
-
-/* How a pair was found: a row of method_table.h, or LS_METHOD_OUTPUT. */
-#define LS_METHOD_ROW(id, ...) LS_METHOD_##id,
-typedef enum ls_method {
-#include "match/method_table.h"
-    LS_METHOD_OUTPUT, /* both are the final output of their pass (diff/outputs.h) */
-    LS_METHOD_COUNT
-} ls_method;
-#undef LS_METHOD_ROW
-
-typedef enum ls_verdict {
-    LS_VERDICT_IDENTICAL,
-    LS_VERDICT_MATCH,
-    LS_VERDICT_REFORMULATED, /* beyond tolerance, but everything computed from it passes */
-    LS_VERDICT_DIVERGED,
-    LS_VERDICT_NONFINITE,    /* NaN, or an infinity on one side only */
-    LS_VERDICT_SHAPE,        /* no layout makes the shapes agree */
-    LS_VERDICT_UNSUPPORTED,  /* the values of a side can't be read */
-    LS_VERDICT_UNALIGNED,    /* only some rows are shared, and these shapes don't show which axis has the rows */
-} ls_verdict;
 
 /* Why a pair beyond tolerance may be no fault: see diff/reformulated.h. */
 typedef enum ls_excuse {
@@ -75,14 +57,11 @@ typedef struct ls_pairs {
     size_t count, capacity;
 } ls_pairs;
 
-const char *ls_method_name(ls_method method);
-const char *ls_verdict_name(ls_verdict verdict);
-/* False for pairs that could not be compared. */
-static inline bool ls_mark_is_known(const ls_mark *mark) { return mark->verdict < LS_VERDICT_UNSUPPORTED; }
-static inline bool ls_mark_fails(const ls_mark *mark) { return mark->verdict > LS_VERDICT_REFORMULATED; }
+static inline bool ls_mark_is_known(const ls_mark *mark) { return ls_verdict_is_known(mark->verdict); }
+static inline bool ls_mark_fails(const ls_mark *mark) { return ls_verdict_fails(mark->verdict); }
 static inline bool ls_pair_is_known(const ls_pair *pair) { return ls_mark_is_known(&pair->mark); }
 static inline bool ls_pair_fails(const ls_pair *pair) { return ls_mark_fails(&pair->mark); }
 /* Its metrics are valid. */
-static inline bool ls_pair_has_metrics(const ls_pair *pair) { return pair->mark.verdict < LS_VERDICT_SHAPE; }
+static inline bool ls_pair_has_metrics(const ls_pair *pair) { return ls_verdict_has_metrics(pair->mark.verdict); }
 
 #endif

@@ -129,19 +129,19 @@ static json_t *rows_json(const ls_row_metrics *r) {
 
 static json_t *pair_json(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     json_t *o = json_object();
-    bool compared = p->verdict < LS_WEIGHT_SHAPE;
+    bool compared = p->verdict < LS_VERDICT_SHAPE;
     json_object_set_new(o, "candidate", part_json(d, p, LS_CANDIDATE));
     json_object_set_new(o, "reference", part_json(d, p, LS_REFERENCE));
-    json_object_set_new(o, "by", json_string(ls_weight_method_name(p->method)));
-    json_object_set_new(o, "layout", ls_json_text(p->layout));
-    json_object_set_new(o, "verdict", json_string(ls_weight_verdict_name(p->verdict)));
+    json_object_set_new(o, "by", json_string(ls_method_name(p->method)));
+    json_object_set_new(o, "layout", ls_json_text(p->layout != NULL ? p->layout : ""));
+    json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->verdict)));
     json_object_set_new(o, "allowed_nmse", ls_json_number(p->allowed));
     json_object_set_new(o, "metrics", compared ? ls_json_metrics(&p->metrics) : json_null());
     json_object_set_new(o, "rows", compared && p->metrics.rows.rows > 0 ? rows_json(&p->metrics.rows) : json_null());
     json_object_set_new(o, "region", p->region[0] != '\0' ? ls_json_text(p->region) : json_null());
     json_object_set_new(o, "contradiction", p->contradiction != NULL ? ls_json_text(p->contradiction) : json_null());
-    json_object_set_new(o, "cause", p->cause != NULL ? ls_json_text(p->cause) : json_null());
-    json_object_set_new(o, "residual_nmse", p->cause != NULL ? ls_json_number(p->residual) : json_null());
+    json_object_set_new(o, "cause", ls_weight_has_cause(p) ? ls_json_sentence(&p->cause) : json_null());
+    json_object_set_new(o, "residual_nmse", ls_weight_has_cause(p) ? ls_json_number(p->cause.residual) : json_null());
     if (p->reason != NULL)
         json_object_set_new(o, "reason", ls_json_text(p->reason));
     return o;
@@ -176,11 +176,12 @@ json_t *ls_report_weight_pairs(const ls_checkpoint_diff *diff) {
 
 static json_t *weights_json(const ls_checkpoint_diff *d) {
     const ls_weights *w = &d->weights;
+    static const ls_method methods[] = {LS_METHOD_NAME, LS_METHOD_PRESET, LS_METHOD_CONTENT};
     json_t *o = json_object(), *by = json_object(), *finds = json_array();
     json_object_set_new(o, "preset", w->preset.name != NULL ? ls_json_text(w->preset.name) : json_null());
     json_object_set_new(o, "coverage", ls_json_number(d->coverage));
-    for (int how = 0; how < LS_WEIGHT_METHOD_COUNT; how++)
-        json_object_set_new(by, ls_weight_method_name((ls_weight_method)how), ls_json_count(w->by_method[how]));
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        json_object_set_new(by, ls_method_name(methods[i]), ls_json_count(w->by_method[methods[i]]));
     json_object_set_new(o, "by", by);
     json_object_set_new(o, "reference_only", unpaired_json(w, LS_REFERENCE));
     json_object_set_new(o, "candidate_only", unpaired_json(w, LS_CANDIDATE));

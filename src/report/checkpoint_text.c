@@ -88,24 +88,24 @@ static void put_vocabulary(ls_text *out, const ls_vocabulary *v) {
 
 static void put_weights(ls_text *out, const ls_checkpoint_diff *d) {
     const ls_weights *w = &d->weights;
-    size_t paired = 0, total = w->sides[LS_CANDIDATE]->archive->tensor_count, by[LS_WEIGHT_UNSUPPORTED + 1] = {0};
+    size_t paired = 0, total = w->sides[LS_CANDIDATE]->archive->tensor_count, by[LS_VERDICT_UNSUPPORTED + 1] = {0};
     for (size_t i = 0; i < total; i++)
         paired += w->paired[LS_CANDIDATE][i];
     for (size_t i = 0; i < w->pair_count; i++)
         by[w->pairs[i].verdict]++;
     ls_text_printf(out, "weights    %zu of %zu candidate tensors paired (", paired, total);
     const char *separator = "";
-    for (int how = 0; how < LS_WEIGHT_METHOD_COUNT; how++)
+    for (int how = 0; how < LS_METHOD_COUNT; how++)
         if (w->by_method[how] > 0) {
-            ls_text_printf(out, "%s%zu by %s%s%s", separator, w->by_method[how], ls_weight_method_name((ls_weight_method)how),
-                           how == LS_WEIGHT_BY_PRESET ? " " : "", how == LS_WEIGHT_BY_PRESET ? w->preset.name : "");
+            ls_text_printf(out, "%s%zu by %s%s%s", separator, w->by_method[how], ls_method_name((ls_method)how),
+                           how == LS_METHOD_PRESET ? " " : "", how == LS_METHOD_PRESET ? w->preset.name : "");
             separator = ", ";
         }
     ls_text_printf(out, "%s), %.1f %% of elements compared\n           ", *separator ? "" : "none", 100 * d->coverage);
     separator = "";
-    for (int verdict = 0; verdict <= LS_WEIGHT_UNSUPPORTED; verdict++)
+    for (int verdict = 0; verdict <= LS_VERDICT_UNSUPPORTED; verdict++)
         if (by[verdict] > 0) {
-            ls_text_printf(out, "%s%s %zu", separator, ls_weight_verdict_name((ls_weight_verdict)verdict), by[verdict]);
+            ls_text_printf(out, "%s%s %zu", separator, ls_verdict_name((ls_verdict)verdict), by[verdict]);
             separator = ", ";
         }
     ls_text_printf(out, "\n");
@@ -122,7 +122,7 @@ typedef struct type_row {
 
 static bool is_lossy(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     lockstep_dtype a = d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = d->sides[1].archive->tensors[p->part[1].tensor].dtype;
-    return p->verdict < LS_WEIGHT_SHAPE && p->verdict != LS_WEIGHT_IDENTICAL && p->verdict != LS_WEIGHT_DIFFERS && a != b;
+    return p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL && p->verdict != LS_VERDICT_DIFFERS && a != b;
 }
 
 static void put_quality(ls_text *out, const ls_checkpoint_diff *d) {
@@ -209,11 +209,11 @@ static void put_pair(ls_text *out, const ls_checkpoint_diff *d, const ls_weight_
     }
     escaped(d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, text, 9);
     ls_text_printf(out, "%-8s ", text);
-    if (p->verdict < LS_WEIGHT_SHAPE)
+    if (p->verdict < LS_VERDICT_SHAPE)
         ls_text_printf(out, "%-8.1e %5.1f dB ", p->metrics.nmse, p->metrics.sqnr_db);
     else
         ls_text_printf(out, "%-8s %-8s ", "-", "-");
-    ls_text_printf(out, "%s%s%s\n", ls_weight_verdict_name(p->verdict), p->layout[0] != '\0' ? "  " : "", p->layout);
+    ls_text_printf(out, "%s%s%s\n", ls_verdict_name(p->verdict), p->layout != NULL ? "  " : "", p->layout != NULL ? p->layout : "");
 }
 
 /* In a narrow terminal the reference's names give way. */
@@ -288,13 +288,16 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
             ls_weight_title(&d->weights, side, &p->part[side], text, sizeof text);
             escaped(text, title[side], NAME);
         }
-        ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_weight_verdict_name(p->verdict));
-        if (p->verdict < LS_WEIGHT_SHAPE && p->verdict != LS_WEIGHT_IDENTICAL)
+        ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_verdict_name(p->verdict));
+        if (p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL)
             ls_text_printf(out, ", NMSE %.1e (%s may have %.1e)", p->metrics.nmse,
                            d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, p->allowed);
-        if (p->cause != NULL) {
-            escaped(p->cause, text, sizeof text);
+        if (ls_weight_has_cause(p)) {
+            ls_text cause = {0};
+            ls_cause_text(&p->cause, &cause);
+            escaped(cause.data != NULL ? cause.data : "", text, sizeof text);
             ls_text_printf(out, "; %s", text);
+            ls_text_done(&cause);
         }
         ls_text_printf(out, "\n");
     }

@@ -15,7 +15,7 @@
 struct lockstep_trace_comparison {
     ls_diff *diff;
     ls_diagnosis diagnosis;
-    ls_text reason;
+    ls_text reason, causes[LS_CAUSES_MAX];
 };
 
 static lockstep_status understand(const lockstep_trace_options *o, ls_diff_options *out, lockstep_error *error) {
@@ -53,6 +53,8 @@ lockstep_status lockstep_traces_compare(const char *reference, const char *candi
         return status;
     }
     ls_remark_text(c->diff, &c->diff->result.reason, &c->reason);
+    for (size_t i = 0; i < c->diagnosis.cause_count; i++)
+        ls_cause_text(&c->diagnosis.causes[i], &c->causes[i]);
     *out_comparison = c;
     return LOCKSTEP_OK;
 }
@@ -62,6 +64,8 @@ void lockstep_trace_comparison_close(lockstep_trace_comparison *c) {
         return;
     ls_diff_free(c->diff);
     ls_text_done(&c->reason);
+    for (size_t i = 0; i < LS_CAUSES_MAX; i++)
+        ls_text_done(&c->causes[i]);
     free(c);
 }
 
@@ -91,7 +95,7 @@ lockstep_status lockstep_trace_comparison_cause(const lockstep_trace_comparison 
     if (index >= c->diagnosis.cause_count || out == NULL)
         return LOCKSTEP_INVALID_ARGUMENT;
     const ls_cause *cause = &c->diagnosis.causes[index];
-    *out = (lockstep_cause){cause->id, cause->text, cause->residual};
+    *out = (lockstep_cause){cause->id, c->causes[index].data != NULL ? c->causes[index].data : "", cause->residual};
     return LOCKSTEP_OK;
 }
 

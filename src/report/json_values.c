@@ -17,6 +17,21 @@ json_t *ls_json_text(const char *value) {
     return out;
 }
 
+json_t *ls_json_sentence(const ls_cause *cause) {
+    ls_text text = {0};
+    ls_cause_text(cause, &text);
+    json_t *sentence = ls_json_text(text.data != NULL ? text.data : "");
+    ls_text_done(&text);
+    return sentence;
+}
+
+json_t *ls_json_parameters(const ls_cause *cause) {
+    json_t *o = json_object();
+    for (const ls_cause_parameter *p = cause->parameters; p < cause->parameters + LS_CAUSE_PARAMETERS && p->name != NULL; p++)
+        json_object_set_new(o, p->name, p->text != NULL ? ls_json_text(p->text) : ls_json_number(p->number));
+    return o;
+}
+
 json_t *ls_json_count(uint64_t value) { return json_integer((json_int_t)value); }
 
 static json_t *side_json(const struct ls_side_stats *s) {

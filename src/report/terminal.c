@@ -436,7 +436,10 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
 static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
     char text[300];
     for (size_t i = 0; i < diagnosis->cause_count; i++) {
-        escaped(diagnosis->causes[i].text, text, sizeof text);
+        ls_text sentence = {0};
+        ls_cause_text(&diagnosis->causes[i], &sentence);
+        escaped(sentence.data != NULL ? sentence.data : "", text, sizeof text);
+        ls_text_done(&sentence);
         ls_text_printf(out, "%s %s: %s; undone, rel. L2 %.1e -> %.1e\n", i == 0 ? "cause:" : "   or:", diagnosis->causes[i].id, text,
                        d->pairs.items[d->result.first].metrics.rel_l2, diagnosis->causes[i].residual);
     }

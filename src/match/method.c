@@ -1,0 +1,10 @@
+#include "match/method.h"
+
+const char *ls_method_name(ls_method method) {
+#define LS_METHOD_ROW(id, name, function) name,
+    static const char *const names[] = {
+#include "match/method_table.h"
+        "output"};
+#undef LS_METHOD_ROW
+    return names[method];
+}

@@ -1,0 +1,15 @@
+/* How the two tensors of a pair were found: a row of method_table.h, or LS_METHOD_OUTPUT. */
+#ifndef LS_MATCH_METHOD_H
+#define LS_MATCH_METHOD_H
+
+#define LS_METHOD_ROW(id, ...) LS_METHOD_##id,
+typedef enum ls_method {
+#include "match/method_table.h"
+    LS_METHOD_OUTPUT, /* both are the final output of their pass (diff/outputs.h) */
+    LS_METHOD_COUNT
+} ls_method;
+#undef LS_METHOD_ROW
+
+const char *ls_method_name(ls_method method);
+
+#endif
