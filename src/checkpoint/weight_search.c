@@ -10,8 +10,7 @@
 #include "base/grow.h"
 #include "base/map.h"
 #include "checkpoint/weight_steps.h"
-#include "compare/relative.h"
-#include "tensor/pages.h"
+#include "compare/sample.h"
 
 typedef struct sketch {
     bool known;
@@ -27,10 +26,10 @@ typedef struct search {
     lockstep_error *error;
 } search;
 
-/* Looked at, in runs spread over the tensor; of tensors whose elements are changed,
- * all, so these are small. A look takes some microseconds: thousands of tensors of one
- * shape, none of which has a partner, would take days. */
-enum { RUNS = 32, RUN = 16, SMALL = 1 << 16, LOOKS_MAX = 100000 };
+/* How many elements are looked at; of tensors whose elements are changed, all, so these are
+ * small. A look takes some microseconds: thousands of tensors of one shape, none of which has
+ * a partner, would take days. */
+enum { SAMPLE = 512, SMALL = 1 << 16, LOOKS_MAX = 100000 };
 
 static const ls_tensor *tensor_of(const search *s, int side, size_t i) { return &s->w->sides[side]->archive->tensors[i]; }
 
@@ -64,22 +63,6 @@ static bool is_telling(const sketch *k) {
 
 /* --- comparing a little */
 
-static double look(const ls_view *a, const ls_view *b) {
-    uint64_t count = ls_view_elements(a);
-    double error2 = 0, squares = 0, x[RUN], y[RUN];
-    uint64_t step = count > RUNS * RUN ? count / RUNS : RUN;
-    for (uint64_t at = 0; at < count; at += step) {
-        size_t n = count - at < RUN ? (size_t)(count - at) : RUN;
-        ls_view_read_f64(a, at, n, x);
-        ls_view_read_f64(b, at, n, y);
-        for (size_t i = 0; i < n; i++) {
-            error2 += (y[i] - x[i]) * (y[i] - x[i]);
-            squares += x[i] * x[i];
-        }
-    }
-    return ls_relative_squares(error2, squares);
-}
-
 typedef struct hit {
     size_t tensor;
     double nmse;
@@ -100,8 +83,10 @@ static double look_changed(search *s, int side, size_t i, size_t other, int chan
         status = ls_weight_read(s->w, k, &part, k == changed ? change : 0, ls_weight_heads(s->w, tensor_of(s, k, tensors[k])->name),
                                 &values[k], NULL);
     }
-    if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view))
-        nmse = look(&values[0].view, &values[1].view);
+    if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view)) {
+        double relative = ls_sampled_error(&values[0].view, &values[1].view, SAMPLE);
+        nmse = relative * relative;
+    }
     free(values[0].owned);
     free(values[1].owned);
     return nmse;

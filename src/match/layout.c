@@ -6,12 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "compare/metrics.h"
-#include "compare/relative.h"
-#include "tensor/pages.h"
+#include "compare/sample.h"
 
-enum { SAMPLE = 8192, RUN = 64, PERMUTED_RANK_MAX = 5 };
+enum { SAMPLE = 8192, PERMUTED_RANK_MAX = 5 };
 #define AGREES 1e-2 /* a permutation whose sampled relative L2 is below this is taken to be right */
 
 typedef struct steps {
@@ -40,64 +37,6 @@ static lockstep_status mismatch(const ls_layout_request *q, lockstep_error *erro
                                      (unsigned long long)views[k]->shape[i]);
     }
     return ls_fail(error, LOCKSTEP_INCOMPARABLE, "no layout makes [%s] of the reference [%s] of the candidate", shapes[0], shapes[1]);
-}
-
-/* ------------------------------------------------------------------ sampling */
-
-/* Sampling a large file may map a huge page around each element that it reads: drop those again. */
-static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
-    enum { AROUND = 1 << 21 };
-    uint64_t first = at > AROUND ? at - AROUND : 0;
-    if (elements > 8 * AROUND)
-        ls_view_drop(v, first, elements - first < 2 * AROUND ? elements - first : 2 * AROUND);
-}
-
-typedef struct squares {
-    double difference, norm;
-    uint64_t numbers, apart; /* how many elements are numbers on both sides, and on one side only */
-} squares;
-
-static bool is_number(double value) { return value - value == 0 && value > LS_MASK_BELOW; }
-
-static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t n, squares *sum) {
-    double r[RUN], c[RUN];
-    ls_view_read_f64(ref, at, n, r);
-    ls_view_read_f64(cand, at, n, c);
-    for (size_t i = 0; i < n; i++) {
-        double d = c[i] - r[i];
-        if (is_number(r[i]) && is_number(c[i])) {
-            sum->difference += d * d;
-            sum->norm += r[i] * r[i];
-            sum->numbers++;
-        } else {
-            sum->apart += is_number(r[i]) != is_number(c[i]);
-        }
-    }
-}
-
-/* The relative L2, plus a penalty for elements that are masked, infinite or NaN on one side only. */
-static double error_of(const squares *sum) {
-    double relative = ls_relative_l2(sum->difference, sum->norm);
-    return relative + (sum->apart > 0 ? 10 * (double)sum->apart / (double)(sum->apart + sum->numbers) : 0);
-}
-
-/* Samples at random places: on a regular grid, permuted axes can agree at every sample (the diagonal of
- * a square). */
-static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample) {
-    squares sum = {0};
-    uint64_t elements = ls_view_elements(ref);
-    if (elements <= sample) {
-        for (uint64_t at = 0; at < elements; at += RUN)
-            add_run(ref, cand, at, elements - at < RUN ? (size_t)(elements - at) : RUN, &sum);
-        return error_of(&sum);
-    }
-    for (uint64_t k = 0; k < sample / RUN; k++) {
-        uint64_t at = ls_random_place(k, elements - RUN + 1);
-        add_run(ref, cand, at, RUN, &sum);
-        drop_around(ref, elements, at);
-        drop_around(cand, elements, at);
-    }
-    return error_of(&sum);
 }
 
 /* ------------------------------------------------------------------ selecting */
@@ -248,13 +187,13 @@ static bool select_along(ls_layout *l, int of_reference, int of_candidate, uint6
 /* Could the rows just as well be along another axis of the reference, with one choice agreeing and the other
  * not? Then a fault could hide behind the choice. */
 static bool is_ambiguous(const ls_layout_request *q, const ls_layout *from, const ls_layout *chosen, int of_reference, uint64_t candidate_total, const common *rows) {
-    bool agrees = sampled_error(&chosen->reference, &chosen->candidate, SAMPLE) < AGREES, ambiguous = false;
+    bool agrees = ls_sampled_error(&chosen->reference, &chosen->candidate, SAMPLE) < AGREES, ambiguous = false;
     for (int i = 0; i < from->reference.rank && !ambiguous && from->reference.rank == from->candidate.rank; i++) {
         ls_layout l = *from;
         bool innermost = i == from->reference.rank - 1; /* rarely the axis of tokens */
         bool other = i != of_reference && !innermost && from->reference.shape[i] == q->reference_rows && from->candidate.shape[i] == candidate_total;
         if (other && select_along(&l, i, i, q->reference_rows, candidate_total, rows) && ls_view_elements(&l.reference) == ls_view_elements(&l.candidate))
-            ambiguous = (sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES) != agrees;
+            ambiguous = (ls_sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES) != agrees;
         if (other)
             ls_layout_done(&l);
     }
@@ -378,7 +317,7 @@ static bool choose_axis(const ls_layout_request *q, const ls_layout *from, int b
         ls_layout l;
         if (!(possible >> i & 1) || !take_into(q, from, batch, 1u << i, &l))
             continue;
-        bool own = sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES;
+        bool own = ls_sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES;
         if (found && own != agrees) {
             ls_layout_done(&l);
             ls_layout_done(out);
@@ -627,8 +566,8 @@ static bool is_closer(search *s, const ls_view *v, double *error) {
         bool undecided = alike || (*error == 0 && s->best_error == 0 && !s->best_is_exact);
         if (!undecided || sample >= elements)
             return *error < s->best_error;
-        *error = sampled_error(v, &s->fixed, sample * 16);
-        s->best_error = sampled_error(&s->best, &s->fixed, sample * 16);
+        *error = ls_sampled_error(v, &s->fixed, sample * 16);
+        s->best_error = ls_sampled_error(&s->best, &s->fixed, sample * 16);
         s->best_is_exact = s->best_error == 0 && sample * 16 >= elements;
     }
 }
@@ -651,7 +590,7 @@ static void consider(search *s, const int *axes) {
         return;
     }
     uint64_t votes = votes_for(s, code);
-    double error = s->candidates > 1 ? sampled_error(&v, &s->fixed, SAMPLE) : 0;
+    double error = s->candidates > 1 ? ls_sampled_error(&v, &s->fixed, SAMPLE) : 0;
     if (!s->found || votes > s->best_votes || (votes == s->best_votes && is_closer(s, &v, &error))) {
         s->best = v;
         s->best_error = error;
@@ -753,4 +692,4 @@ void ls_layout_done(ls_layout *layout) {
     }
 }
 
-double ls_layout_error(const ls_layout *layout) { return sampled_error(&layout->reference, &layout->candidate, SAMPLE); }
+double ls_layout_error(const ls_layout *layout) { return ls_sampled_error(&layout->reference, &layout->candidate, SAMPLE); }
