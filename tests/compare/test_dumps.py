@@ -161,3 +161,21 @@ def test_any_number_of_rows(tmp_path, rows):
         c.add("x", values[part.start:part.stop])
     status, result = diff(r.write(), c.write())
     assert status == 0 and all(pair["verdict"] == "identical" for pair in result["pairs"])
+
+
+def test_weights_behind_a_dump_are_those_of_the_reference_graph(tmp_path):
+    from safetensors.numpy import save_file
+    r, c = made()
+    rng = np.random.default_rng(1)
+    weights = {f"w_{n}": rng.standard_normal((4, 4)).astype("f4") for n in r}
+    t, last = Trace(tmp_path / "r").begin(range(7)), []
+    for name, values in r.items():  # more nodes than the candidate has tensors: its weights come after each other
+        w = t.add(f"w_{name}", weights[f"w_{name}"], role="weight")
+        last = [t.add(name, values, [*last, w], op="op")]
+    other = {**weights, f"w_{BAD[0]}": 2 * weights[f"w_{BAD[0]}"]}
+    save_file(weights, tmp_path / "r.safetensors")
+    save_file(other, tmp_path / "c.safetensors")
+    status, result = diff(t.write(), folder(tmp_path / "c", c), "--reference-model", tmp_path / "r.safetensors",
+                          "--candidate-model", tmp_path / "c.safetensors")
+    assert status == 1 and result["first_divergence"]["reference"]["name"] == BAD[0]
+    assert [(p["candidate"]["name"], p["verdict"]) for p in result["weights"]] == [(f"w_{BAD[0]}", "differs")]
