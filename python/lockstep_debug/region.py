@@ -77,7 +77,7 @@ def tap(name, tensor):
     with ours:
         run = thread.run
         if run is None:  # outside of any forward call: a pass of its own, without rows
-            recorder.start("torch", str(torch.__version__), "", str(tensor.device), None)
+            recorder.start("torch", str(torch.__version__), "", str(tensor.device))
             run = Run(torch.nn.Module())
             recorder.send({"event": "pass", "pass": run.number})
             run.record(None, "tap", tensor, [], name=name, kind=filters.INPUT, layer=-1)
