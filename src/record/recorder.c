@@ -16,7 +16,7 @@
 #include "tensor/summary.h"
 #include "wire/frame_reader.h"
 
-enum { TILE = 16384 };
+enum { TILE = 8192 };
 
 typedef struct process_state {
     struct id_pair {
@@ -219,17 +219,18 @@ static void put_bytes(writing *w, const void *bytes, size_t count) {
         w->to->put(w->to->context, bytes, count);
 }
 
-/* Whole blocks as they came: summed up, converted where NPY has no such type. */
+/* Whole blocks as they came: hashed and summed up tile by tile, so that a tile comes from memory once; converted where
+ * NPY has no such type. Those that aren't are stored in one call: most values are one piece. */
 static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uint8_t *bytes, size_t blocks) {
     const ls_dtype_row *row = ls_dtype(in->dtype);
-    bool converted = in->stored != in->dtype;
-    if (!converted)
-        put_bytes(w, bytes, blocks * row->block_bytes);
+    const bool converted = in->stored != in->dtype;
     size_t step = row->to_f32 != NULL ? TILE / row->block_elements : TILE / 2;
     for (size_t done = 0; done < blocks; done += step) {
         size_t n = blocks - done < step ? blocks - done : step;
         const uint8_t *from = bytes + done * row->block_bytes;
         size_t elements = n * row->block_elements;
+        if (!converted)
+            XXH3_64bits_update(&w->hash, from, n * row->block_bytes);
         if (in->dtype == LOCKSTEP_F32) {
             ls_summary_add_f32(&w->summary, from, elements);
         } else if (row->to_f32 != NULL) {
@@ -242,6 +243,8 @@ static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uin
         if (converted)
             put_bytes(w, r->tile, elements * sizeof(float));
     }
+    if (!converted && w->to != NULL)
+        w->to->put(w->to->context, bytes, blocks * row->block_bytes);
 }
 
 static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls_frame *frame) {
