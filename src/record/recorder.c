@@ -24,7 +24,7 @@ typedef struct process_state {
     } *ids; /* rising in id */
     size_t id_count, id_capacity;
     unsigned open_passes;
-    bool died; /* within a tensor's values */
+    bool died; /* it ended within a tensor's values */
     bool said_end;
     ls_map occurrences; /* "pass/op/name" -> seen so far in a pass that is open */
 } process_state;
@@ -33,7 +33,7 @@ struct ls_recorder {
     pthread_mutex_t lock;
     ls_recording recording;
     bool stats_only;
-    bool over; /* the recording has what it wanted */
+    bool over; /* the recording needs nothing more */
     uint64_t next_i;
     process_state **processes; /* by number; NULL where there is none, or it is gone */
     size_t process_capacity;
@@ -47,21 +47,21 @@ struct ls_recorder {
 
 /* ------------------------------------------------------------------- lines */
 
-static void lost(ls_recorder *r, const char *why) {
-    if (r->totals.trouble[0] == '\0')
-        snprintf(r->totals.trouble, sizeof r->totals.trouble, "%s", why);
+static void lost(ls_recorder *r, const char *reason) {
+    if (r->totals.reason[0] == '\0')
+        snprintf(r->totals.reason, sizeof r->totals.reason, "%s", reason);
 }
 
 /* With its newline. */
 static bool write_text(ls_recorder *r, const char *text, size_t length) {
-    int why = r->recording.line(r->recording.context, text, length);
-    if (why == ECANCELED) {
+    int code = r->recording.line(r->recording.context, text, length);
+    if (code == ECANCELED) {
         r->over = true;
-    } else if (why != 0) {
-        lost(r, strerror(why));
+    } else if (code != 0) {
+        lost(r, strerror(code));
         r->totals.lost_lines++;
     }
-    return why == 0;
+    return code == 0;
 }
 
 /* Ends r->line and writes it. One that could not be built is lost. */
@@ -126,7 +126,7 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
     pthread_mutex_init(&r->lock, NULL);
     if (!write_first_line(r, only, argv)) {
         ls_recorder_totals totals;
-        ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.trouble);
+        ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.reason);
         ls_recorder_close(r, false, 0, &totals);
         return LOCKSTEP_IO;
     }
@@ -219,8 +219,8 @@ static void put_bytes(writing *w, const void *bytes, size_t count) {
         w->to->put(w->to->context, bytes, count);
 }
 
-/* Whole blocks as they came: hashed and summed up tile by tile, so that a tile comes from memory once; converted where
- * NPY has no such type. Those that aren't are stored in one call: most values are one piece. */
+/* Hashes and sums whole blocks tile by tile, so that each tile is read from memory once. Types that NPY lacks are
+ * converted and stored by the tile; all others are stored as they came, in one call. */
 static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uint8_t *bytes, size_t blocks) {
     const ls_dtype_row *row = ls_dtype(in->dtype);
     const bool converted = in->stored != in->dtype;
@@ -291,10 +291,10 @@ static void put_stats(ls_text *line, const ls_summary *s) {
     ls_text_printf(line, "\"nan\":%llu,\"inf\":%llu}", (unsigned long long)s->nan, (unsigned long long)s->inf);
 }
 
-static void lose_values(ls_recorder *r, const char *why) {
-    lost(r, why);
+static void lose_values(ls_recorder *r, const char *reason) {
+    lost(r, reason);
     ls_text_printf(&r->line, ",\"lost\":");
-    ls_text_json(&r->line, why, strlen(why));
+    ls_text_json(&r->line, reason, strlen(reason));
     r->totals.dropped++;
 }
 
@@ -486,7 +486,7 @@ static bool check_rows(ls_recorder *r, int64_t pass, const ls_frame_content *con
         wrong = wrong || (given && !out_fits[k]);
     }
     if (wrong) {
-        snprintf(text, sizeof text, "pass %lld: tokens, positions or sequences of another number than its rows were left out", (long long)pass);
+        snprintf(text, sizeof text, "pass %lld: tokens, positions or sequences that don't match its number of rows were left out", (long long)pass);
         write_note(r, text);
     }
     return true;
@@ -548,7 +548,7 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
         return;
     if (r->recording.not_replaced != NULL)
         r->recording.not_replaced(r->recording.context, line->i);
-    write_note(r, "values to go on with could not be handed over: a tensor kept its own");
+    write_note(r, "replacement values could not be handed over: a tensor kept its own");
 }
 
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content) {
@@ -615,7 +615,7 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
         ok = record_event(r, p, frame, &content) && !r->over;
     if (!ok && p != NULL && !p->died && !r->over) {
         char text[600];
-        snprintf(text, sizeof text, "process %u sent what it may not, and was cut off%s%s", frame->process,
+        snprintf(text, sizeof text, "process %u broke the protocol and was cut off%s%s", frame->process,
                  error.message[0] != '\0' ? ": " : "", error.message);
         write_note(r, text);
     }
@@ -632,9 +632,9 @@ void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending) {
         r->totals.torn = true;
     if (p != NULL)
         forget_process(r, process);
-    if (!r->over && ending == LS_ENDING_WENT_ON) {
-        char text[120];
-        snprintf(text, sizeof text, "process %u closed the channel, as all descriptors it doesn't know: what it computed later is missing", process);
+    if (!r->over && ending == LS_ENDING_CONTINUED) {
+        char text[160];
+        snprintf(text, sizeof text, "process %u closed the channel (some programs close all descriptors that they don't know): its later tensors are missing", process);
         write_note(r, text);
     }
     pthread_mutex_unlock(&r->lock);
@@ -653,13 +653,13 @@ void ls_recorder_note(ls_recorder *r, const char *text) {
     pthread_mutex_unlock(&r->lock);
 }
 
-/* The values are there, and their lines tell where: only others can't open the file. */
+/* Without the zip directory, the values can still be read by way of their lines, but other programs can't open the file. */
 static void finish_values(ls_recorder *r) {
-    int why = r->recording.finish != NULL ? r->recording.finish(r->recording.context) : 0;
+    int code = r->recording.finish != NULL ? r->recording.finish(r->recording.context) : 0;
     char text[200];
-    if (why == 0)
+    if (code == 0)
         return;
-    snprintf(text, sizeof text, "a segment has no zip directory yet (%s): np.load opens it after `lockstep convert --restore`", strerror(why));
+    snprintf(text, sizeof text, "a segment has no zip directory yet (%s): np.load opens it after `lockstep convert --restore`", strerror(code));
     write_note(r, text);
 }
 
@@ -671,9 +671,9 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
                        (unsigned long long)r->totals.dropped, exit_status);
         end_line(r);
     }
-    int why = r->recording.close(r->recording.context, r->totals.tensors > 0 || r->totals.files > 0);
-    if (why != 0)
-        snprintf(r->totals.not_placed, sizeof r->totals.not_placed, "%s", strerror(why));
+    int code = r->recording.close(r->recording.context, r->totals.tensors > 0 || r->totals.files > 0);
+    if (code != 0)
+        snprintf(r->totals.not_placed, sizeof r->totals.not_placed, "%s", strerror(code));
     *out_totals = r->totals;
     for (size_t i = 0; i < r->process_capacity; i++)
         forget_process(r, i);
