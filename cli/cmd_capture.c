@@ -93,9 +93,9 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
             : t->lost_lines > 0 ? "; INCOMPLETE: the trace could not be written"
                                 : "; INCOMPLETE: the run did not end well");
     if (t->lost_lines > 0)
-        fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->trouble);
+        fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->reason);
     if (t->dropped > 0)
-        fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->trouble);
+        fprintf(stderr, "lockstep: the values of %llu tensors were lost: %s\n", (unsigned long long)t->dropped, t->reason);
     if (*t->not_placed != '\0')
         fprintf(stderr, "lockstep: the older trace in %s could not be replaced: %s; the new one is in %s/.recording\n", o->out, t->not_placed, o->out);
     print_note(o, t);

@@ -156,11 +156,11 @@ static bool capture(prompt_run *r, const char *which, const ls_parity_side *side
     else if (ls_recorded_nothing(&done))
         tell_unrecorded(r, which, words[0], &done);
     else if (done.totals.dropped > 0)
-        tell(r, "the %s's recording lost the values of %llu tensors: %s", which, (unsigned long long)done.totals.dropped, done.totals.trouble);
+        tell(r, "the %s's recording lost the values of %llu tensors: %s", which, (unsigned long long)done.totals.dropped, done.totals.reason);
     else if (*done.totals.not_placed != '\0')
         tell(r, "%s can't be replaced: %s", out, done.totals.not_placed);
     else if (!done.whole)
-        tell(r, "the %s's recording is incomplete: %s", which, done.totals.trouble);
+        tell(r, "the %s's recording is incomplete: %s", which, done.totals.reason);
     else
         return true;
     return false;

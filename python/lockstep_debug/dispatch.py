@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import scripted
-from .passes import is_recordable, ours, simple_parameters, tensors_of, thread, walk
+from .passes import call_parameters, is_recordable, ours, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 from .values import has_storage, storage_key
 
@@ -17,10 +17,11 @@ _REPLACING = {"set_", "resize_", "resize_as_"}
 
 class OpInfo:
     """What the schema of an operation says, looked up once."""
-    __slots__ = ("op", "names", "written", "written_names", "_name", "_composite")
+    __slots__ = ("function", "op", "names", "written", "written_names", "_name", "_composite")
 
     def __init__(self, function):
         schema = function._schema
+        self.function = function  # lives as long as its id is a key
         self.op = schema.name.split("::")[-1]
         self.names = [argument.name for argument in schema.arguments]
         written = [self.op not in _IGNORED and a.alias_info is not None and a.alias_info.is_write
@@ -50,13 +51,13 @@ class OpInfo:
         return found
 
 
-_infos = {}
+_infos = {}  # id(function) -> what is known of it: an OpOverload's own hash is a call of Python
 
 
 def op_info(function):
-    info = _infos.get(function)
-    if info is None:
-        info = _infos[function] = OpInfo(function)
+    info = _infos.get(id(function))
+    if info is None or info.function is not function:
+        info = _infos[id(function)] = OpInfo(function)
     return info
 
 
@@ -76,7 +77,7 @@ class Observer(TorchDispatchMode):
             return function(*args, **kwargs)
         if run.script is not None and function.namespace == scripted.NAMESPACE:
             return _mark(run, function, args)
-        info = _infos.get(function) or op_info(function)
+        info = _infos.get(id(function)) or op_info(function)
         if thread.hidden:
             if not info.written:  # only what it does to values outside of the region matters
                 return function(*args, **kwargs)
@@ -118,15 +119,13 @@ def _before(run, info, args, kwargs):
     tensors = [t for t in tensors_of(args, kwargs) if is_recordable(t)]
     if thread.hidden:
         tensors = [t for t in tensors if run.registry.cell(t) is not None]
-    sources = run.ids(tensors)
-    keys = {storage_key(t) for t in tensors if has_storage(t)}
-    named = [(name, value) for name, value in zip(info.names, args)] + list(kwargs.items())
-    return info, sources, tensors, keys, targets, simple_parameters(named)
+    sources, storages = run.ids_and_storages(tensors)
+    return info, sources, storages, targets, call_parameters(info.names, args, kwargs)
 
 
 @guard
 def _after(run, before, result):
-    info, sources, tensors, keys, targets, params = before
+    info, sources, storages, targets, params = before
     place = where(4)
     if info.op in _REPLACING:
         for tensor in targets:
@@ -135,14 +134,15 @@ def _after(run, before, result):
     done = set()
     outputs = [(s, t) for s, t in walk(result) if is_recordable(t)]
     for index, (suffix, tensor) in enumerate(outputs):
-        if any(tensor is target for target in targets):
+        if targets and any(tensor is target for target in targets):
             done.add(id(tensor))
         elif thread.hidden:
             continue
         what = info.op if index == 0 else f"{info.op}.{suffix}"
-        if has_storage(tensor) and storage_key(tensor) in keys and id(tensor) not in done:
+        base = storages.get(storage_key(tensor)) if has_storage(tensor) and id(tensor) not in done else None
+        if base is not None:
             if run.registry.find(tensor) is None:
-                _record_view(run, what, info.op, tensor, tensors, params, place)
+                _record_view(run, what, info.op, tensor, base, params, place)
             continue
         run.record(what, info.op, tensor, sources, params=params, where=place,
                    data=info.op not in _UNWRITTEN)
@@ -151,11 +151,10 @@ def _after(run, before, result):
             run.record(info.op, info.op, tensor, sources, params=params, where=place)
 
 
-def _record_view(run, what, op, tensor, tensors, params, place):
+def _record_view(run, what, op, tensor, base, params, place):
     """A view is of the argument whose storage it shares; after writes to parts of that
     storage it may hold values that no line has."""
-    base = next((t for t in tensors if has_storage(t) and storage_key(t) == storage_key(tensor)), None)
-    source = run.registry.find(base) if base is not None else None
+    source = run.registry.find(base)
     if source is None:
         run.resolve(tensor)
     else:

@@ -291,6 +291,7 @@ def _is_resync_point(path, outer):
     return outer and (last.isdecimal() or last == "lm_head")
 
 
+@functools.lru_cache(4096)
 def is_outer(path):
     """The root, its children, and the numbered blocks."""
     parts = path.split(".")

@@ -33,20 +33,25 @@ class _Ours:
 
     def __enter__(self):
         thread.busy = True
-        contexts = _function_off(), _dispatch_off()
-        thread.contexts.append(contexts)
-        contexts[0].__enter__()
-        contexts[1].__enter__()
+        off = _function_off()
+        off.__enter__()
+        modes_off = None
+        if _dispatch_modes():  # within our own there is most often no other
+            modes_off = _dispatch_off()
+            modes_off.__enter__()
+        thread.contexts.append((off, modes_off))
 
     def __exit__(self, *exception):
-        contexts = thread.contexts.pop()
-        contexts[1].__exit__(None, None, None)
-        contexts[0].__exit__(None, None, None)
+        off, modes_off = thread.contexts.pop()
+        if modes_off is not None:
+            modes_off.__exit__(None, None, None)
+        off.__exit__(None, None, None)
         thread.busy = False
 
 
 _function_off = torch._C.DisableTorchFunction
 _dispatch_off = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)
+_dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 ours = _Ours()
 
 _PLAIN = {torch.Tensor: True, torch.nn.Parameter: True}
@@ -180,8 +185,12 @@ class Run:
         weight, a view, a state of an earlier pass, or a constant from outside."""
         if not is_recordable(tensor) or not has_storage(tensor):
             return None
-        value = self.registry.find(tensor)
-        if value is None and self.registry.cell(tensor) is None:
+        return self.registry.find(tensor) or self._resolve_new(tensor)
+
+    def _resolve_new(self, tensor):
+        """One whose place in memory the registry doesn't know."""
+        value = None
+        if self.registry.cell(tensor) is None:
             if tensor.numel() == 0:  # a cache before its first use, say
                 return None
             self._introduce(tensor)
@@ -194,6 +203,19 @@ class Run:
         """The ids of the values of tensors, in order; of `x * x`, twice the same."""
         values = [self.resolve(tensor) for tensor in tensors]
         return [value.id for value in values if value is not None]
+
+    def ids_and_storages(self, tensors):
+        """The same of recordable tensors, and the first tensor in each of their storages, by the storage's key."""
+        ids, storages = [], {}
+        for tensor in tensors:
+            if not has_storage(tensor):
+                continue
+            key = storage_key(tensor)
+            storages.setdefault(key, tensor)
+            value = self.registry.find_in(key, tensor) or self._resolve_new(tensor)
+            if value is not None:
+                ids.append(value.id)
+        return ids, storages
 
     def _introduce(self, tensor):
         """Records the first sight of a storage in this pass."""
@@ -246,7 +268,7 @@ class Run:
 
     def _event(self, name, op, tensor, layer, sources, extra):
         event = {"event": "tensor", "pass": self.number, "layer": layer, "name": name, "op": op,
-                 "dtype": DTYPES.get(tensor.dtype) or dtype_name(tensor.dtype), "shape": list(tensor.shape)}
+                 "dtype": DTYPES.get(tensor.dtype) or dtype_name(tensor.dtype), "shape": tensor.shape}
         if sources:
             event["src"] = sources
         for key, item in extra.items():
@@ -312,6 +334,19 @@ class Run:
     def close(self):
         with recorder.lock:
             self.registry.close(recorder.survivors)
+
+
+def call_parameters(names, args, kwargs):
+    """The scalar arguments of a call, as an object for a line."""
+    found = {}
+    for name, value in zip(names, args):
+        if not _PLAIN.get(type(value)):
+            plain = plain_parameter(value)
+            if plain is not None:
+                found[name] = plain
+    if kwargs:
+        found.update(simple_parameters(kwargs.items()))
+    return found
 
 
 def simple_parameters(pairs):

@@ -91,12 +91,17 @@ class Recorder:
         data = None
         if tensor is not None and tensor.numel():
             data = self.host_copy(tensor)
+        transport = self.transport
+        if transport is None:
+            return 0
         with self.lock:  # ids rise in the order in which lines are sent
-            event["id"] = identity = self.transport.next_id() if self.transport is not None else 0
-            if data is None:
-                self.send(event)
-            else:
-                self.send(event, data.data_ptr(), data.numel() * data.element_size())
+            event["id"] = identity = transport.next_id()
+            if self.dormant:
+                return identity
+            sent = transport.send(event) if data is None else \
+                transport.send(event, data.data_ptr(), data.numel() * data.element_size())
+            if not sent:
+                self.dormant = True
         return identity
 
     def resync(self, identity, tensor):
@@ -108,6 +113,9 @@ class Recorder:
 
     def host_copy(self, tensor):
         """The elements as a contiguous tensor in host memory, or None with a note."""
+        if tensor.is_cpu and tensor.dtype in DTYPES and tensor.layout is torch.strided and tensor.is_contiguous() \
+                and not tensor.is_neg():
+            return tensor  # its address is all that is needed
         what = None
         if tensor.layout is not torch.strided or tensor.is_quantized:
             what = f"{tensor.layout} or quantized storage"
@@ -191,6 +199,8 @@ def plain_parameter(value):
 
 
 _SKIPPED = {}
+_PLACES = {}  # (file, line) -> what `where` returns
+_PLACES_MAX = 1 << 14
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 
@@ -204,6 +214,15 @@ def where(depth=2):
         if skip is None:
             skip = _SKIPPED[name] = name.startswith((_OURS, _TORCH, "<frozen"))
         if not skip:
-            return f"{os.path.basename(name)}:{frame.f_lineno}"
+            return _place(name, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def _place(name, line):
+    place = _PLACES.get((name, line))
+    if place is None:
+        if len(_PLACES) >= _PLACES_MAX:
+            _PLACES.clear()
+        place = _PLACES[name, line] = f"{os.path.basename(name)}:{line}"
+    return place

@@ -1,8 +1,11 @@
 """The way out of the process: events, as dictionaries, become calls of the C library
 that writes all frames (src/wire/frame_writer.h)."""
 import ctypes
+import struct
 
 from . import native
+
+_NODES_MAX = 1 << 14
 
 
 class Transport:
@@ -13,9 +16,8 @@ class Transport:
 
     def __init__(self):
         self._library = native.load()
-        self._line = native.Line()
-        self._node = self._library.lockstep_hook_node
-        self._address = ctypes.addressof(self._line.node)
+        self._line = self._library.lockstep_hook_line
+        self._nodes = {}  # what calls of one place in a model have in common -> (native.Line, its node's address)
         self.next_id = self._library.lockstep_hook_next_id      # for tensors, also those that C code records
         self.next_pass = self._library.lockstep_hook_next_pass  # from 0 in each recording
         self._events = {"start": self._start, "pass": self._pass, "rows": self._rows, "pass_end": self._pass_end,
@@ -38,9 +40,25 @@ class Transport:
 
     def _tensor(self, event, pointer, size):
         get = event.get
-        self._line.fill(event["name"], event["op"], event["layer"], event["dtype"], event["shape"], get("src", ()), get("params"),
-                        get("role"), get("alias_of", 0), get("where"), get("backend"))
-        return bool(self._node(self._address, event["id"], get("pass", -1), pointer or None, size))
+        name, op, layer, dtype, parameters = event["name"], event["op"], event["layer"], event["dtype"], get("params")
+        role, where, backend = get("role"), get("where"), get("backend")
+        # repr tells True, 1 and 1.0 apart, which are equal keys
+        key = name, op, layer, dtype, role, where, backend, repr(parameters) if parameters else None
+        known = self._nodes.get(key)
+        if known is None:
+            known = self._remember(key, name, op, layer, dtype, parameters, role, where, backend)
+        shape, sources = event["shape"], get("src", ())
+        rank, count = len(shape), len(sources)
+        numbers = struct.pack("%dQ" % (rank + count), *shape, *sources)
+        return self._line(known[1], event["id"], get("pass", -1), get("alias_of", 0), numbers, rank, count, pointer or None, size) != 0
+
+    def _remember(self, key, name, op, layer, dtype, parameters, role, where, backend):
+        if len(self._nodes) >= _NODES_MAX:
+            self._nodes.clear()
+        line = native.Line()
+        line.fill(name, op, layer, dtype, (), (), parameters, role, 0, where, backend)
+        known = self._nodes[key] = line, ctypes.addressof(line.node)
+        return known
 
     def _start(self, event):
         known = (event.get(key) for key in ("engine", "engine_version", "model", "device", "framework"))

@@ -26,7 +26,7 @@ class Value:
 def geometry(tensor):
     """Offset, shape, strides and dtype; strides of axes of one element mean nothing, and those
     of a contiguous tensor nothing beside its shape."""
-    shape = tuple(tensor.shape)
+    shape = tensor.shape
     if tensor.is_contiguous():
         return tensor.storage_offset(), shape, None, tensor.dtype
     strides = tuple(0 if n == 1 else s for n, s in zip(shape, tensor.stride()))
@@ -47,12 +47,14 @@ def extent(tensor):
     return first * size, (last + 1) * size
 
 
-def is_dense(tensor):
-    """Whether the tensor touches every byte of its extent."""
+def place(tensor):
+    """Its geometry, its extent, and whether it touches every byte of that."""
     if tensor.is_contiguous():
-        return True
+        offset, size, count = tensor.storage_offset(), tensor.element_size(), tensor.numel()
+        low = offset * size if count else 0
+        return (offset, tensor.shape, None, tensor.dtype), low, low + count * size, True
     low, high = extent(tensor)
-    return high - low == tensor.numel() * tensor.element_size()
+    return geometry(tensor), low, high, high - low == tensor.numel() * tensor.element_size()
 
 
 def has_storage(tensor):
@@ -81,20 +83,20 @@ class Cell:
 
     def put(self, tensor, value):
         """The tensor's bytes now hold `value`: everything that overlaps is older."""
-        low, high = extent(tensor)
-        dense = is_dense(tensor)
+        shape, low, high, dense = place(tensor)
         if self.entries:
             for key in [k for k, (_, a, b) in self.entries.items() if a < high and low < b]:
                 del self.entries[key]
         if dense and self.writes:
             self.writes = [w for w in self.writes if not (low <= w[1] and w[2] <= high)]
         self.writes.append((value, low, high, dense))
-        del self.writes[:-_WRITES_MAX]
-        self.entries[geometry(tensor)] = (value, low, high)
+        if len(self.writes) > _WRITES_MAX:
+            del self.writes[:-_WRITES_MAX]
+        self.entries[shape] = (value, low, high)
 
     def put_view(self, tensor, value):
-        low, high = extent(tensor)
-        self.entries[geometry(tensor)] = (value, low, high)
+        shape, low, high, _ = place(tensor)
+        self.entries[shape] = (value, low, high)
 
     def underlying(self, tensor):
         """The values that the tensor's bytes were written by, oldest first, and whether
@@ -117,9 +119,13 @@ class Registry:
 
     def find(self, tensor):
         """The value that the tensor holds, if it is known as such."""
-        cell = self.cell(tensor)
-        entry = cell.entries.get(geometry(tensor)) if cell else None
-        return entry[0] if entry else None
+        return self.find_in(storage_key(tensor), tensor)
+
+    def find_in(self, key, tensor):
+        """The same, of a tensor in the storage with this key."""
+        cell = self.cells.get(key)
+        entry = cell.entries.get(geometry(tensor)) if cell is not None else None
+        return entry[0] if entry is not None else None
 
     def put(self, tensor, value):
         """Notes a new value: of a new storage, or written into a known one."""

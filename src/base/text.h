@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct ls_text {
     char *data; /* NUL-terminated once anything was added; NULL before */
@@ -14,6 +15,8 @@ typedef struct ls_text {
 
 void ls_text_append(ls_text *text, const char *bytes, size_t length);
 void ls_text_printf(ls_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* In decimal; several times faster than printf. */
+void ls_text_integer(ls_text *text, int64_t value);
 /* A JSON string literal with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ls_text_json(ls_text *text, const char *bytes, size_t length);
 void ls_text_clear(ls_text *text);

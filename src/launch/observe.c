@@ -16,7 +16,8 @@
 #include "trace/selection.h"
 #include "wire/channel.h"
 
-enum { RING_BYTES = 32 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
+/* The ring is written over and over: one that fits the processor's cache is read from there, not from memory. */
+enum { RING_BYTES = 4 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
 
 /* --------------------------------------------------------------- the options */
 

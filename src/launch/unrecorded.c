@@ -20,7 +20,7 @@ static const struct reason {
     {"trouble=", NULL, NULL, "the hook failed in Python (%s)",
      "see whether `import torch` works there by itself"},
     {"refused", NULL, NULL, "a process wanted to record, but could not connect to the recorder",
-     "run it in the same container as lockstep, and with memory for a ring of 32 MiB"},
+     "run it in the same container as lockstep, and with memory for a ring of 4 MiB"},
     {"python=", NULL, LS_TORCH_PRESENT, "Python was started with %s, which keeps the hook from being loaded",
      "leave that option out, or use lockstep_debug.capture(model, out=...) in the program"},
     {"python", NULL, LS_TORCH_PRESENT, "Python was started without the hook: PYTHONPATH was set anew on the way",

@@ -30,7 +30,7 @@ struct ls_inlet {
     uint64_t data_left, taken;
     unsigned naps; /* since bytes last came */
     bool gone;
-    bool deaf; /* it leaves its answers unread */
+    bool deaf; /* it does not read its answers */
     char *json;
     size_t json_capacity;
     ls_inlet *previous, *next; /* in the receiver's list */
@@ -55,8 +55,7 @@ struct ls_receiver {
 
 /* -------------------------------------------------------------- one process */
 
-/* A writer that waits for room is woken once there is a good deal of it: a full ring is
- * read until then in any case. */
+/* Wake a blocked writer only when a quarter of the ring is free, to batch wake-ups. */
 static void give_back(ls_inlet *in, uint64_t count) {
     in->read += count;
     atomic_store(&in->ring->read, in->read);
@@ -70,8 +69,8 @@ static bool hung_up(ls_inlet *in) {
     return poll(&poller, 1, 0) > 0;
 }
 
-/* Small frames come in a stream: to be woken for each would cost the writer a system call and the
- * processor a switch. So the first waits are short sleeps, of which the writer needs not know. */
+/* Small frames come in a stream. A wake-up for each would cost the writer a system call and the processor a context
+ * switch, so the reader sleeps for short times first, and only then waits for the bell. */
 static void await_more(ls_inlet *in, uint32_t seen) {
     enum { NAPS = 20, NAP_NS = 100 * 1000, WAIT_MS = 50 };
     if (in->naps++ < NAPS)
@@ -130,7 +129,7 @@ bool ls_inlet_data(ls_inlet *in, size_t at_least, const uint8_t **out_bytes, siz
     return true;
 }
 
-/* Passes over data that the frame's receiver left. */
+/* Skips the data that the frame's consumer did not read. */
 static bool skip_data(ls_inlet *in) {
     const uint8_t *bytes;
     size_t count;
@@ -205,7 +204,7 @@ bool ls_inlet_answer(ls_inlet *in, const void *bytes, uint64_t count) {
     return bytes == NULL || (whole && sent);
 }
 
-/* Has it memory still? What a process closes when it ends, it closes after that is gone. */
+/* Whether the process still has memory: when a process ends, its memory goes before its descriptors are closed. */
 static bool lives(int pid) {
     char path[48], first = '0';
     snprintf(path, sizeof path, "/proc/%d/statm", pid);
@@ -242,7 +241,7 @@ static void free_inlet(ls_inlet *in) {
     free(in);
 }
 
-/* Keeps of the ring's memory the page that says whether there was more to record. */
+/* Keeps only the ring's first page, which shows whether there was more to record. */
 static void shrink_inlet(ls_inlet *in) {
     uint8_t *bytes = ls_ring_bytes(in->ring);
     madvise(bytes, (size_t)in->size, MADV_REMOVE);
@@ -252,7 +251,7 @@ static void shrink_inlet(ls_inlet *in) {
     in->descriptor = -1;
 }
 
-/* A program that closes what it doesn't know hangs up, and goes on. */
+/* Some programs close all descriptors that they don't know, and continue. */
 static bool had_more(const ls_inlet *in) {
     return atomic_load(&in->ring->lost) != 0 || atomic_load(&in->ring->written) != in->read;
 }
@@ -269,7 +268,7 @@ static void *serve(void *argument) {
     receiver->events.closed(receiver->events.context, in->process, result < 0 ? LS_ENDING_TORN : LS_ENDING_WHOLE);
     pthread_mutex_lock(&receiver->lock);
     unlink_inlet(&receiver->served, in);
-    /* Its memory and its descriptor go now: many processes may follow. */
+    /* Release its memory and its descriptor now: many processes may follow. */
     if (watch) {
         shrink_inlet(in);
         link_inlet(&receiver->watched, in);
@@ -315,7 +314,7 @@ static bool same_user(int s, int *out_pid) {
     return true;
 }
 
-/* Tells the process, so that it need not: see LS_MISSED_NAME. */
+/* Tells the process that it is not recorded, so that it need not report itself: see LS_MISSED_NAME. */
 static void refuse(ls_receiver *receiver, ls_inlet *in, int s) {
     if (ls_socket_send(s, 'N', -1))
         receiver->refused++;
@@ -508,7 +507,7 @@ unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms) {
     for (ls_inlet *in = receiver->watched, *next; in != NULL; in = next) {
         next = in->next;
         if (had_more(in))
-            receiver->events.closed(receiver->events.context, in->process, LS_ENDING_WENT_ON);
+            receiver->events.closed(receiver->events.context, in->process, LS_ENDING_CONTINUED);
         free_inlet(in);
     }
     unsigned refused = receiver->refused;

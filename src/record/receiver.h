@@ -22,8 +22,8 @@ typedef struct ls_frame {
 
 typedef enum ls_ending {
     LS_ENDING_WHOLE,
-    LS_ENDING_TORN,    /* within a frame, or cut off */
-    LS_ENDING_WENT_ON, /* it hung up, and had more to record */
+    LS_ENDING_TORN,      /* within a frame, or cut off */
+    LS_ENDING_CONTINUED, /* it closed the channel, but had more to record */
 } ls_ending;
 
 typedef struct ls_receiver_events {
@@ -31,16 +31,16 @@ typedef struct ls_receiver_events {
     /* Called from one thread per process. False cuts the process off: its later
      * frames are not delivered. */
     bool (*frame)(void *context, const ls_frame *frame);
-    /* The process is gone. A second time, when the receiver is closed, for one that went on. */
+    /* The process is gone. Called again at ls_receiver_close for a process that turns out to have continued. */
     void (*closed)(void *context, unsigned process, ls_ending ending);
 } ls_receiver_events;
 
-/* Listens; `options` is what the observed processes are told (at most
+/* Listens. `options` are handed to the observed processes (at most
  * LS_OPTIONS_MAX - 1 bytes). ring_bytes is a power of two. */
 lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
                                  const ls_receiver_events *events, ls_receiver **out_receiver,
                                  lockstep_error *error);
-/* What LOCKSTEP_CHANNEL must be for the observed. */
+/* The value of LOCKSTEP_CHANNEL for the observed processes. */
 const char *ls_receiver_name(const ls_receiver *receiver);
 /* How many processes have connected so far. */
 unsigned ls_receiver_processes(ls_receiver *receiver);
@@ -51,16 +51,16 @@ unsigned ls_receiver_alive(ls_receiver *receiver);
  * processes wanted to record but could not: no memory, another user, no way to connect. */
 unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms);
 
-/* Delivers bytes as the frames of one process that has ended, without a channel: for tests
- * of what takes them. False when there is no memory. */
+/* Delivers bytes as the frames of one process that has ended, without a channel, so that consumers of frames can be
+ * tested. False when out of memory. */
 bool ls_receiver_replay(const ls_receiver_events *events, const void *bytes, size_t count);
 
 /* The next piece of the frame's data: a pointer to at least `at_least` contiguous
  * bytes (at most 512 KiB), and how many there are; consumed on the next call. False
  * when the process died before sending them. */
 bool ls_inlet_data(ls_inlet *inlet, size_t at_least, const uint8_t **out_bytes, size_t *out_count);
-/* Answers a process that asked (ls_channel_resync); bytes NULL: it keeps what it has.
- * False when the bytes could not be handed over, and it was told to keep its own. */
+/* Answers a process that waits in ls_channel_ask; bytes NULL: it keeps its own values.
+ * False when the bytes could not be handed over: the process then keeps its own, too. */
 bool ls_inlet_answer(ls_inlet *inlet, const void *bytes, uint64_t count);
 
 #endif

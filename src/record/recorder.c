@@ -1,7 +1,6 @@
 #include "record/recorder.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -18,7 +17,7 @@
 #include "tensor/summary.h"
 #include "wire/frame_reader.h"
 
-enum { TILE = 16384 };
+enum { TILE = 8192 };
 
 typedef struct process_state {
     struct id_pair {
@@ -26,7 +25,7 @@ typedef struct process_state {
     } *ids; /* rising in id */
     size_t id_count, id_capacity;
     unsigned open_passes;
-    bool died; /* within a tensor's values */
+    bool died; /* it ended within a tensor's values */
     bool said_end;
     ls_map occurrences; /* "pass/op/name" -> seen so far in a pass that is open */
 } process_state;
@@ -35,88 +34,83 @@ struct ls_recorder {
     pthread_mutex_t lock;
     ls_recording recording;
     bool stats_only;
-    bool over; /* the recording has what it wanted */
+    bool over; /* the recording needs nothing more */
     uint64_t next_i;
     process_state **processes; /* by number; NULL where there is none, or it is gone */
     size_t process_capacity;
     ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
     ls_map rows;              /* pass of the trace -> how many it has, where known */
     ls_recorder_totals totals;
-    ls_text line; /* of the tensor that is being recorded */
+    ls_text line; /* the one that is being built */
     float *tile; /* TILE of them */
     ls_arena frame_memory; /* of what is read of a frame */
 };
 
 /* ------------------------------------------------------------------- lines */
 
-static void lost(ls_recorder *r, const char *why) {
-    if (r->totals.trouble[0] == '\0')
-        snprintf(r->totals.trouble, sizeof r->totals.trouble, "%s", why);
+static void lost(ls_recorder *r, const char *reason) {
+    if (r->totals.reason[0] == '\0')
+        snprintf(r->totals.reason, sizeof r->totals.reason, "%s", reason);
 }
-
-enum { DUMPED = JSON_COMPACT | JSON_REAL_PRECISION(9) };
 
 /* With its newline. */
 static bool write_text(ls_recorder *r, const char *text, size_t length) {
-    int why = r->recording.line(r->recording.context, text, length);
-    if (why == ECANCELED) {
+    int code = r->recording.line(r->recording.context, text, length);
+    if (code == ECANCELED) {
         r->over = true;
-    } else if (why != 0) {
-        lost(r, strerror(why));
+    } else if (code != 0) {
+        lost(r, strerror(code));
         r->totals.lost_lines++;
     }
-    return why == 0;
+    return code == 0;
 }
 
-/* Takes the object over. */
-static bool write_line(ls_recorder *r, json_t *object) {
-    char *text = json_dumps(object, DUMPED);
-    json_decref(object);
-    if (text == NULL)
-        return false;
-    size_t length = strlen(text);
-    text[length] = '\n'; /* over the NUL */
-    bool written = write_text(r, text, length + 1);
-    free(text);
-    return written;
+/* Ends r->line and writes it. One that could not be built is lost. */
+static bool end_line(ls_recorder *r) {
+    ls_text_append(&r->line, "}\n", 2);
+    if (!r->line.failed)
+        return write_text(r, r->line.data, r->line.length);
+    ls_text_done(&r->line);
+    lost(r, strerror(ENOMEM));
+    r->totals.lost_lines++;
+    return false;
 }
 
-/* `compiled`: how compiled regions ran, where the note is of that; or NULL. */
+/* `compiled`: how compiled regions ran, if the note is about that; or NULL. */
 static void write_compiled_note(ls_recorder *r, const char *text, const char *compiled) {
     if (r->totals.notes++ == 0)
         snprintf(r->totals.note, sizeof r->totals.note, "%s", text);
-    write_line(r, json_pack("{s:s, s:s*}", "note", text, "compiled", compiled));
+    ls_text_clear(&r->line);
+    ls_text_printf(&r->line, "{\"note\":");
+    ls_text_json(&r->line, text, strlen(text));
+    if (compiled != NULL) {
+        ls_text_printf(&r->line, ",\"compiled\":");
+        ls_text_json(&r->line, compiled, strlen(compiled));
+    }
+    end_line(r);
 }
 
 static void write_note(ls_recorder *r, const char *text) { write_compiled_note(r, text, NULL); }
 
-/* Arguments need not be UTF-8; JSON must. */
-static json_t *argument_json(const char *argument) {
-    ls_text quoted = {0};
-    ls_text_json(&quoted, argument, strlen(argument));
-    json_t *text = json_loads(quoted.data != NULL ? quoted.data : "\"\"", JSON_DECODE_ANY, NULL);
-    ls_text_done(&quoted);
-    return text;
-}
-
-static json_t *argv_json(char *const *argv) {
-    json_t *list = json_array();
-    for (; argv != NULL && *argv != NULL; argv++)
-        json_array_append_new(list, argument_json(*argv));
-    return list;
-}
-
+/* Arguments need not be UTF-8; ls_text_json sees to it that the line is. */
 static bool write_first_line(ls_recorder *r, const char *only, char *const *argv) {
     char when[32] = "";
     time_t now = time(NULL);
     struct tm utc;
     if (gmtime_r(&now, &utc) != NULL)
         strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *line = json_pack("{s:i, s:s}", "lockstep_trace", 1, "started", when);
-    json_object_set_new(line, "argv", argv_json(argv));
-    if (only != NULL)
-        json_object_set_new(line, "only", argument_json(only));
-    return write_line(r, line);
+    ls_text_clear(&r->line);
+    ls_text_printf(&r->line, "{\"lockstep_trace\":1,\"started\":\"%s\",\"argv\":[", when);
+    for (char *const *argument = argv; argument != NULL && *argument != NULL; argument++) {
+        ls_text_append(&r->line, ",", argument > argv ? 1 : 0);
+        ls_text_json(&r->line, *argument, strlen(*argument));
+    }
+    ls_text_append(&r->line, "]", 1);
+    if (only != NULL) {
+        ls_text_printf(&r->line, ",\"only\":");
+        ls_text_json(&r->line, only, strlen(only));
+    }
+    return end_line(r);
 }
 
 lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, const char *only, char *const *argv,
@@ -133,7 +127,7 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
     pthread_mutex_init(&r->lock, NULL);
     if (!write_first_line(r, only, argv)) {
         ls_recorder_totals totals;
-        ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.trouble);
+        ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.reason);
         ls_recorder_close(r, false, 0, &totals);
         return LOCKSTEP_IO;
     }
@@ -175,20 +169,26 @@ static const struct id_pair *find_id(const process_state *p, uint64_t id) {
     return low < p->id_count && p->ids[low].id == id ? &p->ids[low] : NULL;
 }
 
+static void add_integer(ls_text *line, const char *key, uint64_t value) {
+    ls_text_append(line, key, strlen(key));
+    ls_text_integer(line, (int64_t)value);
+}
+
 /* The ids of `src` as the trace's own numbers; those never seen are left out. */
-static void put_sources(ls_text *line, const process_state *p, const json_t *ids) {
-    const char *separator = "";
-    json_t *id;
-    size_t at;
-    ls_text_printf(line, ",\"src\":[");
-    json_array_foreach(ids, at, id) {
-        const struct id_pair *pair = json_is_integer(id) ? find_id(p, (uint64_t)json_integer_value(id)) : NULL;
+static void put_sources(ls_text *line, const process_state *p, const ls_frame_content *content) {
+    ls_frame_list ids = ls_frame_list_of(content, "src");
+    const char *separator = ",\"src\":[";
+    bool whole, any = false;
+    int64_t id;
+    while (ls_frame_list_next(&ids, &whole, &id)) {
+        const struct id_pair *pair = whole ? find_id(p, (uint64_t)id) : NULL;
         if (pair == NULL)
             continue;
-        ls_text_printf(line, "%s%llu", separator, (unsigned long long)pair->i);
+        add_integer(line, separator, pair->i);
         separator = ",";
+        any = true;
     }
-    ls_text_append(line, "]", 1);
+    ls_text_append(line, any ? "]" : ",\"src\":[]", any ? 1 : 9);
 }
 
 typedef struct incoming {
@@ -198,17 +198,6 @@ typedef struct incoming {
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK], elements, bytes;
 } incoming;
-
-/* Of more axes than a trace has, the outermost are one; the line says which. */
-static void fold_shape(json_t *object, const incoming *in) {
-    if (json_array_size(json_object_get(object, "shape")) <= LOCKSTEP_MAX_RANK)
-        return;
-    json_object_set(object, "folded_from", json_object_get(object, "shape"));
-    json_t *shape = json_array();
-    for (int i = 0; i < in->rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)in->shape[i]));
-    json_object_set_new(object, "shape", shape);
-}
 
 static incoming incoming_of(const ls_frame_tensor *t) {
     incoming in = {.name = t->name, .op = t->op, .dtype = t->dtype, .known = t->dtype != LOCKSTEP_OPAQUE,
@@ -231,17 +220,18 @@ static void put_bytes(writing *w, const void *bytes, size_t count) {
         w->to->put(w->to->context, bytes, count);
 }
 
-/* Whole blocks as they came: summed up, converted where NPY has no such type. */
+/* Hashes and sums whole blocks tile by tile, so that each tile is read from memory once. Types that NPY lacks are
+ * converted and stored by the tile; all others are stored as they came, in one call. */
 static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uint8_t *bytes, size_t blocks) {
     const ls_dtype_row *row = ls_dtype(in->dtype);
-    bool converted = in->stored != in->dtype;
-    if (!converted)
-        put_bytes(w, bytes, blocks * row->block_bytes);
+    const bool converted = in->stored != in->dtype;
     size_t step = row->to_f32 != NULL ? TILE / row->block_elements : TILE / 2;
     for (size_t done = 0; done < blocks; done += step) {
         size_t n = blocks - done < step ? blocks - done : step;
         const uint8_t *from = bytes + done * row->block_bytes;
         size_t elements = n * row->block_elements;
+        if (!converted)
+            XXH3_64bits_update(&w->hash, from, n * row->block_bytes);
         if (in->dtype == LOCKSTEP_F32) {
             ls_summary_add_f32(&w->summary, from, elements);
         } else if (row->to_f32 != NULL) {
@@ -254,6 +244,8 @@ static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uin
         if (converted)
             put_bytes(w, r->tile, elements * sizeof(float));
     }
+    if (!converted && w->to != NULL)
+        w->to->put(w->to->context, bytes, blocks * row->block_bytes);
 }
 
 static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls_frame *frame) {
@@ -300,10 +292,10 @@ static void put_stats(ls_text *line, const ls_summary *s) {
     ls_text_printf(line, "\"nan\":%llu,\"inf\":%llu}", (unsigned long long)s->nan, (unsigned long long)s->inf);
 }
 
-static void lose_values(ls_recorder *r, const char *why) {
-    lost(r, why);
+static void lose_values(ls_recorder *r, const char *reason) {
+    lost(r, reason);
     ls_text_printf(&r->line, ",\"lost\":");
-    ls_text_json(&r->line, why, strlen(why));
+    ls_text_json(&r->line, reason, strlen(reason));
     r->totals.dropped++;
 }
 
@@ -347,65 +339,83 @@ static uint64_t occurrence(process_state *p, int64_t pass, const incoming *in) {
     return seen != NULL ? (*seen)++ : 0;
 }
 
-/* The trace's number for a process's own; NULL when out of memory. 0 is not yet given. */
-static uint64_t *pass_slot(ls_recorder *r, unsigned process, const json_t *object) {
+/* The trace's number for a process's own, plus 1; 0 if none was given yet. NULL: no memory. */
+static uint64_t *pass_slot(ls_recorder *r, unsigned process, int64_t pass) {
     char key[64];
-    int length = snprintf(key, sizeof key, "%u/%lld", process,
-                          (long long)json_integer_value(json_object_get(object, "pass")));
+    int length = snprintf(key, sizeof key, "%u/%lld", process, (long long)pass);
     return ls_map_at(&r->passes, key, (size_t)length);
 }
 
-/* Keys of a line that the recorder alone gives; a process's own are dropped. */
-static const char *const ours[] = {"i",    "file", "at",    "bytes",  "member",        "stats", "xxh3", "lost", "occurrence", "event",
-                                   "note", "end",  "ended", "engine", "lockstep_trace"};
-
-static int append_dumped(const char *bytes, size_t count, void *line) {
-    ls_text_append(line, bytes, count);
-    return 0;
+static bool is_among(const char *key, const char *const *keys, size_t count) {
+    for (size_t k = 0; k < count; k++)
+        if (strcmp(key, keys[k]) == 0)
+            return true;
+    return false;
 }
 
-/* What a process may say of a tensor, behind what the recorder says; without the keys that are the recorder's. */
-static void put_given(ls_text *line, json_t *object) {
-    static const char *const translated[] = {"id", "pass", "src", "alias_of"};
-    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
-        json_object_del(object, ours[k]);
-    for (size_t k = 0; k < sizeof translated / sizeof translated[0]; k++)
-        json_object_del(object, translated[k]);
-    ls_text_append(line, ",", 1);
-    const size_t brace = line->length;
-    if (json_dump_callback(object, append_dumped, line, DUMPED) != 0)
-        line->failed = true;
-    if (line->failed)
-        return;
-    memmove(line->data + brace, line->data + brace + 1, line->length - brace - 1);
-    line->length -= 2; /* both braces: an object with a name isn't empty */
+/* Keys of a line that only the recorder writes; a process's own are dropped. */
+static bool is_reserved(const char *key) {
+    static const char *const reserved[] = {"i",    "file", "at",  "bytes", "member", "stats",  "xxh3",          "lost", "occurrence", "event",
+                                           "note", "end", "ended", "engine", "pass", "lockstep_trace"};
+    return is_among(key, reserved, sizeof reserved / sizeof reserved[0]);
 }
 
-/* All of the line that doesn't depend on values; the process's keys, then the recorder's. */
-static void begin_line(ls_recorder *r, process_state *p, json_t *object, const incoming *in, uint64_t i, int64_t pass, bool weight) {
+/* A shape of more axes than a trace has is written with its outermost axes folded into one, beside the original. */
+static void put_folded_shape(ls_text *line, const incoming *in, const ls_frame_content *content, const ls_frame_member *shape) {
+    ls_text_printf(line, ",\"folded_from\":");
+    ls_frame_put_value(line, content, shape);
+    for (int i = 0; i < in->rank; i++)
+        add_integer(line, i > 0 ? "," : ",\"shape\":[", in->shape[i]);
+    ls_text_append(line, "]", 1);
+}
+
+/* What a process may say of a tensor, without the keys that are the recorder's. */
+static void put_given(ls_text *line, const incoming *in, const ls_frame_content *content) {
+    static const char *const translated[] = {"id", "src", "alias_of"};
+    const bool folded = content->tensor.axes > LOCKSTEP_MAX_RANK;
+    for (size_t m = 0; m < content->member_count; m++) {
+        const ls_frame_member *member = &content->members[m];
+        if (is_reserved(member->key) || is_among(member->key, translated, sizeof translated / sizeof translated[0]))
+            continue;
+        if (folded && strcmp(member->key, "shape") == 0)
+            put_folded_shape(line, in, content, member);
+        else if (!folded || strcmp(member->key, "folded_from") != 0)
+            ls_frame_put_member(line, content, member);
+    }
+}
+
+/* The line of the tensor whose id is the value of `alias_of`, or NULL. */
+static const struct id_pair *aliased(const process_state *p, const ls_frame_content *content) {
+    const ls_frame_member *alias = ls_frame_find(content, "alias_of");
+    uint64_t id;
+    if (alias == NULL)
+        return NULL;
+    ls_json value = {.text = content->text, .size = alias->end, .at = alias->begin};
+    return ls_json_u64(&value, "an id", &id, NULL) == LOCKSTEP_OK ? find_id(p, id) : NULL;
+}
+
+/* All of the line that doesn't depend on values: the recorder's keys, then the process's. */
+static void begin_line(ls_recorder *r, process_state *p, const ls_frame_content *content, const incoming *in, uint64_t i, int64_t pass, bool weight) {
     ls_text *line = &r->line;
-    const json_t *alias_of = json_object_get(object, "alias_of");
-    const struct id_pair *alias = alias_of != NULL ? find_id(p, (uint64_t)json_integer_value(alias_of)) : NULL;
+    const struct id_pair *alias = aliased(p, content);
     ls_text_clear(line);
-    ls_text_printf(line, "{\"i\":%llu", (unsigned long long)i);
+    add_integer(line, "{\"i\":", i);
     if (pass >= 0)
-        ls_text_printf(line, ",\"pass\":%lld", (long long)pass);
-    put_sources(line, p, json_object_get(object, "src"));
-    ls_text_printf(line, ",\"occurrence\":%llu", (unsigned long long)(weight ? 0 : occurrence(p, pass, in)));
+        add_integer(line, ",\"pass\":", (uint64_t)pass);
+    put_sources(line, p, content);
+    add_integer(line, ",\"occurrence\":", weight ? 0 : occurrence(p, pass, in));
     if (alias != NULL)
-        ls_text_printf(line, ",\"alias_of\":%llu", (unsigned long long)alias->i);
-    fold_shape(object, in);
-    put_given(line, object);
+        add_integer(line, ",\"alias_of\":", alias->i);
+    put_given(line, in, content);
 }
 
-/* A tensor's line begins as the recorder's. */
-static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame, const ls_frame_content *content) {
+static bool record_tensor(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content) {
     incoming in = incoming_of(&content->tensor);
-    const char *role = json_string_value(json_object_get(object, "role"));
+    const char *role = ls_frame_string(content, "role", &r->frame_memory);
     const uint64_t own = (uint64_t)content->id, i = r->next_i++;
     const bool weight = ls_role_of(role) == LOCKSTEP_ROLE_WEIGHT;
-    const uint64_t *slot = weight || json_object_get(object, "pass") == NULL ? NULL : pass_slot(r, frame->process, object);
-    begin_line(r, p, object, &in, i, slot != NULL ? (int64_t)*slot - 1 : -1, weight);
+    const uint64_t *slot = weight || content->pass < 0 ? NULL : pass_slot(r, frame->process, content->pass);
+    begin_line(r, p, content, &in, i, slot != NULL ? (int64_t)*slot - 1 : -1, weight);
     if (!remember_id(p, own, i))
         return false;
     if (frame->data_bytes != 0 && !in.known)
@@ -414,70 +424,70 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
         p->died = true;
         return false;
     }
-    ls_text_append(&r->line, "}\n", 2);
-    if (r->line.failed) {
-        ls_text_done(&r->line);
-        r->line.failed = false;
-        lost(r, strerror(ENOMEM));
-        r->totals.lost_lines++;
-        return true;
-    }
-    if (!weight)
+    if (!weight && !r->line.failed)
         r->totals.tensors++;
-    write_text(r, r->line.data, r->line.length);
+    end_line(r);
     return true;
 }
 
 /* ------------------------------------------------------------------ passes */
 
-static void record_start(ls_recorder *r, unsigned process, json_t *object) {
-    const char *engine = json_string_value(json_object_get(object, "engine"));
-    const char *version = json_string_value(json_object_get(object, "engine_version"));
-    const char *model = json_string_value(json_object_get(object, "model"));
+static void name_engine(ls_recorder *r, const ls_frame_content *content) {
+    const char *engine = ls_frame_string(content, "engine", &r->frame_memory);
+    const char *version = ls_frame_string(content, "engine_version", &r->frame_memory);
+    const char *model = ls_frame_string(content, "model", &r->frame_memory);
     if (engine != NULL && r->totals.engine[0] == '\0')
         snprintf(r->totals.engine, sizeof r->totals.engine, "%s%s%s%s%s", engine,
                  version != NULL ? " " : "", version != NULL ? version : "",
                  model != NULL ? " " : "", model != NULL ? model : "");
-    static const char *const theirs[] = {"engine", "engine_version", "model", "device", "framework", "context",
-                                         "rank", "world_size"};
-    json_t *line = json_object();
-    for (size_t k = 0; k < sizeof theirs / sizeof theirs[0]; k++)
-        if (json_object_get(object, theirs[k]) != NULL)
-            json_object_set(line, theirs[k], json_object_get(object, theirs[k]));
-    json_object_set_new(line, "process", json_integer(process));
-    write_line(r, line);
 }
 
-static bool are_ids(const json_t *list, size_t count) {
-    const json_t *id;
-    size_t at;
-    json_array_foreach(list, at, id)
-        if (!json_is_integer(id) || json_integer_value(id) < INT32_MIN || json_integer_value(id) > INT32_MAX)
-            return false;
-    return json_array_size(list) == count;
+static void record_start(ls_recorder *r, unsigned process, const ls_frame_content *content) {
+    static const char *const kept[] = {"engine", "engine_version", "model", "device", "framework", "context",
+                                       "rank", "world_size"};
+    name_engine(r, content);
+    ls_text_clear(&r->line);
+    add_integer(&r->line, "{\"process\":", process);
+    for (size_t m = 0; m < content->member_count; m++)
+        if (is_among(content->members[m].key, kept, sizeof kept / sizeof kept[0]))
+            ls_frame_put_member(&r->line, content, &content->members[m]);
+    end_line(r);
 }
 
-/* A pass has as many rows as were first said of it. What else is said, an engine's mistake,
- * would make the trace unreadable: it is left out. False when there is no memory. */
-static bool check_rows(ls_recorder *r, int64_t pass, json_t *object) {
-    static const char *const keys[] = {"tokens", "positions", "sequences"};
+/* The list's length if all of its elements are 32-bit integers, else 0. *out_given: there are elements. */
+static uint64_t count_ids(const ls_frame_content *content, const char *key, bool *out_given) {
+    ls_frame_list list = ls_frame_list_of(content, key);
+    uint64_t count = 0;
+    bool whole, ids = true;
+    int64_t id;
+    while (ls_frame_list_next(&list, &whole, &id)) {
+        ids = ids && whole && id >= INT32_MIN && id <= INT32_MAX;
+        count++;
+    }
+    *out_given = count > 0;
+    return ids ? count : 0;
+}
+
+static const char *const row_keys[] = {"tokens", "positions", "sequences"};
+enum { ROW_KEYS = sizeof row_keys / sizeof row_keys[0] };
+
+/* A pass has as many rows as the first list of them had. A list of another length is an engine's mistake that
+ * would make the trace unreadable, and is left out: out_fits is false. False when there is no memory. */
+static bool check_rows(ls_recorder *r, int64_t pass, const ls_frame_content *content, bool out_fits[ROW_KEYS]) {
     char key[32], text[120];
     uint64_t *rows = ls_map_at(&r->rows, key, (size_t)snprintf(key, sizeof key, "%lld", (long long)pass));
-    bool wrong = false;
+    bool wrong = false, given;
     if (rows == NULL)
         return false;
-    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
-        const json_t *list = json_object_get(object, keys[k]);
-        uint64_t size = json_array_size(list);
-        bool fits = size > 0 && are_ids(list, *rows > 0 ? (size_t)*rows : (size_t)size);
-        if (fits)
-            *rows = size;
-        else
-            json_object_del(object, keys[k]);
-        wrong = wrong || (size > 0 && !fits);
+    for (size_t k = 0; k < ROW_KEYS; k++) {
+        const uint64_t count = count_ids(content, row_keys[k], &given);
+        out_fits[k] = count > 0 && (*rows == 0 || count == *rows);
+        if (out_fits[k])
+            *rows = count;
+        wrong = wrong || (given && !out_fits[k]);
     }
     if (wrong) {
-        snprintf(text, sizeof text, "pass %lld: tokens, positions or sequences of another number than its rows were left out", (long long)pass);
+        snprintf(text, sizeof text, "pass %lld: tokens, positions or sequences that don't match its number of rows were left out", (long long)pass);
         write_note(r, text);
     }
     return true;
@@ -485,34 +495,52 @@ static bool check_rows(ls_recorder *r, int64_t pass, json_t *object) {
 
 typedef enum pass_event { PASS_BEGINS, PASS_ROWS, PASS_ENDS } pass_event;
 
-static bool record_pass(ls_recorder *r, process_state *p, unsigned process, json_t *object, pass_event what) {
-    uint64_t *slot = pass_slot(r, process, object);
+static bool is_row_key(const char *key, size_t *out) {
+    for (*out = 0; *out < ROW_KEYS; ++*out)
+        if (strcmp(key, row_keys[*out]) == 0)
+            return true;
+    return false;
+}
+
+static bool record_pass(ls_recorder *r, process_state *p, unsigned process, const ls_frame_content *content, pass_event what) {
+    bool fits[ROW_KEYS];
+    size_t k;
+    uint64_t *slot = pass_slot(r, process, content->pass);
     if (slot == NULL)
         return false;
     if (*slot == 0)
         *slot = ++r->totals.passes;
-    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
-        json_object_del(object, ours[k]);
-    if (what == PASS_BEGINS) {
-        if (p->open_passes++ == 0)
-            ls_map_done(&p->occurrences);
-        json_object_set_new(object, "process", json_integer(process));
-    } else if (what == PASS_ENDS) {
+    const int64_t pass = (int64_t)*slot - 1;
+    if (what == PASS_BEGINS && p->open_passes++ == 0)
+        ls_map_done(&p->occurrences);
+    if (what == PASS_ENDS)
         p->open_passes -= p->open_passes > 0;
-        json_object_set_new(object, "ended", json_true());
-    }
-    int64_t pass = (int64_t)*slot - 1;
-    if (!check_rows(r, pass, object))
+    if (!check_rows(r, pass, content, fits))
         return false;
-    json_t *line = json_pack("{s:I}", "pass", (json_int_t)pass);
-    json_object_del(object, "pass");
-    json_object_update(line, object);
-    write_line(r, line);
+    ls_text_clear(&r->line);
+    add_integer(&r->line, "{\"pass\":", (uint64_t)pass);
+    for (size_t m = 0; m < content->member_count; m++) {
+        const char *key = content->members[m].key;
+        const bool ours = is_reserved(key) || (what == PASS_BEGINS && strcmp(key, "process") == 0);
+        if (!ours && (!is_row_key(key, &k) || fits[k]))
+            ls_frame_put_member(&r->line, content, &content->members[m]);
+    }
+    if (what == PASS_BEGINS)
+        add_integer(&r->line, ",\"process\":", process);
+    else if (what == PASS_ENDS)
+        ls_text_printf(&r->line, ",\"ended\":true");
+    end_line(r);
     return true;
 }
 
-static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame, const json_t *object) {
-    const struct id_pair *line = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "id")));
+static void record_note(ls_recorder *r, const ls_frame_content *content) {
+    const char *text = ls_frame_string(content, "text", &r->frame_memory);
+    if (text != NULL)
+        write_compiled_note(r, text, ls_frame_string(content, "compiled", &r->frame_memory));
+}
+
+static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame, const ls_frame_content *content) {
+    const struct id_pair *line = find_id(p, (uint64_t)content->id);
     uint64_t bytes = 0;
     const void *values = NULL;
     if (line != NULL && r->recording.replace != NULL)
@@ -521,28 +549,27 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
         return;
     if (r->recording.not_replaced != NULL)
         r->recording.not_replaced(r->recording.context, line->i);
-    write_note(r, "values to go on with could not be handed over: a tensor kept its own");
+    write_note(r, "replacement values could not be handed over: a tensor kept its own");
 }
 
-static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content, json_t *object) {
+static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content) {
     switch (content->event) {
     case LS_EVENT_TENSOR:
-        return record_tensor(r, p, object, frame, content);
+        return record_tensor(r, p, frame, content);
     case LS_EVENT_PASS:
-        return record_pass(r, p, frame->process, object, PASS_BEGINS);
+        return record_pass(r, p, frame->process, content, PASS_BEGINS);
     case LS_EVENT_ROWS:
-        return record_pass(r, p, frame->process, object, PASS_ROWS);
+        return record_pass(r, p, frame->process, content, PASS_ROWS);
     case LS_EVENT_PASS_END:
-        return record_pass(r, p, frame->process, object, PASS_ENDS);
+        return record_pass(r, p, frame->process, content, PASS_ENDS);
     case LS_EVENT_RESYNC:
-        answer(r, p, frame, object);
+        answer(r, p, frame, content);
         return true;
     case LS_EVENT_START:
-        record_start(r, frame->process, object);
+        record_start(r, frame->process, content);
         return true;
     case LS_EVENT_NOTE:
-        if (json_is_string(json_object_get(object, "text")))
-            write_compiled_note(r, json_string_value(json_object_get(object, "text")), json_string_value(json_object_get(object, "compiled")));
+        record_note(r, content);
         return true;
     case LS_EVENT_END:
         r->totals.ended += !p->said_end;
@@ -585,14 +612,11 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     if (frame->process >= r->totals.processes)
         r->totals.processes = frame->process + 1;
     if (p != NULL && !r->over &&
-        ls_frame_read(frame->json, frame->json_bytes, frame->data_bytes, &r->frame_memory, &content, &error) == LOCKSTEP_OK) {
-        json_t *object = json_loadb(frame->json, frame->json_bytes, JSON_REJECT_DUPLICATES, NULL);
-        ok = object != NULL && record_event(r, p, frame, &content, object) && !r->over;
-        json_decref(object);
-    }
+        ls_frame_read(frame->json, frame->json_bytes, frame->data_bytes, &r->frame_memory, &content, &error) == LOCKSTEP_OK)
+        ok = record_event(r, p, frame, &content) && !r->over;
     if (!ok && p != NULL && !p->died && !r->over) {
         char text[600];
-        snprintf(text, sizeof text, "process %u sent what it may not, and was cut off%s%s", frame->process,
+        snprintf(text, sizeof text, "process %u broke the protocol and was cut off%s%s", frame->process,
                  error.message[0] != '\0' ? ": " : "", error.message);
         write_note(r, text);
     }
@@ -609,9 +633,9 @@ void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending) {
         r->totals.torn = true;
     if (p != NULL)
         forget_process(r, process);
-    if (!r->over && ending == LS_ENDING_WENT_ON) {
-        char text[120];
-        snprintf(text, sizeof text, "process %u closed the channel, as all descriptors it doesn't know: what it computed later is missing", process);
+    if (!r->over && ending == LS_ENDING_CONTINUED) {
+        char text[160];
+        snprintf(text, sizeof text, "process %u closed the channel (some programs close all descriptors that they don't know): its later tensors are missing", process);
         write_note(r, text);
     }
     pthread_mutex_unlock(&r->lock);
@@ -630,24 +654,27 @@ void ls_recorder_note(ls_recorder *r, const char *text) {
     pthread_mutex_unlock(&r->lock);
 }
 
-/* The values are there, and their lines tell where: only others can't open the file. */
+/* Without the zip directory, the values can still be read by way of their lines, but other programs can't open the file. */
 static void finish_values(ls_recorder *r) {
-    int why = r->recording.finish != NULL ? r->recording.finish(r->recording.context) : 0;
+    int code = r->recording.finish != NULL ? r->recording.finish(r->recording.context) : 0;
     char text[200];
-    if (why == 0)
+    if (code == 0)
         return;
-    snprintf(text, sizeof text, "a segment has no zip directory yet (%s): np.load opens it after `lockstep convert --restore`", strerror(why));
+    snprintf(text, sizeof text, "a segment has no zip directory yet (%s): np.load opens it after `lockstep convert --restore`", strerror(code));
     write_note(r, text);
 }
 
 void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_totals *out_totals) {
     finish_values(r);
-    if (whole && !r->totals.torn && r->totals.lost_lines == 0)
-        write_line(r, json_pack("{s:b, s:I, s:I, s:i}", "end", 1, "tensors", (json_int_t)r->totals.tensors,
-                                "dropped", (json_int_t)r->totals.dropped, "exit", exit_status));
-    int why = r->recording.close(r->recording.context, r->totals.tensors > 0 || r->totals.files > 0);
-    if (why != 0)
-        snprintf(r->totals.not_placed, sizeof r->totals.not_placed, "%s", strerror(why));
+    if (whole && !r->totals.torn && r->totals.lost_lines == 0) {
+        ls_text_clear(&r->line);
+        ls_text_printf(&r->line, "{\"end\":true,\"tensors\":%llu,\"dropped\":%llu,\"exit\":%d", (unsigned long long)r->totals.tensors,
+                       (unsigned long long)r->totals.dropped, exit_status);
+        end_line(r);
+    }
+    int code = r->recording.close(r->recording.context, r->totals.tensors > 0 || r->totals.files > 0);
+    if (code != 0)
+        snprintf(r->totals.not_placed, sizeof r->totals.not_placed, "%s", strerror(code));
     *out_totals = r->totals;
     for (size_t i = 0; i < r->process_capacity; i++)
         forget_process(r, i);

@@ -8,31 +8,31 @@
 typedef struct ls_recorder ls_recorder;
 
 typedef struct ls_recorder_totals {
-    uint64_t tensors; /* lines of values that were computed or given */
+    uint64_t tensors; /* tensor lines, weights not counted */
     uint64_t files, passes, bytes, dropped;
     unsigned processes;
-    unsigned ended;     /* of them, that said that they had nothing more to record */
-    uint64_t lost_lines; /* that could not be written: the recording is not whole */
-    bool torn;          /* a process ended within a frame or a pass, was cut off, or closed the channel and went on */
+    unsigned ended;     /* processes that sent the event "end" */
+    uint64_t lost_lines; /* lines that could not be written: the recording is incomplete */
+    bool torn;          /* a process ended within a frame or a pass, was cut off, or closed the channel and continued */
     char engine[160];   /* "llama.cpp v0.5.0", of the first process; may be empty */
-    char trouble[200];  /* why values or lines were lost; empty when none were */
-    char not_placed[80]; /* why the trace is not where it should be; empty when it is */
+    char reason[200];   /* for the first lost values or line; empty when none were lost */
+    char not_placed[80]; /* the reason why the trace could not replace an older one; else empty */
     uint64_t notes;
     char note[200];     /* the first of them */
 } ls_recorder_totals;
 
-/* Takes the recording over, and closes it at the end. `only`: what a filter keeps (selection.h),
- * or NULL. argv may be NULL. */
+/* Takes ownership of the recording, also on failure, and closes it at the end. `only`: the filter under which it is
+ * recorded (selection.h), or NULL. argv may be NULL. */
 lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, const char *only, char *const *argv,
                                  ls_recorder **out_recorder, lockstep_error *error);
-/* For ls_receiver_events, with the recorder as the context. */
+/* The callbacks for ls_receiver_events; the context is the recorder. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);
 void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending);
-/* Every process that recorded said that it had nothing more to record. */
+/* Whether every process that recorded has sent the event "end". */
 bool ls_recorder_has_ended(ls_recorder *recorder);
-/* A line that says something about the recording itself. */
+/* Writes a note about the recording itself. */
 void ls_recorder_note(ls_recorder *recorder, const char *text);
-/* Writes the last line, unless the recording is not whole; frees. */
+/* Writes the last line if the recording is complete (`whole`, and nothing was lost or torn); frees. */
 void ls_recorder_close(ls_recorder *recorder, bool whole, int exit_status,
                        ls_recorder_totals *out_totals);
 

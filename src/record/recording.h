@@ -1,7 +1,6 @@
-/* Where a recorder's lines and values go: a directory (trace_writer.h), or a
- * comparison that looks on (align/live.h). Calls never overlap. Each returns 0, or
- * the errno of why it failed; ECANCELED: the recording has what it wanted, and the
- * observed processes are left alone from here on. */
+/* The destination of a recorder's lines and values: a directory (trace_writer.h), or a live
+ * comparison (diff/live.h). Calls never overlap. Each returns 0 or an errno; ECANCELED: the
+ * recording needs nothing more, and the observed processes are no longer recorded. */
 #ifndef LS_RECORD_RECORDING_H
 #define LS_RECORD_RECORDING_H
 
@@ -16,7 +15,7 @@ typedef struct ls_stored_values {
     uint64_t elements, bytes;
 } ls_stored_values;
 
-/* Where values were put, as their line says it. */
+/* The location of stored values, as their tensor line gives it. */
 enum { LS_FILE_NAME = 32, LS_MEMBER_NAME = 96 };
 typedef struct ls_place {
     char file[LS_FILE_NAME];
@@ -28,19 +27,20 @@ typedef struct ls_recording {
     void *context;
     /* One JSON object, with its newline. */
     int (*line)(void *context, const char *text, size_t length);
-    /* The values of the next tensor line, in pieces. After a failure, put does
-     * nothing; end says why. Not `whole`: the process died meanwhile, drop them. */
+    /* The values of the next tensor line, in pieces. After a failure, put does nothing and end returns
+     * the errno. `whole` is false when the process died meanwhile: the values are dropped. */
     void (*begin)(void *context, const ls_stored_values *values);
     void (*put)(void *context, const void *bytes, size_t count);
     int (*end)(void *context, bool whole, ls_place *out_place);
-    /* Other values for the tensor of a line, as the engine's own element type has them,
-     * contiguous: what the process is to go on with. NULL for its own. May be NULL. */
+    /* Replacement values for the tensor of line i, contiguous, in the engine's element type: the process
+     * continues with them. Returns NULL to keep its own. May be NULL. */
     const void *(*replace)(void *context, uint64_t i, uint64_t *out_bytes);
-    /* What replace gave for this line did not reach the process. May be NULL. */
+    /* The replacement for this line did not reach the process. May be NULL. */
     void (*not_replaced)(void *context, uint64_t i);
-    /* No values follow. 0, or why those that are there can be read with their lines alone. May be NULL. */
+    /* No values follow. An errno means that a zip directory is missing: values can be read only by way of their lines.
+     * May be NULL. */
     int (*finish)(void *context);
-    /* `recorded`: there were tensors. Without them, what a directory held before stays. */
+    /* `recorded`: there were tensors. If there were none, an older trace in the directory stays. */
     int (*close)(void *context, bool recorded);
 } ls_recording;
 

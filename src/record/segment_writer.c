@@ -36,7 +36,7 @@ struct ls_segment_writer {
     ls_text directory; /* their records */
     ls_text head;     /* the local and the NPY header of the value, until its first elements come */
     member value;
-    int trouble;      /* errno of the first directory that could not be written */
+    int finish_code;  /* errno of the first zip directory that could not be written, or 0 */
 };
 
 void ls_segment_name(unsigned number, char out[LS_SEGMENT_NAME]) { snprintf(out, LS_SEGMENT_NAME, "%04u.npz", number); }
@@ -89,17 +89,17 @@ static int write_directory(ls_segment_writer *w) {
         return ENOMEM;
     if (write_at(w, w->end, w->directory.data, w->directory.length, NULL, 0))
         return 0;
-    int why = errno;
-    return ftruncate(w->file, (off_t)w->end) == 0 ? why : errno; /* no half directory */
+    int code = errno;
+    return ftruncate(w->file, (off_t)w->end) == 0 ? code : errno; /* no half directory */
 }
 
 int ls_segment_finish(ls_segment_writer *w) {
     char name[LS_SEGMENT_NAME];
     if (w->file < 0)
-        return w->trouble;
-    int why = w->count > 0 ? write_directory(w) : 0;
-    if (close(w->file) != 0 && why == 0)
-        why = errno; /* a network's file system says it only now */
+        return w->finish_code;
+    int code = w->count > 0 ? write_directory(w) : 0;
+    if (close(w->file) != 0 && code == 0)
+        code = errno; /* a network file system may report a failed write only now */
     ls_segment_name(w->number, name);
     if (w->count == 0)
         unlinkat(w->folder, name, 0);
@@ -107,8 +107,8 @@ int ls_segment_finish(ls_segment_writer *w) {
         w->number++;
     ls_text_clear(&w->directory);
     w->file = -1;
-    w->trouble = w->trouble != 0 ? w->trouble : why;
-    return w->trouble;
+    w->finish_code = w->finish_code != 0 ? w->finish_code : code;
+    return w->finish_code;
 }
 
 void ls_segment_writer_free(ls_segment_writer *w) {
@@ -137,7 +137,7 @@ static int find_room(ls_segment_writer *w, const member *m) {
     const uint64_t others = w->end + w->directory.length + headers + LS_ZIP_END_SIZE;
     const bool fits = others <= w->limit && m->entry.size <= w->limit - others && w->count < LS_ZIP_MEMBERS;
     if (w->file >= 0 && w->count > 0 && !fits)
-        ls_segment_finish(w); /* remembers why it could not */
+        ls_segment_finish(w); /* keeps the errno of a failure */
     return w->file >= 0 ? 0 : open_segment(w);
 }
 

@@ -73,9 +73,9 @@ static int finish(void *context) {
 
 static int leave(void *context, bool recorded) {
     stats_recording *s = context;
-    int why = s->inner.close(s->inner.context, recorded);
+    int code = s->inner.close(s->inner.context, recorded);
     free(s);
-    return why;
+    return code;
 }
 
 lockstep_status ls_stats_recording_open(const ls_recording *inner, FILE *to, ls_recording *out_recording, lockstep_error *error) {

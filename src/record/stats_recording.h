@@ -1,4 +1,4 @@
-/* A recording that also prints what a monitor would: a line a tensor, as it goes. */
+/* A recording that also prints a line of statistics for each tensor as it arrives. */
 #ifndef LS_RECORD_STATS_RECORDING_H
 #define LS_RECORD_STATS_RECORDING_H
 
@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "record/recording.h"
 
-/* Takes *inner over. On failure it is closed. */
+/* Takes ownership of *inner, which is closed on failure. */
 lockstep_status ls_stats_recording_open(const ls_recording *inner, FILE *to, ls_recording *out_recording, lockstep_error *error);
 
 #endif

@@ -15,8 +15,8 @@
 
 #define LS_TENSORS "tensors/"
 
-/* While it is recorded, a trace that replaces an older one lies in the older one's
- * directory, under this name; and the older one, on its way out, under the other. */
+/* Folders in the directory of an older trace: the trace that will replace it while that is being recorded, and the
+ * older one while it is being removed. */
 #define LS_NEWER ".recording"
 #define LS_OLDER ".replaced"
 
@@ -66,7 +66,7 @@ static bool is_empty(int directory) {
     return empty;
 }
 
-/* The log of a trace, when its first line says that it is one; or NULL. */
+/* The log of a trace, recognized by its first line; or NULL. */
 static FILE *open_log(int directory) {
     static const char first[] = "{\"lockstep_trace\":";
     char head[sizeof first - 1];
@@ -128,7 +128,7 @@ static bool remove_trace(int directory) {
     return unlinkat(directory, "trace.jsonl", 0) == 0 && empty;
 }
 
-/* The same for one that lies in another's directory, with that directory. */
+/* The same for a trace in a folder of another trace's directory; the folder is removed, too. */
 static bool remove_inner(int out, const char *name) {
     int directory = open_folder(out, name);
     if (directory < 0)
@@ -199,7 +199,7 @@ static lockstep_status lock_out(writer *w, lockstep_error *error) {
     return LOCKSTEP_OK; /* some file systems have no locks */
 }
 
-/* LOCKSTEP_SEGMENT_BYTES lets tests have several segments, and ZIP64, without gigabytes. */
+/* LOCKSTEP_SEGMENT_BYTES lets tests create several segments, and ZIP64 fields, without gigabytes of values. */
 static uint64_t segment_bytes(void) {
     const char *text = getenv("LOCKSTEP_SEGMENT_BYTES");
     uint64_t bytes = text != NULL ? strtoull(text, NULL, 10) : 0;
@@ -220,7 +220,7 @@ static lockstep_status prepare(writer *w, lockstep_error *error) {
 
 /* ----------------------------------------------------------------- replacing */
 
-/* What lies among the older trace's values without being named by it is the user's. */
+/* Files among the older trace's values that it does not name belong to the user. */
 static void keep_foreign(int older, int tensors) {
     int old_tensors = open_folder(older, "tensors");
     DIR *entries = old_tensors >= 0 ? open_entries(old_tensors) : NULL;
@@ -238,20 +238,20 @@ static bool move(int from, int to, const char *name) {
     return renameat(from, name, to, name) == 0 || errno == ENOENT;
 }
 
-/* The older trace goes aside whole, the new one takes its place, then the older one is
- * removed: whenever this is cut short, both are still there. 0, or errno. */
+/* Moves the older trace aside, moves the new one into its place, then removes the older one: if this is interrupted,
+ * both still exist. 0, or errno. */
 static int replace_older(writer *w) {
     int older = mkdirat(w->out, LS_OLDER, 0777) == 0 ? open_folder(w->out, LS_OLDER) : -1;
     bool moved = older >= 0 && move(w->out, older, "trace.jsonl") && move(w->out, older, "tensors") &&
                  move(w->directory, w->out, "tensors") && move(w->directory, w->out, "trace.jsonl");
-    int why = moved ? 0 : errno;
+    int code = moved ? 0 : errno;
     if (moved && !remove_trace(older))
         keep_foreign(older, w->tensors);
     if (older >= 0)
         close(older);
     unlinkat(w->out, LS_OLDER, AT_REMOVEDIR);
     unlinkat(w->out, LS_NEWER, AT_REMOVEDIR);
-    return why;
+    return code;
 }
 
 /* Removes what was written; the directory, too, where it was made for it. */
@@ -292,7 +292,7 @@ static bool write_all(int descriptor, const void *bytes, size_t count) {
     return true;
 }
 
-/* One write call a line: a line is there or it isn't. */
+/* One write call for each line, so that a line is written whole or not at all. */
 static int put_line(void *context, const char *text, size_t length) {
     writer *w = context;
     struct stat info;
@@ -302,11 +302,11 @@ static int put_line(void *context, const char *text, size_t length) {
         w->unnamed = false;
         return fstat(w->log, &info) == 0 && info.st_nlink == 0 ? ENOENT : 0; /* somebody removed it meanwhile */
     }
-    int why = errno;
+    int code = errno;
     if (w->unnamed)
         ls_segment_undo(w->segments);
     w->unnamed = false;
-    return ftruncate(w->log, w->log_end) == 0 ? why : errno; /* no half line */
+    return ftruncate(w->log, w->log_end) == 0 ? code : errno; /* no half line */
 }
 
 static void begin_values(void *context, const ls_stored_values *values) {
@@ -322,11 +322,11 @@ static void put_values(void *context, const void *bytes, size_t count) {
 static int end_values(void *context, bool whole, ls_place *out_place) {
     writer *w = context;
     char name[LS_SEGMENT_NAME];
-    int why = ls_segment_end(w->segments, whole, name, out_place);
-    w->unnamed = whole && why == 0;
+    int code = ls_segment_end(w->segments, whole, name, out_place);
+    w->unnamed = whole && code == 0;
     if (w->unnamed)
         snprintf(out_place->file, sizeof out_place->file, LS_TENSORS "%s", name);
-    return why;
+    return code;
 }
 
 static int finish_values(void *context) {
@@ -334,16 +334,16 @@ static int finish_values(void *context) {
     return ls_segment_finish(w->segments);
 }
 
-/* Without values, an older trace stays; and a log that says nothing is not kept. */
+/* A recording without tensors does not replace an older trace; a log with nothing but its first line is removed. */
 static int close_writer(void *context, bool recorded) {
     writer *w = context;
-    int why = 0;
+    int code = 0;
     if (w->replaces ? !recorded : w->lines <= 1)
         drop(w);
     else if (w->replaces)
-        why = replace_older(w);
+        code = replace_older(w);
     release(w);
-    return why;
+    return code;
 }
 
 lockstep_status ls_trace_writer_open(const char *path, ls_recording *out_recording, lockstep_error *error) {

@@ -143,7 +143,7 @@ void lockstep_capture_note(lockstep_recorder *recorder, const char *text) {
 
 /* ------------------------------------------------------------------ values */
 
-/* NULL, or why the node can't be recorded. values->bytes is 0 when there are none. */
+/* NULL, or the reason why the node can't be recorded. out_values->bytes is 0 for a node without values. */
 static const char *measure(const lockstep_node *node, ls_strided *out_values) {
     uint64_t elements = 1;
     if (node->rank < 0 || node->rank > LOCKSTEP_MAX_RANK || (node->rank > 0 && node->shape == NULL))
@@ -224,9 +224,9 @@ bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *no
     return pass != LS_NO_PASS && wanted(node, pass);
 }
 
-static void note_refused(lockstep_recorder *r, const lockstep_node *node, const char *why) {
+static void note_refused(lockstep_recorder *r, const lockstep_node *node, const char *reason) {
     ls_text text = {0};
-    ls_text_printf(&text, "%s was not recorded: %s", node->name, why);
+    ls_text_printf(&text, "%s was not recorded: %s", node->name, reason);
     if (!text.failed)
         lockstep_capture_note(r, text.data);
     ls_text_done(&text);

@@ -135,8 +135,8 @@ static void close_socket(void) {
     channel_socket = -1;
 }
 
-/* Tells the recorder of a process that is not recorded. Without a socket, and without a
- * descriptor: there may be none left. */
+/* Reports to the recorder that this process is not recorded, without opening a socket or another descriptor: there may
+ * be none left. */
 static void report_missed(const char *name) {
     int pid, missed, end = 0;
     char path[64], target[64] = "";
@@ -150,8 +150,7 @@ static void report_missed(const char *name) {
         return; /* of another user: the recorder has seen it */
 }
 
-/* The recorder greets with the ring's descriptor, or without: then it knows of this
- * process that it is not recorded. */
+/* The recorder greets with the ring's descriptor, or without one if this process can't be recorded: then it knows. */
 static bool connect_ring(const char *name) {
     int s = connect_to(name), descriptor = -1;
     char greeting;
@@ -254,8 +253,7 @@ bool ls_channel_option(const char *key, char *out, size_t capacity) {
 
 /* ---------------------------------------------------------------- writing */
 
-/* What was to be sent is missing from the trace: the recorder looks at that, if it is
- * still there. */
+/* Marks the ring: the trace lacks what could not be sent. The recorder reads the mark if it still lives. */
 static void give_up(void) {
     if (ring != NULL)
         atomic_store(&ring->lost, 1);
@@ -266,7 +264,7 @@ static bool recorder_is_gone(void) {
     if (!socket_is_ours())
         return true; /* the program closed it, and the recorder takes it for gone */
     struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
-    return poll(&poller, 1, 0) > 0; /* it says nothing unasked: this is the hang-up */
+    return poll(&poller, 1, 0) > 0; /* the recorder sends nothing unasked, so this is the hang-up */
 }
 
 static void publish(void) {

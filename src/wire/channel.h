@@ -1,8 +1,8 @@
 /* The channel: how an observed process hands tensors to its recorder.
  *
  * `lockstep capture` listens on a Unix socket named by LOCKSTEP_CHANNEL. A process
- * that has something to record connects and is given a ring in shared memory; it
- * writes frames, the recorder reads them. One ring a process; a forked child opens
+ * that has something to record connects and is given a ring in shared memory. It
+ * writes frames, the recorder reads them. There is one ring for each process; a forked child opens
  * its own. A full ring blocks the writer until the recorder has read; a recorder
  * that is gone ends the recording and nothing else. libc alone.
  *
@@ -29,7 +29,7 @@ typedef struct ls_frame_header {
 
 enum { LS_RING_PAGE = 4096, LS_OPTIONS_MAX = 3072 };
 
-/* Wakes the other side; a ring without sleepers costs no system call. */
+/* Wakes the other side. Ringing a bell that nobody waits for costs no system call. */
 typedef struct ls_bell {
     _Atomic uint32_t count, sleepers;
 } ls_bell;
@@ -43,7 +43,7 @@ typedef struct ls_ring {
     _Alignas(64) _Atomic uint64_t read; /* by the recorder */
     ls_bell read_bell;
     _Atomic uint32_t closed; /* the recorder reads no more */
-    _Atomic uint32_t lost;   /* the observed process had more to say after that */
+    _Atomic uint32_t lost;   /* the observed process had more to send after that */
     _Alignas(64) char options[LS_OPTIONS_MAX]; /* "key=value\n"…, set by the recorder */
 } ls_ring;
 
@@ -57,25 +57,23 @@ bool ls_channel_open(void);
 void ls_channel_close(void);
 /* The value of a key in the recorder's options, copied; false when not given. */
 bool ls_channel_option(const char *key, char *out, size_t capacity);
-/* Which connection this is, from 1: another one in a forked child, and in a second recording
- * of the same process. The recorder of each is to be told everything anew. */
+/* The number of this connection, from 1. A forked child, and a second recording of the same process, have
+ * another one, whose recorder knows nothing of the earlier ones. */
 unsigned ls_channel_connection(void);
-/* Counts the passes of this connection from 0: a forked child, and a second recording of
- * the same process, begin anew. */
+/* The next number of a pass. Each connection counts from 0. */
 long ls_channel_next_pass(void);
-/* A frame in pieces: begin takes a lock that end gives back, and exactly
- * data_bytes bytes must be written between. False once the recorder is gone; the
- * calls then do nothing, but still pair. */
+/* A frame in pieces: begin takes a lock that end releases, and exactly data_bytes bytes must be written in
+ * between. False once the recorder is gone: the calls then do nothing, but end must still follow begin. */
 bool ls_channel_begin(const char *json, size_t json_bytes, uint64_t data_bytes);
 bool ls_channel_data(const void *bytes, size_t count);
 void ls_channel_end(void);
 bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint64_t data_bytes);
-/* Sends a question, and waits for its answer: NULL when there is none, or not one of
+/* Sends a question and waits for its answer. NULL when there is none, or one of another size than
  * answer_bytes; else bytes that the caller unmaps (munmap). */
 void *ls_channel_ask(const char *json, size_t json_bytes, size_t answer_bytes);
 
-/* A thread that holds a lock of ours must not be cancelled (pthread_cancel) there: it is
- * when it has given it back. Pairs nest. */
+/* A thread must not be cancelled (pthread_cancel) while it holds a lock of ours. Cancellation waits until the
+ * release. Pairs nest. */
 static inline int ls_cancel_hold(void) {
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
@@ -83,8 +81,8 @@ static inline int ls_cancel_hold(void) {
 }
 static inline void ls_cancel_release(int before) { pthread_setcancelstate(before, &before); }
 
-/* The recorder's memfd that a process which could not connect makes longer by a byte: the
- * channel is called @lockstep-PID-MISSED-…, PID the recorder's and MISSED its descriptor. */
+/* The name of the recorder's memfd that each process which could not connect extends by one byte. The
+ * channel's name is @lockstep-PID-MISSED-…: the recorder's process id and the memfd's descriptor in it. */
 #define LS_MISSED_NAME "lockstep-missed"
 
 /* A message of one byte over a socket, with a descriptor or -1. Never waits. */
@@ -95,7 +93,7 @@ bool ls_socket_receive(int socket, char *out_byte, int *out_descriptor);
 /* ------------------------------------------- both sides */
 
 /* Maps a ring's descriptor: the header page, then the bytes twice in a row, so
- * that any `size` of them are contiguous. NULL when it can't. */
+ * that any `size` of them are contiguous. NULL on failure. */
 ls_ring *ls_ring_map(int descriptor, uint64_t size);
 static inline uint8_t *ls_ring_bytes(ls_ring *ring) { return (uint8_t *)ring + LS_RING_PAGE; }
 

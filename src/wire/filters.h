@@ -8,23 +8,23 @@ typedef enum ls_observe_level {
     LS_OBSERVE_ALL,
     LS_OBSERVE_NAMED,
     LS_OBSERVE_OUTPUTS,
-    LS_OBSERVE_LAST, /* what a pass gives in the end, and nothing else */
+    LS_OBSERVE_LAST, /* only the final outputs of a pass */
 } ls_observe_level;
 
 ls_observe_level ls_filter_observe(void);
 bool ls_filter_pass(long pass);
 bool ls_filter_tensor(const char *name, const char *op, int layer);
-/* A graph's input belongs to no layer, and to all: the mask says which of a layer's scores count. */
+/* Graph inputs pass the filter of layers: they are used by all layers (the mask, say). */
 bool ls_filter_input(const char *name);
-/* Anything narrower than everything: views are then kept where they match. */
+/* Whether the user gave patterns for names or operations. Only then are the values of views kept, where they match. */
 bool ls_filter_has_names(void);
-/* Of each tensor that is kept, so many levels of what it is computed from are, too. */
+/* How many levels of ancestors of each kept tensor are kept as well. */
 int ls_filter_sources(void);
-/* The values of weights, and of caches after each pass, are asked for. */
+/* Whether the user asked for the values of weights, and of caches after each pass. */
 bool ls_filter_weights(void);
 bool ls_filter_caches(void);
-/* The recorder may answer with other values for this tensor (ls_channel_resync). `output`:
- * it is a layer's output, or the network's. */
+/* Whether the recorder may replace this tensor's values (ls_channel_ask). `output`: it is the output of a
+ * layer or of the network. */
 bool ls_filter_resync(const char *name, bool output);
 
 #endif

@@ -1,5 +1,8 @@
 #include "wire/frame_reader.h"
 
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/element_type.h"
@@ -7,7 +10,7 @@
 
 static const char file[] = "frame"; /* for messages */
 
-/* The keys that are looked into; all others are only checked to be JSON. */
+/* The keys that are interpreted. The values of all others must be JSON that every reader takes. */
 typedef enum key { KEY_EVENT, KEY_ID, KEY_PASS, KEY_NAME, KEY_OP, KEY_DTYPE, KEY_SHAPE, KEY_OTHER } key;
 static const char *const key_names[KEY_OTHER] = {"event", "id", "pass", "name", "op", "dtype", "shape"};
 
@@ -71,6 +74,85 @@ static lockstep_status read_shape(reading *r) {
     return LOCKSTEP_OK;
 }
 
+/* ------------------------------------------------------------ values of other keys */
+
+/* The trace has the number as it was sent, so it must be one that a double or an int64_t can hold. */
+static lockstep_status check_number(reading *r) {
+    char digits[LS_FRAME_NUMBER_MAX + 1];
+    const char *text;
+    size_t length;
+    uint64_t at = r->json.at;
+    LS_TRY(ls_json_take_number(&r->json, &text, &length, r->error));
+    bool fits = length <= LS_FRAME_NUMBER_MAX;
+    if (fits) {
+        memcpy(digits, text, length);
+        digits[length] = '\0';
+        if (digits[strcspn(digits, ".eE")] != '\0') {
+            fits = isfinite(strtod(digits, NULL));
+        } else {
+            errno = 0;
+            strtoll(digits, NULL, 10);
+            fits = errno == 0;
+        }
+    }
+    return fits ? LOCKSTEP_OK : ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "a number is out of range");
+}
+
+static lockstep_status check_any(reading *r, int depth);
+
+static lockstep_status check_list(reading *r, int depth) {
+    bool more;
+    LS_TRY(ls_json_begin(&r->json, '[', "a list", r->error));
+    LS_TRY(ls_json_more(&r->json, ']', &more, r->error));
+    while (more) {
+        LS_TRY(check_any(r, depth + 1));
+        LS_TRY(ls_json_more(&r->json, ']', &more, r->error));
+    }
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status refuse_repeated(reading *r, const char *const *keys, size_t count, const char *name, uint64_t at) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(keys[i], name) == 0)
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status check_object(reading *r, int depth) {
+    const char *keys[LS_FRAME_KEYS_MAX], *name;
+    size_t count = 0;
+    uint64_t at;
+    LS_TRY(ls_json_begin(&r->json, '{', "an object", r->error));
+    LS_TRY(ls_json_key(&r->json, &name, &at, r->error));
+    while (name != NULL) {
+        LS_TRY(refuse_repeated(r, keys, count, name, at));
+        if (count == LS_FRAME_KEYS_MAX)
+            return ls_fail_at(r->error, LOCKSTEP_LIMIT, file, at, "more than %d keys", LS_FRAME_KEYS_MAX);
+        keys[count++] = name;
+        LS_TRY(check_any(r, depth + 1));
+        LS_TRY(ls_json_key(&r->json, &name, &at, r->error));
+    }
+    return LOCKSTEP_OK;
+}
+
+/* Recursion ends at LS_FRAME_DEPTH_MAX. */
+static lockstep_status check_any(reading *r, int depth) {
+    const char c = ls_json_peek(&r->json);
+    if ((c == '{' || c == '[') && depth == LS_FRAME_DEPTH_MAX)
+        return ls_fail_at(r->error, LOCKSTEP_LIMIT, file, r->json.at, "JSON: found values nested deeper than %d", LS_FRAME_DEPTH_MAX);
+    lockstep_status status = LOCKSTEP_OK;
+    if (c == '{')
+        status = check_object(r, depth);
+    else if (c == '[')
+        status = check_list(r, depth);
+    else if (c == '-' || (c >= '0' && c <= '9'))
+        status = check_number(r);
+    else
+        status = ls_json_skip(&r->json, r->error);
+    r->json.first = false;
+    return status;
+}
+
 static lockstep_status read_value(reading *r, key k) {
     ls_frame_content *c = &r->content;
     uint64_t count = 0;
@@ -96,7 +178,7 @@ static lockstep_status read_value(reading *r, key k) {
     case KEY_OTHER:
         break;
     }
-    return ls_json_skip(&r->json, r->error);
+    return check_any(r, 0);
 }
 
 /* For one more member. */
@@ -196,6 +278,7 @@ lockstep_status ls_frame_read(const char *json, size_t json_bytes, uint64_t data
     reading r = {.json = {.text = json, .size = json_bytes, .file = file, .arena = arena}, .error = error};
     const char *name;
     uint64_t at;
+    r.content.text = json;
     r.content.pass = -1;
     r.content.tensor.op = "";
     LS_TRY(ls_json_begin(&r.json, '{', "an object", error));
@@ -208,4 +291,90 @@ lockstep_status ls_frame_read(const char *json, size_t json_bytes, uint64_t data
     LS_TRY(check_event(&r, data_bytes));
     *out_content = r.content;
     return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------- members */
+
+const ls_frame_member *ls_frame_find(const ls_frame_content *content, const char *name) {
+    for (size_t i = 0; i < content->member_count; i++)
+        if (strcmp(content->members[i].key, name) == 0)
+            return &content->members[i];
+    return NULL;
+}
+
+static ls_json value_of(const ls_frame_content *content, const ls_frame_member *member, ls_arena *arena) {
+    return (ls_json){.text = content->text, .size = member->end, .at = member->begin, .file = file, .arena = arena};
+}
+
+const char *ls_frame_string(const ls_frame_content *content, const char *name, ls_arena *arena) {
+    const ls_frame_member *member = ls_frame_find(content, name);
+    lockstep_error error;
+    const char *text = NULL;
+    if (member == NULL)
+        return NULL;
+    ls_json value = value_of(content, member, arena);
+    return ls_json_peek(&value) == '"' && ls_json_string(&value, "a string", &text, &error) == LOCKSTEP_OK ? text : NULL;
+}
+
+ls_frame_list ls_frame_list_of(const ls_frame_content *content, const char *name) {
+    const ls_frame_member *member = ls_frame_find(content, name);
+    ls_frame_list list = {.left = member != NULL};
+    lockstep_error error;
+    if (member == NULL)
+        return list;
+    list.json = value_of(content, member, NULL);
+    list.left = ls_json_peek(&list.json) == '[' && ls_json_begin(&list.json, '[', "a list", &error) == LOCKSTEP_OK &&
+                ls_json_more(&list.json, ']', &list.left, &error) == LOCKSTEP_OK && list.left;
+    return list;
+}
+
+/* The number is one of check_number's: digits, which may have a sign before them. */
+static bool whole_number(const char *text, size_t length, int64_t *out) {
+    const bool negative = text[0] == '-';
+    uint64_t value = 0;
+    for (size_t i = negative; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    }
+    *out = (int64_t)(negative ? -value : value);
+    return true;
+}
+
+bool ls_frame_list_next(ls_frame_list *list, bool *out_whole, int64_t *out_number) {
+    lockstep_error error;
+    const char *text;
+    size_t length;
+    if (!list->left)
+        return false;
+    const char c = ls_json_peek(&list->json);
+    const bool number = c == '-' || (c >= '0' && c <= '9');
+    const lockstep_status read = number ? ls_json_take_number(&list->json, &text, &length, &error) : ls_json_skip(&list->json, &error);
+    *out_whole = number && read == LOCKSTEP_OK && whole_number(text, length, out_number);
+    list->left = read == LOCKSTEP_OK && ls_json_more(&list->json, ']', &list->left, &error) == LOCKSTEP_OK && list->left;
+    return true;
+}
+
+void ls_frame_put_value(ls_text *line, const ls_frame_content *content, const ls_frame_member *member) {
+    const char *text = content->text;
+    size_t kept = member->begin; /* from here on nothing was written yet */
+    bool quoted = false;
+    for (size_t i = member->begin; i < member->end; i++) {
+        if (text[i] == '"') {
+            quoted = !quoted;
+        } else if (quoted) {
+            i += text[i] == '\\'; /* the escaped character may be a quote */
+        } else if (text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r')) {
+            ls_text_append(line, text + kept, i - kept);
+            kept = i + 1;
+        }
+    }
+    ls_text_append(line, text + kept, member->end - kept);
+}
+
+void ls_frame_put_member(ls_text *line, const ls_frame_content *content, const ls_frame_member *member) {
+    ls_text_append(line, ",", 1);
+    ls_text_json(line, member->key, strlen(member->key));
+    ls_text_append(line, ":", 1);
+    ls_frame_put_value(line, content, member);
 }

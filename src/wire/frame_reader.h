@@ -5,9 +5,12 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/json_reader.h"
+#include "base/text.h"
 #include "wire/channel.h"
 
-enum { LS_FRAME_JSON_MAX = 64 << 20, LS_FRAME_KEYS_MAX = 256 };
+/* The most bytes of a frame's JSON, keys of an object, nested values, and characters of a number. */
+enum { LS_FRAME_JSON_MAX = 64 << 20, LS_FRAME_KEYS_MAX = 256, LS_FRAME_DEPTH_MAX = 64, LS_FRAME_NUMBER_MAX = 400 };
 
 /* Whether the bytes that begin a frame are a header, and its JSON is of a bearable size. */
 static inline bool ls_frame_header_is_valid(const ls_frame_header *header) {
@@ -44,8 +47,9 @@ typedef struct ls_frame_tensor {
     uint64_t bytes; /* of the values in dtype; 0 for LOCKSTEP_OPAQUE */
 } ls_frame_tensor;
 
-/* Strings and arrays belong to the arena that ls_frame_read was given. */
+/* Strings and arrays belong to the arena that ls_frame_read was given; the text is the caller's. */
 typedef struct ls_frame_content {
+    const char *text; /* the JSON */
     ls_event event;
     ls_frame_member *members;
     size_t member_count;
@@ -55,11 +59,33 @@ typedef struct ls_frame_content {
 } ls_frame_content;
 
 /* Reads the JSON of a frame that carries data_bytes of data. LOCKSTEP_MALFORMED when it is
- * not a JSON object with an event, names a key twice, lacks a key that its event needs, has
- * a shape that overflows, or carries data of another size than its shape and type have;
- * LOCKSTEP_LIMIT beyond LS_FRAME_KEYS_MAX keys or a nesting of 64; LOCKSTEP_NO_MEMORY. The
- * error's offset is that in the JSON. On failure *out_content is untouched. */
+ * not a JSON object with an event, names a key twice (in a nested object, too), lacks a key
+ * that its event needs, has a shape that overflows or a number that neither int64_t nor double
+ * can hold, or carries data of another size than its shape and type have; LOCKSTEP_LIMIT beyond
+ * LS_FRAME_KEYS_MAX keys of an object or LS_FRAME_DEPTH_MAX nested values; LOCKSTEP_NO_MEMORY.
+ * The error's offset is that in the JSON. On failure *out_content is untouched. */
 lockstep_status ls_frame_read(const char *json, size_t json_bytes, uint64_t data_bytes, ls_arena *arena,
                               ls_frame_content *out_content, lockstep_error *error);
+
+/* The functions below take what ls_frame_read accepted. */
+
+/* NULL when the frame has no such key. */
+const ls_frame_member *ls_frame_find(const ls_frame_content *content, const char *key);
+/* The string that is a key's value, in the arena; NULL when there is none, or no memory. */
+const char *ls_frame_string(const ls_frame_content *content, const char *key, ls_arena *arena);
+
+/* The elements of the list that is a key's value; of any other value there are none. */
+typedef struct ls_frame_list {
+    ls_json json;
+    bool left;
+} ls_frame_list;
+ls_frame_list ls_frame_list_of(const ls_frame_content *content, const char *key);
+/* False at the end. *out_whole: the element is an integer, *out_number. */
+bool ls_frame_list_next(ls_frame_list *list, bool *out_whole, int64_t *out_number);
+
+/* Appends a member's value to a line, without the white space between its tokens. */
+void ls_frame_put_value(ls_text *line, const ls_frame_content *content, const ls_frame_member *member);
+/* The same behind a comma and the key. */
+void ls_frame_put_member(ls_text *line, const ls_frame_content *content, const ls_frame_member *member);
 
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -31,21 +32,9 @@ static void add_text(ls_text *line, const char *key, const char *value) {
     ls_text_json(line, value, strlen(value));
 }
 
-/* printf takes most of a line's time where it writes its numbers. */
-static void put_integer(ls_text *line, int64_t value) {
-    char digits[24], *at = digits + sizeof digits;
-    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    do
-        *--at = (char)('0' + left % 10);
-    while ((left /= 10) > 0);
-    if (value < 0)
-        *--at = '-';
-    ls_text_append(line, at, (size_t)(digits + sizeof digits - at));
-}
-
 static void add_integer(ls_text *line, const char *key, int64_t value) {
     add_key(line, key);
-    put_integer(line, value);
+    ls_text_integer(line, value);
 }
 
 static void add_flag(ls_text *line, const char *key) {
@@ -53,15 +42,17 @@ static void add_flag(ls_text *line, const char *key) {
     ls_text_append(line, "true", 4);
 }
 
-/* JSON has no infinities and no NaN: they become text. The program's locale may write a
- * decimal point that is none of JSON's. */
+/* In as few digits as give the value back (0.1, not 0.10000000000000001). JSON has no infinities and no NaN: they
+ * become text. The program's locale may write a decimal point that is none of JSON's. */
 static void put_real(ls_text *line, double value) {
     char digits[64];
     if (!isfinite(value)) {
         ls_text_printf(line, "\"%s\"", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
         return;
     }
-    snprintf(digits, sizeof digits, "%.17g", value);
+    snprintf(digits, sizeof digits, "%.15g", value);
+    if (strtod(digits, NULL) != value)
+        snprintf(digits, sizeof digits, "%.17g", value);
     size_t before = strspn(digits, "-0123456789"), point = strcspn(digits + before, "0123456789e");
     ls_text_printf(line, "%.*s%s%s", (int)before, digits, point > 0 ? "." : "", digits + before + point);
 }
@@ -96,7 +87,7 @@ static void put_parameter(ls_text *line, const lockstep_parameter *p, int depth)
     }
     switch (p->type) {
     case LOCKSTEP_PARAMETER_INTEGER:
-        put_integer(line, p->value.integer);
+        ls_text_integer(line, p->value.integer);
         return;
     case LOCKSTEP_PARAMETER_REAL:
         put_real(line, p->value.real);
@@ -119,7 +110,7 @@ static void put_list(ls_text *line, const lockstep_parameter *p, int depth) {
     for (uint32_t i = 0; i < p->count; i++) {
         ls_text_append(line, ",", i > 0 ? 1 : 0);
         if (p->type == LOCKSTEP_PARAMETER_INTEGERS)
-            put_integer(line, p->value.integers[i]);
+            ls_text_integer(line, p->value.integers[i]);
         else if (p->type == LOCKSTEP_PARAMETER_REALS)
             put_real(line, p->value.reals[i]);
         else
@@ -157,7 +148,7 @@ static void add_ids(ls_text *line, const char *key, const int32_t *values, size_
     add_key(line, key);
     for (size_t i = 0; i < count; i++) {
         ls_text_append(line, i > 0 ? "," : "[", 1);
-        put_integer(line, values[i]);
+        ls_text_integer(line, values[i]);
     }
     ls_text_append(line, "]", 1);
 }
@@ -225,7 +216,7 @@ static void add_shape(ls_text *line, const lockstep_node *node) {
     ls_text_append(line, "[", 1);
     for (int i = 0; i < node->rank; i++) {
         ls_text_append(line, ",", i > 0 ? 1 : 0);
-        put_integer(line, (int64_t)node->shape[i]);
+        ls_text_integer(line, (int64_t)node->shape[i]);
     }
     ls_text_append(line, "]", 1);
 }
@@ -238,7 +229,7 @@ static void add_sources(ls_text *line, const lockstep_node *node) {
     for (size_t i = 0; node->sources != NULL && i < node->source_count; i++)
         if (node->sources[i] != 0) {
             ls_text_append(line, ",", first ? 0 : 1);
-            put_integer(line, (int64_t)node->sources[i]);
+            ls_text_integer(line, (int64_t)node->sources[i]);
             first = false;
         }
     ls_text_append(line, "]", 1);

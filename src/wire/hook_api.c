@@ -18,7 +18,8 @@ EXPORT void lockstep_hook_start(const char *engine, const char *version, const c
 EXPORT void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, int rows_follow);
 EXPORT void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows);
 EXPORT void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows);
-EXPORT int lockstep_hook_node(const lockstep_node *node, uint64_t id, int64_t pass, const void *data, uint64_t data_bytes);
+EXPORT int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
+                              size_t source_count, const void *data, uint64_t data_bytes);
 EXPORT void lockstep_hook_note(const char *text, const char *compiled);
 EXPORT void lockstep_hook_end(void);
 EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
@@ -62,11 +63,19 @@ void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows) {
     ls_frame_pass_end(&event);
 }
 
-/* A tensor with data_bytes of contiguous values, or with none: a line alone. pass -1: of
- * no pass. Copies the data; 0 once the recorder is gone. */
-int lockstep_hook_node(const lockstep_node *node, uint64_t id, int64_t pass, const void *data, uint64_t data_bytes) {
+/* A tensor with data_bytes of contiguous values, or with none: a line alone. pass -1: of no pass. A caller fills a node
+ * once for all tensors that differ only in the other arguments, which stand in for the node's own shape, sources and
+ * alias; `numbers` are `rank` axes, then the ids of source_count sources. Copies the data; 0 once the recorder is gone. */
+int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
+                       size_t source_count, const void *data, uint64_t data_bytes) {
+    lockstep_node own = *node;
+    own.rank = rank;
+    own.shape = numbers;
+    own.sources = numbers + rank;
+    own.source_count = source_count;
+    own.alias = alias;
     const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
-    return ls_frame_node(node, id, (long)pass, data_bytes > 0 ? &values : NULL);
+    return ls_frame_node(&own, id, (long)pass, data_bytes > 0 ? &values : NULL);
 }
 
 void lockstep_hook_note(const char *text, const char *compiled) { ls_frame_note_compiled(text, compiled); }

@@ -11,6 +11,9 @@ import sys
 import numpy
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from segments import load_values
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 LOCKSTEP = BUILD / "lockstep"

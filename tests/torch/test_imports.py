@@ -224,12 +224,12 @@ def test_a_hook_that_fails_says_why(tmp_path):
 
 
 def test_a_recorder_that_cannot_be_connected_to_is_said(tmp_path):
-    """The program may not map the memory of the ring (twice 32 MiB)."""
+    """The program may not map the memory of the ring (twice 4 MiB)."""
     body = """
 import resource, torch
 torch.set_num_threads(1)
 pages = int(open("/proc/self/statm").read().split()[0])
-limit = pages * resource.getpagesize() + (48 << 20)
+limit = pages * resource.getpagesize() + (6 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 torch.nn.Linear(1, 1)(torch.ones(1))
 """

@@ -170,6 +170,8 @@ static const char *const broken[] = {
     "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"x\",\"dtype\":\"f32\",\"shape\":[3]}", /* not 8 bytes */
     "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"x\",\"dtype\":\"f32\",\"shape\":[4611686018427387904,8]}",
     "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"x\",\"dtype\":\"q8_0\",\"shape\":[4]}",
+    "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"x\",\"dtype\":\"f32\",\"shape\":[2],\"params\":{\"eps\":1e999}}",
+    "{\"event\":\"tensor\",\"id\":2,\"pass\":0,\"name\":\"x\",\"dtype\":\"f32\",\"shape\":[2],\"params\":{\"eps\":1,\"eps\":2}}",
 };
 
 static void test_frames_that_say_what_they_may_not(void **state) {

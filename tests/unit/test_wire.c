@@ -161,6 +161,10 @@ static const struct {
     {"{\"event\":\"resync\"}", 0, LOCKSTEP_MALFORMED, 18},
     {"{\"event\":\"tensor\",\"name\":\"x\",\"dtype\":\"f32\",\"shape\":[]}", 0, LOCKSTEP_MALFORMED, 54},
     {"{\"event\":\"tensor\",\"id\":9223372036854775808}", 0, LOCKSTEP_MALFORMED, 23},
+    {"{\"event\":\"end\",\"x\":{\"k\":1,\"\\u006b\":2}}", 0, LOCKSTEP_MALFORMED, 26},
+    {"{\"event\":\"end\",\"x\":[0,9223372036854775808]}", 0, LOCKSTEP_MALFORMED, 22},
+    {"{\"event\":\"end\",\"x\":-9223372036854775809}", 0, LOCKSTEP_MALFORMED, 19},
+    {"{\"event\":\"end\",\"x\":1.8e308}", 0, LOCKSTEP_MALFORMED, 19},
     {TENSOR "\"shape\":7}", 0, LOCKSTEP_MALFORMED, 58},
     {TENSOR "\"shape\":[-1]}", 0, LOCKSTEP_MALFORMED, 59},
     {TENSOR "\"shape\":[4294967296,4294967296]}", 0, LOCKSTEP_MALFORMED, 58},
@@ -179,6 +183,43 @@ static void test_frames_that_break_the_rules(void **state) {
     }
 }
 
+static void test_lists_and_strings_of_other_keys(void **state) {
+    (void)state;
+    static const char json[] = "{\"event\":\"end\",\"src\" : [ 7, -9223372036854775808 ,1.0,\"7\",[3]],\"none\":[],\"text\":\"a\\u0041\"}";
+    static const struct {
+        bool whole;
+        int64_t number;
+    } expected[] = {{true, 7}, {true, INT64_MIN}, {false, 0}, {false, 0}, {false, 0}};
+    ls_frame_content c;
+    bool whole;
+    int64_t number;
+    assert_int_equal(read(json, 0, &c, NULL), LOCKSTEP_OK);
+    ls_frame_list list = ls_frame_list_of(&c, "src"), none = ls_frame_list_of(&c, "none"), text = ls_frame_list_of(&c, "text");
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        assert_true(ls_frame_list_next(&list, &whole, &number));
+        assert_int_equal(whole, expected[i].whole);
+        if (whole)
+            assert_int_equal(number, expected[i].number);
+    }
+    assert_false(ls_frame_list_next(&list, &whole, &number));
+    assert_false(ls_frame_list_next(&none, &whole, &number));
+    assert_false(ls_frame_list_next(&text, &whole, &number));
+    assert_string_equal(ls_frame_string(&c, "text", &arena), "aA");
+    assert_null(ls_frame_string(&c, "src", &arena));
+    assert_null(ls_frame_string(&c, "absent", &arena));
+}
+
+static void test_members_are_written_without_white_space(void **state) {
+    (void)state;
+    static const char json[] = "{\"event\":\"end\",\"p\" :\n{ \"a b\" : [ 1 ,\t-2.50 , \"x \\\" ,y\" ]\r\n, \"t\": true } }";
+    ls_frame_content c;
+    ls_text line = {0};
+    assert_int_equal(read(json, 0, &c, NULL), LOCKSTEP_OK);
+    ls_frame_put_member(&line, &c, ls_frame_find(&c, "p"));
+    assert_string_equal(line.data, ",\"p\":{\"a b\":[1,-2.50,\"x \\\" ,y\"],\"t\":true}");
+    ls_text_done(&line);
+}
+
 static void test_limits(void **state) {
     (void)state;
     static char json[1 << 16];
@@ -190,6 +231,10 @@ static void test_limits(void **state) {
             used += (size_t)sprintf(json + used, ",\"k%d\":0", i);
         strcpy(json + used, "}");
         assert_int_equal(read(json, 0, &c, &error), keys > LS_FRAME_KEYS_MAX ? LOCKSTEP_LIMIT : LOCKSTEP_OK);
+    }
+    for (int digits = LS_FRAME_NUMBER_MAX; digits <= LS_FRAME_NUMBER_MAX + 1; digits++) {
+        sprintf(json, "{\"event\":\"end\",\"x\":0.%0*d}", digits - 2, 1);
+        assert_int_equal(read(json, 0, &c, &error), digits > LS_FRAME_NUMBER_MAX ? LOCKSTEP_MALFORMED : LOCKSTEP_OK);
     }
     for (int depth = 64; depth <= 65; depth++) {
         size_t used = (size_t)sprintf(json, "{\"event\":\"end\",\"x\":");
@@ -224,6 +269,8 @@ int main(void) {
         cmocka_unit_test(test_more_axes_than_a_trace_has_are_folded),
         cmocka_unit_test(test_data_of_an_unknown_type_has_any_size),
         cmocka_unit_test(test_frames_that_break_the_rules),
+        cmocka_unit_test(test_lists_and_strings_of_other_keys),
+        cmocka_unit_test(test_members_are_written_without_white_space),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_headers),
     };
