@@ -128,7 +128,9 @@ static void put_meta_json(ls_text *out, const ls_meta *meta) {
             }
             ls_text_printf(out, "]}");
             break;
-        default:
+        case LS_META_INT:
+        case LS_META_UINT:
+        case LS_META_BOOL:
             put_meta_value(out, meta, 0);
     }
 }
