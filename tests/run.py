@@ -32,6 +32,7 @@ SUITES = [
     ("op", 30, [*PYTEST, "tests/op"]),
     ("unit", 120, ["tests/run_unit", "build"]),
     ("sanitizers", 400, ["tests/run_unit", "build/asan"]),
+    ("threads", 120, ["tests/run_unit", "build/tsan"]),
     ("cli", 200, [*PYTEST, "tests/cli"]),
     ("formats", 200, [*PYTEST, "tests/formats"]),
     ("checkpoints", 200, [*PYTEST, "tests/checkpoints"]),
