@@ -11,7 +11,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 CC ?= cc
 PKG_CONFIG ?= pkg-config
-LIBS_WANTED = jansson yaml-0.1 zlib libxxhash
+LIBS_WANTED = jansson yaml-0.1 zlib libdeflate libxxhash
 
 VERSION := $(shell sed -n 's/.*LOCKSTEP_VERSION_[MP][A-Z]* \([0-9]*\)$$/\1/p' include/lockstep/capture.h | paste -sd.)
 WARNINGS = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -37,7 +37,7 @@ CLI_SRC := $(wildcard cli/*.c)
 WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) \
   $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c text.c)
 HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
-CAPTURE_SRC := $(WIRE_SRC) src/wire/capture.c src/wire/hook_api.c src/base/version.c
+CAPTURE_SRC := $(WIRE_SRC) src/wire/capture_api.c src/wire/hook_api.c src/base/version.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64

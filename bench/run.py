@@ -2,7 +2,7 @@
 """Measures Lockstep beside what it is compared with, in one run, and prints each
 figure with its target. Never part of the tests: it wants a quiet machine.
 
-    bench/run.py [diff numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory]
+    bench/run.py [diff numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory observe record torch]
 
 Times are medians of several runs in turn. Lockstep's are of the whole process, from
 its start to its exit; those of others leave out what starting Python costs.
@@ -393,6 +393,60 @@ def bench_observe(folder):
     report("check, against capture and then diff (whole processes)", f"{whole['check'] / both:.2f} x", "< 1", whole["check"] < both)
 
 
+# A prompt of 64 tokens and 16 decoded, 3 rounds; prints the seconds of the last two. With "null", under a dispatch
+# mode that does nothing, the least that seeing every operation costs.
+RUN_TORCH = """
+import contextlib, sys, time, torch, transformers
+from torch.utils._python_dispatch import TorchDispatchMode
+class Null(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
+torch.set_num_threads(1)  # with more, threads that wait for each other on a busy machine are all that is measured
+torch.manual_seed(0)
+config = transformers.LlamaConfig(hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
+                                  num_key_value_heads=12, vocab_size=16000, max_position_embeddings=512)
+model = transformers.LlamaForCausalLM(config).eval()
+prompt = torch.tensor([[3 + 7 * i % 900 for i in range(64)]])
+for r in range(3):
+    start = time.perf_counter()
+    with torch.no_grad(), Null() if sys.argv[1] == "null" else contextlib.nullcontext():
+        out = model(prompt, use_cache=True)
+        for step in range(16):
+            out = model(torch.tensor([[5 + 11 * step]]), past_key_values=out.past_key_values, use_cache=True)
+    if r > 0:
+        print(time.perf_counter() - start)
+"""
+
+
+def bench_torch(folder):
+    """PyTorch capture of a model of 12 layers of 768, beside a dispatch mode that does nothing."""
+    memory = tempfile.TemporaryDirectory(dir="/dev/shm") if os.path.isdir("/dev/shm") else None
+    quick = pathlib.Path(memory.name) if memory else folder
+    program = folder / "program.py"
+    program.write_text(RUN_TORCH)
+
+    def capture(out, *options):
+        return lambda: (LOCKSTEP, "capture", "-o", out, *options, "--")
+
+    ways = {"plain": tuple, "null": tuple, "outputs": capture(quick / "outputs", "--observe", "outputs"),
+            "stats": capture(quick / "stats", "--stats-only"), "memory": capture(quick / "all"), "disk": capture(folder / "all")}
+    times = {way: [] for way in ways}
+    for _ in range(2):
+        for way, before in ways.items():
+            times[way] += map(float, run(*before(), PYTHON, program, way, stderr=subprocess.DEVNULL).split())
+            for place in (quick, folder):
+                for trace in place.glob("*/trace.jsonl"):
+                    shutil.rmtree(trace.parent)
+    inside = {way: statistics.median(seconds) for way, seconds in times.items()}
+    report("PyTorch, 12 layers of 768, 64 tokens and 16 decoded", f"{inside['plain']:.2f} s")
+    report("  a dispatch mode that does nothing", f"{inside['null']:.2f} s")
+    for way, what, target in (("outputs", "--observe outputs", 1.5), ("stats", "--stats-only", 2), ("memory", "all values, to memory", 2.5)):
+        ratio = inside[way] / inside["null"]
+        report(f"  {what}, against that mode", f"{ratio:.2f} x", f"<= {target}", ratio <= target)
+    ratio = inside["disk"] / inside["memory"]
+    report("  all values, to disk against to memory", f"{ratio:.2f} x", "<= 1.3", ratio <= 1.3)
+
+
 def bench_record(folder):
     """What the recorder takes of an engine that computes nothing, beside dd."""
     bytes_each, count = 64 * 768 * 4, 1500
@@ -413,10 +467,10 @@ def bench_record(folder):
     report(f"capture of {count} tensors of {bytes_each >> 10} KiB", f"{size / statistics.median(recorded) / 1e9:.2f} GB/s")
     report("dd with the same block size", f"{size / statistics.median(copied) / 1e9:.2f} GB/s")
     ratio = statistics.median(copied) / statistics.median(recorded)
-    report("capture, share of that", f"{ratio:.2f}", ">= 0.5", ratio >= 0.5)
+    report("capture, share of that", f"{ratio:.2f}", ">= 0.8", ratio >= 0.8)
 
 
-BENCHES = {"observe": bench_observe, "record": bench_record, "decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
+BENCHES = {"observe": bench_observe, "record": bench_record, "torch": bench_torch, "decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
            "diff": bench_diff, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
            "idle": bench_idle, "kernels": bench_kernels}
 

@@ -11,9 +11,9 @@
 #include "observer_check.h"
 #include "options.h"
 #include "launch/observe.h"
-#include "trace/stats_recording.h"
-#include "trace/trace_writer.h"
 #include "launch/unrecorded.h"
+#include "record/stats_recording.h"
+#include "record/trace_writer.h"
 
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;

@@ -20,7 +20,7 @@ static const option_row options[] = {
     {"--stop", OPTION_TEXT, FIELD(stop), "WHEN", "never (default), or first: stop observing at the first divergence", stop_choices},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is compared", observe_choices},
     {"--resync", OPTION_TEXT, FIELD(resync), "WHERE", "layer, or a REGEX of names: go on with the reference's values there", NULL},
-    COMPARISON_ROWS,
+#include "comparison_rows.h"
     {0},
 };
 

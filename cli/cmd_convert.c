@@ -3,10 +3,12 @@
 
 #include "base/escape.h"
 #include "convert/conversion.h"
+#include "convert/restore.h"
 #include "options.h"
 
 typedef struct convert_options {
     const char *to, *select, *format;
+    bool restore;
 } convert_options;
 
 static const char *const targets[] = {"keep", "f32", "f16", "bf16", NULL};
@@ -17,11 +19,39 @@ static const option_row options[] = {
     {"--to", OPTION_TEXT, FIELD(to), "TYPE", "floats become f32, f16 or bf16 (rounded to nearest); keep (default) where the format can", targets},
     {"--select", OPTION_TEXT, FIELD(select), "REGEX", "only tensors whose name matches", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "npy, npz, safetensors, gguf, text, raw (default: by OUT's suffix)", formats},
+    {"--restore", OPTION_FLAG, FIELD(restore), NULL, "IN alone, a trace whose recording was cut short: its segments become zips that np.load opens", NULL},
     {0},
 };
 
+static int restore(const char *trace) {
+    lockstep_error error;
+    size_t count;
+    if (ls_restore_directories(trace, &count, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep convert: %s\n", error.message);
+        return EXIT_TROUBLE;
+    }
+    printf("%zu segment%s restored\n", count, count == 1 ? "" : "s");
+    return EXIT_MATCH;
+}
+
+/* NULL, or what makes no sense together. */
+static const char *objection(const convert_options *o, int count) {
+    if (!o->restore)
+        return count < 2 ? "expected IN and OUT" : NULL;
+    if (count > 1 || o->to != NULL || o->select != NULL || o->format != NULL)
+        return "--restore takes a trace, and nothing else";
+    return NULL;
+}
+
 static int run(const arguments *args, const void *parsed) {
     const convert_options *o = parsed;
+    const char *wrong = objection(o, args->positional_count);
+    if (wrong != NULL) {
+        fprintf(stderr, "lockstep convert: %s\n", wrong);
+        return EXIT_TROUBLE;
+    }
+    if (o->restore)
+        return restore(args->positional[0]);
     ls_convert_options wanted = {.select = o->select, .format = o->format};
     for (int i = 0; o->to != NULL && targets[i] != NULL; i++)
         if (strcmp(o->to, targets[i]) == 0)
@@ -48,11 +78,11 @@ static int run(const arguments *args, const void *parsed) {
 
 const command_row command_convert = {
     .name = "convert",
-    .usage = "IN OUT [options]",
+    .usage = "IN OUT [options] | --restore TRACE",
     .summary = "Writes the tensors of any container into another.",
     .options = options,
     .options_size = sizeof(convert_options),
-    .min_positional = 2,
+    .min_positional = 1,
     .max_positional = 2,
     .run = run,
 };

@@ -15,7 +15,7 @@ typedef struct diff_options {
 } diff_options;
 
 static const option_row options[] = {
-    COMPARISON_ROWS,
+#include "comparison_rows.h"
     {"--what", OPTION_TEXT, offsetof(diff_options, what), "LIST", "of checkpoints compare only these: config, vocab, weights", NULL},
     {0},
 };
@@ -106,9 +106,9 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
     }
     ls_text json = {0}, table = {0};
     int status = diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE;
-    if (o->json != NULL)
+    if (o->files[LS_REPORT_JSON] != NULL)
         ls_report_checkpoints_json(&diff, &json);
-    if (o->json != NULL && !comparison_write(&json, o->json))
+    if (o->files[LS_REPORT_JSON] != NULL && !comparison_write(&json, o->files[LS_REPORT_JSON]))
         status = EXIT_TROUBLE;
     ls_report_checkpoints(&diff, o->all, comparison_width(), &table);
     comparison_print(o, &table);

@@ -315,7 +315,7 @@ static int compare(prompt_run *r, earliest *first) {
     ls_text table = {0};
     comparison_explain("run", &r->comparison, d, &result);
     ls_report_terminal(&result.comparison, r->comparison.all, 0, &table);
-    bool written = path_of(r, "report.json", path) && comparison_write_json(&result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
+    bool written = path_of(r, "report.json", path) && comparison_write_report(LS_REPORT_JSON, &result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
     int status = result.status;
     ls_text_done(&table);
     if (d->result.first != LS_NONE) {

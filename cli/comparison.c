@@ -35,16 +35,19 @@ bool comparison_write(const ls_text *text, const char *path) {
     return ok;
 }
 
-bool comparison_write_json(const ls_comparison *comparison, const char *path) {
+bool comparison_write_report(ls_report_format format, const ls_comparison *comparison, const char *path) {
     FILE *file = open_output(path);
-    bool ok = file != NULL && close_output(file, ls_report_json(comparison, file));
+    bool ok = file != NULL && close_output(file, ls_report_write(format, comparison, file));
     if (!ok)
         perror(path);
     return ok;
 }
 
 void comparison_print(const comparison_options *o, const ls_text *table) {
-    if ((o->json == NULL || strcmp(o->json, "-") != 0) && table->data != NULL)
+    bool taken = table->data == NULL;
+    for (int i = 0; i < LS_REPORT_COUNT; i++)
+        taken = taken || (o->files[i] != NULL && strcmp(o->files[i], "-") == 0);
+    if (!taken)
         fwrite(table->data, 1, table->length, stdout);
 }
 
@@ -117,8 +120,9 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     ls_text table = {0};
     comparison_explain(command, o, diff, &result);
     int status = result.status;
-    if (o->json != NULL && !comparison_write_json(&result.comparison, o->json))
-        status = EXIT_TROUBLE;
+    for (int i = 0; i < LS_REPORT_COUNT; i++)
+        if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))
+            status = EXIT_TROUBLE;
     ls_report_terminal(&result.comparison, o->all, comparison_width(), &table);
     comparison_print(o, &table);
     ls_text_done(&table);

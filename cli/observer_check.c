@@ -10,7 +10,7 @@
 #include "options.h"
 #include "launch/observe.h"
 #include "trace/trace.h"
-#include "trace/trace_writer.h"
+#include "record/trace_writer.h"
 
 typedef struct found {
     size_t passes, changed, incomparable;

@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "diff/live.h"
-#include "trace/recorder.h"
+#include "record/recorder.h"
 #include "trace/trace.h"
-#include "trace/trace_writer.h"
+#include "record/trace_writer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

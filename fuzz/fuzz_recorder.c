@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trace/recorder.h"
+#include "record/recorder.h"
 #include "trace/trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,11 +40,11 @@ static void put_values(void *context, const void *bytes, size_t count) {
     m->put += count;
 }
 
-static int end_values(void *context, bool whole, char *out_file) {
+static int end_values(void *context, bool whole, ls_place *out_place) {
     memory *m = context;
     if (m->put > m->expected || (whole && m->put != m->expected))
         abort();
-    snprintf(out_file, LS_FILE_NAME, "tensors/%06llu.npy", (unsigned long long)m->number);
+    *out_place = (ls_place){.file = "tensors/0000.npz", .member = "x.npy", .at = m->number << 20, .bytes = 1};
     return 0;
 }
 
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     lockstep_error error;
     if (ls_trace_feed_open("fuzz", &m.feed, &trace, &error) != LOCKSTEP_OK)
         abort();
-    const ls_recording recording = {&m, put_line, begin_values, put_values, end_values, NULL, NULL, leave};
+    const ls_recording recording = {&m, put_line, begin_values, put_values, end_values, NULL, NULL, NULL, leave};
     if (ls_recorder_open(&recording, false, NULL, NULL, &recorder, &error) != LOCKSTEP_OK)
         abort();
     if (!ls_receiver_replay(&(ls_receiver_events){recorder, ls_recorder_frame, ls_recorder_closed}, data, size))

@@ -163,6 +163,26 @@ def logs():
     put("trace", "graph.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
 
 
+def segments():
+    """As a recorder leaves them: whole, and killed before it wrote the directory."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("000000-x.npy", "000001-y.npy"):
+            array = io.BytesIO()
+            np.save(array, np.arange(6, dtype="f4").reshape(2, 3))
+            archive.writestr(zipfile.ZipInfo(name), array.getvalue())
+        central = archive.start_dir
+    data = stream.getvalue()
+    rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"pass": 0}]
+    for i, name in enumerate("xy"):
+        at = data.index(b"\x93NUMPY", rows[-1].get("at", -1) + 1)
+        rows.append({"i": i, "pass": 0, "name": name, "op": "ADD", "dtype": "f32", "shape": [2, 3], "src": [], "file": "tensors/0000.npz",
+                     "at": at, "bytes": 152, "member": f"{i:06}-{name}.npy"})
+    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
+    put("segment", "killed", text + b"\0" + data[:central] + b"PK\3\4 half a header")
+    put("segment", "whole", text + b'{"end":true,"tensors":2,"dropped":0,"exit":0}\n\0' + data)
+
+
 def comparisons():
     def log(tokens, sequences, nodes):
         rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"engine": "e", "process": 0},
@@ -218,6 +238,7 @@ if __name__ == "__main__":
     tokenizers()
     frames()
     logs()
+    segments()
     comparisons()
     maps()
     npy()

@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import scripted
-from .passes import is_recordable, simple_parameters, thread, walk
+from .passes import is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 from .values import has_storage, storage_key
 
@@ -76,49 +76,46 @@ class Observer(TorchDispatchMode):
             return function(*args, **kwargs)
         if run.script is not None and function.namespace == scripted.NAMESPACE:
             return _mark(run, function, args)
-        if not thread.hidden and _is_composite(function, args):
+        info = _infos.get(function) or op_info(function)
+        if thread.hidden:
+            if not info.written:  # only what it does to values outside of the region matters
+                return function(*args, **kwargs)
+        elif _is_composite(info, args):
             with self:  # the kernel that would run; not decompose(), which prefers Python's
                 return function._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
-        thread.busy = True
-        try:
-            before = _before(run, function, args, kwargs)
-        finally:
-            thread.busy = False
+        with ours:
+            before = _before(run, info, args, kwargs)
         result = function(*args, **kwargs)
         if before is not None:
-            thread.busy = True
-            try:
+            with ours:
                 _after(run, before, result)
-            finally:
-                thread.busy = False
         return result
 
 
 def _mark(run, function, args):
-    thread.busy = True
-    try:
+    with ours:
         scripted.mark(run, function._schema.name.rpartition("::")[2], args)
-    finally:
-        thread.busy = False
 
 
-@guard
-def _is_composite(function, args):
+def _is_composite(info, args):
     first = args[0] if args else None
-    return is_recordable(first) and op_info(function).composite(first.device.type)
+    return is_recordable(first) and info.composite(_device_type(first))
+
+
+def _device_type(tensor):
+    return "cpu" if tensor.is_cpu else tensor.device.type
 
 
 @guard
-def _before(run, function, args, kwargs):
+def _before(run, info, args, kwargs):
     """Resolves the sources while they still hold what the operation will read."""
-    info = op_info(function)
     targets = info.targets(args, kwargs) if info.written else []
     if thread.hidden:
         # Only what it does to values outside of the region matters.
         targets = [t for t in targets if run.registry.cell(t) is not None]
         if not targets:
             return None
-    tensors = [t for _, t in walk((args, kwargs)) if is_recordable(t)]
+    tensors = [t for t in tensors_of(args, kwargs) if is_recordable(t)]
     if thread.hidden:
         tensors = [t for t in tensors if run.registry.cell(t) is not None]
     sources = run.ids(tensors)

@@ -15,7 +15,7 @@ import types
 from torch.nn import functional as torch_functional
 
 from . import filters, grouped
-from .passes import is_recordable, thread, walk
+from .passes import is_recordable, ours, thread, walk
 from .recorder import guard
 
 _lock = threading.Lock()
@@ -38,11 +38,8 @@ def _wrap(function):
             result = function(*args, **kwargs)
         finally:
             frame.function = outer
-        thread.busy = True
-        try:
+        with ours:
             _record(run, frame, name, result)
-        finally:
-            thread.busy = False
         return result
 
     return observed

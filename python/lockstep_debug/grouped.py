@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from . import attention
-from .passes import is_recordable, simple_parameters, thread, walk
+from .passes import is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 
 _NORM = ("input", "normalized_shape", "weight", "bias", "eps")
@@ -72,17 +72,11 @@ class Grouping(TorchFunctionMode):
         if run is None:
             return function(*args, **kwargs)
         name, names = known
-        thread.busy = True
-        try:
+        with ours:
             sources = _sources(run, args, kwargs)
-        finally:
-            thread.busy = False
         result = _hidden(function, args, kwargs)
-        thread.busy = True
-        try:
+        with ours:
             _record(run, name, list(zip(names, args)) + list(kwargs.items()), sources, result)
-        finally:
-            thread.busy = False
         return result
 
 
@@ -90,18 +84,12 @@ def call_attention(function, args, kwargs):
     run = observing()
     if run is None:
         return function(*args, **kwargs)
-    thread.busy = True
-    try:
+    with ours:
         call = attention.before(run, args, kwargs)
-    finally:
-        thread.busy = False
     result = _hidden(function, args, kwargs)
     if call is not None:
-        thread.busy = True
-        try:
+        with ours:
             attention.after(run, call, result)
-        finally:
-            thread.busy = False
     return result
 
 
@@ -115,7 +103,7 @@ def _hidden(function, args, kwargs):
 
 @guard
 def _sources(run, args, kwargs):
-    return run.ids(t for _, t in walk((args, kwargs)))
+    return run.ids(tensors_of(args, kwargs))
 
 
 @guard

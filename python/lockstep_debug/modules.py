@@ -12,8 +12,8 @@ import torch
 
 from . import caches, compiled, filters, functions, grouped, inputs, scripted
 from .dispatch import Observer
-from .passes import Run, is_recordable, simple_parameters, thread, walk
-from .recorder import dtype_name, guard, recorder, where
+from .passes import Run, is_recordable, ours, simple_parameters, tensors_of, thread, walk
+from .recorder import guard, recorder, where
 
 # Torch's own, also where sitecustomize's stands in its place already.
 original_call = getattr(torch.nn.modules.module, "_called_by_lockstep", torch.nn.Module.__call__)
@@ -94,14 +94,11 @@ def _root_call(module, args, kwargs, opaque=None):
 
 @guard
 def _begin(module, args, kwargs):
-    thread.busy = True
-    try:
+    with ours:
         _announce(module)
         compiled.run_eagerly()
         run = Run(module)
         inputs.begin(run, module, args, kwargs)
-    finally:
-        thread.busy = False
     run.replaced = functions.replace(module) or []
     return run
 
@@ -126,18 +123,13 @@ def _announce(module):
     else:
         engine, version = "torch", str(torch.__version__)
     first = next((parameter for parameter in module.parameters() if is_recordable(parameter)), None)
-    recorder.start(engine, version, name,
-                   str(first.device) if first is not None else "cpu",
-                   dtype_name(first.dtype) if first is not None else None)
+    recorder.start(engine, version, name, str(first.device) if first is not None else "cpu")
 
 
 @guard
 def _record_caches(run, module, args, kwargs, result):
-    thread.busy = True
-    try:
+    with ours:
         caches.record(run, module, args, kwargs, result)
-    finally:
-        thread.busy = False
 
 
 @guard
@@ -203,11 +195,10 @@ def _call(run, module, args, kwargs, opaque=None):
         _leave(run, frame)
         raise
     thread.hidden -= leaf
-    thread.busy = True
     try:
-        _record(run, frame, leaf, sources, result)
+        with ours:
+            _record(run, frame, leaf, sources, result)
     finally:
-        thread.busy = False
         _leave(run, frame)
     return result
 
@@ -244,23 +235,21 @@ class _WithoutModes:
 
 @guard
 def _enter(run, module, args, kwargs, opaque):
-    thread.busy = True
     depth = len(run.frames)
     try:
-        inputs.learn(run, module, args, kwargs)
-        frame = run.enter(module)
-        leaf = bool(opaque) or is_leaf(module)
-        sources = []
-        if leaf:
-            own = list(module._parameters.values()) + list(module._buffers.values())
-            tensors = [t for _, t in walk((args, kwargs))] + [t for t in own if t is not None]
-            sources = run.ids(tensors)
-        return frame, leaf, sources
+        with ours:
+            inputs.learn(run, module, args, kwargs)
+            frame = run.enter(module)
+            leaf = bool(opaque) or is_leaf(module)
+            sources = []
+            if leaf:
+                own = list(module._parameters.values()) + list(module._buffers.values())
+                tensors = tensors_of(args, kwargs) + [t for t in own if t is not None]
+                sources = run.ids(tensors)
+            return frame, leaf, sources
     except BaseException:
         del run.frames[depth:]
         raise
-    finally:
-        thread.busy = False
 
 
 def _leave(run, frame):

@@ -123,7 +123,7 @@ def load(path=None):
         "hook_option": (ctypes.c_int, [text, ctypes.c_char_p, size]),
         "hook_next_id": (id_, []),
         "hook_next_pass": (ctypes.c_int64, []),
-        "hook_start": (None, [text, text, text, text]),
+        "hook_start": (None, [text, text, text, text, text]),
         "hook_pass_begin": (None, [ctypes.c_int64, rows_, ctypes.c_int]),
         "hook_pass_rows": (None, [ctypes.c_int64, rows_]),
         "hook_pass_end": (None, [ctypes.c_int64, rows_]),

@@ -1,11 +1,12 @@
 """One pass: the forward call of a root module, and what is known while it runs."""
+import contextlib
 import threading
 import weakref
 
 import torch
 
 from . import filters
-from .recorder import dtype_name, plain_parameter, recorder
+from .recorder import DTYPES, dtype_name, plain_parameter, recorder
 from .values import Registry, Value, has_storage, storage_key
 
 
@@ -19,8 +20,34 @@ class Thread(threading.local):
     busy = False
     hidden = 0
 
+    def __init__(self):
+        self.contexts = []  # what switches modes off, while busy
+
 
 thread = Thread()
+
+
+class _Ours:
+    """Marks torch operations as our own. Ours and the program's modes don't see them: a mode
+    is a call of Python for each operation, and for each look at a tensor's shape."""
+
+    def __enter__(self):
+        thread.busy = True
+        contexts = _function_off(), _dispatch_off()
+        thread.contexts.append(contexts)
+        contexts[0].__enter__()
+        contexts[1].__enter__()
+
+    def __exit__(self, *exception):
+        contexts = thread.contexts.pop()
+        contexts[1].__exit__(None, None, None)
+        contexts[0].__exit__(None, None, None)
+        thread.busy = False
+
+
+_function_off = torch._C.DisableTorchFunction
+_dispatch_off = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)
+ours = _Ours()
 
 _PLAIN = {torch.Tensor: True, torch.nn.Parameter: True}
 
@@ -33,7 +60,7 @@ def is_recordable(tensor):
         plain = isinstance(tensor, torch.Tensor) and \
             kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
         _PLAIN[kind] = plain
-    return plain and tensor.device.type != "meta"
+    return plain and not tensor.is_meta
 
 
 def walk(value, prefix="", depth=6):
@@ -56,6 +83,21 @@ def walk(value, prefix="", depth=6):
     for key, item in items:
         if item is not None and key not in ("past_key_values", "past_key_value"):
             yield from walk(item, f"{prefix}.{key}" if prefix else str(key), depth - 1)
+
+
+_NO_TENSORS = {int, float, bool, str, type(None), torch.dtype, torch.device}
+
+
+def tensors_of(args, kwargs):
+    """Every tensor in the arguments of a call, as walk((args, kwargs)) finds them."""
+    found = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        kind = type(value)
+        if _PLAIN.get(kind):
+            found.append(value)
+        elif kind not in _NO_TENSORS:
+            found += [tensor for _, tensor in walk(value, depth=5)]
+    return found
 
 
 _BLOCK_LISTS = ("layers", "layer", "blocks", "block", "h")
@@ -204,13 +246,13 @@ class Run:
 
     def _event(self, name, op, tensor, layer, sources, extra):
         event = {"event": "tensor", "pass": self.number, "layer": layer, "name": name, "op": op,
-                 "dtype": dtype_name(tensor.dtype), "shape": list(tensor.shape)}
+                 "dtype": DTYPES.get(tensor.dtype) or dtype_name(tensor.dtype), "shape": list(tensor.shape)}
         if sources:
             event["src"] = sources
         for key, item in extra.items():
             if item:
                 event[key] = item
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             event["backend"] = str(tensor.device)
         return event
 

@@ -71,14 +71,14 @@ class Recorder:
             if not self.transport.send(event, pointer, size):
                 self.dormant = True
 
-    def start(self, engine, version, model, device, dtype):
+    def start(self, engine, version, model, device):
         """Says once who is recorded."""
         with self.lock:
             if self._started:
                 return
             self._started = True
             self.send({"event": "start", "engine": engine, "engine_version": version, "model": model,
-                       "device": device})
+                       "device": device, "framework": f"torch {torch.__version__}"})
             if self.filters.sources:
                 self.note("--sources has no effect on PyTorch, whose graph is not known before it runs: "
                           "widen --tensors instead")

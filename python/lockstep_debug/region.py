@@ -6,7 +6,7 @@ import subprocess
 from . import filters
 from .install import install
 from .modules import Region
-from .passes import Run, is_recordable, thread
+from .passes import Run, is_recordable, ours, thread
 from .recorder import guard, recorder
 
 import torch
@@ -74,11 +74,10 @@ def _program():
 def tap(name, tensor):
     if thread.busy or not is_recordable(tensor) or not recorder.open():
         return
-    thread.busy = True
-    try:
+    with ours:
         run = thread.run
         if run is None:  # outside of any forward call: a pass of its own, without rows
-            recorder.start("torch", str(torch.__version__), "", str(tensor.device), None)
+            recorder.start("torch", str(torch.__version__), "", str(tensor.device))
             run = Run(torch.nn.Module())
             recorder.send({"event": "pass", "pass": run.number})
             run.record(None, "tap", tensor, [], name=name, kind=filters.INPUT, layer=-1)
@@ -86,5 +85,3 @@ def tap(name, tensor):
             run.close()
         else:
             run.name_result(name, "tap", tensor, filters.INPUT)
-    finally:
-        thread.busy = False

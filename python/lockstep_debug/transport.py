@@ -43,7 +43,7 @@ class Transport:
         return bool(self._node(self._address, event["id"], get("pass", -1), pointer or None, size))
 
     def _start(self, event):
-        known = (event.get(key) for key in ("engine", "engine_version", "model", "device"))
+        known = (event.get(key) for key in ("engine", "engine_version", "model", "device", "framework"))
         self._library.lockstep_hook_start(*(None if value is None else native.encode(str(value)) for value in known))
 
     @staticmethod

@@ -24,18 +24,24 @@ class Value:
 
 
 def geometry(tensor):
-    """Offset, shape, strides and dtype; strides of axes of one element mean nothing."""
+    """Offset, shape, strides and dtype; strides of axes of one element mean nothing, and those
+    of a contiguous tensor nothing beside its shape."""
     shape = tuple(tensor.shape)
+    if tensor.is_contiguous():
+        return tensor.storage_offset(), shape, None, tensor.dtype
     strides = tuple(0 if n == 1 else s for n, s in zip(shape, tensor.stride()))
     return tensor.storage_offset(), shape, strides, tensor.dtype
 
 
 def extent(tensor):
     """The first byte and the one past the last that the tensor can touch in its storage."""
-    if tensor.numel() == 0:
+    count = tensor.numel()
+    if count == 0:
         return 0, 0
     size = tensor.element_size()
     first = last = tensor.storage_offset()
+    if tensor.is_contiguous():
+        return first * size, (first + count) * size
     for n, stride in zip(tensor.shape, tensor.stride()):
         last += (n - 1) * stride
     return first * size, (last + 1) * size
@@ -43,6 +49,8 @@ def extent(tensor):
 
 def is_dense(tensor):
     """Whether the tensor touches every byte of its extent."""
+    if tensor.is_contiguous():
+        return True
     low, high = extent(tensor)
     return high - low == tensor.numel() * tensor.element_size()
 
@@ -75,9 +83,10 @@ class Cell:
         """The tensor's bytes now hold `value`: everything that overlaps is older."""
         low, high = extent(tensor)
         dense = is_dense(tensor)
-        for key in [k for k, (_, a, b) in self.entries.items() if a < high and low < b]:
-            del self.entries[key]
-        if dense:
+        if self.entries:
+            for key in [k for k, (_, a, b) in self.entries.items() if a < high and low < b]:
+                del self.entries[key]
+        if dense and self.writes:
             self.writes = [w for w in self.writes if not (low <= w[1] and w[2] <= high)]
         self.writes.append((value, low, high, dense))
         del self.writes[:-_WRITES_MAX]

@@ -239,7 +239,7 @@ static lockstep_status judge_pairing(judging *j) {
         LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset has the names of %s and %s: weights were paired by content alone. --preset NAME takes the "
                    "rules of a similar model, --map FILE your own", *text[0] != '\0' ? text[0] : "the reference", *text[1] != '\0' ? text[1] : "the candidate"));
     if (r->gguf && !c->gguf && j->parts[LS_REFERENCE] != 0)
-        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two swapped?"));
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two sides swapped?"));
     return LOCKSTEP_OK;
 }
 
@@ -319,11 +319,11 @@ static lockstep_status judge_failing(judging *j, size_t i) {
                    (unsigned long long)m->inf_reference, (unsigned long long)m->nonfinite_differ, p->region[0] != '\0' ? ", in " : "", p->region, cause);
     case LS_WEIGHT_SHAPE:
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
-                   p->trouble, cause);
+                   p->reason, cause);
     case LS_WEIGHT_UNSUPPORTED:
         if (ls_weight_scheme(&j->d->weights, p) != NULL)
             return LOCKSTEP_OK; /* judge_schemes says it */
-        return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->trouble);
+        return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->reason);
     case LS_WEIGHT_WORSE:
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
                    "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,

@@ -3,7 +3,7 @@
 #define LS_CHECKPOINT_FINE_TUNE_H
 
 #include "base/text.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_model.h"
 
 /* Most of what differs differs as after further training. */
 bool ls_is_fine_tune(const ls_weights *weights);

@@ -52,7 +52,7 @@ lockstep_status ls_vocabulary_leave_out(comparing *c, const char *part) {
 }
 
 lockstep_status ls_vocabulary_unread(comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what) {
-    const char *trouble = NULL;
-    LS_TRY(ls_checkpoint_unread(&c->v->arena, status, why, &trouble, c->error));
-    return trouble != NULL ? ls_vocabulary_say(c, LS_VOCABULARY_UNREAD, "the %s of the %s: not compared: %s", what, side_names[side], trouble) : LOCKSTEP_OK;
+    const char *reason = NULL;
+    LS_TRY(ls_checkpoint_unread(&c->v->arena, status, why, &reason, c->error));
+    return reason != NULL ? ls_vocabulary_say(c, LS_VOCABULARY_UNREAD, "the %s of the %s: not compared: %s", what, side_names[side], reason) : LOCKSTEP_OK;
 }

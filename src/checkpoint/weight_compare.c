@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 #include "tensor/pages.h"
 
-static lockstep_status refuse(ls_weight_pair *pair, ls_weight_verdict verdict, const char *trouble) {
+static lockstep_status refuse(ls_weight_pair *pair, ls_weight_verdict verdict, const char *reason) {
     pair->verdict = verdict;
-    pair->trouble = trouble;
+    pair->reason = reason;
     return LOCKSTEP_OK;
 }
 
@@ -165,7 +165,7 @@ const char *ls_weight_verdict_name(ls_weight_verdict verdict) {
     return names[verdict];
 }
 
-const char *ls_weight_how_name(ls_weight_how how) {
+const char *ls_weight_method_name(ls_weight_method method) {
     static const char *const names[] = {"name", "preset", "content"};
-    return names[how];
+    return names[method];
 }

@@ -8,7 +8,7 @@
 #include "base/grow.h"
 #include "base/map.h"
 #include "base/pattern.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 
 enum { NAME = 512 };
 
@@ -99,7 +99,7 @@ ls_weight_pair *ls_weights_add_pair(ls_weights *w, const ls_weight_pair *pair) {
     w->pairs = array;
     for (int side = 0; side < LS_SIDES; side++)
         w->paired[side][pair->part[side].tensor] = true;
-    w->by_method[pair->how]++;
+    w->by_method[pair->method]++;
     w->pairs[w->pair_count] = *pair;
     return &w->pairs[w->pair_count++];
 }
@@ -128,7 +128,7 @@ static lockstep_status pair_equal_names(matching *m) {
     const lockstep_archive *reference = m->w->sides[LS_REFERENCE]->archive, *candidate = m->w->sides[LS_CANDIDATE]->archive;
     for (size_t i = 0; i < candidate->tensor_count; i++) {
         size_t other = ls_archive_find(reference, candidate->tensors[i].name);
-        ls_weight_pair pair = {.how = LS_WEIGHT_BY_NAME, .part = {whole(other), whole(i)}};
+        ls_weight_pair pair = {.method = LS_WEIGHT_BY_NAME, .part = {whole(other), whole(i)}};
         if (other != SIZE_MAX)
             LS_TRY(add(m, &pair));
     }
@@ -140,7 +140,7 @@ static lockstep_status pair_equal_labels(matching *m) {
     const ls_weights *w = m->w;
     for (size_t i = 0; i < w->sides[LS_CANDIDATE]->archive->tensor_count; i++) {
         size_t other = is_open(w, LS_CANDIDATE, i) ? ls_weight_labels_find(&w->labels[LS_REFERENCE], label(w, LS_CANDIDATE, i)) : SIZE_MAX;
-        ls_weight_pair pair = {.how = LS_WEIGHT_BY_NAME, .part = {whole(other), whole(i)}};
+        ls_weight_pair pair = {.method = LS_WEIGHT_BY_NAME, .part = {whole(other), whole(i)}};
         if (other != SIZE_MAX && is_open(w, LS_REFERENCE, other))
             LS_TRY(add(m, &pair));
     }
@@ -207,7 +207,7 @@ static lockstep_status pair_by_rule(matching *m, size_t rule, size_t candidate) 
     key_again(w, label(w, LS_REFERENCE, tensors[LS_REFERENCE]), &w->preset.weights[rule], &keys[LS_REFERENCE]);
     if (!may_pair(w, tensors, keys))
         return LOCKSTEP_OK;
-    ls_weight_pair pair = {.how = LS_WEIGHT_BY_PRESET, .part = {whole(tensors[LS_REFERENCE]), whole(candidate)}};
+    ls_weight_pair pair = {.method = LS_WEIGHT_BY_PRESET, .part = {whole(tensors[LS_REFERENCE]), whole(candidate)}};
     choose_changes(w, keys, &pair);
     return add(m, &pair);
 }
@@ -254,7 +254,7 @@ typedef struct fusion {
 } fusion;
 
 static lockstep_status add_part(matching *m, const fusion *f, size_t part, uint64_t first, uint64_t count, bool index) {
-    ls_weight_pair pair = {.how = LS_WEIGHT_BY_PRESET, .changes = f->rule->changes};
+    ls_weight_pair pair = {.method = LS_WEIGHT_BY_PRESET, .changes = f->rule->changes};
     pair.part[f->side] = (ls_weight_part){f->fused, index ? 0 : f->rule->axis, first, count, index};
     pair.part[1 - f->side] = whole(part);
     pair.original = f->fused_is_hf ? f->side : 1 - f->side;

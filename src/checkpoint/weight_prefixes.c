@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 
 enum { ROUNDS = 8, LONGEST = 512, AMBIGUOUS = -1 };
 
@@ -112,7 +112,7 @@ static lockstep_status replace(beginnings *b, const char *best) {
         size_t other = ls_weight_labels_find(&w->labels[LS_REFERENCE], name);
         if (other == SIZE_MAX || !is_open(b, LS_REFERENCE, other))
             continue;
-        ls_weight_pair pair = {.how = LS_WEIGHT_BY_NAME, .part = {{.tensor = other, .axis = -1}, {.tensor = i, .axis = -1}}};
+        ls_weight_pair pair = {.method = LS_WEIGHT_BY_NAME, .part = {{.tensor = other, .axis = -1}, {.tensor = i, .axis = -1}}};
         LS_TRY(b->add(b->context, &pair));
     }
     return LOCKSTEP_OK;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 
 enum { TILE = 1024, ENOUGH = 1 << 20 };
 

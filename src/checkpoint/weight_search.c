@@ -9,7 +9,7 @@
 
 #include "base/grow.h"
 #include "base/map.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 #include "compare/relative.h"
 #include "tensor/pages.h"
 
@@ -214,7 +214,7 @@ static lockstep_status pair_by_content(search *s) {
         LS_TRY(find(s, LS_CANDIDATE, i, true, &best));
         if (best.tensor == SIZE_MAX || best.text[0] != '\0')
             continue; /* a changed one is not taken for the partner: it is told */
-        ls_weight_pair pair = {.how = LS_WEIGHT_BY_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
+        ls_weight_pair pair = {.method = LS_WEIGHT_BY_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
         LS_TRY(ls_weights_compare(w, &pair, s->error));
         if (!ls_weight_fails(&pair) && ls_weights_add_pair(w, &pair) == NULL)
             return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
@@ -414,7 +414,7 @@ lockstep_status ls_weights_find_contradictions(ls_weights *w, lockstep_error *er
     for (size_t i = 0; i < w->pair_count && status == LOCKSTEP_OK; i++) {
         ls_weight_pair *p = &w->pairs[i];
         char text[1024];
-        if (p->how != LS_WEIGHT_BY_CONTENT)
+        if (p->method != LS_WEIGHT_BY_CONTENT)
             continue;
         size_t length = put_templates(w, p, text);
         const uint64_t *count = ls_map_find(&counts, text, length), *best = ls_map_find(&most, text, strcspn(text, "\n"));

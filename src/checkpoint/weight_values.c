@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/weights.h"
+#include "checkpoint/weight_steps.h"
 #include "tensor/slice.h"
 
 uint64_t ls_weight_heads(const ls_weights *weights, const char *name) {

@@ -1,6 +1,7 @@
 #include "checkpoint/weights.h"
 
 #include "checkpoint/architectures.h"
+#include "checkpoint/weight_steps.h"
 
 #include <stdlib.h>
 #include <string.h>

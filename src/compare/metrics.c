@@ -54,7 +54,7 @@ typedef enum ulp_kind { ULP_NONE, ULP_F32, ULP_16 } ulp_kind;
 typedef struct job {
     const ls_view *reference, *candidate;
     const ls_kernels *kernels;
-    ls_compare_options wants;
+    ls_compare_options options;
     uint64_t elements, chunk;
     bool wide;        /* summed as doubles, not floats */
     ulp_kind ulp;
@@ -130,8 +130,8 @@ static void add_finite_tile(partial *p, const ls_tile *t, size_t n, uint64_t fir
 static const double slack = 1 - 1e-12;
 
 static void count_tile(const job *j, partial *p, const void *r, const void *c, size_t n, const ls_tile *t, bool wide) {
-    ls_count_limits limits = {.max_abs = t->max_abs, .atol = j->wants.atol, .rtol = j->wants.rtol};
-    limits.within = j->wants.atol >= 0 && j->wants.rtol >= 0 && (t->max_abs <= j->wants.atol || t->max_rel <= j->wants.rtol * slack);
+    ls_count_limits limits = {.max_abs = t->max_abs, .atol = j->options.atol, .rtol = j->options.rtol};
+    limits.within = j->options.atol >= 0 && j->options.rtol >= 0 && (t->max_abs <= j->options.atol || t->max_rel <= j->options.rtol * slack);
     if (limits.within && t->max_abs <= ls_share_thresholds[0])
         return;
     (wide ? j->kernels->count_f64 : j->kernels->count_f32)(r, c, n, &limits, p->counts);
@@ -151,7 +151,7 @@ static bool is_masked(double value, double mask) { return value <= mask && mask 
 /* An element that isn't a number on both sides: NaN, infinite, or masked; or one whose
  * difference is beyond double. */
 static void add_gap(const job *j, partial *p, double x, double y) {
-    bool masked_x = is_masked(x, j->wants.mask_reference), masked_y = is_masked(y, j->wants.mask_candidate);
+    bool masked_x = is_masked(x, j->options.mask_reference), masked_y = is_masked(y, j->options.mask_candidate);
     p->nan_reference += isnan(x) != 0;
     p->nan_candidate += isnan(y) != 0;
     p->inf_reference += isinf(x) != 0;
@@ -178,7 +178,7 @@ static void add_tile_with_gaps(const job *j, partial *p, const double *reference
     size_t kept = 0, lone_rs = 0, lone_cs = 0;
     for (size_t i = 0; i < n; i++) {
         double x = reference[i], y = candidate[i], d = y - x;
-        if (d - d == 0 && x > j->wants.mask_reference && y > j->wants.mask_candidate) {
+        if (d - d == 0 && x > j->options.mask_reference && y > j->options.mask_candidate) {
             r[kept] = x;
             c[kept++] = y;
             continue;
@@ -241,9 +241,9 @@ static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
     const void *c = read_tile(j, j->candidate, first, n, buffers[1]);
     ls_tile t;
     (j->wide ? j->kernels->sum_f64 : j->kernels->sum_f32)(r, c, n, &t);
-    if (j->wants.row_length > 0)
+    if (j->options.row_length > 0)
         ls_row_add(&p->rows, j->kernels, r, c, n, j->wide);
-    if (j->wants.hash) {
+    if (j->options.hash) {
         size_t bytes = n * (j->wide ? sizeof(double) : sizeof(float));
         p->reference_hash = join_hashes(p->reference_hash, XXH3_64bits(r, bytes));
         p->candidate_hash = join_hashes(p->candidate_hash, XXH3_64bits(c, bytes));
@@ -252,7 +252,7 @@ static void run_tile(const job *j, partial *p, uint64_t first, size_t n) {
         uint32_t steps = ulp_of_tile(j, r, c, n, first);
         p->max_ulp = steps > p->max_ulp ? steps : p->max_ulp;
     }
-    if (t.finite && t.reference.min > j->wants.mask_reference && t.candidate.min > j->wants.mask_candidate) {
+    if (t.finite && t.reference.min > j->options.mask_reference && t.candidate.min > j->options.mask_candidate) {
         add_finite_tile(p, &t, n, first);
         count_tile(j, p, r, c, n, &t, j->wide);
         return;
@@ -268,8 +268,8 @@ static void run_chunk(void *context, uint64_t index, int worker) {
     partial *p = &j->partials[index];
     uint64_t first = index * j->chunk, count = j->elements - first < j->chunk ? j->elements - first : j->chunk;
     *p = (partial){.max_abs = -1, .max_rel = -1};
-    if (j->wants.row_length > 0)
-        ls_row_begin(&p->rows, first, j->wants.row_length);
+    if (j->options.row_length > 0)
+        ls_row_begin(&p->rows, first, j->options.row_length);
     for (uint64_t at = 0; at < count; at += TILE)
         run_tile(j, p, first + at, count - at < TILE ? (size_t)(count - at) : TILE);
     ls_view_drop(j->reference, first, count);
@@ -288,7 +288,7 @@ static uint64_t locate(const job *j, uint64_t first, bool relative, double most)
         double d = c[i] - r[i], value = fabs(d);
         if (relative)
             value = value == 0 ? 0 : value / fabs(r[i]);
-        if (value == most && d - d == 0 && r[i] > j->wants.mask_reference && c[i] > j->wants.mask_candidate)
+        if (value == most && d - d == 0 && r[i] > j->options.mask_reference && c[i] > j->options.mask_candidate)
             return first + i;
     }
     return first;
@@ -369,12 +369,12 @@ static void finish_rows(const partial *partials, uint64_t chunks, uint64_t row_l
     m->rows = all.found;
 }
 
-lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_options *wants,
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_options *options,
                            ls_metrics *out_metrics, lockstep_error *error) {
-    job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .wants = *wants,
+    job j = {.reference = reference, .candidate = candidate, .kernels = ls_kernels_best(), .options = *options,
              .elements = ls_view_elements(reference)};
-    j.wants.mask_reference = wants->mask_reference < 0 ? wants->mask_reference : -INFINITY;
-    j.wants.mask_candidate = wants->mask_candidate < 0 ? wants->mask_candidate : -INFINITY;
+    j.options.mask_reference = options->mask_reference < 0 ? options->mask_reference : -INFINITY;
+    j.options.mask_candidate = options->mask_candidate < 0 ? options->mask_candidate : -INFINITY;
     if (j.elements != ls_view_elements(candidate))
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the two tensors differ in their number of elements");
     j.wide = ls_dtype(reference->dtype)->to_f32 == NULL || ls_dtype(candidate->dtype)->to_f32 == NULL;
@@ -391,12 +391,12 @@ lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, c
     for (uint64_t i = 0; i < chunks; i++)
         merge(&total, &j.partials[i]);
     finish(&j, &total, out_metrics);
-    for (uint64_t i = 0; wants->hash && i < chunks; i++) {
+    for (uint64_t i = 0; options->hash && i < chunks; i++) {
         out_metrics->reference.hash = join_hashes(out_metrics->reference.hash, j.partials[i].reference_hash);
         out_metrics->candidate.hash = join_hashes(out_metrics->candidate.hash, j.partials[i].candidate_hash);
     }
-    if (wants->row_length > 0)
-        finish_rows(j.partials, chunks, wants->row_length, out_metrics);
+    if (options->row_length > 0)
+        finish_rows(j.partials, chunks, options->row_length, out_metrics);
     free(j.partials);
     return LOCKSTEP_OK;
 }

@@ -49,7 +49,7 @@ typedef struct ls_compare_options {
 
 /* Compares two views of equal element counts, in the row-major order of each.
  * Runs on all cores; the result does not depend on their number. */
-lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_options *wants,
+lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, const ls_compare_options *options,
                            ls_metrics *out_metrics, lockstep_error *error);
 
 #endif

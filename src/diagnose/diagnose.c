@@ -4,21 +4,17 @@
 #include <math.h>
 #include <stdlib.h>
 
-const ls_cause_rule ls_cause_rules[] = {
-    {"scale", ls_fit_scale, 1},
-    {"offset", ls_fit_offset, 1},
-    {"swapped-with", ls_fit_swapped, 0},
-    {"rope-interleave", ls_fit_rope_pairs, 0},
-    {"rope-frequency", ls_fit_rope_frequency, 1},
-    {"norm-eps", ls_fit_norm_eps, 1},
-    {"activation", ls_fit_activation, 0},
-    {"missing-term", ls_fit_missing_term, 0},
-    {"unary", ls_fit_unary, 0},
-    {"soft-cap", ls_fit_soft_cap, 1},
-    {"channel-scale", ls_fit_channel_scale, LS_FREE_PER_CHANNEL},
-    {"channel-offset", ls_fit_channel_offset, LS_FREE_PER_CHANNEL},
-    {0},
+typedef struct rule {
+    const char *id;
+    bool (*fit)(const ls_evidence *evidence, ls_cause *out_cause);
+    int free_parameters;
+} rule;
+
+#define LS_CAUSE_ROW(id, function, free) {id, function, free},
+static const rule rules[] = {
+#include "diagnose/cause_table.h"
 };
+#undef LS_CAUSE_ROW
 
 double ls_residual(const double *a, const double *b, size_t count) {
     double difference = 0, norm = 0;
@@ -50,9 +46,9 @@ static void insert(ls_diagnosis *d, const ls_cause *cause) {
 
 /* Any two numbers are a multiple of each other: a rule that fits as many numbers as it has
  * elements to explain explains nothing. */
-static bool has_enough(const ls_evidence *e, const ls_cause_rule *rule) {
+static bool has_enough(const ls_evidence *e, const rule *r) {
     enum { LEAST = 4 };
-    size_t differ = 0, free_numbers = rule->free == LS_FREE_PER_CHANNEL ? e->channels : (size_t)rule->free;
+    size_t differ = 0, free_numbers = r->free_parameters == LS_FREE_PER_CHANNEL ? e->channels : (size_t)r->free_parameters;
     for (size_t i = 0; i < e->count; i++)
         differ += e->reference[i] != e->candidate[i];
     return differ >= LEAST && differ > free_numbers;
@@ -60,9 +56,9 @@ static bool has_enough(const ls_evidence *e, const ls_cause_rule *rule) {
 
 static void try_rules(const ls_evidence *e, ls_diagnosis *out) {
     double limit = e->pair->mark.tolerance;
-    for (const ls_cause_rule *rule = ls_cause_rules; rule->id != NULL; rule++) {
-        ls_cause cause = {.id = rule->id};
-        if (has_enough(e, rule) && rule->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
+    for (const rule *r = rules; r < rules + sizeof rules / sizeof rules[0]; r++) {
+        ls_cause cause = {.id = r->id};
+        if (has_enough(e, r) && r->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
             insert(out, &cause);
     }
 }

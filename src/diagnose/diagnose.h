@@ -42,27 +42,9 @@ enum { LS_EVIDENCE_MAX = 1 << 18 };
 
 enum { LS_FREE_PER_CHANNEL = -1 };
 
-/* One row a rule. `fit` fills text and residual; false when it doesn't apply. */
-typedef struct ls_cause_rule {
-    const char *id;
-    bool (*fit)(const ls_evidence *evidence, ls_cause *out_cause);
-    int free; /* numbers that are fitted; more elements than these have to be explained by them */
-} ls_cause_rule;
-
-extern const ls_cause_rule ls_cause_rules[]; /* simplest first; ends with id == NULL */
-
-bool ls_fit_scale(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_offset(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_unary(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_soft_cap(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_channel_scale(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_channel_offset(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_swapped(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_missing_term(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_rope_pairs(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_norm_eps(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_activation(const ls_evidence *evidence, ls_cause *out_cause);
-bool ls_fit_rope_frequency(const ls_evidence *evidence, ls_cause *out_cause);
+#define LS_CAUSE_ROW(id, function, free) bool function(const ls_evidence *evidence, ls_cause *out_cause);
+#include "diagnose/cause_table.h"
+#undef LS_CAUSE_ROW
 
 /* |a - b|_2 / |b|_2 over finite elements; infinite when b is all zeros and a isn't. */
 double ls_residual(const double *a, const double *b, size_t count);

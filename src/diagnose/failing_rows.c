@@ -60,7 +60,7 @@ static bool measure(const ls_layout *layout, const ls_pair *p, int axis, row_err
 }
 
 void ls_find_failing_rows(const ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_failing_rows *f) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&aligned->layout.candidate, pp->row_count) : -1;
     row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
     if (rows == NULL || !measure(&aligned->layout, p, axis, rows)) {

@@ -12,7 +12,7 @@ static bool are_integers(const ls_diff *d, const ls_pair *p) {
     return ls_node_is_integer(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_integer(&d->in.candidate.trace->nodes[p->candidate_value]);
 }
 
-/* Ids and ranks are equal or not. Noise may change the order of what is nearly the same. */
+/* Ids and ranks are equal or not; but rounding may change the order of nearly equal values. */
 static double integers_allowed(const ls_pair *p) { return p->mark.tolerance >= 5e-3 ? 0.5 : 0; }
 
 static bool passes(const ls_diff *d, const ls_pair *p) {
@@ -20,9 +20,9 @@ static bool passes(const ls_diff *d, const ls_pair *p) {
     if (m->masked_differ > 0 || (!p->is_score && m->masked_rel > p->mark.tolerance))
         return false;
     if (m->finite == 0)
-        return true; /* nothing but what both sides agree on */
+        return true; /* only masked or non-finite elements, on which both sides agree */
     if (are_integers(d, p))
-        return (double)m->above[LS_SHARES - 1] <= integers_allowed(p) * (double)m->elements; /* so many are not equal */
+        return (double)m->above[LS_SHARES - 1] <= integers_allowed(p) * (double)m->elements; /* how many are not equal */
     return d->options.elementwise ? m->beyond == 0 : d->options.profile->passes(m, p->mark.tolerance);
 }
 
@@ -36,16 +36,16 @@ static void judge(const ls_diff *d, ls_pair *p) {
         p->mark.verdict = passes(d, p) ? LS_VERDICT_MATCH : LS_VERDICT_DIVERGED;
 }
 
-/* Softmax turns whatever is far below the rest into 0: engines mask with -1e4, -65504, -1e9 and
- * so on. Returns the value below which a side is taken as masked, or 0. */
+/* A softmax turns scores far below the rest into 0, so engines mask with -1e4, -65504, -1e9 and so on. Returns the
+ * value at or below which an element of a side counts as masked. */
 static double mask_below(double least) { return least <= -9e3 && least > LS_MASK_BELOW ? least / 2 : LS_MASK_BELOW; }
 
-/* Without knowing what a tensor goes into: many times one large negative value, in the same places. */
+/* For tensors of which it is not known what they feed: one large negative value, many times, in the same places. */
 static bool is_one_mask(const ls_metrics *m) {
     return m->masked >= 2 && m->masked_differ == 0 && m->masked_spread < 1e-2 && m->masked_rel < 1e-2;
 }
 
-/* All metrics of a pair that can be looked at. */
+/* Computes all metrics of a pair. */
 static lockstep_status measure(const ls_diff *d, ls_pair *p, const ls_layout *l, lockstep_error *error) {
     const ls_diff_options *o = &d->options;
     ls_compare_options limits = {.atol = o->elementwise ? o->atol : o->profile->atol, .rtol = o->elementwise ? o->rtol : o->profile->rtol,
@@ -53,7 +53,7 @@ static lockstep_status measure(const ls_diff *d, ls_pair *p, const ls_layout *l,
     ls_metrics *m = &p->metrics;
     LS_TRY(ls_compare(&l->reference, &l->candidate, &limits, m, error));
     double reference_mask = mask_below(m->reference.min), candidate_mask = mask_below(m->candidate.min);
-    bool plain = !d->in.reference.trace->is_graph && !d->in.candidate.trace->is_graph; /* what it goes into is not known */
+    bool plain = !d->in.reference.trace->is_graph && !d->in.candidate.trace->is_graph; /* what the tensor feeds is not known */
     if ((p->is_score || plain) && (reference_mask > LS_MASK_BELOW || candidate_mask > LS_MASK_BELOW)) {
         ls_compare_options apart = limits;
         ls_metrics numbers;
@@ -76,7 +76,7 @@ static lockstep_status measure(const ls_diff *d, ls_pair *p, const ls_layout *l,
     return LOCKSTEP_OK;
 }
 
-/* Pairs are compared by several threads, and the arena is one. */
+/* Several threads compare pairs, and share the arena. */
 static const char *keep_text(ls_diff *d, const char *text) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&lock);
@@ -92,17 +92,17 @@ static bool has_past(const ls_pass *pass) {
     return false;
 }
 
-/* Are two tensors of unlike sizes as large for each row, or for each row of rows (scores)? What
- * holds earlier tokens, too, can't be told so. */
+/* Do two tensors of different sizes have equally many elements per row, or per pair of rows (scores)? Tensors that
+ * hold earlier tokens as well can't be recognized this way. */
 static bool may_be_rows(const ls_diff *d, const ls_pair *p) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     const ls_pass *reference = &d->in.reference.trace->passes[pp->reference], *candidate = &d->in.candidate.trace->passes[pp->candidate];
     double r = (double)d->in.reference.trace->nodes[p->reference_value].elements, c = (double)d->in.candidate.trace->nodes[p->candidate_value].elements;
     double rows = (double)reference->rows, others = (double)candidate->rows, kept = (double)d->matching.facts[pp->candidate].output_row_count;
     return r * others == c * rows || r * others * others == c * rows * rows || (kept > 0 && r * kept == c * rows) || has_past(reference) || has_past(candidate);
 }
 
-/* What can be said without values. */
+/* Sets what doesn't depend on values. */
 static void begin(const ls_diff *d, ls_pair *p) {
     const ls_side *r = &d->in.reference, *c = &d->in.candidate;
     p->is_compared = true;
@@ -111,13 +111,13 @@ static void begin(const ls_diff *d, ls_pair *p) {
 }
 
 static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *reason) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->passes];
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     bool some_rows = pp->rows != NULL && !pp->whole && may_be_rows(d, p);
     p->mark.verdict = status != LOCKSTEP_INCOMPARABLE ? LS_VERDICT_UNSUPPORTED : some_rows ? LS_VERDICT_UNALIGNED : LS_VERDICT_SHAPE;
     p->reason = keep_text(d, reason);
 }
 
-static const char as_is[] = "as is"; /* most layouts */
+static const char as_is[] = "as is"; /* shared by most pairs */
 
 /* Measures and judges a pair under a layout. */
 static lockstep_status look(ls_diff *d, ls_pair *p, const ls_layout *layout, lockstep_error *error) {
@@ -132,7 +132,7 @@ static lockstep_status look(ls_diff *d, ls_pair *p, const ls_layout *layout, loc
     return LOCKSTEP_OK;
 }
 
-/* The vote of the pair's layout, where it has one. */
+/* Compares a pair, and returns the vote of its layout where there is one. */
 static lockstep_status compare(ls_diff *d, size_t pair, ls_layout_choice choice, ls_layout_vote *out_vote, bool *out_votes, lockstep_error *error) {
     ls_pair *p = &d->pairs.items[pair];
     ls_aligned_pair aligned;
@@ -165,7 +165,7 @@ lockstep_status ls_diff_compare(ls_diff *d, size_t pair, lockstep_error *error) 
 
 /* ------------------------------------------------------------------ all pairs */
 
-/* A round over many pairs, by all cores. */
+/* A round over many pairs, on all cores. */
 typedef struct round {
     ls_diff *d;
     ls_layout_choice choice;
@@ -174,7 +174,7 @@ typedef struct round {
         ls_layout_vote vote;
         bool votes;
     } *ballots;
-    pthread_mutex_t lock; /* for what follows */
+    pthread_mutex_t lock; /* guards the members below */
     lockstep_status status;
     lockstep_error error; /* of one of the pairs that failed */
 } round;
@@ -192,14 +192,14 @@ static void run_task(void *context, uint64_t i, int worker) {
     pthread_mutex_unlock(&r->lock);
 }
 
-/* Votes count in the order of the pairs, whichever thread had them. */
+/* Votes are counted in the order of the pairs, so that results don't depend on threads. */
 static void count_votes(const round *r, size_t count) {
     for (size_t i = 0; i < count && r->choice == LS_LAYOUT_LEARN; i++)
         if (r->ballots[i].votes)
             ls_layout_cast(&r->d->matching.votes, &r->ballots[i].vote);
 }
 
-/* A pair that is this large gets all cores for itself. */
+/* A pair of at least this size is compared by all cores together. */
 enum { LARGE_ELEMENTS = 1 << 22 };
 
 static bool is_large(const ls_diff *d, size_t pair) { return d->in.candidate.trace->nodes[d->pairs.items[pair].candidate_value].elements >= LARGE_ELEMENTS; }

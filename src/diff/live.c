@@ -10,21 +10,21 @@
 #include "base/grow.h"
 
 enum {
-    STEP = 64,      /* lines after which the pairs are looked at again */
-    LOOKAHEAD = 32, /* a value waits so long for names and masks that tell how to read it */
-    SURE = 4,       /* so many failing pairs in a row are no other formulation */
+    STEP = 64,      /* pairs are looked at again after so many lines */
+    LOOKAHEAD = 32, /* a value waits for so many nodes, among them the names and masks that it needs */
+    SURE = 4,       /* so many failing pairs in a row are no reformulation */
     PINNED_MAX = 64,
 };
 #define MEMORY_BYTES (256ull << 20)
 
-/* A value of the candidate, in memory. */
+/* A value of the candidate that is kept in memory. */
 typedef struct held {
     uint8_t *bytes; /* NULL: none, or no longer */
     uint64_t size;
     lockstep_dtype dtype;
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK];
-    bool pinned; /* the cause of the first divergence will be looked for in it */
+    bool pinned; /* kept to the end: it may explain the first divergence */
 } held;
 
 struct ls_live {
@@ -37,17 +37,17 @@ struct ls_live {
     size_t value_capacity, value_count;
     uint64_t bytes, pinned_bytes; /* held */
     size_t pinned;
-    size_t oldest;   /* nodes before it had their turn to make room */
-    size_t first_open; /* nodes before it are of passes that have ended, and hold nothing */
-    size_t next;     /* pairs before it are compared */
+    size_t oldest;   /* values of nodes before it have been dropped to make room */
+    size_t first_open; /* nodes before it belong to passes that have ended, and hold no values */
+    size_t next;     /* all pairs before it have been compared */
     size_t lines;    /* since the pairs were looked at */
     size_t ended;    /* passes whose end was seen */
-    unsigned char *depth; /* per pair that fails: how many in a row do */
+    unsigned char *depth; /* per failing pair: how many failing pairs in a row end with it */
     size_t depth_capacity;
-    size_t *queue, *looked_at; /* per node: room to walk the graph, and the look that saw it last */
+    size_t *queue, *looked_at; /* per node: the queue of a walk over the graph, and the last walk that saw the node */
     size_t look_capacity, look;
-    void *replaced; /* what the process was told to go on with, last */
-    bool over; /* stopped, or failed */
+    void *replaced; /* the values that the process was last told to continue with */
+    bool over; /* the comparison was stopped, or has failed */
     lockstep_status status;
     lockstep_error error;
 };
@@ -89,10 +89,10 @@ static void put_values(void *context, const void *bytes, size_t count) {
     live->filled += count;
 }
 
-static int end_values(void *context, bool whole, char *out_file) {
+static int end_values(void *context, bool whole, ls_place *out_place) {
     ls_live *live = context;
     bool there = live->coming.bytes != NULL;
-    strcpy(out_file, "memory");
+    *out_place = (ls_place){.file = "memory"};
     if (!whole) {
         free(live->coming.bytes);
         live->coming.bytes = NULL;
@@ -100,7 +100,7 @@ static int end_values(void *context, bool whole, char *out_file) {
     return there ? 0 : live->over ? ECANCELED : ENOMEM;
 }
 
-/* The line of the values that came before it. */
+/* Takes the values that came before this line. */
 static bool take_values(ls_live *live, size_t node) {
     size_t capacity = ls_doubled(live->value_capacity, node + 1);
     if (!ls_extend(&live->values, live->value_capacity, capacity, sizeof *live->values))
@@ -126,7 +126,7 @@ static void hold_on_to(ls_live *live, size_t node) {
     live->pinned_bytes += h->size;
 }
 
-/* Is this node new to the present look? */
+/* Has the current walk not seen this node yet? Marks it as seen. */
 static bool is_new(ls_live *live, size_t node) {
     if (live->looked_at[node] == live->look)
         return false;
@@ -134,8 +134,8 @@ static bool is_new(ls_live *live, size_t node) {
     return true;
 }
 
-/* A source of a node: with `keep`, its value is kept. Returns how many failing pairs in a row
- * lead to it; *out_through when it has no partner, so that what lies before it counts. */
+/* How many failing pairs in a row lead to a source of a node. With `keep`, its value is kept. Sets *out_through
+ * where the source has no partner, so that its own sources count instead. */
 static unsigned failing_before(ls_live *live, size_t source, bool keep, bool *out_through) {
     size_t pair = pair_at(live, source);
     if (keep)
@@ -146,8 +146,8 @@ static unsigned failing_before(ls_live *live, size_t source, bool keep, bool *ou
     return counts ? live->depth[pair - 1] : 0;
 }
 
-/* How many failing pairs in a row lead to a node, through at most LEVELS nodes without a
- * partner; with `keep`, the values on the way to the nearest pairs are kept. */
+/* How many failing pairs in a row lead to a node, through at most LEVELS nodes without a partner. With `keep`,
+ * the values on the way to the nearest pairs are kept. */
 static lockstep_status look_above(ls_live *live, size_t node, bool keep, unsigned *out_deepest) {
     enum { LEVELS = 4 };
     const ls_trace *t = live->diff->in.candidate.trace;
@@ -200,7 +200,7 @@ static lockstep_status compare(ls_live *live, size_t pair) {
     return above == 0 ? pin(live, p->candidate_value) : LOCKSTEP_OK;
 }
 
-/* A failing pair may still turn out to be another formulation: what follows tells. */
+/* A failing pair may still turn out to be a reformulation, which later pairs show. */
 static bool is_sure(const ls_live *live, size_t pair) {
     return pair < live->depth_capacity && live->depth[pair] >= SURE;
 }
@@ -222,7 +222,7 @@ static bool is_ripe(const ls_live *live, const ls_pair *p, bool now) {
 
 /* ------------------------------------------------------------------ advancing */
 
-/* What has been compared, or found no partner in time, goes; first what came first. */
+/* Drops values that have been compared, or found no partner in time; the oldest first. */
 static void make_room(ls_live *live) {
     const ls_trace *t = live->diff->in.candidate.trace;
     for (; live->oldest < live->value_count && live->bytes > live->options.memory_bytes; live->oldest++) {
@@ -233,7 +233,7 @@ static void make_room(ls_live *live) {
     }
 }
 
-/* What a pass that has ended leaves behind is needed no more. */
+/* Drops the values of passes that have ended. */
 static void drop_ended(ls_live *live) {
     const ls_trace *t = live->diff->in.candidate.trace;
     size_t first_open = live->value_count;
@@ -266,7 +266,7 @@ static lockstep_status advance(ls_live *live, bool all) {
             live->next++;
     }
     if (pass_ended || all)
-        LS_TRY(ls_outputs_pair(d, &live->error)); /* as long as their values are there */
+        LS_TRY(ls_outputs_pair(d, &live->error)); /* before their values are dropped */
     if (live->options.stop_first && !all && (sure || (pass_ended && failing)) && has_diverged(live))
         live->over = true;
     if (pass_ended)
@@ -292,7 +292,7 @@ static int put_line(void *context, const char *text, size_t length) {
     return live->over ? ECANCELED : 0;
 }
 
-/* At once: the process waits. */
+/* Compares at once, because the process waits for the answer. */
 static const void *replace(void *context, uint64_t i, uint64_t *out_bytes) {
     ls_live *live = context;
     ls_diff *d = live->diff;
@@ -364,7 +364,7 @@ lockstep_status ls_live_open(const char *reference, const ls_live_options *optio
         return status;
     }
     *out_live = live;
-    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, not_replaced, leave};
+    *out_recording = (ls_recording){live, put_line, begin_values, put_values, end_values, replace, not_replaced, NULL, leave};
     return LOCKSTEP_OK;
 }
 
@@ -378,7 +378,7 @@ static lockstep_status finish(ls_live *live) {
     LS_TRY(advance(live, true));
     LS_TRY(ls_diff_finish(d, &live->error));
     if (live->over && d->result.first != LS_NONE)
-        d->in.candidate.trace->complete = true; /* as far as it was to be observed */
+        d->in.candidate.trace->complete = true; /* complete up to where it was to be observed */
     return LOCKSTEP_OK;
 }
 

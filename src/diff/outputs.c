@@ -22,11 +22,11 @@ static bool is_compared(const ls_diff *d, bool of_reference, size_t value) {
     return d->matching.pair_of[value] != 0 && d->pairs.items[d->matching.pair_of[value] - 1].mark.verdict < LS_VERDICT_SHAPE;
 }
 
-/* The values that lead from compared ones to an output, rising. */
+/* The values between the last compared ones and an output, in order. */
 typedef struct tail {
     size_t *nodes, count, capacity;
-    uint64_t *base; /* elements of the largest compared value that a node comes of; 0: of none */
-    bool weighted; /* a weight takes part, or the way is not known */
+    uint64_t *base; /* per node: elements of the largest compared value that it is computed from; 0: none */
+    bool weighted; /* a weight takes part, or the sources are not known */
     bool failed;   /* out of memory */
 } tail;
 
@@ -52,10 +52,10 @@ static uint64_t base_of(const ls_diff *d, bool of_reference, const tail *t, size
         uint64_t own = known != NULL ? t->base[known - t->nodes] : is_compared(d, of_reference, source) ? v->trace->nodes[source].elements : 0;
         base = own > base ? own : base;
     }
-    return picks(n) && n->elements < base ? n->elements : base; /* what is done to the rows that were picked has to be compared */
+    return picks(n) && n->elements < base ? n->elements : base; /* operations on the picked rows have to be compared */
 }
 
-/* Changes a compared result, and is as large: it has to be compared itself. */
+/* A node that changes a compared result without making it smaller has to be compared itself. */
 static bool must_be_compared(const ls_trace *trace, const tail *t, size_t i) {
     const ls_node *n = &trace->nodes[t->nodes[i]];
     return t->base[i] > 0 && n->elements >= t->base[i] && !picks(n);
@@ -82,7 +82,7 @@ static tail find_tail(const ls_diff *d, bool of_reference, size_t output) {
             const ls_node *s = &trace->nodes[source];
             t.weighted = t.weighted || s->role == LS_ROLE_WEIGHT;
             bool given = s->role == LS_ROLE_INPUT || s->role == LS_ROLE_WEIGHT || s->pass != n->pass || is_compared(d, of_reference, source);
-            bool constant = s->source_count == 0 && s->elements <= 1; /* a number that was written into the program */
+            bool constant = s->source_count == 0 && s->elements <= 1; /* a constant of the program */
             if (!given && !constant)
                 append_node(&t, &seen, source);
         }
@@ -111,7 +111,7 @@ ls_tail ls_outputs_tail(const ls_diff *d, bool of_reference, size_t output) {
 
 /* ------------------------------------------------------------------ pairs */
 
-/* Each row of the reference is the candidate's, divided by its length. */
+/* Is each row of the reference the candidate's row divided by its length? */
 static bool is_brought_to_length_one(ls_diff *d, const ls_pair *pair) {
     enum { COLUMNS_MAX = 1 << 20 };
     ls_aligned_pair aligned;
@@ -132,7 +132,7 @@ static bool is_brought_to_length_one(ls_diff *d, const ls_pair *pair) {
             double d_i = values[columns + i] / sqrt(length2) - values[i];
             left2 += d_i * d_i;
         }
-        holds = length2 > 0 && sqrt(left2) <= pair->mark.tolerance; /* the length of a right row is 1 */
+        holds = length2 > 0 && sqrt(left2) <= pair->mark.tolerance; /* a correct row has length 1 */
     }
     free(values);
     ls_aligned_pair_close(&aligned);
@@ -150,13 +150,13 @@ static lockstep_status add(ls_diff *d, const ls_pair *pair, lockstep_error *erro
     LS_TRY(ls_diff_compare(d, d->pairs.count - 1, error));
     ls_pair *added = &d->pairs.items[d->pairs.count - 1], *own = &d->pairs.items[d->matching.pair_of[pair->candidate_value] - 1];
     if (added->is_extra && ls_pair_fails(added) && is_brought_to_length_one(d, added)) {
-        d->result.unit_length = d->in.reference.trace->nodes[pair->reference].name; /* nothing but that: the shared result is compared */
+        d->result.unit_length = d->in.reference.trace->nodes[pair->reference].name; /* only that is left out: the shared result is compared */
         d->pairs.count--;
         d->output_count--;
         return LOCKSTEP_OK;
     }
     if (added->is_extra && own->method == LS_METHOD_PRESET && ls_pair_fails(own) && !ls_pair_fails(added)) {
-        added->is_extra = false; /* the preset knows another model's tail */
+        added->is_extra = false; /* the preset describes another model's tail */
         *own = *added;
         d->pairs.count--;
     }
@@ -173,13 +173,13 @@ static bool fits(ls_diff *d, const ls_pair *pair) {
     return true;
 }
 
-/* Pairs the last value of one side's tail that can be the other side's output with it. */
-static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, size_t candidate, bool of_reference, lockstep_error *error) {
+/* Pairs one side's output with the last value of the other side's tail that can be the same. */
+static lockstep_status pair_tail(ls_diff *d, size_t pass_pair, size_t reference, size_t candidate, bool of_reference, lockstep_error *error) {
     const ls_trace *trace = values_of(d, of_reference)->trace;
     tail t = find_tail(d, of_reference, of_reference ? reference : candidate);
     lockstep_status status = t.failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
     for (size_t i = t.count; status == LOCKSTEP_OK && i-- > 0 && !t.weighted;) {
-        ls_pair pair = {.method = LS_METHOD_OUTPUT, .passes = passes, .reference = reference, .candidate = candidate};
+        ls_pair pair = {.method = LS_METHOD_OUTPUT, .pass_pair = pass_pair, .reference = reference, .candidate = candidate};
         *(of_reference ? &pair.reference : &pair.candidate) = t.nodes[i];
         pair.reference_value = d->in.reference.values.value_of[pair.reference];
         pair.candidate_value = d->in.candidate.values.value_of[pair.candidate];
@@ -193,26 +193,26 @@ static lockstep_status pair_tail(ls_diff *d, size_t passes, size_t reference, si
     return status;
 }
 
-static lockstep_status pair_the_ends(ls_diff *d, size_t passes, size_t reference, size_t candidate, lockstep_error *error) {
-    ls_pair pair = {.method = LS_METHOD_OUTPUT, .passes = passes, .reference = reference, .candidate = candidate, .reference_value = reference, .candidate_value = candidate};
+static lockstep_status pair_the_ends(ls_diff *d, size_t pass_pair, size_t reference, size_t candidate, lockstep_error *error) {
+    ls_pair pair = {.method = LS_METHOD_OUTPUT, .pass_pair = pass_pair, .reference = reference, .candidate = candidate, .reference_value = reference, .candidate_value = candidate};
     return fits(d, &pair) ? add(d, &pair, error) : LOCKSTEP_OK;
 }
 
-static lockstep_status pair_outputs_of(ls_diff *d, size_t passes, lockstep_error *error) {
-    const ls_pass_pair *pp = &d->matching.tokens.pairs[passes];
+static lockstep_status pair_outputs_of(ls_diff *d, size_t pass_pair, lockstep_error *error) {
+    const ls_pass_pair *pp = &d->matching.tokens.pairs[pass_pair];
     size_t r = d->matching.reference_outputs[pp->reference], c = d->matching.facts[pp->candidate].output - 1; /* 0 - 1 is LS_NONE */
-    if (r == LS_NONE || c == LS_NONE || (d->matching.pair_of[c] != 0 && d->pairs.items[d->matching.pair_of[c] - 1].passes != passes))
+    if (r == LS_NONE || c == LS_NONE || (d->matching.pair_of[c] != 0 && d->pairs.items[d->matching.pair_of[c] - 1].pass_pair != pass_pair))
         return LOCKSTEP_OK;
-    if (d->pairs.count == d->output_count) /* nothing else is paired: what both give in the end can be compared all the same */
-        return pair_the_ends(d, passes, r, c, error);
+    if (d->pairs.count == d->output_count) /* nothing else is paired, but the final outputs can still be compared */
+        return pair_the_ends(d, pass_pair, r, c, error);
     if (!d->matching.reference_used[r])
-        return pair_tail(d, passes, r, c, true, error);
-    return d->matching.pair_of[c] == 0 ? pair_tail(d, passes, r, c, false, error) : LOCKSTEP_OK;
+        return pair_tail(d, pass_pair, r, c, true, error);
+    return d->matching.pair_of[c] == 0 ? pair_tail(d, pass_pair, r, c, false, error) : LOCKSTEP_OK;
 }
 
 lockstep_status ls_outputs_pair(ls_diff *d, lockstep_error *error) {
     bool asked = d->options.tensors != NULL || d->options.layers != NULL;
-    bool filtered = asked || d->in.reference.trace->only != NULL || d->in.candidate.trace->only != NULL; /* the last that was kept is no output */
+    bool filtered = asked || d->in.reference.trace->only != NULL || d->in.candidate.trace->only != NULL; /* the last recorded tensor is not the output */
     for (; d->outputs_seen < d->matching.tokens.pair_count; d->outputs_seen++) {
         const ls_pass_pair *pp = &d->matching.tokens.pairs[d->outputs_seen];
         if (d->in.candidate.trace->memory != NULL && !d->in.candidate.trace->passes[pp->candidate].ended)

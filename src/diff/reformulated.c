@@ -217,7 +217,7 @@ static bool keeps_length(const ls_pair *p, const ls_mark *mark) {
 
 static bool is_shifted(const ls_walk *w, size_t pair, size_t node, const shift *s) {
     const ls_pair *p = &w->diff->pairs.items[pair];
-    if (s->positional == NULL || !ls_pass_pair_is_shifted(&w->diff->matching.tokens.pairs[p->passes], w->diff->in.reference.trace, w->diff->in.candidate.trace))
+    if (s->positional == NULL || !ls_pass_pair_is_shifted(&w->diff->matching.tokens.pairs[p->pass_pair], w->diff->in.reference.trace, w->diff->in.candidate.trace))
         return false;
     return s->positional[node] || is_turned(w, node, s) || (s->touched[node] && keeps_length(p, &w->marks[pair]));
 }

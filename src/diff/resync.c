@@ -67,7 +67,7 @@ void *ls_resync_values(ls_diff *d, ls_pair *p, lockstep_dtype engine, uint64_t *
     const ls_view *whole = &aligned.candidate.view;
     uint64_t elements = ls_view_elements(whole);
     size_t bytes = (size_t)elements * ls_dtype(whole->dtype)->block_bytes;
-    bool scattered = aligned.layout.gathered[1] != NULL; /* its rows lie in no order that can be written to */
+    bool scattered = aligned.layout.gathered[1] != NULL; /* its rows are a copy, which can't be written through */
     uint8_t *copy = is_float(whole->dtype) && !scattered ? malloc(bytes + 1) : NULL;
     if (copy != NULL) {
         ls_view target = aligned.layout.candidate;

@@ -24,7 +24,7 @@ static bool file_pair(const ls_diff *d, size_t pair, ls_map *groups, ls_text *ke
     const ls_pair *p = &d->pairs.items[pair];
     const ls_node *n = &d->in.candidate.trace->nodes[p->candidate_value];
     ls_text_clear(key);
-    ls_text_printf(key, "%zu/%p/%d/%u/%s/", p->passes, (const void *)p->rule, p->is_extra, n->occurrence, n->op);
+    ls_text_printf(key, "%zu/%p/%d/%u/%s/", p->pass_pair, (const void *)p->rule, p->is_extra, n->occurrence, n->op);
     uint64_t *slot = append_name(key, n->name, n->layer) ? ls_map_at(groups, key->data, key->length) : NULL;
     if (slot == NULL)
         return false;

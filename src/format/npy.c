@@ -370,17 +370,27 @@ lockstep_status ls_npy_parse(const uint8_t *header, size_t end, const ls_npy_pla
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_npy_read(ls_source *source, const char *name, ls_arena *arena,
-                            ls_tensor *out_tensor, lockstep_error *error) {
+lockstep_status ls_npy_read_at(ls_source *source, uint64_t at, uint64_t bytes, const char *name, ls_arena *arena,
+                               ls_tensor *out_tensor, lockstep_error *error) {
     uint8_t header[LS_NPY_HEADER_LIMIT];
-    ls_npy_place place = {source, source->name, 0, source->size};
-    size_t size = source->size < LS_NPY_FIRST_READ ? (size_t)source->size : LS_NPY_FIRST_READ, end = 0;
-    LS_TRY(ls_source_read_at(source, 0, header, size, error));
+    ls_npy_place place = {source, source->name, at, bytes};
+    size_t size = bytes < LS_NPY_FIRST_READ ? (size_t)bytes : LS_NPY_FIRST_READ, end = 0;
+    if (at > source->size || bytes > source->size - at)
+        return ls_fail_at(error, LOCKSTEP_TRUNCATED, source->name, at, "found %llu bytes left, expected %llu",
+                          (unsigned long long)(at > source->size ? 0 : source->size - at), (unsigned long long)bytes);
+    LS_TRY(ls_source_read_at(source, at, header, size, error));
     LS_TRY(ls_npy_header_end(header, size, &place, &end, error));
     if (end > size)
-        LS_TRY(ls_source_read_at(source, 0, header, end, error));
+        LS_TRY(ls_source_read_at(source, at, header, end, error));
     out_tensor->name = name;
-    return ls_npy_parse(header, end, &place, arena, out_tensor, error);
+    LS_TRY(ls_npy_parse(header, end, &place, arena, out_tensor, error));
+    out_tensor->offset += at;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_npy_read(ls_source *source, const char *name, ls_arena *arena,
+                            ls_tensor *out_tensor, lockstep_error *error) {
+    return ls_npy_read_at(source, 0, source->size, name, arena, out_tensor, error);
 }
 
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {

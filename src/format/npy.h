@@ -4,8 +4,8 @@
 
 #include "format/archive.h"
 
-/* Room for the header of any tensor that this library can describe. */
-enum { LS_NPY_HEADER_MAX = 512 };
+/* Room for the header of any tensor that this library can describe; and what its length is a multiple of. */
+enum { LS_NPY_HEADER_MAX = 512, LS_NPY_ALIGNMENT = 64 };
 
 /* Writes the version 1.0 header of a row-major array, byte for byte as NumPy
  * does, and returns its length (a multiple of 64): the elements follow, little
@@ -38,7 +38,11 @@ lockstep_status ls_npy_header_end(const uint8_t *head, size_t size, const ls_npy
  * before; the offset is from the magic on. Strings are the arena's. */
 lockstep_status ls_npy_parse(const uint8_t *header, size_t end, const ls_npy_place *place,
                              ls_arena *arena, ls_tensor *out_tensor, lockstep_error *error);
-/* Both for a source that is one .npy: reads a few hundred bytes of it. */
+/* Both for an array that lies in a source, its magic at `at`, and has `bytes` bytes from there on;
+ * reads a few hundred of them. The tensor's offset is that in the source. */
+lockstep_status ls_npy_read_at(ls_source *source, uint64_t at, uint64_t bytes, const char *name, ls_arena *arena,
+                               ls_tensor *out_tensor, lockstep_error *error);
+/* The same for a source that is one .npy. */
 lockstep_status ls_npy_read(ls_source *source, const char *name, ls_arena *arena,
                             ls_tensor *out_tensor, lockstep_error *error);
 

@@ -11,7 +11,7 @@
 
 #include "format/npy.h"
 
-enum { ALIGNMENT = 64, PREAMBLE = 10, GROWTH_DIGITS = 21 };
+enum { ALIGNMENT = LS_NPY_ALIGNMENT, PREAMBLE = 10, GROWTH_DIGITS = 21 };
 
 size_t ls_npy_header(lockstep_dtype dtype, int rank, const uint64_t *shape, char *out,
                      size_t capacity) {

@@ -1,5 +1,5 @@
 /* A trace (docs/trace-format.md) seen as a container: the tensors of trace.jsonl
- * that have a file, in its order. Only "name", "file" and "role" of a tensor's line count
+ * that have a file, in its order. Only "name", "role", and where the values lie ("file", "at", "bytes") count
  * here; the rest of the trace is src/trace's. A name that is there already gets
  * the suffix #2, #3, … A last line without its newline was being written when the
  * recorder died, and is left out. */
@@ -10,6 +10,7 @@
 #include "format/npy.h"
 #include "format/formats.h"
 #include "format/paths.h"
+#include "format/segments.h"
 
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
     (void)head, (void)size;
@@ -21,82 +22,156 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
     return found;
 }
 
-static lockstep_status read_line(ls_json *j, const char **out_name, const char **out_file,
-                                 const char **out_role, uint64_t *out_file_at, lockstep_error *error) {
-    *out_name = *out_file = *out_role = NULL;
+typedef struct tensor_line {
+    const char *name, *role;
+    ls_extent extent;
+    uint64_t file_at; /* offset of the file's name in the log */
+    bool ends;        /* it is the trace's last line */
+} tensor_line;
+
+typedef struct listing {
+    lockstep_archive *archive;
+    ls_names seen;
+    ls_segments segments;
+    size_t missing;     /* values that aren't where their lines say */
+    lockstep_error why; /* of the first */
+    bool ended;
+} listing;
+
+static lockstep_status read_text(ls_json *j, const char *what, const char **out, lockstep_error *error) {
+    return *out == NULL ? ls_json_string(j, what, out, error) : ls_json_fail(j, "each key once in a line", error);
+}
+
+static lockstep_status read_value(ls_json *j, const char *key, tensor_line *line, lockstep_error *error) {
+    if (strcmp(key, "name") == 0)
+        return read_text(j, "a name in quotes", &line->name, error);
+    if (strcmp(key, "role") == 0)
+        return read_text(j, "a role in quotes", &line->role, error);
+    if (strcmp(key, "at") == 0)
+        return ls_json_u64(j, "an offset in the file", &line->extent.at, error);
+    if (strcmp(key, "bytes") == 0)
+        return ls_json_u64(j, "a number of bytes", &line->extent.bytes, error);
+    line->ends = line->ends || strcmp(key, "end") == 0;
+    if (strcmp(key, "file") != 0)
+        return ls_json_skip(j, error);
+    line->file_at = (ls_json_peek(j), ls_json_offset(j));
+    return read_text(j, "a file name in quotes", &line->extent.file, error);
+}
+
+static lockstep_status read_line(ls_json *j, tensor_line *out_line, lockstep_error *error) {
+    *out_line = (tensor_line){.file_at = j->origin};
     LS_TRY(ls_json_begin(j, '{', "a line of a trace: an object", error));
     for (;;) {
         const char *key;
         LS_TRY(ls_json_key(j, &key, NULL, error));
         if (key == NULL)
             return ls_json_end(j, error);
-        bool is_name = strcmp(key, "name") == 0, is_file = strcmp(key, "file") == 0, is_role = strcmp(key, "role") == 0;
-        if ((is_name && *out_name != NULL) || (is_file && *out_file != NULL) || (is_role && *out_role != NULL))
-            return ls_json_fail(j, "one name, one file and one role in a line", error);
-        if (is_file)
-            *out_file_at = (ls_json_peek(j), ls_json_offset(j));
-        LS_TRY(is_name   ? ls_json_string(j, "a name in quotes", out_name, error)
-               : is_file ? ls_json_string(j, "a file name in quotes", out_file, error)
-               : is_role ? ls_json_string(j, "a role in quotes", out_role, error)
-                         : ls_json_skip(j, error));
+        LS_TRY(read_value(j, key, out_line, error));
     }
 }
 
-static lockstep_status add_line(lockstep_archive *archive, const ls_json *j, ls_names *seen,
-                                const char *name, const char *file, bool is_weight, uint64_t at,
+/* A file of its own. */
+static lockstep_status open_own(lockstep_archive *archive, const tensor_line *line, const char *log, const char *name, ls_tensor *out_tensor,
                                 lockstep_error *error) {
-    if (!ls_path_stays_inside(file))
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
-                          "found the file name '%s', expected a path inside the trace", file);
-    const char *path = ls_path_join(&archive->arena, archive->path, file);
-    name = ls_trace_tensor_name(&archive->arena, seen, name != NULL ? name : file);
+    const char *path = ls_path_join(&archive->arena, archive->path, line->extent.file);
     ls_source *source;
-    ls_tensor tensor = {0};
-    if (path == NULL || name == NULL)
+    if (path == NULL)
         return ls_fail_memory(archive, error);
     if (!ls_path_resolves_inside(archive->path, path))
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, at,
-                          "found the file '%s', a link that leads out of the trace", file);
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, log, line->file_at,
+                          "found the file '%s', a link that leads out of the trace", line->extent.file);
     LS_TRY(ls_source_open_small(path, &source, error));
     LS_TRY(ls_archive_add_source(archive, source, error));
-    LS_TRY(ls_npy_read(source, name, &archive->arena, &tensor, error));
-    tensor.is_weight = is_weight;
-    return ls_archive_add_tensor(archive, &tensor, 0, error);
+    return ls_npy_read(source, name, &archive->arena, out_tensor, error);
 }
 
-static lockstep_status read_lines(lockstep_archive *archive, const ls_source *source,
-                                  const uint8_t *bytes, ls_names *seen, lockstep_error *error) {
+/* *out_placed: the line is right as far as it goes, whatever lies at the place that it names. */
+static lockstep_status open_extent(listing *l, const tensor_line *line, const char *log, const char *name, ls_tensor *out_tensor, bool *out_placed,
+                                   lockstep_error *error) {
+    ls_segment *segment;
+    const size_t before = l->segments.count;
+    LS_TRY(ls_segments_open(&l->segments, l->archive->path, line->extent.file, &segment, error));
+    if (l->segments.count > before)
+        LS_TRY(ls_archive_add_source(l->archive, segment->source, error));
+    LS_TRY(ls_segment_claim(segment, &line->extent, log, line->file_at, error));
+    *out_placed = true;
+    return ls_segment_read(segment, &line->extent, name, &l->archive->arena, out_tensor, error);
+}
+
+static lockstep_status add_line(listing *l, const tensor_line *line, const char *log, lockstep_error *error) {
+    const char *file = line->extent.file;
+    if (!ls_path_stays_inside(file))
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, log, line->file_at,
+                          "found the file name '%s', expected a path inside the trace", file);
+    const char *name = ls_trace_tensor_name(&l->archive->arena, &l->seen, line->name != NULL ? line->name : file);
+    lockstep_error why = {0};
+    ls_tensor tensor = {0};
+    if (name == NULL)
+        return ls_fail_memory(l->archive, error);
+    bool placed = false;
+    lockstep_status status = line->extent.bytes == 0 ? open_own(l->archive, line, log, name, &tensor, &why)
+                                                     : open_extent(l, line, log, name, &tensor, &placed, &why);
+    bool missing = status == LOCKSTEP_TRUNCATED || status == LOCKSTEP_NOT_FOUND || (placed && status == LOCKSTEP_MALFORMED);
+    if (line->extent.bytes > 0 && missing) {
+        if (l->missing++ == 0)
+            l->why = why;
+        return LOCKSTEP_OK; /* for the log's end to decide */
+    }
+    if (status != LOCKSTEP_OK) {
+        if (error != NULL)
+            *error = why;
+        return status;
+    }
+    tensor.is_weight = line->role != NULL && strcmp(line->role, "weight") == 0;
+    return ls_archive_add_tensor(l->archive, &tensor, 0, error);
+}
+
+static lockstep_status read_lines(listing *l, const ls_source *source, const uint8_t *bytes, lockstep_error *error) {
     for (uint64_t at = 0; at < source->size;) {
         const uint8_t *end = memchr(bytes + at, '\n', (size_t)(source->size - at));
         if (end == NULL)
             break;
-        const char *name, *file, *role;
-        uint64_t file_at = at;
+        tensor_line line;
         ls_json j = {.text = (const char *)bytes + at,
                      .size = (uint64_t)(end - bytes) - at,
                      .origin = at,
                      .file = source->name,
-                     .arena = &archive->arena};
-        LS_TRY(read_line(&j, &name, &file, &role, &file_at, error));
-        if (file != NULL)
-            LS_TRY(add_line(archive, &j, seen, name, file, role != NULL && strcmp(role, "weight") == 0, file_at, error));
+                     .arena = &l->archive->arena};
+        LS_TRY(read_line(&j, &line, error));
+        l->ended = l->ended || line.ends;
+        if (line.extent.file != NULL)
+            LS_TRY(add_line(l, &line, source->name, error));
         at += j.size + 1;
     }
     return LOCKSTEP_OK;
+}
+
+/* A recording that was cut short may have lines whose values didn't reach the disk; a whole one has all. */
+static lockstep_status check_missing(const listing *l, lockstep_error *error) {
+    if (l->missing == 0)
+        return LOCKSTEP_OK;
+    if (!l->ended)
+        return ls_archive_add_note(l->archive, true, error, "the values of %zu tensors are not there, as the recording was cut short", l->missing);
+    if (error != NULL)
+        *error = l->why;
+    return l->why.status;
 }
 
 static lockstep_status open_trace(lockstep_archive *archive, ls_source *source,
                                   lockstep_error *error) {
     const char *path = ls_path_join(&archive->arena, archive->path, "trace.jsonl");
     const uint8_t *bytes;
-    ls_names seen = {0};
+    listing l = {.archive = archive};
     if (path == NULL)
         return ls_fail_memory(archive, error);
     LS_TRY(ls_source_open_file(path, &source, error));
     LS_TRY(ls_archive_add_source(archive, source, error));
     LS_TRY(ls_source_bytes(source, &bytes, error));
-    lockstep_status status = read_lines(archive, source, bytes, &seen, error);
-    ls_names_done(&seen);
+    lockstep_status status = read_lines(&l, source, bytes, error);
+    if (status == LOCKSTEP_OK)
+        status = check_missing(&l, error);
+    ls_names_done(&l.seen);
+    ls_segments_done(&l.segments, false);
     return status;
 }
 

@@ -12,8 +12,8 @@
 #include "base/text.h"
 #include "launch/command.h"
 #include "launch/hooks.h"
+#include "record/trace_writer.h"
 #include "trace/selection.h"
-#include "trace/trace_writer.h"
 #include "wire/channel.h"
 
 enum { RING_BYTES = 32 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };

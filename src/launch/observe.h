@@ -3,7 +3,7 @@
 #define LS_LAUNCH_OBSERVE_H
 
 #include "launch/facts.h"
-#include "trace/recorder.h"
+#include "record/recorder.h"
 
 typedef struct ls_observe_options {
     const char *directory;         /* of the trace to write; or else */

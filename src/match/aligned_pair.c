@@ -28,9 +28,9 @@ static bool is_square(const ls_matching *m, const ls_pair *p) {
 
 lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_aligned_pair *out_aligned,
                                      lockstep_error *error) {
-    const ls_pass_pair *pp = &m->tokens.pairs[p->passes];
+    const ls_pass_pair *pp = &m->tokens.pairs[p->pass_pair];
     const ls_pass_facts *facts = &m->facts[pp->candidate];
-    const ls_pass_geometry *geometry = &m->geometry[p->passes];
+    const ls_pass_geometry *geometry = &m->geometry[p->pass_pair];
     ls_aligned_pair a = {0};
     LS_TRY(ls_trace_hold(m->in->reference.trace, p->reference_value, &a.reference, error));
     lockstep_status status = ls_trace_hold(m->in->candidate.trace, p->candidate_value, &a.candidate, error);

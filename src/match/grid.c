@@ -38,7 +38,7 @@ size_t ls_grids_run(const ls_grids *g, size_t row) {
     return to;
 }
 
-/* Has this run the same tokens as the first? Only such sequences can be seen at once. */
+/* Does this run share the same tokens as the first? Only such sequences can be selected together. */
 static bool is_like_first(const ls_grids *g, const ls_pass_pair *pair, size_t from, size_t to) {
     bool like = to - from == g->tokens.count;
     for (size_t i = from; i < to && like; i++)

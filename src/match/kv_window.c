@@ -4,7 +4,7 @@
 
 static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
 
-/* Columns that some row may look at: a mask adds 0 there and -inf elsewhere. */
+/* Columns that some row may attend to: the mask adds 0 there and -inf elsewhere. */
 static lockstep_status live_columns(const ls_trace *t, size_t mask, size_t rows, ls_kv_window *out, lockstep_error *error) {
     ls_hold hold;
     LS_TRY(ls_trace_hold(t, mask, &hold, error));
@@ -26,7 +26,7 @@ static lockstep_status live_columns(const ls_trace *t, size_t mask, size_t rows,
     return LOCKSTEP_OK;
 }
 
-/* Softmax reads the mask; what it is the softmax of has the same columns. */
+/* The tensors from which a softmax is computed have the same columns as its mask. */
 static void spread(const ls_trace *t, size_t node, const ls_kv_window *c, ls_kv_window *columns) {
     for (int steps = 0; steps < 8; steps++) {
         const ls_node *n = &t->nodes[node];
@@ -39,7 +39,7 @@ static void spread(const ls_trace *t, size_t node, const ls_kv_window *c, ls_kv_
     }
 }
 
-/* The kernels for fused attention get copies of the cache: columns are their rows. */
+/* Kernels for fused attention read copies of the cache, whose rows are the columns of the mask. */
 static void mark_copies(const ls_trace *t, const ls_node *attention, const ls_kv_window *c, ls_kv_window *columns) {
     for (size_t k = 0; k < attention->source_count; k++) {
         const ls_node *n = &t->nodes[attention->sources[k]];
@@ -55,7 +55,7 @@ static size_t mask_of(const ls_trace *t, const ls_node *n) {
     for (size_t k = n->source_count; k-- > 1;) {
         size_t mask = n->sources[k];
         while (t->nodes[mask].source_count > 0 && !is_input(&t->nodes[mask]))
-            mask = t->nodes[mask].sources[0]; /* a mask that was cast first */
+            mask = t->nodes[mask].sources[0]; /* the mask was cast first */
         if (is_input(&t->nodes[mask]) && ls_node_has_values(&t->nodes[mask]))
             return mask;
     }

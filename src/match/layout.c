@@ -12,7 +12,7 @@
 #include "tensor/pages.h"
 
 enum { SAMPLE = 8192, RUN = 64, PERMUTED_RANK_MAX = 5 };
-#define AGREES 1e-2 /* sampled relative L2 below which a permutation is taken as right */
+#define AGREES 1e-2 /* a permutation whose sampled relative L2 is below this is taken to be right */
 
 typedef struct steps {
     char text[LS_LAYOUT_TEXT];
@@ -44,7 +44,7 @@ static lockstep_status mismatch(const ls_layout_request *q, lockstep_error *erro
 
 /* ------------------------------------------------------------------ sampling */
 
-/* A glance may map a huge page of a large file around what it looked at. */
+/* Sampling a large file may map a huge page around each element that it reads: drop those again. */
 static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
     enum { AROUND = 1 << 21 };
     uint64_t first = at > AROUND ? at - AROUND : 0;
@@ -54,7 +54,7 @@ static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
 
 typedef struct squares {
     double difference, norm;
-    uint64_t numbers, apart; /* elements that are numbers on both sides; on one side only */
+    uint64_t numbers, apart; /* how many elements are numbers on both sides, and on one side only */
 } squares;
 
 static bool is_number(double value) { return value - value == 0 && value > LS_MASK_BELOW; }
@@ -75,14 +75,14 @@ static void add_run(const ls_view *ref, const ls_view *cand, uint64_t at, size_t
     }
 }
 
-/* Relative, and more by the share of elements that are masked, infinite or NaN on one side only. */
+/* The relative L2, plus a penalty for elements that are masked, infinite or NaN on one side only. */
 static double error_of(const squares *sum) {
     double relative = ls_relative_l2(sum->difference, sum->norm);
     return relative + (sum->apart > 0 ? 10 * (double)sum->apart / (double)(sum->apart + sum->numbers) : 0);
 }
 
-/* At random places: on a regular grid, permuted axes can agree wherever one looks (the
- * diagonal of a square). */
+/* Samples at random places: on a regular grid, permuted axes can agree at every sample (the diagonal of
+ * a square). */
 static double sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample) {
     squares sum = {0};
     uint64_t elements = ls_view_elements(ref);
@@ -120,7 +120,7 @@ static void squeeze(ls_view *v) {
     v->rank = rank;
 }
 
-/* first + i * step = index of the i-th; false when the rows are not so regular. */
+/* Finds first and step such that the i-th row is first + i * step; false when the rows are not that regular. */
 static bool progression(const uint32_t *rows, size_t count, uint64_t *first, uint64_t *step) {
     *first = rows[0];
     *step = 1;
@@ -142,8 +142,8 @@ static int axis_of_size(const ls_view *v, uint64_t size) {
     return -1;
 }
 
-/* The axis of a view's rows: where the shapes differ in that axis alone, that one (as many
- * heads as rows must not mislead); else the first of its size, or -1. */
+/* The axis of a view's rows. Where the shapes differ in one axis alone, it is that one, even if there are as
+ * many heads as rows; otherwise it is the first axis of that size. -1 when there is none. */
 static int row_axis(const ls_view *v, uint64_t rows, const ls_view *other, uint64_t other_rows) {
     for (int i = 0; i < v->rank && v->rank == other->rank; i++) {
         bool alone = v->shape[i] == rows && other->shape[i] == other_rows;
@@ -155,11 +155,11 @@ static int row_axis(const ls_view *v, uint64_t rows, const ls_view *other, uint6
     return axis_of_size(v, rows);
 }
 
-/* Rows in no regular order are copied, in theirs. */
+/* Rows in no regular order are copied, in the order of the list. */
 static bool gather(ls_view *v, int axis, const uint32_t *rows, size_t count, void **out_copy) {
     ls_view row = *v;
     row.shape[axis] = 1;
-    row.factor = 0; /* raw elements are copied; the factor stays the view's */
+    row.factor = 0; /* raw elements are copied; the view keeps its factor */
     size_t bytes = element_bytes(v), row_bytes;
     uint64_t inner = 1, outer = 1;
     for (int i = 0; i < v->rank; i++)
@@ -172,7 +172,7 @@ static bool gather(ls_view *v, int axis, const uint32_t *rows, size_t count, voi
         for (uint64_t o = 0; o < outer; o++)
             ls_view_read_raw(&row, o * inner, inner, copy + (o * count + k) * row_bytes);
     }
-    free(*out_copy); /* of another axis */
+    free(*out_copy); /* the copy of an earlier axis */
     v->data = *out_copy = copy;
     v->shape[axis] = count;
     v->swap = v->mapped = false;
@@ -209,7 +209,7 @@ static int by_candidate_row(const void *key, const void *row) {
     return wanted < at ? -1 : wanted > at;
 }
 
-/* The rows that both have. `kept`: the candidate's tensor has only the rows that its last layer kept. */
+/* Lists the rows that both sides have. `kept`: the candidate's tensor has only the rows that its last layer computes. */
 static bool list_common(const ls_layout_request *q, bool kept, common *out) {
     size_t pairs = q->passes->row_count, most = kept ? q->output_row_count : pairs;
     out->reference = malloc((most + 1) * sizeof *out->reference);
@@ -245,13 +245,13 @@ static bool select_along(ls_layout *l, int of_reference, int of_candidate, uint6
            select_rows(&l->candidate, of_candidate, candidate_total, rows->candidate, rows->count, &l->gathered[1]);
 }
 
-/* Would the rows be along another axis of the reference just as well, and agree where they don't
- * along this one, or the other way round? Then a fault could hide behind the choice. */
+/* Could the rows just as well be along another axis of the reference, with one choice agreeing and the other
+ * not? Then a fault could hide behind the choice. */
 static bool is_ambiguous(const ls_layout_request *q, const ls_layout *from, const ls_layout *chosen, int of_reference, uint64_t candidate_total, const common *rows) {
     bool agrees = sampled_error(&chosen->reference, &chosen->candidate, SAMPLE) < AGREES, ambiguous = false;
     for (int i = 0; i < from->reference.rank && !ambiguous && from->reference.rank == from->candidate.rank; i++) {
         ls_layout l = *from;
-        bool innermost = i == from->reference.rank - 1; /* is rarely the axis of tokens */
+        bool innermost = i == from->reference.rank - 1; /* rarely the axis of tokens */
         bool other = i != of_reference && !innermost && from->reference.shape[i] == q->reference_rows && from->candidate.shape[i] == candidate_total;
         if (other && select_along(&l, i, i, q->reference_rows, candidate_total, rows) && ls_view_elements(&l.reference) == ls_view_elements(&l.candidate))
             ambiguous = (sampled_error(&l.reference, &l.candidate, SAMPLE) < AGREES) != agrees;
@@ -261,7 +261,7 @@ static bool is_ambiguous(const ls_layout_request *q, const ls_layout *from, cons
     return ambiguous;
 }
 
-/* Selects the rows that both have on each side; *l is as it was where that can't be done. */
+/* Selects the shared rows on each side; leaves *l unchanged when that can't be done. */
 static bool select_common(const ls_layout_request *q, ls_layout *l, bool kept, steps *s) {
     common rows;
     ls_layout out = *l;
@@ -307,8 +307,8 @@ static bool are_sizes(const ls_layout *l, int axis, uint64_t of_reference, uint6
     return l->reference.shape[axis] == of_reference && l->candidate.shape[axis] == of_candidate;
 }
 
-/* Copies what sequences of unlike padding share, row by row, into one axis: of each row what
- * its other axes hold; where there is a second axis of tokens (scores), those of its sequence. */
+/* Copies the rows that two batches with different padding share into one axis. A row brings its other axes
+ * along; where there is a second axis of tokens (scores), only the tokens of its own sequence. */
 static bool flatten(const ls_grids *g, ls_view *v, bool of_reference, int batch, unsigned axes, void **out_copy) {
     uint64_t length = of_reference ? g->reference.length : g->candidate.length, rest = 1, total = 0;
     int first = -1, second = -1, count = 0;
@@ -370,8 +370,8 @@ static bool take_into(const ls_layout_request *q, const ls_layout *from, int bat
     return true;
 }
 
-/* Several axes are as long as the tokens are many. The values decide, but where one choice agrees
- * and another doesn't, a fault could hide behind the choice: then there is none. */
+/* Several axes have as many elements as there are tokens. The values decide between them; but where one
+ * choice agrees and another doesn't, a fault could hide behind the choice, and none is made. */
 static bool choose_axis(const ls_layout_request *q, const ls_layout *from, int batch, unsigned possible, ls_layout *out) {
     bool found = false, agrees = false;
     for (int i = 0; i < from->reference.rank; i++) {
@@ -395,8 +395,8 @@ static bool choose_axis(const ls_layout_request *q, const ls_layout *from, int b
     return found;
 }
 
-/* Batches in tensors of one rank: axes that differ in size are those of sequences or tokens;
- * those of equal size may be, where other tokens are selected from as many. The values decide. */
+/* Batches in tensors of equal rank. Axes that differ in size are those of sequences or tokens. Axes of equal
+ * size may be, too, where different tokens are selected from equally many; the values decide. */
 static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_layout *out) {
     const ls_grids *g = q->grids;
     bool all_sequences = g->regular && is_whole_axis(&g->sequences, g->reference.sequences, g->candidate.sequences);
@@ -413,10 +413,10 @@ static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_la
             return false;
     }
     if (batch < 0 && needed == 0 && possible == 0)
-        return false; /* neither axis is here: all rows may lie along one */
+        return false; /* neither axis is present: all rows may be along one */
     for (int i = 0; batch < 0 && !all_sequences && i < rank; i++)
         if (!((needed | possible) >> i & 1) && are_sizes(from, i, g->reference.sequences, g->candidate.sequences) && g->reference.sequences > 1)
-            return false; /* sequences may lie there, or as many of something else */
+            return false; /* that axis may be sequences, or equally many of something else */
     if (q->square) /* both of the last axes are tokens */
         return take_into(q, from, batch, needed | (possible & (3u << (rank >= 2 ? rank - 2 : 0))), out);
     if (needed != 0 || possible == 0)
@@ -425,8 +425,8 @@ static bool select_axes(const ls_layout_request *q, const ls_layout *from, ls_la
     return choose_axis(q, from, batch, possible != channels ? possible & ~channels : possible, out);
 }
 
-/* One side's rows by themselves, where the ranks differ: along one axis of sequences and one of
- * tokens, or along one of all rows. */
+/* Where the ranks differ, selects one side's rows by themselves: along an axis of sequences and an axis of
+ * tokens, or along a single axis of all rows. */
 static bool select_rows_of(ls_view *v, const ls_grid *grid, const uint32_t *sequences, size_t sequence_count, const uint32_t *tokens,
                            size_t token_count, void **out_copy) {
     int batch = -1, token = -1;
@@ -476,7 +476,7 @@ static bool select_grid(const ls_layout_request *q, ls_layout *l, steps *s) {
     return true;
 }
 
-/* The axis of a KV cache in a view, or -1; *live becomes its live columns. */
+/* The axis of a KV cache in a view, or -1; *live becomes its visible columns. */
 static int cache_axis(const ls_view *v, const ls_kv_window *own, int from_last, ls_kv_window *live) {
     int axis = v->rank - 1 - from_last;
     if (axis < 0)
@@ -486,14 +486,14 @@ static int cache_axis(const ls_view *v, const ls_kv_window *own, int from_last, 
     return axis;
 }
 
-/* Leaves out the newest columns, of tokens that the other side has yet to see. */
+/* Leaves out the newest columns: tokens that the other side has not seen yet. */
 static void cut_newest(ls_kv_window *own, int32_t last, int32_t other_last) {
     uint64_t ahead = last >= 0 && other_last >= 0 && last > other_last ? (uint64_t)(last - other_last) : 0;
     own->count -= ahead < own->count ? ahead : 0;
 }
 
-/* Cuts the padding of a KV cache's axis. One side may have kept fewer of the oldest
- * columns (a sliding window): the newest are common. */
+/* Cuts the padding of a KV cache's axis. One side may have dropped more of the oldest columns (a sliding
+ * window): the newest ones are shared. */
 static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand, uint64_t *out_columns, steps *s) {
     const ls_kv_window *of_reference = &q->reference_window, *of_candidate = &q->candidate_window;
     if ((of_reference->padded == 0 && of_candidate->padded == 0) ||
@@ -541,15 +541,15 @@ static lockstep_status select_elements(const ls_layout_request *q, ls_layout *l,
         return LOCKSTEP_OK;
     if (q->grids != NULL && er != ec && select_grid(q, l, s))
         return LOCKSTEP_OK;
-    /* as many rows, and yet not the same ones */
+    /* equally many rows, but not the same ones */
     bool other_rows = l->ambiguous || (rows_known && !q->passes->whole && (row_sized || kept_sized));
     return er == ec && !other_rows ? LOCKSTEP_OK : mismatch(q, error);
 }
 
 /* ------------------------------------------------------------------ permuting */
 
-/* Axes merge or split along common boundaries: one's prefix products contain the
- * other's. */
+/* Axes can merge or split where they share boundaries: the prefix products of one shape contain those of the
+ * other. */
 static bool compatible(const ls_view *a, const ls_view *b) {
     uint64_t products[2][LOCKSTEP_MAX_RANK + 1];
     const ls_view *views[2] = {a, b};
@@ -590,7 +590,7 @@ static bool pair_up(ls_view *v, uint64_t head) {
     return true;
 }
 
-/* One side's axes are permuted until it reads like the other. */
+/* A search over permutations of one side's axes for the one under which it reads like the other side. */
 typedef struct search {
     ls_view moving, fixed; /* squeezed */
     ls_reorder reorder;    /* of the moving side */
@@ -605,7 +605,7 @@ typedef struct search {
     uint64_t best_votes, best_code; /* code: the axes as decimal digits, from 1 */
     bool found;
     bool counting;       /* only find out how many permutations there are */
-    unsigned candidates; /* so many: a single one needs no look at the values */
+    unsigned candidates; /* how many there are; when there is only one, the values are not read */
 } search;
 
 static ls_layout_vote vote_for(const search *s, uint64_t code) {
@@ -618,8 +618,8 @@ static uint64_t votes_for(const search *s, uint64_t code) {
     return votes != NULL ? *votes : 0;
 }
 
-/* Is this permutation closer than the best so far? Where a sample can't say, ever more
- * elements are looked at, until all are. */
+/* Is this permutation closer than the best so far? Where a sample doesn't decide, larger and larger samples
+ * are taken, up to all elements. */
 static bool is_closer(search *s, const ls_view *v, double *error) {
     uint64_t elements = ls_view_elements(v);
     for (uint64_t sample = SAMPLE;; sample *= 16) {
@@ -662,7 +662,7 @@ static void consider(search *s, const int *axes) {
     }
 }
 
-/* In lexicographic order: the axes as they are come first. */
+/* Visits permutations in lexicographic order, beginning with the axes as they are. */
 static void permute(search *s, int *axes, int done, unsigned used) {
     int rank = s->moving.rank;
     if (done == rank) {
@@ -690,7 +690,7 @@ static bool settle(search *s, ls_view *out_view, uint64_t *out_code, ls_layout *
     for (int round = 0; round < 2; round++) {
         s->counting = round == 0;
         if (s->moving.rank > PERMUTED_RANK_MAX || ls_dtype(s->moving.dtype)->block_elements > 1)
-            consider(s, axes); /* too many ways, or elements that can't be reached one by one */
+            consider(s, axes); /* too many permutations, or elements that can't be addressed one by one */
         else
             permute(s, axes, 0, 0);
     }

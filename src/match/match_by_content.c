@@ -1,4 +1,4 @@
-/* Pairs of tensors that no name pairs, by what they hold: dumps under names of their own. */
+/* Pairs tensors by their content, for dumps under names of their own. */
 #include "match/matching.h"
 
 #include <ctype.h>
@@ -10,21 +10,21 @@
 #include "base/hash.h"
 
 enum { SAMPLES = 256, GLANCE = 16, LAYOUTS_TRIED = 32 };
-#define CLOSE 0.5       /* relative error above which two tensors are not taken for the same */
-#define BY_FAR 0.5      /* the closest is at most this much of the second closest */
-#define SAME_LAYOUT 0.1 /* relative error under a permutation that was searched for */
+#define CLOSE 0.5       /* two tensors with a larger relative error are not taken for the same */
+#define BY_FAR 0.5      /* the error of the closest is at most this share of the second closest's */
+#define SAME_LAYOUT 0.1 /* the same limit where a permutation had to be found */
 
 /* A tensor without a partner. */
 typedef struct piece {
     size_t node;
     uint64_t elements;
-    double norm, mean; /* of its samples */
+    double norm, mean; /* of its samples: sum of squares, and mean */
     float values[SAMPLES];
     size_t partner; /* index of the closest on the other side, or LS_NONE */
     double error, second;
 } piece;
 
-/* What decides most pairs, close together in memory. */
+/* The first few samples, which rule out most pairs; kept together in memory. */
 typedef struct glance {
     float values[GLANCE], norm;
     uint64_t elements;
@@ -77,8 +77,8 @@ static double distance(const piece *r, const piece *c) {
     return sqrt(d2 / r->norm);
 }
 
-/* False where the first samples already have nothing to do with each other: the squares of two
- * unlike tensors differ by about twice their norm, those of like ones by a part of it. */
+/* False where the first samples already differ too much: the squared difference of two unrelated tensors is about
+ * twice their squared norm, that of similar ones a fraction of it. */
 static bool may_be_like(const glance *r, const glance *c) {
     float d2 = 0;
     for (size_t k = 0; k < GLANCE; k++)
@@ -108,7 +108,7 @@ static void offer(piece *to, size_t index, double error) {
     }
 }
 
-/* So many of both sides are looked at with each other; what is beyond stays unpaired, and is listed. */
+/* The most comparisons that are made; tensors beyond it stay unpaired, and are listed. */
 enum { LOOKS_MAX = 200 << 20 };
 
 static void find_closest(pieces *r, pieces *c) {
@@ -124,13 +124,13 @@ static void find_closest(pieces *r, pieces *c) {
 
 static bool is_sure(const piece *p) { return p->error < CLOSE && p->error <= BY_FAR * p->second; }
 
-/* How unlike two tensors are, whatever the order of their elements. */
+/* A distance that does not depend on the order of the elements. */
 static double unlike(const piece *r, const piece *c) {
     double scale = sqrt(r->norm / SAMPLES);
     return fabs(sqrt(c->norm / r->norm) - 1) + fabs(c->mean - r->mean) / scale;
 }
 
-/* The few that may be the same in another order of axes, tried one by one. */
+/* Tries the few tensors that may be the same under another order of axes. */
 static lockstep_status try_layouts(ls_matching *m, pieces *r, piece *c, lockstep_error *error) {
     size_t best[LAYOUTS_TRIED], count = 0;
     for (size_t k = 0; k < r->count; k++) {
@@ -185,7 +185,7 @@ static lockstep_status pair_by_content(ls_matching *m, lockstep_error *error) {
     return status;
 }
 
-/* "7", "arr_7", "tensor7": a place, not a name. */
+/* "7", "arr_7", "tensor7" number a tensor without naming it. */
 static bool is_numbered(const char *name) {
     static const char *const words[] = {"arr_", "tensor_", "tensor", "item_", "output_", "t", ""};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {

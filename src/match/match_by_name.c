@@ -33,7 +33,7 @@ lockstep_status ls_match_by_name(ls_matching *m, size_t from, lockstep_error *er
         for (size_t k = ls_token_alignment_from(tokens, pass); k < tokens->pair_count && tokens->pairs[k].candidate == pass; k++) {
             size_t reference = find_same(m, tokens->pairs[k].reference, i);
             if (reference != LS_NONE)
-                LS_TRY(ls_matching_add(m, &(ls_pair){.passes = k, .reference = reference, .candidate = i, .method = LS_METHOD_NAME}, error));
+                LS_TRY(ls_matching_add(m, &(ls_pair){.pass_pair = k, .reference = reference, .candidate = i, .method = LS_METHOD_NAME}, error));
         }
     }
     return LOCKSTEP_OK;

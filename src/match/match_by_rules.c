@@ -75,8 +75,8 @@ static bool waits_for_bias(const applying *a, size_t node) {
 
 /* ------------------------------------------------------------------ rules */
 
-static lockstep_status apply_rule(applying *a, size_t passes, const ls_rule *rule, int layer) {
-    const ls_pass_pair *pp = &a->m->tokens.pairs[passes];
+static lockstep_status apply_rule(applying *a, size_t pass_pair, const ls_rule *rule, int layer) {
+    const ls_pass_pair *pp = &a->m->tokens.pairs[pass_pair];
     char name[NAME_BYTES], of[NAME_BYTES] = "";
     ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence + rule->stride * layer};
     if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) || (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
@@ -91,7 +91,7 @@ static lockstep_status apply_rule(applying *a, size_t passes, const ls_rule *rul
     size_t reference = find_reference(a, pp->reference, rule, layer);
     if (reference == LS_NONE)
         return LOCKSTEP_OK;
-    return ls_matching_add(a->m, &(ls_pair){.passes = passes, .reference = reference, .candidate = candidate, .method = a->method, .rule = rule}, a->error);
+    return ls_matching_add(a->m, &(ls_pair){.pass_pair = pass_pair, .reference = reference, .candidate = candidate, .method = a->method, .rule = rule}, a->error);
 }
 
 static bool has_name(const ls_values *values, size_t pass, const char *name) {
@@ -110,13 +110,13 @@ static bool is_for(const applying *a, const ls_rule *rule, size_t pass) {
     return true;
 }
 
-static lockstep_status apply_to_pass(applying *a, size_t passes, bool late) {
+static lockstep_status apply_to_pass(applying *a, size_t pass_pair, bool late) {
     for (size_t i = 0; i < a->rules->count; i++) {
         const ls_rule *rule = &a->rules->rules[i];
-        if (ls_rule_is_late(rule) != late || !is_for(a, rule, a->m->tokens.pairs[passes].candidate))
+        if (ls_rule_is_late(rule) != late || !is_for(a, rule, a->m->tokens.pairs[pass_pair].candidate))
             continue;
         for (int layer = rule->per_layer ? 0 : a->last_layer; layer <= a->last_layer; layer++)
-            LS_TRY(apply_rule(a, passes, rule, layer));
+            LS_TRY(apply_rule(a, pass_pair, rule, layer));
     }
     return LOCKSTEP_OK;
 }
@@ -137,12 +137,12 @@ static lockstep_status apply(ls_matching *m, const ls_rules *rules, ls_method me
     a.last_layer = a.last_layer > 0 ? a.last_layer : 0;
     for (size_t i = from; i < candidate->node_count; i++)
         a.first_pass = candidate->nodes[i].pass < a.first_pass ? candidate->nodes[i].pass : a.first_pass;
-    for (size_t passes = ls_token_alignment_from(&m->tokens, a.first_pass); passes < m->tokens.pair_count; passes++)
-        LS_TRY(apply_to_pass(&a, passes, false));
-    for (size_t passes = 0; passes < m->tokens.pair_count; passes++) {
-        size_t pass = m->tokens.pairs[passes].candidate;
+    for (size_t pass_pair = ls_token_alignment_from(&m->tokens, a.first_pass); pass_pair < m->tokens.pair_count; pass_pair++)
+        LS_TRY(apply_to_pass(&a, pass_pair, false));
+    for (size_t pass_pair = 0; pass_pair < m->tokens.pair_count; pass_pair++) {
+        size_t pass = m->tokens.pairs[pass_pair].candidate;
         if (ls_matching_has_whole(m, pass) && !m->facts[pass].was_whole)
-            LS_TRY(apply_to_pass(&a, passes, true));
+            LS_TRY(apply_to_pass(&a, pass_pair, true));
     }
     return LOCKSTEP_OK;
 }

@@ -9,15 +9,11 @@
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
-/* In the order of trust: a pair that one method found is left alone by those after it. */
+#define LS_METHOD_ROW(id, name, function) function,
 static lockstep_status (*const methods[])(ls_matching *matching, size_t from, lockstep_error *error) = {
-    ls_match_by_map,
-    ls_match_by_name,
-    ls_match_by_preset,
-    ls_match_the_only_two,
-    ls_match_by_content,
-    ls_match_by_place,
+#include "match/method_table.h"
 };
+#undef LS_METHOD_ROW
 
 lockstep_status ls_matching_init(ls_match_inputs *in, ls_pairs *pairs, ls_arena *arena, ls_matching *out, lockstep_error *error) {
     *out = (ls_matching){.in = in, .pairs = pairs, .arena = arena};

@@ -1,4 +1,4 @@
-/* Which tensors of two traces correspond. Each method is a row of the table in matching.c. */
+/* Which tensors of two traces correspond. Each method is a row of method_table.h. */
 #ifndef LS_MATCH_MATCHING_H
 #define LS_MATCH_MATCHING_H
 
@@ -69,13 +69,9 @@ static inline bool ls_matching_has_whole(const ls_matching *m, size_t pass) {
 /* Only a part of the model was asked for. */
 static inline bool ls_matching_is_selective(const ls_matching *m) { return m->in->tensors != NULL || m->in->layers != NULL; }
 
-/* The methods. Each pairs what it can among the candidate's nodes[from …); `matching.c` calls them in turn. */
-lockstep_status ls_match_by_map(ls_matching *matching, size_t from, lockstep_error *error);
-lockstep_status ls_match_by_name(ls_matching *matching, size_t from, lockstep_error *error);
-lockstep_status ls_match_by_preset(ls_matching *matching, size_t from, lockstep_error *error);
-lockstep_status ls_match_the_only_two(ls_matching *matching, size_t from, lockstep_error *error);
-lockstep_status ls_match_by_content(ls_matching *matching, size_t from, lockstep_error *error);
-lockstep_status ls_match_by_place(ls_matching *matching, size_t from, lockstep_error *error);
+#define LS_METHOD_ROW(id, name, function) lockstep_status function(ls_matching *matching, size_t from, lockstep_error *error);
+#include "match/method_table.h"
+#undef LS_METHOD_ROW
 
 /* The computed value that an operation adds a weight to, or multiplies by one; LS_NONE. */
 size_t ls_value_before_weight(const ls_values *values, const ls_node *node);

@@ -1,7 +1,11 @@
 #include "match/pair.h"
 
 const char *ls_method_name(ls_method method) {
-    static const char *const names[] = {"map", "name", "preset", "elimination", "content", "place", "output"};
+#define LS_METHOD_ROW(id, name, function) name,
+    static const char *const names[] = {
+#include "match/method_table.h"
+        "output"};
+#undef LS_METHOD_ROW
     return names[method];
 }
 

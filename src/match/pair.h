@@ -6,17 +6,14 @@
 #include "match/layout.h"
 #include "preset/rules.h"
 
-/* How a pair was found. */
+/* How a pair was found: a row of method_table.h, or LS_METHOD_OUTPUT. */
+#define LS_METHOD_ROW(id, ...) LS_METHOD_##id,
 typedef enum ls_method {
-    LS_METHOD_MAP,
-    LS_METHOD_NAME,
-    LS_METHOD_PRESET,
-    LS_METHOD_ELIMINATION, /* neither side has another tensor */
-    LS_METHOD_CONTENT,     /* each is by far the other's closest */
-    LS_METHOD_PLACE,       /* both are in the same place of files whose tensors have only numbers */
-    LS_METHOD_OUTPUT,      /* both are the final output of their pass */
+#include "match/method_table.h"
+    LS_METHOD_OUTPUT, /* both are the final output of their pass (diff/outputs.h) */
     LS_METHOD_COUNT
 } ls_method;
+#undef LS_METHOD_ROW
 
 typedef enum ls_verdict {
     LS_VERDICT_IDENTICAL,
@@ -53,7 +50,7 @@ typedef struct ls_mark {
 typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes whose names paired */
     size_t reference_value, candidate_value; /* the nodes that hold the values */
-    size_t passes;                           /* index of a pass pair in the token alignment */
+    size_t pass_pair;                        /* its index in the token alignment */
     ls_method method;
     const ls_rule *rule;  /* of the map or the preset; NULL */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */

@@ -6,8 +6,8 @@
 
 #include "compare/tolerance.h"
 
-/* Names begin so in ggml ("CUDA0", "ROCm1", "MTL0") and in PyTorch ("cuda:0"). What lies in
- * "CUDA_Host" is the CPU's. */
+/* Back ends are named with these prefixes in ggml ("CUDA0", "ROCm1", "MTL0") and in PyTorch ("cuda:0"). A
+ * buffer of "CUDA_Host" belongs to the CPU. */
 static bool is_gpu(const char *backend) {
     static const char *const names[] = {"CUDA", "ROCm", "MUSA", "Vulkan", "Metal", "MTL", "MPS", "SYCL", "OpenCL", "GPUOpenCL", "CANN", "WebGPU", "Kompute", "XPU"};
     size_t length = backend != NULL ? strlen(backend) : 0;
@@ -26,14 +26,14 @@ static bool is_looked_up(const ls_trace *t, const ls_node *n) {
     return n->kind->precision == LS_OP_F16_TABLE && !t->is_torch && ls_op_is_of_ggml(n->kind, n->op);
 }
 
-/* What this node's own operation adds to what is behind its sources. */
+/* Adds what the node's own operation does to the precision of its sources. */
 static void add_own(const ls_trace *t, size_t at, ls_precision *into) {
     const ls_node *n = &t->nodes[at];
     bool gpu = is_computed(n) && is_gpu(n->backend), looked_up = !gpu && is_looked_up(t, n);
-    int row = gpu ? LS_PRECISION_GPU : looked_up ? LS_PRECISION_GELU_TABLE : LS_PRECISION_F32;
+    int level = gpu ? LS_PRECISION_GPU : looked_up ? LS_PRECISION_GELU_TABLE : LS_PRECISION_F32;
     into->lookups += looked_up;
-    if (into->row < row) {
-        into->row = row;
+    if (into->level < level) {
+        into->level = level;
         into->from = at;
     }
 }
@@ -45,9 +45,9 @@ void ls_precision_spread(const ls_trace *t, size_t from, ls_precision *all) {
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
             if (source == LS_NONE || (t->nodes[source].role == LS_ROLE_INPUT && t->nodes[source].source_count == 0))
-                continue; /* masks are f16 for some kernels, and exact */
-            if (all[source].row > own.row) {
-                own.row = all[source].row;
+                continue; /* some kernels take masks as f16, which are exact */
+            if (all[source].level > own.level) {
+                own.level = all[source].level;
                 own.from = all[source].from;
             }
             own.lookups = all[source].lookups > own.lookups ? all[source].lookups : own.lookups;
@@ -57,10 +57,10 @@ void ls_precision_spread(const ls_trace *t, size_t from, ls_precision *all) {
     }
 }
 
-double ls_precision_tolerance(const ls_precision *a, const ls_precision *b, int *out_row) {
+double ls_precision_tolerance(const ls_precision *a, const ls_precision *b, int *out_level) {
     unsigned lookups = a->lookups > b->lookups ? a->lookups : b->lookups;
-    int row = *out_row = a->row > b->row ? a->row : b->row;
-    /* independent errors, one a layer, add in quadrature */
-    double looked_up = row < LS_PRECISION_F16 ? ls_precision_classes[LS_PRECISION_GELU_TABLE].rel_l2 * sqrt(lookups) : 0;
-    return fmax(ls_precision_classes[row].rel_l2, looked_up);
+    int level = *out_level = a->level > b->level ? a->level : b->level;
+    /* one independent error in each layer: they add in quadrature */
+    double looked_up = level < LS_PRECISION_F16 ? ls_precision_classes[LS_PRECISION_GELU_TABLE].rel_l2 * sqrt(lookups) : 0;
+    return fmax(ls_precision_classes[level].rel_l2, looked_up);
 }

@@ -6,7 +6,8 @@ static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
 
 static uint64_t innermost(const ls_node *n) { return n->rank > 0 ? n->shape[n->rank - 1] : 1; }
 
-/* What has as many columns as the scores; the factors of the product that they come from have not. */
+/* Marks a tensor and its sources that have as many columns as the scores, up to the product that computed
+ * them. */
 static void mark_before(const ls_trace *t, size_t node, uint64_t columns, int levels, bool *scores) {
     const ls_node *n = &t->nodes[node];
     if (scores[node])

@@ -10,13 +10,13 @@
 /* Identity of a row: its history and itself, hashed. */
 typedef struct row_id {
     uint64_t history;
-    int32_t position; /* in its sequence, whose padding is not counted */
+    int32_t position; /* in its sequence, not counting padding */
     bool padding;
 } row_id;
 
 typedef struct side {
     const ls_trace *trace;
-    size_t seen, capacity; /* passes that were identified */
+    size_t seen, capacity; /* passes whose rows have been identified, and room */
     row_id **ids;  /* per pass, per row; NULL where unknown */
     bool **used;   /* has a partner */
     size_t *used_count;
@@ -58,7 +58,7 @@ static bool make_room(side *s, size_t passes) {
     return true;
 }
 
-/* Which rows a batch was padded with, by its attention mask; NULL: none, or not known. */
+/* Which rows of a batch are padding, according to its attention mask; NULL when there is none, or it is not known. */
 static bool *read_padding(const ls_trace *t, size_t p) {
     const ls_pass *pass = &t->passes[p];
     for (size_t i = pass->first_node; pass->first_node != LS_NONE && i < t->node_count && (t->nodes[i].pass == p || t->nodes[i].pass == LS_NONE); i++) {
@@ -78,7 +78,7 @@ static bool *read_padding(const ls_trace *t, size_t p) {
         ls_hold_release(&hold);
         if (flags && any)
             return padding;
-        free(padding); /* one that is added to the scores */
+        free(padding); /* this mask is added to the scores */
         return NULL;
     }
     return NULL;
@@ -96,7 +96,7 @@ typedef struct row_key {
 
 static row_key key_of(size_t pass, const row_id *id) { return (row_key){pass, id->history, id->position}; }
 
-/* The last such row comes first. */
+/* Files a row under its key, in front of those filed before. */
 static bool file_row(side *s, size_t p, size_t r) {
     row_key key = key_of(p, &s->ids[p][r]);
     uint64_t *slot = ls_map_at(&s->rows_of, (const char *)&key, sizeof key);
@@ -107,7 +107,7 @@ static bool file_row(side *s, size_t p, size_t r) {
     return true;
 }
 
-/* Gives a row its identity; `fresh`: padding of its sequence lies before it in this pass. */
+/* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. */
 static bool identify_row(side *s, size_t p, size_t r, bool fresh) {
     const ls_pass *pass = &s->trace->passes[p];
     int32_t position = pass->positions != NULL ? pass->positions[r] : (int32_t)r;
@@ -128,7 +128,7 @@ static bool identify_row(side *s, size_t p, size_t r, bool fresh) {
     return file_row(s, p, r);
 }
 
-/* The next pass; they come in order. */
+/* Identifies the rows of the next pass. */
 static bool identify(side *s) {
     size_t p = s->seen;
     if (!make_room(s, p + 1))
@@ -145,7 +145,7 @@ static bool identify(side *s) {
         bool same_sequence = r > 0 && (pass->sequences == NULL || pass->sequences[r] == pass->sequences[r - 1]);
         after_padding = after_padding && same_sequence;
         if (padding != NULL && padding[r]) {
-            s->ids[p][r].padding = s->used[p][r] = true; /* nobody's partner */
+            s->ids[p][r].padding = s->used[p][r] = true; /* never a partner */
             s->used_count[p]++;
             s->padding++;
             after_padding = true;
@@ -183,8 +183,8 @@ static size_t end_of_sequence(const ls_pass *pass, size_t row) {
 
 static int32_t sequence_of(const ls_pass *pass, size_t row) { return pass->sequences != NULL ? pass->sequences[row] : 0; }
 
-/* A free row of the reference's pass with the same history and position; of this sequence, if one is
- * given. LS_NONE. */
+/* An unpaired row of the reference's pass with the same history and position, in the given sequence if there
+ * is one; or LS_NONE. */
 static size_t free_row(const side *ref, size_t rp, const row_id *id, const int32_t *sequence) {
     enum { STEPS_MAX = 4096 };
     row_key key = key_of(rp, id);
@@ -196,9 +196,8 @@ static size_t free_row(const side *ref, size_t rp, const row_id *id, const int32
     return LS_NONE;
 }
 
-/* Rows of two passes that are the same and free; returns how many. Several sequences may begin with
- * the same tokens: each is paired with the one that has most in common with it, found by its
- * last row that has a partner. */
+/* Lists equal, unpaired rows of two passes, and returns how many there are. Several sequences may begin with
+ * the same tokens: each is paired with the one that shares most with it, which its last shared row identifies. */
 static size_t common_rows(const side *ref, size_t rp, const side *cand, size_t cp, ls_row_pair *out) {
     const ls_pass *pass = &cand->trace->passes[cp];
     size_t count = 0;
@@ -213,7 +212,7 @@ static size_t common_rows(const side *ref, size_t rp, const side *cand, size_t c
             if (r == LS_NONE)
                 continue;
             out[count++] = (ls_row_pair){(uint32_t)r, (uint32_t)c};
-            ref->used[rp][r] = true; /* not twice; the caller decides */
+            ref->used[rp][r] = true; /* so that no row is listed twice; the caller decides what is used */
         }
     }
     for (size_t i = 0; i < count; i++)
@@ -221,7 +220,7 @@ static size_t common_rows(const side *ref, size_t rp, const side *cand, size_t c
     return count;
 }
 
-/* Keeps a copy of the list, where there is one. */
+/* Appends a pass pair, with a copy of the list of rows where there is one. */
 static bool add_pair(ls_token_alignment *a, size_t rp, size_t cp, const ls_row_pair *list, size_t count, bool whole) {
     struct ls_token_alignment_state *state = a->state;
     ls_row_pair *copy = list != NULL ? malloc((count + 1) * sizeof *copy) : NULL;
@@ -256,8 +255,8 @@ static size_t own_rows(const side *s, size_t p) {
     return count;
 }
 
-/* Do the rows of a list make up whole sequences of a side's pass? Of two batches, some
- * sequences may be the same. */
+/* Do the rows of a list make up whole sequences of a side's pass? Two batches may share only some of their
+ * sequences. */
 static bool has_whole_sequences(const side *s, size_t p, const ls_row_pair *list, size_t count, bool of_reference) {
     const ls_pass *pass = &s->trace->passes[p];
     bool *listed = pass->sequences != NULL ? calloc(pass->rows + 1, sizeof *listed) : NULL, whole = listed != NULL;
@@ -272,8 +271,8 @@ static bool has_whole_sequences(const side *s, size_t p, const ls_row_pair *list
     return whole;
 }
 
-/* Pairs one pass of the candidate with passes of the reference that share all the
- * rows of one of the two, or whole sequences: a warm-up run shares its first token at most. */
+/* Pairs one pass of the candidate with passes of the reference, where all rows of either pass are shared, or
+ * whole sequences. (A warm-up run shares its first token at most.) */
 static bool pair_pass(ls_token_alignment *a, size_t cp) {
     struct ls_token_alignment_state *state = a->state;
     side *ref = &state->reference, *cand = &state->candidate;
@@ -304,8 +303,8 @@ static bool pair_pass(ls_token_alignment *a, size_t cp) {
     return true;
 }
 
-/* A pass without tokens (an encoder's, say) answers to those of the reference between
- * the same passes with tokens, and to the one after them, which may have done its work. */
+/* Pairs a pass without tokens (an encoder's, for example) with the reference's passes between the same passes
+ * with tokens, and with the one after them, which may contain the same work. */
 static bool pair_silent(ls_token_alignment *a, size_t cp) {
     const side *ref = &a->state->reference;
     size_t rp = a->state->after_tokens;
@@ -317,7 +316,7 @@ static bool pair_silent(ls_token_alignment *a, size_t cp) {
     return true;
 }
 
-/* ------------------------------------------------------------ what to say of it */
+/* ------------------------------------------------------------ judging */
 
 static size_t first_pass_with_tokens(const ls_trace *t) {
     for (size_t p = 0; p < t->pass_count; p++)
@@ -342,7 +341,7 @@ static size_t common_prefix(const ls_pass *a, const ls_pass *b) {
     return n;
 }
 
-/* The candidate's pass that has most to do with a pass of the reference. */
+/* The candidate's pass whose tokens are closest to those of a pass of the reference. */
 static size_t closest_pass(const ls_trace *candidate, const ls_pass *pass) {
     size_t best = LS_NONE, best_score = 0;
     for (size_t p = 0; p < candidate->pass_count; p++) {
@@ -388,8 +387,7 @@ static ls_inputs_finding difference_of(const ls_pass *ref, const ls_pass *cand) 
     return f;
 }
 
-/* The rows of the reference that have no partner are whole sequences of their batches, and
- * others of the same batches have theirs. */
+/* Are the reference's unpaired rows whole sequences of their batches, whose other sequences are paired? */
 static bool lacks_sequences_only(const side *ref) {
     bool lacks = true;
     size_t missing = 0;
@@ -412,10 +410,10 @@ static bool lacks_sequences_only(const side *ref) {
     return lacks && missing > 0;
 }
 
-/* Of some rows of a pass; -1 for a sequence that only this batch has beside others. */
+/* The furthest position among some rows of a pass; -1 for a sequence that only this batch has. */
 static int32_t furthest_position(const side *s, size_t p, size_t row, size_t end) {
     int32_t furthest = -1;
-    bool paired = s->used_count[p] == 0; /* a pass without a partner counts whole */
+    bool paired = s->used_count[p] == 0; /* all rows of a pass without a partner count */
     for (size_t r = row; r < end; r++) {
         const row_id *id = &s->ids[p][r];
         paired = paired || (!id->padding && s->used[p][r]);
@@ -424,8 +422,8 @@ static int32_t furthest_position(const side *s, size_t p, size_t row, size_t end
     return paired ? furthest : -1;
 }
 
-/* No row of the candidate lies beyond the last that has a partner: it only stopped
- * sooner. (A warm-up run lies before it.) */
+/* Did the candidate only stop sooner? Then no row of it is at or beyond the first unpaired position of the
+ * reference. (A warm-up run is before it.) */
 static bool ended_earlier(const side *ref, const side *cand) {
     int32_t last = -1, first_missing = INT32_MAX;
     for (size_t p = 0; p < ref->trace->pass_count; p++)
@@ -443,8 +441,8 @@ static bool ended_earlier(const side *ref, const side *cand) {
 
 static bool tells_tokens(const ls_trace *t) { return first_pass_with_tokens(t) != LS_NONE; }
 
-/* Passes without tokens pair in their order where a side has no others. A candidate that
- * is still running may begin so as the reference does. */
+/* Passes pair by their order where a side records no tokens at all. A candidate that is still running may begin
+ * with passes without tokens, as its reference does. */
 static void decide(ls_token_alignment *a) {
     struct ls_token_alignment_state *state = a->state;
     const ls_trace *reference = state->reference.trace, *candidate = state->candidate.trace;
@@ -453,7 +451,7 @@ static void decide(ls_token_alignment *a) {
     state->decided = true;
 }
 
-/* Its positions may still come. */
+/* The positions of this pass may still come. */
 static bool is_still_told(const ls_trace *t, const ls_pass *pass) {
     return t->memory != NULL && pass->told_later && pass->positions == NULL && !pass->ended;
 }
@@ -485,7 +483,7 @@ lockstep_status ls_tokens_align(ls_token_alignment *a, const ls_trace *reference
     return a->state != NULL && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
-/* Passes that no other answers to; `silent`: of those without tokens. */
+/* Counts unpaired passes; `silent`: only those without tokens. */
 static size_t alone(const side *s, bool silent) {
     size_t count = 0;
     for (size_t p = 0; p < s->seen; p++)
@@ -493,7 +491,7 @@ static size_t alone(const side *s, bool silent) {
     return count;
 }
 
-/* Has a batch of which other sequences are paired one that has no partner at all? */
+/* Does some batch have a sequence without any paired row beside sequences that are paired? */
 static bool has_lone_sequence(const side *s) {
     for (size_t p = 0; p < s->trace->pass_count; p++) {
         const ls_pass *pass = &s->trace->passes[p];

@@ -24,7 +24,7 @@ static const char *unnumbered(const char *name) {
     return rest > name && (*rest == '_' || *rest == '-') && rest[1] != '\0' ? rest + 1 : name;
 }
 
-/* The numbers that a node is found by; all zeros where a string was never seen. */
+/* The key under which a node is filed; names and operations are interned, 0 where a string was never seen. */
 typedef struct place {
     uint64_t pass, name, op, which;
 } place;
@@ -42,7 +42,7 @@ static uint64_t number_of(const ls_map *strings, const char *text) {
     return number != NULL ? *number : 0;
 }
 
-/* `which` is left out where they are counted. */
+/* Counts are filed under the key without `which`. */
 static uint64_t *count_at(ls_map *counts, const place *at) { return ls_map_at(counts, (const char *)at, offsetof(place, which)); }
 
 static uint64_t count_of(const ls_values *v, const place *at) {
@@ -94,8 +94,8 @@ static bool file_node(ls_values *v, size_t node) {
     return true;
 }
 
-/* Views that show all of a value's elements are the value, whatever their axes:
- * which order they show it in is the layout's business. */
+/* A view that shows all elements of a value is that value, whatever its axes: their order is left to the
+ * layout. */
 static size_t fold(const ls_values *v, size_t node) {
     const ls_node *n = &v->trace->nodes[node];
     if (n->alias_of != LS_NONE)
@@ -154,7 +154,7 @@ void ls_values_done(ls_values *values) {
 
 bool ls_values_is_called(const ls_values *values, size_t node, const char *name) {
     const ls_trace *t = values->trace;
-    for (;;) { /* the value itself, and the views on the way to it */
+    for (;;) { /* the node, the views on the way to its value, and the value itself */
         const ls_node *n = &t->nodes[node];
         if (strcmp(n->name, name) == 0)
             return true;
@@ -164,7 +164,7 @@ bool ls_values_is_called(const ls_values *values, size_t node, const char *name)
     }
 }
 
-/* The first computed source; rows picked from a computed tensor are still it. */
+/* Is this the name of the node's first computed source? Rows picked from a tensor count as the tensor. */
 static bool is_of(const ls_values *values, const ls_node *node, const char *name) {
     const ls_node *nodes = values->trace->nodes;
     size_t source = LS_NONE;
@@ -179,7 +179,7 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
     return rows->kind->id == LS_OP_GET_ROWS && rows->source_count > 0 && ls_values_is_called(values, rows->sources[0], name);
 }
 
-/* Those that come of a certain value have to be looked for one by one. */
+/* Nodes with a given source are looked for one by one. */
 static size_t find_that_is_of(const ls_values *values, place at, const ls_label *label) {
     long seen = 0;
     size_t last = LS_NONE;

@@ -132,7 +132,7 @@ static json_t *pair_json(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     bool compared = p->verdict < LS_WEIGHT_SHAPE;
     json_object_set_new(o, "candidate", part_json(d, p, LS_CANDIDATE));
     json_object_set_new(o, "reference", part_json(d, p, LS_REFERENCE));
-    json_object_set_new(o, "by", json_string(ls_weight_how_name(p->how)));
+    json_object_set_new(o, "by", json_string(ls_weight_method_name(p->method)));
     json_object_set_new(o, "layout", ls_json_text(p->layout));
     json_object_set_new(o, "verdict", json_string(ls_weight_verdict_name(p->verdict)));
     json_object_set_new(o, "allowed_nmse", ls_json_number(p->allowed));
@@ -142,8 +142,8 @@ static json_t *pair_json(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     json_object_set_new(o, "contradiction", p->contradiction != NULL ? ls_json_text(p->contradiction) : json_null());
     json_object_set_new(o, "cause", p->cause != NULL ? ls_json_text(p->cause) : json_null());
     json_object_set_new(o, "residual_nmse", p->cause != NULL ? ls_json_number(p->residual) : json_null());
-    if (p->trouble != NULL)
-        json_object_set_new(o, "trouble", ls_json_text(p->trouble));
+    if (p->reason != NULL)
+        json_object_set_new(o, "reason", ls_json_text(p->reason));
     return o;
 }
 
@@ -179,8 +179,8 @@ static json_t *weights_json(const ls_checkpoint_diff *d) {
     json_t *o = json_object(), *by = json_object(), *finds = json_array();
     json_object_set_new(o, "preset", w->preset.name != NULL ? ls_json_text(w->preset.name) : json_null());
     json_object_set_new(o, "coverage", ls_json_number(d->coverage));
-    for (int how = 0; how < LS_WEIGHT_HOW_COUNT; how++)
-        json_object_set_new(by, ls_weight_how_name((ls_weight_how)how), ls_json_count(w->by_method[how]));
+    for (int how = 0; how < LS_WEIGHT_METHOD_COUNT; how++)
+        json_object_set_new(by, ls_weight_method_name((ls_weight_method)how), ls_json_count(w->by_method[how]));
     json_object_set_new(o, "by", by);
     json_object_set_new(o, "reference_only", unpaired_json(w, LS_REFERENCE));
     json_object_set_new(o, "candidate_only", unpaired_json(w, LS_CANDIDATE));

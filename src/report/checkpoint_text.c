@@ -95,9 +95,9 @@ static void put_weights(ls_text *out, const ls_checkpoint_diff *d) {
         by[w->pairs[i].verdict]++;
     ls_text_printf(out, "weights    %zu of %zu candidate tensors paired (", paired, total);
     const char *separator = "";
-    for (int how = 0; how < LS_WEIGHT_HOW_COUNT; how++)
+    for (int how = 0; how < LS_WEIGHT_METHOD_COUNT; how++)
         if (w->by_method[how] > 0) {
-            ls_text_printf(out, "%s%zu by %s%s%s", separator, w->by_method[how], ls_weight_how_name((ls_weight_how)how),
+            ls_text_printf(out, "%s%zu by %s%s%s", separator, w->by_method[how], ls_weight_method_name((ls_weight_method)how),
                            how == LS_WEIGHT_BY_PRESET ? " " : "", how == LS_WEIGHT_BY_PRESET ? w->preset.name : "");
             separator = ", ";
         }

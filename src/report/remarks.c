@@ -87,8 +87,8 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_NOTHING_SELECTED: put_nothing_selected(d, out); break;
     case LS_REMARK_NOTHING_PAIRED: ls_text_printf(out, "no tensor of the candidate could be paired with one of the reference"); break;
     case LS_REMARK_UNREADABLE: ls_text_printf(out, "the values of %llu of %llu pairs could not be read: %.100s", count, total, r->text); break;
-    case LS_REMARK_RECORDING_INCOMPLETE: ls_text_printf(out, "%s: the recording is incomplete; what there is matches", r->text); break;
-    case LS_REMARK_UNPAIRED_TENSORS: ls_text_printf(out, "%llu tensors are in the reference only, %llu in the candidate only; those in both match", count, total); break;
+    case LS_REMARK_RECORDING_INCOMPLETE: ls_text_printf(out, "%s: the recording is incomplete; what it has matches", r->text); break;
+    case LS_REMARK_UNPAIRED_TENSORS: ls_text_printf(out, "%llu tensors are only in the reference, %llu only in the candidate; those in both match", count, total); break;
     case LS_REMARK_PASSES_ALONE:
         ls_text_printf(out, "%llu passes of the reference and %llu of the candidate, without token ids, have no partner; %s", count, total, rest);
         break;
@@ -106,11 +106,11 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     unsigned long long count = r->count;
     switch ((int)r->code) {
     case LS_REMARK_ONE_TOKEN: ls_text_printf(out, "one token at position 0 can't show a fault of RoPE, the mask or the softmax: try a longer prompt"); break;
-    case LS_REMARK_TRACE_INCOMPLETE: ls_text_printf(out, "%s is incomplete: its run did not end well", r->text); break;
+    case LS_REMARK_TRACE_INCOMPLETE: ls_text_printf(out, "%s is incomplete: its run did not end normally", r->text); break;
     case LS_REMARK_NOTE: put_note(r, out); break;
     case LS_REMARK_VALUES_LOST: ls_text_printf(out, "%s lost the values of %llu tensors while recording", r->text, count); break;
     case LS_REMARK_SIDES_SWAPPED:
-        ls_text_printf(out, "are the two swapped? Presets take the names of the reference from PyTorch and those of the candidate from ggml, and the reference is of %s", r->text);
+        ls_text_printf(out, "are the two sides swapped? Presets expect the reference's names from PyTorch and the candidate's from ggml, but the reference was recorded from %s", r->text);
         break;
     case LS_REMARK_NO_PRESET:
         ls_text_printf(out, "no preset knows %s: name the preset of a model like it (--preset NAME), or write which names correspond (--map FILE, docs/presets.md)",
@@ -126,19 +126,19 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
         ls_text_printf(out, "; the model's outputs were not compared");
         break;
     case LS_REMARK_REFERENCE_POOLS:
-        ls_text_printf(out, "left out: the reference goes on to %s, by pooling or picking what was compared; the candidate does not", r->text);
+        ls_text_printf(out, "left out: the reference also computes %s, which only pools or picks rows of what was compared", r->text);
         break;
-    case LS_REMARK_UNIT_LENGTH: ls_text_printf(out, "left out: the reference brings its output to length 1 in %s, and the candidate does not", r->text); break;
+    case LS_REMARK_UNIT_LENGTH: ls_text_printf(out, "left out: the reference normalizes its output to length 1 in %s, and the candidate does not", r->text); break;
     case LS_REMARK_CANDIDATE_POOLS:
-        ls_text_printf(out, "left out: the candidate goes on to %s, by pooling or picking what was compared; the reference does not", r->text);
+        ls_text_printf(out, "left out: the candidate also computes %s, which only pools or picks rows of what was compared", r->text);
         break;
     case LS_REMARK_ORDER_UNKNOWN:
-        ls_text_printf(out, "in which order these tensors were computed is not known (files only have names), so none of those that differ is called the first: "
+        ls_text_printf(out, "the order in which these tensors were computed is not known (files only have names), so none that differs is called the first: "
                             "compare with a trace or an .npz, or number the files");
         break;
     case LS_REMARK_EAGER: ls_text_printf(out, "compiled regions ran eagerly: the compiler was not tested (capture --compiled runs what was compiled)"); break;
     case LS_REMARK_PASSES_NOT_COMPARED:
-        ls_text_printf(out, "of a pass of the candidate that several of the reference make up, only the first is compared (%llu are not)", count);
+        ls_text_printf(out, "where several passes of the reference make up one of the candidate, only the first is compared (%llu are not)", count);
         break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;
@@ -152,11 +152,11 @@ void ls_remark_text(const ls_diff *d, const ls_remark *r, ls_text *out) {
 
 const char *ls_excuse_text(ls_excuse excuse) {
     static const char *const texts[] = {"",
-                                        "noise that its inputs or other layers have, too",
+                                        "rounding, no more than its inputs or other layers have",
                                         "one factor, undone later",
                                         "a constant in each row, which the softmax cancels",
-                                        "masked on one side already, on the other later",
-                                        "other positions, for padding lies before the tokens of one side",
+                                        "masked earlier on one side than on the other",
+                                        "different positions: one side pads its batch in front",
                                         "the same in every layer"};
     return texts[excuse];
 }

@@ -22,8 +22,19 @@ void ls_report_terminal(const ls_comparison *comparison, bool all, int width, ls
 void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);
 /* The pairs of weights, a line each. */
 void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
-/* Schema 1: docs/diff.md and docs/checkpoints.md. Pairs are written one by one; false when they can't be. */
-bool ls_report_json(const ls_comparison *comparison, FILE *out);
+#define LS_REPORT_ROW(id, option, help, function) LS_REPORT_##id,
+typedef enum ls_report_format {
+#include "report/format_table.h"
+    LS_REPORT_COUNT
+} ls_report_format;
+#undef LS_REPORT_ROW
+
+#define LS_REPORT_ROW(id, option, help, function) bool function(const ls_comparison *comparison, FILE *out);
+#include "report/format_table.h"
+#undef LS_REPORT_ROW
+/* Writes a report; false when it can't be. */
+bool ls_report_write(ls_report_format format, const ls_comparison *comparison, FILE *out);
+
 void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */

@@ -64,8 +64,9 @@ static void put_side(ls_text *out, const char *role, const ls_trace *t, const ls
     escaped(t->path, path, sizeof path);
     snprintf(text, sizeof text, "%s%s%s%s%s", t->engine, *t->version ? " " : "", t->version, *t->model ? " " : "", t->model);
     escaped(text, engine, sizeof engine);
-    ls_text_printf(out, "%-10s %s  %s  %zu tensors  %s%s\n", role, path, *engine ? engine : "unknown engine", own_values(v),
-                   main_dtype(t), t->complete ? "" : "  INCOMPLETE");
+    size_t count = own_values(v);
+    ls_text_printf(out, "%-10s %s  %s  %zu tensor%s  %s%s\n", role, path, *engine ? engine : "unknown engine", count, count == 1 ? "" : "s", main_dtype(t),
+                   t->complete ? "" : "  INCOMPLETE");
 }
 
 static void put_inputs(ls_text *out, const ls_diff *d) {
@@ -73,7 +74,7 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
     switch (r->status) {
     case LS_INPUTS_UNKNOWN:
         if (d->in.reference.trace->is_graph && d->in.candidate.trace->is_graph)
-            ls_text_printf(out, "inputs     unknown: a side doesn't tell its token ids; passes paired in order\n");
+            ls_text_printf(out, "inputs     unknown: one side records no token ids; passes are paired in order\n");
         break;
     case LS_INPUTS_EQUAL:
     case LS_INPUTS_SHORTER: {
@@ -110,7 +111,7 @@ static void put_pairing(ls_text *out, const ls_diff *d) {
             separator = ", ";
         }
     if (d->matching.absorbed_count > 0)
-        ls_text_printf(out, "; %zu more before their bias or weight", d->matching.absorbed_count);
+        ls_text_printf(out, "; %zu more absorbed into their bias or weight", d->matching.absorbed_count);
     ls_text_printf(out, "%s), %.1f %% of elements compared\n", *separator ? "" : "none", 100 * d->result.coverage);
 }
 
@@ -139,7 +140,7 @@ static void put_totals(ls_text *out, const ls_diff *d) {
     if (t.resynced > 0)
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
     if (t.origins > 1 && (d->in.candidate.trace->is_graph || d->in.reference.trace->is_graph)) /* else nothing says what comes of what */
-        ls_text_printf(out, "origins    %zu tensors are wrong although what they were computed from is right\n", t.origins);
+        ls_text_printf(out, "origins    %zu tensors fail although their inputs match\n", t.origins);
 }
 
 /* Two runs of one engine agree to the bit until something is different. */
@@ -322,7 +323,7 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
     if (hidden > 0)
         ls_text_printf(out, "      … and %zu more downstream of these\n", hidden);
     if (again > 0)
-        ls_text_printf(out, "      … and %zu that fail likewise in later passes\n", again);
+        ls_text_printf(out, "      … and %zu that fail in the same way in later passes\n", again);
     if (unreadable > 0)
         ls_text_printf(out, "      … and %zu more that can't be compared\n", unreadable);
     free(shown);
@@ -343,7 +344,7 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
 /* The coarsest element type on the way to a pair, and whose it is. */
 static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_precision *r = &d->in.reference.precision[p->reference_value], *c = &d->in.candidate.precision[p->candidate_value];
-    const ls_node *from = c->row >= r->row ? &d->in.candidate.trace->nodes[c->from] : &d->in.reference.trace->nodes[r->from];
+    const ls_node *from = c->level >= r->level ? &d->in.candidate.trace->nodes[c->from] : &d->in.reference.trace->nodes[r->from];
     char name[NAME], property[NAME];
     if (d->options.elementwise) {
         ls_text_printf(out, "tolerance %.1e + %.1e |reference| for every element", d->options.atol, d->options.rtol);
@@ -397,7 +398,7 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
 
 /* Nothing where all rows fail. */
 static void put_failing_rows(ls_text *out, const ls_diff *d, const ls_failing_rows *f) {
-    const ls_pass *pass = &d->in.candidate.trace->passes[d->matching.tokens.pairs[d->pairs.items[d->result.first].passes].candidate];
+    const ls_pass *pass = &d->in.candidate.trace->passes[d->matching.tokens.pairs[d->pairs.items[d->result.first].pass_pair].candidate];
     if (f->count == 0 || f->count == f->of)
         return;
     ls_text_printf(out, "  in %zu of %zu rows only: ", f->count, f->of);
@@ -413,7 +414,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     const ls_trace *graph = ls_diff_graph(d);
     char title[NAME];
     if (d->result.inputs.count > 0)
-        ls_text_printf(out, "  computed from, and matching:");
+        ls_text_printf(out, "  its inputs match:");
     for (size_t i = 0; i < d->result.inputs.count && i < 6; i++) {
         node_title(&d->in.candidate.trace->nodes[d->pairs.items[d->result.inputs.items[i]].candidate], title, sizeof title);
         ls_text_printf(out, "%s %s", i > 0 ? "," : "", title);
@@ -422,7 +423,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
         ls_text_printf(out, " and %zu more", d->result.inputs.count - 6);
     ls_text_printf(out, d->result.inputs.count > 0 ? "\n" : "");
     if (d->result.interval.count > 0) {
-        ls_text_printf(out, "  not paired in between, so it may already be wrong there:");
+        ls_text_printf(out, "  unpaired in between, where it may already be wrong:");
         for (size_t i = d->result.interval.count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {
             node_title(&graph->nodes[d->result.interval.items[i]], title, sizeof title);
             ls_text_printf(out, "%s %s", shown > 0 ? "," : "", title);
@@ -550,8 +551,8 @@ void ls_report_terminal(const ls_comparison *c, bool all, int width, ls_text *ou
     if (d->result.outcome != LS_OUTCOME_INPUTS_DIFFER || d->pairs.count > 0) {
         put_table(out, d, all, width);
         if (all) {
-            put_names(out, "in the candidate only", d->in.candidate.trace, d->matching.candidate_only, d->matching.candidate_only_count);
-            put_names(out, "in the reference only", d->in.reference.trace, d->matching.reference_only, d->matching.reference_only_count);
+            put_names(out, "only in the candidate", d->in.candidate.trace, d->matching.candidate_only, d->matching.candidate_only_count);
+            put_names(out, "only in the reference", d->in.reference.trace, d->matching.reference_only, d->matching.reference_only_count);
         }
     }
     put_tail_lines(&tail, c);

@@ -11,6 +11,7 @@
 #include "format/formats.h"
 #include "format/npy.h"
 #include "format/paths.h"
+#include "tensor/pages.h"
 
 /* What is read so far; nodes and passes grow, then move to the trace. */
 typedef struct reading {
@@ -18,6 +19,11 @@ typedef struct reading {
     const char *name;    /* of the log, for messages */
     uint64_t bytes;      /* of the log, so far */
     size_t node_capacity, pass_capacity, note_capacity;
+    bool has_files;      /* values lie in files of the trace's directory */
+    bool said;           /* error has a message already */
+    uint64_t line_at;    /* offset of the line */
+    bool *unreadable;    /* by node: its segment isn't there, or ends before its values */
+    size_t unreadable_capacity, unreadable_count;
     size_t *by_order; /* "i" of a line -> node index + 1 */
     uint64_t order_capacity;
     lockstep_error *error;
@@ -189,6 +195,41 @@ static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
     return LOCKSTEP_OK;
 }
 
+/* Marks a node, until the log's end tells whether values may be missing. */
+static bool mark_unreadable(reading *r, size_t node) {
+    size_t capacity = ls_doubled(r->unreadable_capacity, node + 1);
+    if (!ls_extend(&r->unreadable, r->unreadable_capacity, capacity, sizeof *r->unreadable))
+        return false;
+    r->unreadable_capacity = capacity;
+    r->unreadable[node] = true;
+    r->unreadable_count++;
+    return true;
+}
+
+/* Where a segment holds the values. What can't be is an error, whose message is left in r->error; what isn't
+ * there is one when it is asked for. */
+static lockstep_status read_extent(reading *r, const json_t *object, ls_node *node) {
+    ls_trace *t = r->trace;
+    const int64_t at = integer_of(object, "at", 0), bytes = integer_of(object, "bytes", 0);
+    ls_segment *segment;
+    if (at < 0 || bytes < 0)
+        return LOCKSTEP_MALFORMED;
+    node->at = (uint64_t)at;
+    node->bytes = (uint64_t)bytes;
+    if (node->file == NULL || bytes == 0 || !r->has_files)
+        return LOCKSTEP_OK;
+    lockstep_status status = ls_segments_open(&t->segments, t->path, node->file, &segment, r->error);
+    if (status == LOCKSTEP_OK)
+        status = ls_segment_claim(segment, &(ls_extent){node->file, node->at, node->bytes}, r->name, r->line_at, r->error);
+    if (status == LOCKSTEP_OK)
+        return status;
+    if (status == LOCKSTEP_MALFORMED)
+        r->said = true;
+    if (status == LOCKSTEP_MALFORMED || status == LOCKSTEP_NO_MEMORY)
+        return status;
+    return mark_unreadable(r, t->node_count) ? LOCKSTEP_OK : LOCKSTEP_NO_MEMORY;
+}
+
 static lockstep_status read_tensor(reading *r, json_t *object) {
     ls_trace *t = r->trace;
     if (!grow(&t->nodes, t->node_count, &r->node_capacity, sizeof *t->nodes))
@@ -216,6 +257,7 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     node->kind = kind_of(t, node->op);
     if (node->kind == NULL || !read_sources(r, object, node) || !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
+    LS_TRY(read_extent(r, object, node));
     LS_TRY(remember_order(r, (uint64_t)integer_of(object, "i", -1), t->node_count));
     if (node->pass != LS_NONE && t->passes[node->pass].first_node == LS_NONE)
         t->passes[node->pass].first_node = t->node_count;
@@ -227,7 +269,8 @@ static lockstep_status read_engine(reading *r, const json_t *object) {
     ls_trace *t = r->trace;
     if (*t->engine != '\0')
         return LOCKSTEP_OK; /* the first process's */
-    t->is_torch = json_object_get(object, "torch") != NULL;
+    const char *framework = json_string_value(json_object_get(object, "framework"));
+    t->is_torch = framework != NULL && strncmp(framework, "torch", 5) == 0;
     const struct {
         const char **field, *key;
     } fields[] = {{&t->engine, "engine"}, {&t->version, "engine_version"}, {&t->model, "model"}, {&t->device, "device"}};
@@ -274,13 +317,14 @@ static lockstep_status read_text(reading *r, const char *text, size_t length, ui
     json_error_t why;
     json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
     lockstep_status status = LOCKSTEP_OK;
+    r->line_at = at;
     if (!json_is_object(object))
         status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, r->name, at, "found %s, expected one JSON object a line",
                             object == NULL ? why.text : "another value");
     else if (at == 0 && integer_of(object, "lockstep_trace", 0) != 1)
         status = ls_fail_at(r->error, LOCKSTEP_UNSUPPORTED, r->name, at,
                             "found no \"lockstep_trace\":1, expected a trace of version 1");
-    else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED)
+    else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED && !r->said)
         ls_fail_at(r->error, status, r->name, at, "a line with missing, impossible or repeated values");
     else if (status == LOCKSTEP_NO_MEMORY)
         no_memory(r->error, r->name);
@@ -312,16 +356,31 @@ static ls_trace *new_trace(const char *path) {
     return t;
 }
 
+/* Of a recording that was cut short, lines may have reached the disk without their values. */
+static void lose_unreadable(const reading *r) {
+    ls_trace *t = r->trace;
+    for (size_t i = 0; r->unreadable_count > 0 && !t->complete && i < t->node_count && i < r->unreadable_capacity; i++)
+        if (r->unreadable[i]) {
+            t->nodes[i].file = NULL;
+            t->nodes[i].lost = "the recording was cut short before they were on the disk";
+            t->dropped++;
+        }
+}
+
 /* Closes the log. */
-static lockstep_status read_graph(ls_trace *t, ls_source *log, lockstep_error *error) {
-    reading r = {.trace = t, .name = log->name, .error = error};
+static lockstep_status read_graph(ls_trace *t, ls_source *log, bool has_files, lockstep_error *error) {
+    lockstep_error own;
+    reading r = {.trace = t, .name = log->name, .error = error != NULL ? error : &own, .has_files = has_files};
     const uint8_t *bytes;
     lockstep_status status = ls_source_bytes(log, &bytes, error);
     if (status == LOCKSTEP_OK && (log->size == 0 || memchr(bytes, '\n', (size_t)log->size) == NULL))
         status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log->name, 0, "found no complete line, expected a trace");
     if (status == LOCKSTEP_OK)
         status = read_lines(&r, (const char *)bytes, (size_t)log->size);
+    if (status == LOCKSTEP_OK)
+        lose_unreadable(&r);
     free(r.by_order);
+    free(r.unreadable);
     ls_source_close(log);
     t->is_graph = t->is_ordered = true;
     return status;
@@ -330,7 +389,7 @@ static lockstep_status read_graph(ls_trace *t, ls_source *log, lockstep_error *e
 static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
     ls_source *log;
     LS_TRY(ls_source_open_file(log_path, &log, error));
-    return read_graph(t, log, error);
+    return read_graph(t, log, true, error);
 }
 
 /* The tensors of the lines that have a file, by the names that a container gives them. */
@@ -362,7 +421,7 @@ static lockstep_status find_stored(ls_trace *t, lockstep_error *error) {
 static lockstep_status open_file_of_trace(ls_trace *t, const char *log, uint64_t size, lockstep_error *error) {
     ls_source *source;
     LS_TRY(ls_source_open_memory(t->path, log, (size_t)size, &source, error));
-    LS_TRY(read_graph(t, source, error));
+    LS_TRY(read_graph(t, source, false, error));
     return find_stored(t, error);
 }
 
@@ -421,7 +480,7 @@ lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_e
 lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **out_trace, lockstep_error *error) {
     ls_trace *t = new_trace(path);
     if (t != NULL)
-        return finish(read_graph(t, log, error), t, out_trace);
+        return finish(read_graph(t, log, true, error), t, out_trace);
     ls_source_close(log);
     return no_memory(error, path);
 }
@@ -467,6 +526,7 @@ void ls_trace_close(ls_trace *trace) {
     if (trace == NULL)
         return;
     lockstep_archive_close(trace->archive);
+    ls_segments_done(&trace->segments, true);
     free(trace->nodes);
     free(trace->passes);
     free(trace->notes);
@@ -477,23 +537,59 @@ void ls_trace_close(ls_trace *trace) {
 
 /* ------------------------------------------------------------------- values */
 
-static lockstep_status view_npy(ls_source *source, const ls_node *node, ls_view *out_view, lockstep_error *error) {
+static lockstep_status set_view(const ls_source *source, const ls_tensor *tensor, const uint8_t *data, ls_view *out_view, lockstep_error *error) {
+    if (tensor->dtype == LOCKSTEP_OPAQUE)
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: element type %s can't be decoded", source->name, tensor->file_dtype);
+    *out_view = (ls_view){.data = data, .dtype = tensor->dtype, .swap = tensor->swap, .rank = tensor->rank};
+    memcpy(out_view->shape, tensor->shape, sizeof tensor->shape);
+    memcpy(out_view->strides, tensor->strides, sizeof tensor->strides);
+    return LOCKSTEP_OK;
+}
+
+/* A view of the values of a source that is one NPY. */
+static lockstep_status view_file(ls_source *source, const ls_node *node, ls_view *out_view, lockstep_error *error) {
     ls_arena arena = {0};
-    ls_tensor tensor = {.name = node->name};
+    ls_tensor tensor = {0};
     const uint8_t *bytes;
     lockstep_status status = ls_npy_read(source, node->name, &arena, &tensor, error);
-    if (status == LOCKSTEP_OK && tensor.dtype == LOCKSTEP_OPAQUE)
-        status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: element type %s can't be decoded", source->name, tensor.file_dtype);
     if (status == LOCKSTEP_OK)
         status = ls_source_bytes(source, &bytes, error);
-    if (status == LOCKSTEP_OK) {
-        *out_view = (ls_view){.data = bytes + tensor.offset, .dtype = tensor.dtype, .swap = tensor.swap, .rank = tensor.rank};
+    if (status == LOCKSTEP_OK)
+        status = set_view(source, &tensor, bytes + tensor.offset, out_view, error);
+    if (status == LOCKSTEP_OK)
         out_view->mapped = ls_source_maps_file(source);
-        memcpy(out_view->shape, tensor.shape, sizeof tensor.shape);
-        memcpy(out_view->strides, tensor.strides, sizeof tensor.strides);
-    }
     ls_arena_done(&arena);
     return status;
+}
+
+/* Values up to this size are read: that costs less than the page faults of a mapping. Larger ones are mapped. */
+enum { READ_BYTES_MAX = 1 << 20 };
+
+/* A view of the values in a segment. */
+static lockstep_status view_extent(ls_segment *segment, const ls_node *node, ls_hold *hold, lockstep_error *error) {
+    ls_arena arena = {0};
+    ls_tensor tensor = {0};
+    const uint8_t *bytes = NULL;
+    bool small = node->bytes <= READ_BYTES_MAX;
+    lockstep_status status = ls_segment_read(segment, &(ls_extent){node->file, node->at, node->bytes}, node->name, &arena, &tensor, error);
+    if (status == LOCKSTEP_OK && small && (hold->copy = malloc(tensor.bytes + 1)) == NULL)
+        status = ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", segment->source->name);
+    if (status == LOCKSTEP_OK)
+        status = small ? ls_source_read_at(segment->source, tensor.offset, hold->copy, (size_t)tensor.bytes, error) : ls_source_bytes(segment->source, &bytes, error);
+    if (status == LOCKSTEP_OK)
+        status = set_view(segment->source, &tensor, small ? hold->copy : bytes + tensor.offset, &hold->view, error);
+    if (status == LOCKSTEP_OK)
+        hold->view.mapped = hold->shares = !small && ls_source_maps_file(segment->source);
+    ls_arena_done(&arena);
+    return status;
+}
+
+/* The shape that the line gives is what the values must have. */
+static lockstep_status check_view(const ls_view *view, const ls_node *node, const ls_source *source, uint64_t at, lockstep_error *error) {
+    if (view->rank == node->rank && memcmp(view->shape, node->shape, (size_t)node->rank * sizeof *node->shape) == 0)
+        return LOCKSTEP_OK;
+    return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, at, "found %llu elements of %d axes, expected the shape in trace.jsonl (%llu of %d)",
+                      (unsigned long long)ls_view_elements(view), view->rank, (unsigned long long)node->elements, node->rank);
 }
 
 /* A format with fewer axes than the line's shape has them merged. */
@@ -513,6 +609,28 @@ static lockstep_status hold_stored(const ls_trace *trace, const ls_node *node, l
     return LOCKSTEP_OK;
 }
 
+/* Values in a segment, which was opened when the log was read, unless it could not be. */
+static lockstep_status hold_extent(const ls_trace *trace, const ls_node *node, ls_hold *out_hold, lockstep_error *error) {
+    const uint64_t *number = ls_map_find(&trace->segments.numbers, node->file, strlen(node->file));
+    ls_segments again = {0};
+    ls_segment *segment;
+    ls_hold hold = {0};
+    if (number == NULL || *number == 0) {
+        lockstep_status status = ls_segments_open(&again, trace->path, node->file, &segment, error);
+        ls_segments_done(&again, true);
+        return status != LOCKSTEP_OK ? status : ls_fail(error, LOCKSTEP_IO, "%s/%s: was not there when the trace was opened", trace->path, node->file);
+    }
+    segment = &trace->segments.items[*number - 1];
+    lockstep_status status = view_extent(segment, node, &hold, error);
+    if (status == LOCKSTEP_OK)
+        status = check_view(&hold.view, node, segment->source, node->at, error);
+    if (status == LOCKSTEP_OK)
+        *out_hold = hold;
+    else
+        free(hold.copy);
+    return status;
+}
+
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_hold, lockstep_error *error) {
     const ls_node *node = &trace->nodes[index];
     ls_hold hold = {0};
@@ -523,19 +641,20 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
     }
     if (trace->archive != NULL && node->file != NULL)
         return hold_stored(trace, node, out_hold, error);
-    char path[PATH_MAX];
-    int length = node->file != NULL ? snprintf(path, sizeof path, "%s/%s", trace->path, node->file) : -1;
-    if (length < 0 || (size_t)length >= sizeof path)
+    if (node->file == NULL)
         return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s were not kept", trace->path, node->name);
+    if (node->bytes > 0)
+        return hold_extent(trace, node, out_hold, error);
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", trace->path, node->file);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the name of the file of %s is too long", trace->path, node->name);
     if (!ls_path_resolves_inside(trace->path, path))
         return ls_fail(error, LOCKSTEP_MALFORMED, "%s: a link that leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &hold.source, error));
-    lockstep_status status = view_npy(hold.source, node, &hold.view, error);
-    if (status == LOCKSTEP_OK && (hold.view.rank != node->rank ||
-                                  memcmp(hold.view.shape, node->shape, (size_t)node->rank * sizeof *node->shape) != 0))
-        status = ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements of %d axes, expected the shape in trace.jsonl (%llu of %d)",
-                         path, (unsigned long long)ls_view_elements(&hold.view), hold.view.rank,
-                         (unsigned long long)node->elements, node->rank);
+    lockstep_status status = view_file(hold.source, node, &hold.view, error);
+    if (status == LOCKSTEP_OK)
+        status = check_view(&hold.view, node, hold.source, 0, error);
     if (status != LOCKSTEP_OK) {
         ls_source_close(hold.source);
         return status;
@@ -545,7 +664,10 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
 }
 
 void ls_hold_release(ls_hold *hold) {
+    if (hold->shares) /* else the pages of all values that were looked at would stay */
+        ls_view_drop(&hold->view, 0, ls_view_elements(&hold->view));
     ls_source_close(hold->source);
+    free(hold->copy);
     *hold = (ls_hold){0};
 }
 

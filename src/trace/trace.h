@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "format/archive.h"
+#include "format/segments.h"
 #include "op/op.h"
 
 typedef enum ls_role {
@@ -32,6 +33,7 @@ typedef struct ls_node {
     const char *dtype; /* in the engine */
     const char *where, *backend;
     const char *file;  /* relative to the trace; NULL when the values were not kept */
+    uint64_t at, bytes; /* of the values' NPY in the file; `bytes` 0: it is all of the file */
     unsigned occurrence;
     int layer;
     ls_role role;
@@ -73,6 +75,7 @@ typedef struct ls_trace {
     const char **notes;
     size_t note_count;
     uint64_t dropped;
+    ls_segments segments; /* that nodes' values lie in, by their file */
     lockstep_archive *archive; /* of the values, where they are not in files of their own */
     /* Gives values that lie in memory, for a trace that is being fed; or NULL. */
     bool (*memory)(void *context, size_t node, ls_view *out_view);
@@ -98,7 +101,9 @@ void ls_trace_feed_close(ls_trace_feed *feed); /* not the trace */
 
 /* A node's values in memory; `hold` keeps them there until ls_hold_release. */
 typedef struct ls_hold {
-    ls_source *source;
+    ls_source *source; /* of this value alone; or NULL */
+    void *copy;        /* the value's part of a file, read into memory; or NULL */
+    bool shares;       /* its file holds others, too, and stays mapped */
     ls_view view;
 } ls_hold;
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t node, ls_hold *out_hold, lockstep_error *error);

@@ -192,6 +192,7 @@ void ls_frame_start(const ls_start_event *event) {
     add_text(&line, "engine_version", event->version);
     add_text(&line, "model", event->model);
     add_text(&line, "device", event->device);
+    add_text(&line, "framework", event->framework);
     send_line(&line, NULL);
 }
 

@@ -17,6 +17,7 @@ uint64_t ls_frame_next_id(void);
 /* Which engine is recorded. Strings may be NULL. */
 typedef struct ls_start_event {
     const char *engine, *version, *model, *device;
+    const char *framework; /* that the engine computes with, and its version: "torch 2.13.0" */
     int context;
 } ls_start_event;
 

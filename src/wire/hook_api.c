@@ -14,7 +14,7 @@ EXPORT void lockstep_hook_close(void);
 EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
 EXPORT uint64_t lockstep_hook_next_id(void);
 EXPORT int64_t lockstep_hook_next_pass(void);
-EXPORT void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device);
+EXPORT void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device, const char *framework);
 EXPORT void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, int rows_follow);
 EXPORT void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows);
 EXPORT void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows);
@@ -38,8 +38,8 @@ int lockstep_hook_option(const char *key, char *out, size_t capacity) {
 uint64_t lockstep_hook_next_id(void) { return ls_frame_next_id(); }
 int64_t lockstep_hook_next_pass(void) { return ls_channel_next_pass(); }
 
-void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device) {
-    ls_frame_start(&(ls_start_event){engine, version, model, device, LS_NO_CONTEXT});
+void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device, const char *framework) {
+    ls_frame_start(&(ls_start_event){engine, version, model, device, framework, LS_NO_CONTEXT});
 }
 
 static ls_pass_event event_of(int64_t pass, const lockstep_rows *rows) {

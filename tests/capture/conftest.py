@@ -5,11 +5,15 @@ import os
 import pathlib
 import subprocess
 import sys
+import zipfile
 
-import numpy
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from segments import load_segment, load_values  # noqa: E402
+
 BUILD = ROOT / "build"
 LOCKSTEP = BUILD / "lockstep"
 PYTHON = ROOT / ".deps" / "venv" / "bin" / "python"
@@ -68,7 +72,7 @@ def named(out, name):
 
 def load(out, line):
     """The values of a line, checked against all that the line says of them."""
-    array = numpy.load(out / line["file"])
+    array = load_values(out, line)
     assert list(array.shape) == line["shape"]
     data = array.tobytes()
     assert f"{xxhash.XXH3_64bits(data, len(data)):016x}" == line["xxh3"]
@@ -85,7 +89,23 @@ def check(out):
     files = {line["file"] for line in found if "file" in line}
     on_disk = {str(path.relative_to(out)) for path in (out / "tensors").iterdir()}
     assert files <= on_disk
+    if ended(out):
+        check_segments(out, [line for line in found if "file" in line])
     return found
+
+
+def check_segments(out, kept):
+    """Segments are zips that others find whole, with a member for each line, aligned for mapping."""
+    for file in {line["file"] for line in kept}:
+        inside = [line for line in kept if line["file"] == file]
+        with zipfile.ZipFile(out / file) as segment:
+            assert segment.testzip() is None
+        arrays = load_segment(out / file)
+        assert list(arrays) == [line["member"] for line in inside]
+        for line in inside:
+            array = arrays[line["member"]]
+            assert array.tobytes() == load_values(out, line).tobytes() and list(array.shape) == line["shape"]
+            assert line["at"] % 64 == 0
 
 
 def ended(out):

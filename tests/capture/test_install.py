@@ -68,7 +68,7 @@ def test_it_is_installed_below_destdir(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "usr/bin/lockstep").exists()
     assert (tmp_path / "usr/lib/pkgconfig/lockstep.pc").read_text().startswith("prefix=/usr\n")
-    assert {path.name for path in (tmp_path / "usr/include/lockstep").iterdir()} == {path.name for path in (ROOT / "include/lockstep").iterdir()}
+    assert {path.name for path in (tmp_path / "usr/include/lockstep").iterdir()} == {"capture.h", "compare.h", "ggml.h", "lockstep.h", "read.h", "status.h"}
     assert str(tmp_path) not in (tmp_path / "usr/lib/pkgconfig/lockstep.pc").read_text()
 
 

@@ -159,7 +159,7 @@ def test_which_rules_were_taken(tmp_path):
     assert status == 0 and "no preset has the names of NovelForCausalLM and novel" in text and "--preset NAME" in text and "--map FILE" in text
     assert "no preset" not in diff(novel, odd, "--preset", "llama")[1]
     status, text, _ = diff(odd, novel, "--preset", "llama")
-    assert status == 0 and "are the two swapped?" in text
+    assert status == 0 and "are the two sides swapped?" in text
     assert "swapped" not in diff(novel, odd, "--preset", "llama")[1]
 
 

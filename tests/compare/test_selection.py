@@ -123,7 +123,7 @@ def test_a_model_that_no_preset_knows(tmp_path):
 
 def test_sides_that_are_swapped(tmp_path):
     _, result = unlike(tmp_path, ("llama.cpp", ""), ("transformers", "LlamaForCausalLM"))
-    assert "are the two swapped?" in said(result)
+    assert "are the two sides swapped?" in said(result)
     _, result = unlike(tmp_path / "right", ("transformers", "LlamaForCausalLM"), ("llama.cpp", ""))
     assert "swapped" not in said(result)
 

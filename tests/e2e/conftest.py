@@ -4,11 +4,11 @@ import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parent.parent)]
 import models  # noqa: E402
+from segments import load_values  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -56,7 +56,7 @@ class Trace:
         self.ended = "end" in lines[-1]
 
     def values(self, line):
-        return np.load(self.path / line["file"])
+        return load_values(self.path, line)
 
     def find(self, name, op=None, pass_=0, occurrence=None):
         found = [t for t in self.tensors if t["name"] == name and t.get("pass") == pass_ and (op is None or t["op"] == op)

@@ -206,8 +206,8 @@ HOMONYMS = {
     "src/report/diff_json.c": "keys of the report",
     "src/report/json_values.c": "statistics",
     "src/tensor/value_text.c": "statistics",
-    "src/trace/recorder.c": "statistics",
-    "src/trace/stats_recording.c": "statistics",
+    "src/record/recorder.c": "statistics",
+    "src/record/stats_recording.c": "statistics",
     "src/trace/trace.c": "roles and keys of the trace",
     "src/wire/frame_writer.c": "roles and keys of the trace",
 }

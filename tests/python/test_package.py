@@ -14,9 +14,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 LOCKSTEP = BUILD / "lockstep"
-sys.path.insert(0, str(ROOT / "python"))
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
 
 from lockstep_debug import VERSION, arrays, native  # noqa: E402
+from segments import load_values  # noqa: E402
 
 
 def run(*command, **more):
@@ -95,7 +96,7 @@ def test_arrays_are_recorded(installed, tmp_path):
     expected = {"x": x, "turned": x.T[::-1], "scalar": 2.5, "half": [1, 2], "none": numpy.zeros((0, 3))}
     for name, values in expected.items():
         if "file" in found[name]:
-            assert numpy.array_equal(numpy.load(out / found[name]["file"]), values), name
+            assert numpy.array_equal(load_values(out, found[name]), values), name
     assert all("file" in found[name] for name in ("x", "turned", "scalar", "half"))
     assert found["x"]["role"] == "input" and found["x"]["layer"] == 2 and found["half"]["dtype"] == "f16"
     turned = found["turned"]
@@ -128,7 +129,7 @@ for step in range(3):
     assert names.count("output") == 3 and all(names.count(f"array.{step}") == 1 for step in range(3))
     for line in lines(out):
         if line.get("name", "").startswith("array."):
-            assert numpy.load(out / line["file"]).tolist() == [float(line["name"][-1])] * 3
+            assert load_values(out, line).tolist() == [float(line["name"][-1])] * 3
 
 
 def test_one_recording_after_another(installed, tmp_path):

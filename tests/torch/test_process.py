@@ -14,6 +14,9 @@ import torch
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOCKSTEP = ROOT / "build" / "lockstep"
 HOOK = ROOT / "python"
+sys.path.insert(0, str(ROOT / "tests"))
+
+from segments import load_values  # noqa: E402
 
 SETUP = """
 import torch
@@ -58,7 +61,7 @@ def load(out, name):
     line = found[0]
     while "file" not in line:
         line = by_id[line["alias_of"]]
-    return numpy.load(out / line["file"])
+    return load_values(out, line)
 
 
 def test_the_values_on_disk_are_the_models(script, tmp_path):
@@ -89,8 +92,7 @@ def test_the_program_ends_as_it_would(script, tmp_path, ending, status):
     assert done.returncode == status and alone.returncode == (status if status < 128 else 128 - status)
     assert done.stdout == alone.stdout
     assert [l for l in done.stderr.splitlines() if not l.startswith("lockstep:")] == alone.stderr.splitlines()
-    assert numpy.load(tmp_path / "trace" / next(
-        line["file"] for line in tensors(tmp_path / "trace") if line["name"] == "2")).shape == (3, 2)
+    assert load(tmp_path / "trace", "2").shape == (3, 2)
 
 
 def test_an_exit_within_a_forward_is_the_programs(script, tmp_path):
@@ -120,7 +122,7 @@ def test_forked_children_record_for_themselves(script, tmp_path):
         """)
     done = observed(path, tmp_path / "trace", OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
-    inputs = [numpy.load(tmp_path / "trace" / line["file"]) for line in tensors(tmp_path / "trace")
+    inputs = [load_values(tmp_path / "trace", line) for line in tensors(tmp_path / "trace")
               if line.get("role") == "input"]
     x = numpy.linspace(-1, 1, 12, dtype=numpy.float32).reshape(3, 4)
     assert sorted(round(float(i[0, 0])) for i in inputs) == [-3, -2, -1]

@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "trace/recorder.h"
+#include "record/recorder.h"
 
 typedef struct raw_channel {
     int socket;

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/pool.h"
-#include "trace/receiver.h"
+#include "record/receiver.h"
 
 enum { WRITERS = 4, FRAMES = 200, BYTES = 12000, RING = 1 << 16 }; /* a frame takes a fifth of the ring: writers wait */
 

@@ -1,9 +1,9 @@
-/* A trace on disk, written as it is recorded: trace.jsonl, and a .npy per tensor. */
-#ifndef LS_TRACE_TRACE_WRITER_H
-#define LS_TRACE_TRACE_WRITER_H
+/* A trace on disk, written as it is recorded: trace.jsonl, and the values in segments (segment_writer.h). */
+#ifndef LS_RECORD_TRACE_WRITER_H
+#define LS_RECORD_TRACE_WRITER_H
 
 #include "base/error.h"
-#include "trace/recording.h"
+#include "record/recording.h"
 
 /* Makes the directory, or writes beside an older trace in it, which is replaced when the
  * recording is closed and there is something to replace it with. Refuses any other

@@ -1,18 +1,17 @@
-#include "trace/trace_writer.h"
+#include "record/trace_writer.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include "format/npy.h"
+#include "record/segment_writer.h"
 
 #define LS_TENSORS "tensors/"
 
@@ -25,15 +24,11 @@ typedef struct writer {
     int out;          /* the directory that was asked for; locked until it is closed */
     int directory;    /* where the trace is written: `out`, or LS_NEWER in it */
     int tensors, log; /* the directory of the values; trace.jsonl */
-    int file;         /* of the values that are being written; -1 */
-    int failed;       /* errno of the first write that did */
+    ls_segment_writer *segments;
     bool replaces, made_out; /* an older trace; the directory */
     bool unnamed;     /* the last values are stored, and no line names them yet */
     uint64_t lines;
-    char header[512]; /* of the values, until the first of them come */
-    size_t header_bytes;
     off_t log_end;
-    char path[LS_FILE_NAME];
     char out_path[];
 } writer;
 
@@ -96,38 +91,34 @@ static char *named_file(char *line) {
     return *name != '.' && *name != '\0' ? name : NULL;
 }
 
-/* The recorder may have been killed while it wrote values that no line names: their file
- * has the number after the last line's. */
-static void remove_unnamed(int tensors, unsigned long long number) {
-    char prefix[32];
-    size_t length = (size_t)snprintf(prefix, sizeof prefix, "%06llu-", number);
-    DIR *entries = open_entries(tensors);
-    for (const struct dirent *e; (e = next_entry(entries)) != NULL;)
-        if (strncmp(e->d_name, prefix, length) == 0 && strcmp(e->d_name + strlen(e->d_name) - 4, ".npy") == 0)
-            unlinkat(tensors, e->d_name, 0);
-    if (entries != NULL)
-        closedir(entries);
+/* The recorder may have been killed before a line named anything in the segment after the last. */
+static void remove_unnamed(int tensors, const char *last) {
+    unsigned number = 0;
+    char name[LS_SEGMENT_NAME];
+    if (*last != '\0' && sscanf(last, "%u.npz", &number) == 1)
+        number++;
+    ls_segment_name(number, name);
+    unlinkat(tensors, name, 0);
 }
 
 /* Removes the log and what its lines name, nothing else; false when something is left. */
 static bool remove_trace(int directory) {
     FILE *log = open_log(directory);
     int tensors = open_folder(directory, "tensors");
-    char *line = NULL;
+    char *line = NULL, last[NAME_MAX + 1] = "";
     size_t capacity = 0;
-    unsigned long long next = 0, i;
     bool ended = false;
     while (log != NULL && getline(&line, &capacity, log) > 0) {
-        if (sscanf(line, "{\"i\":%llu,", &i) == 1)
-            next = i + 1;
         ended = strncmp(line, "{\"end\":", 7) == 0;
         const char *name = named_file(line);
-        if (name != NULL && tensors >= 0)
-            unlinkat(tensors, name, 0);
+        if (name == NULL || tensors < 0 || strlen(name) >= sizeof last || strcmp(name, last) == 0)
+            continue;
+        strcpy(last, name);
+        unlinkat(tensors, name, 0);
     }
     free(line);
     if (log != NULL && !ended && tensors >= 0)
-        remove_unnamed(tensors, next);
+        remove_unnamed(tensors, last);
     if (tensors >= 0)
         close(tensors);
     if (log == NULL)
@@ -208,11 +199,21 @@ static lockstep_status lock_out(writer *w, lockstep_error *error) {
     return LOCKSTEP_OK; /* some file systems have no locks */
 }
 
+/* LOCKSTEP_SEGMENT_BYTES lets tests have several segments, and ZIP64, without gigabytes. */
+static uint64_t segment_bytes(void) {
+    const char *text = getenv("LOCKSTEP_SEGMENT_BYTES");
+    uint64_t bytes = text != NULL ? strtoull(text, NULL, 10) : 0;
+    return bytes > 0 ? bytes : LS_SEGMENT_BYTES;
+}
+
 static lockstep_status prepare(writer *w, lockstep_error *error) {
     LS_TRY(lock_out(w, error));
     LS_TRY(choose_directory(w, error));
     if (mkdirat(w->directory, "tensors", 0777) != 0 || (w->tensors = open_folder(w->directory, "tensors")) < 0)
         return fail_errno(error, w->out_path);
+    w->segments = ls_segment_writer_new(w->tensors, segment_bytes());
+    if (w->segments == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     w->log = openat(w->directory, "trace.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
     return w->log >= 0 ? LOCKSTEP_OK : fail_errno(error, w->out_path);
 }
@@ -267,6 +268,7 @@ static void drop(const writer *w) {
 }
 
 static void release(writer *w) {
+    ls_segment_writer_free(w->segments);
     const int descriptors[] = {w->log, w->tensors, w->directory, w->out};
     for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++)
         if (descriptors[i] >= 0)
@@ -290,8 +292,6 @@ static bool write_all(int descriptor, const void *bytes, size_t count) {
     return true;
 }
 
-static const char *in_tensors(const writer *w) { return w->path + strlen(LS_TENSORS); }
-
 /* One write call a line: a line is there or it isn't. */
 static int put_line(void *context, const char *text, size_t length) {
     writer *w = context;
@@ -304,53 +304,34 @@ static int put_line(void *context, const char *text, size_t length) {
     }
     int why = errno;
     if (w->unnamed)
-        unlinkat(w->tensors, in_tensors(w), 0);
+        ls_segment_undo(w->segments);
     w->unnamed = false;
     return ftruncate(w->log, w->log_end) == 0 ? why : errno; /* no half line */
 }
 
-static void put_values(void *context, const void *bytes, size_t count) {
-    writer *w = context;
-    if (w->file < 0 || w->failed != 0)
-        return;
-    struct iovec parts[2] = {{w->header, w->header_bytes}, {(void *)(uintptr_t)bytes, count}};
-    ssize_t n = w->header_bytes > 0 ? writev(w->file, parts, 2) : 0; /* one call for the header and what follows */
-    size_t done = n > 0 ? (size_t)n : 0, of_header = done < w->header_bytes ? done : w->header_bytes;
-    bool ok = write_all(w->file, w->header + of_header, w->header_bytes - of_header) &&
-              write_all(w->file, (const char *)bytes + (done - of_header), count - (done - of_header));
-    w->header_bytes = 0;
-    if (!ok)
-        w->failed = errno;
-}
-
-static void name_file(uint64_t i, const char *name, char *out, size_t capacity) {
-    int used = snprintf(out, capacity, LS_TENSORS "%06llu-", (unsigned long long)i);
-    size_t at = (size_t)used;
-    for (; *name != '\0' && at < capacity - 5 && at < 90; name++)
-        out[at++] = isalnum((unsigned char)*name) || strchr("._-", *name) != NULL ? *name : '_';
-    strcpy(out + at, ".npy");
-}
-
 static void begin_values(void *context, const ls_stored_values *values) {
     writer *w = context;
-    name_file(values->i, values->name, w->path, sizeof w->path);
-    w->file = openat(w->tensors, in_tensors(w), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    w->failed = w->file < 0 ? errno : 0;
-    w->header_bytes = ls_npy_header(values->dtype, values->rank, values->shape, w->header, sizeof w->header);
+    ls_segment_begin(w->segments, values);
 }
 
-static int end_values(void *context, bool whole, char *out_file) {
+static void put_values(void *context, const void *bytes, size_t count) {
     writer *w = context;
-    if (w->header_bytes > 0)
-        put_values(w, "", 0); /* there were none */
-    if (w->file >= 0 && close(w->file) != 0 && w->failed == 0)
-        w->failed = errno; /* a network's file system says it only now */
-    if (w->file >= 0 && (!whole || w->failed != 0))
-        unlinkat(w->tensors, in_tensors(w), 0);
-    w->unnamed = w->file >= 0 && whole && w->failed == 0;
-    w->file = -1;
-    memcpy(out_file, w->path, sizeof w->path);
-    return w->failed;
+    ls_segment_put(w->segments, bytes, count);
+}
+
+static int end_values(void *context, bool whole, ls_place *out_place) {
+    writer *w = context;
+    char name[LS_SEGMENT_NAME];
+    int why = ls_segment_end(w->segments, whole, name, out_place);
+    w->unnamed = whole && why == 0;
+    if (w->unnamed)
+        snprintf(out_place->file, sizeof out_place->file, LS_TENSORS "%s", name);
+    return why;
+}
+
+static int finish_values(void *context) {
+    writer *w = context;
+    return ls_segment_finish(w->segments);
 }
 
 /* Without values, an older trace stays; and a log that says nothing is not kept. */
@@ -370,7 +351,7 @@ lockstep_status ls_trace_writer_open(const char *path, ls_recording *out_recordi
     writer *w = calloc(1, sizeof *w + length);
     if (w == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    w->out = w->directory = w->tensors = w->log = w->file = -1;
+    w->out = w->directory = w->tensors = w->log = -1;
     memcpy(w->out_path, path, length);
     lockstep_status status = prepare(w, error);
     if (status != LOCKSTEP_OK) {
@@ -381,6 +362,6 @@ lockstep_status ls_trace_writer_open(const char *path, ls_recording *out_recordi
         release(w);
         return status;
     }
-    *out_recording = (ls_recording){w, put_line, begin_values, put_values, end_values, NULL, NULL, close_writer};
+    *out_recording = (ls_recording){w, put_line, begin_values, put_values, end_values, NULL, NULL, finish_values, close_writer};
     return LOCKSTEP_OK;
 }

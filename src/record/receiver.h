@@ -1,8 +1,8 @@
 /* The recorder's side of the channel: accepts observed processes and hands out
  * their frames. Everything that arrives is checked; a process that breaks the
  * framing is cut off. */
-#ifndef LS_TRACE_RECEIVER_H
-#define LS_TRACE_RECEIVER_H
+#ifndef LS_RECORD_RECEIVER_H
+#define LS_RECORD_RECEIVER_H
 
 #include "base/error.h"
 #include "wire/channel.h"
@@ -56,7 +56,7 @@ unsigned ls_receiver_close(ls_receiver *receiver, int grace_ms);
 bool ls_receiver_replay(const ls_receiver_events *events, const void *bytes, size_t count);
 
 /* The next piece of the frame's data: a pointer to at least `at_least` contiguous
- * bytes (at most 4 MiB), and how many there are; consumed on the next call. False
+ * bytes (at most 512 KiB), and how many there are; consumed on the next call. False
  * when the process died before sending them. */
 bool ls_inlet_data(ls_inlet *inlet, size_t at_least, const uint8_t **out_bytes, size_t *out_count);
 /* Answers a process that asked (ls_channel_resync); bytes NULL: it keeps what it has.

@@ -1,4 +1,4 @@
-#include "trace/recorder.h"
+#include "record/recorder.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -41,6 +41,7 @@ struct ls_recorder {
     ls_map passes;            /* "process/pass" -> pass of the trace + 1 */
     ls_map rows;              /* pass of the trace -> how many it has, where known */
     ls_recorder_totals totals;
+    ls_text line; /* of the tensor that is being recorded */
     float *tile; /* TILE of them */
     ls_arena frame_memory; /* of what is read of a frame */
 };
@@ -52,23 +53,31 @@ static void lost(ls_recorder *r, const char *why) {
         snprintf(r->totals.trouble, sizeof r->totals.trouble, "%s", why);
 }
 
-/* Takes the object over. */
-static bool write_line(ls_recorder *r, json_t *object) {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(object);
-    if (text == NULL)
-        return false;
-    size_t length = strlen(text);
-    text[length] = '\n'; /* over the NUL */
-    int why = r->recording.line(r->recording.context, text, length + 1);
+enum { DUMPED = JSON_COMPACT | JSON_REAL_PRECISION(9) };
+
+/* With its newline. */
+static bool write_text(ls_recorder *r, const char *text, size_t length) {
+    int why = r->recording.line(r->recording.context, text, length);
     if (why == ECANCELED) {
         r->over = true;
     } else if (why != 0) {
         lost(r, strerror(why));
         r->totals.lost_lines++;
     }
-    free(text);
     return why == 0;
+}
+
+/* Takes the object over. */
+static bool write_line(ls_recorder *r, json_t *object) {
+    char *text = json_dumps(object, DUMPED);
+    json_decref(object);
+    if (text == NULL)
+        return false;
+    size_t length = strlen(text);
+    text[length] = '\n'; /* over the NUL */
+    bool written = write_text(r, text, length + 1);
+    free(text);
+    return written;
 }
 
 /* `compiled`: how compiled regions ran, where the note is of that; or NULL. */
@@ -166,15 +175,19 @@ static const struct id_pair *find_id(const process_state *p, uint64_t id) {
 }
 
 /* The ids of `src` as the trace's own numbers; those never seen are left out. */
-static json_t *translate_sources(const process_state *p, const json_t *ids) {
-    json_t *list = json_array(), *id;
+static void put_sources(ls_text *line, const process_state *p, const json_t *ids) {
+    const char *separator = "";
+    json_t *id;
     size_t at;
+    ls_text_printf(line, ",\"src\":[");
     json_array_foreach(ids, at, id) {
         const struct id_pair *pair = json_is_integer(id) ? find_id(p, (uint64_t)json_integer_value(id)) : NULL;
-        if (pair != NULL)
-            json_array_append_new(list, json_integer((json_int_t)pair->i));
+        if (pair == NULL)
+            continue;
+        ls_text_printf(line, "%s%llu", separator, (unsigned long long)pair->i);
+        separator = ",";
     }
-    return list;
+    ls_text_append(line, "]", 1);
 }
 
 typedef struct incoming {
@@ -268,54 +281,60 @@ static bool copy_values(ls_recorder *r, writing *w, const incoming *in, const ls
     return true;
 }
 
-static json_t *number(double value) {
-    return isfinite(value) ? json_real(value) : json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+static void put_number(ls_text *line, const char *key, double value) {
+    if (isfinite(value))
+        ls_text_printf(line, "\"%s\":%.9g,", key, value);
+    else
+        ls_text_printf(line, "\"%s\":\"%s\",", key, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
-static json_t *stats_json(const ls_summary *s) {
-    json_t *stats = json_object();
+static void put_stats(ls_text *line, const ls_summary *s) {
+    ls_text_printf(line, ",\"stats\":{");
     if (s->finite > 0) {
-        json_object_set_new(stats, "min", number(s->min));
-        json_object_set_new(stats, "max", number(s->max));
-        json_object_set_new(stats, "mean", number(ls_summary_mean(s)));
-        json_object_set_new(stats, "l2", number(ls_summary_l2(s)));
+        put_number(line, "min", s->min);
+        put_number(line, "max", s->max);
+        put_number(line, "mean", ls_summary_mean(s));
+        put_number(line, "l2", ls_summary_l2(s));
     }
-    json_object_set_new(stats, "nan", json_integer((json_int_t)s->nan));
-    json_object_set_new(stats, "inf", json_integer((json_int_t)s->inf));
-    return stats;
+    ls_text_printf(line, "\"nan\":%llu,\"inf\":%llu}", (unsigned long long)s->nan, (unsigned long long)s->inf);
 }
 
-static void lose_values(ls_recorder *r, json_t *line, const char *why) {
+static void lose_values(ls_recorder *r, const char *why) {
     lost(r, why);
-    json_object_set_new(line, "lost", json_string(why));
+    ls_text_printf(&r->line, ",\"lost\":");
+    ls_text_json(&r->line, why, strlen(why));
     r->totals.dropped++;
 }
 
-/* Adds file, stats and hash to the line; false when the process died meanwhile. */
-static bool keep_values(ls_recorder *r, json_t *line, const incoming *in, uint64_t i, const ls_frame *frame) {
+static void put_place(ls_text *line, const ls_place *place) {
+    ls_text_printf(line, ",\"file\":\"%s\"", place->file);
+    if (place->bytes > 0)
+        ls_text_printf(line, ",\"at\":%llu,\"bytes\":%llu,\"member\":\"%s\"", (unsigned long long)place->at, (unsigned long long)place->bytes, place->member);
+}
+
+/* Adds place, stats and hash to the line; false when the process died meanwhile. */
+static bool keep_values(ls_recorder *r, const incoming *in, uint64_t i, const ls_frame *frame) {
     writing w = {.to = r->stats_only ? NULL : &r->recording};
     ls_stored_values values = {i, in->name, in->stored, in->rank, in->shape, in->elements, in->elements * ls_dtype(in->stored)->block_bytes};
-    char path[LS_FILE_NAME];
+    ls_place place;
     XXH3_64bits_reset(&w.hash);
     ls_summary_init(&w.summary);
     w.summary.no_spread = true;
     if (w.to != NULL)
         w.to->begin(w.to->context, &values);
     bool whole = copy_values(r, &w, in, frame);
-    int failed = w.to != NULL ? w.to->end(w.to->context, whole, path) : 0;
+    int failed = w.to != NULL ? w.to->end(w.to->context, whole, &place) : 0;
     if (failed != 0 && failed != ECANCELED)
-        lose_values(r, line, strerror(failed));
+        lose_values(r, strerror(failed));
     if (!whole)
         return false;
     if (w.to != NULL && failed == 0) {
-        json_object_set_new(line, "file", json_string(path));
+        put_place(&r->line, &place);
         r->totals.files++;
         r->totals.bytes += values.bytes;
     }
-    char hash[20];
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits_digest(&w.hash));
-    json_object_set_new(line, "stats", stats_json(&w.summary));
-    json_object_set_new(line, "xxh3", json_string(hash));
+    put_stats(&r->line, &w.summary);
+    ls_text_printf(&r->line, ",\"xxh3\":\"%016llx\"", (unsigned long long)XXH3_64bits_digest(&w.hash));
     return true;
 }
 
@@ -336,46 +355,75 @@ static uint64_t *pass_slot(ls_recorder *r, unsigned process, const json_t *objec
 }
 
 /* Keys of a line that the recorder alone gives; a process's own are dropped. */
-static const char *const ours[] = {"i",    "file", "stats", "xxh3",  "lost", "occurrence", "event",
+static const char *const ours[] = {"i",    "file", "at",    "bytes",  "member",        "stats", "xxh3", "lost", "occurrence", "event",
                                    "note", "end",  "ended", "engine", "lockstep_trace"};
+
+static int append_dumped(const char *bytes, size_t count, void *line) {
+    ls_text_append(line, bytes, count);
+    return 0;
+}
+
+/* What a process may say of a tensor, behind what the recorder says; without the keys that are the recorder's. */
+static void put_given(ls_text *line, json_t *object) {
+    static const char *const translated[] = {"id", "pass", "src", "alias_of"};
+    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
+        json_object_del(object, ours[k]);
+    for (size_t k = 0; k < sizeof translated / sizeof translated[0]; k++)
+        json_object_del(object, translated[k]);
+    ls_text_append(line, ",", 1);
+    const size_t brace = line->length;
+    if (json_dump_callback(object, append_dumped, line, DUMPED) != 0)
+        line->failed = true;
+    if (line->failed)
+        return;
+    memmove(line->data + brace, line->data + brace + 1, line->length - brace - 1);
+    line->length -= 2; /* both braces: an object with a name isn't empty */
+}
+
+/* All of the line that doesn't depend on values; the process's keys, then the recorder's. */
+static void begin_line(ls_recorder *r, process_state *p, json_t *object, const incoming *in, uint64_t i, int64_t pass, bool weight) {
+    ls_text *line = &r->line;
+    const json_t *alias_of = json_object_get(object, "alias_of");
+    const struct id_pair *alias = alias_of != NULL ? find_id(p, (uint64_t)json_integer_value(alias_of)) : NULL;
+    ls_text_clear(line);
+    ls_text_printf(line, "{\"i\":%llu", (unsigned long long)i);
+    if (pass >= 0)
+        ls_text_printf(line, ",\"pass\":%lld", (long long)pass);
+    put_sources(line, p, json_object_get(object, "src"));
+    ls_text_printf(line, ",\"occurrence\":%llu", (unsigned long long)(weight ? 0 : occurrence(p, pass, in)));
+    if (alias != NULL)
+        ls_text_printf(line, ",\"alias_of\":%llu", (unsigned long long)alias->i);
+    fold_shape(object, in);
+    put_given(line, object);
+}
 
 /* A tensor's line begins as the recorder's. */
 static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, const ls_frame *frame, const ls_frame_content *content) {
     incoming in = incoming_of(&content->tensor);
     const char *role = json_string_value(json_object_get(object, "role"));
-    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
-        json_object_del(object, ours[k]);
-    fold_shape(object, &in);
-    bool weight = role != NULL && strcmp(role, "weight") == 0;
+    const uint64_t own = (uint64_t)content->id, i = r->next_i++;
+    const bool weight = role != NULL && strcmp(role, "weight") == 0;
     const uint64_t *slot = weight || json_object_get(object, "pass") == NULL ? NULL : pass_slot(r, frame->process, object);
-    int64_t pass = slot != NULL ? (int64_t)*slot - 1 : -1;
-    uint64_t i = r->next_i++;
-    json_t *line = json_pack("{s:I}", "i", (json_int_t)i);
-    if (pass >= 0)
-        json_object_set_new(line, "pass", json_integer(pass));
-    json_object_del(object, "pass");
-    json_t *sources = translate_sources(p, json_object_get(object, "src"));
-    const struct id_pair *alias = find_id(p, (uint64_t)json_integer_value(json_object_get(object, "alias_of")));
-    json_t *alias_of = alias != NULL && json_object_get(object, "alias_of") != NULL ? json_integer((json_int_t)alias->i) : NULL;
-    bool remembered = remember_id(p, (uint64_t)content->id, i);
-    json_object_del(object, "id");
-    json_object_set_new(object, "src", sources);
-    json_object_set_new(object, "occurrence", json_integer(weight ? 0 : (json_int_t)occurrence(p, pass, &in)));
-    json_object_del(object, "alias_of");
-    if (alias_of != NULL)
-        json_object_set_new(object, "alias_of", alias_of);
-    json_object_update(line, object);
-    if (frame->data_bytes != 0 && !in.known)
-        lose_values(r, line, "an element type that can't be decoded");
-    bool whole = remembered && (frame->data_bytes == 0 || !in.known || keep_values(r, line, &in, i, frame));
-    if (!whole) {
-        p->died = remembered;
-        json_decref(line);
+    begin_line(r, p, object, &in, i, slot != NULL ? (int64_t)*slot - 1 : -1, weight);
+    if (!remember_id(p, own, i))
         return false;
+    if (frame->data_bytes != 0 && !in.known)
+        lose_values(r, "an element type that can't be decoded");
+    else if (frame->data_bytes != 0 && !keep_values(r, &in, i, frame)) {
+        p->died = true;
+        return false;
+    }
+    ls_text_append(&r->line, "}\n", 2);
+    if (r->line.failed) {
+        ls_text_done(&r->line);
+        r->line.failed = false;
+        lost(r, strerror(ENOMEM));
+        r->totals.lost_lines++;
+        return true;
     }
     if (!weight)
         r->totals.tensors++;
-    write_line(r, line);
+    write_text(r, r->line.data, r->line.length);
     return true;
 }
 
@@ -389,7 +437,7 @@ static void record_start(ls_recorder *r, unsigned process, json_t *object) {
         snprintf(r->totals.engine, sizeof r->totals.engine, "%s%s%s%s%s", engine,
                  version != NULL ? " " : "", version != NULL ? version : "",
                  model != NULL ? " " : "", model != NULL ? model : "");
-    static const char *const theirs[] = {"engine", "engine_version", "model", "device", "context",
+    static const char *const theirs[] = {"engine", "engine_version", "model", "device", "framework", "context",
                                          "rank", "world_size"};
     json_t *line = json_object();
     for (size_t k = 0; k < sizeof theirs / sizeof theirs[0]; k++)
@@ -581,7 +629,18 @@ void ls_recorder_note(ls_recorder *r, const char *text) {
     pthread_mutex_unlock(&r->lock);
 }
 
+/* The values are there, and their lines tell where: only others can't open the file. */
+static void finish_values(ls_recorder *r) {
+    int why = r->recording.finish != NULL ? r->recording.finish(r->recording.context) : 0;
+    char text[200];
+    if (why == 0)
+        return;
+    snprintf(text, sizeof text, "a segment has no zip directory yet (%s): np.load opens it after `lockstep convert --restore`", strerror(why));
+    write_note(r, text);
+}
+
 void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_totals *out_totals) {
+    finish_values(r);
     if (whole && !r->totals.torn && r->totals.lost_lines == 0)
         write_line(r, json_pack("{s:b, s:I, s:I, s:i}", "end", 1, "tensors", (json_int_t)r->totals.tensors,
                                 "dropped", (json_int_t)r->totals.dropped, "exit", exit_status));
@@ -594,6 +653,7 @@ void ls_recorder_close(ls_recorder *r, bool whole, int exit_status, ls_recorder_
     free(r->processes);
     ls_map_done(&r->passes);
     ls_map_done(&r->rows);
+    ls_text_done(&r->line);
     free(r->tile);
     ls_arena_done(&r->frame_memory);
     pthread_mutex_destroy(&r->lock);

@@ -1,4 +1,4 @@
-#include "trace/stats_recording.h"
+#include "record/stats_recording.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -61,9 +61,14 @@ static void put(void *context, const void *bytes, size_t count) {
     s->inner.put(s->inner.context, bytes, count);
 }
 
-static int end(void *context, bool whole, char *out_file) {
+static int end(void *context, bool whole, ls_place *out_place) {
     stats_recording *s = context;
-    return s->inner.end(s->inner.context, whole, out_file);
+    return s->inner.end(s->inner.context, whole, out_place);
+}
+
+static int finish(void *context) {
+    stats_recording *s = context;
+    return s->inner.finish != NULL ? s->inner.finish(s->inner.context) : 0;
 }
 
 static int leave(void *context, bool recorded) {
@@ -80,6 +85,6 @@ lockstep_status ls_stats_recording_open(const ls_recording *inner, FILE *to, ls_
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
     *s = (stats_recording){*inner, to};
-    *out_recording = (ls_recording){s, put_line, begin, put, end, NULL, NULL, leave};
+    *out_recording = (ls_recording){s, put_line, begin, put, end, NULL, NULL, finish, leave};
     return LOCKSTEP_OK;
 }

@@ -1,4 +1,4 @@
-#include "trace/receiver.h"
+#include "record/receiver.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +28,7 @@ struct ls_inlet {
     uint64_t size; /* our own copy: the observed can write to the ring's page */
     uint64_t read; /* ours alone */
     uint64_t data_left, taken;
+    unsigned naps; /* since bytes last came */
     bool gone;
     bool deaf; /* it leaves its answers unread */
     char *json;
@@ -69,12 +70,24 @@ static bool hung_up(ls_inlet *in) {
     return poll(&poller, 1, 0) > 0;
 }
 
+/* Small frames come in a stream: to be woken for each would cost the writer a system call and the
+ * processor a switch. So the first waits are short sleeps, of which the writer needs not know. */
+static void await_more(ls_inlet *in, uint32_t seen) {
+    enum { NAPS = 20, NAP_NS = 100 * 1000, WAIT_MS = 50 };
+    if (in->naps++ < NAPS)
+        nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    else
+        ls_bell_wait(&in->ring->written_bell, seen, WAIT_MS);
+}
+
 /* Waits until `count` bytes can be read; false when they will never come. */
 static bool available(ls_inlet *in, uint64_t count, uint64_t *out_have) {
     for (;;) {
         uint64_t ready = atomic_load_explicit(&in->ring->written, memory_order_acquire) - in->read;
-        if (ready >= count && ready <= in->size)
+        if (ready >= count && ready <= in->size) {
+            in->naps = 0;
             return *out_have = ready, true;
+        }
         uint32_t seen = atomic_load(&in->ring->written_bell.count);
         bool gone = in->gone || hung_up(in); /* before the last look at `written` */
         uint64_t have = atomic_load_explicit(&in->ring->written, memory_order_acquire) - in->read;
@@ -88,7 +101,7 @@ static bool available(ls_inlet *in, uint64_t count, uint64_t *out_have) {
         }
         if (atomic_load(&in->receiver->abandon))
             return *out_have = have, false;
-        ls_bell_wait(&in->ring->written_bell, seen, 50);
+        await_more(in, seen);
     }
 }
 
@@ -109,7 +122,7 @@ bool ls_inlet_data(ls_inlet *in, size_t at_least, const uint8_t **out_bytes, siz
     if (!available(in, at_least > 0 ? at_least : 1, &have))
         return false;
     have = have < in->data_left ? have : in->data_left;
-    enum { MOST = 4 << 20 };
+    enum { MOST = 512 << 10 };
     have = have < MOST ? have : MOST;
     in->taken = have;
     *out_bytes = at_read(in);

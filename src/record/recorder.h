@@ -1,9 +1,9 @@
 /* Turns the frames of observed processes into the lines and values of a trace. */
-#ifndef LS_TRACE_RECORDER_H
-#define LS_TRACE_RECORDER_H
+#ifndef LS_RECORD_RECORDER_H
+#define LS_RECORD_RECORDER_H
 
-#include "trace/receiver.h"
-#include "trace/recording.h"
+#include "record/receiver.h"
+#include "record/recording.h"
 
 typedef struct ls_recorder ls_recorder;
 

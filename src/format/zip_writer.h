@@ -1,0 +1,34 @@
+/* The records of a zip archive of stored members, as bytes (APPNOTE.TXT 6.3.10; zip.c has the layout). */
+#ifndef LS_FORMAT_ZIP_WRITER_H
+#define LS_FORMAT_ZIP_WRITER_H
+
+#include <stdint.h>
+
+#include "base/text.h"
+
+enum {
+    LS_ZIP_CRC_AT = 14,       /* the CRC-32's offset in a local header */
+    LS_ZIP_MEMBERS = 0xfffe,  /* the most that the end record counts without ZIP64 */
+    LS_ZIP_RECORD_EXTRA = 80, /* more than a central record has besides its name */
+    LS_ZIP_END_SIZE = 56 + 20 + 22,
+};
+/* Sizes and offsets from here on need a ZIP64 field. */
+#define LS_ZIP64_FROM UINT32_MAX
+
+typedef struct ls_zip_entry {
+    const char *name;
+    uint64_t header; /* offset of its local header */
+    uint64_t size;   /* bytes of its data */
+    uint32_t crc;
+} ls_zip_entry;
+
+/* Appends the local header of a member to `out`, padded so that the data, which follow, begin at a
+ * multiple of `align` bytes of the archive. Sizes from `zip64_from` on get a ZIP64 field; it is
+ * LS_ZIP64_FROM, or less. */
+void ls_zip_put_local(ls_text *out, const ls_zip_entry *entry, uint64_t zip64_from, unsigned align);
+/* Appends the member's record of the central directory. */
+void ls_zip_put_record(ls_text *out, const ls_zip_entry *entry, uint64_t zip64_from);
+/* Appends what follows the directory, which has `size` bytes at `offset`. */
+void ls_zip_put_end(ls_text *out, uint64_t members, uint64_t offset, uint64_t size, uint64_t zip64_from);
+
+#endif

@@ -1,0 +1,10 @@
+#include "report/report.h"
+
+bool ls_report_write(ls_report_format format, const ls_comparison *comparison, FILE *out) {
+#define LS_REPORT_ROW(id, option, help, function) function,
+    static bool (*const writers[])(const ls_comparison *, FILE *) = {
+#include "report/format_table.h"
+    };
+#undef LS_REPORT_ROW
+    return writers[format](comparison, out);
+}
