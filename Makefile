@@ -38,6 +38,7 @@ WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) 
   $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c text.c)
 HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
 CAPTURE_SRC := $(WIRE_SRC) src/wire/capture_api.c src/wire/hook_api.c src/base/version.c
+COMMANDS := $(patsubst cli/cmd_%.c,%,$(wildcard cli/cmd_*.c))
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
 # idle_engine needs a prebuilt ggml, which there is for x86-64
@@ -50,11 +51,11 @@ TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
-.PHONY: all asan bench benches build-tsan check check-deps clang clean coverage demo deps examples faults fuzz fuzz-replays help install \
+.PHONY: all asan bench benches build-tsan check check-deps clang clean coverage demo deps examples faults fuzz fuzz-replays help install pages \
   soak test test-deps tsan uninstall unit-tests
 .SECONDARY: # keep the objects of programs
 all: ## build the command, the libraries, the hook and the examples
-all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so $(BUILD)/liblockstep-capture.so examples
+all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so $(BUILD)/liblockstep-capture.so examples pages
 
 check-deps:
 	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
@@ -98,6 +99,24 @@ $(BUILD)/liblockstep-capture.so: $(call obj,$(CAPTURE_SRC))
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) $(DEFINED) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep-capture.so.0 $^ -o $@
 	$(Q)ln -sf liblockstep-capture.so $@.0
+
+# Manual pages and completion, from the tables of options.
+MAN_PAGES := $(BUILD)/man/lockstep.1 $(COMMANDS:%=$(BUILD)/man/lockstep-%.1)
+COMPLETIONS := $(BUILD)/completion/lockstep $(BUILD)/completion/_lockstep $(BUILD)/completion/lockstep.fish
+pages: ## build the manual pages (build/man) and the completion of shells (build/completion)
+pages: $(MAN_PAGES) $(COMPLETIONS)
+$(BUILD)/pages: $(call obj,$(wildcard cli/pages/*.c) $(filter-out cli/main.c,$(CLI_SRC))) $(BUILD)/liblockstep.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/man/lockstep.1: PAGE = man
+$(BUILD)/man/lockstep-%.1: PAGE = man $(patsubst lockstep-%.1,%,$(notdir $@))
+$(BUILD)/completion/lockstep: PAGE = bash
+$(BUILD)/completion/_lockstep: PAGE = zsh
+$(BUILD)/completion/lockstep.fish: PAGE = fish
+$(MAN_PAGES) $(COMPLETIONS): $(BUILD)/pages
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/pages $(PAGE) > $@.part && mv $@.part $@
 
 # --- tests: see tests/run.py for the suites and how long each should take
 unit-tests: ## build the unit tests (build/tests)
@@ -199,10 +218,12 @@ $(BUILD)/bench/idle_engine: $(BUILD)/obj/bench/idle_engine.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -L$(GGML_LIBS) -l:libggml-base.so -Wl,-rpath,$(abspath $(GGML_LIBS)) -ldl -o $@
 
+COMPLETION_FOLDERS = bash-completion/completions zsh/site-functions fish/vendor_completions.d
 install: ## install below $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lockstep \
-	  $(DESTDIR)$(PREFIX)/share/lockstep/maps $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug
+	  $(DESTDIR)$(PREFIX)/share/lockstep/maps $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug $(DESTDIR)$(PREFIX)/share/man/man1 \
+	  $(addprefix $(DESTDIR)$(PREFIX)/share/,$(COMPLETION_FOLDERS))
 	install -m 755 $(BUILD)/lockstep $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/liblockstep.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/liblockstep.so $(DESTDIR)$(PREFIX)/lib/liblockstep.so.0
@@ -214,12 +235,18 @@ install: all
 	install -m 644 maps/*.yaml $(DESTDIR)$(PREFIX)/share/lockstep/maps/
 	install -m 644 python/lockstep_debug/*.py $(DESTDIR)$(PREFIX)/share/lockstep/python/lockstep_debug/
 	install -m 644 python/sitecustomize.py $(DESTDIR)$(PREFIX)/share/lockstep/python/
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/completion/lockstep $(DESTDIR)$(PREFIX)/share/bash-completion/completions/
+	install -m 644 $(BUILD)/completion/_lockstep $(DESTDIR)$(PREFIX)/share/zsh/site-functions/
+	install -m 644 $(BUILD)/completion/lockstep.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/
 	for each in lockstep lockstep-capture; do \
 	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
 
 uninstall: ## remove what install installed
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/lockstep lib/pkgconfig/lockstep.pc lib/pkgconfig/lockstep-capture.pc lib/liblockstep.a \
-	  lib/liblockstep.so lib/liblockstep.so.0 lib/liblockstep-capture.so lib/liblockstep-capture.so.0 lib/liblockstep-ggml.so)
+	  lib/liblockstep.so lib/liblockstep.so.0 lib/liblockstep-capture.so lib/liblockstep-capture.so.0 lib/liblockstep-ggml.so \
+	  share/bash-completion/completions/lockstep share/zsh/site-functions/_lockstep share/fish/vendor_completions.d/lockstep.fish \
+	  $(addprefix share/man/man1/,$(notdir $(MAN_PAGES))))
 	rm -rf $(DESTDIR)$(PREFIX)/include/lockstep $(DESTDIR)$(PREFIX)/share/lockstep
 
 help: ## list the targets

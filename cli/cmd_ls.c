@@ -6,7 +6,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
-#include "options.h"
+#include "commands.h"
 #include "tensor/value_text.h"
 
 typedef struct ls_options {
@@ -320,6 +320,7 @@ const command_row command_ls = {
     .name = "ls",
     .usage = "PATH… [--stats] [--json]",
     .summary = "Lists the tensors and metadata of any container.",
+    .exits = "0, or 2 when a path could not be read",
     .options = ls_token_alignment,
     .options_size = sizeof(ls_options),
     .min_positional = 1,
