@@ -121,7 +121,7 @@ $(MAN_PAGES) $(COMPLETIONS): $(BUILD)/pages
 # --- tests: see tests/run.py for the suites and how long each should take
 unit-tests: ## build the unit tests (build/tests)
 unit-tests: $(TESTS)
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/liblockstep.a
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/obj/tests/unit/trace_builder.o $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs cmocka) -o $@
