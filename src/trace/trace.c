@@ -635,10 +635,11 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
     const ls_node *node = &trace->nodes[index];
     ls_hold hold = {0};
     if (trace->memory != NULL) {
-        if (!trace->memory(trace->memory_context, index, &hold.view))
-            return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s are no longer in memory", trace->path, node->name);
-        *out_hold = hold;
-        return LOCKSTEP_OK;
+        if (trace->memory(trace->memory_context, index, &hold.view)) {
+            *out_hold = hold;
+            return LOCKSTEP_OK;
+        }
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the values of %s are no longer in memory", trace->path, node->name);
     }
     if (trace->archive != NULL && node->file != NULL)
         return hold_stored(trace, node, out_hold, error);
