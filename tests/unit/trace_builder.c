@@ -70,7 +70,7 @@ size_t builder_add(trace_builder *b, const built_node *node) {
     if (node->role != NULL)
         ls_text_printf(&line, ",\"role\":\"%s\"", node->role);
     if (node->alias != NULL)
-        ls_text_printf(&line, ",\"alias\":%zu", *node->alias);
+        ls_text_printf(&line, ",\"alias_of\":%zu", *node->alias);
     ls_text_printf(&line, ",\"src\":[");
     for (size_t s = 0; s < node->source_count; s++)
         ls_text_printf(&line, "%s%zu", s == 0 ? "" : ",", node->sources[s]);
