@@ -35,7 +35,7 @@ CLI_SRC := $(wildcard cli/*.c)
 # What runs in observed processes: libc alone. The hook preloads the writer of frames; an
 # engine, or a hook in another language, has the C API as well.
 WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) \
-  $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c text.c)
+  $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c role.c text.c)
 HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
 CAPTURE_SRC := $(WIRE_SRC) src/wire/capture_api.c src/wire/hook_api.c src/base/version.c
 COMMANDS := $(patsubst cli/cmd_%.c,%,$(wildcard cli/cmd_*.c))

@@ -20,7 +20,7 @@ static size_t consumer(const ls_trace *t, size_t node, size_t *index) {
         for (size_t k = 0; k < t->nodes[i].source_count; k++)
             if (t->nodes[i].sources[k] == node) {
                 *index = k;
-                if (t->nodes[i].role != LS_ROLE_VIEW || t->nodes[i].file != NULL)
+                if (t->nodes[i].role != LOCKSTEP_ROLE_VIEW || t->nodes[i].file != NULL)
                     return i;
                 node = i; /* a view: who reads that? */
                 break;

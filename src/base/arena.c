@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 16, BLOCK = 64 * 1024 };
+/* Blocks double from the first to the largest size: many arenas hold a few strings. */
+enum { ALIGNMENT = 16, FIRST_BLOCK = 1024, LARGEST_BLOCK = 64 * 1024 };
 
 struct ls_arena_block {
     struct ls_arena_block *next;
@@ -18,7 +19,8 @@ void *ls_arena_alloc(ls_arena *arena, size_t size) {
         return NULL;
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (arena->blocks == NULL || size > arena->capacity - arena->used) {
-        size_t capacity = size > BLOCK ? size : BLOCK;
+        size_t wanted = arena->blocks == NULL ? FIRST_BLOCK : arena->capacity < LARGEST_BLOCK / 2 ? 2 * arena->capacity : LARGEST_BLOCK;
+        size_t capacity = size > wanted ? size : wanted;
         struct ls_arena_block *block = calloc(1, sizeof *block + capacity);
         if (block == NULL)
             return NULL;
@@ -64,7 +66,7 @@ void ls_arena_reset(ls_arena *arena) {
     ls_arena older = {.blocks = kept->next};
     ls_arena_done(&older);
     kept->next = NULL;
-    if (arena->capacity > BLOCK) { /* one large allocation */
+    if (arena->capacity > LARGEST_BLOCK) { /* one large allocation */
         ls_arena_done(arena);
         return;
     }

@@ -56,7 +56,7 @@ static size_t closest(const ls_evidence *e, const wanted *w, double *out_distanc
         ls_hold hold;
         ls_view view;
         if (i == e->pair->reference_value || i == own_pair || n->pass != own->pass || n->elements != own->elements ||
-            !ls_node_has_values(n) || n->role != LS_ROLE_COMPUTED || ls_trace_hold(d->in.reference.trace, i, &hold, NULL) != LOCKSTEP_OK)
+            !ls_node_has_values(n) || n->role != LOCKSTEP_ROLE_COMPUTED || ls_trace_hold(d->in.reference.trace, i, &hold, NULL) != LOCKSTEP_OK)
             continue;
         if (see_likewise(e, &hold, &view) && distance(e, &view, w, glance) < 1e-2) {
             double all = distance(e, &view, w, e->count);
@@ -90,7 +90,7 @@ bool ls_fit_activation(const ls_evidence *e, ls_cause *out) {
         const ls_node *n = &d->in.reference.trace->nodes[source];
         ls_hold hold;
         ls_view view;
-        if (n->role == LS_ROLE_WEIGHT || !ls_node_has_values(n) || ls_trace_hold(d->in.reference.trace, source, &hold, NULL) != LOCKSTEP_OK)
+        if (n->role == LOCKSTEP_ROLE_WEIGHT || !ls_node_has_values(n) || ls_trace_hold(d->in.reference.trace, source, &hold, NULL) != LOCKSTEP_OK)
             continue;
         if (n->elements == own->elements && see_likewise(e, &hold, &view))
             for (const ls_unary *u = ls_unaries; u->name != NULL; u++) {

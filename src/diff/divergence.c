@@ -12,7 +12,7 @@
 #define ONE_OPERATION 1e-5
 
 /* Pixels, a spectrogram, embeddings: inputs are not compared. */
-static bool is_given_float(const ls_node *n) { return n->role == LS_ROLE_INPUT && n->source_count == 0 && (*n->dtype == 'f' || *n->dtype == 'b') && strcmp(n->dtype, "bool") != 0; }
+static bool is_given_float(const ls_node *n) { return n->role == LOCKSTEP_ROLE_INPUT && n->source_count == 0 && (*n->dtype == 'f' || *n->dtype == 'b') && strcmp(n->dtype, "bool") != 0; }
 
 /* Where everything that a node was computed from is identical, its own operation alone accounts for the
  * difference, and the tolerance for whole models in f32 is far too wide. */
@@ -134,7 +134,7 @@ static void push_sources(ascent *a, const ls_node *n) {
         size_t source = ls_node_input(n, k);
         if (source == LS_NONE || a->seen[source])
             continue;
-        bool weight = nodes[source].role == LS_ROLE_WEIGHT, carries = ls_node_carries(&nodes[source]);
+        bool weight = nodes[source].role == LOCKSTEP_ROLE_WEIGHT, carries = ls_node_carries(&nodes[source]);
         a->seen[source] = weight || carries;
         if (weight)
             append(&a->result->weights, source);
@@ -158,7 +158,7 @@ static void climb(ascent *a) {
             continue;
         }
         bool absorbed = w->graph == m->in->candidate.trace && m->absorbed_into[at] != 0;
-        if (!start && n->role == LS_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && !absorbed)
+        if (!start && n->role == LOCKSTEP_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && !absorbed)
             append(&a->result->interval, at);
         push_sources(a, n);
     }

@@ -227,7 +227,7 @@ static void make_room(ls_live *live) {
     const ls_trace *t = live->diff->in.candidate.trace;
     for (; live->oldest < live->value_count && live->bytes > live->options.memory_bytes; live->oldest++) {
         size_t pass = t->nodes[live->oldest].pass;
-        bool open_input = t->nodes[live->oldest].role == LS_ROLE_INPUT && pass != LS_NONE && !t->passes[pass].ended;
+        bool open_input = t->nodes[live->oldest].role == LOCKSTEP_ROLE_INPUT && pass != LS_NONE && !t->passes[pass].ended;
         if (!open_input)
             drop(live, live->oldest);
     }

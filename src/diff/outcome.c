@@ -132,7 +132,7 @@ static bool has_passes_alone(const facts *f, ls_remark *out) {
 static size_t last_selected(const ls_diff *d, size_t pass) {
     const ls_trace *t = d->in.candidate.trace;
     for (size_t n = t->node_count; n-- > 0;)
-        if (t->nodes[n].pass == pass && t->nodes[n].role == LS_ROLE_COMPUTED && d->matching.wanted[n] && ls_values_is_own(&d->in.candidate.values, n) &&
+        if (t->nodes[n].pass == pass && t->nodes[n].role == LOCKSTEP_ROLE_COMPUTED && d->matching.wanted[n] && ls_values_is_own(&d->in.candidate.values, n) &&
             ls_node_has_values(&t->nodes[n]))
             return n;
     return LS_NONE;

@@ -12,7 +12,7 @@
 /* ------------------------------------------------------------------ tails */
 
 /* Picks elements and changes none. */
-static bool picks(const ls_node *n) { return n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE || ls_op_only_moves(n->kind); }
+static bool picks(const ls_node *n) { return n->role == LOCKSTEP_ROLE_VIEW || n->alias_of != LS_NONE || ls_op_only_moves(n->kind); }
 
 static const ls_values *values_of(const ls_diff *d, bool of_reference) { return of_reference ? &d->in.reference.values : &d->in.candidate.values; }
 
@@ -80,8 +80,8 @@ static tail find_tail(const ls_diff *d, bool of_reference, size_t output) {
         for (size_t k = 0; k < n->source_count; k++) {
             size_t source = v->value_of[n->sources[k]];
             const ls_node *s = &trace->nodes[source];
-            t.weighted = t.weighted || s->role == LS_ROLE_WEIGHT;
-            bool given = s->role == LS_ROLE_INPUT || s->role == LS_ROLE_WEIGHT || s->pass != n->pass || is_compared(d, of_reference, source);
+            t.weighted = t.weighted || s->role == LOCKSTEP_ROLE_WEIGHT;
+            bool given = s->role == LOCKSTEP_ROLE_INPUT || s->role == LOCKSTEP_ROLE_WEIGHT || s->pass != n->pass || is_compared(d, of_reference, source);
             bool constant = s->source_count == 0 && s->elements <= 1; /* a constant of the program */
             if (!given && !constant)
                 append_node(&t, &seen, source);

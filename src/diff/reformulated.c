@@ -31,12 +31,12 @@ static bool is_sum(const ls_trace *t, const ls_node *n) {
     size_t computed = 0;
     for (size_t k = 0; k < n->source_count; k++)
         computed += ls_node_carries(&t->nodes[n->sources[k]]);
-    return computed >= 2 && n->role != LS_ROLE_VIEW && !multiplies(n);
+    return computed >= 2 && n->role != LOCKSTEP_ROLE_VIEW && !multiplies(n);
 }
 
 /* Shows all elements of its source, or adds a weight to it: a difference keeps its size. */
 static bool keeps_size(const ls_node *n) {
-    return n->role == LS_ROLE_VIEW || n->alias_of != LS_NONE || n->kind->role == LS_OP_ROLE_SUM || n->kind->role == LS_OP_ROLE_COPY;
+    return n->role == LOCKSTEP_ROLE_VIEW || n->alias_of != LS_NONE || n->kind->role == LS_OP_ROLE_SUM || n->kind->role == LS_OP_ROLE_COPY;
 }
 
 static void join(below *into, const below *b) {
@@ -108,8 +108,8 @@ static double amplification(const ls_diff *d, const ls_pair *p) {
     const ls_node *nodes = d->in.candidate.trace->nodes, *n = &nodes[p->candidate_value];
     size_t computed = 0;
     for (size_t k = 0; k < n->source_count; k++) {
-        ls_role role = nodes[n->sources[k]].role;
-        computed += role == LS_ROLE_COMPUTED || role == LS_ROLE_VIEW || role == LS_ROLE_STATE;
+        lockstep_role role = nodes[n->sources[k]].role;
+        computed += role == LOCKSTEP_ROLE_COMPUTED || role == LOCKSTEP_ROLE_VIEW || role == LOCKSTEP_ROLE_STATE;
     }
     return computed >= 2 ? 3 : 2;
 }
@@ -143,9 +143,9 @@ typedef struct shift {
 /* Computed from nothing: positions are counted, masks and constants given. Other nodes without recorded
  * sources may well depend on tokens. */
 static bool begins_positional(const ls_node *n) {
-    if (n->role == LS_ROLE_INPUT)
+    if (n->role == LOCKSTEP_ROLE_INPUT)
         return strstr(n->name, "mask") != NULL || strstr(n->name, "pos") != NULL || strstr(n->name, "constant") != NULL;
-    return n->role == LS_ROLE_COMPUTED && (*n->dtype == 'i' || *n->dtype == 'u');
+    return n->role == LOCKSTEP_ROLE_COMPUTED && (*n->dtype == 'i' || *n->dtype == 'u');
 }
 
 static void mark_positional(const ls_trace *t, bool *positional) {
@@ -155,7 +155,7 @@ static void mark_positional(const ls_trace *t, bool *positional) {
         positional[i] = true;
         for (size_t k = 0; k <= n->source_count && positional[i]; k++) {
             size_t source = ls_node_input(n, k);
-            if (source == LS_NONE || t->nodes[source].role == LS_ROLE_WEIGHT)
+            if (source == LS_NONE || t->nodes[source].role == LOCKSTEP_ROLE_WEIGHT)
                 continue;
             positional[i] = positional[source];
             known++;

@@ -30,6 +30,6 @@ static inline size_t ls_walk_own_pair(const ls_walk *w, size_t node) { return w-
 /* A node's inputs are its sources, and what it is an alias of: k from 0 to source_count. LS_NONE: no alias. */
 static inline size_t ls_node_input(const ls_node *n, size_t k) { return k < n->source_count ? n->sources[k] : n->alias_of; }
 /* Values flow from sources through this node. */
-static inline bool ls_node_carries(const ls_node *n) { return n->role != LS_ROLE_WEIGHT && (n->role != LS_ROLE_INPUT || n->source_count > 0); }
+static inline bool ls_node_carries(const ls_node *n) { return n->role != LOCKSTEP_ROLE_WEIGHT && (n->role != LOCKSTEP_ROLE_INPUT || n->source_count > 0); }
 
 #endif

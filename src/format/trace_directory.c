@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/json_reader.h"
+#include "base/role.h"
 #include "format/npy.h"
 #include "format/formats.h"
 #include "format/paths.h"
@@ -122,7 +123,7 @@ static lockstep_status add_line(listing *l, const tensor_line *line, const char 
             *error = why;
         return status;
     }
-    tensor.is_weight = line->role != NULL && strcmp(line->role, "weight") == 0;
+    tensor.is_weight = ls_role_of(line->role) == LOCKSTEP_ROLE_WEIGHT;
     return ls_archive_add_tensor(l->archive, &tensor, 0, error);
 }
 

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
+static bool is_input(const ls_node *n) { return n->role == LOCKSTEP_ROLE_INPUT; }
 
 /* Columns that some row may attend to: the mask adds 0 there and -inf elsewhere. */
 static lockstep_status live_columns(const ls_trace *t, size_t mask, size_t rows, ls_kv_window *out, lockstep_error *error) {
@@ -43,7 +43,7 @@ static void spread(const ls_trace *t, size_t node, const ls_kv_window *c, ls_kv_
 static void mark_copies(const ls_trace *t, const ls_node *attention, const ls_kv_window *c, ls_kv_window *columns) {
     for (size_t k = 0; k < attention->source_count; k++) {
         const ls_node *n = &t->nodes[attention->sources[k]];
-        if (n->role == LS_ROLE_COMPUTED && n->rank >= 2 && n->shape[n->rank - 2] == c->padded) {
+        if (n->role == LOCKSTEP_ROLE_COMPUTED && n->rank >= 2 && n->shape[n->rank - 2] == c->padded) {
             columns[attention->sources[k]] = *c;
             columns[attention->sources[k]].from_last = 1;
         }

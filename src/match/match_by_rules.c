@@ -57,7 +57,7 @@ static bool has_bias(const applying *a, const ls_node *product) {
         const ls_node *n = &t->nodes[product->sources[k]];
         char name[NAME_BYTES];
         size_t length = strlen(n->name);
-        if (n->role != LS_ROLE_WEIGHT || length < sizeof weight - 1 || length >= sizeof name || strcmp(n->name + length - (sizeof weight - 1), weight) != 0)
+        if (n->role != LOCKSTEP_ROLE_WEIGHT || length < sizeof weight - 1 || length >= sizeof name || strcmp(n->name + length - (sizeof weight - 1), weight) != 0)
             continue;
         memcpy(name, n->name, length - (sizeof weight - 1));
         memcpy(name + length - (sizeof weight - 1), bias, sizeof bias);

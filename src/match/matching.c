@@ -181,9 +181,9 @@ size_t ls_value_before_weight(const ls_values *v, const ls_node *n) {
         return LS_NONE;
     for (int k = 0; k < 2; k++) {
         size_t weight = v->value_of[n->sources[k]], value = v->value_of[n->sources[1 - k]];
-        while (nodes[weight].role == LS_ROLE_VIEW && nodes[weight].source_count > 0)
+        while (nodes[weight].role == LOCKSTEP_ROLE_VIEW && nodes[weight].source_count > 0)
             weight = nodes[weight].sources[0];
-        if (nodes[weight].role == LS_ROLE_WEIGHT && ls_values_is_own(v, value) && nodes[value].elements == n->elements)
+        if (nodes[weight].role == LOCKSTEP_ROLE_WEIGHT && ls_values_is_own(v, value) && nodes[value].elements == n->elements)
             return value;
     }
     return LS_NONE;

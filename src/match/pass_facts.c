@@ -8,8 +8,8 @@ static size_t output_index(const ls_trace *t, const ls_node *n) {
     if (n->kind->id != LS_OP_GET_ROWS || n->source_count < 2)
         return LS_NONE;
     const ls_node *table = &t->nodes[n->sources[0]], *index = &t->nodes[n->sources[1]];
-    bool gathers = table->role != LS_ROLE_WEIGHT && table->role != LS_ROLE_STATE && table->role != LS_ROLE_INPUT &&
-                   index->role == LS_ROLE_INPUT && strcmp(index->dtype, "i32") == 0 && ls_node_has_values(index);
+    bool gathers = table->role != LOCKSTEP_ROLE_WEIGHT && table->role != LOCKSTEP_ROLE_STATE && table->role != LOCKSTEP_ROLE_INPUT &&
+                   index->role == LOCKSTEP_ROLE_INPUT && strcmp(index->dtype, "i32") == 0 && ls_node_has_values(index);
     return gathers ? n->sources[1] : LS_NONE;
 }
 

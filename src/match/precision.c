@@ -19,7 +19,7 @@ static bool is_gpu(const char *backend) {
     return false;
 }
 
-static bool is_computed(const ls_node *n) { return n->role == LS_ROLE_COMPUTED || n->role == LS_ROLE_WRITE; }
+static bool is_computed(const ls_node *n) { return n->role == LOCKSTEP_ROLE_COMPUTED || n->role == LOCKSTEP_ROLE_WRITE; }
 
 /* ggml's CPU kernels look some functions up in a table. A module of PyTorch may be called GELU, too. */
 static bool is_looked_up(const ls_trace *t, const ls_node *n) {
@@ -44,7 +44,7 @@ void ls_precision_spread(const ls_trace *t, size_t from, ls_precision *all) {
         ls_precision own = {ls_precision_of_type(n->dtype), 0, i};
         for (size_t k = 0; k <= n->source_count; k++) {
             size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
-            if (source == LS_NONE || (t->nodes[source].role == LS_ROLE_INPUT && t->nodes[source].source_count == 0))
+            if (source == LS_NONE || (t->nodes[source].role == LOCKSTEP_ROLE_INPUT && t->nodes[source].source_count == 0))
                 continue; /* some kernels take masks as f16, which are exact */
             if (all[source].level > own.level) {
                 own.level = all[source].level;

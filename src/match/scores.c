@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static bool is_input(const ls_node *n) { return n->role == LS_ROLE_INPUT; }
+static bool is_input(const ls_node *n) { return n->role == LOCKSTEP_ROLE_INPUT; }
 
 static uint64_t innermost(const ls_node *n) { return n->rank > 0 ? n->shape[n->rank - 1] : 1; }
 
@@ -17,7 +17,7 @@ static void mark_before(const ls_trace *t, size_t node, uint64_t columns, int le
         return;
     for (size_t k = 0; levels > 0 && k <= n->source_count; k++) {
         size_t source = k < n->source_count ? n->sources[k] : n->alias_of;
-        if (source != LS_NONE && t->nodes[source].role != LS_ROLE_WEIGHT && t->nodes[source].role != LS_ROLE_STATE &&
+        if (source != LS_NONE && t->nodes[source].role != LOCKSTEP_ROLE_WEIGHT && t->nodes[source].role != LOCKSTEP_ROLE_STATE &&
             (innermost(&t->nodes[source]) == columns || is_input(&t->nodes[source])))
             mark_before(t, source, columns, levels - 1, scores);
     }

@@ -64,7 +64,7 @@ static bool *read_padding(const ls_trace *t, size_t p) {
     for (size_t i = pass->first_node; pass->first_node != LS_NONE && i < t->node_count && (t->nodes[i].pass == p || t->nodes[i].pass == LS_NONE); i++) {
         const ls_node *n = &t->nodes[i];
         ls_hold hold;
-        if (n->role != LS_ROLE_INPUT || n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
+        if (n->role != LOCKSTEP_ROLE_INPUT || n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
             ls_trace_hold(t, i, &hold, NULL) != LOCKSTEP_OK)
             continue;
         bool *padding = calloc(pass->rows + 1, sizeof *padding), flags = true, any = false;

@@ -1,8 +1,10 @@
 #include "match/values.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/grow.h"
+#include "base/hash.h"
 
 /* Wrappers put these before every name: DataParallel, torch.compile, PEFT. */
 static const char *unwrapped(const char *name) {
@@ -24,41 +26,90 @@ static const char *unnumbered(const char *name) {
     return rest > name && (*rest == '_' || *rest == '-') && rest[1] != '\0' ? rest + 1 : name;
 }
 
-/* The key under which a node is filed; names and operations are interned, 0 where a string was never seen. */
+/* ------------------------------------------------------------------ tables of nodes */
+
+/* A key: `which` counts the nodes of one pass, name and, unless it is 0, operation. */
 typedef struct place {
-    uint64_t pass, name, op, which;
+    size_t pass;
+    uint32_t name, op, which;
 } place;
 
-static bool intern(ls_map *strings, const char *text, uint64_t *out_number) {
+static uint64_t hash_of(const place *at, bool with_which) {
+    uint64_t key[3] = {at->pass, (uint64_t)at->name << 32 | at->op, with_which ? at->which : 0};
+    return XXH3_64bits(key, sizeof key);
+}
+
+static bool is_at(const ls_values *v, size_t node, const place *at, bool with_which) {
+    const ls_node_label *label = &v->labels[node];
+    return v->trace->nodes[node].pass == at->pass && label->name == at->name && (at->op == 0 || label->op == at->op) &&
+           (!with_which || at->which == (at->op != 0 ? label->of_name_op : label->of_name));
+}
+
+/* The slot of the node with this key, or the free one where it belongs. The table has a free slot. */
+static uint32_t *slot_at(const ls_values *v, const ls_node_table *t, const place *at, bool with_which) {
+    size_t mask = t->capacity - 1, i = hash_of(at, with_which) & mask;
+    while (t->slots[i] != 0 && !is_at(v, t->slots[i] - 1, at, with_which))
+        i = (i + 1) & mask;
+    return &t->slots[i];
+}
+
+static size_t find_in(const ls_values *v, const ls_node_table *t, const place *at, bool with_which) {
+    return t->capacity > 0 ? (size_t)*slot_at(v, t, at, with_which) - 1 : LS_NONE; /* 0 - 1 is LS_NONE */
+}
+
+static place place_of(const ls_values *v, size_t node, bool by_op) {
+    const ls_node_label *label = &v->labels[node];
+    return (place){v->trace->nodes[node].pass, label->name, by_op ? label->op : 0, by_op ? label->of_name_op : label->of_name};
+}
+
+/* At most half full. */
+static bool make_slots(const ls_values *v, ls_node_table *t, bool by_op, bool with_which) {
+    if (2 * (t->count + 1) <= t->capacity)
+        return true;
+    ls_node_table larger = {.count = t->count, .capacity = t->capacity > 0 ? 2 * t->capacity : 64};
+    larger.slots = calloc(larger.capacity, sizeof *larger.slots);
+    if (larger.slots == NULL)
+        return false;
+    for (size_t i = 0; i < t->capacity; i++)
+        if (t->slots[i] != 0) {
+            place at = place_of(v, t->slots[i] - 1, by_op);
+            *slot_at(v, &larger, &at, with_which) = t->slots[i];
+        }
+    free(t->slots);
+    *t = larger;
+    return true;
+}
+
+/* Puts a node into a table, in the place of one with its key. False when out of memory. */
+static bool put(ls_values *v, ls_node_table *t, size_t node, bool by_op, bool with_which) {
+    if (!make_slots(v, t, by_op, with_which))
+        return false;
+    place at = place_of(v, node, by_op);
+    uint32_t *slot = slot_at(v, t, &at, with_which);
+    t->count += *slot == 0;
+    *slot = (uint32_t)(node + 1);
+    return true;
+}
+
+/* ------------------------------------------------------------------ filing */
+
+static bool intern(ls_map *strings, const char *text, uint32_t *out_number) {
     uint64_t *number = ls_map_at(strings, text, strlen(text));
     if (number != NULL && *number == 0)
         *number = strings->count;
-    *out_number = number != NULL ? *number : 0;
+    *out_number = number != NULL ? (uint32_t)*number : 0;
     return number != NULL;
 }
 
-static uint64_t number_of(const ls_map *strings, const char *text) {
+static uint32_t number_of(const ls_map *strings, const char *text) {
     const uint64_t *number = ls_map_find(strings, text, strlen(text));
-    return number != NULL ? *number : 0;
-}
-
-/* Counts are filed under the key without `which`. */
-static uint64_t *count_at(ls_map *counts, const place *at) { return ls_map_at(counts, (const char *)at, offsetof(place, which)); }
-
-static uint64_t count_of(const ls_values *v, const place *at) {
-    const uint64_t *count = ls_map_find(&v->counts, (const char *)at, offsetof(place, which));
-    return count != NULL ? *count : 0;
-}
-
-static size_t node_at(const ls_values *v, const place *at) {
-    const uint64_t *node = ls_map_find(&v->nodes, (const char *)at, sizeof *at);
-    return node != NULL ? (size_t)(*node - 1) : LS_NONE;
+    return number != NULL ? (uint32_t)*number : 0;
 }
 
 #define SEVERAL UINT64_MAX
 
 /* Files a node of a container under its name without a number. */
-static bool file_number(ls_values *v, size_t node) {
+static bool file_unnumbered(ls_values *v, size_t node) {
     const char *name = unwrapped(unnumbered(v->trace->nodes[node].name));
     uint64_t *slot = v->trace->is_graph ? NULL : ls_map_at(&v->unnumbered, name, strlen(name));
     if (slot != NULL)
@@ -69,29 +120,19 @@ static bool file_number(ls_values *v, size_t node) {
 /* Files a node under its name, and under its name and operation. */
 static bool file_node(ls_values *v, size_t node) {
     const ls_node *n = &v->trace->nodes[node];
-    place at = {.pass = n->pass};
-    uint64_t op;
-    if (!file_number(v, node) || !intern(&v->strings, unwrapped(n->name), &at.name) || !intern(&v->strings, n->op, &op))
+    ls_node_label label = {0};
+    if (!file_unnumbered(v, node) || !intern(&v->strings, unwrapped(n->name), &label.name) || !intern(&v->strings, n->op, &label.op))
         return false;
-    size_t before = LS_NONE;
-    for (int k = 0; k < 2; k++) {
-        at.op = k == 0 ? 0 : op;
-        uint64_t *count = count_at(&v->counts, &at);
-        if (count == NULL)
-            return false;
-        at.which = *count - 1;
-        if (k == 0 && *count > 0)
-            before = node_at(v, &at);
-        at.which = (*count)++;
-        uint64_t *slot = ls_map_at(&v->nodes, (const char *)&at, sizeof at);
-        if (slot == NULL)
-            return false;
-        *slot = node + 1;
-    }
+    size_t before = find_in(v, &v->last_by_name, &(place){n->pass, label.name, 0, 0}, false);
+    size_t before_with_op = find_in(v, &v->last_by_name_op, &(place){n->pass, label.name, label.op, 0}, false);
+    label.of_name = before != LS_NONE ? v->labels[before].of_name + 1 : 0;
+    label.of_name_op = before_with_op != LS_NONE ? v->labels[before_with_op].of_name_op + 1 : 0;
+    v->labels[node] = label;
     v->next_same[node] = LS_NONE;
     if (before != LS_NONE)
         v->next_same[before] = node;
-    return true;
+    return put(v, &v->by_name, node, false, true) && put(v, &v->by_name_op, node, true, true) && put(v, &v->last_by_name, node, false, false) &&
+           put(v, &v->last_by_name_op, node, true, false);
 }
 
 /* A view that shows all elements of a value is that value, whatever its axes: their order is left to the
@@ -100,29 +141,24 @@ static size_t fold(const ls_values *v, size_t node) {
     const ls_node *n = &v->trace->nodes[node];
     if (n->alias_of != LS_NONE)
         return v->value_of[n->alias_of];
-    if (n->role == LS_ROLE_VIEW && n->file == NULL && n->source_count > 0 &&
+    if (n->role == LOCKSTEP_ROLE_VIEW && n->file == NULL && n->source_count > 0 &&
         v->trace->nodes[v->value_of[n->sources[0]]].elements == n->elements)
         return v->value_of[n->sources[0]];
     return node;
 }
 
 static bool make_room(ls_values *v, size_t count) {
-    if (count <= v->capacity)
-        return true;
-    size_t capacity = count > 2 * v->capacity ? count : 2 * v->capacity;
-    size_t *value_of = reallocarray(v->value_of, capacity, sizeof *value_of);
-    if (value_of != NULL)
-        v->value_of = value_of;
-    size_t *next_same = reallocarray(v->next_same, capacity, sizeof *next_same);
-    if (next_same != NULL)
-        v->next_same = next_same;
-    if (value_of == NULL || next_same == NULL)
+    size_t had = v->capacity, now = ls_doubled(had, count);
+    if (!ls_extend(&v->value_of, had, now, sizeof *v->value_of) || !ls_extend(&v->next_same, had, now, sizeof *v->next_same) ||
+        !ls_extend(&v->labels, had, now, sizeof *v->labels))
         return false;
-    v->capacity = capacity;
+    v->capacity = now;
     return true;
 }
 
 lockstep_status ls_values_grow(ls_values *v, lockstep_error *error) {
+    if (v->trace->node_count >= UINT32_MAX)
+        return ls_fail(error, LOCKSTEP_LIMIT, "%s: more than 4 billion tensors", v->trace->path);
     bool ok = make_room(v, v->trace->node_count + 1);
     for (size_t i = v->count; ok && i < v->trace->node_count; i++) {
         v->value_of[i] = fold(v, i);
@@ -145,9 +181,12 @@ lockstep_status ls_values_init(const ls_trace *trace, ls_values *out_values, loc
 void ls_values_done(ls_values *values) {
     free(values->value_of);
     free(values->next_same);
+    free(values->labels);
+    free(values->by_name.slots);
+    free(values->by_name_op.slots);
+    free(values->last_by_name.slots);
+    free(values->last_by_name_op.slots);
     ls_map_done(&values->strings);
-    ls_map_done(&values->counts);
-    ls_map_done(&values->nodes);
     ls_map_done(&values->unnumbered);
     *values = (ls_values){0};
 }
@@ -169,7 +208,7 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
     const ls_node *nodes = values->trace->nodes;
     size_t source = LS_NONE;
     for (size_t i = 0; i < node->source_count && source == LS_NONE; i++)
-        if (nodes[node->sources[i]].role != LS_ROLE_WEIGHT)
+        if (nodes[node->sources[i]].role != LOCKSTEP_ROLE_WEIGHT)
             source = node->sources[i];
     if (source == LS_NONE)
         return false;
@@ -180,11 +219,10 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
 }
 
 /* Nodes with a given source are looked for one by one. */
-static size_t find_that_is_of(const ls_values *values, place at, const ls_label *label) {
+static size_t find_that_is_of(const ls_values *values, size_t pass, uint32_t name, const ls_label *label) {
     long seen = 0;
     size_t last = LS_NONE;
-    at.op = 0;
-    for (size_t i = node_at(values, &at); i != LS_NONE; i = values->next_same[i]) {
+    for (size_t i = find_in(values, &values->by_name, &(place){pass, name, 0, 0}, true); i != LS_NONE; i = values->next_same[i]) {
         const ls_node *n = &values->trace->nodes[i];
         if ((label->op != NULL && strcmp(label->op, n->op) != 0) || !is_of(values, n, label->of))
             continue;
@@ -201,10 +239,14 @@ size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *labe
     if (at.name == 0 || (label->op != NULL && at.op == 0))
         return LS_NONE;
     if (label->of != NULL)
-        return find_that_is_of(values, at, label);
-    uint64_t count = count_of(values, &at);
-    at.which = label->occurrence == LS_FIRST ? 0 : label->occurrence == LS_LAST ? count - 1 : (uint64_t)label->occurrence;
-    return count > 0 ? node_at(values, &at) : LS_NONE;
+        return find_that_is_of(values, pass, at.name, label);
+    bool by_op = label->op != NULL;
+    if (label->occurrence == LS_LAST)
+        return find_in(values, by_op ? &values->last_by_name_op : &values->last_by_name, &at, false);
+    if (label->occurrence > (long)UINT32_MAX)
+        return LS_NONE;
+    at.which = label->occurrence == LS_FIRST ? 0 : (uint32_t)label->occurrence;
+    return find_in(values, by_op ? &values->by_name_op : &values->by_name, &at, true);
 }
 
 size_t ls_values_find_unnumbered(const ls_values *values, size_t pass, const char *name) {
@@ -216,7 +258,7 @@ size_t ls_values_find_unnumbered(const ls_values *values, size_t pass, const cha
 }
 
 bool ls_values_is_own(const ls_values *values, size_t node) {
-    return values->value_of[node] == node && values->trace->nodes[node].role == LS_ROLE_COMPUTED;
+    return values->value_of[node] == node && values->trace->nodes[node].role == LOCKSTEP_ROLE_COMPUTED;
 }
 
 size_t *ls_values_outputs(const ls_values *values, bool kept) {

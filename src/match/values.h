@@ -7,15 +7,28 @@
 #include "preset/rules.h"
 #include "trace/trace.h"
 
+/* Nodes + 1 by a key that is computed from them; 0: free. */
+typedef struct ls_node_table {
+    uint32_t *slots;
+    size_t count, capacity; /* capacity is a power of two, or 0 */
+} ls_node_table;
+
+/* Under what a node is filed. */
+typedef struct ls_node_label {
+    uint32_t name, op;           /* numbers of the two strings, from 1 */
+    uint32_t of_name, of_name_op; /* how many nodes of the same pass and name, and of the same operation, too, come before it */
+} ls_node_label;
+
 typedef struct ls_values {
     const ls_trace *trace;
     size_t count, capacity; /* of the nodes that are folded in */
-    size_t *value_of;     /* node -> the node that holds its values (itself, mostly) */
-    size_t *next_same;    /* node -> the next of the same pass and name, or LS_NONE */
-    ls_map strings;       /* name or operation -> its number, from 1 */
-    ls_map counts;        /* (pass, name, operation or 0) -> how many such nodes there are */
-    ls_map nodes;         /* (pass, name, operation or 0, which of them) -> node + 1 */
-    ls_map unnumbered;    /* of a container: name without a number in front -> node + 1, or that there are several */
+    size_t *value_of;       /* node -> the node that holds its values (itself, mostly) */
+    size_t *next_same;      /* node -> the next of the same pass and name, or LS_NONE */
+    ls_node_label *labels;  /* per node */
+    ls_map strings;         /* name or operation -> its number, from 1 */
+    ls_node_table by_name, by_name_op;     /* every node */
+    ls_node_table last_by_name, last_by_name_op; /* the last node of each pass and name (and operation) */
+    ls_map unnumbered;      /* of a container: name without a number in front -> node + 1, or that there are several */
 } ls_values;
 
 /* What a rule looks for; name is complete, the others narrow it. */

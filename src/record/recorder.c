@@ -12,6 +12,7 @@
 #include "base/grow.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "base/role.h"
 #include "base/text.h"
 #include "tensor/dtype.h"
 #include "tensor/summary.h"
@@ -402,7 +403,7 @@ static bool record_tensor(ls_recorder *r, process_state *p, json_t *object, cons
     incoming in = incoming_of(&content->tensor);
     const char *role = json_string_value(json_object_get(object, "role"));
     const uint64_t own = (uint64_t)content->id, i = r->next_i++;
-    const bool weight = role != NULL && strcmp(role, "weight") == 0;
+    const bool weight = ls_role_of(role) == LOCKSTEP_ROLE_WEIGHT;
     const uint64_t *slot = weight || json_object_get(object, "pass") == NULL ? NULL : pass_slot(r, frame->process, object);
     begin_line(r, p, object, &in, i, slot != NULL ? (int64_t)*slot - 1 : -1, weight);
     if (!remember_id(p, own, i))

@@ -46,7 +46,7 @@ static const char *plain_float(const char *dtype) {
 static const char *main_dtype(const ls_trace *t) {
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        if (n->role == LS_ROLE_COMPUTED && n->elements > 0 && (*n->dtype == 'f' || *n->dtype == 'b'))
+        if (n->role == LOCKSTEP_ROLE_COMPUTED && n->elements > 0 && (*n->dtype == 'f' || *n->dtype == 'b'))
             return plain_float(n->dtype);
     }
     return "";

@@ -166,14 +166,6 @@ static bool read_parameters(reading *r, json_t *object, ls_node *node) {
     return true;
 }
 
-static ls_role role_of(const char *text) {
-    static const char *const names[] = {"computed", "input", "weight", "state", "view", "write"};
-    for (size_t i = 0; text != NULL && i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(text, names[i]) == 0)
-            return (ls_role)i;
-    return LS_ROLE_COMPUTED;
-}
-
 static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
     /* A line is at least 20 bytes: the log's size bounds what it can number. */
     if (order > r->bytes / 20)
@@ -244,7 +236,7 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     node->file = text_of(r, object, "file");
     node->lost = text_of(r, object, "lost");
     const json_t *role = json_object_get(object, "role");
-    node->role = role_of(json_string_value(role));
+    node->role = ls_role_of(json_string_value(role));
     node->layer = (int)integer_of(object, "layer", -1);
     node->occurrence = (unsigned)integer_of(object, "occurrence", 0);
     int64_t pass = integer_of(object, "pass", -1);

@@ -6,18 +6,10 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "base/role.h"
 #include "format/archive.h"
 #include "format/segments.h"
 #include "op/op.h"
-
-typedef enum ls_role {
-    LS_ROLE_COMPUTED, /* the default */
-    LS_ROLE_INPUT,
-    LS_ROLE_WEIGHT,
-    LS_ROLE_STATE,
-    LS_ROLE_VIEW,
-    LS_ROLE_WRITE,
-} ls_role;
 
 #define LS_NONE SIZE_MAX
 
@@ -36,7 +28,7 @@ typedef struct ls_node {
     uint64_t at, bytes; /* of the values' NPY in the file; `bytes` 0: it is all of the file */
     unsigned occurrence;
     int layer;
-    ls_role role;
+    lockstep_role role;
     size_t pass; /* index, or LS_NONE for a weight */
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK];

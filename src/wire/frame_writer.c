@@ -1,5 +1,7 @@
 #include "wire/frame_writer.h"
 
+#include "base/role.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -243,7 +245,6 @@ static void add_sources(ls_text *line, const lockstep_node *node) {
 }
 
 bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_strided *values) {
-    static const char *const roles[] = {NULL, "input", "weight", "state", "view", "write"};
     ls_text line = {0};
     begin_event(&line, "tensor");
     add_integer(&line, "id", (int64_t)id);
@@ -254,8 +255,7 @@ bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_s
     add_text(&line, "op", node->op != NULL ? node->op : "");
     add_text(&line, "dtype", node->dtype_name != NULL ? node->dtype_name : lockstep_dtype_name(node->dtype));
     add_shape(&line, node);
-    if ((unsigned)node->role < sizeof roles / sizeof roles[0])
-        add_text(&line, "role", roles[node->role]);
+    add_text(&line, "role", ls_role_name(node->role));
     add_sources(&line, node);
     if (node->alias != 0)
         add_integer(&line, "alias_of", (int64_t)node->alias);

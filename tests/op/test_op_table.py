@@ -199,7 +199,7 @@ HOMONYMS = {
     "src/checkpoint/model_parts.c": "a part of a tensor's name",
     "src/checkpoint/vocabulary.c": "a special token",
     "src/checkpoint/weight_names.c": "a part of a tensor's name",
-    "src/diagnose/diagnose.c": "identifiers of causes",
+    "src/diagnose/cause_table.h": "identifiers of causes",
     "src/format/pickle.c": "an opcode of pickle",
     "src/format/torch.c": "a word of PyTorch's files",
     "src/preset/rules.c": "keys of presets, and changes that converters make",
@@ -208,8 +208,9 @@ HOMONYMS = {
     "src/tensor/value_text.c": "statistics",
     "src/record/recorder.c": "statistics",
     "src/record/stats_recording.c": "statistics",
-    "src/trace/trace.c": "roles and keys of the trace",
-    "src/wire/frame_writer.c": "roles and keys of the trace",
+    "src/base/role.c": "roles in the trace",
+    "src/trace/trace.c": "keys of the trace",
+    "src/wire/frame_writer.c": "keys of the trace",
 }
 
 
