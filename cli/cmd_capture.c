@@ -9,7 +9,7 @@
 #include "format/formats.h"
 #include "naming.h"
 #include "observer_check.h"
-#include "options.h"
+#include "commands.h"
 #include "launch/observe.h"
 #include "launch/unrecorded.h"
 #include "record/stats_recording.h"
@@ -27,7 +27,7 @@ static const char *const observe_choices[] = {"all", "named", "outputs", NULL};
 
 #define FIELD(name) offsetof(capture_options, name)
 static const option_row options[] = {
-    {"-o", OPTION_TEXT, FIELD(out), "OUT", "the trace to write: a new directory, or an older trace to replace", NULL},
+    {"-o", OPTION_PATH, FIELD(out), "OUT", "the trace to write: a new directory, or an older trace to replace", NULL},
     {"--tensors", OPTION_TEXT, FIELD(tensors), "REGEX", "keep the values of tensors whose name matches", NULL},
     {"--ops", OPTION_TEXT, FIELD(ops), "REGEX", "keep the values of operations that match", NULL},
     {"--layers", OPTION_TEXT, FIELD(layers), "LIST", "keep the values of these blocks, e.g. 0-3,7", NULL},
@@ -245,6 +245,7 @@ const command_row command_capture = {
     .name = "capture",
     .usage = "-o OUT [options] -- COMMAND…",
     .summary = "Runs a command and records the tensors that it computes (ggml, PyTorch).",
+    .exits = "that of the command; 2 when it could not be recorded",
     .options = options,
     .options_size = sizeof(capture_options),
     .max_positional = 0,

@@ -3,6 +3,7 @@
 
 #include "diff/live.h"
 #include "base/escape.h"
+#include "commands.h"
 #include "comparison.h"
 #include "launch/unrecorded.h"
 
@@ -16,7 +17,7 @@ static const char *const observe_choices[] = {"all", "named", "outputs", NULL};
 
 #define FIELD(name) offsetof(check_options, name)
 static const option_row options[] = {
-    {"--reference", OPTION_TEXT, FIELD(reference), "REF", "the trace to compare with", NULL},
+    {"--reference", OPTION_PATH, FIELD(reference), "REF", "the trace to compare with", NULL},
     {"--stop", OPTION_TEXT, FIELD(stop), "WHEN", "never (default), or first: stop observing at the first divergence", stop_choices},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is compared", observe_choices},
     {"--resync", OPTION_TEXT, FIELD(resync), "WHERE", "layer, or a REGEX of names: go on with the reference's values there", NULL},
@@ -90,6 +91,7 @@ const command_row command_check = {
     .name = "check",
     .usage = "--reference REF [options] -- COMMAND…",
     .summary = "Runs a command and compares each tensor with a trace as it is computed.",
+    .exits = "0 match, 1 diverged, 2 trouble, or the command failed",
     .options = options,
     .options_size = sizeof(check_options),
     .max_positional = 0,

@@ -4,7 +4,7 @@
 #include "base/escape.h"
 #include "convert/conversion.h"
 #include "convert/restore.h"
-#include "options.h"
+#include "commands.h"
 
 typedef struct convert_options {
     const char *to, *select, *format;
@@ -80,6 +80,7 @@ const command_row command_convert = {
     .name = "convert",
     .usage = "IN OUT [options] | --restore TRACE",
     .summary = "Writes the tensors of any container into another.",
+    .exits = "0, 1 when tensors were left out, 2 trouble",
     .options = options,
     .options_size = sizeof(convert_options),
     .min_positional = 1,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "checkpoint/checkpoint_diff.h"
+#include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
 #include "report/report.h"
@@ -128,6 +129,7 @@ const command_row command_diff = {
     .name = "diff",
     .usage = "REFERENCE CANDIDATE [options]",
     .summary = "Compares two traces, or two checkpoints, and names the first divergence.",
+    .exits = "0 match, 1 diverged or other inputs, 2 trouble, or nothing comparable",
     .options = options,
     .options_size = sizeof(diff_options),
     .min_positional = 2,

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "options.h"
+#include "commands.h"
 
 static const option_row options[] = {{0}};
 
@@ -55,6 +55,7 @@ const command_row command_init = {
     .name = "init",
     .usage = "[parity.yaml]",
     .summary = "Writes a commented parity.yaml for 'lockstep run'.",
+    .exits = "0, or 2 when the file could not be written",
     .options = options,
     .options_size = 1,
     .min_positional = 0,

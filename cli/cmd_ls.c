@@ -6,7 +6,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
-#include "options.h"
+#include "commands.h"
 #include "tensor/value_text.h"
 
 typedef struct ls_options {
@@ -128,7 +128,9 @@ static void put_meta_json(ls_text *out, const ls_meta *meta) {
             }
             ls_text_printf(out, "]}");
             break;
-        default:
+        case LS_META_INT:
+        case LS_META_UINT:
+        case LS_META_BOOL:
             put_meta_value(out, meta, 0);
     }
 }
@@ -318,6 +320,7 @@ const command_row command_ls = {
     .name = "ls",
     .usage = "PATH… [--stats] [--json]",
     .summary = "Lists the tensors and metadata of any container.",
+    .exits = "0, or 2 when a path could not be read",
     .options = ls_token_alignment,
     .options_size = sizeof(ls_options),
     .min_positional = 1,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
 #include "report/remarks.h"
@@ -447,6 +448,7 @@ const command_row command_run_all = {
     .name = "run",
     .usage = "[parity.yaml] [options]",
     .summary = "Records and compares both sides for each prompt of a file.",
+    .exits = "0 all match, 1 some diverged, 2 some could not be run or compared",
     .options = options,
     .options_size = sizeof(run_options),
     .min_positional = 0,

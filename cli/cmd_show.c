@@ -7,7 +7,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
-#include "options.h"
+#include "commands.h"
 #include "tensor/slice.h"
 #include "tensor/value_text.h"
 
@@ -329,6 +329,7 @@ const command_row command_show = {
     .name = "show",
     .usage = "PATH 'NAME[SLICE]' [--json]",
     .summary = "Prints a tensor's values, dequantized, by NumPy's basic slicing.",
+    .exits = "0, or 2 when the values can't be shown",
     .options = show_rows,
     .options_size = sizeof(show_options),
     .min_positional = 2,

@@ -3,7 +3,7 @@
 
 #include "match/sequence.h"
 #include "checkpoint/tokenizer.h"
-#include "options.h"
+#include "commands.h"
 #include "report/report.h"
 
 typedef struct tokens_options {
@@ -13,7 +13,7 @@ typedef struct tokens_options {
 
 #define FIELD(name) offsetof(tokens_options, name)
 static const option_row options[] = {
-    {"--tokenizer", OPTION_TEXT, FIELD(tokenizer), "PATH", "a checkpoint (GGUF, or a directory with tokenizer.json) for the tokens' texts", NULL},
+    {"--tokenizer", OPTION_PATH, FIELD(tokenizer), "PATH", "a checkpoint (GGUF, or a directory with tokenizer.json) for the tokens' texts", NULL},
     {"--all", OPTION_FLAG, FIELD(all), NULL, "every row, not only those around a difference", NULL},
     {0},
 };
@@ -73,6 +73,7 @@ const command_row command_tokens = {
     .name = "tokens",
     .usage = "REFERENCE CANDIDATE [options]",
     .summary = "Shows the token ids of two traces side by side.",
+    .exits = "0 equal, 1 different, 2 trouble",
     .options = options,
     .options_size = sizeof(tokens_options),
     .min_positional = 2,

@@ -1,15 +1,15 @@
 /* The options that comparisons of traces share, as rows of a command's table. This file has no include guard. */
-{"--map", OPTION_TEXT, COMPARISON_FIELD(map), "FILE", "naming rules of your own (YAML, docs/presets.md), before all others", NULL},
+{"--map", OPTION_PATH, COMPARISON_FIELD(map), "FILE", "naming rules of your own (YAML, docs/presets.md), before all others", NULL},
 {"--preset", OPTION_TEXT, COMPARISON_FIELD(preset), "NAME", "naming rules to use, or none (default: by the model)", NULL},
 {"--tensors", OPTION_TEXT, COMPARISON_FIELD(tensors), "REGEX", "compare only the candidate's tensors whose name matches", NULL},
 {"--layers", OPTION_TEXT, COMPARISON_FIELD(layers), "LIST", "compare only these blocks, e.g. 0-3,7", NULL},
 {"--atol", OPTION_NUMBER, COMPARISON_FIELD(atol), "X", "every element within X + rtol * |reference|, as numpy.allclose", NULL},
 {"--rtol", OPTION_NUMBER, COMPARISON_FIELD(rtol), "Y", "see --atol", NULL},
 {"--profile", OPTION_TEXT, COMPARISON_FIELD(profile), "NAME", "auto (default), or rules of another project: docs/metrics.md", NULL},
-{"--reference-model", OPTION_TEXT, COMPARISON_FIELD(reference_model), "PATH", "the traces' checkpoints: compares the weights behind the first divergence", NULL},
-{"--candidate-model", OPTION_TEXT, COMPARISON_FIELD(candidate_model), "PATH", "see --reference-model", NULL},
+{"--reference-model", OPTION_PATH, COMPARISON_FIELD(reference_model), "PATH", "the traces' checkpoints: compares the weights behind the first divergence", NULL},
+{"--candidate-model", OPTION_PATH, COMPARISON_FIELD(candidate_model), "PATH", "see --reference-model", NULL},
 {"--min-coverage", OPTION_NUMBER, COMPARISON_FIELD(min_coverage), "F", "share of elements that must be compared to match, 0 to 1 (default 0.5)", NULL},
 {"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
-#define LS_REPORT_ROW(id, option, help, function) {option, OPTION_TEXT, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
+#define LS_REPORT_ROW(id, option, help, function) {option, OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
 #include "report/format_table.h"
 #undef LS_REPORT_ROW

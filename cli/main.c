@@ -8,19 +8,15 @@
 
 #include "base/escape.h"
 #include "io/guard.h"
-#include "options.h"
-
-static const command_row *const commands[] = {&command_capture, &command_check, &command_diff, &command_run_all, &command_init, &command_tokens, &command_ls, &command_show,
-                                              &command_convert};
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
+#include "commands.h"
 
 static void print_help(FILE *to) {
     fprintf(to, "usage: lockstep COMMAND …\n\n"
                 "Finds the first tensor at which two implementations of a neural network part ways.\n\n");
-    for (size_t i = 0; i < COMMANDS; i++)
+    for (size_t i = 0; commands[i] != NULL; i++)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nA file of values without a header is given as PATH::DTYPE,SHAPE: x.bin::f32,2x3\n"
-                "'lockstep COMMAND --help' explains one. "
+                "'lockstep help COMMAND' explains one. "
                 "Exit status: 0 match, 1 diverged, 2 trouble.\n");
 }
 
@@ -49,20 +45,33 @@ static int finish(int status) {
     return EXIT_TROUBLE;
 }
 
+static int refuse(const char *name) {
+    char shown[200];
+    ls_escape(name, strlen(name), shown, sizeof shown);
+    fprintf(stderr, "lockstep: no command '%s'; 'lockstep --help' lists them\n", shown);
+    return EXIT_TROUBLE;
+}
+
+/* Of one command, or of all where `name` is NULL. */
+static int help(const char *name) {
+    if (name == NULL)
+        return print_help(stdout), EXIT_MATCH;
+    const command_row *row = command_find(name);
+    if (row == NULL)
+        return refuse(name);
+    command_print_help(row);
+    return EXIT_MATCH;
+}
+
 static int run(int argc, char **argv) {
     if (argc < 2)
         return print_help(stderr), EXIT_TROUBLE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
-        return print_help(stdout), EXIT_MATCH;
+        return help(argc > 2 && argv[1][0] != '-' ? argv[2] : NULL);
     if (strcmp(argv[1], "--version") == 0)
         return printf("lockstep %s\n", lockstep_version()), EXIT_MATCH;
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(commands[i]->name, argv[1]) == 0)
-            return command_run(commands[i], argc - 2, argv + 2);
-    char shown[200];
-    ls_escape(argv[1], strlen(argv[1]), shown, sizeof shown);
-    fprintf(stderr, "lockstep: no command '%s'; 'lockstep --help' lists them\n", shown);
-    return EXIT_TROUBLE;
+    const command_row *row = command_find(argv[1]);
+    return row != NULL ? command_run(row, argc - 2, argv + 2) : refuse(argv[1]);
 }
 
 int main(int argc, char **argv) {

@@ -7,7 +7,7 @@
 
 #include "base/escape.h"
 
-static void print_help(const command_row *row) {
+void command_print_help(const command_row *row) {
     printf("usage: lockstep %s %s\n\n%s\n", row->name, row->usage, row->summary);
     for (const option_row *o = row->options; o->name != NULL; o++) {
         char left[48];
@@ -15,6 +15,7 @@ static void print_help(const command_row *row) {
                  o->value != NULL ? o->value : "");
         printf("%s  %-24s %s\n", o == row->options ? "\noptions:\n" : "", left, o->help);
     }
+    printf("\nexit status: %s\n", row->exits);
 }
 
 static int usage_error(const command_row *row, const char *what, const char *word) {
@@ -112,7 +113,7 @@ static char *new_options(const command_row *row) {
 int command_run(const command_row *row, int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return print_help(row), EXIT_MATCH;
+            return command_print_help(row), EXIT_MATCH;
     char *options = new_options(row);
     const char **positional = calloc((size_t)argc + 1, sizeof *positional);
     arguments args = {.positional = positional};

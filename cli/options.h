@@ -11,6 +11,7 @@ enum { EXIT_MATCH = 0, EXIT_DIVERGED = 1, EXIT_TROUBLE = 2 };
 typedef enum option_kind {
     OPTION_FLAG,   /* bool */
     OPTION_TEXT,   /* const char * */
+    OPTION_PATH,   /* const char *, which completion takes for a file or folder */
     OPTION_NUMBER, /* double, finite and not negative; NaN when it isn't given */
 } option_kind;
 
@@ -33,6 +34,7 @@ typedef struct command_row {
     const char *name;
     const char *usage;   /* after the name */
     const char *summary; /* one line */
+    const char *exits;   /* the exit statuses, one line */
     const option_row *options; /* ends with name == NULL */
     size_t options_size;       /* of the struct that `run` gets, zeroed, then filled */
     int min_positional, max_positional; /* max -1: any number */
@@ -41,9 +43,8 @@ typedef struct command_row {
     int (*run)(const arguments *args, const void *options); /* the exit status */
 } command_row;
 
-extern const command_row command_ls, command_show, command_capture, command_check, command_diff, command_convert, command_tokens, command_run_all,
-    command_init;
-
+/* Prints the command's usage, options and exit statuses. */
+void command_print_help(const command_row *row);
 /* Parses and runs; prints usage errors to stderr (EXIT_TROUBLE). */
 int command_run(const command_row *row, int argc, char **argv);
 

@@ -26,7 +26,7 @@ static bool see_value(void *context, size_t node, ls_view *out_view) {
     const ls_node *n = &t->nodes[node];
     if (n->elements > VALUES)
         return false;
-    *out_view = (ls_view){.data = (const uint8_t *)patterns[(strlen(n->name) + n->op[0]) % PATTERNS], .dtype = LOCKSTEP_F32, .rank = n->rank};
+    *out_view = (ls_view){.data = (const uint8_t *)patterns[(strlen(n->name) + (unsigned char)n->op[0]) % PATTERNS], .dtype = LOCKSTEP_F32, .rank = n->rank};
     memcpy(out_view->shape, n->shape, sizeof n->shape);
     ls_view_set_contiguous(out_view);
     return true;

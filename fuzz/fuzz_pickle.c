@@ -6,7 +6,7 @@ enum { RECORD = 64, ROOM = RECORD + 1024 };
 
 static void put(uint8_t **to, uint64_t value, int width) {
     for (int i = 0; i < width; i++)
-        *(*to)++ = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
+        *(*to)++ = (uint8_t)(i < 8 ? value >> 8 * i : 0);
 }
 
 static void put_bytes(uint8_t **to, const void *bytes, size_t size) {

@@ -143,12 +143,13 @@ static lockstep_status compare(ls_vocabulary_comparing *c, templates both[2]) {
         for (size_t i = 0; i < both[side].count; i++) {
             const template *mine = &both[side].items[i], *other = find(&both[1 - side], mine->name);
             char name[80];
-            if (other != NULL && side == 0)
-                LS_TRY(compare_one(c, mine, other));
-            if (other != NULL || !c->v->sides[0].known || !c->v->sides[1].known)
-                continue;
-            ls_escape(mine->name, strlen(mine->name), name, sizeof name);
-            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "chat template (%s): the %s has one, the %s has none", name, names[side], names[1 - side]));
+            if (other != NULL) {
+                if (side == 0)
+                    LS_TRY(compare_one(c, mine, other));
+            } else if (c->v->sides[0].known && c->v->sides[1].known) {
+                ls_escape(mine->name, strlen(mine->name), name, sizeof name);
+                LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "chat template (%s): the %s has one, the %s has none", name, names[side], names[1 - side]));
+            }
         }
     return LOCKSTEP_OK;
 }

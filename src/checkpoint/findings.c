@@ -335,11 +335,14 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
                    "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
                    m->nmse / p->allowed, t[1]->file_dtype, p->allowed, cause);
-    default:
-        if (m->elements == 1)
-            return judge_scalar(j, i, title, other, cause);
-        return judge_tensor(j, i, title, other, t, cause);
+    case LS_WEIGHT_IDENTICAL:
+    case LS_WEIGHT_MATCH:
+    case LS_WEIGHT_DIFFERS:
+        break;
     }
+    if (m->elements == 1)
+        return judge_scalar(j, i, title, other, cause);
+    return judge_tensor(j, i, title, other, t, cause);
 }
 
 /* By the whole sentence: causes of one kind with other parameters are others. */

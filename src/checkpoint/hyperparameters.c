@@ -141,8 +141,11 @@ static double meta_number(const ls_meta *m) {
     case LS_META_INT: return (double)m->as.i;
     case LS_META_UINT: return (double)m->as.u;
     case LS_META_FLOAT: return m->as.f;
-    default: return NAN;
+    case LS_META_TEXT:
+    case LS_META_BOOL:
+    case LS_META_ARRAY: break;
     }
+    return NAN;
 }
 
 void ls_setting_from_meta(const ls_meta *meta, ls_setting_value *out) {

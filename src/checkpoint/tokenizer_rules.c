@@ -255,7 +255,8 @@ static bool same_meta(const ls_meta *a, const ls_meta *b) {
     case LS_META_BOOL: return a->as.b == b->as.b;
     case LS_META_FLOAT: return a->as.f == b->as.f || (isnan(a->as.f) && isnan(b->as.f));
     case LS_META_ARRAY: break;
-    default: return a->as.u == b->as.u;
+    case LS_META_INT: return a->as.i == b->as.i;
+    case LS_META_UINT: return a->as.u == b->as.u;
     }
     if (a->as.array.kind != b->as.array.kind || a->as.array.count != b->as.array.count || a->as.array.kind == LS_META_ARRAY)
         return false;

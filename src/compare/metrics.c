@@ -152,8 +152,8 @@ static bool is_masked(double value, double mask) { return value <= mask && mask 
  * difference is beyond double. */
 static void add_gap(const job *j, partial *p, double x, double y) {
     bool masked_x = is_masked(x, j->options.mask_reference), masked_y = is_masked(y, j->options.mask_candidate);
-    p->nan_reference += isnan(x);
-    p->nan_candidate += isnan(y);
+    p->nan_reference += isnan(x) != 0;
+    p->nan_candidate += isnan(y) != 0;
     p->inf_reference += isinf(x) != 0;
     p->inf_candidate += isinf(y) != 0;
     if (masked_x && masked_y) {

@@ -11,13 +11,15 @@ enum { ALIGNMENT = 32, NAME_MAX_BYTES = 63, AXES = 4 };
 enum { KIND_INT8 = 1, KIND_UINT32 = 4, KIND_FLOAT64 = 12, KIND_BOOL = 7, KIND_STRING = 8, KIND_ARRAY = 9, KIND_UINT64 = 10, KIND_INT64 = 11 };
 
 static lockstep_dtype holds(lockstep_dtype dtype) {
-    switch (dtype) {
-    case LOCKSTEP_BOOL: case LOCKSTEP_U8: return LOCKSTEP_I16;
-    case LOCKSTEP_U16: return LOCKSTEP_I32;
-    case LOCKSTEP_U32: return LOCKSTEP_I64;
-    case LOCKSTEP_U64: return LOCKSTEP_OPAQUE;
-    default: return ls_ggml_type_id(dtype) >= 0 ? dtype : LOCKSTEP_F32;
-    }
+    if (dtype == LOCKSTEP_BOOL || dtype == LOCKSTEP_U8)
+        return LOCKSTEP_I16;
+    if (dtype == LOCKSTEP_U16)
+        return LOCKSTEP_I32;
+    if (dtype == LOCKSTEP_U32)
+        return LOCKSTEP_I64;
+    if (dtype == LOCKSTEP_U64)
+        return LOCKSTEP_OPAQUE;
+    return ls_ggml_type_id(dtype) >= 0 ? dtype : LOCKSTEP_F32;
 }
 
 static lockstep_status put(ls_sink *sink, uint64_t value, size_t size, lockstep_error *error) {
@@ -85,8 +87,10 @@ static int element_kind(const ls_meta *array) {
     case LS_META_BOOL: return KIND_BOOL;
     case LS_META_FLOAT: return width == 4 ? 6 : KIND_FLOAT64;
     case LS_META_INT: return ints[width];
-    default: return uints[width];
+    case LS_META_UINT:
+    case LS_META_ARRAY: break; /* an array of arrays is refused when it is read */
     }
+    return uints[width];
 }
 
 static lockstep_status put_meta(ls_sink *sink, const ls_meta *m, lockstep_error *error) {

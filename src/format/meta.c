@@ -33,7 +33,9 @@ static void read_number(const ls_meta *array, const uint8_t *p, ls_meta *out) {
         case LS_META_BOOL:
             out->as.b = bits != 0;
             break;
-        default:
+        case LS_META_UINT:
+        case LS_META_TEXT:
+        case LS_META_ARRAY:
             out->as.u = bits;
     }
 }

@@ -73,9 +73,14 @@ static const char *measure_event(measuring *m, const yaml_event_t *event) {
         m->aliased += nodes;
         return m->aliased > ALIASED_MOST ? "its aliases stand for more than 100000 nodes" : NULL;
     }
-    default:
-        return NULL;
+    case YAML_NO_EVENT:
+    case YAML_STREAM_START_EVENT:
+    case YAML_STREAM_END_EVENT:
+    case YAML_DOCUMENT_START_EVENT:
+    case YAML_DOCUMENT_END_EVENT:
+        break;
     }
+    return NULL;
 }
 
 /* Deep brackets take quadratic time and much memory to load, and aliases multiply. What is

@@ -92,7 +92,8 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
         ls_text_printf(out, "\n");
         break;
     }
-    default:
+    case LS_INPUTS_PARTIAL:
+    case LS_INPUTS_DIFFER:
         ls_text_printf(out, "inputs     DIFFER: ");
         ls_inputs_text(r, out);
         ls_text_printf(out, "\n");

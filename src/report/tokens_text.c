@@ -101,7 +101,8 @@ static void say_stretch(const looking *l, size_t from, size_t to, ls_text *out) 
         of_reference += l->steps[i].reference != LS_NONE;
         of_candidate += l->steps[i].candidate != LS_NONE;
     }
-    bool known = join(l, false, from, to, text[0], &ids[0]) & join(l, true, from, to, text[1], &ids[1]);
+    bool reference_known = join(l, false, from, to, text[0], &ids[0]), candidate_known = join(l, true, from, to, text[1], &ids[1]);
+    bool known = reference_known && candidate_known;
     bool split = (of_reference == 1 && of_candidate > 1) || (of_candidate == 1 && of_reference > 1);
     const char *whole = of_reference == 1 ? "reference" : "candidate", *parts = of_reference == 1 ? "candidate" : "reference";
     bool same = known && of_reference > 0 && of_candidate > 0 && strcmp(text[0], text[1]) == 0;

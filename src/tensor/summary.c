@@ -14,7 +14,7 @@ typedef float narrow_lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef int64_t masks __attribute__((vector_size(LANES * sizeof(int64_t))));
 
 /* Compiled for processors with 256-bit vectors, too; which one runs is found at start-up. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #define WIDE __attribute__((target_clones("avx2", "default")))
 #else
 #define WIDE

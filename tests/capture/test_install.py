@@ -70,3 +70,14 @@ def test_it_is_installed_below_destdir(tmp_path):
     assert (tmp_path / "usr/lib/pkgconfig/lockstep.pc").read_text().startswith("prefix=/usr\n")
     assert {path.name for path in (tmp_path / "usr/include/lockstep").iterdir()} == {"capture.h", "compare.h", "ggml.h", "lockstep.h", "read.h", "status.h"}
     assert str(tmp_path) not in (tmp_path / "usr/lib/pkgconfig/lockstep.pc").read_text()
+
+
+def test_uninstall_removes_what_was_installed_and_nothing_else(tmp_path):
+    other = tmp_path / "usr/bin/other"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    for target in ("install", "uninstall"):
+        done = run("make", "-C", ROOT, target, f"DESTDIR={tmp_path}", "PREFIX=/usr")
+        assert done.returncode == 0, done.stderr
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == [other]
+    assert not list(tmp_path.rglob("*lockstep*"))
