@@ -318,28 +318,22 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         t[side] = &j->d->sides[side].archive->tensors[p->part[side].tensor];
         ls_shape_text(t[side]->rank, t[side]->shape, shapes[side]);
     }
-    switch (p->verdict) {
-    case LS_VERDICT_NONFINITE:
+    if (p->verdict == LS_VERDICT_NONFINITE)
         return add(j, LS_FINDING_NONFINITE, true, (double)m->nonfinite_differ, i,
                    "%s: NaN: %llu, in the reference %llu; infinite: %llu, %llu; in different places: %llu%s%s%s", title,
                    (unsigned long long)m->nan_candidate, (unsigned long long)m->nan_reference, (unsigned long long)m->inf_candidate,
                    (unsigned long long)m->inf_reference, (unsigned long long)m->nonfinite_differ, p->region[0] != '\0' ? ", in " : "", p->region, cause);
-    case LS_VERDICT_SHAPE:
+    if (p->verdict == LS_VERDICT_SHAPE)
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->reason, cause);
-    case LS_VERDICT_UNSUPPORTED:
-        if (ls_weight_scheme(&j->d->weights, p) != NULL)
-            return LOCKSTEP_OK; /* judge_schemes says it */
+    if (p->verdict == LS_VERDICT_UNSUPPORTED && ls_weight_scheme(&j->d->weights, p) != NULL)
+        return LOCKSTEP_OK; /* judge_schemes says it */
+    if (p->verdict == LS_VERDICT_UNSUPPORTED)
         return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->reason);
-    case LS_VERDICT_WORSE:
+    if (p->verdict == LS_VERDICT_WORSE)
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
                    "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
                    m->nmse / p->allowed, t[1]->file_dtype, p->allowed, cause);
-    case LS_WEIGHT_IDENTICAL:
-    case LS_WEIGHT_MATCH:
-    case LS_WEIGHT_DIFFERS:
-        break;
-    }
     if (m->elements == 1)
         return judge_scalar(j, i, title, other, cause);
     return judge_tensor(j, i, title, other, t, cause);
