@@ -65,14 +65,14 @@ static void map_set(ls_map *map, const void *pointer, uint64_t value) {
         *at = value;
 }
 
-struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_tensor *tensor) {
+struct pass_node *graph_pass_node(const graph_pass *pass, const struct ggml_tensor *tensor) {
     uint64_t index = map_get(&pass->indexes, tensor);
     return index != 0 ? &pass->nodes[index - 1] : NULL;
 }
 
 /* The i-th tensor that the program gave an operation; NULL where there is none. */
 static struct ggml_tensor *source_of(const graph_pass *pass, const struct ggml_tensor *tensor, int i) {
-    const struct graph_node *node = graph_pass_node(pass, tensor);
+    const struct pass_node *node = graph_pass_node(pass, tensor);
     return node != NULL ? node->src[i] : tensor->src[i];
 }
 
@@ -114,13 +114,13 @@ static void write_name(const graph_pass *p, const struct ggml_tensor *t, const c
     }
 }
 
-static int node_layer(const graph_pass *p, const struct graph_node *node) {
+static int node_layer(const graph_pass *p, const struct pass_node *node) {
     const struct ggml_tensor *t = node->tensor;
     int layer = layer_of_name(t->name);
     if (layer >= 0 || (!is_auto_name(t->name) && strstr(t->name, " (") == NULL))
         return layer;
     for (int i = 0; i < GGML_SOURCES && node->src[i] != NULL; i++) {
-        const struct graph_node *source = graph_pass_node(p, node->src[i]);
+        const struct pass_node *source = graph_pass_node(p, node->src[i]);
         int from = source != NULL ? source->layer : layer_of_name(node->src[i]->name);
         layer = from > layer ? from : layer;
     }
@@ -159,7 +159,7 @@ typedef struct description {
     lockstep_parameter parameters[LS_OP_PARAMETERS_MAX];
 } description;
 
-static void describe_parameters(description *d, const struct graph_node *node) {
+static void describe_parameters(description *d, const struct pass_node *node) {
     for (const ls_op_parameter *p = node->kind->parameters; p->name != NULL; p++)
         d->parameters[d->node.parameter_count++] = read_parameter(node->tensor, p);
     d->node.parameters = d->parameters;
@@ -204,7 +204,7 @@ static const char *computed_on(const graph_pass *p, struct ggml_tensor *node) {
 
 static const char *backend_of(const graph_pass *p, const struct ggml_tensor *t) {
     void *buffer = root_of(t)->buffer;
-    const struct graph_node *node = graph_pass_node(p, t);
+    const struct pass_node *node = graph_pass_node(p, t);
     const char *name = node != NULL ? computed_on(p, node->tensor) : NULL;
     return name != NULL || buffer == NULL ? name : p->api->backend_buffer_name(buffer);
 }
@@ -221,7 +221,7 @@ static void add_source(description *d, uint64_t id) {
 
 /* Edges run through memory, too: whoever reads a cache, or a tensor that was
  * computed over in place, depends on the last write to it. Writes form a chain. */
-static void describe_sources(description *d, graph_pass *p, const struct graph_node *node) {
+static void describe_sources(description *d, graph_pass *p, const struct pass_node *node) {
     for (int i = 0; i < GGML_SOURCES; i++) {
         if (node->src[i] == NULL)
             continue;
@@ -242,7 +242,7 @@ static bool is_resync_point(const struct ggml_tensor *t) {
     return is_output(t) && strncmp(t->name, "result_norm", 11) != 0;
 }
 
-static void send_node(graph_pass *p, struct graph_node *node, bool with_values) {
+static void send_node(graph_pass *p, struct pass_node *node, bool with_values) {
     description d;
     const struct ggml_tensor *t = node->tensor;
     node->sent = true;
@@ -384,7 +384,7 @@ static void send_pass(const graph_pass *p) {
 
 /* -------------------------------------------------------------------- pass */
 
-static bool keeps(const graph_pass *p, const struct graph_node *node) {
+static bool keeps(const graph_pass *p, const struct pass_node *node) {
     char name[NAME_MAX_BYTES];
     const struct ggml_tensor *t = node->tensor;
     if (!p->wanted || node->write || (node->view && !ls_filter_has_names()))
@@ -409,11 +409,11 @@ static bool keeps(const graph_pass *p, const struct graph_node *node) {
 
 /* The sources of what is kept, so many levels up; of leafs, the inputs. A view of what
  * is computed is no level of its own; one of a cache is all there is to see. */
-static void keep_sources(graph_pass *p, const struct graph_node *node, int levels) {
+static void keep_sources(graph_pass *p, const struct pass_node *node, int levels) {
     for (int i = 0; i < GGML_SOURCES && levels > 0; i++) {
         if (node->src[i] == NULL)
             continue;
-        struct graph_node *source = graph_pass_node(p, node->src[i]);
+        struct pass_node *source = graph_pass_node(p, node->src[i]);
         if (source == NULL) {
             map_set(&p->wanted_leafs, node->src[i], 1);
             continue;
@@ -437,13 +437,13 @@ static void index_nodes(graph_pass *p, void *graph) {
         struct ggml_tensor *t = p->api->graph_node(graph, n);
         const char *op = p->api->op_desc(t);
         const ls_op *kind = kind_of(p, op);
-        p->nodes[n] = (struct graph_node){.tensor = t, .op = op, .kind = kind, .view = kind->role == LS_OP_ROLE_VIEW};
+        p->nodes[n] = (struct pass_node){.tensor = t, .op = op, .kind = kind, .view = kind->role == LS_OP_ROLE_VIEW};
         for (int i = 0; i < GGML_SOURCES; i++)
             p->nodes[n].src[i] = copies_original(&p->context->copies, t->src[i]);
         map_set(&p->indexes, t, (uint64_t)n + 1);
     }
     for (int n = 0; n < p->count; n++) {
-        struct graph_node *node = &p->nodes[n];
+        struct pass_node *node = &p->nodes[n];
         struct ggml_tensor *root = node->tensor->view_src;
         node->layer = node_layer(p, node);
         /* written into a tensor that no node of this graph computes: a cache */
@@ -479,7 +479,7 @@ bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context
     return true;
 }
 
-void graph_pass_computed(graph_pass *p, struct graph_node *node) {
+void graph_pass_computed(graph_pass *p, struct pass_node *node) {
     int index = (int)(node - p->nodes);
     for (; p->next < index; p->next++)
         if (!p->nodes[p->next].sent && !p->nodes[p->next].keep)

@@ -23,7 +23,7 @@ typedef struct graph_pass {
     bool wanted;   /* its values, not only its lines */
     int count;     /* of nodes */
     int next;      /* nodes before this one have their lines */
-    struct graph_node {
+    struct pass_node {
         struct ggml_tensor *tensor;
         struct ggml_tensor *src[GGML_SOURCES]; /* the program's own, where the scheduler put copies */
         const char *op;
@@ -44,10 +44,10 @@ typedef struct graph_pass {
  * False, with nothing to undo, when it can't be recorded. */
 bool graph_pass_begin(graph_pass *pass, const ggml_api *api, graph_context *context, void *sched, void *graph);
 /* NULL for a tensor that is no node of this graph. */
-struct graph_node *graph_pass_node(const graph_pass *pass, const struct ggml_tensor *tensor);
+struct pass_node *graph_pass_node(const graph_pass *pass, const struct ggml_tensor *tensor);
 /* A node has just been computed: sends its line and its values, after the lines of
  * earlier nodes that have no values. */
-void graph_pass_computed(graph_pass *pass, struct graph_node *node);
+void graph_pass_computed(graph_pass *pass, struct pass_node *node);
 /* Sends the remaining lines. */
 void graph_pass_end(graph_pass *pass);
 

@@ -95,7 +95,7 @@ typedef struct observer {
 static bool on_node(struct ggml_tensor *tensor, bool ask, void *user_data) {
     observer *o = user_data;
     const owner *own = o->owner;
-    struct graph_node *node = graph_pass_node(&o->pass, tensor);
+    struct pass_node *node = graph_pass_node(&o->pass, tensor);
     if (ask) {
         bool app = own->callback != NULL && own->callback(tensor, true, own->user_data);
         if (node != NULL)

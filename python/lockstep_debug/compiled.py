@@ -12,11 +12,11 @@ import types
 
 import torch
 
-from . import modules
+from . import eager, modules
+from .module_facts import original_call
 from .passes import thread
 from .recorder import guard, recorder
 
-_EAGER = "torch.compile: compiled regions run eagerly while they are recorded; capture --compiled runs what was compiled"
 _REPLAY = "a CUDA graph was replayed: what it computed is not recorded (call the model without CUDA graphs)"
 _PACKAGE = "an AOTInductor package: its inputs and outputs are recorded, not what it computes within"
 
@@ -67,7 +67,7 @@ def _region(compile_, context, function):
     is_call = isinstance(function, types.MethodType) and isinstance(owner, torch.nn.Module) \
         and function.__name__ in ("observed_call", "__call__", "_wrapped_call_impl")
     # The compiler is to see torch's own __call__, which it knows, and not ours.
-    made = compile_(context, types.MethodType(modules.original_call, owner) if is_call else function)
+    made = compile_(context, types.MethodType(original_call, owner) if is_call else function)
 
     @functools.wraps(made)
     def region(*args, **kwargs):
@@ -76,24 +76,13 @@ def _region(compile_, context, function):
         if recorder.filters.compiled:
             module = owner if isinstance(owner, torch.nn.Module) else _stand_in(function, args)
             return modules.opaque_call(made, module, args, kwargs)
-        recorder.note(_EAGER, compiled="eager")
-        run_eagerly()
+        eager.note()
+        eager.run_eagerly()
         return function(*args, **kwargs) if is_call else made(*args, **kwargs)
 
     if hasattr(made, "_torchdynamo_wrapper_id"):
         region._torchdynamo_wrapper_id = id(region)
     return region
-
-
-def run_eagerly():
-    """Until the program says otherwise: the next root call says it again."""
-    eval_frame = sys.modules.get("torch._dynamo.eval_frame")
-    if eval_frame is None or recorder.filters.compiled:
-        return
-    if not hasattr(torch.compiler, "set_stance"):  # before torch 2.6
-        torch._dynamo.config.disable = True
-    elif getattr(getattr(eval_frame, "_stance", None), "stance", None) != "force_eager":
-        torch.compiler.set_stance("force_eager")
 
 
 def _model_of(function, args):

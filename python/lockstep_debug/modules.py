@@ -10,13 +10,11 @@ import sys
 
 import torch
 
-from . import caches, compiled, filters, functions, grouped, inputs, scripted
+from . import caches, eager, filters, functions, grouped, inputs, scripted
 from .dispatch import Observer
+from .module_facts import class_name, is_leaf, is_outer, is_script, original_call
 from .passes import Run, is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
-
-# Torch's own, also where sitecustomize's stands in its place already.
-original_call = getattr(torch.nn.modules.module, "_called_by_lockstep", torch.nn.Module.__call__)
 
 # They only hand over to the module within.
 _TRANSPARENT = {"OptimizedModule", "DistributedDataParallel", "DataParallel"}
@@ -36,7 +34,7 @@ def observed_call(self, /, *args, **kwargs):
         return original_call(self, *args, **kwargs)
     if type(self).__name__ in _TRANSPARENT:
         return original_call(self, *args, **kwargs)
-    if recorder.filters.compiled and scripted.is_script(self) and recorder.open():
+    if recorder.filters.compiled and is_script(self) and recorder.open():
         return opaque_call(functools.partial(original_call, self), self, args, kwargs)
     run = thread.run
     if run is not None:
@@ -96,16 +94,11 @@ def _root_call(module, args, kwargs, opaque=None):
 def _begin(module, args, kwargs):
     with ours:
         _announce(module)
-        compiled.run_eagerly()
+        eager.run_eagerly()
         run = Run(module)
         inputs.begin(run, module, args, kwargs)
     run.replaced = functions.replace(module) or []
     return run
-
-
-def class_name(module):
-    """Of a script, the name of the class that it was made from."""
-    return module.original_name if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
 
 
 def _is_of_transformers(module):
@@ -173,14 +166,6 @@ def _leave_modes(entered):
             recorder.trouble("mode", error)
 
 
-def is_leaf(module):
-    """One of torch's own layers, recorded as one operation."""
-    if scripted.is_script(module):  # freezing takes children away, and `training`
-        return module._c.hasattr("training") and module._c._type().qualified_name().startswith("__torch__.torch.nn.modules.") \
-            and next(module.children(), None) is None
-    return type(module).__module__.startswith("torch.nn.") and not module._modules
-
-
 def _call(run, module, args, kwargs, opaque=None):
     frame, leaf, sources = _enter(run, module, args, kwargs, opaque) or (None, False, None)
     function = opaque or _function_of(run, module)
@@ -204,7 +189,7 @@ def _call(run, module, args, kwargs, opaque=None):
 
 
 def _function_of(run, module):
-    if scripted.is_script(module):
+    if is_script(module):
         return functools.partial(scripted.call, run, module)
     return functools.partial(original_call, module)
 
@@ -289,11 +274,3 @@ def _is_resync_point(path, outer):
     """A numbered block, or what gives the logits."""
     last = path.rpartition(".")[2]
     return outer and (last.isdecimal() or last == "lm_head")
-
-
-@functools.lru_cache(4096)
-def is_outer(path):
-    """The root, its children, and the numbered blocks."""
-    parts = path.split(".")
-    numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
-    return len(parts) == 1 or numbered[:1] == [len(parts) - 1]

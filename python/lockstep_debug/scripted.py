@@ -11,7 +11,8 @@ import weakref
 
 import torch
 
-from . import attention, filters, frozen, modules
+from . import attention, filters, frozen
+from .module_facts import class_name, is_leaf, is_outer, is_script, original_call
 from .passes import Frame, block_index, is_recordable, thread
 from .recorder import guard, recorder
 
@@ -135,7 +136,7 @@ class _Expansion:
         inputs, method = list(node.inputs()), node.s("name")
         if method != "forward":
             self.replace(graph, node, self.graph(called, method), inputs)
-        elif modules.is_leaf(self.modules[called]):
+        elif is_leaf(self.modules[called]):
             given = _tensors(inputs[1:])
             _marker(graph, "enter_layer", [given, called], node)
             _mark_result(graph, node.output(), "", following)
@@ -212,10 +213,6 @@ def has_hooks(module):
         "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"))
 
 
-def is_script(module):
-    return isinstance(module, torch.jit.ScriptModule)
-
-
 @guard
 def _prepare(module, args, kwargs):
     script = _script_of(module)
@@ -229,7 +226,7 @@ def call(run, module, *args, **kwargs):
     """The module's forward under observation."""
     prepared = _prepare(module, args, kwargs)
     if prepared is None:
-        return modules.original_call(module, *args, **kwargs)
+        return original_call(module, *args, **kwargs)
     script, given = prepared
     before = len(run.frames), thread.hidden, run.script
     run.script = _Progress(run.frame, dict(module.named_modules()))
@@ -317,8 +314,8 @@ def _give(run, progress, value, suffix):
         return
     path = run.frame.path
     name = f"{path}.{suffix}" if suffix not in ("", "0") else path
-    run.name_result(name, modules.class_name(run.frame.module), value, filters.MODULE,
-                    sources=progress.sources[-1] or (), outer=modules.is_outer(path))
+    run.name_result(name, class_name(run.frame.module), value, filters.MODULE,
+                    sources=progress.sources[-1] or (), outer=is_outer(path))
 
 
 def _give_list(run, progress, values, suffix):
@@ -329,7 +326,7 @@ def _give_list(run, progress, values, suffix):
 def _give_as(run, progress, value, path, kind):
     if is_recordable(value):
         whole = f"{progress.root.path}.{path}" if progress.root.path else path
-        run.name_result(whole, kind, value, filters.MODULE, outer=modules.is_outer(whole))
+        run.name_result(whole, kind, value, filters.MODULE, outer=is_outer(whole))
 
 
 def _begin(run, progress, inputs):
