@@ -36,7 +36,9 @@ CLI_SRC := $(wildcard cli/*.c)
 # engine, or a hook in another language, has the C API as well.
 WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) \
   $(addprefix src/base/,element_type.c error.c escape.c pattern.c ranges.c role.c text.c)
-HOOK_SRC := $(wildcard hooks/ggml/*.c) $(WIRE_SRC) src/op/op.c src/base/map.c
+HOOKS := $(notdir $(patsubst %/,%,$(wildcard hooks/*/)))
+HOOK_LIBS := $(HOOKS:%=liblockstep-%.so)
+HOOK_BASE := $(WIRE_SRC) src/op/op.c src/base/map.c
 CAPTURE_SRC := $(WIRE_SRC) src/wire/capture_api.c src/wire/hook_api.c src/base/version.c
 COMMANDS := $(patsubst cli/cmd_%.c,%,$(wildcard cli/cmd_*.c))
 TEST_SRC := $(wildcard tests/unit/test_*.c)
@@ -55,7 +57,7 @@ BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
   soak test test-deps tsan uninstall unit-tests
 .SECONDARY: # keep the objects of programs
 all: ## build the command, the libraries, the hook and the examples
-all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(BUILD)/liblockstep-ggml.so $(BUILD)/liblockstep-capture.so examples pages
+all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(addprefix $(BUILD)/,$(HOOK_LIBS)) $(BUILD)/liblockstep-capture.so examples pages
 
 check-deps:
 	@$(PKG_CONFIG) --exists $(LIBS_WANTED) || { echo "missing libraries ($(LIBS_WANTED)): run 'make deps'" >&2; exit 1; }
@@ -90,9 +92,13 @@ $(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
 # sanitizer's runtime gives.
 DEFINED = $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs)
 
-$(BUILD)/liblockstep-ggml.so: $(call obj,$(HOOK_SRC))
-	$(call say,LINK,$@)
-	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) $(DEFINED) $^ -ldl -o $@
+# A folder below hooks/ is a library that is preloaded.
+define hook_rule
+$$(BUILD)/liblockstep-$(1).so: $$(call obj,$$(wildcard hooks/$(1)/*.c) $$(HOOK_BASE))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) -shared $$(CFLAGS) $$(LDFLAGS) $$(DEFINED) $$^ -ldl -o $$@
+endef
+$(foreach hook,$(HOOKS),$(eval $(call hook_rule,$(hook))))
 
 # Bound to its own functions: a program may have liblockstep.so, too.
 $(BUILD)/liblockstep-capture.so: $(call obj,$(CAPTURE_SRC))
@@ -228,7 +234,7 @@ install: all
 	install -m 644 $(BUILD)/liblockstep.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/liblockstep.so $(DESTDIR)$(PREFIX)/lib/liblockstep.so.0
 	ln -sf liblockstep.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep.so
-	install -m 755 $(BUILD)/liblockstep-ggml.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(addprefix $(BUILD)/,$(HOOK_LIBS)) $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/liblockstep-capture.so $(DESTDIR)$(PREFIX)/lib/liblockstep-capture.so.0
 	ln -sf liblockstep-capture.so.0 $(DESTDIR)$(PREFIX)/lib/liblockstep-capture.so
 	install -m 644 include/lockstep/*.h $(DESTDIR)$(PREFIX)/include/lockstep/
@@ -244,7 +250,7 @@ install: all
 
 uninstall: ## remove what install installed
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/lockstep lib/pkgconfig/lockstep.pc lib/pkgconfig/lockstep-capture.pc lib/liblockstep.a \
-	  lib/liblockstep.so lib/liblockstep.so.0 lib/liblockstep-capture.so lib/liblockstep-capture.so.0 lib/liblockstep-ggml.so \
+	  lib/liblockstep.so lib/liblockstep.so.0 lib/liblockstep-capture.so lib/liblockstep-capture.so.0 $(HOOK_LIBS:%=lib/%) \
 	  share/bash-completion/completions/lockstep share/zsh/site-functions/_lockstep share/fish/vendor_completions.d/lockstep.fish \
 	  $(addprefix share/man/man1/,$(notdir $(MAN_PAGES))))
 	rm -rf $(DESTDIR)$(PREFIX)/include/lockstep $(DESTDIR)$(PREFIX)/share/lockstep
