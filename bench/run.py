@@ -2,7 +2,7 @@
 """Measures Lockstep beside what it is compared with, in one run, and prints each
 figure with its target. Never part of the tests: it wants a quiet machine.
 
-    bench/run.py [diff numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory observe record torch]
+    bench/run.py [diff traces numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory observe record torch]
 
 Times are medians of several runs in turn. Lockstep's are of the whole process, from
 its start to its exit; those of others leave out what starting Python costs.
@@ -198,6 +198,26 @@ def sparse_npy(path, elements):
     with open(path, "wb") as file:
         file.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
         file.truncate(file.tell() + 4 * elements)
+
+
+def bench_traces(folder):
+    """Many small tensors: what a pair costs besides its bytes."""
+    bytes_each, count = 128 << 10, 8000
+    traces = folder / "trace_a", folder / "trace_b"
+    for seed, trace in enumerate(traces, 1):
+        run(LOCKSTEP, "capture", "-o", trace, "--", BUILD / "bench" / "record_tensors", bytes_each, count, seed, stderr=subprocess.DEVNULL)
+    segments = [path for trace in traces for path in (trace / "tensors").iterdir()]
+    ways, diff = {way: [] for way in ("map", "populate", "pread")}, []
+    for _ in range(RUNS + 1):  # the first warms the page cache
+        for way in ways:
+            ways[way].append(2 * bytes_each * count / float(run(BUILD / "bench" / "read_bandwidth", way, *segments).split()[0]))
+        diff.append(timed(LOCKSTEP, "diff", *traces))
+    seconds = statistics.median(diff[1:])
+    best, way = min((statistics.median(times[1:]), way) for way, times in ways.items())
+    report(f"diff of two traces of 1 GB, {count} tensors", f"{2 * bytes_each * count / seconds / 1e9:.1f} GB/s", f"{seconds * 1e3:.0f} ms")
+    report(f"  share of the bandwidth of reading their values ({way})", f"{best / seconds:.2f}", ">= 0.3", best / seconds >= 0.3)
+    for trace in traces:
+        shutil.rmtree(trace)
 
 
 def bench_memory(folder):
@@ -471,7 +491,7 @@ def bench_record(folder):
 
 
 BENCHES = {"observe": bench_observe, "record": bench_record, "torch": bench_torch, "decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
-           "diff": bench_diff, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
+           "diff": bench_diff, "traces": bench_traces, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
            "idle": bench_idle, "kernels": bench_kernels}
 
 
