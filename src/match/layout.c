@@ -148,7 +148,8 @@ static int by_candidate_row(const void *key, const void *row) {
     return wanted < at ? -1 : wanted > at;
 }
 
-/* Lists the rows that both sides have. `kept`: the candidate's tensor has only the rows that its last layer computes. */
+/* Lists the rows that both sides have; false if there are none. `kept`: the candidate's tensor has only the rows that its
+ * last layer computes. */
 static bool list_common(const ls_layout_request *q, bool kept, common *out) {
     size_t pairs = q->passes->row_count, most = kept ? q->output_row_count : pairs;
     out->reference = malloc((most + 1) * sizeof *out->reference);
@@ -164,7 +165,7 @@ static bool list_common(const ls_layout_request *q, bool kept, common *out) {
         out->reference[out->count] = pair->reference;
         out->candidate[out->count++] = kept ? (uint32_t)i : pair->candidate;
     }
-    return true;
+    return out->count > 0;
 }
 
 static void say_rows(steps *s, const char *what, const uint32_t *rows, size_t count, uint64_t total) {
