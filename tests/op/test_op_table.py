@@ -198,6 +198,7 @@ HOMONYMS = {
     "src/checkpoint/computed_settings.c": "the family of hidden_act",
     "src/checkpoint/model_parts.c": "a part of a tensor's name",
     "src/checkpoint/vocabulary.c": "a special token",
+    "src/checkpoint/weight_causes.c": "identifiers of causes",
     "src/checkpoint/weight_names.c": "a part of a tensor's name",
     "src/diagnose/cause_table.h": "identifiers of causes",
     "src/format/pickle.c": "an opcode of pickle",
