@@ -2,6 +2,7 @@
 the functions that write frames (src/wire/hook_api.c). Nothing here needs torch or NumPy.
 """
 import ctypes
+import functools
 import os
 
 
@@ -113,6 +114,28 @@ def rows(tokens=None, positions=None, sequences=None):
     return made
 
 
+def pattern(library, text):
+    """Whether a name matches a POSIX extended regular expression, as a function; what is none matches nothing."""
+    compiled = library.lockstep_hook_pattern(encode(text))
+
+    @functools.lru_cache(1 << 14)
+    def matches(name):
+        return compiled is not None and bool(library.lockstep_hook_matches(compiled, encode(name)))
+
+    return matches
+
+
+def ranges(library, text):
+    """Whether a number is in a list such as "0-3,7", as a function."""
+    listed = encode(text)
+
+    @functools.lru_cache(1 << 14)
+    def holds(number):
+        return bool(library.lockstep_hook_in_ranges(listed, number))
+
+    return holds
+
+
 def load(path=None):
     """The library that `lockstep capture` names in the environment, or that of `path`."""
     library = ctypes.CDLL(path or os.environ["LOCKSTEP_HOOK"])
@@ -121,6 +144,9 @@ def load(path=None):
         "hook_open": (ctypes.c_int, []),
         "hook_close": (None, []),
         "hook_option": (ctypes.c_int, [text, ctypes.c_char_p, size]),
+        "hook_pattern": (ctypes.c_void_p, [text]),
+        "hook_matches": (ctypes.c_int, [ctypes.c_void_p, text]),
+        "hook_in_ranges": (ctypes.c_int, [text, ctypes.c_int64]),
         "hook_next_id": (id_, []),
         "hook_next_pass": (ctypes.c_int64, []),
         "hook_start": (None, [text, text, text, text, text]),

@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self):
         self.lock = threading.RLock()
         self.facts = set()    # for the text that `capture` prints when nothing was recorded
-        self.filters = filters.Filters(lambda key: None)
+        self.filters = filters.Filters()
         self.reset()
 
     def reset(self):
@@ -60,7 +60,7 @@ class Recorder:
                     self.facts.add("refused")
                     self.dormant = True
                     return False
-                self.filters = filters.Filters(made.option)
+                self.filters = filters.Filters(made)
                 self.transport = made
         return True
 

@@ -31,6 +31,12 @@ class Transport:
         found = self._library.lockstep_hook_option(key.encode(), room, len(room))
         return room.value.decode("utf-8", "replace") if found else None
 
+    def pattern(self, text):
+        return native.pattern(self._library, text)
+
+    def ranges(self, text):
+        return native.ranges(self._library, text)
+
     def send(self, event, pointer=0, size=0):
         """Copies what lies in the `size` bytes at the address `pointer`. False once the recorder is gone."""
         if event["event"] == "tensor":

@@ -1,4 +1,4 @@
-/* Which tensors the user asked for: the channel's options, parsed once. */
+/* Which tensors the user asked for: the channel's options, parsed once for each recorder. */
 #ifndef LS_WIRE_FILTERS_H
 #define LS_WIRE_FILTERS_H
 

@@ -1,9 +1,12 @@
 /* The frame writer and the channel for hooks in other languages: exported functions that
  * take plain arguments, for ctypes and its like. The Python package calls them
  * (transport.py). */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/pattern.h"
+#include "base/ranges.h"
 #include "wire/channel.h"
 #include "wire/frame_writer.h"
 
@@ -12,6 +15,9 @@
 EXPORT int lockstep_hook_open(void);
 EXPORT void lockstep_hook_close(void);
 EXPORT int lockstep_hook_option(const char *key, char *out, size_t capacity);
+EXPORT void *lockstep_hook_pattern(const char *text);
+EXPORT int lockstep_hook_matches(const void *pattern, const char *text);
+EXPORT int lockstep_hook_in_ranges(const char *ranges, int64_t value);
 EXPORT uint64_t lockstep_hook_next_id(void);
 EXPORT int64_t lockstep_hook_next_pass(void);
 EXPORT void lockstep_hook_start(const char *engine, const char *version, const char *model, const char *device, const char *framework);
@@ -34,6 +40,19 @@ void lockstep_hook_close(void) { ls_channel_close(); }
 int lockstep_hook_option(const char *key, char *out, size_t capacity) {
     return ls_channel_option(key, out, capacity);
 }
+
+/* For a hook that applies the options itself: a regular expression, compiled (NULL for none, or when out of memory; it is
+ * never freed), whether a text matches it, and whether a list such as "0-3,7" holds a number. */
+void *lockstep_hook_pattern(const char *text) {
+    regex_t *pattern = malloc(sizeof *pattern);
+    if (pattern != NULL && ls_pattern_compile(text, pattern))
+        return pattern;
+    free(pattern);
+    return NULL;
+}
+
+int lockstep_hook_matches(const void *pattern, const char *text) { return regexec(pattern, text, 0, NULL, 0) == 0; }
+int lockstep_hook_in_ranges(const char *ranges, int64_t value) { return ls_ranges_hold(ranges, (long)value); }
 
 /* Numbers for tensors and passes, shared with the C capture API of this process. */
 uint64_t lockstep_hook_next_id(void) { return ls_frame_next_id(); }

@@ -154,6 +154,28 @@ for name in ("a", "b"):
         assert sorted(passes.values()) == [0, 1] and not [line for line in found if line.get("name") == "between"]
 
 
+def test_each_recording_has_filters_of_its_own(installed, tmp_path):
+    """Arrays go through the C API's filters, which belong to a recorder, not to the process."""
+    long = "|".join(["nothing"] * 120 + ["^(tap.)?y$"])
+    program = tmp_path / "lockstep"
+    program.write_text(f'#!/bin/sh\nshift\nexec "{LOCKSTEP}" capture --tensors "$PATTERN" "$@"\n')
+    program.chmod(0o755)
+    done = python(f"""
+import os, numpy, torch, lockstep_debug
+model = torch.nn.Linear(2, 1)
+for name, pattern in (("a", "^x$"), ("b", {long!r}), ("c", "[\\\\.]z")):
+    os.environ["PATTERN"] = pattern
+    with lockstep_debug.capture(model, out={str(tmp_path)!r} + "/" + name):
+        for array in ("x", "y", "b.z", "bz"):
+            lockstep_debug.record(array, numpy.ones(2))
+            lockstep_debug.tap("tap." + array, torch.ones(1))
+        model(torch.ones(1, 2))
+""", installed, LOCKSTEP=str(program))
+    assert done.returncode == 0, done.stderr
+    kept = {name: {line["name"] for line in lines(tmp_path / name) if "file" in line} for name in "abc"}
+    assert kept == {"a": {"x"}, "b": {"y", "tap.y"}, "c": {"b.z", "tap.b.z"}}
+
+
 def test_the_structures_are_those_of_the_header(tmp_path):
     structures = {"lockstep_node": native.Node, "lockstep_parameter": native.Parameter, "lockstep_rows": native.Rows}
     prints = "".join(f'printf("{c} {field[0]} %zu\\n", offsetof({c}, {field[0]}));' for c, s in structures.items() for field in s._fields_)

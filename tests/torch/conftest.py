@@ -10,9 +10,10 @@ import torch
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "python"))
 
-from lockstep_debug import filters, install, modules, transport  # noqa: E402
+from lockstep_debug import install, modules, native, transport  # noqa: E402
 from lockstep_debug.recorder import DTYPES, recorder  # noqa: E402
 
+LIBRARY = native.load(str(ROOT / "build" / "liblockstep-capture.so"))
 _BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
 
 
@@ -32,6 +33,12 @@ class Recording:
 
     def option(self, key):
         return self.options.get(key)
+
+    def pattern(self, text):
+        return native.pattern(LIBRARY, text)
+
+    def ranges(self, text):
+        return native.ranges(LIBRARY, text)
 
     def send(self, event, pointer=0, size=0):
         import ctypes
