@@ -66,7 +66,8 @@ static bool write_at(const ls_segment_writer *w, uint64_t offset, const void *fi
         offset += (uint64_t)n;
         for (int i = 0; i < 2; i++) {
             size_t took = (size_t)n < parts[i].iov_len ? (size_t)n : parts[i].iov_len;
-            parts[i].iov_base = (char *)parts[i].iov_base + took;
+            if (took > 0) /* an empty part may have no address */
+                parts[i].iov_base = (char *)parts[i].iov_base + took;
             parts[i].iov_len -= took;
             n -= (ssize_t)took;
         }
