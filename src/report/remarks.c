@@ -152,11 +152,11 @@ void ls_remark_text(const ls_diff *d, const ls_remark *r, ls_text *out) {
 
 const char *ls_excuse_text(ls_excuse excuse) {
     static const char *const texts[] = {"",
-                                        "rounding, no more than its inputs or other layers have",
+                                        "rounding, no more than in its inputs or other layers",
                                         "one factor, undone later",
                                         "a constant in each row, which the softmax cancels",
                                         "masked earlier on one side than on the other",
-                                        "different positions: one side pads its batch in front",
+                                        "different positions: one side left-pads its batch",
                                         "the same in every layer"};
     return texts[excuse];
 }
