@@ -201,7 +201,7 @@ static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, c
         ls_stats_text(out, &stats, "    ");
     else
         ls_text_printf(out, "    %s\n", found == 0 ? "no statistics: its type can't be decoded"
-                                                   : "no statistics: can't be read");
+                                                   : "no statistics: its values can't be read");
     return found < 0 ? EXIT_TROUBLE : EXIT_MATCH;
 }
 

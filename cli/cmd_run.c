@@ -26,9 +26,9 @@ typedef struct run_options {
 #define FIELD(name) offsetof(run_options, name)
 static const option_row options[] = {
     {"--only", OPTION_TEXT, FIELD(only), "PROMPT", "one prompt, by its name or number (from 1)", NULL},
-    {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "take the references that are there, changed or not", NULL},
-    {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "take the candidates that are there", NULL},
-    {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded anew, or isn't", NULL},
+    {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "use the existing references, changed or not", NULL},
+    {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "use the existing candidates", NULL},
+    {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded again, or isn't", NULL},
     {0},
 };
 
@@ -230,7 +230,7 @@ static bool have_reference(prompt_run *r) {
     if (r->options->skip_reference) {
         ls_text_printf(&r->why, "--skip-reference");
         if (!is_trace(r, "reference"))
-            tell(r, "there is no reference to take: %s/reference", r->folder);
+            tell(r, "there is no reference to use: %s/reference", r->folder);
         return is_trace(r, "reference");
     }
     char **words = fill_in(r, &r->parity->reference);
@@ -273,7 +273,7 @@ static bool learn_tokens(prompt_run *r) {
 static bool have_candidate(prompt_run *r) {
     if (r->options->skip_candidate) {
         if (!is_trace(r, "candidate"))
-            tell(r, "there is no candidate to take: %s/candidate", r->folder);
+            tell(r, "there is no candidate to use: %s/candidate", r->folder);
         return is_trace(r, "candidate");
     }
     char **words = learn_tokens(r) ? fill_in(r, &r->parity->candidate) : NULL;
@@ -375,7 +375,7 @@ static int open_out(const ls_parity *parity) {
     if (out < 0) {
         fprintf(stderr, "lockstep run: %s: %s\n", parity->out, strerror(errno));
     } else if (flock(out, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        fprintf(stderr, "lockstep run: %s: another run is writing there; wait for its end, or give it another 'out'\n", parity->out);
+        fprintf(stderr, "lockstep run: %s: another run is writing there; wait until it ends, or choose another 'out'\n", parity->out);
         close(out);
         out = -1;
     }
@@ -417,11 +417,11 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
     }
     char out[PATH_MAX];
     ls_escape(parity->out, strlen(parity->out), out, sizeof out);
-    printf("%zu match, %zu diverged, %zu in trouble; reports in %s/\n", counts[0], counts[1], counts[2], out);
+    printf("%zu match, %zu diverged, %zu failed; reports in %s/\n", counts[0], counts[1], counts[2], out);
     if (reused > 0)
-        printf("%zu reference%s not recorded anew (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
+        printf("%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
     if (first.known)
-        printf("first divergence over all: %s\n", first.text);
+        printf("earliest divergence of all: %s\n", first.text);
     return counts[2] > 0 ? EXIT_TROUBLE : counts[1] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
 }
 

@@ -328,7 +328,7 @@ static int run(const arguments *args, const void *options) {
 const command_row command_show = {
     .name = "show",
     .usage = "PATH 'NAME[SLICE]' [--json]",
-    .summary = "Prints a tensor's values, dequantized, by NumPy's basic slicing.",
+    .summary = "Prints a tensor's values, dequantized, with NumPy's basic slicing.",
     .exits = "0, or 2 when the values can't be shown",
     .options = show_rows,
     .options_size = sizeof(show_options),

@@ -104,7 +104,7 @@ static bool compare_weights(const char *command, const comparison_options *o, co
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
     lockstep_error error;
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
-        fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
+        fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
     out->is_weighed = compare_weights(command, o, diff, &out->weights);
     out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
     out->status = ls_outcome_exit_status(diff->result.outcome);

@@ -80,7 +80,7 @@ static bool put_layers(ls_setting_value *out, const bool *holds, size_t count, c
     if (total == 0 || total == count)
         return true;
     if (periodic)
-        used = (size_t)snprintf(out->text, sizeof out->text, "the last of every %zu, of %zu layers", first + 1, count);
+        used = (size_t)snprintf(out->text, sizeof out->text, "the last of every %zu layers, %zu in all", first + 1, count);
     for (size_t i = 0; i < count && !periodic && used < sizeof out->text; i++)
         if (holds[i])
             used += (size_t)snprintf(out->text + used, sizeof out->text - used, "%s%zu", used > 0 ? ", " : "", i);
@@ -173,7 +173,7 @@ const ls_computed_setting ls_computed_settings[] = {
     {"activation", "activation", read_activation, same_activation},
     {"experts-normalized", "weights of the chosen experts normalized", read_experts_normalized, NULL},
     {"layers-without-rope", "layers without RoPE", read_layers_without_rope, NULL},
-    {"layers-without-window", "layers whose attention sees everything", read_layers_without_window, NULL},
+    {"layers-without-window", "layers with full attention", read_layers_without_window, NULL},
 };
 const size_t ls_computed_setting_count = sizeof ls_computed_settings / sizeof *ls_computed_settings;
 
@@ -279,7 +279,7 @@ lockstep_status ls_rope_factors_compare(const ls_checkpoint *sides[2], ls_settin
         if (!found)
             continue;
         *out_found = true;
-        *out_setting = (ls_setting){.id = "rope-factors", .meaning = "factors of RoPE's frequencies",
+        *out_setting = (ls_setting){.id = "rope-factors", .meaning = "RoPE frequency factors",
                                     .verdict = differs ? LS_SETTING_DIFFERS : LS_SETTING_EQUAL};
         out_setting->sides[side] = values[0];
         out_setting->sides[1 - side] = values[1];

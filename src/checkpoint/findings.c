@@ -181,11 +181,11 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, the scale of a tensor in nvfp4",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (ls_weight_is_left_out(w, w->labels[side].items[tensor].name) && w->sides[1 - side]->gguf)
-        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which a GGUF file does without",
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which GGUF files don't have",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (twin != NULL) {
         tensor_name(j, side, twin->other, other);
-        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which has the content of its %s (tied)",
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which has the same content as its %s (tied)",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape, other);
     }
     if (found != NULL && found->text != NULL)
@@ -211,7 +211,7 @@ static lockstep_status judge_elsewhere(judging *j) {
     for (int side = 0; side < LS_SIDES; side++)
         if (j->elsewhere[side] > 0) {
             bool text = (j->parts[1 - side] & LS_PART_TEXT) != 0;
-            LS_TRY(add(j, LS_FINDING_REMARK, false, 3, SIZE_MAX, "only the %s was compared, which is what the %s's GGUF file is for: %llu tensors of the %s's %s are not in it",
+            LS_TRY(add(j, LS_FINDING_REMARK, false, 3, SIZE_MAX, "only the %s was compared, because the %s's GGUF file holds nothing else: %llu tensors of the %s's %s are not in it",
                        text ? "text model" : "image and audio part", side_names[1 - side], (unsigned long long)j->elsewhere[side], side_names[side],
                        text ? "image and audio part" : "text model"));
         }
@@ -222,7 +222,7 @@ static lockstep_status judge_adapters(judging *j) {
     const ls_weights *w = &j->d->weights;
     for (int side = 0; side < LS_SIDES; side++)
         if (w->sides[side]->archive->is_adapter && !w->sides[1 - side]->archive->is_adapter)
-            LS_TRY(add(j, LS_FINDING_UNREAD, false, 3, SIZE_MAX, "the %s is an adapter, the %s a model: an adapter's tensors are not weights, and were not compared. "
+            LS_TRY(add(j, LS_FINDING_UNREAD, false, 3, SIZE_MAX, "the %s is an adapter, the %s a model: an adapter's tensors are not weights and were not compared. "
                        "Merge it first (peft: merge_and_unload(), then save_pretrained)", side_names[side], side_names[1 - side]));
     return LOCKSTEP_OK;
 }
@@ -236,7 +236,7 @@ static lockstep_status judge_pairing(judging *j) {
     for (int side = 0; side < LS_SIDES; side++)
         escaped(w->sides[side]->model[0] != '\0' ? w->sides[side]->model : w->sides[side]->architecture, text[side], sizeof text[side]);
     if (unknown)
-        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset has the names of %s and %s: weights were paired by content alone. --preset NAME takes the "
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset knows the names of %s and %s, so weights were paired by content alone. --preset NAME uses the "
                    "rules of a similar model, --map FILE your own", *text[0] != '\0' ? text[0] : "the reference", *text[1] != '\0' ? text[1] : "the candidate"));
     if (r->gguf && !c->gguf && j->parts[LS_REFERENCE] != 0)
         LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two sides swapped?"));
@@ -270,9 +270,9 @@ static void put_cause(const ls_weight_pair *p, char *out, size_t capacity) {
         return;
     escaped_cause(p, cause, sizeof cause);
     if (p->verdict < LS_VERDICT_SHAPE)
-        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->cause.residual);
+        snprintf(out, capacity, "; %s (corrected: NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->cause.residual);
     else
-        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e)", cause, p->cause.residual);
+        snprintf(out, capacity, "; %s (corrected: NMSE %.1e)", cause, p->cause.residual);
 }
 
 static lockstep_status judge_scalar(judging *j, size_t i, const char *title, const char *other, const char *cause) {
@@ -332,7 +332,7 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->reason);
     if (p->verdict == LS_VERDICT_WORSE)
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
-                   "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
+                   "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times the limit for %s (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
                    m->nmse / p->allowed, t[1]->file_dtype, p->allowed, cause);
     if (m->elements == 1)
         return judge_scalar(j, i, title, other, cause);
@@ -384,7 +384,7 @@ static lockstep_status judge_duplicate(judging *j, size_t i) {
         return LOCKSTEP_OK;
     part_title(j, p, LS_CANDIDATE, title);
     tensor_name(j, LS_CANDIDATE, twin->other, other);
-    return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the content of %s", title, other);
+    return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the same content as %s", title, other);
 }
 
 /* The values are right, and in the wrong place. */
@@ -422,8 +422,8 @@ static lockstep_status judge_schemes(judging *j) {
         tensor_name(j, side, first, name);
         escaped(scheme, text, sizeof text);
         LS_TRY(add(j, LS_FINDING_UNSUPPORTED, false, (double)codes, SIZE_MAX,
-                   "the %s is quantized by %s: %zu of its tensors (the first: %s) hold codes that mean nothing without their scales, and Lockstep doesn't "
-                   "read this scheme: not compared. Dequantize it first (transformers: model.dequantize(), then save_pretrained)",
+                   "the %s is quantized by %s: %zu of its tensors (the first: %s) hold codes, which mean nothing without their scales. Lockstep doesn't "
+                   "read this scheme, so they were not compared. Dequantize it first (transformers: model.dequantize(), then save_pretrained)",
                    side_names[side], text, codes, name));
     }
     return LOCKSTEP_OK;
@@ -443,19 +443,19 @@ static lockstep_status judge_rows(judging *j, size_t i) {
     const char *type = j->d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype;
     if (m->rows.lost > 0)
         return add(j, LS_FINDING_LOST_ROWS, m->rows.largest_lost > negligible_row * mean, m->rows.largest_lost / mean, i,
-                   "%s (%s): %llu of %llu rows are nothing but zeros, and not in the reference, first [%llu, :] (the largest of them has %.1e "
+                   "%s (%s): %llu of %llu rows are all zero, but not in the reference, first [%llu, :] (the largest of them has %.1e "
                    "of a row's mean energy)", title, type, (unsigned long long)m->rows.lost, (unsigned long long)m->rows.rows,
                    (unsigned long long)m->rows.first_lost, m->rows.largest_lost / mean);
     lockstep_dtype a = j->d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = j->d->sides[1].archive->tensors[p->part[1].tensor].dtype;
     double allowed = ls_quality_allowed_row(a, b), hopeless = fmax(allowed, fmin(10 * allowed, 0.5));
     if (m->rows.largest_error_nmse > hopeless && m->rows.rows >= 2 && p->verdict == LS_VERDICT_MATCH)
         return add(j, LS_FINDING_DIFFERS, true, m->rows.largest_error_nmse, i,
-                   "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the type may give a row %.1e", title, type,
+                   "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the limit for a row of this type is %.1e", title, type,
                    (unsigned long long)m->rows.largest_error_row, m->rows.largest_error_nmse, allowed);
     if (m->rows.worst_nmse <= allowed || m->rows.rows < 2)
         return LOCKSTEP_OK;
     return add(j, LS_FINDING_REMARK, false, m->rows.worst_nmse / allowed, i,
-               "%s (%s): row [%llu, :] has NMSE %.2e, %.1f times what the type gives a row (%.1e)", title, type,
+               "%s (%s): row [%llu, :] has NMSE %.2e, %.1f times the limit for a row of this type (%.1e)", title, type,
                (unsigned long long)m->rows.worst_row, m->rows.worst_nmse, m->rows.worst_nmse / allowed, allowed);
 }
 
@@ -505,7 +505,7 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     LS_TRY(judge_pairing(j));
     LS_TRY(judge_fine_tune(j));
     if (w->search_cut)
-        LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of one shape have no partner: not all of them were looked for by content"));
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of the same shape have no partner: not all of them were searched for by content"));
     uint64_t elements = w->elements - j->elsewhere_elements[LS_CANDIDATE];
     d->coverage = elements > 0 ? (double)w->compared / (double)elements : 0;
     bool adapters = w->sides[0]->archive->is_adapter != w->sides[1]->archive->is_adapter;

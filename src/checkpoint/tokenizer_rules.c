@@ -125,7 +125,7 @@ static lockstep_status compare_pre_tokenizers(ls_vocabulary_comparing *c) {
         return ls_vocabulary_leave_out(c, "pre-tokenizer");
     if (wanted == named)
         return LOCKSTEP_OK;
-    return ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "pre-tokenizer: the %s's tokenizer.json cuts text as '%s' does, the %s says '%s'", side_names[hf],
+    return ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "pre-tokenizer: the %s's tokenizer.json splits text as '%s' does, the %s says '%s'", side_names[hf],
                              pre_tokenizers[wanted].names[0], side_names[1 - hf], names[1 - hf]);
 }
 
@@ -277,7 +277,7 @@ static lockstep_status compare_keys(ls_vocabulary_comparing *c) {
         if (strncmp(mine->key, "tokenizer.", 10) != 0 || is_handled(mine->key) || other == NULL || same_meta(mine, other))
             continue;
         ls_escape(mine->key, strlen(mine->key), key, sizeof key);
-        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the two files differ in it", key));
+        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: differs between the two files", key));
     }
     return LOCKSTEP_OK;
 }
@@ -364,7 +364,7 @@ lockstep_status ls_text_ends_compare(ls_vocabulary_comparing *c) {
             if (ends_at(&both[1 - side], id) || ends_by_spelling(c, 1 - side, id))
                 continue;
             ls_vocabulary_token_text(c, side, id, text);
-            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "end of text: the %s ends at id %lld '%s', the %s goes on", side_names[side], (long long)id, text,
+            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "end of text: the %s ends at id %lld '%s', the %s continues", side_names[side], (long long)id, text,
                                      side_names[1 - side]));
         }
     return LOCKSTEP_OK;

@@ -289,7 +289,7 @@ static lockstep_status add_special(comparing *c, size_t k) {
                    (long long)s.id[1], text[1]));
     for (int side = 0; side < 2; side++)
         if (s.id[side] >= 0 && c->v->sides[side].known && s.type[side] < 0)
-            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is no token of its vocabulary", s.name, side_names[side], (long long)s.id[side]));
+            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is not in its vocabulary", s.name, side_names[side], (long long)s.id[side]));
     return LOCKSTEP_OK;
 }
 
@@ -312,7 +312,7 @@ static lockstep_status judge_ends(comparing *c) {
             bool others = end->id[1 - side] >= 0 && end->id[1 - side] == bos->id[1 - side];
             ls_vocabulary_show(ls_vocabulary_token(c, side, end->id[side]), text);
             if (own && !others)
-                LS_TRY(ls_vocabulary_say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
+                LS_TRY(ls_vocabulary_say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is also its bos", ends[i], side_names[side], (long long)end->id[side], text));
         }
     }
     return LOCKSTEP_OK;

@@ -58,7 +58,7 @@ static const struct {
     const char *id, *sentence; /* {side} is the result of the change */
 } change_causes[] = {
     {LS_CHANGE_TRANSPOSE, "transpose", "the {side} is transposed"},
-    {LS_CHANGE_ROPE_PAIRS, "rope-interleave", "the rows of each head of the {side} are in the other rotary order (halves, interleaved pairs)"},
+    {LS_CHANGE_ROPE_PAIRS, "rope-interleave", "the rows of each head of the {side} are in the other rotary layout (halves or interleaved pairs)"},
     {LS_CHANGE_PLUS_ONE, "plus-one", "the {side} is 1 + the other"},
     {LS_CHANGE_TANH, "tanh", "the {side} is tanh of the other"},
     {LS_CHANGE_ONE_MINUS_TANH, "one-minus-tanh", "the {side} is 1 - tanh of the other"},
@@ -84,7 +84,7 @@ static void try_changes(trial *t, int changed, unsigned changes, const ls_cause 
 /* The converter's change that the rules ask for was not made. */
 static void try_unchanged(trial *t) {
     const ls_weight_pair *pair = t->pair;
-    ls_cause cause = {.id = "not-changed", .sentence = "the converter's change ({change}) was not done"};
+    ls_cause cause = {.id = "not-changed", .sentence = "the converter's change ({change}) was not made"};
     ls_cause_set_text(&cause, "change", pair->layout != NULL ? pair->layout : "see the preset");
     if (pair->changes != 0)
         try_changes(t, pair->original, 0, &cause);
@@ -155,7 +155,7 @@ static void try_misread(trial *t) {
     for (int side = 0; side < LS_SIDES; side++) /* `side` holds the right bytes under the wrong type */
         for (size_t k = 0; k < 2 * sizeof types / sizeof *types; k++) {
             ls_view wrong, right;
-            ls_cause cause = {.id = "dtype-misread", .sentence = "the {side} says {type}, but its bytes are the other's values as {bytes}"};
+            ls_cause cause = {.id = "dtype-misread", .sentence = "the {side} says {type}, but its bytes are the other side's values as {bytes}"};
             lockstep_dtype as = types[k / 2], own = t->w->sides[side]->archive->tensors[t->pair->part[side].tensor].dtype;
             bool swap = k % 2 == 1;
             if ((swap && (ls_dtype(as)->block_bytes == 1 || as != own)) || (!swap && as == own) ||
@@ -168,7 +168,7 @@ static void try_misread(trial *t) {
             if (count < 4)
                 continue;
             if (swap)
-                cause = (ls_cause){.id = "byte-order", .sentence = "the bytes of the {side} are in the other order"};
+                cause = (ls_cause){.id = "byte-order", .sentence = "the {side}'s bytes are in the opposite byte order"};
             ls_cause_set_text(&cause, "side", side_names[side]);
             if (!swap) {
                 ls_cause_set_text(&cause, "type", lockstep_dtype_name(own));

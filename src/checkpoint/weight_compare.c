@@ -93,7 +93,7 @@ const char *ls_weight_scheme(const ls_weights *w, const ls_weight_pair *pair) {
     return scheme != NULL ? scheme : label_of(w, pair, LS_REFERENCE)->scheme;
 }
 
-static const char codes_trouble[] = "codes of a quantization scheme, which is not read";
+static const char codes_trouble[] = "codes of a quantization scheme that is not supported";
 
 /* Nothing but equal bytes of one scheme can be said to be equal. */
 static void judge_codes(const ls_weights *w, ls_weight_pair *pair, const lockstep_dtype types[LS_SIDES]) {
@@ -151,7 +151,7 @@ lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep
     else if (status == LOCKSTEP_UNSUPPORTED)
         status = refuse(pair, LS_VERDICT_UNSUPPORTED, "the values of a side can't be decoded");
     else if (status == LOCKSTEP_INCOMPARABLE)
-        status = refuse(pair, LS_VERDICT_SHAPE, "its rows are not those of whole heads");
+        status = refuse(pair, LS_VERDICT_SHAPE, "its rows don't make up whole heads");
     else if (status == LOCKSTEP_TRUNCATED)
         status = refuse(pair, LS_VERDICT_UNSUPPORTED, "a side is truncated");
     if (status == LOCKSTEP_OK)

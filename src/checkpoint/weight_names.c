@@ -122,7 +122,7 @@ static const char *method_of(const ls_checkpoint *c) {
         const char *method = json_string_value(json_object_get(config, "quant_method"));
         method = method != NULL ? method : json_string_value(json_object_get(config, "quant_algo"));
         if (config != NULL)
-            return method != NULL ? method : json_is_true(json_object_get(config, "load_in_4bit")) || json_is_true(json_object_get(config, "load_in_8bit")) ? "bitsandbytes" : "a scheme without a name";
+            return method != NULL ? method : json_is_true(json_object_get(config, "load_in_4bit")) || json_is_true(json_object_get(config, "load_in_8bit")) ? "bitsandbytes" : "an unnamed scheme";
     }
     return NULL;
 }

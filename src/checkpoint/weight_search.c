@@ -117,7 +117,7 @@ static void try_other(search *s, int side, size_t i, size_t other, hit *best) {
         {LS_CHANGE_PLUS_ONE, "1 + %s", "%s - 1"},
         {LS_CHANGE_NEGATIVE_EXP, "-exp(%s)", "log(-%s)"},
         {LS_CHANGE_TRANSPOSE, "transpose(%s)", "transpose(%s)"},
-        {LS_CHANGE_ROPE_PAIRS, "%s with its rotary halves interleaved", "%s with its rotary pairs parted"},
+        {LS_CHANGE_ROPE_PAIRS, "%s with its rotary halves interleaved", "%s with its rotary pairs de-interleaved"},
     };
     const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
     const char *name = tensor_of(s, 1 - side, other)->name;

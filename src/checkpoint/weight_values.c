@@ -119,7 +119,7 @@ lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_wei
         LS_TRY(ls_view_slice(&values.view, slice, error));
     }
     if ((changes & LS_CHANGE_ROPE_PAIRS) != 0 && !rope_pairs(&values.view, heads))
-        return ls_fail(error, LOCKSTEP_INCOMPARABLE, "its rows can't be those of %llu heads", (unsigned long long)heads);
+        return ls_fail(error, LOCKSTEP_INCOMPARABLE, "its rows can't be divided into %llu heads", (unsigned long long)heads);
     if ((changes & ELEMENTWISE) != 0)
         LS_TRY(map_elements(&values, changes, error));
     *out_values = values;

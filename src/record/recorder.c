@@ -549,7 +549,7 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
         return;
     if (r->recording.not_replaced != NULL)
         r->recording.not_replaced(r->recording.context, line->i);
-    write_note(r, "replacement values could not be handed over: a tensor kept its own");
+    write_note(r, "replacement values could not be passed to the process: a tensor kept its own");
 }
 
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content) {

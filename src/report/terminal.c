@@ -133,9 +133,9 @@ static void put_totals(ls_text *out, const ls_diff *d) {
     if (t.all_excused > 0)
         ls_text_printf(out, ")");
     if (t.mismatched > 0)
-        ls_text_printf(out, "; %zu of another shape or type", t.mismatched);
+        ls_text_printf(out, "; %zu differ in shape or type", t.mismatched);
     if (t.by_gpu > 0)
-        ls_text_printf(out, "; %zu only within the %.0e of a GPU (rel. L2 up to %.1e)", t.by_gpu, ls_precision_classes[LS_PRECISION_GPU].rel_l2, t.most_by_gpu);
+        ls_text_printf(out, "; %zu only within the GPU limit of %.0e (rel. L2 up to %.1e)", t.by_gpu, ls_precision_classes[LS_PRECISION_GPU].rel_l2, t.most_by_gpu);
     ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
     if (t.resynced > 0)
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
@@ -308,7 +308,7 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
     for (size_t i = 0; i < d->pairs.count; i++)
         fails = fails || ls_pair_fails(&d->pairs.items[i]);
     if (!fails && !all)
-        ls_text_printf(out, "the worst of each block:\n");
+        ls_text_printf(out, "the worst pair of each block:\n");
     put_head(&t);
     size_t hidden = 0, again = 0, unreadable = 0;
     for (size_t i = 0; i < d->pairs.count; i++) {
@@ -445,7 +445,7 @@ static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagn
                        d->pairs.items[d->result.first].metrics.rel_l2, diagnosis->causes[i].residual);
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
-        ls_text_printf(out, "cause: unexplained; no transform that was tried makes it agree\n");
+        ls_text_printf(out, "cause: unexplained; no transform that was tried makes the sides agree\n");
 }
 
 static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
