@@ -64,7 +64,7 @@ static void print_note(const capture_options *o, const ls_recorder_totals *t) {
         fprintf(stderr, "lockstep: note: %s (the first of %llu notes in %s)\n", note, (unsigned long long)t->notes, o->out);
 }
 
-/* Then there is something to replace an older recording with. */
+/* Whether there is something to replace an older recording with. */
 static bool has_tensors(const ls_recorder_totals *t) { return t->tensors > 0 || t->files > 0; }
 
 static void print_summary(const capture_options *o, const ls_observed *done, const char *command) {
@@ -117,7 +117,7 @@ static bool is_recording(const char *path) {
     uint64_t size;
     struct stat info;
     if (lstat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0)
-        return true; /* as mktemp makes it */
+        return true; /* as mktemp creates it */
     if (lockstep_archive_open(path, &archive, NULL) != LOCKSTEP_OK)
         return false;
     bool ours = ls_archive_trace_log(archive, &log, &size);
@@ -127,7 +127,7 @@ static bool is_recording(const char *path) {
     return ours;
 }
 
-/* Nothing that the user has lies where something would be written, or removed. */
+/* Whether nothing of the user's is in a place that would be written to, or removed. */
 static bool is_free(const capture_options *o, const char *place) {
     struct stat info;
     char bare[PATH_MAX];
@@ -146,7 +146,7 @@ static bool is_free(const capture_options *o, const char *place) {
     return true;
 }
 
-/* One file of the trace; on failure the trace is left where it is. */
+/* Converts the trace to one file; on failure the trace is left where it is. */
 static int gather(const capture_options *o, const char *trace, int status) {
     lockstep_archive *archive;
     lockstep_error error;
@@ -170,7 +170,7 @@ static int gather(const capture_options *o, const char *trace, int status) {
     return status == 0 ? EXIT_TROUBLE : status;
 }
 
-/* NULL, or what makes no sense together. */
+/* Which options contradict each other, or NULL. */
 static const char *objection(const capture_options *o, bool has_command) {
     if (o->out == NULL)
         return "-o OUT is missing: it names the trace to write";
@@ -189,7 +189,7 @@ static const char *objection(const capture_options *o, bool has_command) {
     return NULL;
 }
 
-/* Where it is recorded: the directory, and the terminal, too, where that was asked for. */
+/* Opens the recording: the directory, and also the terminal if that was requested. */
 static lockstep_status open_recording(const capture_options *o, const char *place, ls_recording *out, lockstep_error *error) {
     ls_recording writer;
     LS_TRY(ls_trace_writer_open(place, &writer, error));

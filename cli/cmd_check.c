@@ -25,7 +25,7 @@ static const option_row options[] = {
     {0},
 };
 
-/* The program's own failure is no divergence, and no match either. */
+/* If the program itself failed, that is neither a divergence nor a match. */
 static int with_exit_of(const char *program, const ls_observed *done, int status) {
     char shown[200];
     if (done->exit == 0)

@@ -34,7 +34,7 @@ static int restore(const char *trace) {
     return EXIT_MATCH;
 }
 
-/* NULL, or what makes no sense together. */
+/* Which arguments contradict each other, or NULL. */
 static const char *objection(const convert_options *o, int count) {
     if (!o->restore)
         return count < 2 ? "expected IN and OUT" : NULL;

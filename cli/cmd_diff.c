@@ -49,7 +49,7 @@ static double seconds_since(const struct timespec *then) {
     return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
-/* On a terminal, for what takes more than a second. */
+/* Progress on a terminal, when the comparison takes more than a second. */
 static void show_progress(void *context, uint64_t done, uint64_t all) {
     enum { CELLS = 30 };
     progress *p = context;

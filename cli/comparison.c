@@ -75,7 +75,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     return false;
 }
 
-/* A regular expression for these names and nothing else. */
+/* A regular expression that matches exactly these names. */
 static void name_weights(const ls_diff *diff, ls_text *out) {
     for (size_t i = 0; i < diff->result.weights.count; i++) {
         ls_text_printf(out, i == 0 ? "^(" : "|");

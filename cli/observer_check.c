@@ -17,7 +17,7 @@ typedef struct found {
     double max_abs, rel_l2;
 } found;
 
-/* `output` of the barely observed run, with the tensor of its label in the other. */
+/* Compares `output` of the barely observed run with the tensor of the same label in the other. */
 static void compare_output(const ls_values *full, const ls_values *bare, size_t pass, size_t output, found *f) {
     const ls_node *n = &bare->trace->nodes[output];
     ls_label label = {n->name, n->op, NULL, (long)n->occurrence};

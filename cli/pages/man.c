@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "pages.h"
 
-/* UTF-8 text as roff: a backslash and a hyphen are escaped, other characters than ASCII are written by number. */
+/* UTF-8 text as roff: a backslash and a hyphen are escaped, non-ASCII characters are written by number. */
 static void put(const char *text) {
     size_t length = strlen(text), at = 0;
     uint32_t code;

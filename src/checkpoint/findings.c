@@ -1,4 +1,4 @@
-/* What was found, as lines in the order of suspicion. */
+/* Turns results into findings, sorted with the most suspicious first. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@ enum { TITLE = 300, LINE = 1200 };
 
 typedef struct judging {
     ls_checkpoint_diff *d;
-    unsigned parts[LS_SIDES];       /* of ls_model_part, that a side holds */
-    uint64_t elsewhere[LS_SIDES];   /* tensors of a part that the other side's file is not for */
+    unsigned parts[LS_SIDES];       /* bits of ls_model_part: the parts that a side holds */
+    uint64_t elsewhere[LS_SIDES];   /* tensors of a part that the other side's file doesn't hold */
     uint64_t elsewhere_elements[LS_SIDES];
-    uint64_t unread_elements[LS_SIDES]; /* of tensors that the other side may hold in codes */
+    uint64_t unread_elements[LS_SIDES]; /* of tensors that the other side may hold as codes */
     ls_map codes[LS_SIDES];         /* "LAYER MODULE" of codes without a partner */
     bool fine_tune;
     lockstep_error *error;
@@ -110,14 +110,14 @@ static lockstep_status index_codes(judging *j) {
     return LOCKSTEP_OK;
 }
 
-/* The other side may hold it in codes, fused with others as its scheme has it. */
+/* Whether the other side may hold it as codes, possibly fused with other tensors. */
 static bool may_be_codes(const judging *j, int side, size_t tensor) {
     char place[80];
     size_t length = put_place(j->d->weights.labels[side].items[tensor].name, place);
     return ls_map_find(&j->codes[1 - side], place, length) != NULL;
 }
 
-/* Buffers that are computed when a model is made: files may have them or not. */
+/* Buffers that are computed when a model is constructed: files may or may not have them. */
 static bool is_computed(const char *name) {
     static const char *const names[] = {"rotary_emb.inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
                                         "token_type_ids"};
@@ -161,19 +161,19 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     tensor_name(j, side, tensor, name);
     ls_shape_text(t->rank, t->shape, shape);
     if (w->labels[side].items[tensor].scheme != NULL)
-        return LOCKSTEP_OK; /* judge_schemes says it */
+        return LOCKSTEP_OK; /* judge_schemes reports it */
     if (may_be_codes(j, side, tensor)) {
         j->unread_elements[side] += t->elements;
-        return LOCKSTEP_OK; /* and this, too */
+        return LOCKSTEP_OK; /* judge_schemes reports this, too */
     }
     ls_model_part part = ls_model_part_of(w->labels[side].items[tensor].name);
     if (w->sides[1 - side]->gguf && j->parts[1 - side] != 0 && (j->parts[1 - side] & part) == 0) {
         j->elsewhere[side]++;
         j->elsewhere_elements[side] += t->elements;
-        return LOCKSTEP_OK; /* judge_elsewhere says it */
+        return LOCKSTEP_OK; /* judge_elsewhere reports it */
     }
     if (w->sides[side]->archive->is_adapter != w->sides[1 - side]->archive->is_adapter)
-        return LOCKSTEP_OK; /* judge_adapters says it */
+        return LOCKSTEP_OK; /* judge_adapters reports it */
     if (is_computed(t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which is computed, not trained",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
@@ -206,7 +206,7 @@ static lockstep_status judge_all_unpaired(judging *j) {
     return LOCKSTEP_OK;
 }
 
-/* A GGUF file without towers, or with nothing else, is whole all the same. */
+/* A GGUF file without towers, or with only towers, is still complete. */
 static lockstep_status judge_elsewhere(judging *j) {
     for (int side = 0; side < LS_SIDES; side++)
         if (j->elsewhere[side] > 0) {
@@ -227,7 +227,7 @@ static lockstep_status judge_adapters(judging *j) {
     return LOCKSTEP_OK;
 }
 
-/* How names were found to belong together, where that needs a hint. */
+/* Hints about how the names were paired. */
 static lockstep_status judge_pairing(judging *j) {
     const ls_weights *w = &j->d->weights;
     const ls_checkpoint *r = w->sides[LS_REFERENCE], *c = w->sides[LS_CANDIDATE];
@@ -281,7 +281,7 @@ static lockstep_status judge_scalar(judging *j, size_t i, const char *title, con
                p->metrics.candidate.mean, other, p->metrics.reference.mean, p->metrics.max_rel, cause);
 }
 
-/* The coordinates of an element in the tensor that was left as it is. */
+/* The coordinates of an element in the tensor that was not changed. */
 static void place_of(const ls_weight_pair *p, const ls_tensor *t[LS_SIDES], uint64_t at, char out[LS_SHAPE_TEXT]) {
     const ls_tensor *kept = t[p->original == LS_REFERENCE ? LS_CANDIDATE : LS_REFERENCE];
     uint64_t index[LOCKSTEP_MAX_RANK];
@@ -327,7 +327,7 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->reason, cause);
     if (p->verdict == LS_VERDICT_UNSUPPORTED && ls_weight_scheme(&j->d->weights, p) != NULL)
-        return LOCKSTEP_OK; /* judge_schemes says it */
+        return LOCKSTEP_OK; /* judge_schemes reports it */
     if (p->verdict == LS_VERDICT_UNSUPPORTED)
         return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->reason);
     if (p->verdict == LS_VERDICT_WORSE)
@@ -339,7 +339,7 @@ static lockstep_status judge_failing(judging *j, size_t i) {
     return judge_tensor(j, i, title, other, t, cause);
 }
 
-/* By the whole sentence: causes of one kind with other parameters are others. */
+/* Keyed by the whole sentence: causes of the same kind with different parameters are counted separately. */
 static uint64_t *count_of(ls_map *counts, const ls_weight_pair *p) {
     ls_text text = {0};
     if (!ls_weight_fails(p) || !ls_weight_has_cause(p))
@@ -350,7 +350,7 @@ static uint64_t *count_of(ls_map *counts, const ls_weight_pair *p) {
     return count;
 }
 
-/* What several tensors have in common is said once, before each of them. */
+/* A cause that several tensors share is reported once, before the individual findings. */
 static lockstep_status judge_common_causes(judging *j) {
     enum { SEVERAL = 3 };
     const ls_weights *w = &j->d->weights;
@@ -366,7 +366,7 @@ static lockstep_status judge_common_causes(judging *j) {
         char title[TITLE], text[500];
         if (same < SEVERAL)
             continue;
-        *count = 0; /* said */
+        *count = 0; /* reported */
         part_title(j, &w->pairs[i], LS_CANDIDATE, title);
         escaped_cause(&w->pairs[i], text, sizeof text);
         status = add(j, LS_FINDING_COMMON, true, (double)same, i, "%llu tensors, the first %s: %s", (unsigned long long)same, title, text);
@@ -375,7 +375,7 @@ static lockstep_status judge_common_causes(judging *j) {
     return status;
 }
 
-/* A duplicate among failing tensors: each is told with the one that it should not be. */
+/* A failing tensor that duplicates another one of its side is reported with that tensor. */
 static lockstep_status judge_duplicate(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     const ls_weight_find *twin = find_of(&j->d->weights, LS_CANDIDATE, p->part[LS_CANDIDATE].tensor, true);
@@ -387,7 +387,7 @@ static lockstep_status judge_duplicate(judging *j, size_t i) {
     return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the same content as %s", title, other);
 }
 
-/* The values are right, and in the wrong place. */
+/* The values are right, but under the wrong name. */
 static lockstep_status judge_contradiction(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     char title[TITLE], other[TITLE];
@@ -398,7 +398,7 @@ static lockstep_status judge_contradiction(judging *j, size_t i) {
     return add(j, LS_FINDING_NAMES, true, 0, i, "%s holds the reference's %s, which contradicts its name (%s)", title, other, p->contradiction);
 }
 
-/* Each scheme of a side once: how many of its tensors were not compared. */
+/* Reports once for each side how many of its tensors were not compared because of a scheme. */
 static lockstep_status judge_schemes(judging *j) {
     const ls_weights *w = &j->d->weights;
     for (int side = 0; side < LS_SIDES; side++) {
@@ -429,7 +429,7 @@ static lockstep_status judge_schemes(judging *j) {
     return LOCKSTEP_OK;
 }
 
-/* Rows of next to no energy may become zeros: they say nothing. */
+/* Rows with almost no energy may legitimately become zeros. */
 static const double negligible_row = 1e-4;
 
 static lockstep_status judge_rows(judging *j, size_t i) {
@@ -459,7 +459,7 @@ static lockstep_status judge_rows(judging *j, size_t i) {
                (unsigned long long)m->rows.worst_row, m->rows.worst_nmse, m->rows.worst_nmse / allowed, allowed);
 }
 
-/* No token of either vocabulary has a row from `row` on. */
+/* Whether no token of either vocabulary uses a row from `row` on. */
 static bool without_tokens(const judging *j, uint64_t row) {
     const ls_vocabulary_side *v = j->d->vocabulary.sides;
     return v[0].known && v[1].known && v[0].tokens <= row && v[1].tokens <= row;

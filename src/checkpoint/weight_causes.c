@@ -1,5 +1,5 @@
-/* Why a weight differs: each trial does something to one side that people and
- * converters do, or forget, and is named when the other side is then the same. */
+/* Why a weight differs: each trial applies to one side a change that people and converters
+ * make, or forget, and is named if the two sides then agree. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,15 +10,15 @@ enum { LOOK = 1 << 16, LARGEST_CHANGED = 1 << 22, IN_PLACE = LS_CHANGE_TRANSPOSE
 
 typedef struct trial {
     ls_weights *w;
-    ls_weight_pair *pair; /* its cause is the best so far */
+    ls_weight_pair *pair; /* its cause is the best one so far */
 } trial;
 
 static const char *const side_names[LS_SIDES] = {"reference", "candidate"};
 
-/* Good enough to be named: what the types give, or exact up to float's rounding. */
+/* Good enough to be named: within what the types allow, or exact up to float rounding. */
 static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-12); }
 
-/* A cause has to leave far less than was found. All but the factor have no parameter. */
+/* A cause has to leave far less than the original error. None but the factor has a parameter. */
 static bool explains(const ls_weight_pair *pair, double residual) {
     const double far_less = 10;
     bool measured = pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE;
@@ -51,7 +51,7 @@ static double nmse_of(const ls_view *reference, const ls_view *candidate) {
     return squares == 0 ? NAN : error2 / squares; /* zeros prove nothing */
 }
 
-/* --- changes that the preset didn't ask for, or asked for in vain */
+/* --- changes that were made without a rule, or not made despite one */
 
 static const struct {
     unsigned change;
@@ -127,7 +127,7 @@ static void try_scale(trial *t) {
     bool counted = ls_quality_rounding(t->w->sides[0]->archive->tensors[t->pair->part[0].tensor].dtype,
                                        t->w->sides[1]->archive->tensors[t->pair->part[1].tensor].dtype, &atol, &rtol);
     if (counted && m->beyond < 2)
-        return; /* any one value is some factor times another */
+        return; /* any value is some factor times any other */
     double factor = m->cosine * m->candidate.l2 / m->reference.l2, left = 1 - m->cosine * m->cosine;
     if (m->elements < 8 || !isfinite(factor) || factor == 0 || !isfinite(left))
         return;

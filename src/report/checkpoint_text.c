@@ -13,7 +13,7 @@ static void escaped(const char *text, char *out, size_t capacity) { ls_escape(te
 
 /* --- the head */
 
-/* The types of the weights, the one with most bytes first: at most four. */
+/* At most four types of the weights, those with most bytes first. */
 static void put_types(ls_text *out, const lockstep_archive *a) {
     const char *names[64];
     uint64_t bytes[64];
@@ -216,7 +216,7 @@ static void put_pair(ls_text *out, const ls_checkpoint_diff *d, const ls_weight_
     ls_text_printf(out, "%s%s%s\n", ls_verdict_name(p->verdict), p->layout != NULL ? "  " : "", p->layout != NULL ? p->layout : "");
 }
 
-/* In a narrow terminal the reference's names give way. */
+/* In a narrow terminal, the reference's names are shortened or left out. */
 static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, int width) {
     enum { BESIDE = 42, NARROW = 110, LEAST = 20 };
     int widths[LS_SIDES] = {widest(d, LS_REFERENCE), widest(d, LS_CANDIDATE)}, room = width - BESIDE;

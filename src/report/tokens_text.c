@@ -68,11 +68,11 @@ static void put_lines(const looking *l, size_t first, bool all, ls_text *out) {
     }
 }
 
-/* ------------------------------------------------------------------ what it looks like */
+/* ------------------------------------------------------------------ likely explanations */
 
 static bool is_doubled(const ls_sequence *s) { return s->count > 1 && s->ids[0] == s->ids[1]; }
 
-/* The tokens of one side in steps [from, to), as text; false where a text is unknown. */
+/* The tokens of one side in steps [from, to), as text; false if a text is unknown. */
 static bool join(const looking *l, bool candidate, size_t from, size_t to, char out[JOINED], ls_text *ids) {
     size_t used = 0;
     bool known = true;
