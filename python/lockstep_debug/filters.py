@@ -1,4 +1,4 @@
-"""What the recorder asks for: which tensors are sent with their values."""
+"""What the recorder wants: which tensors are sent with their values."""
 import re
 
 # The kinds of tensor line, as far as `observe` distinguishes them.
@@ -12,7 +12,7 @@ _POSIX_CLASSES = {
 
 
 def posix_pattern(text):
-    """A POSIX extended regular expression as Python writes it."""
+    """A POSIX extended regular expression in Python's syntax."""
     return re.compile(re.sub(r"\[:(\w+):\]", lambda m: _POSIX_CLASSES.get(m.group(1), m.group(0)), text))
 
 
@@ -47,12 +47,12 @@ class Filters:
         self._passes = parse_ranges(passes) if passes else None
 
     def resync(self, name, output):
-        """Whether the recorder may answer with other values. `output`: of a layer, or
-        of the network."""
+        """Whether the recorder may answer with replacement values. `output`: the tensor is the
+        output of a layer, or of the network."""
         return (self._resync_outputs and output) or bool(self._resync and self._resync.search(name))
 
     def wants(self, kind, name, op, layer, number, outer=False):
-        """Whether a tensor's values are to be sent. `outer`: an output of a top-level
+        """Whether a tensor's values are to be sent. `outer`: it is an output of a top-level
         block or of the root."""
         if kind is WEIGHT:
             return self._weights
