@@ -93,7 +93,7 @@ def test_a_permutation_that_was_not_done(llama):
     status, text, report = llama(change)
     assert status == 1 and len(failing(report)) == 1
     pair = pair_of(report, "blk.1.attn_k.weight")
-    assert pair["verdict"] == "differs" and pair["residual_nmse"] == 0 and "rope-pairs" in pair["cause"] and "not done" in pair["cause"]
+    assert pair["verdict"] == "differs" and pair["residual_nmse"] == 0 and "rope-pairs" in pair["cause"] and "not made" in pair["cause"]
 
 
 def test_a_permutation_with_the_wrong_heads(llama):
@@ -299,7 +299,7 @@ def test_only_what_is_asked_for(llama):
     assert status == 0 and "config" not in report and len(report["weights"]["pairs"]) == 8
     assert llama(change, "--what", "weights", "--tensors", "attn_v")[0] == 1
     assert "expected a list of config, vocab, weights" in llama(change, "--what", "heights")[1]
-    assert "are for traces" in llama(change, "--layers", "1")[1]
+    assert "apply only to traces" in llama(change, "--layers", "1")[1]
 
 
 def test_nothing_in_common(tmp_path):
