@@ -38,7 +38,7 @@ static const option_row options[] = {
     {"--kv", OPTION_FLAG, FIELD(kv), NULL, "also the KV cache as each pass leaves it (ggml, C)", NULL},
     {"--compiled", OPTION_FLAG, FIELD(compiled), NULL, "run torch.compile's code as compiled, and record only its inputs and outputs (PyTorch)", NULL},
     {"--stats", OPTION_FLAG, FIELD(stats), NULL, "print each tensor's mean, std, min and max as it is recorded", NULL},
-    {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run it again, barely observed, and say whether observing changed the results", NULL},
+    {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run the command again, barely observed, and say whether observing changed the results", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "OUT is one file, not a directory: gguf, npz or safetensors", formats},
     {"--naming", OPTION_TEXT, FIELD(naming), "NAMES", "kqv-trace: the names of KQV trace monitors, with --format gguf", namings},
     {"--stats-only", OPTION_FLAG, FIELD(stats_only), NULL, "statistics and hashes, no values on disk", NULL},

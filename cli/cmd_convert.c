@@ -16,7 +16,7 @@ static const char *const formats[] = {"npy", "npz", "safetensors", "gguf", "text
 
 #define FIELD(name) offsetof(convert_options, name)
 static const option_row options[] = {
-    {"--to", OPTION_TEXT, FIELD(to), "TYPE", "floats become f32, f16 or bf16 (rounded to nearest); keep (default) where the format can", targets},
+    {"--to", OPTION_TEXT, FIELD(to), "TYPE", "convert floats to f32, f16 or bf16 (rounded to nearest), or keep (default) types where the format can", targets},
     {"--select", OPTION_TEXT, FIELD(select), "REGEX", "only tensors whose name matches", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "npy, npz, safetensors, gguf, text, raw (default: by OUT's suffix)", formats},
     {"--restore", OPTION_FLAG, FIELD(restore), NULL, "with IN alone, a trace whose recording was cut short: make its segments zips that np.load opens", NULL},
@@ -80,7 +80,7 @@ const command_row command_convert = {
     .name = "convert",
     .usage = "IN OUT [options] | --restore TRACE",
     .summary = "Converts the tensors of any container to another format.",
-    .exits = "0, 1 when tensors were left out, 2 an error",
+    .exits = "0, 1 when tensors were left out, 2 error",
     .options = options,
     .options_size = sizeof(convert_options),
     .min_positional = 1,

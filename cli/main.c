@@ -17,7 +17,7 @@ static void print_help(FILE *to) {
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nA file of values without a header is given as PATH::DTYPE,SHAPE: x.bin::f32,2x3\n"
                 "'lockstep help COMMAND' explains one. "
-                "Exit status: 0 match, 1 diverged, 2 an error.\n");
+                "Exit status: 0 match, 1 diverged, 2 error.\n");
 }
 
 /* A file that is opened while descriptor 0, 1 or 2 is closed would be taken for a standard

@@ -32,7 +32,7 @@ typedef enum ls_finding_kind {
 typedef struct ls_finding {
     ls_finding_kind kind;
     bool fails;
-    bool gap;         /* something was not compared: without it, there is no match */
+    bool gap;         /* something could not be compared, so the verdict is not a match */
     double weight;    /* larger is more suspicious, within a kind */
     const char *text; /* escaped */
     size_t pair;      /* of weights.pairs, or SIZE_MAX */

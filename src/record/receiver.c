@@ -263,7 +263,7 @@ static void *serve(void *argument) {
     while (result == 1)
         result = next_frame(in);
     atomic_store(&in->ring->closed, 1);
-    shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
+    shutdown(in->descriptor, SHUT_RDWR); /* wakes a writer that waits for room */
     bool watch = result == 0 && lives(in->pid);
     receiver->events.closed(receiver->events.context, in->process, result < 0 ? LS_ENDING_TORN : LS_ENDING_WHOLE);
     pthread_mutex_lock(&receiver->lock);
@@ -360,7 +360,7 @@ static void welcome(ls_receiver *receiver, int s) {
     }
     in->ring->size = in->size;
     memcpy(in->ring->options, receiver->options, sizeof in->ring->options);
-    /* One that has gone meanwhile, out of patience, says so itself. */
+    /* A process that gave up waiting and is gone reports that itself. */
     bool greeted = ls_socket_send(s, 'L', descriptor);
     close(descriptor);
     if (!greeted || !start_serving(in)) {
