@@ -33,12 +33,12 @@ static const option_row options[] = {
     {"--layers", OPTION_TEXT, FIELD(layers), "LIST", "keep the values of these blocks, e.g. 0-3,7", NULL},
     {"--passes", OPTION_TEXT, FIELD(passes), "LIST", "keep the values of these forward passes, from 0", NULL},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is kept", observe_choices},
-    {"--sources", OPTION_NUMBER, FIELD(sources), "N", "with a filter: also what is computed into it, N levels up (ggml)", NULL},
-    {"--weights", OPTION_FLAG, FIELD(weights), NULL, "also the weights, as they lie in the engine's memory", NULL},
+    {"--sources", OPTION_NUMBER, FIELD(sources), "N", "with a filter: also what the matches are computed from, N levels up (ggml)", NULL},
+    {"--weights", OPTION_FLAG, FIELD(weights), NULL, "also the weights, as they are in the engine's memory", NULL},
     {"--kv", OPTION_FLAG, FIELD(kv), NULL, "also the KV cache as each pass leaves it (ggml, C)", NULL},
-    {"--compiled", OPTION_FLAG, FIELD(compiled), NULL, "what torch.compile made runs as compiled: its inputs and outputs alone (PyTorch)", NULL},
-    {"--stats", OPTION_FLAG, FIELD(stats), NULL, "print each tensor's mean, std, min and max as it goes", NULL},
-    {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run it again, barely observed, and tell whether observing changed what came out", NULL},
+    {"--compiled", OPTION_FLAG, FIELD(compiled), NULL, "run torch.compile's code as compiled, and record only its inputs and outputs (PyTorch)", NULL},
+    {"--stats", OPTION_FLAG, FIELD(stats), NULL, "print each tensor's mean, std, min and max as it is recorded", NULL},
+    {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run the command again, barely observed, and say whether observing changed the results", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "OUT is one file, not a directory: gguf, npz or safetensors", formats},
     {"--naming", OPTION_TEXT, FIELD(naming), "NAMES", "kqv-trace: the names of KQV trace monitors, with --format gguf", namings},
     {"--stats-only", OPTION_FLAG, FIELD(stats_only), NULL, "statistics and hashes, no values on disk", NULL},
@@ -64,7 +64,7 @@ static void print_note(const capture_options *o, const ls_recorder_totals *t) {
         fprintf(stderr, "lockstep: note: %s (the first of %llu notes in %s)\n", note, (unsigned long long)t->notes, o->out);
 }
 
-/* Then there is something to replace an older recording with. */
+/* Whether there is something to replace an older recording with. */
 static bool has_tensors(const ls_recorder_totals *t) { return t->tensors > 0 || t->files > 0; }
 
 static void print_summary(const capture_options *o, const ls_observed *done, const char *command) {
@@ -91,7 +91,7 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
             has_tensors(t) ? o->out : "",
             done->whole          ? ""
             : t->lost_lines > 0 ? "; INCOMPLETE: the trace could not be written"
-                                : "; INCOMPLETE: the run did not end well");
+                                : "; INCOMPLETE: the run did not end normally");
     if (t->lost_lines > 0)
         fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->reason);
     if (t->dropped > 0)
@@ -117,7 +117,7 @@ static bool is_recording(const char *path) {
     uint64_t size;
     struct stat info;
     if (lstat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0)
-        return true; /* as mktemp makes it */
+        return true; /* as mktemp creates it */
     if (lockstep_archive_open(path, &archive, NULL) != LOCKSTEP_OK)
         return false;
     bool ours = ls_archive_trace_log(archive, &log, &size);
@@ -127,26 +127,26 @@ static bool is_recording(const char *path) {
     return ours;
 }
 
-/* Nothing that the user has lies where something would be written, or removed. */
+/* Whether nothing of the user's is in a place that would be written to, or removed. */
 static bool is_free(const capture_options *o, const char *place) {
     struct stat info;
     char bare[PATH_MAX];
     if (o->format != NULL && lstat(place, &info) == 0) {
-        fprintf(stderr, "lockstep capture: %s is there already: of a capture that still runs, or that ended early; convert what it holds, or remove it\n", place);
+        fprintf(stderr, "lockstep capture: %s already exists, from a capture that is still running or that ended early; convert it, or remove it\n", place);
         return false;
     }
     if (o->format != NULL && lstat(o->out, &info) == 0 && !is_recording(o->out)) {
-        fprintf(stderr, "lockstep capture: %s is there already, and no recording; name a new file, or remove it\n", o->out);
+        fprintf(stderr, "lockstep capture: %s already exists and is not a recording; name a new file, or remove it\n", o->out);
         return false;
     }
     if (o->check_observer && (!observer_check_place(place, bare, sizeof bare) || lstat(bare, &info) == 0)) {
-        fprintf(stderr, "lockstep capture: %s, where --check-observer records, is there already; remove it\n", bare);
+        fprintf(stderr, "lockstep capture: %s, where --check-observer records, already exists; remove it\n", bare);
         return false;
     }
     return true;
 }
 
-/* One file of the trace; on failure the trace is left where it is. */
+/* Converts the trace to one file; on failure the trace is left where it is. */
 static int gather(const capture_options *o, const char *trace, int status) {
     lockstep_archive *archive;
     lockstep_error error;
@@ -170,10 +170,10 @@ static int gather(const capture_options *o, const char *trace, int status) {
     return status == 0 ? EXIT_TROUBLE : status;
 }
 
-/* NULL, or what makes no sense together. */
+/* Which options contradict each other, or NULL. */
 static const char *objection(const capture_options *o, bool has_command) {
     if (o->out == NULL)
-        return "where to? -o OUT names the trace to write";
+        return "-o OUT is missing: it names the trace to write";
     if (o->listen && has_command)
         return "--listen takes no command";
     if (!o->listen && !has_command)
@@ -181,15 +181,15 @@ static const char *objection(const capture_options *o, bool has_command) {
     if (!isnan(o->sources) && (o->sources > 16 || o->sources != floor(o->sources)))
         return "--sources: expected a number of levels, 0 to 16";
     if (o->sources > 0 && o->tensors == NULL && o->ops == NULL)
-        return "--sources goes with --tensors or --ops";
+        return "--sources needs --tensors or --ops";
     if (o->naming != NULL && (o->format == NULL || strcmp(o->format, "gguf") != 0))
-        return "--naming goes with --format gguf";
+        return "--naming needs --format gguf";
     if (o->check_observer && (o->listen || o->stats_only))
         return "--check-observer needs a command, and values";
     return NULL;
 }
 
-/* Where it is recorded: the directory, and the terminal, too, where that was asked for. */
+/* Opens the recording: the directory, and also the terminal if that was requested. */
 static lockstep_status open_recording(const capture_options *o, const char *place, ls_recording *out, lockstep_error *error) {
     ls_recording writer;
     LS_TRY(ls_trace_writer_open(place, &writer, error));

@@ -20,12 +20,12 @@ static const option_row options[] = {
     {"--reference", OPTION_PATH, FIELD(reference), "REF", "the trace to compare with", NULL},
     {"--stop", OPTION_TEXT, FIELD(stop), "WHEN", "never (default), or first: stop observing at the first divergence", stop_choices},
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is compared", observe_choices},
-    {"--resync", OPTION_TEXT, FIELD(resync), "WHERE", "layer, or a REGEX of names: go on with the reference's values there", NULL},
+    {"--resync", OPTION_TEXT, FIELD(resync), "WHERE", "layer, or a REGEX of names: continue with the reference's values there", NULL},
 #include "comparison_rows.h"
     {0},
 };
 
-/* The program's own failure is no divergence, and no match either. */
+/* If the program itself failed, that is neither a divergence nor a match. */
 static int with_exit_of(const char *program, const ls_observed *done, int status) {
     char shown[200];
     if (done->exit == 0)
@@ -66,7 +66,7 @@ static int run(const arguments *args, const void *parsed) {
     ls_observed done;
     lockstep_error error;
     if (o->reference == NULL) {
-        fprintf(stderr, "lockstep check: compared with what? --reference REF names a trace\n");
+        fprintf(stderr, "lockstep check: --reference REF is missing: it names the trace to compare with\n");
         return EXIT_TROUBLE;
     }
     if (!comparison_understand("check", &o->comparison, &wanted.diff))
@@ -91,7 +91,7 @@ const command_row command_check = {
     .name = "check",
     .usage = "--reference REF [options] -- COMMAND…",
     .summary = "Runs a command and compares each tensor with a trace as it is computed.",
-    .exits = "0 match, 1 diverged, 2 trouble, or the command failed",
+    .exits = "0 match, 1 diverged, 2 error, or the command failed",
     .options = options,
     .options_size = sizeof(check_options),
     .max_positional = 0,

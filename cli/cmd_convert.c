@@ -16,10 +16,10 @@ static const char *const formats[] = {"npy", "npz", "safetensors", "gguf", "text
 
 #define FIELD(name) offsetof(convert_options, name)
 static const option_row options[] = {
-    {"--to", OPTION_TEXT, FIELD(to), "TYPE", "floats become f32, f16 or bf16 (rounded to nearest); keep (default) where the format can", targets},
+    {"--to", OPTION_TEXT, FIELD(to), "TYPE", "convert floats to f32, f16 or bf16 (rounded to nearest), or keep (default) types where the format can", targets},
     {"--select", OPTION_TEXT, FIELD(select), "REGEX", "only tensors whose name matches", NULL},
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "npy, npz, safetensors, gguf, text, raw (default: by OUT's suffix)", formats},
-    {"--restore", OPTION_FLAG, FIELD(restore), NULL, "IN alone, a trace whose recording was cut short: its segments become zips that np.load opens", NULL},
+    {"--restore", OPTION_FLAG, FIELD(restore), NULL, "with IN alone, a trace whose recording was cut short: make its segments zips that np.load opens", NULL},
     {0},
 };
 
@@ -34,7 +34,7 @@ static int restore(const char *trace) {
     return EXIT_MATCH;
 }
 
-/* NULL, or what makes no sense together. */
+/* Which arguments contradict each other, or NULL. */
 static const char *objection(const convert_options *o, int count) {
     if (!o->restore)
         return count < 2 ? "expected IN and OUT" : NULL;
@@ -65,7 +65,7 @@ static int run(const arguments *args, const void *parsed) {
         if (status == LOCKSTEP_OK && result.left_out > 0) {
             char name[300];
             ls_escape(result.first_left_out, strlen(result.first_left_out), name, sizeof name);
-            fprintf(stderr, "lockstep convert: %zu tensors left out, whose type can't be written; the first: %s\n", result.left_out, name);
+            fprintf(stderr, "lockstep convert: %zu tensors left out because their type can't be written; the first: %s\n", result.left_out, name);
         }
         lockstep_archive_close(archive);
     }
@@ -79,8 +79,8 @@ static int run(const arguments *args, const void *parsed) {
 const command_row command_convert = {
     .name = "convert",
     .usage = "IN OUT [options] | --restore TRACE",
-    .summary = "Writes the tensors of any container into another.",
-    .exits = "0, 1 when tensors were left out, 2 trouble",
+    .summary = "Converts the tensors of any container to another format.",
+    .exits = "0, 1 when tensors were left out, 2 error",
     .options = options,
     .options_size = sizeof(convert_options),
     .min_positional = 1,

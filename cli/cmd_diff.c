@@ -17,7 +17,7 @@ typedef struct diff_options {
 
 static const option_row options[] = {
 #include "comparison_rows.h"
-    {"--what", OPTION_TEXT, offsetof(diff_options, what), "LIST", "of checkpoints compare only these: config, vocab, weights", NULL},
+    {"--what", OPTION_TEXT, offsetof(diff_options, what), "LIST", "compare only these parts of checkpoints: config, vocab, weights", NULL},
     {0},
 };
 
@@ -49,7 +49,7 @@ static double seconds_since(const struct timespec *then) {
     return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
-/* On a terminal, for what takes more than a second. */
+/* Progress on a terminal, when the comparison takes more than a second. */
 static void show_progress(void *context, uint64_t done, uint64_t all) {
     enum { CELLS = 30 };
     progress *p = context;
@@ -91,7 +91,7 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         return EXIT_TROUBLE;
     }
     if (o->layers != NULL || o->profile != NULL || !isnan(o->atol) || !isnan(o->rtol)) {
-        fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --profile, --atol and --rtol are for traces\n");
+        fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --profile, --atol and --rtol apply only to traces\n");
         return EXIT_TROUBLE;
     }
     if (o->tensors != NULL && isnan(o->min_coverage))
@@ -129,7 +129,7 @@ const command_row command_diff = {
     .name = "diff",
     .usage = "REFERENCE CANDIDATE [options]",
     .summary = "Compares two traces, or two checkpoints, and names the first divergence.",
-    .exits = "0 match, 1 diverged or other inputs, 2 trouble, or nothing comparable",
+    .exits = "0 match, 1 diverged or different inputs, 2 error or nothing comparable",
     .options = options,
     .options_size = sizeof(diff_options),
     .min_positional = 2,

@@ -12,7 +12,7 @@ static const char text[] =
     "#   {prompt}  the prompt's text\n"
     "#   {tokens}  its ids, 1,2,3: those given below, or for the candidate those that the\n"
     "#             reference was given\n"
-    "#   {out}     the prompt's directory, for files of the command's own\n"
+    "#   {out}     the prompt's directory, for the command's own files\n"
     "reference:\n"
     "  command: python -m lockstep_debug.hf model/ --prompt {prompt} --steps 4\n"
     "  # env: {HF_HUB_OFFLINE: \"1\"}\n"
@@ -34,7 +34,7 @@ static const char text[] =
     "  # layers: 0-3\n"
     "  # min-coverage: 0.5\n"
     "\n"
-    "out: parity                   # a directory a prompt: traces, logs, report.txt, report.json\n";
+    "out: parity                   # a directory per prompt: traces, logs, report.txt, report.json\n";
 
 static int run(const arguments *args, const void *parsed) {
     const char *path = args->positional_count > 0 ? args->positional[0] : "parity.yaml";

@@ -40,7 +40,7 @@ static void put_escaped(ls_text *out, const char *text, size_t length, size_t co
     if (columns >= sizeof shown)
         columns = sizeof shown - 1;
     size_t used = ls_escape(text, length, shown, sizeof shown);
-    size_t end = 0, width = 0; /* a column a character that isn't a continuation byte */
+    size_t end = 0, width = 0; /* one column for each byte that isn't a UTF-8 continuation byte */
     while (end < used && width < columns) {
         do
             end++;
@@ -167,7 +167,7 @@ static layout measure(const lockstep_archive *archive) {
     return l;
 }
 
-/* 0 when the tensor has none because nothing decodes it, 1, or -1 on an error. */
+/* 1; 0 when there are no statistics because the type has no decoder; -1 on an error. */
 static int find_stats(const lockstep_archive *archive, size_t i, ls_stats *out) {
     lockstep_error error;
     ls_view view;
@@ -201,7 +201,7 @@ static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, c
         ls_stats_text(out, &stats, "    ");
     else
         ls_text_printf(out, "    %s\n", found == 0 ? "no statistics: its type can't be decoded"
-                                                   : "no statistics: can't be read");
+                                                   : "no statistics: its values can't be read");
     return found < 0 ? EXIT_TROUBLE : EXIT_MATCH;
 }
 
@@ -291,7 +291,7 @@ static int run(const arguments *args, const void *raw) {
         lockstep_archive *archive;
         lockstep_error error;
         if (lockstep_archive_open(args->positional[i], &archive, &error) != LOCKSTEP_OK) {
-            flush(&out, 1); /* what came before, before the message */
+            flush(&out, 1); /* print earlier output before the message */
             fflush(stdout);
             report(&error);
             status = EXIT_TROUBLE;

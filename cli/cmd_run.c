@@ -26,13 +26,13 @@ typedef struct run_options {
 #define FIELD(name) offsetof(run_options, name)
 static const option_row options[] = {
     {"--only", OPTION_TEXT, FIELD(only), "PROMPT", "one prompt, by its name or number (from 1)", NULL},
-    {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "take the references that are there, changed or not", NULL},
-    {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "take the candidates that are there", NULL},
-    {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded anew, or isn't", NULL},
+    {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "use the existing references, changed or not", NULL},
+    {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "use the existing candidates", NULL},
+    {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded again, or isn't", NULL},
     {0},
 };
 
-/* One prompt on its way. */
+/* One prompt that is being run. */
 typedef struct prompt_run {
     const ls_parity *parity;
     const ls_parity_prompt *prompt;
@@ -43,7 +43,7 @@ typedef struct prompt_run {
     char tokens[1 << 16]; /* for {tokens}; "" until they are known */
     char told[400];       /* the last column of the prompt's line */
     ls_text why;
-    bool reused; /* the reference was not recorded anew */
+    bool reused; /* the reference was not recorded again */
 } prompt_run;
 
 static void tell(prompt_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -87,7 +87,7 @@ static void free_words(char **words) {
     free(words);
 }
 
-/* The command with its marks replaced; NULL, and told, when a value is lacking. */
+/* The command with its placeholders replaced; NULL, with a message, when a value is missing. */
 static char **fill_in(prompt_run *r, const ls_parity_side *side) {
     size_t count = 0;
     while (side->command[count] != NULL)
@@ -112,7 +112,7 @@ static char **fill_in(prompt_run *r, const ls_parity_side *side) {
 
 /* ------------------------------------------------------------------ recording */
 
-/* The last thing that a command said; "" when it said nothing. */
+/* The last line that a command printed; "" when it printed nothing. */
 static void last_line(const char *log, char *out, size_t capacity) {
     FILE *file = fopen(log, "r");
     char line[400] = "";
@@ -188,7 +188,7 @@ static bool is_trace(const prompt_run *r, const char *which) {
     return path_of(r, inner, path) && stat(path, &info) == 0;
 }
 
-/* Beside what it is of: whoever changes that, or is killed before this, has it recorded again. */
+/* Written beside the recording, as the last step: after a change, or if this is never reached, the reference is recorded again. */
 static bool keep_fingerprint(prompt_run *r, ls_text *now, const char *trace, const char *path) {
     char recording[LS_RECORDING_HASH];
     lockstep_error error;
@@ -230,7 +230,7 @@ static bool have_reference(prompt_run *r) {
     if (r->options->skip_reference) {
         ls_text_printf(&r->why, "--skip-reference");
         if (!is_trace(r, "reference"))
-            tell(r, "there is no reference to take: %s/reference", r->folder);
+            tell(r, "there is no reference to use: %s/reference", r->folder);
         return is_trace(r, "reference");
     }
     char **words = fill_in(r, &r->parity->reference);
@@ -242,7 +242,7 @@ static bool have_reference(prompt_run *r) {
 static int32_t first_position(const ls_pass *pass) { return pass->positions != NULL ? pass->positions[0] : 0; }
 
 /* The candidate gets the ids that the reference was given: the first pass, and those that
- * go on with the prompt in batches. (One row is a step of decoding.) False, and told, when
+ * continue the prompt in batches. (One row is a step of decoding.) False, with a message, when
  * they don't fit. */
 static bool learn_tokens(prompt_run *r) {
     char path[PATH_MAX];
@@ -273,7 +273,7 @@ static bool learn_tokens(prompt_run *r) {
 static bool have_candidate(prompt_run *r) {
     if (r->options->skip_candidate) {
         if (!is_trace(r, "candidate"))
-            tell(r, "there is no candidate to take: %s/candidate", r->folder);
+            tell(r, "there is no candidate to use: %s/candidate", r->folder);
         return is_trace(r, "candidate");
     }
     char **words = learn_tokens(r) ? fill_in(r, &r->parity->candidate) : NULL;
@@ -284,7 +284,7 @@ static bool have_candidate(prompt_run *r) {
 
 /* ------------------------------------------------------------------ comparing */
 
-/* Where it began, for the last line over all prompts. */
+/* The earliest divergence of all prompts, for the last line. */
 typedef struct earliest {
     bool known;
     size_t pass, order;
@@ -349,7 +349,7 @@ static int run_prompt(prompt_run *r, earliest *first) {
         tell(r, "%s: %s", r->folder, strerror(errno));
         return EXIT_TROUBLE;
     }
-    static const char *const old[] = {"report.txt", "report.json"}; /* of an earlier run: they say nothing of this one */
+    static const char *const old[] = {"report.txt", "report.json"}; /* of an earlier run, not of this one */
     char path[PATH_MAX];
     for (int i = 0; i < 2; i++)
         if (path_of(r, old[i], path))
@@ -368,14 +368,14 @@ static bool is_chosen(const run_options *o, const ls_parity_prompt *prompt, size
            (prompt->text != NULL && strcmp(o->only, prompt->text) == 0);
 }
 
-/* Opens the directory of the results, and keeps other runs out of it meanwhile. -1, and
- * said, when that can't be done. */
+/* Opens the directory of the results, and keeps other runs out of it meanwhile. -1, with a
+ * message, when that fails. */
 static int open_out(const ls_parity *parity) {
     int out = mkdir(parity->out, 0777) == 0 || errno == EEXIST ? open(parity->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (out < 0) {
         fprintf(stderr, "lockstep run: %s: %s\n", parity->out, strerror(errno));
     } else if (flock(out, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        fprintf(stderr, "lockstep run: %s: another run is writing there; wait for its end, or give it another 'out'\n", parity->out);
+        fprintf(stderr, "lockstep run: %s: another run is writing there; wait until it ends, or choose another 'out'\n", parity->out);
         close(out);
         out = -1;
     }
@@ -383,7 +383,7 @@ static int open_out(const ls_parity *parity) {
 }
 
 static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
-    static const char *const verdicts[] = {"match", "DIVERGED", "TROUBLE"};
+    static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"};
     size_t counts[3] = {0}, reused = 0;
     earliest first = {0};
     int width = 6;
@@ -417,11 +417,11 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
     }
     char out[PATH_MAX];
     ls_escape(parity->out, strlen(parity->out), out, sizeof out);
-    printf("%zu match, %zu diverged, %zu in trouble; reports in %s/\n", counts[0], counts[1], counts[2], out);
+    printf("%zu match, %zu diverged, %zu failed; reports in %s/\n", counts[0], counts[1], counts[2], out);
     if (reused > 0)
-        printf("%zu reference%s not recorded anew (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
+        printf("%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
     if (first.known)
-        printf("first divergence over all: %s\n", first.text);
+        printf("earliest divergence of all: %s\n", first.text);
     return counts[2] > 0 ? EXIT_TROUBLE : counts[1] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
 }
 

@@ -26,7 +26,7 @@ enum { THRESHOLD = 1000, EDGE = 3, COLUMNS = 75, BATCH = 1024, NAME_LIMIT = 4096
 
 /* --- one element as text */
 
-/* Integers are printed from their bits: a double doesn't hold all of 64. */
+/* Integers are printed from their bits: a double can't hold all 64-bit values. */
 static size_t element_text(const ls_view *view, uint64_t index, bool json, char out[LS_VALUE_TEXT]) {
     if (view->dtype == LOCKSTEP_I64 || view->dtype == LOCKSTEP_U64) {
         uint64_t bits;
@@ -71,7 +71,7 @@ static void print_element(printer *p, uint64_t index, bool first, int indent) {
     p->column += p->width;
 }
 
-/* Between the parts of an axis: the more axes below, the more empty lines. */
+/* Between the parts of an axis: the more axes below it, the more empty lines. */
 static void break_line(printer *p, int axis) {
     for (int i = axis + 1; p->out != NULL && i < p->view->rank; i++)
         ls_text_printf(p->out, "\n");
@@ -117,7 +117,7 @@ static void put_values(ls_text *out, const ls_view *view) {
         return;
     }
     uint64_t elements = ls_view_elements(view);
-    if (elements == 0) { /* nested brackets would say nothing */
+    if (elements == 0) { /* nested brackets would carry no information */
         ls_text_printf(out, "[]\n");
         return;
     }
@@ -153,7 +153,7 @@ static void put_values_json(ls_text *out, const ls_view *view) {
     uint64_t elements = ls_view_elements(view);
     double values[BATCH];
     if (elements == 0) {
-        ls_text_printf(out, "[]"); /* the shape says which */
+        ls_text_printf(out, "[]"); /* the shape shows which axis is empty */
         return;
     }
     for (uint64_t i = 0; i < elements; i++) {
@@ -177,7 +177,7 @@ static void put_values_json(ls_text *out, const ls_view *view) {
 
 /* --- which tensor */
 
-/* Levenshtein's distance, of names up to `LIMIT` bytes. */
+/* Levenshtein distance of names up to `LIMIT` bytes. */
 static size_t distance(const char *a, const char *b) {
     enum { LIMIT = 128 };
     size_t row[LIMIT + 1], m = strlen(a), n = strlen(b);
@@ -221,7 +221,7 @@ static void suggest(const lockstep_archive *archive, const char *wanted) {
     }
 }
 
-/* NAME or NAME[SLICE]; a name that has brackets itself goes before. */
+/* NAME or NAME[SLICE]; a name that itself contains brackets has precedence. */
 static size_t find_tensor(const lockstep_archive *archive, const char *text, char *slice) {
     char name[NAME_LIMIT];
     size_t length = strlen(text), index = ls_archive_find(archive, text);
@@ -328,7 +328,7 @@ static int run(const arguments *args, const void *options) {
 const command_row command_show = {
     .name = "show",
     .usage = "PATH 'NAME[SLICE]' [--json]",
-    .summary = "Prints a tensor's values, dequantized, by NumPy's basic slicing.",
+    .summary = "Prints a tensor's values, dequantized, with NumPy's basic slicing.",
     .exits = "0, or 2 when the values can't be shown",
     .options = show_rows,
     .options_size = sizeof(show_options),

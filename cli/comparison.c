@@ -75,7 +75,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     return false;
 }
 
-/* A regular expression for these names and nothing else. */
+/* A regular expression that matches exactly these names. */
 static void name_weights(const ls_diff *diff, ls_text *out) {
     for (size_t i = 0; i < diff->result.weights.count; i++) {
         ls_text_printf(out, i == 0 ? "^(" : "|");
@@ -104,7 +104,7 @@ static bool compare_weights(const char *command, const comparison_options *o, co
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
     lockstep_error error;
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
-        fprintf(stderr, "lockstep %s: no cause was looked for: %s\n", command, error.message);
+        fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
     out->is_weighed = compare_weights(command, o, diff, &out->weights);
     out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
     out->status = ls_outcome_exit_status(diff->result.outcome);

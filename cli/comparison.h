@@ -15,7 +15,7 @@ typedef struct comparison_options {
 
 #define COMPARISON_FIELD(name) offsetof(comparison_options, name)
 
-/* False, and said on stderr, when the options make no sense together. */
+/* False, with a message on stderr, when the options contradict each other. */
 bool comparison_understand(const char *command, const comparison_options *options, ls_diff_options *out);
 /* What a report is drawn from; it borrows the diff. */
 typedef struct comparison_result {
@@ -31,7 +31,7 @@ void comparison_explain(const char *command, const comparison_options *options, 
 void comparison_done(comparison_result *result);
 /* Does the same, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
-/* To a file, or to standard output for "-"; false, and said on stderr, when it can't be written. */
+/* To a file, or to standard output for "-"; false, with a message on stderr, when it can't be written. */
 bool comparison_write(const ls_text *text, const char *path);
 bool comparison_write_report(ls_report_format format, const ls_comparison *comparison, const char *path);
 /* The table on standard output, unless a report goes there. */

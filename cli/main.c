@@ -12,16 +12,16 @@
 
 static void print_help(FILE *to) {
     fprintf(to, "usage: lockstep COMMAND …\n\n"
-                "Finds the first tensor at which two implementations of a neural network part ways.\n\n");
+                "Finds the first tensor at which two implementations of a neural network diverge.\n\n");
     for (size_t i = 0; commands[i] != NULL; i++)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nA file of values without a header is given as PATH::DTYPE,SHAPE: x.bin::f32,2x3\n"
                 "'lockstep help COMMAND' explains one. "
-                "Exit status: 0 match, 1 diverged, 2 trouble.\n");
+                "Exit status: 0 match, 1 diverged, 2 error.\n");
 }
 
 /* A file that is opened while descriptor 0, 1 or 2 is closed would be taken for a standard
- * stream. What stands in can't be read or written, and a command doesn't get it. */
+ * stream. The placeholder can be neither read nor written, and commands don't inherit it. */
 static bool fill_standard_streams(void) {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd)
@@ -29,11 +29,11 @@ static bool fill_standard_streams(void) {
     return true;
 }
 
-/* What was printed and did not arrive is no success, whatever the command says. */
+/* If output could not be written, the command has failed, whatever its status. */
 static int finish(int status) {
     lockstep_error error;
     if (ls_guard_check(&error) != LOCKSTEP_OK) {
-        if (status != EXIT_TROUBLE) /* otherwise it has been said */
+        if (status != EXIT_TROUBLE) /* otherwise there was a message already */
             fprintf(stderr, "lockstep: %s\n", error.message);
         status = EXIT_TROUBLE;
     }
@@ -52,7 +52,7 @@ static int refuse(const char *name) {
     return EXIT_TROUBLE;
 }
 
-/* Of one command, or of all where `name` is NULL. */
+/* Help for one command, or for all if `name` is NULL. */
 static int help(const char *name) {
     if (name == NULL)
         return print_help(stdout), EXIT_MATCH;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Names of ours have blanks and parentheses. */
+/* Our names contain spaces and parentheses. */
 static const char *plain(ls_arena *arena, const char *name) {
     char *copy = ls_arena_printf(arena, "%s", name);
     for (char *c = copy; c != NULL && *c != '\0'; c++)
@@ -14,7 +14,7 @@ static const char *plain(ls_arena *arena, const char *name) {
     return copy;
 }
 
-/* The first later node that this one is a source of, itself or through views; *index: which. */
+/* The first later node of which this one is a source, directly or through views; *index: which source. */
 static size_t consumer(const ls_trace *t, size_t node, size_t *index) {
     for (size_t i = node + 1; i < t->node_count; i++)
         for (size_t k = 0; k < t->nodes[i].source_count; k++)
@@ -22,7 +22,7 @@ static size_t consumer(const ls_trace *t, size_t node, size_t *index) {
                 *index = k;
                 if (t->nodes[i].role != LOCKSTEP_ROLE_VIEW || t->nodes[i].file != NULL)
                     return i;
-                node = i; /* a view: who reads that? */
+                node = i; /* a view: look for its readers */
                 break;
             }
     return LS_NONE;

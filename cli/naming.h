@@ -10,7 +10,7 @@
 /* What KQV trace monitors write: kqv_out_NAME_step_N for the tensors that the filter
  * names, srcK_NAME_step_N for what they are computed from; N is the pass. */
 typedef struct naming {
-    const char **names; /* one a tensor of the trace as an archive; NULL: leave it out */
+    const char **names; /* one for each tensor of the trace as an archive; NULL: leave it out */
     ls_meta metas[5];
     ls_arena arena;
 } naming;

@@ -17,7 +17,7 @@ typedef struct found {
     double max_abs, rel_l2;
 } found;
 
-/* `output` of the barely observed run, with the tensor of its label in the other. */
+/* Compares `output` of the barely observed run with the tensor of the same label in the other. */
 static void compare_output(const ls_values *full, const ls_values *bare, size_t pass, size_t output, found *f) {
     const ls_node *n = &bare->trace->nodes[output];
     ls_label label = {n->name, n->op, NULL, (long)n->occurrence};
@@ -41,15 +41,15 @@ static void compare_output(const ls_values *full, const ls_values *bare, size_t 
 
 static int conclude(const found *f, int exit) {
     if (f->passes == 0 || f->incomparable > 0) {
-        fprintf(stderr, "lockstep: whether observing changed anything can't be told: %zu of %zu passes gave nothing to compare\n", f->incomparable, f->passes);
+        fprintf(stderr, "lockstep: can't tell whether observing changed anything: %zu of %zu passes gave nothing to compare\n", f->incomparable, f->passes);
         return exit == 0 ? EXIT_TROUBLE : exit;
     }
     if (f->changed == 0) {
-        fprintf(stderr, "lockstep: observing changed nothing: what %zu pass%s gave has the same bits when it is barely observed\n", f->passes, f->passes == 1 ? "" : "es");
+        fprintf(stderr, "lockstep: observing changed nothing: the results of %zu pass%s have the same bits when barely observed\n", f->passes, f->passes == 1 ? "" : "es");
         return exit;
     }
-    fprintf(stderr, "lockstep: observing CHANGED what came out of %zu of %zu passes: rel. L2 up to %.1e, max |d| %.1e (operations that are fused "
-                    "when nobody looks, or a program that gives other numbers each time)\n", f->changed, f->passes, f->rel_l2, f->max_abs);
+    fprintf(stderr, "lockstep: observing CHANGED the results of %zu of %zu passes: rel. L2 up to %.1e, max |d| %.1e (operations that are fused "
+                    "when unobserved, or a program that gives different numbers on each run)\n", f->changed, f->passes, f->rel_l2, f->max_abs);
     return exit == 0 ? EXIT_DIVERGED : exit;
 }
 

@@ -9,8 +9,8 @@
  * name is too long. */
 bool observer_check_place(const char *trace, char *out, size_t capacity);
 /* Runs the command again with only the last tensor of each pass kept, compares those
- * with the trace's, and says on stderr what came of it. Returns `exit`, the first run's
- * status, or 1 when it was 0 and observing changed something, 2 when it can't be told. */
+ * with the trace's, and prints the result to stderr. Returns `exit`, the first run's
+ * status, or if that was 0: 1 when observing changed something, 2 when that is unknown. */
 int observer_check(const char *trace, char **command, int exit);
 
 #endif

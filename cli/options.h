@@ -11,7 +11,7 @@ enum { EXIT_MATCH = 0, EXIT_DIVERGED = 1, EXIT_TROUBLE = 2 };
 typedef enum option_kind {
     OPTION_FLAG,   /* bool */
     OPTION_TEXT,   /* const char * */
-    OPTION_PATH,   /* const char *, which completion takes for a file or folder */
+    OPTION_PATH,   /* const char *; completion offers files and folders */
     OPTION_NUMBER, /* double, finite and not negative; NaN when it isn't given */
 } option_kind;
 

@@ -1,8 +1,8 @@
 """Imported by Python at start-up when `lockstep capture` put this folder on the path.
 
-It waits for the program to import torch, tells the recorder at the end what the
-program had imported, and runs the sitecustomize that this file hides, if there is one.
-Without LOCKSTEP_CHANNEL nothing but the last happens.
+It waits for the program to import torch, reports at the end what the program had
+imported, and runs the sitecustomize that this file hides, if there is one. Without
+LOCKSTEP_CHANNEL, only the last of these happens.
 """
 import os
 import sys
@@ -17,11 +17,11 @@ _facts = set()
 def _watch_imports():
     """Runs a function of this file right after Python has executed certain modules.
 
-    What is replaced is the function through which every import asks the finders, and
-    not a finder: finders are asked without an import following
+    It replaces the function through which every import asks the finders, rather than
+    adding a finder: finders are also asked when no import follows
     (importlib.util.find_spec), programs put their own before ours, and some clear the
-    list. The modules are ones that torch imports itself, so it does not matter how
-    torch was found, or by which loader.
+    list. Torch itself imports the watched modules, so it does not matter how torch was
+    found, or by which loader.
     """
     from importlib import _bootstrap
 
@@ -39,8 +39,8 @@ def _watch_imports():
 
 
 def _after_execution(spec, then):
-    """The loader keeps its class (inspect and pickle look at it): only this instance's
-    exec_module is replaced, for one call. A loader may serve several modules."""
+    """The loader keeps its class, because inspect and pickle look at it: only this
+    instance's exec_module is replaced, for one call. A loader may serve several modules."""
     loader = spec.loader
     run = getattr(loader, "exec_module", None)
     if run is None or isinstance(loader, type):
@@ -61,7 +61,7 @@ def _after_execution(spec, then):
 
 
 def _observe_calls(module):
-    """The rest of the hook needs all of torch, which is there once a module is called."""
+    """The rest of the hook needs all of torch, which is available once a module is called."""
     kind = module.Module
     original = kind.__call__
     call = None
@@ -70,7 +70,7 @@ def _observe_calls(module):
         nonlocal call
         if call is None:
             call = _install() or original
-            if kind.__call__ is __call__:  # else the program has wrapped it: ours stays within
+            if kind.__call__ is __call__:  # otherwise the program has wrapped it, and calls ours
                 kind.__call__ = call
         return call(self, *args, **kwargs)
 
@@ -84,7 +84,7 @@ def _install():
 
         return install.install()
     except Exception as error:
-        _trouble(error)  # the observed program goes on, unobserved
+        _trouble(error)  # the observed program continues unobserved
 
 
 def _observe_compiler(module):
@@ -118,7 +118,7 @@ def _tell_end():
 
 
 def _tell(facts):
-    """Sends facts to the recorder (src/launch/facts.h), and waits for nothing."""
+    """Sends facts to the recorder (src/launch/facts.h) without ever waiting."""
     try:
         from _socket import AF_UNIX, SOCK_DGRAM, socket
 

@@ -15,7 +15,7 @@ static void put_choices(void) {
         }
 }
 
-/* Options with a value that is no choice: a file, or what can't be completed. */
+/* Options whose value isn't a choice: a file, or a value that can't be completed. */
 static void put_values(void) {
     for EACH_COMMAND(row) {
         const char *separator = "        ";

@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "pages.h"
 
-/* UTF-8 text as roff: a backslash and a hyphen are escaped, other characters than ASCII are written by number. */
+/* UTF-8 text as roff: a backslash and a hyphen are escaped, non-ASCII characters are written by number. */
 static void put(const char *text) {
     size_t length = strlen(text), at = 0;
     uint32_t code;
@@ -70,7 +70,7 @@ static void put_command(const command_row *row) {
 }
 
 static void put_program(void) {
-    put_header("lockstep", "", "finds the first tensor at which two implementations of a neural network part ways");
+    put_header("lockstep", "", "finds the first tensor at which two implementations of a neural network diverge");
     printf(".SH SYNOPSIS\n\\fBlockstep\\fP \\fICOMMAND\\fP \\[u2026]\n.br\n\\fBlockstep help\\fP \\fICOMMAND\\fP\n.br\n\\fBlockstep \\-\\-version\\fP\n.SH COMMANDS\n");
     for EACH_COMMAND(row) {
         printf(".TP\n\\fB%s\\fP\n", (*row)->name);
@@ -79,7 +79,7 @@ static void put_program(void) {
     }
     printf(".SH FILES\nA file of values without a header is given as \\fIPATH\\fP::\\fIDTYPE\\fP,\\fISHAPE\\fP, for example x.bin::f32,2x3.\n"
            ".SH ENVIRONMENT\n.TP\n\\fBLOCKSTEP_THREADS\\fP\nThe number of threads that compare, 1 to 64. The default is the number of cores.\n"
-           ".SH EXIT STATUS\n0 match, 1 diverged, 2 trouble.\n.SH SEE ALSO\n");
+           ".SH EXIT STATUS\n0 match, 1 diverged, 2 error.\n.SH SEE ALSO\n");
     for EACH_COMMAND(row)
         printf("\\fBlockstep\\-%s\\fP(1)%s\n", (*row)->name, row[1] != NULL ? "," : "");
 }

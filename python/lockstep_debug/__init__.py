@@ -1,10 +1,10 @@
-"""Lockstep in Python: what `lockstep capture` puts into programs that use PyTorch, and
-calls for a program's own use.
+"""Lockstep in Python: the hook that `lockstep capture` puts into programs that use
+PyTorch, and functions that a program can call itself.
 
     with lockstep_debug.capture(model):              # record only this, or
     with lockstep_debug.capture(model, out="ref"):   # record without `lockstep capture`
         model(input_ids)
-    lockstep_debug.tap("my.name", tensor)            # record a tensor of PyTorch
+    lockstep_debug.tap("my.name", tensor)            # record a PyTorch tensor
 
     lockstep_debug.record("layers.0.q", array)       # record an array of an engine in Python
 
@@ -34,12 +34,12 @@ def tap(name, tensor):
 
 
 def record(name, array, **more):
-    """Records an array of an engine in Python: NumPy's, or another with `__array_interface__`.
-    Its number, for the `sources` or `alias` of later ones; 0 without a recorder.
+    """Records an array of an engine in Python: NumPy's, or any other with `__array_interface__`.
+    Returns its number, for the `sources` or `alias` of later ones; 0 without a recorder.
 
     `more`: layer (-1), op, sources, parameters (a dictionary), alias, role ("input",
     "weight", "state", "view", "write"), where ("file.py:12"), output (True: kept whatever
-    --observe says).
+    the value of --observe).
     """
     if not os.environ.get("LOCKSTEP_CHANNEL"):
         return 0
@@ -49,7 +49,7 @@ def record(name, array, **more):
 
 
 def engine(name, version=None):
-    """The same for an engine with forward passes: an object with begin_pass(tokens=,
+    """Returns a recorder for an engine with forward passes: an object with begin_pass(tokens=,
     positions=, sequences=), record(…) as above, end_pass(), note(text) and close()."""
     from .arrays import open_engine
 

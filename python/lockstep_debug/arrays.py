@@ -12,13 +12,13 @@ from . import native
 
 _DTYPES = {"|b1": "bool", "|i1": "i8", "|u1": "u8", "<i2": "i16", "<u2": "u16", "<i4": "i32", "<u4": "u32", "<i8": "i64",
            "<u8": "u64", "<f2": "f16", "<f4": "f32", "<f8": "f64"}
-# lockstep_dtype; pinned, see include/lockstep/capture.h
+# lockstep_dtype; the numbers are fixed, see include/lockstep/capture.h
 _NUMBERS = {"bool": 1, "i8": 2, "u8": 3, "i16": 4, "u16": 5, "i32": 6, "u32": 7, "i64": 8, "u64": 9, "f16": 10, "f32": 12, "f64": 13}
 _AXES_MAX = 8
 
 
 class Engine:
-    """One recorder of the C API. All calls do nothing where nobody records."""
+    """One recorder of the C API. All calls do nothing when nothing records."""
 
     def __init__(self, engine, version):
         self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class Engine:
         self._library.lockstep_capture_pass_end(self._recorder)
 
     def record(self, name, array, layer=-1, op="", sources=(), parameters=None, alias=0, role=None, where=None, output=True):
-        """The tensor's number, for later ones' `sources` and `alias`; 0 when it was not recorded."""
+        """Returns the tensor's number, for the `sources` and `alias` of later ones; 0 when it was not recorded."""
         interface = getattr(array, "__array_interface__", None)
         if interface is None:
             raise TypeError(f"{name}: found {type(array).__name__}, expected an array (with __array_interface__)")
@@ -61,7 +61,7 @@ class Engine:
 
 
 class _Nobody:
-    """Takes an engine's place where nobody records."""
+    """Stands in for an engine when nothing records."""
 
     def begin_pass(self, *args, **kwargs):
         pass
@@ -81,7 +81,7 @@ def open_engine(engine, version=None):
 
 
 def default():
-    """The engine of `lockstep_debug.record`. A channel that comes into the environment later counts."""
+    """The engine of `lockstep_debug.record`. A channel that is set in the environment later is used."""
     global _default
     if _default is None and os.environ.get("LOCKSTEP_CHANNEL"):
         with _default_lock:

@@ -1,8 +1,8 @@
-"""scaled_dot_product_attention: one fused call, of which the middle is computed aside.
+"""scaled_dot_product_attention: one fused call, whose intermediate results are recomputed.
 
-Recorded are what goes in (.q .k .v .mask), what comes out, and, computed again apart
-from the program in float64, the scores q·kᵀ before scale and mask (.scores) and the
-probabilities (.weights), both kept as float32 (float64 if q is).
+Its inputs (.q .k .v .mask) and its output are recorded. The scores q·kᵀ before scale and
+mask (.scores) and the probabilities (.weights) are recomputed in float64, separately from
+the program, and kept as float32 (float64 if q is).
 """
 import math
 
@@ -18,7 +18,7 @@ _ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "s
 
 
 class Call:
-    """The arguments of a call, and the ids of what they hold."""
+    """The arguments of a call, and the ids of their values."""
 
     def __init__(self, args, kwargs):
         given = dict(zip(_ARGUMENTS, args))
@@ -55,7 +55,7 @@ def _autocast(tensor):
 
 @guard
 def before(run, args, kwargs):
-    """Names the arguments and computes the middle, before the call itself."""
+    """Names the arguments and computes the intermediate results, before the call itself."""
     call = Call(args, kwargs)
     if not all(is_recordable(t) for t in (call.q, call.k, call.v)):
         return None
@@ -117,7 +117,7 @@ def _scores_and_weights(call, shape, keep, with_weights):
     q, k, mask = call.q.detach(), call.k.detach(), call.mask
     if call.cast is not None:
         q, k = q.to(call.cast), k.to(call.cast)
-    if q.device.type not in ("cpu", "cuda"):  # others may have no float64
+    if q.device.type not in ("cpu", "cuda"):  # other devices may not support float64
         q, k, mask = q.cpu(), k.cpu(), None if mask is None else mask.cpu()
     k = _repeated_heads(q, k, call)
     rows, columns = shape[-2:]
@@ -137,7 +137,7 @@ def _scores_and_weights(call, shape, keep, with_weights):
 
 
 def _blocked(call, rows, columns, device):
-    """What is_causal forbids: the diagonal starts at the top left, whatever the shape."""
+    """The positions that is_causal masks: the diagonal starts at the top left, whatever the shape."""
     if not call.is_causal:
         return None
     return torch.ones(rows, columns, dtype=torch.bool, device=device).tril().logical_not()
@@ -150,5 +150,5 @@ def _softmax(scaled, mask, blocked):
         scaled = scaled.masked_fill(mask.logical_not(), float("-inf")) if mask.dtype is torch.bool \
             else scaled + mask.double()
     weights = torch.softmax(scaled, -1)
-    # A row that may look at nothing has weights of zero.
+    # A row that may attend to nothing has weights of zero.
     return weights.masked_fill((scaled == float("-inf")).all(-1, keepdim=True), 0.0)

@@ -14,8 +14,8 @@ _OF_TUPLE = ("keys", "values", "cross.keys", "cross.values")
 
 
 def tensors_of(cache):
-    """(name, layer, tensor): of transformers' caches, with a list of layers or with a list
-    for each kind, and of a tuple of (key, value) a layer."""
+    """(name, layer, tensor) of each tensor in a cache: transformers' caches, with a list of
+    layers or with a list for each kind, and tuples with one (key, value) per layer."""
     for part in _PARTS:
         if getattr(cache, part, None) is not None:
             yield from ((f"{part}.{name}", layer, tensor) for name, layer, tensor in tensors_of(getattr(cache, part)))
@@ -34,15 +34,15 @@ def tensors_of(cache):
 
 
 def _listed(value):
-    """What a list has for each layer, or a dictionary, or a tensor with a row a layer."""
+    """The items for each layer: of a list, a dictionary, or a tensor with one row per layer."""
     return value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, torch.Tensor)) else ()
 
 
 def _all_caches(module, args, kwargs, result):
-    """What the pass gives counts before what it was given under the same name."""
+    """A cache that the pass returns has precedence over one that it was given under the same name."""
     if isinstance(result, dict):
         named = list(result.items())
-    else:  # of a plain tuple, what can be told for a cache
+    else:  # in a plain tuple, whatever can be recognized as a cache
         named = [(CACHE_NAMES[0], item) for item in (result if isinstance(result, (list, tuple)) else ()) if hasattr(item, "get_seq_length")]
     caches = {}
     for name, value in named + arguments(module, args, kwargs):
@@ -52,7 +52,7 @@ def _all_caches(module, args, kwargs, result):
 
 
 def record(run, module, args, kwargs, result):
-    """A line for each tensor of the caches that the pass was given, or gives."""
+    """A line for each tensor of the caches that the pass was given, or returns."""
     if not recorder.filters.wants(filters.CACHE, "", "", -1, run.number):
         return
     for name, cache in _all_caches(module, args, kwargs, result):

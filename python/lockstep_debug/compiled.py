@@ -1,9 +1,9 @@
-"""What torch.compile made, and AOTInductor packages.
+"""Code compiled by torch.compile, and AOTInductor packages.
 
-Compiled code calls no module and dispatches no operation that we could see. So compiled
-regions run eagerly while they are observed, and the trace says so ("compiled": "eager"),
-since the compiler is then not tested. With `lockstep capture --compiled` they run as
-compiled, and what goes in and comes out is recorded.
+Compiled code calls no module and dispatches no operation that could be observed. Compiled
+regions therefore run eagerly while they are observed, and the trace says so ("compiled":
+"eager"), since the compiler is then not tested. With `lockstep capture --compiled` they
+run as compiled, and their inputs and outputs are recorded.
 """
 import functools
 import inspect
@@ -18,7 +18,7 @@ from .passes import thread
 from .recorder import guard, recorder
 
 _REPLAY = "a CUDA graph was replayed: what it computed is not recorded (call the model without CUDA graphs)"
-_PACKAGE = "an AOTInductor package: its inputs and outputs are recorded, not what it computes within"
+_PACKAGE = "an AOTInductor package: its inputs and outputs are recorded, but not what it computes internally"
 
 
 @guard
@@ -43,8 +43,8 @@ def observe_compiler():
 
 
 def _wait_for_compiler():
-    """torch imports its compiler when it is first asked for. sitecustomize sees that,
-    where it runs; this is for lockstep_debug.capture without it."""
+    """torch imports its compiler on first use. sitecustomize sees that, if it runs; this is
+    for lockstep_debug.capture without it."""
     compile_ = torch.compile
     if hasattr(torch.nn.modules.module, "_called_by_lockstep") or hasattr(compile_, "_observed_by_lockstep"):
         return
@@ -61,12 +61,12 @@ def _wait_for_compiler():
 
 
 def _region(compile_, context, function):
-    """The compiled function, within one that records its call or has it run eagerly."""
-    # torch wraps the modules of torch.nn once more.
+    """Wraps the compiled function in one that records its call or makes it run eagerly."""
+    # torch wraps the modules of torch.nn a second time.
     owner = getattr(function, "__self__", getattr(function, "__wrapped__", None))
     is_call = isinstance(function, types.MethodType) and isinstance(owner, torch.nn.Module) \
         and function.__name__ in ("observed_call", "__call__", "_wrapped_call_impl")
-    # The compiler is to see torch's own __call__, which it knows, and not ours.
+    # The compiler must see torch's own __call__, which it knows, not ours.
     made = compile_(context, types.MethodType(original_call, owner) if is_call else function)
 
     @functools.wraps(made)
@@ -86,8 +86,8 @@ def _region(compile_, context, function):
 
 
 def _model_of(function, args):
-    """The name of the one model that a function is given or refers to, or its own: run
-    eagerly, the pass would be the model's."""
+    """The name of the one model that a function is given or refers to, because in eager mode
+    the pass would be that model's; else the function's own name."""
     code = getattr(function, "__code__", None)
     cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if cell != types.CellType()]
     named = [function.__globals__.get(name) for name in code.co_names] if code else []
@@ -99,7 +99,7 @@ def _model_of(function, args):
 
 
 def _stand_in(function, args):
-    """A module with the parameters of a function: what a pass is of."""
+    """A module with the parameters of a function, to serve as the root of a pass."""
     def forward(self, *args, **kwargs):
         raise NotImplementedError
 
@@ -114,7 +114,7 @@ def _stand_in(function, args):
 
 @guard
 def observe_replays(kind):
-    """A CUDA graph that is replayed calls nothing that could be seen."""
+    """Replaying a CUDA graph makes no calls that could be observed."""
     replay = kind.replay
 
     @functools.wraps(replay)
@@ -128,8 +128,8 @@ def observe_replays(kind):
 
 @guard
 def observe_packages(package):
-    """AOTInductor's packages are no modules: their calls are passes, of which the inside
-    is not seen."""
+    """AOTInductor packages are not modules: their calls are recorded as passes whose internals
+    are not seen."""
     kind = package.AOTICompiledModel
     call = kind.__call__
 

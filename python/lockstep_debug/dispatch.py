@@ -7,16 +7,16 @@ from .passes import call_parameters, is_recordable, ours, tensors_of, thread, wa
 from .recorder import guard, recorder, where
 from .values import has_storage, storage_key
 
-# Their memory holds nothing yet: whatever writes to it makes the first value.
+# Their memory is uninitialized: the first write to it makes the first value.
 _UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"}
-# They change what autograd knows of a tensor, not its values.
+# They change what autograd knows about a tensor, not its values.
 _IGNORED = {"detach_", "requires_grad_", "lift_fresh", "lift"}
-# They give a tensor other memory, or memory of another size.
+# They give a tensor different memory, or memory of a different size.
 _REPLACING = {"set_", "resize_", "resize_as_"}
 
 
 class OpInfo:
-    """What the schema of an operation says, looked up once."""
+    """Facts from the schema of an operation, looked up once."""
     __slots__ = ("function", "op", "names", "written", "written_names", "_name", "_composite")
 
     def __init__(self, function):
@@ -38,20 +38,20 @@ class OpInfo:
         return [t for item in found for _, t in walk(item) if is_recordable(t) and has_storage(t)]
 
     def composite(self, device):
-        """Whether the call would be carried out by other operations. Autograd takes
-        those apart before we see them, but in inference mode it isn't there to do so."""
+        """Whether the call would be decomposed into other operations. Autograd does that
+        before we see them, but in inference mode it is not active."""
         found = self._composite.get(device)
         if found is None:
             has = torch._C._dispatch_has_kernel_for_dispatch_key
             try:
                 found = has(self._name, "CompositeImplicitAutograd") and not has(self._name, device.upper())
-            except RuntimeError:  # a device that torch's dispatcher calls otherwise
+            except RuntimeError:  # a device for which torch's dispatcher has a different name
                 found = False
             self._composite[device] = found
         return found
 
 
-_infos = {}  # id(function) -> what is known of it: an OpOverload's own hash is a call of Python
+_infos = {}  # id(function) -> its facts; hashing an OpOverload itself would call Python code
 
 
 def op_info(function):
@@ -66,7 +66,7 @@ class Observer(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls):
-        # torch would import its compiler to keep it out of this method; compiled regions
+        # Torch would import its compiler only to exclude this method from it; compiled regions
         # run eagerly anyway (modules.py).
         return False
 
@@ -79,7 +79,7 @@ class Observer(TorchDispatchMode):
             return _mark(run, function, args)
         info = _infos.get(id(function)) or op_info(function)
         if thread.hidden:
-            if not info.written:  # only what it does to values outside of the region matters
+            if not info.written:  # only what it does to values outside the region matters
                 return function(*args, **kwargs)
         elif _is_composite(info, args):
             with self:  # the kernel that would run; not decompose(), which prefers Python's
@@ -109,10 +109,10 @@ def _device_type(tensor):
 
 @guard
 def _before(run, info, args, kwargs):
-    """Resolves the sources while they still hold what the operation will read."""
+    """Resolves the sources while they still hold the values that the operation will read."""
     targets = info.targets(args, kwargs) if info.written else []
     if thread.hidden:
-        # Only what it does to values outside of the region matters.
+        # Only what it does to values outside the region matters.
         targets = [t for t in targets if run.registry.cell(t) is not None]
         if not targets:
             return None
@@ -152,8 +152,8 @@ def _after(run, before, result):
 
 
 def _record_view(run, what, op, tensor, base, params, place):
-    """A view is of the argument whose storage it shares; after writes to parts of that
-    storage it may hold values that no line has."""
+    """A view belongs to the argument whose storage it shares; after writes to parts of that
+    storage, it may hold values that no line has."""
     source = run.registry.find(base)
     if source is None:
         run.resolve(tensor)

@@ -5,7 +5,7 @@ import torch
 
 from .recorder import recorder
 
-_EAGER = "torch.compile: compiled regions run eagerly while they are recorded; capture --compiled runs what was compiled"
+_EAGER = "torch.compile: compiled regions run eagerly while they are recorded; capture --compiled runs the compiled code"
 
 
 def note():
@@ -13,7 +13,7 @@ def note():
 
 
 def run_eagerly():
-    """Until the program says otherwise: the next root call says it again."""
+    """Until the program sets another stance: the next root call sets this one again."""
     eval_frame = sys.modules.get("torch._dynamo.eval_frame")
     if eval_frame is None or recorder.filters.compiled:
         return

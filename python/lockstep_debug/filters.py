@@ -1,4 +1,4 @@
-"""What the recorder asks for: which tensors are sent with their values."""
+"""What the recorder wants: which tensors are sent with their values."""
 # The kinds of tensor line, as far as `observe` distinguishes them.
 INPUT, MODULE, FUNCTION, OPERATION, WEIGHT, CACHE = "input", "module", "function", "operation", "weight", "cache"
 
@@ -28,12 +28,12 @@ class Filters:
         self._passes = given("passes", lambda text: transport.ranges(text))
 
     def resync(self, name, output):
-        """Whether the recorder may answer with other values. `output`: of a layer, or
-        of the network."""
+        """Whether the recorder may answer with replacement values. `output`: the tensor is the
+        output of a layer, or of the network."""
         return (self._resync_outputs and output) or bool(self._resync and self._resync(name))
 
     def wants(self, kind, name, op, layer, number, outer=False):
-        """Whether a tensor's values are to be sent. `outer`: an output of a top-level
+        """Whether a tensor's values are to be sent. `outer`: it is an output of a top-level
         block or of the root."""
         if kind is WEIGHT:
             return self._weights

@@ -1,6 +1,6 @@
-"""Frozen scripts: their modules are gone, but until they are saved each node of the graph
-knows the modules that it was inlined from. A value that is used outside of the nodes of a
-module is that module's output."""
+"""Frozen scripts: their modules are gone, but until they are saved, each node of the graph
+knows the modules that it was inlined from. A value that is used outside the nodes of a
+module is an output of that module."""
 import re
 
 _PARTS = re.compile(r"([^.()]+)\(([^()]*)\)")
@@ -20,7 +20,7 @@ def mark(graph, marker, is_tensor):
 
 
 def _mark_block(graph, block, end, outer, marker, is_tensor):
-    """`outer`: the modules that are entered where the block begins."""
+    """`outer`: the modules that have been entered when the block begins."""
     entered = list(outer)
     nodes = list(block.nodes())
     for node, following in zip(nodes, nodes[1:] + [end]):
@@ -52,13 +52,13 @@ def _mark_outputs(graph, value, here, following, marker):
     for depth in range(len(here), 0, -1):
         index = next((index for user, index in users if _scope_of_use(user)[:depth] != here[:depth]), None)
         if index is None:
-            return  # used within, so within what is around it, too
+            return  # only used inside it, and therefore inside the enclosing modules
         path = _path(here[:depth])
         marker(graph, "give_as", [value, f"{path}.{index}" if index else path, here[depth - 1][1]], following)
 
 
 def _users(value, index=0, depth=4):
-    """(node, index) of what uses a value, through the tuples that it is packed into."""
+    """(node, index) of each use of a value, through the tuples that it is packed into."""
     for use in value.uses():
         yield use.user, index
         if use.user.kind() in _PACKING and depth:
@@ -66,7 +66,7 @@ def _users(value, index=0, depth=4):
 
 
 def _scope_of_use(node):
-    """A block's result is of the node that has the block; the graph's is of none."""
+    """A block's result belongs to the node that contains the block; the graph's belongs to none."""
     if node.kind() == "prim::Return":
         owner = node.owningBlock().owningNode()
         return scope(owner) if owner is not None else []

@@ -1,10 +1,10 @@
-"""Model functions: what stands beside a model's classes in its Python module.
+"""Model functions: functions defined beside a model's classes in its Python module.
 
 `apply_rotary_pos_emb`, `eager_attention_forward` and the like are replaced in their
-module's globals while a root module runs, and put back at its end: outside of a
-forward call the program (and pickle, which looks functions up by name) finds its own.
-So is torch's scaled_dot_product_attention, for torch's own layers, where the function
-mode that would see it is off.
+module's globals while a root module runs, and restored at its end: outside a forward
+call, the program (and pickle, which looks functions up by name) finds the originals.
+The same is done to torch's scaled_dot_product_attention for torch's own layers, where
+the function mode that would see it is switched off.
 """
 import functools
 import inspect
@@ -73,7 +73,7 @@ def _attention(*args, **kwargs):
 
 @guard
 def replace(root):
-    """Puts the wrappers in place; gives what `restore` needs."""
+    """Puts the wrappers in place; returns what `restore` needs."""
     done = []
     with _lock:
         wanted = [(name, key, function, _wrap) for name, key, function in _candidates(_model_modules(root))]
@@ -85,7 +85,7 @@ def replace(root):
                 entry = _replaced[(name, key)] = [function, wrap(function), 0]
                 vars(sys.modules[name])[key] = entry[1]
             elif function is not entry[1]:
-                continue  # the program has put something else there meanwhile
+                continue  # the program has replaced it in the meantime
             entry[2] += 1
             done.append((name, key))
     return done

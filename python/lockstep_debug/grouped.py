@@ -1,8 +1,8 @@
-"""Functions that are recorded as one operation, under the name that people know.
+"""Functions that are recorded as one operation, under their familiar names.
 
-What ATen makes of `a @ b` differs with the number of axes and with autograd (expand,
-view, bmm; mm; or matmul itself in inference mode). A function mode sees the call as
-it was written; the operations inside of it are hidden.
+Into which operations ATen turns `a @ b` depends on the number of axes and on autograd
+(expand, view, bmm; mm; or matmul itself in inference mode). A function mode sees the
+call as it was written; the operations inside it are hidden.
 """
 import torch
 from torch.nn import functional as F
@@ -52,8 +52,8 @@ ATTENTION = F.scaled_dot_product_attention
 
 
 def observing():
-    """The run to record for, or None: off, hidden, or inside of a functorch transform,
-    whose tensors stand for batches that only the dispatch mode sees as they are."""
+    """The run to record for, or None: recording is off, the call is hidden, or it is inside a
+    functorch transform, whose tensors represent batches that only the dispatch mode sees."""
     run = thread.run
     if run is None or thread.busy or thread.hidden or recorder.dormant:
         return None

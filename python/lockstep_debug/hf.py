@@ -2,9 +2,9 @@
 
     lockstep capture -o ref -- python -m lockstep_debug.hf MODEL_DIR --prompt "The weather today is" --steps 4
 
-Without a prompt it is given the single token "What", without one for the beginning
-of text: the smallest run that goes through every layer. Prints the token ids, and
-those that it chose.
+Without a prompt, the model is given the single token "What", without a
+beginning-of-text token: the smallest run that goes through every layer. Prints the
+token ids of the prompt, and those that were chosen.
 """
 import argparse
 import sys
@@ -14,11 +14,11 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m lockstep_debug.hf", description=__doc__.partition("\n")[0].rstrip(":"))
     parser.add_argument("model", metavar="MODEL_DIR")
     given = parser.add_mutually_exclusive_group()
-    given.add_argument("--prompt", metavar="TEXT", help='tokenized as the model\'s tokenizer does it (default: the token "What" alone)')
-    given.add_argument("--tokens", metavar="1,2,3", type=token_list, help="ids, in place of a text")
+    given.add_argument("--prompt", metavar="TEXT", help='tokenized by the model\'s tokenizer (default: the token "What" alone)')
+    given.add_argument("--tokens", metavar="1,2,3", type=token_list, help="token ids instead of a text")
     parser.add_argument("--steps", metavar="N", type=count, default=0, help="tokens to choose greedily, one pass each (default: 0)")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16", "float64"], help="of the weights (default: float32)")
-    parser.add_argument("--attention", default="sdpa", choices=["sdpa", "eager"], help="transformers' implementation (default: sdpa)")
+    parser.add_argument("--attention", default="sdpa", choices=["sdpa", "eager"], help="attention implementation (default: sdpa)")
     return parser.parse_args(arguments)
 
 
@@ -59,7 +59,7 @@ def tokens_of(options):
         tokens = tokenizer(options.prompt)["input_ids"]
     else:
         tokens = tokenizer("What", add_special_tokens=False)["input_ids"][:1]
-    return tokens or fail("the tokenizer makes no token of this prompt")
+    return tokens or fail("the tokenizer makes no tokens from this prompt")
 
 
 def load_model(options):

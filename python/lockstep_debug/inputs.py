@@ -1,4 +1,4 @@
-"""What a pass was given: token ids, positions, sequences, and every tensor argument."""
+"""The inputs of a pass: token ids, positions, sequences, and every tensor argument."""
 import inspect
 import weakref
 
@@ -49,8 +49,8 @@ def arguments(module, args, kwargs):
 
 
 def unfolded(named):
-    """The same, with what lies in a dictionary under its own key, too (sentence-transformers
-    hands its modules one dictionary of features)."""
+    """The same, with the items of dictionaries under their own keys, too (sentence-transformers
+    passes its modules one dictionary of features)."""
     return named + [(key, item) for _, value in named if isinstance(value, dict)
                     for key, item in value.items() if isinstance(key, str)]
 
@@ -82,8 +82,8 @@ class Rows:
                 self.positions = self._spread(value)
 
     def _spread(self, positions):
-        """One position a row, or None when the shape says something else. With several
-        kinds of position (time, height, width) the first counts."""
+        """One position per row, or None when the shape doesn't fit. If there are several kinds
+        of position (time, height, width), the first is used."""
         while positions.dim() > 2:
             positions = positions[0]
         if positions.dim() == 1:
@@ -94,7 +94,7 @@ class Rows:
         return positions.expand(self.batch, self.length).reshape(-1).tolist()
 
     def settle(self):
-        """When nothing in the pass named the positions: counted from the cache's length."""
+        """Counts the positions from the cache's length when nothing in the pass gives them."""
         if self.positions is None and self.batch:
             self.positions = [self._offset + t for _ in range(self.batch) for t in range(self.length)]
 
@@ -122,15 +122,15 @@ def _past_length(named):
         if name in CACHE_NAMES and value is not None:
             if hasattr(value, "get_seq_length"):
                 return int(value.get_seq_length())
-            if isinstance(value, (list, tuple)) and value:  # a tuple of (key, value) a layer
+            if isinstance(value, (list, tuple)) and value:  # a tuple with one (key, value) per layer
                 first = next((tensor for _, tensor in walk(value)), None)
                 return first.shape[-2] if first is not None else 0
     return 0
 
 
 def record_inputs(run, named):
-    """One line for each tensor argument, with what it holds now: a buffer that the
-    caller fills anew for each call keeps its address."""
+    """One line for each tensor argument, with its current values: a buffer that the caller
+    refills for each call keeps its address."""
     tensors = [(f"{name}.{suffix}" if suffix else name, tensor)
                for name, value in named if name not in CACHE_NAMES
                for suffix, tensor in walk(value) if is_recordable(tensor)]

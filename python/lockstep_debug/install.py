@@ -1,4 +1,4 @@
-"""Sets the hook: run by sitecustomize when the first module is called or the first
+"""Installs the hook: called by sitecustomize when the first module is called or the first
 function compiled, or by lockstep_debug.capture."""
 import atexit
 import functools
@@ -12,8 +12,8 @@ from .recorder import recorder
 
 
 def install():
-    """Gives what is to be called in place of torch's Module.__call__, and puts it there
-    unless sitecustomize sees the calls already."""
+    """Returns the function to be called in place of torch's Module.__call__, and puts it there
+    unless sitecustomize already sees the calls."""
     if not _installed:
         _installed.append(True)
         compiled.observe_compiler()
@@ -31,8 +31,8 @@ _installed = []
 
 
 def _leave_checks_alone():
-    """torch.jit.trace runs the model and what it made of it once more each, to compare
-    them: these are no passes of the program."""
+    """torch.jit.trace runs both the model and its own result once more, to compare them: these
+    are not passes of the program."""
     check = torch.jit._trace._check_trace
 
     @functools.wraps(check)

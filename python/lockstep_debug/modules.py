@@ -1,8 +1,8 @@
 """Module calls: where passes begin and end, and where most names come from.
 
 `Module.__call__` is wrapped rather than hooked: torch's global hooks see no keyword
-arguments before the call, miss what a module's own hooks make of the result, are not
-run when a SystemExit passes, and make torch.compile warn.
+arguments before the call, miss changes that a module's own hooks make to the result, are
+not run when a SystemExit passes through, and make torch.compile warn.
 """
 import contextlib
 import functools
@@ -16,17 +16,17 @@ from .module_facts import class_name, is_leaf, is_outer, is_script, original_cal
 from .passes import Run, is_recordable, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 
-# They only hand over to the module within.
+# They only call the module inside.
 _TRANSPARENT = {"OptimizedModule", "DistributedDataParallel", "DataParallel"}
-# They take another way when a function mode is active, so theirs is switched off; the
-# dispatch mode still sees every operation.
+# They take a different code path when a function mode is active, so it is switched off for
+# them; the dispatch mode still sees every operation.
 _MODE_SHY = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torch.nn.TransformerEncoder)
 
 
 class Region:
     """What `lockstep_debug.capture` restricts the recording to."""
-    used = False     # whether there has been one: outside of regions nothing is recorded then
-    models = []      # of those that are open; None is any
+    used = False     # whether there has been a region: from then on, nothing outside regions is recorded
+    models = []      # of the open regions; None means any model
 
 
 def observed_call(self, /, *args, **kwargs):
@@ -45,7 +45,7 @@ def observed_call(self, /, *args, **kwargs):
 
 
 def opaque_call(function, module, args, kwargs):
-    """The call of something that can't be seen into, recorded as a layer of torch is."""
+    """A call whose internals can't be seen, recorded like one of torch's layers."""
     run = thread.run
     if run is not None:
         return _call(run, module, args, kwargs, function)
@@ -62,8 +62,8 @@ def _is_root(module, args, kwargs):
         return False
     if torch._C._get_tracing_state() is not None or torch._C._functorch.peek_interpreter_stack() is not None:
         return False
-    # Meta and fake tensors: nothing is computed. The arguments tell; of the parameters,
-    # any may be elsewhere until its layer runs (offloading to disk).
+    # Meta and fake tensors: nothing is computed. The arguments show that; a parameter does
+    # not, as it may be elsewhere until its layer runs (offloading to disk).
     given = [tensor for _, tensor in walk(list(args) + list(kwargs.values()))]
     if (args or kwargs) and not any(is_recordable(tensor) for tensor in given):
         return False
@@ -74,7 +74,7 @@ def _is_root(module, args, kwargs):
 
 
 def _root_call(module, args, kwargs, opaque=None):
-    """`opaque`: what is called in the module's place, see opaque_call."""
+    """`opaque`: the function that is called in the module's place, see opaque_call."""
     run = _begin(module, args, kwargs)
     if run is None:
         return opaque(*args, **kwargs) if opaque else original_call(module, *args, **kwargs)
@@ -154,8 +154,8 @@ def _enter_modes():
 
 
 def _leave_modes(entered):
-    """Only from the top: a program that left a mode of its own on the stack keeps ours
-    beneath it, where it does nothing."""
+    """Modes can only be left from the top of the stack: if the program left one of its own
+    there, ours stays below it, where it does nothing."""
     for mode in reversed(entered):
         try:
             top = torch.overrides._get_current_function_mode() if isinstance(mode, grouped.Grouping) \
@@ -206,7 +206,7 @@ _ALL_MODES = contextlib.nullcontext()
 
 
 class _WithoutModes:
-    """Our modes off: code that was compiled is not entered while any is on."""
+    """Switches our modes off: compiled code is not entered while any is active."""
 
     def __init__(self, run):
         self.run = run
@@ -238,7 +238,7 @@ def _enter(run, module, args, kwargs, opaque):
 
 
 def _leave(run, frame):
-    """Takes the frame off, and with it any that an exception left above."""
+    """Removes the frame, and any that an exception left above it."""
     while run.frames and run.frames.pop() is not frame:
         pass
 
@@ -261,8 +261,8 @@ def _record(run, frame, leaf, sources, result):
 
 
 def _output_name(path, index, suffix):
-    """A module's output has its path for a name, further ones their key after it. The
-    root has no path: its outputs are called by their keys, or `output`."""
+    """A module's output is named by the module's path, further outputs by path and key. The
+    root has no path: its outputs are named by their keys, or `output`."""
     if not path:
         if suffix and not suffix.split(".")[0].isdecimal():
             return suffix
@@ -271,6 +271,6 @@ def _output_name(path, index, suffix):
 
 
 def _is_resync_point(path, outer):
-    """A numbered block, or what gives the logits."""
+    """Whether it is a numbered block, or the module that computes the logits."""
     last = path.rpartition(".")[2]
     return outer and (last.isdecimal() or last == "lm_head")

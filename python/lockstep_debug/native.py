@@ -40,7 +40,7 @@ class Rows(ctypes.Structure):
 
 
 def encode(text):
-    """UTF-8 up to the first NUL, whatever the text holds."""
+    """UTF-8 up to the first NUL, for any text."""
     return text.encode("utf-8", "replace")
 
 
@@ -62,7 +62,7 @@ def _set_parameter(parameter, value):
 
 
 class Line:
-    """A node whose memory is used again for each tensor: not for two threads at once."""
+    """A node whose memory is reused for each tensor: not thread-safe."""
 
     def __init__(self):
         self.node = Node(size=ctypes.sizeof(Node))
@@ -101,8 +101,8 @@ class Line:
 
 
 def rows(tokens=None, positions=None, sequences=None):
-    """lockstep_rows of lists of integers, of which each may be None; of lists of different
-    lengths, and of integers beyond 32 bits, what does not fit is left out."""
+    """lockstep_rows from lists of integers, each of which may be None. Lists whose lengths
+    don't match, and lists with integers beyond 32 bits, are left out."""
     made = Rows()
     given = {"tokens": tokens, "positions": positions, "sequences": sequences}
     for name, values in given.items():
@@ -137,7 +137,7 @@ def ranges(library, text):
 
 
 def load(path=None):
-    """The library that `lockstep capture` names in the environment, or that of `path`."""
+    """The library that `lockstep capture` names in the environment, or the one at `path`."""
     library = ctypes.CDLL(path or os.environ["LOCKSTEP_HOOK"])
     text, size, id_, rows_ = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64, ctypes.POINTER(Rows)
     functions = {

@@ -1,4 +1,4 @@
-"""One pass: the forward call of a root module, and what is known while it runs."""
+"""One pass: the forward call of a root module, and its state while it runs."""
 import contextlib
 import threading
 import weakref
@@ -21,22 +21,22 @@ class Thread(threading.local):
     hidden = 0
 
     def __init__(self):
-        self.contexts = []  # what switches modes off, while busy
+        self.contexts = []  # these switch modes off, while busy
 
 
 thread = Thread()
 
 
 class _Ours:
-    """Marks torch operations as our own. Ours and the program's modes don't see them: a mode
-    is a call of Python for each operation, and for each look at a tensor's shape."""
+    """Marks torch operations as our own. Neither our modes nor the program's see them: a mode
+    costs a Python call for each operation, and for each look at a tensor's shape."""
 
     def __enter__(self):
         thread.busy = True
         off = _function_off()
         off.__enter__()
         modes_off = None
-        if _dispatch_modes():  # within our own there is most often no other
+        if _dispatch_modes():  # inside our own, there is usually no other
             modes_off = _dispatch_off()
             modes_off.__enter__()
         thread.contexts.append((off, modes_off))
@@ -58,7 +58,7 @@ _PLAIN = {torch.Tensor: True, torch.nn.Parameter: True}
 
 
 def is_recordable(tensor):
-    """An ordinary tensor with memory behind it: no fake, meta or wrapper subclass."""
+    """Whether it is an ordinary tensor backed by memory, not a fake, meta or wrapper tensor."""
     kind = type(tensor)
     plain = _PLAIN.get(kind)
     if plain is None:
@@ -118,7 +118,7 @@ def block_index(path):
 
 
 def _as_written(path):
-    """The path without what torch.compile puts around a module."""
+    """The path without the component that torch.compile inserts."""
     return ".".join(part for part in path.split(".") if part != "_orig_mod") if "_orig_mod" in path else path
 
 
@@ -134,7 +134,7 @@ class Frame:
 
     @property
     def scope(self):
-        """What the names of operations start with."""
+        """The prefix of the names of operations."""
         if self.function is None:
             return self.path
         return f"{self.path}/{self.function}" if self.path else self.function
@@ -152,7 +152,7 @@ class Run:
         self.registry = Registry()
         self.frames = []
         self.modes = []        # the dispatch and function modes that see what it does
-        self.script = None     # where a TorchScript is that runs now: see scripted.py
+        self.script = None     # position within the TorchScript that is running: see scripted.py
         self.rows = None       # inputs.Rows: tokens, positions, sequences
         self.paths = {}
         for path, module in root.named_modules():
@@ -170,7 +170,7 @@ class Run:
 
     def enter(self, module):
         known = self.paths.get(id(module))
-        if known is None:  # made on the fly, or kept where torch doesn't look
+        if known is None:  # made on the fly, or stored where torch doesn't look
             path = self.frames[-1].path if self.frames else ""
             name = type(module).__name__
             known = (f"{path}.{name}" if path else name, self.frames[-1].layer if self.frames else -1)
@@ -178,20 +178,20 @@ class Run:
         self.frames.append(frame)
         return frame
 
-    # ---------------------------------------------------------------- what a tensor is
+    # ---------------------------------------------------------------- which value a tensor holds
 
     def resolve(self, tensor):
-        """The value that a tensor holds. One that nobody recorded is recorded now: a
-        weight, a view, a state of an earlier pass, or a constant from outside."""
+        """The value that a tensor holds. If it has not been recorded yet, that is done now: it is
+        a weight, a view, a state of an earlier pass, or a constant from outside."""
         if not is_recordable(tensor) or not has_storage(tensor):
             return None
         return self.registry.find(tensor) or self._resolve_new(tensor)
 
     def _resolve_new(self, tensor):
-        """One whose place in memory the registry doesn't know."""
+        """The value of a tensor whose place in memory is not in the registry."""
         value = None
         if self.registry.cell(tensor) is None:
-            if tensor.numel() == 0:  # a cache before its first use, say
+            if tensor.numel() == 0:  # such as a cache before its first use
                 return None
             self._introduce(tensor)
             value = self.registry.find(tensor)
@@ -200,12 +200,12 @@ class Run:
         return value
 
     def ids(self, tensors):
-        """The ids of the values of tensors, in order; of `x * x`, twice the same."""
+        """The ids of the values of tensors, in order; for `x * x`, the same id twice."""
         values = [self.resolve(tensor) for tensor in tensors]
         return [value.id for value in values if value is not None]
 
     def ids_and_storages(self, tensors):
-        """The same of recordable tensors, and the first tensor in each of their storages, by the storage's key."""
+        """The same for recordable tensors, and the first tensor in each of their storages, by the storage's key."""
         ids, storages = [], {}
         for tensor in tensors:
             if not has_storage(tensor):
@@ -218,7 +218,7 @@ class Run:
         return ids, storages
 
     def _introduce(self, tensor):
-        """Records the first sight of a storage in this pass."""
+        """Records a storage that is seen for the first time in this pass."""
         parameter, name = self._as_parameter(tensor)
         if parameter is not None:
             self.registry.put(parameter, self._weight(parameter, name))
@@ -256,7 +256,7 @@ class Run:
         return value
 
     def _reread(self, tensor):
-        """A known storage seen in a new way: a view of one value, or, after writes to
+        """A known storage seen through a new view: a view of one value, or, after writes to
         parts of it, values that no line holds yet."""
         cell = self.registry.cell(tensor)
         sources, whole = cell.underlying(tensor)
@@ -294,7 +294,7 @@ class Run:
         return value
 
     def view(self, what, op, tensor, source, **extra):
-        """A line for another way to see a value; nothing is copied."""
+        """A line for another view of a value; nothing is copied."""
         frame = self.frames[-1]
         event = self._event(frame.name(what), op, tensor, frame.layer, [source.id], extra)
         event["role"] = "view"
@@ -303,8 +303,8 @@ class Run:
         return value
 
     def alias(self, name, op, tensor, value, kind, *, layer=None, outer=False, **extra):
-        """A line that gives a known value another name. It comes with data when no line
-        has them in this shape yet: of a view, or of what a filter left out before."""
+        """A line that gives a known value another name. It has data when no line has them in
+        this shape yet: for a view, or for a value that a filter left out before."""
         if layer is None:
             layer = self.frames[-1].layer
         event = self._event(name, op, tensor, layer, [], extra)
@@ -324,7 +324,7 @@ class Run:
         return value
 
     def known(self, tensor):
-        """The value of a tensor if its storage was seen in this pass, or is a weight's."""
+        """The value of a tensor if its storage was seen in this pass, or is that of a weight."""
         if not is_recordable(tensor) or not has_storage(tensor):
             return None
         if self.registry.cell(tensor) is None and self._as_parameter(tensor)[0] is None:
@@ -350,7 +350,7 @@ def call_parameters(names, args, kwargs):
 
 
 def simple_parameters(pairs):
-    """The scalar ones among (name, value) pairs, as an object for a line."""
+    """The scalars among (name, value) pairs, as an object for a line."""
     found = {}
     for name, value in pairs:
         plain = plain_parameter(value)

@@ -1,4 +1,4 @@
-"""The process-wide end of the recording: ids, notes, and the sending of tensors."""
+"""The process-wide part of the recording: ids, notes, and sending tensors."""
 import math
 import os
 import sys
@@ -17,17 +17,17 @@ _OTHER_DTYPES = {torch.complex32: "c32", torch.complex64: "c64", torch.complex12
 
 
 def dtype_name(dtype):
-    """The trace's name of a dtype; of one that it doesn't know, torch's."""
+    """The trace's name for a dtype; torch's if it has none."""
     return DTYPES.get(dtype) or _OTHER_DTYPES.get(dtype) or str(dtype).replace("torch.", "")
 
 
 class Recorder:
-    """One a process. Nothing here may raise into the observed program: callers go
-    through `guard`, and a recorder that has gone away makes it `dormant` for good."""
+    """One per process. Nothing here may raise into the observed program: callers go
+    through `guard`, and once the recorder has gone away, this is `dormant` for good."""
 
     def __init__(self):
         self.lock = threading.RLock()
-        self.facts = set()    # for the text that `capture` prints when nothing was recorded
+        self.facts = set()    # for the message that `capture` prints when nothing was recorded
         self.filters = filters.Filters()
         self.reset()
 
@@ -38,7 +38,7 @@ class Recorder:
         self._noted = set()
         self._started = False
         self.weights = {}     # id(parameter) -> (weak reference to it, value)
-        self.survivors = {}   # values of earlier passes that still live: see values.py
+        self.survivors = {}   # values of earlier passes that are still alive: see values.py
 
     def after_fork(self):
         """A forked child is another process: it has its own channel and its own ids."""
@@ -72,7 +72,7 @@ class Recorder:
                 self.dormant = True
 
     def start(self, engine, version, model, device):
-        """Says once who is recorded."""
+        """Sends once which engine is recorded."""
         with self.lock:
             if self._started:
                 return
@@ -87,14 +87,14 @@ class Recorder:
         return self.transport.next_pass() if self.transport is not None else 0
 
     def tensor(self, event, tensor=None):
-        """Sends a tensor line, with the values of `tensor` if given; gives its id."""
+        """Sends a tensor line, with the values of `tensor` if given; returns its id."""
         data = None
         if tensor is not None and tensor.numel():
             data = self.host_copy(tensor)
         transport = self.transport
         if transport is None:
             return 0
-        with self.lock:  # ids rise in the order in which lines are sent
+        with self.lock:  # ids increase in the order in which lines are sent
             event["id"] = identity = transport.next_id()
             if self.dormant:
                 return identity
@@ -105,7 +105,7 @@ class Recorder:
         return identity
 
     def resync(self, identity, tensor):
-        """Overwrites the tensor with what the recorder answers, if it does."""
+        """Overwrites the tensor with the values that the recorder answers with, if any."""
         host = torch.empty(tensor.shape, dtype=tensor.dtype)
         if self.transport.resync(identity, host.data_ptr(), host.numel() * host.element_size()):
             with torch.no_grad():
@@ -115,14 +115,14 @@ class Recorder:
         """The elements as a contiguous tensor in host memory, or None with a note."""
         if tensor.is_cpu and tensor.dtype in DTYPES and tensor.layout is torch.strided and tensor.is_contiguous() \
                 and not tensor.is_neg():
-            return tensor  # its address is all that is needed
+            return tensor  # only its address is needed
         what = None
         if tensor.layout is not torch.strided or tensor.is_quantized:
             what = f"{tensor.layout} or quantized storage"
         elif tensor.dtype not in DTYPES:
             what = str(tensor.dtype)
         elif tensor.is_cuda and torch.cuda.is_current_stream_capturing():
-            what = "a tensor inside of a CUDA graph's capture"
+            what = "a tensor inside a CUDA graph's capture"
         if what:
             self.note(f"values not kept: {what}")
             return None
@@ -136,7 +136,7 @@ class Recorder:
     # ---------------------------------------------------------------- notes
 
     def note(self, text, **facts):
-        """Tells the user something, once. `facts` are for programs that read the trace."""
+        """Sends a note for the user, once. `facts` are for programs that read the trace."""
         with self.lock:
             if text not in self._noted and len(self._noted) < 1000:
                 self._noted.add(text)
@@ -173,7 +173,7 @@ recorder = Recorder()
 # -------------------------------------------------------------------- small helpers
 
 def guard(function):
-    """The function, whose exceptions become notes and whose result is then None."""
+    """Wraps a function so that its exceptions become notes, and its result is then None."""
     def guarded(*args, **kwargs):
         try:
             return function(*args, **kwargs)
@@ -185,7 +185,7 @@ def guard(function):
 
 
 def plain_parameter(value):
-    """A scalar parameter of an operation as JSON, or None when it isn't one."""
+    """A scalar parameter of an operation as JSON, or None when it isn't a scalar."""
     if isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

@@ -35,12 +35,12 @@ class Capture:
         if self.child is not None:
             recorder.close()
             os.environ.pop("LOCKSTEP_CHANNEL", None)
-            self.child.communicate()  # the end of its input is the end of the recording
+            self.child.communicate()  # the end of its input ends the recording
             self.child = None
         return False
 
     def _listen(self):
-        """Starts a recorder; it says where its socket and the hook's library are."""
+        """Starts a recorder, which prints where its socket and the hook's library are."""
         command = [_program(), "capture", "-o", os.fspath(self.out), "--listen"]
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         channel = self.child.stdout.readline().rstrip("\n")
@@ -51,11 +51,11 @@ class Capture:
             raise RuntimeError(f"lockstep capture --listen ended with status {status}")
         os.environ["LOCKSTEP_CHANNEL"] = channel
         os.environ["LOCKSTEP_HOOK"] = library
-        recorder.reset()  # a recording of its own: ids and passes start anew
+        recorder.reset()  # a separate recording: ids and passes start again
 
 
 def _program():
-    """The `lockstep` command: $LOCKSTEP, the one of this checkout, or the path's."""
+    """The `lockstep` command: $LOCKSTEP, the one in this checkout, or the one on the path."""
     given = os.environ.get("LOCKSTEP")
     if given:
         return given
@@ -76,7 +76,7 @@ def tap(name, tensor):
         return
     with ours:
         run = thread.run
-        if run is None:  # outside of any forward call: a pass of its own, without rows
+        if run is None:  # outside any forward call: a separate pass, without rows
             recorder.start("torch", str(torch.__version__), "", str(tensor.device))
             run = Run(torch.nn.Module())
             recorder.send({"event": "pass", "pass": run.number})

@@ -1,11 +1,11 @@
 """TorchScript: modules that were scripted, traced, or loaded with torch.jit.load.
 
-A script's interpreter calls no Python, but what it computes goes through the dispatcher.
-So a copy of the module's graph runs in the place of its own, on the same objects. In the
-copy every call of a submodule is replaced with that submodule's graph, and between the
-nodes stand markers: operators that do nothing, which our dispatch mode (dispatch.py)
-hands to `mark`. They say which module begins and ends, and what it gives. The copy runs
-without the optimizing executor, which would fuse what is to be seen.
+A script's interpreter calls no Python, but its operations go through the dispatcher. So a
+copy of the module's graph runs in place of the original, on the same objects. In the copy,
+every call of a submodule is replaced with that submodule's graph, and there are markers
+between the nodes: operators that do nothing, which our dispatch mode (dispatch.py) passes
+to `mark`. They say which module begins or ends, and what it returns. The copy runs without
+the optimizing executor, which would fuse the operations that are to be seen.
 """
 import weakref
 
@@ -17,9 +17,9 @@ from .passes import Frame, block_index, is_recordable, thread
 from .recorder import guard, recorder
 
 NAMESPACE = "lockstep_debug"
-_FUSED = "TorchScript: its graph runs node by node while it is recorded, without fusion; capture --compiled runs it as it is"
+_FUSED = "TorchScript: its graph runs node by node while it is recorded, without fusion; capture --compiled runs it unchanged"
 
-# One line each, as grouped.py has it for the functions of Python.
+# One line each, as for Python functions in grouped.py.
 _GROUPED = {f"aten::{name}" for name in (
     "matmul", "linear", "softmax", "log_softmax", "layer_norm", "rms_norm", "group_norm", "einsum", "conv1d", "conv2d",
     "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "_convolution")}
@@ -36,7 +36,7 @@ _library = None
 
 
 def _define_markers():
-    """Conservative about aliases, so that no pass takes them for dead code."""
+    """Conservative about aliases, so that no optimization pass removes them as dead code."""
     global _library
     if _library is None:
         _library = torch.library.Library(NAMESPACE, "DEF")
@@ -71,7 +71,7 @@ def _is_tensor(kind):
 
 
 def _tensors(values):
-    """Those among values, and in the tuples and lists that were made of some."""
+    """The tensors among values, and in the tuples and lists that were made from them."""
     found = []
     for value in values:
         if _is_tensor(value.type()):
@@ -82,7 +82,7 @@ def _tensors(values):
 
 
 def _mark_result(graph, value, suffix, following):
-    """Markers for the tensors that a module gives, through tuples and lists."""
+    """Markers for the tensors that a module returns, through tuples and lists."""
     kind = value.type()
     if _is_tensor(kind) or (kind.kind() == "OptionalType" and _is_tensor(kind.getElementType())):
         _marker(graph, "give", [value, suffix], following)
@@ -104,7 +104,7 @@ class _Expansion:
         self.modules = dict(root.named_modules())
 
     def graph(self, own, method):
-        """`own`: the path of the module that the method is of."""
+        """`own`: the path of the module to which the method belongs."""
         graph = self.modules[own]._c._get_method(method).graph.copy()
         torch._C._jit_pass_erase_shape_information(graph)
         self.block(graph, graph, graph.return_node(), next(iter(graph.inputs())).debugName(), own)
@@ -122,7 +122,7 @@ class _Expansion:
                     self.call(graph, node, following, called)
 
     def path(self, value, self_name, own):
-        """Of the module that a value is; None when that isn't known before it runs."""
+        """The path of the module that a value is; None when that isn't known before it runs."""
         if value.debugName() == self_name:
             return own
         node = value.node()
@@ -132,7 +132,7 @@ class _Expansion:
         return None if outer is None else f"{outer}.{node.s('name')}" if outer else node.s("name")
 
     def call(self, graph, node, following, called):
-        """Another method than forward counts as its caller's, as it does in Python."""
+        """A method other than forward counts as part of its caller, as it does in Python."""
         inputs, method = list(node.inputs()), node.s("name")
         if method != "forward":
             self.replace(graph, node, self.graph(called, method), inputs)
@@ -171,7 +171,7 @@ def _mark_functions(graph, block, end):
 
 
 class _Script:
-    """A module's forward, as a function that says where it is."""
+    """A module's forward, as a function that marks its position."""
 
     def __init__(self, module):
         _define_markers()
@@ -187,7 +187,7 @@ class _Script:
         self.function = torch._C._create_function_from_graph("forward", graph)
 
     def arguments(self, args, kwargs):
-        """All of them in order; None where they don't fit, so that torch says it."""
+        """All arguments in order; None if they don't fit, so that torch reports it."""
         if len(args) > len(self.parameters) or set(kwargs) - {p.name for p in self.parameters[len(args):]}:
             return None
         given = list(args)
@@ -223,7 +223,7 @@ def _prepare(module, args, kwargs):
 
 
 def call(run, module, *args, **kwargs):
-    """The module's forward under observation."""
+    """Runs the module's forward under observation."""
     prepared = _prepare(module, args, kwargs)
     if prepared is None:
         return original_call(module, *args, **kwargs)
@@ -239,8 +239,8 @@ def call(run, module, *args, **kwargs):
 
 
 class _Unoptimized:
-    """torch.jit.optimized_execution(False), whose setting is the process's, for threads
-    that overlap."""
+    """torch.jit.optimized_execution(False) for overlapping threads, because its setting is
+    process-wide."""
 
     def __init__(self):
         self.depth = 0
@@ -273,8 +273,8 @@ def _say_what_is_off(module):
 # ---------------------------------------------------------------- while it runs
 
 class _Progress:
-    """Where a script is. `sources`: what each layer or function that runs, the innermost
-    last, was computed from; None for a module with an inside."""
+    """The position in a running script. `sources`: what each layer or function that is running,
+    innermost last, is computed from; None for a module that is entered."""
 
     def __init__(self, root, parts):
         self.root = root
@@ -285,7 +285,7 @@ class _Progress:
 
 @guard
 def mark(run, name, args):
-    """A marker was reached."""
+    """Called when a marker is reached."""
     _HANDLERS[name](run, run.script, *args)
 
 

@@ -1,5 +1,5 @@
-"""The way out of the process: events, as dictionaries, become calls of the C library
-that writes all frames (src/wire/frame_writer.h)."""
+"""Sends events out of the process: as dictionaries, they become calls to the C library that
+writes all frames (src/wire/frame_writer.h)."""
 import ctypes
 import struct
 
@@ -17,7 +17,7 @@ class Transport:
     def __init__(self):
         self._library = native.load()
         self._line = self._library.lockstep_hook_line
-        self._nodes = {}  # what calls of one place in a model have in common -> (native.Line, its node's address)
+        self._nodes = {}  # what calls from the same place in a model have in common -> (native.Line, its node's address)
         self.next_id = self._library.lockstep_hook_next_id      # for tensors, also those that C code records
         self.next_pass = self._library.lockstep_hook_next_pass  # from 0 in each recording
         self._events = {"start": self._start, "pass": self._pass, "rows": self._rows, "pass_end": self._pass_end,
@@ -38,7 +38,7 @@ class Transport:
         return native.ranges(self._library, text)
 
     def send(self, event, pointer=0, size=0):
-        """Copies what lies in the `size` bytes at the address `pointer`. False once the recorder is gone."""
+        """Copies the `size` bytes at the address `pointer`. False once the recorder is gone."""
         if event["event"] == "tensor":
             return self._tensor(event, pointer, size)
         self._events[event["event"]](event)
@@ -48,7 +48,7 @@ class Transport:
         get = event.get
         name, op, layer, dtype, parameters = event["name"], event["op"], event["layer"], event["dtype"], get("params")
         role, where, backend = get("role"), get("where"), get("backend")
-        # repr tells True, 1 and 1.0 apart, which are equal keys
+        # repr distinguishes True, 1 and 1.0, which are equal keys
         key = name, op, layer, dtype, role, where, backend, repr(parameters) if parameters else None
         known = self._nodes.get(key)
         if known is None:
@@ -88,7 +88,7 @@ class Transport:
         self._library.lockstep_hook_note(native.encode(event["text"]), None if compiled is None else native.encode(compiled))
 
     def resync(self, identity, pointer, size):
-        """Asks for other values; True when they were written to the `size` bytes at `pointer`."""
+        """Asks for replacement values; True when they were written to the `size` bytes at `pointer`."""
         return bool(self._library.lockstep_hook_resync(identity, pointer, size))
 
     def close(self):

@@ -1,11 +1,11 @@
 """Which recorded value a tensor holds.
 
-A value is known by where it lies: storage, offset, shape, strides and dtype. A cell
-keeps, for one storage, the views of it that are known to hold a value (`entries`) and
-the values that its bytes were written by, oldest first (`writes`). Writing in place
-drops the entries that it overlaps, so a later read sees a new value. A weak reference
-to the storage keeps its address from being reused while the cell is there, which is
-what makes an address a safe key; it keeps no tensor data alive.
+A value is identified by its place: storage, offset, shape, strides and dtype. For one
+storage, a cell keeps the views that are known to hold a value (`entries`) and the values
+whose writes its bytes come from, oldest first (`writes`). Writing in place drops the
+entries that it overlaps, so that a later read sees a new value. A weak reference to the
+storage prevents its address from being reused while the cell exists, so that the address
+is a safe key; it keeps no tensor data alive.
 """
 import torch
 
@@ -14,8 +14,8 @@ _WRITES_MAX = 256
 
 
 class Value:
-    """What the trace says of a value: the id of its line, and that of the line that came
-    with its data: the same, an alias's (see Run.alias), or None."""
+    """A value in the trace: the id of its line, and that of the line that has its data: the
+    same, that of an alias (see Run.alias), or None."""
     __slots__ = ("id", "data_id")
 
     def __init__(self, identity, with_data):
@@ -24,8 +24,8 @@ class Value:
 
 
 def geometry(tensor):
-    """Offset, shape, strides and dtype; strides of axes of one element mean nothing, and those
-    of a contiguous tensor nothing beside its shape."""
+    """Offset, shape, strides and dtype. Strides of axes with one element are meaningless, and
+    those of a contiguous tensor follow from its shape."""
     shape = tensor.shape
     if tensor.is_contiguous():
         return tensor.storage_offset(), shape, None, tensor.dtype
@@ -34,7 +34,7 @@ def geometry(tensor):
 
 
 def extent(tensor):
-    """The first byte and the one past the last that the tensor can touch in its storage."""
+    """The first byte that the tensor can touch in its storage, and the one past the last."""
     count = tensor.numel()
     if count == 0:
         return 0, 0
@@ -48,7 +48,7 @@ def extent(tensor):
 
 
 def place(tensor):
-    """Its geometry, its extent, and whether it touches every byte of that."""
+    """Its geometry, its extent, and whether it touches every byte of the extent."""
     if tensor.is_contiguous():
         offset, size, count = tensor.storage_offset(), tensor.element_size(), tensor.numel()
         low = offset * size if count else 0
@@ -82,7 +82,7 @@ class Cell:
             self.weak = None
 
     def put(self, tensor, value):
-        """The tensor's bytes now hold `value`: everything that overlaps is older."""
+        """The tensor's bytes now hold `value`: everything that overlaps it is outdated."""
         shape, low, high, dense = place(tensor)
         if self.entries:
             for key in [k for k, (_, a, b) in self.entries.items() if a < high and low < b]:
@@ -99,8 +99,8 @@ class Cell:
         self.entries[shape] = (value, low, high)
 
     def underlying(self, tensor):
-        """The values that the tensor's bytes were written by, oldest first, and whether
-        the last of them alone covers it."""
+        """The values that the tensor's bytes come from, oldest first, and whether the last of
+        them alone covers it."""
         low, high = extent(tensor)
         touched = [w for w in self.writes if w[1] < high and low < w[2]]
         whole = len(touched) == 1 and touched[0][1] <= low and high <= touched[0][2] and touched[0][3]
@@ -118,17 +118,17 @@ class Registry:
         return self.cells.get(storage_key(tensor))
 
     def find(self, tensor):
-        """The value that the tensor holds, if it is known as such."""
+        """The value that the tensor holds, if known."""
         return self.find_in(storage_key(tensor), tensor)
 
     def find_in(self, key, tensor):
-        """The same, of a tensor in the storage with this key."""
+        """The same, for a tensor in the storage with this key."""
         cell = self.cells.get(key)
         entry = cell.entries.get(geometry(tensor)) if cell is not None else None
         return entry[0] if entry is not None else None
 
     def put(self, tensor, value):
-        """Notes a new value: of a new storage, or written into a known one."""
+        """Registers a new value: in a new storage, or written into a known one."""
         if has_storage(tensor):
             self._open(tensor).put(tensor, value)
 
@@ -152,13 +152,13 @@ class Registry:
         return cell
 
     def sweep(self):
-        """Drops what is known of storages that are gone."""
+        """Drops the cells of storages that are gone."""
         for key in [k for k, cell in self.cells.items() if cell.expired()]:
             self.cells.pop(key).free()
         self._countdown = max(_SWEEP_EVERY, len(self.cells))
 
     def close(self, survivors):
-        """Moves what still lives to `survivors` (a KV cache, say), and frees the rest."""
+        """Moves what is still alive (such as a KV cache) to `survivors`, and frees the rest."""
         for key, cell in self.cells.items():
             if cell.expired() or not cell.writes:
                 cell.free()

@@ -8,7 +8,7 @@
 #define TYPES(...) (const char *const[]){__VA_ARGS__, NULL}
 enum { ANY = LS_IMPLIED_UNKNOWN };
 
-/* As llama.cpp's converter maps model classes, and as its graphs assume. */
+/* Model classes as mapped by llama.cpp's converter, and what its graphs assume. */
 static const ls_architecture architectures[] = {
     /* gguf, activation, experts' weights normalized, layers without RoPE, layers without a window, model types */
     {"llama", "silu", ANY, 0, 1, TYPES("llama", "mistral", "mixtral", "yi", "smollm", "aquila", "xverse_llama", "vicuna")},
@@ -86,7 +86,7 @@ static const ls_architecture architectures[] = {
     {"mllama", "silu", ANY, 0, 1, TYPES("mllama", "mllama_text_model")},
 };
 
-/* Letters and digits alone, in lower case: "gpt-oss" is "gpt_oss". */
+/* Only letters and digits, in lower case, so that "gpt-oss" equals "gpt_oss". */
 static bool same_word(const char *a, const char *b) {
     for (;; a++, b++) {
         while (*a != '\0' && !isalnum((unsigned char)*a))
@@ -114,7 +114,7 @@ static bool becomes(const ls_architecture *row, const char *type) {
     return same_word(row->gguf, type);
 }
 
-/* "LlamaForCausalLM" is "Llama", and so is "LlamaModel". */
+/* "LlamaForCausalLM" and "LlamaModel" become "Llama". */
 static const char *without_head(const ls_checkpoint *c, char *out, size_t capacity) {
     static const char *const heads[] = {"For", "Model", "LMHead"};
     size_t length = strlen(c->model);

@@ -1,7 +1,7 @@
 /* Chat templates. GGUF: tokenizer.chat_template, and tokenizer.chat_template.NAME for others.
- * Hugging Face, the first that is there: chat_template.jinja (others in
+ * Hugging Face, the first that exists: chat_template.jinja (others in
  * additional_chat_templates/NAME.jinja), chat_template.json, or tokenizer_config.json's
- * chat_template: a text, an object of texts, or a list of {"name": …, "template": …}. */
+ * chat_template: a string, an object of strings, or a list of {"name": …, "template": …}. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ typedef struct template {
 typedef struct templates {
     template items[TEMPLATES_MAX];
     size_t count;
-    json_t *json; /* that texts lie in */
+    json_t *json; /* holds the texts */
 } templates;
 
 static template *find(templates *t, const char *name) {
@@ -33,7 +33,7 @@ static template *find(templates *t, const char *name) {
     return NULL;
 }
 
-/* Jinja drops one line feed at the end. */
+/* Jinja drops a line feed at the end. */
 static void put(templates *t, const char *name, const char *text, size_t length) {
     if (text == NULL || name == NULL || t->count == TEMPLATES_MAX || find(t, name) != NULL)
         return;
@@ -43,7 +43,7 @@ static void put(templates *t, const char *name, const char *text, size_t length)
 
 static void put_json(templates *t, const char *name, json_t *text) { put(t, name, json_string_value(text), json_string_length(text)); }
 
-/* A text, an object of texts, or a list. */
+/* A string, an object of strings, or a list. */
 static void read_json(templates *t, json_t *json) {
     const char *key;
     json_t *item;

@@ -13,7 +13,7 @@
 
 enum { CONFIG_LIMIT = 16 << 20 };
 
-/* --- recognising */
+/* --- recognizing */
 
 static bool exists(const char *directory, const char *name) {
     ls_arena arena = {0};
@@ -162,7 +162,7 @@ static const char *first_text(json_t *value) {
     return text != NULL ? text : "";
 }
 
-/* Of a file only a name like model.safetensors says that config.json is its own. */
+/* For a single file, companions are looked for in its directory. */
 static lockstep_status find_companions(ls_checkpoint *c, const char *path, lockstep_error *error) {
     struct stat info;
     bool directory = stat(path, &info) == 0 && S_ISDIR(info.st_mode);

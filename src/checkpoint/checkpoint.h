@@ -1,5 +1,4 @@
-/* One side of a comparison of checkpoints: an archive of weights with what lies
- * beside it. */
+/* One side of a comparison of checkpoints: an archive of weights, and the files beside it. */
 #ifndef LS_CHECKPOINT_CHECKPOINT_H
 #define LS_CHECKPOINT_CHECKPOINT_H
 
@@ -10,10 +9,10 @@
 
 typedef struct ls_checkpoint {
     lockstep_archive *archive;
-    const char *directory;    /* where companions are: "" for a GGUF file, which has none */
+    const char *directory;    /* of the companion files; "" for a GGUF file, which has none */
     bool gguf;
     json_t *config;           /* config.json, or NULL */
-    const char *config_trouble; /* why config.json, which is there, can't be read; or NULL */
+    const char *config_trouble; /* why an existing config.json can't be read; or NULL */
     const char *architecture; /* general.architecture, or config.json's model_type; "" */
     const char *model;        /* config.json's architectures[0]; "" */
     ls_arena arena;
@@ -29,21 +28,21 @@ void ls_checkpoint_close(ls_checkpoint *checkpoint);
 /* A JSON document that may hold anything; at most `limit` bytes. NULL as *out_json
  * when there is no such file. */
 lockstep_status ls_checkpoint_json(const char *path, uint64_t limit, json_t **out_json, lockstep_error *error);
-/* The same for a file beside the weights: one that can't be read costs what it would have
- * told, and *out_trouble says why. Only a lack of memory fails. */
+/* The same for a file beside the weights. One that can't be read only loses the checks that
+ * depend on it, and *out_trouble says why; the function fails only when out of memory. */
 lockstep_status ls_checkpoint_side_file(ls_checkpoint *checkpoint, const char *path, uint64_t limit, json_t **out_json,
                                         const char **out_trouble, lockstep_error *error);
-/* What that does with the status of any reader: keeps the message, in the arena. */
+/* The same for the status of any reader: keeps its message, in the arena. */
 lockstep_status ls_checkpoint_unread(ls_arena *arena, lockstep_status status, const lockstep_error *why, const char **out_trouble,
                                      lockstep_error *error);
 /* Parses it from a source of any kind. */
 lockstep_status ls_config_parse(ls_source *source, json_t **out_json, lockstep_error *error);
-/* A path of keys, "text_config.num_hidden_layers"; NULL when it isn't there. */
+/* The value at a path of keys, "text_config.num_hidden_layers"; NULL when there is none. */
 json_t *ls_config_find(json_t *config, const char *path);
-/* The path is there and null, wherever the configuration of the language model may be. */
+/* Whether the path exists and is null, wherever the language model's configuration may be. */
 bool ls_config_is_null(json_t *config, const char *path);
-/* The same wherever the configuration of the language model may be: at the top, in
- * text_config, llm_config. */
+/* The same, wherever the language model's configuration may be: at the top level, in
+ * text_config or in llm_config. */
 json_t *ls_config_text(json_t *config, const char *path);
 
 #endif

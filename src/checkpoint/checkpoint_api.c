@@ -7,7 +7,7 @@
 
 struct lockstep_comparison {
     ls_checkpoint_diff diff;
-    const char **causes; /* one a pair of weights, in the arena of the diff; NULL where there is none */
+    const char **causes; /* one for each pair of weights, in the diff's arena; NULL where there is none */
 };
 
 static lockstep_status write_causes(lockstep_comparison *c, lockstep_error *error) {

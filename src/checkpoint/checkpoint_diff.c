@@ -13,7 +13,7 @@ static lockstep_status compare(ls_checkpoint_diff *d, const ls_checkpoint_option
         LS_TRY(ls_vocabulary_compare(reference, candidate, &d->vocabulary, error));
     if ((o->what & LS_WHAT_WEIGHTS) != 0) {
         uint64_t heads[2];
-        for (int k = 0; k < 2; k++) { /* the reference's, as long as it tells */
+        for (int k = 0; k < 2; k++) { /* the reference's, if it gives them */
             heads[k] = ls_settings_heads(reference, k);
             heads[k] = heads[k] != 0 ? heads[k] : ls_settings_heads(candidate, k);
         }

@@ -8,7 +8,7 @@
 
 typedef enum ls_what { LS_WHAT_CONFIG = 1, LS_WHAT_VOCAB = 2, LS_WHAT_WEIGHTS = 4, LS_WHAT_ALL = 7 } ls_what;
 
-/* In the order of suspicion. */
+/* The most suspicious first. */
 typedef enum ls_finding_kind {
     LS_FINDING_CONFIG,
     LS_FINDING_VOCAB,
@@ -18,7 +18,7 @@ typedef enum ls_finding_kind {
     LS_FINDING_EXTRA,   /* in the candidate only */
     LS_FINDING_NAMES,   /* a pair by content whose names contradict it */
     LS_FINDING_DUPLICATE,
-    LS_FINDING_COMMON,  /* one cause of several tensors */
+    LS_FINDING_COMMON,  /* one cause shared by several tensors */
     LS_FINDING_DIFFERS,
     LS_FINDING_WORSE,
     LS_FINDING_LOST_ROWS,
@@ -32,8 +32,8 @@ typedef enum ls_finding_kind {
 typedef struct ls_finding {
     ls_finding_kind kind;
     bool fails;
-    bool gap;         /* nothing wrong was seen, but not compared either: no match without it */
-    double weight;    /* more is more suspicious, within a kind */
+    bool gap;         /* something could not be compared, so the verdict is not a match */
+    double weight;    /* larger is more suspicious, within a kind */
     const char *text; /* escaped */
     size_t pair;      /* of weights.pairs, or SIZE_MAX */
 } ls_finding;
@@ -53,7 +53,7 @@ typedef struct ls_checkpoint_diff {
     ls_finding *findings;
     size_t finding_count, finding_capacity;
     double coverage;
-    bool comparable; /* something of what was asked for could be compared */
+    bool comparable; /* some of the requested parts could be compared */
     bool matches;    /* and no finding fails, or is a gap */
     bool differs;    /* a finding fails */
     ls_arena arena;
@@ -68,7 +68,7 @@ const char *ls_finding_kind_name(ls_finding_kind kind);
  * or "incomparable". */
 const char *ls_checkpoint_verdict_name(const ls_checkpoint_diff *diff);
 
-/* For checkpoint_diff.c: what the steps found, as lines. */
+/* For checkpoint_diff.c: turns the results of the steps into findings. */
 lockstep_status ls_checkpoint_judge(ls_checkpoint_diff *diff, double min_coverage, lockstep_error *error);
 
 #endif

@@ -34,7 +34,7 @@ static bool read_activation(const ls_checkpoint *c, ls_setting_value *out) {
     return false;
 }
 
-/* ggml computes every GELU by the formula with tanh, or a table of it. */
+/* ggml computes every GELU by the tanh approximation, or a table of it. */
 static bool same_activation(const ls_setting_value *a, const ls_setting_value *b) {
     bool by_family = a->key == implied || b->key == implied;
     if (by_family && strstr(a->text, "gelu") != NULL && strstr(b->text, "gelu") != NULL)
@@ -59,14 +59,14 @@ static bool read_experts_normalized(const ls_checkpoint *c, ls_setting_value *ou
     return json_is_boolean(json) && put(out, json_is_true(json) ? "true" : "false", "norm_topk_prob");
 }
 
-/* --- what holds for some layers only */
+/* --- what applies to some layers only */
 
 static size_t layers_of(const ls_checkpoint *c) {
     ls_setting_value v;
     return ls_setting_of(c, "layers", &v) && v.number >= 1 && v.number <= LAYERS_MAX ? (size_t)v.number : 0;
 }
 
-/* "none", "all", a period, or the list: the layers of which something holds. */
+/* The layers to which something applies: "none", "all", a period, or a list. */
 static bool put_layers(ls_setting_value *out, const bool *holds, size_t count, const char *key) {
     size_t first = 0, total = 0, used = 0;
     for (size_t i = 0; i < count; i++) {
@@ -80,11 +80,11 @@ static bool put_layers(ls_setting_value *out, const bool *holds, size_t count, c
     if (total == 0 || total == count)
         return true;
     if (periodic)
-        used = (size_t)snprintf(out->text, sizeof out->text, "the last of every %zu, of %zu layers", first + 1, count);
+        used = (size_t)snprintf(out->text, sizeof out->text, "the last of every %zu layers, %zu in all", first + 1, count);
     for (size_t i = 0; i < count && !periodic && used < sizeof out->text; i++)
         if (holds[i])
             used += (size_t)snprintf(out->text + used, sizeof out->text - used, "%s%zu", used > 0 ? ", " : "", i);
-    if (used >= sizeof out->text) { /* the list is long: its hash tells lists apart */
+    if (used >= sizeof out->text) { /* the list is long: its hash distinguishes lists */
         uint32_t hash = 2166136261u;
         for (size_t i = 0; i < count; i++)
             hash = (hash ^ holds[i]) * 16777619u;
@@ -173,14 +173,14 @@ const ls_computed_setting ls_computed_settings[] = {
     {"activation", "activation", read_activation, same_activation},
     {"experts-normalized", "weights of the chosen experts normalized", read_experts_normalized, NULL},
     {"layers-without-rope", "layers without RoPE", read_layers_without_rope, NULL},
-    {"layers-without-window", "layers whose attention sees everything", read_layers_without_window, NULL},
+    {"layers-without-window", "layers with full attention", read_layers_without_window, NULL},
 };
 const size_t ls_computed_setting_count = sizeof ls_computed_settings / sizeof *ls_computed_settings;
 
 const char *const ls_computed_keys[] = {"hidden_activation", "hidden_act",  "activation_function",    "norm_topk_prob",
                                         "no_rope_layers",    "layer_types", "sliding_window_pattern", "no_rope_layer_interval", NULL};
 
-/* --- factors of RoPE's frequencies */
+/* --- RoPE frequency factors */
 
 static json_t *rope_json(const ls_checkpoint *c, const char *key) {
     static const char *const places[] = {"rope_scaling", "rope_parameters", "rope_parameters.full_attention"};
@@ -200,7 +200,7 @@ static double rope_number(const ls_checkpoint *c, const char *key, double otherw
 }
 
 /* What llama3's scaling divides the k-th frequency by (transformers/modeling_rope_utils.py):
- * nothing for short waves, `factor` for long ones, and something between on the way. */
+ * 1 for short wavelengths, `factor` for long ones, and a value in between for the others. */
 static double llama3_factor(const ls_checkpoint *c, double base, double dimensions, uint64_t k, double original) {
     const double pi = 3.14159265358979323846;
     double factor = rope_number(c, "factor", 8), low = rope_number(c, "low_freq_factor", 1), high = rope_number(c, "high_freq_factor", 4);
@@ -218,7 +218,7 @@ static double number_of(const ls_checkpoint *c, const char *id, double otherwise
     return ls_setting_of(c, id, &v) && !isnan(v.number) ? v.number : otherwise;
 }
 
-/* The factor that the configuration asks for; NaN when it doesn't say. */
+/* The factor that the configuration specifies; NaN when it specifies none. */
 static double wanted_factor(const ls_checkpoint *c, const char *tensor, const char *type, uint64_t k, uint64_t count) {
     if (strcmp(tensor, "rope_freqs.weight") != 0) {
         json_t *list = rope_json(c, strstr(tensor, "long") != NULL ? "long_factor" : "short_factor");
@@ -236,7 +236,7 @@ static void describe_factor(ls_setting_value *v, double factor, uint64_t k, uint
              (unsigned long long)k, (unsigned long long)(differ > 0 ? differ : count), (unsigned long long)count);
 }
 
-static const double factor_noise = 1e-4; /* converters compute it in floats of 32 bits */
+static const double factor_noise = 1e-4; /* converters compute it in float32 */
 
 static lockstep_status compare_factors(const ls_checkpoint *hf, const lockstep_archive *gguf, size_t tensor, const char *type,
                                        ls_setting_value out[2], bool *out_differs, bool *out_found, lockstep_error *error) {
@@ -262,7 +262,7 @@ static lockstep_status compare_factors(const ls_checkpoint *hf, const lockstep_a
 
 lockstep_status ls_rope_factors_compare(const ls_checkpoint *sides[2], ls_setting *out_setting, bool *out_found, lockstep_error *error) {
     static const char *const tensors[] = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
-    int side = sides[0]->gguf ? 1 : 0; /* of the configuration */
+    int side = sides[0]->gguf ? 1 : 0; /* the side with the configuration */
     const ls_checkpoint *hf = sides[side], *gguf = sides[1 - side];
     ls_setting_value type;
     bool differs = false;
@@ -279,7 +279,7 @@ lockstep_status ls_rope_factors_compare(const ls_checkpoint *sides[2], ls_settin
         if (!found)
             continue;
         *out_found = true;
-        *out_setting = (ls_setting){.id = "rope-factors", .meaning = "factors of RoPE's frequencies",
+        *out_setting = (ls_setting){.id = "rope-factors", .meaning = "RoPE frequency factors",
                                     .verdict = differs ? LS_SETTING_DIFFERS : LS_SETTING_EQUAL};
         out_setting->sides[side] = values[0];
         out_setting->sides[1 - side] = values[1];

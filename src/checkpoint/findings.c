@@ -1,4 +1,4 @@
-/* What was found, as lines in the order of suspicion. */
+/* Turns results into findings, sorted with the most suspicious first. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@ enum { TITLE = 300, LINE = 1200 };
 
 typedef struct judging {
     ls_checkpoint_diff *d;
-    unsigned parts[LS_SIDES];       /* of ls_model_part, that a side holds */
-    uint64_t elsewhere[LS_SIDES];   /* tensors of a part that the other side's file is not for */
+    unsigned parts[LS_SIDES];       /* bits of ls_model_part: the parts that a side holds */
+    uint64_t elsewhere[LS_SIDES];   /* tensors of a part that the other side's file doesn't hold */
     uint64_t elsewhere_elements[LS_SIDES];
-    uint64_t unread_elements[LS_SIDES]; /* of tensors that the other side may hold in codes */
+    uint64_t unread_elements[LS_SIDES]; /* of tensors that the other side may hold as codes */
     ls_map codes[LS_SIDES];         /* "LAYER MODULE" of codes without a partner */
     bool fine_tune;
     lockstep_error *error;
@@ -110,14 +110,14 @@ static lockstep_status index_codes(judging *j) {
     return LOCKSTEP_OK;
 }
 
-/* The other side may hold it in codes, fused with others as its scheme has it. */
+/* Whether the other side may hold it as codes, possibly fused with other tensors. */
 static bool may_be_codes(const judging *j, int side, size_t tensor) {
     char place[80];
     size_t length = put_place(j->d->weights.labels[side].items[tensor].name, place);
     return ls_map_find(&j->codes[1 - side], place, length) != NULL;
 }
 
-/* Buffers that are computed when a model is made: files may have them or not. */
+/* Buffers that are computed when a model is constructed: files may or may not have them. */
 static bool is_computed(const char *name) {
     static const char *const names[] = {"rotary_emb.inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
                                         "token_type_ids"};
@@ -161,19 +161,19 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     tensor_name(j, side, tensor, name);
     ls_shape_text(t->rank, t->shape, shape);
     if (w->labels[side].items[tensor].scheme != NULL)
-        return LOCKSTEP_OK; /* judge_schemes says it */
+        return LOCKSTEP_OK; /* judge_schemes reports it */
     if (may_be_codes(j, side, tensor)) {
         j->unread_elements[side] += t->elements;
-        return LOCKSTEP_OK; /* and this, too */
+        return LOCKSTEP_OK; /* judge_schemes reports this, too */
     }
     ls_model_part part = ls_model_part_of(w->labels[side].items[tensor].name);
     if (w->sides[1 - side]->gguf && j->parts[1 - side] != 0 && (j->parts[1 - side] & part) == 0) {
         j->elsewhere[side]++;
         j->elsewhere_elements[side] += t->elements;
-        return LOCKSTEP_OK; /* judge_elsewhere says it */
+        return LOCKSTEP_OK; /* judge_elsewhere reports it */
     }
     if (w->sides[side]->archive->is_adapter != w->sides[1 - side]->archive->is_adapter)
-        return LOCKSTEP_OK; /* judge_adapters says it */
+        return LOCKSTEP_OK; /* judge_adapters reports it */
     if (is_computed(t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which is computed, not trained",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
@@ -181,11 +181,11 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, the scale of a tensor in nvfp4",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (ls_weight_is_left_out(w, w->labels[side].items[tensor].name) && w->sides[1 - side]->gguf)
-        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which a GGUF file does without",
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which GGUF files don't have",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
     if (twin != NULL) {
         tensor_name(j, side, twin->other, other);
-        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which has the content of its %s (tied)",
+        return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which has the same content as its %s (tied)",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape, other);
     }
     if (found != NULL && found->text != NULL)
@@ -206,12 +206,12 @@ static lockstep_status judge_all_unpaired(judging *j) {
     return LOCKSTEP_OK;
 }
 
-/* A GGUF file without towers, or with nothing else, is whole all the same. */
+/* A GGUF file without towers, or with only towers, is still complete. */
 static lockstep_status judge_elsewhere(judging *j) {
     for (int side = 0; side < LS_SIDES; side++)
         if (j->elsewhere[side] > 0) {
             bool text = (j->parts[1 - side] & LS_PART_TEXT) != 0;
-            LS_TRY(add(j, LS_FINDING_REMARK, false, 3, SIZE_MAX, "only the %s was compared, which is what the %s's GGUF file is for: %llu tensors of the %s's %s are not in it",
+            LS_TRY(add(j, LS_FINDING_REMARK, false, 3, SIZE_MAX, "only the %s was compared, because the %s's GGUF file holds nothing else: %llu tensors of the %s's %s are not in it",
                        text ? "text model" : "image and audio part", side_names[1 - side], (unsigned long long)j->elsewhere[side], side_names[side],
                        text ? "image and audio part" : "text model"));
         }
@@ -222,12 +222,12 @@ static lockstep_status judge_adapters(judging *j) {
     const ls_weights *w = &j->d->weights;
     for (int side = 0; side < LS_SIDES; side++)
         if (w->sides[side]->archive->is_adapter && !w->sides[1 - side]->archive->is_adapter)
-            LS_TRY(add(j, LS_FINDING_UNREAD, false, 3, SIZE_MAX, "the %s is an adapter, the %s a model: an adapter's tensors are not weights, and were not compared. "
+            LS_TRY(add(j, LS_FINDING_UNREAD, false, 3, SIZE_MAX, "the %s is an adapter, the %s a model: an adapter's tensors are not weights and were not compared. "
                        "Merge it first (peft: merge_and_unload(), then save_pretrained)", side_names[side], side_names[1 - side]));
     return LOCKSTEP_OK;
 }
 
-/* How names were found to belong together, where that needs a hint. */
+/* Hints about how the names were paired. */
 static lockstep_status judge_pairing(judging *j) {
     const ls_weights *w = &j->d->weights;
     const ls_checkpoint *r = w->sides[LS_REFERENCE], *c = w->sides[LS_CANDIDATE];
@@ -236,7 +236,7 @@ static lockstep_status judge_pairing(judging *j) {
     for (int side = 0; side < LS_SIDES; side++)
         escaped(w->sides[side]->model[0] != '\0' ? w->sides[side]->model : w->sides[side]->architecture, text[side], sizeof text[side]);
     if (unknown)
-        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset has the names of %s and %s: weights were paired by content alone. --preset NAME takes the "
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "no preset knows the names of %s and %s, so weights were paired by content alone. --preset NAME uses the "
                    "rules of a similar model, --map FILE your own", *text[0] != '\0' ? text[0] : "the reference", *text[1] != '\0' ? text[1] : "the candidate"));
     if (r->gguf && !c->gguf && j->parts[LS_REFERENCE] != 0)
         LS_TRY(add(j, LS_FINDING_REMARK, false, 4, SIZE_MAX, "the reference is a GGUF file and the candidate is not: are the two sides swapped?"));
@@ -270,9 +270,9 @@ static void put_cause(const ls_weight_pair *p, char *out, size_t capacity) {
         return;
     escaped_cause(p, cause, sizeof cause);
     if (p->verdict < LS_VERDICT_SHAPE)
-        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->cause.residual);
+        snprintf(out, capacity, "; %s (corrected: NMSE %.1e -> %.1e)", cause, p->metrics.nmse, p->cause.residual);
     else
-        snprintf(out, capacity, "; %s (accounted for, NMSE %.1e)", cause, p->cause.residual);
+        snprintf(out, capacity, "; %s (corrected: NMSE %.1e)", cause, p->cause.residual);
 }
 
 static lockstep_status judge_scalar(judging *j, size_t i, const char *title, const char *other, const char *cause) {
@@ -281,7 +281,7 @@ static lockstep_status judge_scalar(judging *j, size_t i, const char *title, con
                p->metrics.candidate.mean, other, p->metrics.reference.mean, p->metrics.max_rel, cause);
 }
 
-/* The coordinates of an element in the tensor that was left as it is. */
+/* The coordinates of an element in the tensor that was not changed. */
 static void place_of(const ls_weight_pair *p, const ls_tensor *t[LS_SIDES], uint64_t at, char out[LS_SHAPE_TEXT]) {
     const ls_tensor *kept = t[p->original == LS_REFERENCE ? LS_CANDIDATE : LS_REFERENCE];
     uint64_t index[LOCKSTEP_MAX_RANK];
@@ -327,19 +327,19 @@ static lockstep_status judge_failing(judging *j, size_t i) {
         return add(j, LS_FINDING_SHAPE, true, 0, i, "%s: shape %s, the reference's %s is %s: %s%s", title, shapes[1], other, shapes[0],
                    p->reason, cause);
     if (p->verdict == LS_VERDICT_UNSUPPORTED && ls_weight_scheme(&j->d->weights, p) != NULL)
-        return LOCKSTEP_OK; /* judge_schemes says it */
+        return LOCKSTEP_OK; /* judge_schemes reports it */
     if (p->verdict == LS_VERDICT_UNSUPPORTED)
         return add(j, LS_FINDING_UNSUPPORTED, false, 0, i, "%s (%s against %s): %s", title, t[1]->file_dtype, t[0]->file_dtype, p->reason);
     if (p->verdict == LS_VERDICT_WORSE)
         return add(j, LS_FINDING_WORSE, true, m->nmse / p->allowed, i,
-                   "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times what %s gives (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
+                   "%s (%s): NMSE %.2e (SQNR %.1f dB), %.1f times the limit for %s (%.1e)%s", title, t[1]->file_dtype, m->nmse, m->sqnr_db,
                    m->nmse / p->allowed, t[1]->file_dtype, p->allowed, cause);
     if (m->elements == 1)
         return judge_scalar(j, i, title, other, cause);
     return judge_tensor(j, i, title, other, t, cause);
 }
 
-/* By the whole sentence: causes of one kind with other parameters are others. */
+/* Keyed by the whole sentence: causes of the same kind with different parameters are counted separately. */
 static uint64_t *count_of(ls_map *counts, const ls_weight_pair *p) {
     ls_text text = {0};
     if (!ls_weight_fails(p) || !ls_weight_has_cause(p))
@@ -350,7 +350,7 @@ static uint64_t *count_of(ls_map *counts, const ls_weight_pair *p) {
     return count;
 }
 
-/* What several tensors have in common is said once, before each of them. */
+/* A cause that several tensors share is reported once, before the individual findings. */
 static lockstep_status judge_common_causes(judging *j) {
     enum { SEVERAL = 3 };
     const ls_weights *w = &j->d->weights;
@@ -366,7 +366,7 @@ static lockstep_status judge_common_causes(judging *j) {
         char title[TITLE], text[500];
         if (same < SEVERAL)
             continue;
-        *count = 0; /* said */
+        *count = 0; /* reported */
         part_title(j, &w->pairs[i], LS_CANDIDATE, title);
         escaped_cause(&w->pairs[i], text, sizeof text);
         status = add(j, LS_FINDING_COMMON, true, (double)same, i, "%llu tensors, the first %s: %s", (unsigned long long)same, title, text);
@@ -375,7 +375,7 @@ static lockstep_status judge_common_causes(judging *j) {
     return status;
 }
 
-/* A duplicate among failing tensors: each is told with the one that it should not be. */
+/* A failing tensor that duplicates another one of its side is reported with that tensor. */
 static lockstep_status judge_duplicate(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     const ls_weight_find *twin = find_of(&j->d->weights, LS_CANDIDATE, p->part[LS_CANDIDATE].tensor, true);
@@ -384,10 +384,10 @@ static lockstep_status judge_duplicate(judging *j, size_t i) {
         return LOCKSTEP_OK;
     part_title(j, p, LS_CANDIDATE, title);
     tensor_name(j, LS_CANDIDATE, twin->other, other);
-    return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the content of %s", title, other);
+    return add(j, LS_FINDING_DUPLICATE, true, 0, i, "%s has the same content as %s", title, other);
 }
 
-/* The values are right, and in the wrong place. */
+/* The values are right, but under the wrong name. */
 static lockstep_status judge_contradiction(judging *j, size_t i) {
     const ls_weight_pair *p = &j->d->weights.pairs[i];
     char title[TITLE], other[TITLE];
@@ -398,7 +398,7 @@ static lockstep_status judge_contradiction(judging *j, size_t i) {
     return add(j, LS_FINDING_NAMES, true, 0, i, "%s holds the reference's %s, which contradicts its name (%s)", title, other, p->contradiction);
 }
 
-/* Each scheme of a side once: how many of its tensors were not compared. */
+/* Reports once for each side how many of its tensors were not compared because of a scheme. */
 static lockstep_status judge_schemes(judging *j) {
     const ls_weights *w = &j->d->weights;
     for (int side = 0; side < LS_SIDES; side++) {
@@ -422,14 +422,14 @@ static lockstep_status judge_schemes(judging *j) {
         tensor_name(j, side, first, name);
         escaped(scheme, text, sizeof text);
         LS_TRY(add(j, LS_FINDING_UNSUPPORTED, false, (double)codes, SIZE_MAX,
-                   "the %s is quantized by %s: %zu of its tensors (the first: %s) hold codes that mean nothing without their scales, and Lockstep doesn't "
-                   "read this scheme: not compared. Dequantize it first (transformers: model.dequantize(), then save_pretrained)",
+                   "the %s is quantized by %s: %zu of its tensors (the first: %s) hold codes, which mean nothing without their scales. Lockstep doesn't "
+                   "read this scheme, so they were not compared. Dequantize it first (transformers: model.dequantize(), then save_pretrained)",
                    side_names[side], text, codes, name));
     }
     return LOCKSTEP_OK;
 }
 
-/* Rows of next to no energy may become zeros: they say nothing. */
+/* Rows with almost no energy may legitimately become zeros. */
 static const double negligible_row = 1e-4;
 
 static lockstep_status judge_rows(judging *j, size_t i) {
@@ -443,23 +443,23 @@ static lockstep_status judge_rows(judging *j, size_t i) {
     const char *type = j->d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype;
     if (m->rows.lost > 0)
         return add(j, LS_FINDING_LOST_ROWS, m->rows.largest_lost > negligible_row * mean, m->rows.largest_lost / mean, i,
-                   "%s (%s): %llu of %llu rows are nothing but zeros, and not in the reference, first [%llu, :] (the largest of them has %.1e "
+                   "%s (%s): %llu of %llu rows are all zero, but not in the reference, first [%llu, :] (the largest of them has %.1e "
                    "of a row's mean energy)", title, type, (unsigned long long)m->rows.lost, (unsigned long long)m->rows.rows,
                    (unsigned long long)m->rows.first_lost, m->rows.largest_lost / mean);
     lockstep_dtype a = j->d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = j->d->sides[1].archive->tensors[p->part[1].tensor].dtype;
     double allowed = ls_quality_allowed_row(a, b), hopeless = fmax(allowed, fmin(10 * allowed, 0.5));
     if (m->rows.largest_error_nmse > hopeless && m->rows.rows >= 2 && p->verdict == LS_VERDICT_MATCH)
         return add(j, LS_FINDING_DIFFERS, true, m->rows.largest_error_nmse, i,
-                   "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the type may give a row %.1e", title, type,
+                   "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the limit for a row of this type is %.1e", title, type,
                    (unsigned long long)m->rows.largest_error_row, m->rows.largest_error_nmse, allowed);
     if (m->rows.worst_nmse <= allowed || m->rows.rows < 2)
         return LOCKSTEP_OK;
     return add(j, LS_FINDING_REMARK, false, m->rows.worst_nmse / allowed, i,
-               "%s (%s): row [%llu, :] has NMSE %.2e, %.1f times what the type gives a row (%.1e)", title, type,
+               "%s (%s): row [%llu, :] has NMSE %.2e, %.1f times the limit for a row of this type (%.1e)", title, type,
                (unsigned long long)m->rows.worst_row, m->rows.worst_nmse, m->rows.worst_nmse / allowed, allowed);
 }
 
-/* No token of either vocabulary has a row from `row` on. */
+/* Whether no token of either vocabulary uses a row from `row` on. */
 static bool without_tokens(const judging *j, uint64_t row) {
     const ls_vocabulary_side *v = j->d->vocabulary.sides;
     return v[0].known && v[1].known && v[0].tokens <= row && v[1].tokens <= row;
@@ -505,7 +505,7 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     LS_TRY(judge_pairing(j));
     LS_TRY(judge_fine_tune(j));
     if (w->search_cut)
-        LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of one shape have no partner: not all of them were looked for by content"));
+        LS_TRY(add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "too many tensors of the same shape have no partner: not all of them were searched for by content"));
     uint64_t elements = w->elements - j->elsewhere_elements[LS_CANDIDATE];
     d->coverage = elements > 0 ? (double)w->compared / (double)elements : 0;
     bool adapters = w->sides[0]->archive->is_adapter != w->sides[1]->archive->is_adapter;

@@ -77,7 +77,7 @@ const ls_hyperparameter ls_hyperparameters[] = {
 
 /* --- values */
 
-/* Whole numbers whole, others as far as floats of 32 bits tell them apart. */
+/* Whole numbers without decimals, others with as many digits as float32 distinguishes. */
 static int put_number(char *out, size_t capacity, double number) {
     bool whole = number == floor(number) && fabs(number) < 1e15;
     return snprintf(out, capacity, whole ? "%.0f" : "%.7g", number);
@@ -102,7 +102,7 @@ static void append_number(ls_setting_value *v, double number) {
     snprintf(v->text + used, sizeof v->text - used, "%s%s", used > 0 ? ", " : "", text);
 }
 
-/* One number when all are equal (a value for each layer), else their list. */
+/* A single number when all are equal (a value for each layer), else the list. */
 static void add_to_list(ls_setting_value *v, double number, size_t index) {
     if (index == 0) {
         set_number(v, number);
@@ -219,7 +219,7 @@ static double number_of(const ls_checkpoint *c, const char *id) {
     return ls_setting_of(c, id, &v) ? v.number : NAN;
 }
 
-/* --- what is assumed where nothing is said */
+/* --- defaults that implementations assume */
 
 static bool fallback_kv_heads(const ls_checkpoint *c, ls_setting_value *out) {
     double heads = number_of(c, "heads");
@@ -288,7 +288,7 @@ static bool fallback_one(const ls_checkpoint *c, ls_setting_value *out) {
     return true;
 }
 
-/* One over the square root of a head's size, unless the configuration says another. */
+/* One over the square root of the head size, unless the configuration gives another value. */
 static bool fallback_attention_scale(const ls_checkpoint *c, ls_setting_value *out) {
     double size = number_of(c, "head-size");
     json_t *scalar = c->config != NULL ? ls_config_text(c->config, "query_pre_attn_scalar") : NULL;
@@ -301,12 +301,12 @@ static double config_number(const ls_checkpoint *c, const char *key) {
     return json_is_number(json) ? json_number_value(json) : NAN;
 }
 
-/* Gemma multiplies by the square root of the hidden size; its files don't say so. */
+/* Gemma multiplies by the square root of the hidden size, which its files don't mention. */
 static bool fallback_embedding_multiplier(const ls_checkpoint *c, ls_setting_value *out) {
     return strncmp(c->architecture, "gemma", 5) != 0 && fallback_one(c, out);
 }
 
-/* MiniCPM gives what the multiplier follows from. */
+/* MiniCPM gives values from which the multiplier is computed. */
 static bool fallback_residual_multiplier(const ls_checkpoint *c, ls_setting_value *out) {
     double depth = config_number(c, "scale_depth"), layers = number_of(c, "layers");
     set_number(out, isnan(depth) || !(layers > 0) ? 1 : depth / sqrt(layers));

@@ -7,7 +7,7 @@
  * values; the 39 matrices of a trained BERT. */
 const ls_quality_row ls_quality_rows[] = {
     /*               gaussian  trained   row */
-    {LOCKSTEP_F32, 0, 5e-14, 5e-14}, /* a change computed in floats: half an ulp of each element */
+    {LOCKSTEP_F32, 0, 5e-14, 5e-14}, /* a converter's change computed in float32: half an ulp of each element */
     {LOCKSTEP_F16, 4.32e-08, 4.33e-08, 8.78e-08},
     {LOCKSTEP_BF16, 2.76e-06, 2.86e-06, 6.59e-06},
     {LOCKSTEP_Q8_0, 2.86e-05, 4.17e-05, 1.60e-04},
@@ -45,9 +45,9 @@ const ls_quality_row *ls_quality_of(lockstep_dtype dtype) {
     return NULL;
 }
 
-/* A tensor's own distribution moves the error: measured on trained weights, the worst
- * tensor is within this factor. What isn't there at all has an error of 1, which no type
- * may have. */
+/* The error depends on a tensor's distribution: of the trained weights that were measured, the
+ * worst tensor is within this factor. A tensor of zeros has an error of 1, which must never
+ * be allowed. */
 static double with_margin(double nmse) {
     const double margin = 2;
     return fmin(margin * nmse, (1 + nmse) / 2);
@@ -64,7 +64,7 @@ double ls_quality_allowed_row(lockstep_dtype a, lockstep_dtype b) {
     return with_margin((x != NULL ? x->row : 0) + (y != NULL && a != b ? y->row : 0));
 }
 
-/* Half a step beside 1, and half a step among the subnormal numbers. */
+/* Half a step next to 1, and half a step of the subnormal numbers. */
 static bool rounding_of(lockstep_dtype dtype, double *atol, double *rtol) {
     static const struct {
         lockstep_dtype dtype;
@@ -81,7 +81,7 @@ static bool rounding_of(lockstep_dtype dtype, double *atol, double *rtol) {
 }
 
 bool ls_quality_rounding(lockstep_dtype a, lockstep_dtype b, double *out_atol, double *out_rtol) {
-    const double slack = 1.001; /* both round, one after the other */
+    const double slack = 1.001; /* both types round, one after the other */
     double atol = 0, rtol = 0;
     if (!rounding_of(a, &atol, &rtol) || !rounding_of(b, &atol, &rtol))
         return false;

@@ -1,9 +1,9 @@
 /* tokenizer.model (sentencepiece_model.proto), a protocol buffer: fields of a tag
- * (number << 3 | wire type) and a value. Of ModelProto, field 1, repeated, is a piece:
+ * (number << 3 | wire type) and a value. Field 1 of ModelProto, which is repeated, is a piece:
  *
  *   1 text    2 float score    3 enum type: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
  *
- * Types are those of GGUF. Everything else is passed over. */
+ * The piece types are those of GGUF. All other fields are skipped. */
 #include "checkpoint/sentencepiece.h"
 
 #include <string.h>
@@ -31,7 +31,7 @@ static lockstep_status read_varint(wire *w, uint64_t *out, lockstep_error *error
     return bad(w, "a number of 64 bits", error);
 }
 
-/* Takes a field; *out_body is its bytes, or *out_number its value. */
+/* Reads a field: *out_body is its bytes, or *out_number its value. */
 static lockstep_status read_field(wire *w, uint64_t *out_tag, wire *out_body, uint64_t *out_number, lockstep_error *error) {
     uint64_t length;
     LS_TRY(read_varint(w, out_tag, error));
@@ -58,7 +58,7 @@ static lockstep_status read_piece(wire *w, ls_piece *out, lockstep_error *error)
         if (tag == (1 << 3 | 2))
             out->text = (const char *)body.bytes, out->length = body.size;
         else if (tag == (2 << 3 | 5))
-            memcpy(&out->score, body.bytes, sizeof out->score); /* little endian, as we are */
+            memcpy(&out->score, body.bytes, sizeof out->score); /* little endian, like this machine */
         else if (tag == (3 << 3 | 0))
             out->type = number;
     }

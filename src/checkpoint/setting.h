@@ -8,7 +8,7 @@ enum { LS_VALUE_TEXT = 96 };
 
 typedef struct ls_setting_value {
     bool known;
-    bool derived;      /* from other keys, or a default of the implementations */
+    bool derived;      /* computed from other keys, or a default */
     char text[LS_VALUE_TEXT];
     double number;     /* NaN for a text, and for a list of different numbers */
     const char *key;   /* where it was found; NULL when derived */
@@ -19,7 +19,7 @@ typedef struct ls_setting_value {
 typedef enum ls_setting_verdict {
     LS_SETTING_EQUAL,
     LS_SETTING_DIFFERS,
-    LS_SETTING_ONE_SIDED, /* the other side doesn't say */
+    LS_SETTING_ONE_SIDED, /* only one side gives it */
 } ls_setting_verdict;
 
 typedef struct ls_setting {

@@ -11,7 +11,7 @@
 #include "checkpoint/hyperparameters.h"
 #include "format/json_tree.h"
 
-/* Values within this of each other are equal: GGUF keeps floats of 32 bits. */
+/* Values within this relative distance are equal, because GGUF stores float32. */
 static const double float_noise = 1e-6;
 
 static bool equal(const ls_setting_value *a, const ls_setting_value *b) {
@@ -24,7 +24,7 @@ static bool equal(const ls_setting_value *a, const ls_setting_value *b) {
 
 static bool is_text(const ls_setting_value *v, const char *text) { return strcmp(v->text, text) == 0; }
 
-/* The frequencies of these are tensors in GGUF, and the type is then none. */
+/* For these types, GGUF stores the frequency factors as a tensor, and the type as none. */
 static bool scaled_by_tensor(const ls_setting_value *v, const lockstep_archive *gguf) {
     static const char *const types[][2] = {{"llama3", "rope_freqs.weight"}, {"longrope", "rope_factors_long.weight"}, {"su", "rope_factors_long.weight"}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -33,8 +33,8 @@ static bool scaled_by_tensor(const ls_setting_value *v, const lockstep_archive *
     return false;
 }
 
-/* Spellings of one thing. "default" is no scaling. An output matrix may be stored although
- * it is the embedding's: the weights tell. */
+/* Different spellings of the same thing. "default" is no scaling. An output matrix may be
+ * stored although it is tied to the embedding: comparing the weights shows that. */
 static bool same_thing(const char *id, const ls_checkpoint *sides[2], const ls_setting_value *values) {
     for (int side = 0; side < 2; side++) {
         const ls_setting_value *a = &values[side], *b = &values[1 - side];
@@ -105,7 +105,7 @@ static lockstep_status compare_computed(ls_settings *s, const ls_computed_settin
         if (!known[side])
             item.sides[side] = (ls_setting_value){.number = NAN};
     }
-    bool says_so = false; /* what both only imply is no comparison */
+    bool says_so = false; /* if both values are only implied, there is nothing to compare */
     for (int side = 0; side < 2; side++)
         says_so = says_so || (known[side] && !(sides[side]->gguf && strchr(item.sides[side].key, ' ') != NULL));
     if (!says_so)
@@ -125,7 +125,7 @@ static lockstep_status compare_derived(ls_settings *s, const ls_checkpoint *side
     return found ? add(s, &factors, error) : LOCKSTEP_OK;
 }
 
-/* --- two GGUF files: any other key of the model, too */
+/* --- two GGUF files: every other key of the model */
 
 static bool in_table(const ls_checkpoint *c, const char *key) {
     for (const ls_hyperparameter *r = ls_hyperparameters; r->id != NULL; r++)
@@ -165,10 +165,10 @@ static lockstep_status compare_keys(ls_settings *s, const ls_checkpoint *sides[2
     return LOCKSTEP_OK;
 }
 
-/* --- two config.json: any other key, too */
+/* --- two config.json: every other key */
 
-/* Of the file's history and of how it is loaded, not of what the model computes; ids of
- * special tokens are the vocabulary's (vocabulary.c). */
+/* Keys about the file's history and how it is loaded, not about what the model computes; ids
+ * of special tokens are compared with the vocabulary (vocabulary.c). */
 static bool is_bookkeeping(const char *path) {
     static const char *const keys[] = {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "architectures", "model_type", "auto_map",
                                        "use_cache", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
@@ -182,7 +182,7 @@ static bool is_bookkeeping(const char *path) {
     return strncmp(last, "unsloth_", 8) == 0;
 }
 
-/* A row of the tables reads it, at the top or in the text model's part. */
+/* Whether a row of the tables reads it, at the top level or in the text model's part. */
 static bool is_in_rows(const char *path) {
     static const char *const places[] = {"", "text_config.", "llm_config.", "language_config."};
     for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
@@ -224,7 +224,7 @@ static lockstep_status compare_key(ls_settings *s, json_t *values[2], const char
     return add(s, &item, error);
 }
 
-/* Objects are compared key by key, down to a depth that no configuration has. */
+/* Objects are compared key by key, down to a depth that no real configuration reaches. */
 static lockstep_status compare_objects(ls_settings *s, json_t *const objects[2], const char *before, int depth, lockstep_error *error) {
     enum { DEEPEST = 8, PATH = 200 };
     for (int side = 0; side < 2; side++) {

@@ -4,7 +4,7 @@
 
 #include "checkpoint/setting.h"
 
-/* Only what a side knows is listed. */
+/* Lists only what at least one side gives. */
 lockstep_status ls_settings_compare(const ls_checkpoint *reference, const ls_checkpoint *candidate,
                                     ls_settings *out_settings, lockstep_error *error);
 void ls_settings_done(ls_settings *settings);

@@ -15,7 +15,7 @@
 #include "format/json_tree.h"
 #include "format/paths.h"
 
-/* An id needs no more than a byte of its file: sparse ones are a lie. */
+/* Each token takes at least one byte of its file, so an id as large as the file is invalid. */
 static lockstep_status put_token(ls_tokenizer *t, uint64_t id, const char *text, size_t length, int type, const ls_json *j,
                                  lockstep_error *error) {
     if (id >= j->size || id >= UINT32_MAX || length >= UINT32_MAX)
@@ -36,7 +36,7 @@ static lockstep_status put_token(ls_tokenizer *t, uint64_t id, const char *text,
     return LOCKSTEP_OK;
 }
 
-/* Called after the token was put. */
+/* The token has to be put first. */
 static lockstep_status put_score(ls_tokenizer *t, uint64_t id, double score, lockstep_error *error) {
     if (t->score_capacity <= id) {
         uint64_t capacity = t->token_capacity > id ? t->token_capacity : id + 1;
@@ -51,7 +51,7 @@ static lockstep_status put_score(ls_tokenizer *t, uint64_t id, double score, loc
     return LOCKSTEP_OK;
 }
 
-/* The scores have a place for every token. */
+/* Makes the scores as long as the tokens. */
 static lockstep_status fill_scores(ls_tokenizer *t, lockstep_error *error) {
     return t->scores != NULL && t->token_count > t->score_capacity ? put_score(t, t->token_count - 1, 0, error) : LOCKSTEP_OK;
 }
@@ -65,7 +65,7 @@ static bool add_merge(ls_tokenizer *t, ls_merge merge) {
     return true;
 }
 
-/* "left right": the blank that parts them is the last but for one at the start. */
+/* "left right": separated by the first space, not counting one at the start. */
 static ls_merge part(const char *text, size_t length) {
     const char *blank = length > 1 ? memchr(text + 1, ' ', length - 1) : NULL;
     size_t left = blank != NULL ? (size_t)(blank - text) : length;
@@ -104,7 +104,7 @@ static lockstep_status read_added_token(ls_tokenizer *t, ls_json *j, lockstep_er
     return put_token(t, id, text, length, special ? LS_TOKEN_CONTROL : LS_TOKEN_USER_DEFINED, j, error);
 }
 
-/* A token of the model that was added, too, keeps what was said there. */
+/* A token of the model that is also an added token keeps its entry as an added token. */
 static lockstep_status put_models_token(ls_tokenizer *t, ls_json *j, uint64_t id, const char *text, size_t length,
                                         lockstep_error *error) {
     if (id < t->token_count && t->tokens[id].text != NULL)
@@ -186,7 +186,7 @@ static lockstep_status read_merges(ls_tokenizer *t, ls_json *j, lockstep_error *
     }
 }
 
-/* A setting of the model; null is as good as none. */
+/* A setting of the model; null and false count as absent. */
 static lockstep_status read_setting(ls_tokenizer *t, ls_json *j, const char *key, lockstep_error *error) {
     json_t *value, **model = &t->parts[LS_TOKENIZER_MODEL];
     LS_TRY(ls_json_value(j, &value, error));
@@ -259,7 +259,7 @@ static lockstep_status read_root(ls_tokenizer *t, ls_json *j, lockstep_error *er
     }
 }
 
-/* A step of this type is among them. */
+/* Whether one of the steps has this type. */
 static bool has_step(json_t *json, const char *type, int depth) {
     const char *own = json_string_value(json_object_get(json, "type")), *key;
     json_t *item;
@@ -331,7 +331,7 @@ lockstep_status ls_tokenizer_parse_pieces(ls_source *source, ls_tokenizer *out_t
     return status;
 }
 
-/* {"TOKEN": id, …}: what was added to the pieces since. The texts live in the arena. */
+/* {"TOKEN": id, …}: tokens that were added to the pieces. The texts are in the arena. */
 static lockstep_status read_added_beside(ls_tokenizer *t, const char *path, lockstep_error *error) {
     enum { ADDED_LIMIT = 16 << 20 };
     const ls_json place = {.size = ADDED_LIMIT, .file = path};
@@ -350,7 +350,7 @@ static lockstep_status read_added_beside(ls_tokenizer *t, const char *path, lock
     return status == LOCKSTEP_OK ? fill_scores(t, error) : status;
 }
 
-/* tokenizer.json of a SentencePiece BPE has no scores; the model beside it does. */
+/* The tokenizer.json of a SentencePiece BPE has no scores, but the model beside it does. */
 static lockstep_status read_scores_beside(ls_tokenizer *t, const char *path, lockstep_error *error) {
     ls_source *source;
     ls_tokenizer model;

@@ -1,5 +1,5 @@
-/* A vocabulary as a file tells it: GGUF's tokenizer.ggml.* keys, or tokenizer.json
- * (vocab.txt where there is none). */
+/* A vocabulary as a file gives it: GGUF's tokenizer.ggml.* keys, or tokenizer.json
+ * (vocab.txt if there is none). */
 #ifndef LS_CHECKPOINT_TOKENIZER_H
 #define LS_CHECKPOINT_TOKENIZER_H
 
@@ -26,13 +26,13 @@ typedef struct ls_merge {
     uint32_t left_length, right_length;
 } ls_merge;
 
-/* What tokenizer.json says beside tokens and merges. */
+/* The parts of tokenizer.json besides tokens and merges. */
 typedef enum ls_tokenizer_part {
     LS_TOKENIZER_NORMALIZER,
     LS_TOKENIZER_PRE_TOKENIZER,
     LS_TOKENIZER_POST_PROCESSOR,
     LS_TOKENIZER_DECODER,
-    LS_TOKENIZER_MODEL, /* its settings, without vocab and merges */
+    LS_TOKENIZER_MODEL, /* the model's settings, without vocab and merges */
     LS_TOKENIZER_PARTS
 } ls_tokenizer_part;
 
@@ -40,7 +40,7 @@ typedef struct ls_tokenizer {
     const char *file; /* where it was read, for messages */
     const char *kind; /* tokenizer.ggml.model, or model.type of tokenizer.json; "SentencePiece" of tokenizer.model; "" */
     bool is_json;     /* it was tokenizer.json */
-    bool byte_level, byte_fallback; /* of a BPE: how it spells bytes */
+    bool byte_level, byte_fallback; /* for a BPE: how it spells bytes */
     json_t *parts[LS_TOKENIZER_PARTS]; /* or NULL */
     ls_token *tokens; /* by id */
     uint64_t token_count, token_capacity;
@@ -48,16 +48,16 @@ typedef struct ls_tokenizer {
     uint64_t score_capacity;
     ls_merge *merges;
     size_t merge_count, merge_capacity;
-    ls_source *source; /* what the texts lie in, closed with it */
+    ls_source *source; /* holds the texts; closed with the tokenizer */
     ls_arena arena;
 } ls_tokenizer;
 
 /* *out_found is false where the checkpoint has none. */
 lockstep_status ls_tokenizer_open(const ls_checkpoint *checkpoint, ls_tokenizer *out_tokenizer, bool *out_found,
                                   lockstep_error *error);
-/* A tokenizer.json from a source of any kind, which is then the tokenizer's. */
+/* Parses a tokenizer.json from any source, of which it takes ownership. */
 lockstep_status ls_tokenizer_parse_json(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error);
-/* A SentencePiece model from a source of any kind, which is then the tokenizer's. */
+/* Parses a SentencePiece model from any source, of which it takes ownership. */
 lockstep_status ls_tokenizer_parse_pieces(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error);
 void ls_tokenizer_close(ls_tokenizer *tokenizer);
 /* The id of a token, or -1. */

@@ -1,4 +1,4 @@
-/* What tokenizers do beside holding tokens: how text is cut, what is added around it, and
+/* What tokenizers define besides tokens: how text is split, what is added around it, and
  * where it ends. */
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static bool is_one_of(const char *text, const char *const *list) {
 
 /* --- the kind of model */
 
-/* What GGUF calls the kinds of tokenizer.json; NULL where these don't tell. */
+/* GGUF's names for the kinds of tokenizer.json; NULL if a kind doesn't determine the name. */
 static const char *const *kinds_in_gguf(const ls_tokenizer *t) {
     static const char *const gpt2[] = {"gpt2", NULL}, *const spm_bpe[] = {"llama", "gemma4", NULL}, *const unigram[] = {"llama", "t5", "plamo2", NULL},
                       *const bert[] = {"bert", NULL};
@@ -52,7 +52,7 @@ static lockstep_status compare_kinds(ls_vocabulary_comparing *c) {
 
 /* --- the pre-tokenizer */
 
-/* Regular expressions in wide use, told by parts that only they have, with llama.cpp's
+/* Widely used regular expressions, recognized by parts that only they have, with llama.cpp's
  * names for them. */
 static const struct {
     const char *needs[3], *lacks[2];
@@ -71,7 +71,7 @@ enum { PRE_TOKENIZERS = sizeof pre_tokenizers / sizeof *pre_tokenizers };
 
 static int row_of_json(json_t *pre) {
     char *dump = json_dumps(pre, JSON_COMPACT | JSON_ENCODE_ANY);
-    /* \p{N} is written \\p{N} in a dump: the texts are looked for unescaped */
+    /* \p{N} is written \\p{N} in a JSON dump: the texts are searched for unescaped */
     int found = -1;
     if (dump == NULL)
         return -1;
@@ -99,7 +99,7 @@ static int row_of_name(const char *name) {
     return -1;
 }
 
-/* Only llama.cpp's "gpt2" has a pre-tokenizer by name. */
+/* Only llama.cpp's "gpt2" names a pre-tokenizer. */
 static void name_pre(const ls_vocabulary_comparing *c, int side, char out[80]) {
     const ls_meta *pre = meta_of(c, side, "tokenizer.ggml.pre");
     bool given = pre != NULL && pre->kind == LS_META_TEXT;
@@ -125,11 +125,11 @@ static lockstep_status compare_pre_tokenizers(ls_vocabulary_comparing *c) {
         return ls_vocabulary_leave_out(c, "pre-tokenizer");
     if (wanted == named)
         return LOCKSTEP_OK;
-    return ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "pre-tokenizer: the %s's tokenizer.json cuts text as '%s' does, the %s says '%s'", side_names[hf],
+    return ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "pre-tokenizer: the %s's tokenizer.json splits text as '%s' does, the %s says '%s'", side_names[hf],
                              pre_tokenizers[wanted].names[0], side_names[1 - hf], names[1 - hf]);
 }
 
-/* --- two folders: how text is normalized, cut, put together and decoded */
+/* --- two folders: how text is normalized, split, post-processed and decoded */
 
 static lockstep_status compare_parts(ls_vocabulary_comparing *c) {
     static const char *const names[LS_TOKENIZER_PARTS] = {"normalizer", "pre-tokenizer", "post-processor", "decoder", "settings of the model"};
@@ -198,7 +198,7 @@ static int added_by_template(json_t *processor, bool at_the_end) {
     return json_object_get(json_array_get(single, at_the_end ? count - 1 : 0), "SpecialToken") != NULL;
 }
 
-/* What llama.cpp does where a file doesn't say. */
+/* llama.cpp's defaults. */
 static int added_by_default(const ls_tokenizer *t, const char *pre, bool eos) {
     static const char *const with_bos[] = {"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "tekken", NULL};
     if (strcmp(t->kind, "llama") == 0)
@@ -210,7 +210,7 @@ static int added_by_default(const ls_tokenizer *t, const char *pre, bool eos) {
     return strcmp(t->kind, "gpt2") == 0 ? !eos && is_one_of(pre, with_bos) : -1;
 }
 
-/* 1, 0, or -1 where the side doesn't say; *out_given: it says so itself. */
+/* 1, 0, or -1 if unknown; *out_given: the side itself gives it. */
 static int adds(const ls_vocabulary_comparing *c, int side, bool eos, bool *out_given) {
     *out_given = true;
     if (c->sides[side]->gguf) {
@@ -277,7 +277,7 @@ static lockstep_status compare_keys(ls_vocabulary_comparing *c) {
         if (strncmp(mine->key, "tokenizer.", 10) != 0 || is_handled(mine->key) || other == NULL || same_meta(mine, other))
             continue;
         ls_escape(mine->key, strlen(mine->key), key, sizeof key);
-        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the two files differ in it", key));
+        LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: differs between the two files", key));
     }
     return LOCKSTEP_OK;
 }
@@ -317,7 +317,7 @@ static bool ends_at(const ends *e, int64_t id) {
     return false;
 }
 
-/* llama.cpp ends a text at tokens that are spelled so, whatever the keys say. */
+/* llama.cpp ends a text at tokens with these spellings, whatever the keys say. */
 static bool ends_by_spelling(const ls_vocabulary_comparing *c, int side, int64_t id) {
     static const char *const spellings[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
                                             "<|endoftext|>", "<|end_of_text|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
@@ -352,7 +352,7 @@ static void read_ends(const ls_vocabulary_comparing *c, int side, ends *e) {
             add_end(e, json_integer_value(item));
 }
 
-/* One id against one is compared as "eos". */
+/* Two single ids have already been compared as "eos". */
 lockstep_status ls_text_ends_compare(ls_vocabulary_comparing *c) {
     ends both[2] = {{.count = 0}, {.count = 0}};
     for (int side = 0; side < 2; side++)
@@ -364,7 +364,7 @@ lockstep_status ls_text_ends_compare(ls_vocabulary_comparing *c) {
             if (ends_at(&both[1 - side], id) || ends_by_spelling(c, 1 - side, id))
                 continue;
             ls_vocabulary_token_text(c, side, id, text);
-            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "end of text: the %s ends at id %lld '%s', the %s goes on", side_names[side], (long long)id, text,
+            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "end of text: the %s ends at id %lld '%s', the %s continues", side_names[side], (long long)id, text,
                                      side_names[1 - side]));
         }
     return LOCKSTEP_OK;

@@ -41,7 +41,7 @@ static void measure(comparing *c, int side) {
         s->merges = c->tokenizers[side].merge_count > 0 ? c->tokenizers[side].merge_count : UINT64_MAX;
     }
     s->embedding_rows = rows_named(k, embeddings, "vision");
-    /* in GGUF, "output.weight" is the head's whole name; elsewhere it ends others' */
+    /* in GGUF, "output.weight" is the head's full name; elsewhere, other names end with it */
     if (!k->gguf || ls_archive_find(k->archive, "output.weight") != SIZE_MAX)
         s->output_rows = rows_named(k, k->gguf ? outputs : outputs + 1, "vision");
     if (k->gguf) {
@@ -64,8 +64,8 @@ static void put_size(ls_text *out, const char *what, uint64_t size) {
 
 static bool disagree(uint64_t a, uint64_t b) { return a != UINT64_MAX && b != UINT64_MAX && a != b; }
 
-/* Rows without a token are padding, as checkpoints have it; a token without a row, or
- * sizes that contradict each other, are not. */
+/* Rows without a token are padding, which is common in checkpoints. A token without a row, or
+ * sizes that contradict each other, are inconsistent. */
 static bool inconsistent(const ls_vocabulary_side *s) {
     bool rowless = s->tokens != UINT64_MAX &&
                    ((s->embedding_rows != UINT64_MAX && s->tokens > s->embedding_rows) ||
@@ -79,7 +79,7 @@ static bool same_sizes(const ls_vocabulary_side *a, const ls_vocabulary_side *b)
            !disagree(a->output_rows, b->output_rows) && !disagree(a->declared, b->declared);
 }
 
-/* Rows that one side has more are no matter when no token uses them. */
+/* Additional rows on one side don't matter when no token uses them. */
 static bool rows_matter(const ls_vocabulary_side *s, uint64_t a, uint64_t b) {
     uint64_t fewer = a < b ? a : b;
     return !(s[0].known && s[1].known && s[0].tokens <= fewer && s[1].tokens <= fewer);
@@ -142,7 +142,7 @@ static bool same_token(const comparing *c, const ls_token *a, const ls_token *b,
     return false;
 }
 
-/* Two GGUF files name every type; tokenizer.json tells only special tokens from others. */
+/* GGUF gives every token's type; tokenizer.json only distinguishes special tokens from others. */
 static bool same_type(const comparing *c, const ls_token *a, const ls_token *b) {
     if (c->sides[0]->gguf && c->sides[1]->gguf)
         return a->type == b->type;
@@ -234,7 +234,7 @@ static int64_t gguf_id(const ls_checkpoint *c, const char *name) {
     return meta != NULL && meta->kind == LS_META_INT ? meta->as.i : -1;
 }
 
-/* What generates knows best; a list's first is the main one. */
+/* generation_config.json has precedence. */
 static json_t *hf_id(const comparing *c, int side, const char *key) {
     json_t *id = json_object_get(c->generation[side], key);
     if (id == NULL || json_is_null(id))
@@ -260,7 +260,7 @@ static int64_t id_of(const comparing *c, int side, size_t k) {
     return id >= 0 || specials[k].token == NULL ? id : named_id(c, side, specials[k].token);
 }
 
-/* One of the other side's list (several tokens end a turn). */
+/* Whether the id is in a side's list (several tokens may end a turn). */
 static bool in_list(const comparing *c, int side, size_t k, int64_t id) {
     json_t *list = specials[k].hf != NULL && !c->sides[side]->gguf ? hf_id(c, side, specials[k].hf) : NULL, *item;
     size_t i;
@@ -289,7 +289,7 @@ static lockstep_status add_special(comparing *c, size_t k) {
                    (long long)s.id[1], text[1]));
     for (int side = 0; side < 2; side++)
         if (s.id[side] >= 0 && c->v->sides[side].known && s.type[side] < 0)
-            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is no token of its vocabulary", s.name, side_names[side], (long long)s.id[side]));
+            LS_TRY(ls_vocabulary_say(c, LS_VOCABULARY_DIFFERS, "%s: the %s's id %lld is not in its vocabulary", s.name, side_names[side], (long long)s.id[side]));
     return LOCKSTEP_OK;
 }
 
@@ -300,7 +300,7 @@ static const ls_special *special(const ls_vocabulary *v, const char *name) {
     return NULL;
 }
 
-/* An end that is the beginning: fine where the other side has it so, too. */
+/* An end token that is also bos is accepted only if it is so on the other side, too. */
 static lockstep_status judge_ends(comparing *c) {
     const ls_special *bos = special(c->v, "bos");
     static const char *const ends[] = {"eos", "eot"};
@@ -312,7 +312,7 @@ static lockstep_status judge_ends(comparing *c) {
             bool others = end->id[1 - side] >= 0 && end->id[1 - side] == bos->id[1 - side];
             ls_vocabulary_show(ls_vocabulary_token(c, side, end->id[side]), text);
             if (own && !others)
-                LS_TRY(ls_vocabulary_say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is its bos, too", ends[i], side_names[side], (long long)end->id[side], text));
+                LS_TRY(ls_vocabulary_say(c, differs_if(side == 1), "%s: the %s's id %lld '%s' is also its bos", ends[i], side_names[side], (long long)end->id[side], text));
         }
     }
     return LOCKSTEP_OK;

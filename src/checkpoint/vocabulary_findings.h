@@ -7,14 +7,14 @@
 
 typedef struct ls_vocabulary_side {
     bool known; /* a vocabulary was found */
-    /* UINT64_MAX where a side doesn't say */
+    /* UINT64_MAX if a side doesn't give it */
     uint64_t tokens, declared, embedding_rows, output_rows, merges;
 } ls_vocabulary_side;
 
 typedef struct ls_special {
     const char *name;   /* "bos", "eos", … */
-    int64_t id[2];      /* -1 where a side doesn't say */
-    const char *text[2]; /* of the token; NULL. Not escaped */
+    int64_t id[2];      /* -1 if a side doesn't give it */
+    const char *text[2]; /* the token's text, not escaped, or NULL */
     int type[2];        /* of ls_token_type, or -1 */
     bool differs;
 } ls_special;
@@ -24,7 +24,7 @@ enum { LS_SPECIALS_MAX = 16 };
 typedef enum ls_vocabulary_finding_kind {
     LS_VOCABULARY_REMARK,
     LS_VOCABULARY_DIFFERS,
-    LS_VOCABULARY_UNREAD, /* a file can't be read: what it tells was not compared */
+    LS_VOCABULARY_UNREAD, /* a file can't be read: what depends on it was not compared */
 } ls_vocabulary_finding_kind;
 
 typedef struct ls_vocabulary_finding {

@@ -1,4 +1,4 @@
-/* For the files that compare vocabularies: what they share. */
+/* Shared by the files that compare vocabularies. */
 #ifndef LS_CHECKPOINT_VOCABULARY_STEPS_H
 #define LS_CHECKPOINT_VOCABULARY_STEPS_H
 
@@ -14,20 +14,20 @@ typedef struct ls_vocabulary_comparing {
     lockstep_error *error;
 } ls_vocabulary_comparing;
 
-/* Adds a finding; what comes from a file is escaped by the caller. */
+/* Adds a finding; the caller escapes texts that come from files. */
 lockstep_status ls_vocabulary_say(ls_vocabulary_comparing *c, ls_vocabulary_finding_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Names a part that both sides have and that can't be compared. */
 lockstep_status ls_vocabulary_leave_out(ls_vocabulary_comparing *c, const char *part);
-/* Says so when a file can't be read: it costs what it would have told. */
+/* Reports a file that can't be read; only the checks that depend on it are lost. */
 lockstep_status ls_vocabulary_unread(ls_vocabulary_comparing *c, int side, lockstep_status status, const lockstep_error *why, const char *what);
 const ls_token *ls_vocabulary_token(const ls_vocabulary_comparing *c, int side, int64_t id); /* NULL when there is none */
 /* The text of a token, escaped, or "(none)". */
 void ls_vocabulary_show(const ls_token *token, char out[LS_VOCABULARY_SHOWN]);
-/* The same of a side's token; false, with "(none)", where the side has no such token. */
+/* The same for a side's token; false, with "(none)", if the side has no such token. */
 bool ls_vocabulary_token_text(const ls_vocabulary_comparing *c, int side, int64_t id, char out[LS_VOCABULARY_SHOWN]);
 
-/* --- the steps beside tokens, merges and special tokens */
+/* --- the steps besides tokens, merges and special tokens */
 
 /* How text becomes tokens: kind of model, pre-tokenizer, scores, added BOS and EOS. */
 lockstep_status ls_tokenizer_rules_compare(ls_vocabulary_comparing *c);

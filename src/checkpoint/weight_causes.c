@@ -1,5 +1,5 @@
-/* Why a weight differs: each trial does something to one side that people and
- * converters do, or forget, and is named when the other side is then the same. */
+/* Why a weight differs: each trial applies to one side a change that people and converters
+ * make, or forget, and is named if the two sides then agree. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,15 +10,15 @@ enum { LOOK = 1 << 16, LARGEST_CHANGED = 1 << 22, IN_PLACE = LS_CHANGE_TRANSPOSE
 
 typedef struct trial {
     ls_weights *w;
-    ls_weight_pair *pair; /* its cause is the best so far */
+    ls_weight_pair *pair; /* its cause is the best one so far */
 } trial;
 
 static const char *const side_names[LS_SIDES] = {"reference", "candidate"};
 
-/* Good enough to be named: what the types give, or exact up to float's rounding. */
+/* Good enough to be named: within what the types allow, or exact up to float rounding. */
 static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-12); }
 
-/* A cause has to leave far less than was found. All but the factor have no parameter. */
+/* A cause has to leave far less than the original error. None but the factor has a parameter. */
 static bool explains(const ls_weight_pair *pair, double residual) {
     const double far_less = 10;
     bool measured = pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE;
@@ -51,14 +51,14 @@ static double nmse_of(const ls_view *reference, const ls_view *candidate) {
     return squares == 0 ? NAN : error2 / squares; /* zeros prove nothing */
 }
 
-/* --- changes that the preset didn't ask for, or asked for in vain */
+/* --- changes that were made without a rule, or not made despite one */
 
 static const struct {
     unsigned change;
     const char *id, *sentence; /* {side} is the result of the change */
 } change_causes[] = {
     {LS_CHANGE_TRANSPOSE, "transpose", "the {side} is transposed"},
-    {LS_CHANGE_ROPE_PAIRS, "rope-interleave", "the rows of each head of the {side} are in the other rotary order (halves, interleaved pairs)"},
+    {LS_CHANGE_ROPE_PAIRS, "rope-interleave", "the rows of each head of the {side} are in the other rotary layout (halves or interleaved pairs)"},
     {LS_CHANGE_PLUS_ONE, "plus-one", "the {side} is 1 + the other"},
     {LS_CHANGE_TANH, "tanh", "the {side} is tanh of the other"},
     {LS_CHANGE_ONE_MINUS_TANH, "one-minus-tanh", "the {side} is 1 - tanh of the other"},
@@ -84,7 +84,7 @@ static void try_changes(trial *t, int changed, unsigned changes, const ls_cause 
 /* The converter's change that the rules ask for was not made. */
 static void try_unchanged(trial *t) {
     const ls_weight_pair *pair = t->pair;
-    ls_cause cause = {.id = "not-changed", .sentence = "the converter's change ({change}) was not done"};
+    ls_cause cause = {.id = "not-changed", .sentence = "the converter's change ({change}) was not made"};
     ls_cause_set_text(&cause, "change", pair->layout != NULL ? pair->layout : "see the preset");
     if (pair->changes != 0)
         try_changes(t, pair->original, 0, &cause);
@@ -127,7 +127,7 @@ static void try_scale(trial *t) {
     bool counted = ls_quality_rounding(t->w->sides[0]->archive->tensors[t->pair->part[0].tensor].dtype,
                                        t->w->sides[1]->archive->tensors[t->pair->part[1].tensor].dtype, &atol, &rtol);
     if (counted && m->beyond < 2)
-        return; /* any one value is some factor times another */
+        return; /* any value is some factor times any other */
     double factor = m->cosine * m->candidate.l2 / m->reference.l2, left = 1 - m->cosine * m->cosine;
     if (m->elements < 8 || !isfinite(factor) || factor == 0 || !isfinite(left))
         return;
@@ -155,7 +155,7 @@ static void try_misread(trial *t) {
     for (int side = 0; side < LS_SIDES; side++) /* `side` holds the right bytes under the wrong type */
         for (size_t k = 0; k < 2 * sizeof types / sizeof *types; k++) {
             ls_view wrong, right;
-            ls_cause cause = {.id = "dtype-misread", .sentence = "the {side} says {type}, but its bytes are the other's values as {bytes}"};
+            ls_cause cause = {.id = "dtype-misread", .sentence = "the {side} says {type}, but its bytes are the other side's values as {bytes}"};
             lockstep_dtype as = types[k / 2], own = t->w->sides[side]->archive->tensors[t->pair->part[side].tensor].dtype;
             bool swap = k % 2 == 1;
             if ((swap && (ls_dtype(as)->block_bytes == 1 || as != own)) || (!swap && as == own) ||
@@ -168,7 +168,7 @@ static void try_misread(trial *t) {
             if (count < 4)
                 continue;
             if (swap)
-                cause = (ls_cause){.id = "byte-order", .sentence = "the bytes of the {side} are in the other order"};
+                cause = (ls_cause){.id = "byte-order", .sentence = "the {side}'s bytes are in the opposite byte order"};
             ls_cause_set_text(&cause, "side", side_names[side]);
             if (!swap) {
                 ls_cause_set_text(&cause, "type", lockstep_dtype_name(own));

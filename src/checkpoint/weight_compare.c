@@ -22,19 +22,19 @@ static void judge(ls_weight_pair *pair, lockstep_dtype reference, lockstep_dtype
         pair->verdict = LS_VERDICT_MATCH;
     else if (elementwise)
         pair->verdict = LS_VERDICT_DIFFERS;
-    else /* half of the energy: what no quantizer that works loses */
+    else /* half of the energy: more than any working quantizer loses */
         pair->verdict = reference != candidate && m->nmse < 0.5 ? LS_VERDICT_WORSE : LS_VERDICT_DIFFERS;
 }
 
-/* Views that aren't contiguous are read out of order: their pages are given back as a
- * whole, at the end. */
+/* Non-contiguous views are read out of order, so their pages are released all at once, at
+ * the end. */
 static void give_back(const ls_weights *w, int side, size_t tensor) {
     ls_view view;
     if (ls_archive_view(w->sides[side]->archive, tensor, &view, NULL) == LOCKSTEP_OK && ls_view_is_contiguous(&view))
         ls_view_drop(&view, 0, ls_view_elements(&view));
 }
 
-/* What the converter's rules changed; for the order of rows, as NumPy's expression. */
+/* The changes that the converter's rules made; a reordering of rows as a NumPy expression. */
 static void describe_changes(const ls_weight_pair *pair, const ls_view *changed, ls_text *out) {
     for (int i = 0; i < LS_CHANGE_COUNT; i++) {
         unsigned change = pair->changes & 1u << i;
@@ -45,7 +45,7 @@ static void describe_changes(const ls_weight_pair *pair, const ls_view *changed,
     }
 }
 
-/* tanh and the like differ by a few units in the last place from library to library. */
+/* tanh and the like differ by a few units in the last place between libraries. */
 static const double computed_in_floats = 1e-6;
 
 /* The changes that were made, then how the views were laid out. */
@@ -70,7 +70,7 @@ static lockstep_status compare_views(ls_weights *w, ls_weight_pair *pair, ls_vie
     if (status != LOCKSTEP_OK || !fits)
         return status;
     ls_compare_options wants = {.hash = true};
-    if (kept->rank >= 2 && types[0] != types[1]) /* its axes are as in the file */
+    if (kept->rank >= 2 && types[0] != types[1]) /* its axes are those of the file */
         wants.row_length = kept->shape[kept->rank - 1];
     bool elementwise = ls_quality_rounding(types[LS_REFERENCE], types[LS_CANDIDATE], &wants.atol, &wants.rtol);
     if ((pair->changes & ~(unsigned)(LS_CHANGE_TRANSPOSE | LS_CHANGE_ROPE_PAIRS)) != 0)
@@ -93,9 +93,9 @@ const char *ls_weight_scheme(const ls_weights *w, const ls_weight_pair *pair) {
     return scheme != NULL ? scheme : label_of(w, pair, LS_REFERENCE)->scheme;
 }
 
-static const char codes_trouble[] = "codes of a quantization scheme, which is not read";
+static const char codes_trouble[] = "codes of a quantization scheme that is not supported";
 
-/* Nothing but equal bytes of one scheme can be said to be equal. */
+/* Only equal bytes under the same scheme count as equal. */
 static void judge_codes(const ls_weights *w, ls_weight_pair *pair, const lockstep_dtype types[LS_SIDES]) {
     const ls_weight_label *a = label_of(w, pair, LS_REFERENCE), *b = label_of(w, pair, LS_CANDIDATE);
     if (a->scheme == NULL && b->scheme == NULL)
@@ -108,7 +108,7 @@ static void judge_codes(const ls_weights *w, ls_weight_pair *pair, const lockste
     }
 }
 
-/* Fills bad[side][codes] where something that belongs to the codes is not identical. */
+/* Sets bad[side][codes] if something that belongs to the codes is not identical. */
 static void mark_bad(const ls_weights *w, bool *bad[LS_SIDES]) {
     for (size_t i = 0; i < w->pair_count; i++)
         for (int side = 0; side < LS_SIDES && w->pairs[i].verdict != LS_VERDICT_IDENTICAL; side++)
@@ -127,7 +127,7 @@ void ls_weights_judge_schemes(ls_weights *w) {
         mark_bad(w, bad);
     for (size_t i = 0; i < w->pair_count; i++) {
         const ls_weight_label *a = label_of(w, &w->pairs[i], LS_REFERENCE), *b = label_of(w, &w->pairs[i], LS_CANDIDATE);
-        if (a->scheme == NULL || b->scheme == NULL) /* compared, or refused already */
+        if (a->scheme == NULL || b->scheme == NULL) /* already compared, or refused */
             continue;
         if (bad[0] == NULL || bad[1] == NULL || bad[LS_REFERENCE][a->codes] || bad[LS_CANDIDATE][b->codes])
             refuse(&w->pairs[i], LS_VERDICT_UNSUPPORTED, codes_trouble);
@@ -151,7 +151,7 @@ lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep
     else if (status == LOCKSTEP_UNSUPPORTED)
         status = refuse(pair, LS_VERDICT_UNSUPPORTED, "the values of a side can't be decoded");
     else if (status == LOCKSTEP_INCOMPARABLE)
-        status = refuse(pair, LS_VERDICT_SHAPE, "its rows are not those of whole heads");
+        status = refuse(pair, LS_VERDICT_SHAPE, "its rows don't make up whole heads");
     else if (status == LOCKSTEP_TRUNCATED)
         status = refuse(pair, LS_VERDICT_UNSUPPORTED, "a side is truncated");
     if (status == LOCKSTEP_OK)

@@ -26,7 +26,7 @@ typedef struct ls_weight_pair {
     unsigned changes;    /* of ls_weight_change, done to... */
     int original;        /* ... this side before comparing */
     ls_verdict verdict;
-    const char *layout;  /* what was done to compare them; NULL where nothing had to be */
+    const char *layout;  /* what was done to compare them; NULL if nothing was necessary */
     ls_metrics metrics;  /* unless shape or unsupported */
     double allowed;      /* NMSE */
     uint64_t padding[LS_SIDES]; /* rows that the other side doesn't have; not compared */
@@ -34,15 +34,15 @@ typedef struct ls_weight_pair {
     const char *reason; /* for shape and unsupported */
     ls_cause cause;      /* a transform that was applied and makes it agree */
     char region[170];    /* "row 123", "rows 17 to 31", "column 5": where it differs; "" */
-    const char *contradiction; /* of a pair by content: what their names say otherwise (weight_names.h); NULL */
+    const char *contradiction; /* for a pair by content: in what its names contradict it (weight_names.h); NULL */
 } ls_weight_pair;
 
 /* A tensor whose content was found under another name. */
 typedef struct ls_weight_find {
-    int side;       /* of the tensor that was looked for */
+    int side;       /* of the tensor that was searched for */
     size_t tensor, other; /* other: in the other side, or in the same one for a duplicate */
     bool duplicate; /* both are on `side`, and their partners differ */
-    const char *text; /* "tanh(…)", or NULL: as it is */
+    const char *text; /* "tanh(…)", or NULL if unchanged */
     double nmse;
 } ls_weight_find;
 
@@ -56,7 +56,7 @@ typedef struct ls_weights {
     bool *paired[LS_SIDES]; /* per tensor */
     ls_weight_find *finds;
     size_t find_count, find_capacity;
-    bool search_cut;             /* content was not looked for everywhere: there was too much of one shape */
+    bool search_cut;             /* the search by content was cut short: too many tensors of the same shape */
     uint64_t elements, compared; /* of the candidate */
     uint64_t unsupported;        /* elements of pairs that can't be decoded, and of unpaired codes */
     uint64_t heads[2];           /* query heads and key-value heads, 0 when unknown */
@@ -68,10 +68,10 @@ static inline bool ls_weight_fails(const ls_weight_pair *pair) { return ls_verdi
 /* NAME, NAME[3] or NAME[64:128]; not escaped. */
 void ls_weight_title(const ls_weights *weights, int side, const ls_weight_part *part, char *out, size_t capacity);
 
-/* The preset says that GGUF files do without this weight of a checkpoint. */
+/* Whether the preset says that GGUF files don't have this weight of a checkpoint. */
 bool ls_weight_is_left_out(const ls_weights *weights, const char *name);
 
-/* The scheme that quantized a side of the pair; NULL where both hold weights. */
+/* The quantization scheme of a side of the pair; NULL if both hold plain weights. */
 const char *ls_weight_scheme(const ls_weights *weights, const ls_weight_pair *pair);
 
 #endif

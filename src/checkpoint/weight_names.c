@@ -10,7 +10,7 @@ enum { NAME = 512, SEVERAL_NUMBERS = 8 };
 
 /* Components that frameworks put between a model and its modules, wherever they stand. */
 static const char *const wrapper_components[] = {"_fsdp_wrapped_module", "_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "base_layer"};
-/* The same where a name begins with them. */
+/* The same, at the beginning of a name. */
 static const char *const wrapper_prefixes[] = {"module.", "base_model.model."};
 
 static bool is_wrapper(const char *component, size_t length) {
@@ -30,7 +30,7 @@ static const char *skip_prefixes(const char *name) {
     return name;
 }
 
-/* Writes the name without wrappers; one that is too long stays as it is. */
+/* Writes the name without wrappers; a name that is too long is not changed. */
 static void unwrap(const char *name, char out[NAME]) {
     size_t used = 0;
     if (strlen(name) >= NAME) {
@@ -55,9 +55,9 @@ static void unwrap(const char *name, char out[NAME]) {
 
 /* --- schemes */
 
-/* A module X is quantized when X + codes and X + marker are both there; X + weight is then
- * its name. Codes that are called like a plain weight have to be of a type that no plain
- * weight has. In the order of trying. */
+/* A module X is quantized if X + codes and X + marker both exist; its name is then X + weight.
+ * Codes that are named like a plain weight must have a type that no plain weight has. The
+ * rows are tried in order. */
 static const struct scheme {
     const char *name, *codes, *marker, *weight;
 } schemes[] = {
@@ -98,7 +98,7 @@ static bool ends_with(const char *name, size_t length, const char *suffix) {
     return length > n && memcmp(name + length - n, suffix, n) == 0;
 }
 
-/* The scheme whose codes the tensor holds. */
+/* The scheme of the codes that the tensor holds. */
 static const struct scheme *scheme_of(const lockstep_archive *a, size_t tensor) {
     const char *name = a->tensors[tensor].name;
     size_t length = strlen(name);
@@ -122,7 +122,7 @@ static const char *method_of(const ls_checkpoint *c) {
         const char *method = json_string_value(json_object_get(config, "quant_method"));
         method = method != NULL ? method : json_string_value(json_object_get(config, "quant_algo"));
         if (config != NULL)
-            return method != NULL ? method : json_is_true(json_object_get(config, "load_in_4bit")) || json_is_true(json_object_get(config, "load_in_8bit")) ? "bitsandbytes" : "a scheme without a name";
+            return method != NULL ? method : json_is_true(json_object_get(config, "load_in_4bit")) || json_is_true(json_object_get(config, "load_in_8bit")) ? "bitsandbytes" : "an unnamed scheme";
     }
     return NULL;
 }
@@ -137,8 +137,8 @@ typedef struct labelling {
 
 static lockstep_status no_memory(const labelling *b) { return ls_fail(b->error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
-/* Codes that the table doesn't know: the configuration says that there are some, and the
- * type that it is no plain weight. */
+/* Codes that aren't in the table: the configuration says that there are some, and the type is
+ * not that of a plain weight. */
 static bool are_unknown_codes(const labelling *b, const ls_tensor *t) {
     return b->method != NULL && !is_plain_type(t->dtype) && strstr(t->name, "weight") != NULL && t->elements > 1;
 }
@@ -159,7 +159,7 @@ static lockstep_status label_codes(labelling *b, size_t i, const struct scheme *
     return LOCKSTEP_OK;
 }
 
-/* Whatever else a quantized module holds belongs to its codes; its bias doesn't. */
+/* Everything else in a quantized module belongs to its codes, except its bias. */
 static void label_companion(labelling *b, size_t i) {
     const char *name = b->c->archive->tensors[i].name;
     size_t length = strlen(name);
@@ -244,7 +244,7 @@ size_t ls_weight_labels_find(const ls_weight_labels *labels, const char *name) {
 
 /* --- roles and layers */
 
-/* Components of names, by what they are in a model; a name has the role of its first one. */
+/* Name components by their role in a model; a name has the role of the first component found. */
 static const struct {
     const char *role, *components[12];
 } roles[] = {
@@ -273,7 +273,7 @@ static const struct {
     {"decoder", {"decoder", "dec"}},
 };
 
-/* "^v": as the first one only. */
+/* "^v": only as the first component. */
 static bool has_component(const char *name, const char *component) {
     bool first = *component == '^';
     component += first;

@@ -1,6 +1,6 @@
-/* Which weight answers to which, by name. A rule gives each of its tensors a key: the
- * checkpoint's name that it is about, the layer, the expert and what follows (".weight");
- * tensors of both sides with one key are partners, whichever spelling each side uses. */
+/* Which weights correspond, by name. A rule gives each of its tensors a key: the checkpoint's
+ * name for it, the layer, the expert and the suffix (".weight"). Tensors of both sides with
+ * the same key are partners, whichever spelling each side uses. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +73,7 @@ bool ls_weight_is_left_out(const ls_weights *w, const char *name) {
     return w->preset.left_out != NULL && match_wrapped(w->preset.left_out, name, &k);
 }
 
-/* The key that a single rule gives the name, if it fits. */
+/* The key that a rule gives the name, if it fits. */
 static bool key_of(const ls_weights *w, size_t rule, const char *name, key *out) {
     const ls_weight_rule *r = &w->preset.weights[rule];
     *out = (key){.rule = rule};
@@ -116,7 +116,7 @@ static lockstep_status add(matching *m, const ls_weight_pair *pair) {
 
 static const char *label(const ls_weights *w, int side, size_t i) { return w->labels[side].items[i].name; }
 
-/* Has no partner yet, and is more than a scale of others' codes. */
+/* Has no partner yet, and is not just a scale that belongs to codes. */
 static bool is_open(const ls_weights *w, int side, size_t i) {
     const ls_weight_label *l = &w->labels[side].items[i];
     return !w->paired[side][i] && (l->scheme == NULL || l->is_codes);
@@ -135,7 +135,7 @@ static lockstep_status pair_equal_names(matching *m) {
     return LOCKSTEP_OK;
 }
 
-/* The same without what wrappers put into names. */
+/* The same, without the components that wrappers insert. */
 static lockstep_status pair_equal_labels(matching *m) {
     const ls_weights *w = m->w;
     for (size_t i = 0; i < w->sides[LS_CANDIDATE]->archive->tensor_count; i++) {
@@ -165,7 +165,7 @@ static lockstep_status index_reference(matching *m) {
     return LOCKSTEP_OK;
 }
 
-/* Which rule gave the reference's tensor the key: the first that does. */
+/* The key of the reference's tensor, from the first rule that gives it. */
 static void key_again(const ls_weights *w, const char *name, const ls_weight_rule *like, key *out) {
     for (size_t rule = 0; rule < w->preset.weight_count; rule++) {
         const ls_weight_rule *r = &w->preset.weights[rule];
@@ -174,10 +174,10 @@ static void key_again(const ls_weights *w, const char *name, const ls_weight_rul
     }
 }
 
-/* What was done to a side's tensor since the checkpoint. */
+/* The changes that a converter made to a side's tensor. */
 static unsigned changes_of(const ls_weights *w, const key *k) { return k->hf ? 0 : w->preset.weights[k->rule].changes; }
 
-/* The side that nothing was done to gets what was done to the other. */
+/* If only one side was changed, the same changes are applied to the other. */
 static void choose_changes(const ls_weights *w, const key keys[LS_SIDES], ls_weight_pair *pair) {
     unsigned reference = changes_of(w, &keys[LS_REFERENCE]), candidate = changes_of(w, &keys[LS_CANDIDATE]);
     if (reference == candidate || (reference != 0 && candidate != 0))
@@ -186,7 +186,7 @@ static void choose_changes(const ls_weights *w, const key keys[LS_SIDES], ls_wei
     pair->original = reference == 0 ? LS_REFERENCE : LS_CANDIDATE;
 }
 
-/* Clones are made by converters: one is the checkpoint's, the other the GGUF file's. */
+/* Clones are made by converters, so one side is a checkpoint and the other a GGUF file. */
 static bool may_pair(const ls_weights *w, const size_t tensors[LS_SIDES], const key keys[LS_SIDES]) {
     const int original = keys[LS_REFERENCE].hf ? LS_REFERENCE : LS_CANDIDATE;
     if (w->preset.weights[keys[0].rule].clone || w->preset.weights[keys[1].rule].clone)
@@ -212,7 +212,7 @@ static lockstep_status pair_by_rule(matching *m, size_t rule, size_t candidate) 
     return add(m, &pair);
 }
 
-/* Clones last: what they are made of has had its own partner then. */
+/* Clones come last, when the tensors that they are made from already have their partners. */
 static lockstep_status pair_single(matching *m) {
     const ls_weights *w = m->w;
     const lockstep_archive *a = w->sides[LS_CANDIDATE]->archive;
@@ -261,8 +261,8 @@ static lockstep_status add_part(matching *m, const fusion *f, size_t part, uint6
     return add(m, &pair);
 }
 
-/* Parts that aren't there end it: what is left of the fused tensor has no partner,
- * and neither have the parts of the next one. */
+/* Stops at the first missing part: the rest of the fused tensor has no partner, and neither
+ * do the parts of the next one. */
 static lockstep_status pair_parts(matching *m, const fusion *f) {
     const lockstep_archive *parts = m->w->sides[1 - f->side]->archive;
     const ls_tensor *fused = &m->w->sides[f->side]->archive->tensors[f->fused];

@@ -1,6 +1,6 @@
-/* Names that differ in their beginnings only: "net.layers.0.up.weight" is
- * "model.layers.0.up.weight" when the others say so, too. Each name votes for what its
- * beginning would have to become; the beginning with most votes is replaced, then the next. */
+/* Names that differ only in their prefixes: "net.layers.0.up.weight" corresponds to
+ * "model.layers.0.up.weight" if the other names agree. Each name votes for a replacement of
+ * its prefix; the replacement with the most votes is applied first, then the next. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ enum { ROUNDS = 8, LONGEST = 512, AMBIGUOUS = -1 };
 
 typedef struct beginnings {
     ls_weights *w;
-    ls_map endings[LS_SIDES]; /* an ending of a name -> tensor + 1, or AMBIGUOUS */
+    ls_map endings[LS_SIDES]; /* a suffix of a name -> tensor + 1, or AMBIGUOUS */
     ls_weight_adder *add;
     void *context;
     lockstep_error *error;
@@ -24,7 +24,7 @@ static bool is_open(const beginnings *b, int side, size_t i) {
     return !b->w->paired[side][i] && (label->scheme == NULL || label->is_codes);
 }
 
-/* The next shorter ending of at least two components; NULL when there is none. */
+/* The next shorter suffix of at least two components; NULL when there is none. */
 static const char *shorten(const char *name) {
     const char *dot = strchr(name, '.');
     return dot != NULL && strchr(dot + 1, '.') != NULL ? dot + 1 : NULL;
@@ -43,7 +43,7 @@ static lockstep_status index_endings(beginnings *b, int side) {
     return LOCKSTEP_OK;
 }
 
-/* The reference's tensor that shares the longest ending which is unique on both sides. */
+/* The reference's tensor that shares the longest suffix that is unique on both sides. */
 static size_t partner_of(const beginnings *b, size_t candidate, const char **out_ending) {
     int steps = 0;
     for (const char *at = name_of(b, LS_CANDIDATE, candidate); at != NULL && steps < 32; at = shorten(at), steps++) {
@@ -64,7 +64,7 @@ static bool alike(const beginnings *b, size_t reference, size_t candidate) {
     return (coded || r->elements == c->elements) && ls_weight_names_contradict(name_of(b, LS_REFERENCE, reference), name_of(b, LS_CANDIDATE, candidate)) == NULL;
 }
 
-/* "BEGINNING of the candidate\nBEGINNING of the reference". */
+/* "PREFIX of the candidate\nPREFIX of the reference". */
 static size_t put_vote(const beginnings *b, size_t reference, size_t candidate, const char *ending, char out[2 * LONGEST]) {
     const char *c = name_of(b, LS_CANDIDATE, candidate), *r = name_of(b, LS_REFERENCE, reference);
     size_t n = (size_t)(ending - c), m = strlen(r) - strlen(ending);
@@ -98,7 +98,7 @@ static lockstep_status vote(beginnings *b, char out_best[2 * LONGEST], uint64_t 
     return status;
 }
 
-/* Pairs every name that begins so. */
+/* Pairs every name with this prefix. */
 static lockstep_status replace(beginnings *b, const char *best) {
     ls_weights *w = b->w;
     const char *to = strchr(best, '\n') + 1;

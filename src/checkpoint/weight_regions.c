@@ -9,9 +9,9 @@
 enum { TILE = 1024, ENOUGH = 1 << 20 };
 
 typedef struct region {
-    uint64_t rows, columns;      /* of the tensor, seen as a matrix of its last axis */
+    uint64_t rows, columns;      /* of the tensor, seen as a matrix whose columns are its last axis */
     bool *bad_rows, *bad_columns;
-    double atol, rtol;           /* of an element; rtol < 0: rows are judged, by what their type may lose */
+    double atol, rtol;           /* of an element; rtol < 0: whole rows are judged by row_limit */
     double row_limit;            /* NMSE */
     double error2, squares;      /* of the row that is being read */
 } region;
@@ -43,7 +43,7 @@ static uint64_t count(const bool *list, uint64_t n) {
     return total;
 }
 
-/* Everywhere, as far as was read: then no place is worth a name. */
+/* Whether it differs everywhere, as far as was read, so that no place is worth naming. */
 static bool is_everywhere(const region *r, uint64_t rows_read) {
     return 2 * count(r->bad_rows, rows_read) > rows_read && (r->rtol < 0 || 2 * count(r->bad_columns, r->columns) > r->columns);
 }

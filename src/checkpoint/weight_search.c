@@ -1,7 +1,7 @@
-/* Where else the content of a weight is: a tensor without a partner, or one that
- * differs from it, may be another tensor of the other side, as it is or changed.
- * What a comparison gathered in passing (count, L2, extremes, hash) decides what is
- * worth a look. */
+/* Searches for the content of a weight under other names: a tensor without a partner, or one
+ * that differs from its partner, may equal another tensor of the other side, unchanged or
+ * transformed. Statistics that the comparison has gathered (count, L2, extremes, hash) decide
+ * which tensors are worth a look. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +26,9 @@ typedef struct search {
     lockstep_error *error;
 } search;
 
-/* How many elements are looked at; of tensors whose elements are changed, all, so these are
- * small. A look takes some microseconds: thousands of tensors of one shape, none of which has
- * a partner, would take days. */
+/* How many elements are looked at. If the elements have to be transformed, all of them are, so
+ * only small tensors are tried. A look takes some microseconds: with thousands of unpaired
+ * tensors of the same shape, the search would take days without a limit. */
 enum { SAMPLE = 512, SMALL = 1 << 16, LOOKS_MAX = 100000 };
 
 static const ls_tensor *tensor_of(const search *s, int side, size_t i) { return &s->w->sides[side]->archive->tensors[i]; }
@@ -37,7 +37,7 @@ static sketch sketch_of(const struct ls_side_stats *side, uint64_t elements) {
     return (sketch){true, elements, side->hash, side->min, side->max, side->l2};
 }
 
-/* A tensor that no comparison has passed over is summed up now. */
+/* Gathers the statistics of a tensor that has not been compared yet. */
 static lockstep_status know(search *s, int side, size_t i) {
     sketch *k = &s->sketches[side][i];
     ls_view view;
@@ -54,7 +54,7 @@ static lockstep_status know(search *s, int side, size_t i) {
     return status;
 }
 
-/* A constant tensor says nothing of where it comes from; nor does a lone 0 or 1. */
+/* A constant tensor gives no clue to its origin; nor does a lone 0 or 1. */
 static bool is_telling(const sketch *k) {
     if (!k->known || k->elements == 0 || !isfinite(k->l2) || k->l2 == 0)
         return false;
@@ -66,7 +66,7 @@ static bool is_telling(const sketch *k) {
 typedef struct hit {
     size_t tensor;
     double nmse;
-    char text[256]; /* "" where it is as it is */
+    char text[256]; /* "" if unchanged */
 } hit;
 
 static double look_changed(search *s, int side, size_t i, size_t other, int changed, unsigned change) {
@@ -92,7 +92,7 @@ static double look_changed(search *s, int side, size_t i, size_t other, int chan
     return nmse;
 }
 
-/* Four values at most prove little: only (nearly) equal ones count. */
+/* Up to four values prove little, so they have to be (nearly) equal. */
 static double bound(const search *s, int side, size_t i, size_t other) {
     const ls_tensor *t = tensor_of(s, side, i);
     double allowed = fmax(ls_quality_allowed(t->dtype, tensor_of(s, 1 - side, other)->dtype), 1e-12);
@@ -117,7 +117,7 @@ static void try_other(search *s, int side, size_t i, size_t other, hit *best) {
         {LS_CHANGE_PLUS_ONE, "1 + %s", "%s - 1"},
         {LS_CHANGE_NEGATIVE_EXP, "-exp(%s)", "log(-%s)"},
         {LS_CHANGE_TRANSPOSE, "transpose(%s)", "transpose(%s)"},
-        {LS_CHANGE_ROPE_PAIRS, "%s with its rotary halves interleaved", "%s with its rotary pairs parted"},
+        {LS_CHANGE_ROPE_PAIRS, "%s with its rotary halves interleaved", "%s with its rotary pairs de-interleaved"},
     };
     const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
     const char *name = tensor_of(s, 1 - side, other)->name;
@@ -140,8 +140,8 @@ static bool is_candidate(const search *s, int side, size_t i, size_t other, bool
            !(unpaired_only && s->w->paired[1 - side][other]);
 }
 
-/* The same values under another name, as their hashes say; where several hold them, one
- * whose name says no otherwise. */
+/* A tensor with the same values, by its hash; if there are several, one whose name doesn't
+ * contradict it. */
 static lockstep_status find_equal(search *s, int side, size_t i, bool unpaired_only, hit *out) {
     const char *name = s->w->labels[side].items[i].name;
     for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count; other++) {
@@ -189,7 +189,7 @@ static const char *keep_text(search *s, const char *text) {
     return *text != '\0' ? ls_arena_copy(&s->w->arena, text, strlen(text)) : NULL;
 }
 
-/* Names that no rule covers: what holds the same is the same. */
+/* Pairs tensors whose names no rule covers, if they hold the same values. */
 static lockstep_status pair_by_content(search *s) {
     ls_weights *w = s->w;
     for (size_t i = 0; i < w->sides[LS_CANDIDATE]->archive->tensor_count; i++) {
@@ -198,7 +198,7 @@ static lockstep_status pair_by_content(search *s) {
             continue;
         LS_TRY(find(s, LS_CANDIDATE, i, true, &best));
         if (best.tensor == SIZE_MAX || best.text[0] != '\0')
-            continue; /* a changed one is not taken for the partner: it is told */
+            continue; /* a transformed one is not paired, but reported */
         ls_weight_pair pair = {.method = LS_METHOD_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
         LS_TRY(ls_weights_compare(w, &pair, s->error));
         if (!ls_weight_fails(&pair) && ls_weights_add_pair(w, &pair) == NULL)
@@ -253,8 +253,8 @@ static int by_hash(const void *a, const void *b) {
     return x->elements != y->elements ? (x->elements < y->elements ? -1 : 1) : (x->tensor > y->tensor) - (x->tensor < y->tensor);
 }
 
-/* A tensor without a partner, or one that differs from it, is told when another of
- * its own side holds the same. */
+/* A tensor that has no partner or differs from it is reported if another one of its own side
+ * holds the same values. */
 static bool is_suspect(const search *s, int side, size_t i) {
     size_t pair = s->pair_of[side][i];
     return !s->w->paired[side][i] || (pair > 0 && ls_weight_fails(&s->w->pairs[pair - 1]));
@@ -336,7 +336,7 @@ lockstep_status ls_weights_search(ls_weights *weights, lockstep_error *error) {
     return status;
 }
 
-/* --- pairs by content whose names say otherwise */
+/* --- pairs by content whose names contradict them */
 
 /* "blk.{}.ffn_up.weight": the name with its numbers left out. */
 static void put_template(const char *name, char out[512]) {
@@ -359,7 +359,7 @@ static size_t put_templates(const ls_weights *w, const ls_weight_pair *p, char o
 
 static const char *pair_name(const ls_weights *w, const ls_weight_pair *p, int side) { return w->labels[side].items[p->part[side].tensor].name; }
 
-/* One side counts layers from 0 and the other from 1, and all pairs agree on it. */
+/* Whether one side counts layers from 0 and the other from 1, consistently in all pairs. */
 static bool is_renumbered(const ls_weights *w) {
     long lowest[LS_SIDES] = {-1, -1}, shift = 0;
     for (size_t i = 0; i < w->pair_count; i++) {
@@ -376,8 +376,8 @@ static bool is_renumbered(const ls_weights *w) {
     return (lowest[0] == 0 && lowest[1] == 1) || (lowest[0] == 1 && lowest[1] == 0);
 }
 
-/* In other layers the reference's name has another partner: of a kind of names, the pairing
- * that most layers have counts. */
+/* A pair contradicts the other layers if the same name has another partner there: the pairing
+ * that most layers have is taken as correct. */
 static lockstep_status count_templates(const ls_weights *w, ls_map *counts, ls_map *most, lockstep_error *error) {
     for (size_t i = 0; i < w->pair_count; i++) {
         char text[1024];

@@ -1,4 +1,4 @@
-/* The steps of comparing weights, one file each; weights.c takes them in turn. */
+/* The steps of comparing weights, one file each; weights.c runs them in order. */
 #ifndef LS_CHECKPOINT_WEIGHT_STEPS_H
 #define LS_CHECKPOINT_WEIGHT_STEPS_H
 
@@ -7,20 +7,20 @@
 /* Fills pairs by name and by the preset's rules. */
 lockstep_status ls_weights_pair(ls_weights *weights, const char *tensors, lockstep_error *error);
 typedef lockstep_status ls_weight_adder(void *context, const ls_weight_pair *pair);
-/* Adds pairs of names that differ in their beginnings (weight_prefixes.c). */
+/* Adds pairs whose names differ only in their prefixes (weight_prefixes.c). */
 lockstep_status ls_weights_pair_beginnings(ls_weights *weights, ls_weight_adder *add, void *context, lockstep_error *error);
-/* Once everything was compared: pairs by content whose names contradict it (weight_search.c). */
+/* After everything was compared: finds pairs by content whose names contradict them (weight_search.c). */
 lockstep_status ls_weights_find_contradictions(ls_weights *weights, lockstep_error *error);
-/* Codes are equal only together with everything that belongs to them: what isn't becomes unsupported. */
+/* Codes count as equal only if everything that belongs to them is equal, too; otherwise they become unsupported. */
 void ls_weights_judge_schemes(ls_weights *weights);
 /* NULL when there is no memory. */
 ls_weight_pair *ls_weights_add_pair(ls_weights *weights, const ls_weight_pair *pair);
 /* Compares one pair: verdict, layout, metrics, cause. */
 lockstep_status ls_weights_compare(ls_weights *weights, ls_weight_pair *pair, lockstep_error *error);
-/* Pairs by content what has no partner, and looks for content under other names. */
+/* Pairs the remaining tensors by content, and searches for content under other names. */
 lockstep_status ls_weights_search(ls_weights *weights, lockstep_error *error);
 
-/* A part's values with some changes done; `owned` is freed by the caller. */
+/* A part's values with some changes applied; the caller frees `owned`. */
 typedef struct ls_weight_values {
     ls_view view;
     float *owned;
@@ -35,7 +35,7 @@ uint64_t ls_weight_heads(const ls_weights *weights, const char *name);
 lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate, ls_text *layout);
 /* Fills region, unless the pair differs everywhere (weight_regions.c). */
 void ls_weight_find_region(ls_weight_pair *pair, const ls_view *reference, const ls_view *candidate, const lockstep_dtype types[LS_SIDES]);
-/* Why a pair differs: transforms that are tried (weight_causes.c). */
+/* Finds out why a pair differs, by trying transforms (weight_causes.c). */
 void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair);
 
 #endif

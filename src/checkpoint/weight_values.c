@@ -1,4 +1,4 @@
-/* A weight as a converter would have written it. */
+/* Reads a weight as a converter would have written it. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static bool transpose(ls_view *v) {
     return true;
 }
 
-/* Rows [heads, 2, half] become [heads, half, 2]; the axes stay split. */
+/* Rows [heads, 2, half] become [heads, half, 2]; the axes are left split. */
 static bool rope_pairs(ls_view *v, uint64_t heads) {
     if (v->rank < 1 || v->rank + 2 > LOCKSTEP_MAX_RANK || heads == 0 || v->shape[0] % (2 * heads) != 0)
         return false;
@@ -81,9 +81,9 @@ static lockstep_status map_elements(ls_weight_values *values, unsigned changes, 
     return LOCKSTEP_OK;
 }
 
-/* NVFP4 leaves the scale of a whole tensor (of each expert, where they are stacked) to
- * a tensor of its own: NAME.scale beside NAME.weight, or NAME.weight.scale. It isn't
- * there where it is 1. */
+/* NVFP4 stores the scale of a whole tensor (or of each expert, if they are stacked) in a
+ * separate tensor: NAME.scale beside NAME.weight, or NAME.weight.scale. A scale of 1 is
+ * not stored. */
 static lockstep_status apply_scale(const lockstep_archive *a, const ls_weight_part *part, ls_view *view, lockstep_error *error) {
     static const char *const suffixes[] = {".scale", "_scale", ".weight.scale", ".weight_scale"};
     const char *name = a->tensors[part->tensor].name;
@@ -103,7 +103,7 @@ static lockstep_status apply_scale(const lockstep_archive *a, const ls_weight_pa
     return LOCKSTEP_OK;
 }
 
-/* A transposition comes before the cut: parts are counted along the result's axes. */
+/* A transposition comes before slicing: parts are counted along the result's axes. */
 lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_weight_part *part, unsigned changes,
                                uint64_t heads, ls_weight_values *out_values, lockstep_error *error) {
     ls_weight_values values = {0};
@@ -119,7 +119,7 @@ lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_wei
         LS_TRY(ls_view_slice(&values.view, slice, error));
     }
     if ((changes & LS_CHANGE_ROPE_PAIRS) != 0 && !rope_pairs(&values.view, heads))
-        return ls_fail(error, LOCKSTEP_INCOMPARABLE, "its rows can't be those of %llu heads", (unsigned long long)heads);
+        return ls_fail(error, LOCKSTEP_INCOMPARABLE, "its rows can't be divided into %llu heads", (unsigned long long)heads);
     if ((changes & ELEMENTWISE) != 0)
         LS_TRY(map_elements(&values, changes, error));
     *out_values = values;
@@ -178,9 +178,9 @@ lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_v
         return LOCKSTEP_OK;
     if (ls_view_elements(reference) == ls_view_elements(candidate)) {
         if ((pair->changes & LS_CHANGE_ROPE_PAIRS) != 0)
-            return LOCKSTEP_OK; /* its axes were split */
+            return LOCKSTEP_OK; /* its axes have been split */
         if (rank_a == 2 && rank_b == 2)
-            return LOCKSTEP_INCOMPARABLE; /* transposed: only a rule, or the values, may say so */
+            return LOCKSTEP_INCOMPARABLE; /* transposed: only a rule, or the values, can decide that */
         ls_text_printf(layout, "reshaped");
         return LOCKSTEP_OK;
     }

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A model type that engines know by another architecture's name: Mistral is a Llama. */
+/* The preset of a model type that engines treat as another architecture: Mistral is a Llama. */
 static const char *preset_of_type(const ls_checkpoint *c) {
     const char *architecture = ls_architecture_in_gguf(c);
     return architecture != NULL ? ls_rules_preset_for_architecture(architecture) : NULL;
 }
 
-/* The preset is that of the side whose model class tells it, else of an architecture. */
+/* The preset is chosen by either side's model class, else by its architecture. */
 static lockstep_status choose_rules(ls_weights *w, const ls_weights_options *o, lockstep_error *error) {
     const char *name = o->preset;
     if (o->map != NULL)

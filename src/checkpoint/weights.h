@@ -1,5 +1,5 @@
-/* Compares the weights of two checkpoints: which tensors correspond, whether they hold the same, and where else
- * their content is found. */
+/* Compares the weights of two checkpoints: which tensors correspond, whether they hold the same values, and where
+ * else their content is found. */
 #ifndef LS_CHECKPOINT_WEIGHTS_H
 #define LS_CHECKPOINT_WEIGHTS_H
 
@@ -8,7 +8,7 @@
 typedef struct ls_weights_options {
     const char *preset;  /* a name, "none", or NULL: by the model */
     const char *map;     /* a file of rules, or NULL */
-    const char *tensors; /* regular expression on the candidate's name, or NULL */
+    const char *tensors; /* regular expression for the candidate's names, or NULL */
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all);
     void *context;
 } ls_weights_options;

@@ -42,12 +42,12 @@ struct ls_receiver {
     uint64_t ring_bytes;
     ls_receiver_events events;
     int listener, stop[2];
-    int missed; /* as many bytes as there were processes that could not connect */
+    int missed; /* a file with one byte for each process that could not connect */
     pthread_t acceptor;
     pthread_mutex_t lock;
     pthread_cond_t left; /* a process has gone */
     ls_inlet *served;  /* processes that are connected */
-    ls_inlet *watched; /* that hung up and live on */
+    ls_inlet *watched; /* that hung up but are still alive */
     unsigned count, alive, refused;
     _Atomic uint64_t activity;
     _Atomic bool abandon; /* closing: stop waiting for processes that stay */
@@ -263,7 +263,7 @@ static void *serve(void *argument) {
     while (result == 1)
         result = next_frame(in);
     atomic_store(&in->ring->closed, 1);
-    shutdown(in->descriptor, SHUT_RDWR); /* tells a writer that waits for room */
+    shutdown(in->descriptor, SHUT_RDWR); /* wakes a writer that waits for room */
     bool watch = result == 0 && lives(in->pid);
     receiver->events.closed(receiver->events.context, in->process, result < 0 ? LS_ENDING_TORN : LS_ENDING_WHOLE);
     pthread_mutex_lock(&receiver->lock);
@@ -360,7 +360,7 @@ static void welcome(ls_receiver *receiver, int s) {
     }
     in->ring->size = in->size;
     memcpy(in->ring->options, receiver->options, sizeof in->ring->options);
-    /* One that has gone meanwhile, out of patience, says so itself. */
+    /* A process that gave up waiting and is gone reports that itself. */
     bool greeted = ls_socket_send(s, 'L', descriptor);
     close(descriptor);
     if (!greeted || !start_serving(in)) {
@@ -385,7 +385,7 @@ static void *accept_all(void *argument) {
             else
                 poll(NULL, 0, 20); /* no descriptor left: until a process has gone */
         } else if (pollers[1].revents != 0) {
-            return NULL; /* only once nobody is left waiting at the door */
+            return NULL; /* only once no process is waiting to connect */
         }
     }
 }
@@ -409,7 +409,7 @@ static bool listen_somewhere(ls_receiver *receiver) {
            listen(receiver->listener, 64) == 0 && pipe2(receiver->stop, O_CLOEXEC) == 0;
 }
 
-/* Signals are the program's main thread's: it holds them back when it must. The
+/* Signals are handled by the program's main thread, which blocks them when it must. The
  * threads that serve processes inherit this one's mask. */
 static bool start_accepting(ls_receiver *receiver) {
     sigset_t all, before;

@@ -60,7 +60,7 @@ bool ls_receiver_replay(const ls_receiver_events *events, const void *bytes, siz
  * when the process died before sending them. */
 bool ls_inlet_data(ls_inlet *inlet, size_t at_least, const uint8_t **out_bytes, size_t *out_count);
 /* Answers a process that waits in ls_channel_ask; bytes NULL: it keeps its own values.
- * False when the bytes could not be handed over: the process then keeps its own, too. */
+ * False when the bytes could not be passed on; the process then also keeps its own values. */
 bool ls_inlet_answer(ls_inlet *inlet, const void *bytes, uint64_t count);
 
 #endif

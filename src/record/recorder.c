@@ -22,7 +22,7 @@ enum { TILE = 8192 };
 typedef struct process_state {
     struct id_pair {
         uint64_t id, i;
-    } *ids; /* rising in id */
+    } *ids; /* in increasing order of id */
     size_t id_count, id_capacity;
     unsigned open_passes;
     bool died; /* it ended within a tensor's values */
@@ -42,8 +42,8 @@ struct ls_recorder {
     ls_map rows;              /* pass of the trace -> how many it has, where known */
     ls_recorder_totals totals;
     ls_text line; /* the one that is being built */
-    float *tile; /* TILE of them */
-    ls_arena frame_memory; /* of what is read of a frame */
+    float *tile; /* TILE floats */
+    ls_arena frame_memory; /* what is read from a frame */
 };
 
 /* ------------------------------------------------------------------- lines */
@@ -220,7 +220,7 @@ static void put_bytes(writing *w, const void *bytes, size_t count) {
         w->to->put(w->to->context, bytes, count);
 }
 
-/* Hashes and sums whole blocks tile by tile, so that each tile is read from memory once. Types that NPY lacks are
+/* Hashes whole blocks and computes their statistics tile by tile, so that each tile is read from memory once. Types that NPY lacks are
  * converted and stored by the tile; all others are stored as they came, in one call. */
 static void put_blocks(ls_recorder *r, writing *w, const incoming *in, const uint8_t *bytes, size_t blocks) {
     const ls_dtype_row *row = ls_dtype(in->dtype);
@@ -549,7 +549,7 @@ static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame
         return;
     if (r->recording.not_replaced != NULL)
         r->recording.not_replaced(r->recording.context, line->i);
-    write_note(r, "replacement values could not be handed over: a tensor kept its own");
+    write_note(r, "replacement values could not be passed to the process: a tensor kept its own");
 }
 
 static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame, const ls_frame_content *content) {

@@ -54,7 +54,7 @@ ls_segment_writer *ls_segment_writer_new(int folder, uint64_t limit) {
 
 /* ------------------------------------------------------------------ segments */
 
-/* Writes both parts, one behind the other, at an offset of the open segment; false with errno. */
+/* Writes both parts, one after the other, at an offset of the open segment; false with errno. */
 static bool write_at(const ls_segment_writer *w, uint64_t offset, const void *first, size_t first_bytes, const void *second, size_t second_bytes) {
     struct iovec parts[2] = {{(void *)(uintptr_t)first, first_bytes}, {(void *)(uintptr_t)second, second_bytes}};
     while (parts[0].iov_len + parts[1].iov_len > 0) {
@@ -188,7 +188,7 @@ void ls_segment_put(ls_segment_writer *w, const void *bytes, size_t count) {
     ls_text_clear(&w->head);
 }
 
-/* What is behind the last whole member goes. */
+/* Removes whatever follows the last complete member. */
 static void cut_back(const ls_segment_writer *w) {
     if (w->file >= 0 && ftruncate(w->file, (off_t)w->end) != 0)
         return; /* the next value is written over it, and lines name whole values only */

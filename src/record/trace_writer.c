@@ -155,7 +155,7 @@ lockstep_status ls_trace_remove(const char *path, lockstep_error *error) {
     bool ok = remove_trace(directory);
     close(directory);
     if (!ok)
-        return ls_fail(error, LOCKSTEP_IO, "%s: holds files that are not of the trace, or can't be removed", path);
+        return ls_fail(error, LOCKSTEP_IO, "%s: holds files that don't belong to the trace, or can't be removed", path);
     return rmdir(path) == 0 ? LOCKSTEP_OK : fail_errno(error, path);
 }
 
@@ -169,7 +169,7 @@ static lockstep_status choose_directory(writer *w, lockstep_error *error) {
     if (!w->replaces) {
         w->directory = fcntl(w->out, F_DUPFD_CLOEXEC, 0);
         if (!is_empty(w->out))
-            return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: holds files that are no trace; name a new directory", w->out_path);
+            return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: holds files that are not a trace; name a new directory", w->out_path);
         return w->directory >= 0 ? LOCKSTEP_OK : fail_errno(error, w->out_path);
     }
     int tensors = open_folder(w->out, "tensors");
@@ -179,7 +179,7 @@ static lockstep_status choose_directory(writer *w, lockstep_error *error) {
         close(tensors);
     /* left by a recorder that was killed */
     if (!remove_inner(w->out, LS_OLDER) || !remove_inner(w->out, LS_NEWER))
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s or %s in it holds files that are no trace; move them away, or name a new directory",
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s or %s in it holds files that are not part of a trace; move them away, or name a new directory",
                        w->out_path, LS_NEWER, LS_OLDER);
     if (mkdirat(w->out, LS_NEWER, 0777) != 0 || (w->directory = open_folder(w->out, LS_NEWER)) < 0)
         return fail_errno(error, w->out_path);
@@ -195,7 +195,7 @@ static lockstep_status lock_out(writer *w, lockstep_error *error) {
     if (w->out < 0)
         return fail_errno(error, w->out_path);
     if (flock(w->out, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: another recording is being written there; wait for its end, or name another directory", w->out_path);
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: another recording is being written there; wait until it ends, or name another directory", w->out_path);
     return LOCKSTEP_OK; /* some file systems have no locks */
 }
 

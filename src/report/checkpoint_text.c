@@ -13,7 +13,7 @@ static void escaped(const char *text, char *out, size_t capacity) { ls_escape(te
 
 /* --- the head */
 
-/* The types of the weights, the one with most bytes first: at most four. */
+/* At most four types of the weights, those with most bytes first. */
 static void put_types(ls_text *out, const lockstep_archive *a) {
     const char *names[64];
     uint64_t bytes[64];
@@ -65,7 +65,7 @@ static void put_settings(ls_text *out, const ls_settings *s) {
         return;
     }
     ls_text_printf(out, "config     %zu equal, %zu differ", by[LS_SETTING_EQUAL], by[LS_SETTING_DIFFERS]);
-    ls_text_printf(out, by[LS_SETTING_ONE_SIDED] > 0 ? ", %zu that one side doesn't say\n" : "\n", by[LS_SETTING_ONE_SIDED]);
+    ls_text_printf(out, by[LS_SETTING_ONE_SIDED] > 0 ? ", %zu given by one side only\n" : "\n", by[LS_SETTING_ONE_SIDED]);
 }
 
 static void put_vocabulary(ls_text *out, const ls_vocabulary *v) {
@@ -146,7 +146,7 @@ static void put_quality(ls_text *out, const ls_checkpoint_diff *d) {
     }
     if (count == 0)
         return;
-    ls_text_printf(out, "           type     tensors  NMSE     SQNR     worst    the type gives\n");
+    ls_text_printf(out, "           type     tensors  NMSE     SQNR     worst    typical of the type\n");
     for (size_t k = 0; k < count; k++) {
         const ls_quality_row *row = ls_quality_of(types[k].dtype);
         double nmse = types[k].error2 / types[k].squares;
@@ -216,7 +216,7 @@ static void put_pair(ls_text *out, const ls_checkpoint_diff *d, const ls_weight_
     ls_text_printf(out, "%s%s%s\n", ls_verdict_name(p->verdict), p->layout != NULL ? "  " : "", p->layout != NULL ? p->layout : "");
 }
 
-/* In a narrow terminal the reference's names give way. */
+/* In a narrow terminal, the reference's names are shortened or left out. */
 static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, int width) {
     enum { BESIDE = 42, NARROW = 110, LEAST = 20 };
     int widths[LS_SIDES] = {widest(d, LS_REFERENCE), widest(d, LS_CANDIDATE)}, room = width - BESIDE;
@@ -277,7 +277,7 @@ void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, int width, ls_
     else if (d->comparable)
         ls_text_printf(out, "verdict: incomplete (nothing differs; %zu part%s could not be compared)\n", gaps, plural);
     else
-        ls_text_printf(out, "verdict: nothing that could be compared\n");
+        ls_text_printf(out, "verdict: nothing could be compared\n");
 }
 
 void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
@@ -290,7 +290,7 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
         }
         ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_verdict_name(p->verdict));
         if (p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL)
-            ls_text_printf(out, ", NMSE %.1e (%s may have %.1e)", p->metrics.nmse,
+            ls_text_printf(out, ", NMSE %.1e (limit for %s: %.1e)", p->metrics.nmse,
                            d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, p->allowed);
         if (ls_weight_has_cause(p)) {
             ls_text cause = {0};
@@ -302,5 +302,5 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
         ls_text_printf(out, "\n");
     }
     if (d->weights.pair_count == 0)
-        ls_text_printf(out, "weight: none of those that went into it is in both checkpoints\n");
+        ls_text_printf(out, "weight: no weight that went into it is in both checkpoints\n");
 }

@@ -72,7 +72,7 @@ static json_t *names_json(const ls_trace *t, const size_t *nodes, size_t n) {
     return list;
 }
 
-/* The text, which is freed, or null where it is empty. */
+/* The text, which is freed, or null if it is empty. */
 static json_t *taken_text(ls_text *text) {
     json_t *value = text->data != NULL && text->length > 0 ? ls_json_text(text->data) : json_null();
     ls_text_done(text);
@@ -178,7 +178,7 @@ static json_t *summary_json(const ls_comparison *c) {
     return o;
 }
 
-/* Writes a document, which is released, without its last `cut` bytes. */
+/* Writes a document without its last `cut` bytes, and releases it. */
 static bool put_json(json_t *document, size_t flags, size_t cut, FILE *out) {
     char *text = document != NULL ? json_dumps(document, flags | JSON_REAL_PRECISION(12)) : NULL;
     size_t length = text != NULL ? strlen(text) : 0;

@@ -35,15 +35,15 @@ void ls_inputs_text(const ls_token_alignment *a, ls_text *out) {
         ls_text_printf(out, "token ids differ at position %zu: the reference has %zu tokens, the candidate %zu", f->at, f->reference_rows, f->candidate_rows);
         break;
     case LS_INPUTS_LONE_SEQUENCE:
-        ls_text_printf(out, "token ids differ in a sequence of a batch whose others are the same (%zu of %zu rows paired)", a->matched, a->reference_rows);
+        ls_text_printf(out, "token ids differ in one sequence of a batch whose other sequences are equal (%zu of %zu rows paired)", a->matched, a->reference_rows);
         break;
     case LS_INPUTS_MISSING_SEQUENCES:
-        ls_text_printf(out, "%zu rows of the reference, of sequences that the candidate's batches lack, are left out", a->reference_rows - a->matched);
+        ls_text_printf(out, "%zu rows of the reference are left out: the candidate's batches lack their sequences", a->reference_rows - a->matched);
         break;
     case LS_INPUTS_ENDED_EARLIER:
     case LS_INPUTS_OTHER_TOKENS:
         ls_text_printf(out, "%s: from pass %zu of the reference on, rows have no partner (%zu of %zu rows paired)",
-                       f->code == LS_INPUTS_ENDED_EARLIER ? "the candidate ended earlier" : "other tokens", a->first_reference_pass, a->matched, a->reference_rows);
+                       f->code == LS_INPUTS_ENDED_EARLIER ? "the candidate ended earlier" : "different tokens", a->first_reference_pass, a->matched, a->reference_rows);
         break;
     }
     put_lengths(f, out);
@@ -63,7 +63,7 @@ static void put_selection(const ls_diff *d, ls_text *out) {
 static void put_nothing_selected(const ls_diff *d, ls_text *out) {
     ls_text only = {0};
     ls_selection_text(d->options.layers, d->options.tensors, NULL, &only);
-    ls_text_printf(out, "the candidate has nothing of what was asked for (%.160s): its names are in `lockstep ls`", only.data != NULL ? only.data : "");
+    ls_text_printf(out, "nothing in the candidate matches the selection (%.160s): `lockstep ls` lists its names", only.data != NULL ? only.data : "");
     ls_text_done(&only);
 }
 
@@ -79,7 +79,7 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     static const char rest[] = "what was compared matches";
     unsigned long long count = r->count, total = r->total;
     switch ((int)r->code) {
-    case LS_REMARK_NO_VALUES: ls_text_printf(out, "%s holds the values of no tensor", r->text); break;
+    case LS_REMARK_NO_VALUES: ls_text_printf(out, "%s holds no values of any tensor", r->text); break;
     case LS_REMARK_INPUTS:
         ls_inputs_text(&d->matching.tokens, out);
         ls_text_printf(out, "%s", d->matching.tokens.finding.code == LS_INPUTS_NO_FINDING ? "inputs differ" : "");
@@ -96,7 +96,7 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_CANDIDATE_OUTPUT: ls_text_printf(out, "the final output %s was not compared; %s", r->text, rest); break;
     case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s", r->text, rest); break;
     case LS_REMARK_COVERAGE:
-        ls_text_printf(out, "%.1f %% of the candidate's elements were compared, less than the %.1f %% wanted", 100 * r->fraction, 100 * r->limit);
+        ls_text_printf(out, "%.1f %% of the candidate's elements were compared, less than the required %.1f %%", 100 * r->fraction, 100 * r->limit);
         break;
     default: break;
     }
@@ -113,7 +113,7 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
         ls_text_printf(out, "are the two sides swapped? Presets expect the reference's names from PyTorch and the candidate's from ggml, but the reference was recorded from %s", r->text);
         break;
     case LS_REMARK_NO_PRESET:
-        ls_text_printf(out, "no preset knows %s: name the preset of a model like it (--preset NAME), or write which names correspond (--map FILE, docs/presets.md)",
+        ls_text_printf(out, "no preset knows %s: name the preset of a similar model (--preset NAME), or list which names correspond (--map FILE, docs/presets.md)",
                        *r->text != '\0' ? r->text : "the model, which neither side names");
         break;
     case LS_REMARK_RULE_UNUSED:
@@ -133,12 +133,12 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
         ls_text_printf(out, "left out: the candidate also computes %s, which only pools or picks rows of what was compared", r->text);
         break;
     case LS_REMARK_ORDER_UNKNOWN:
-        ls_text_printf(out, "the order in which these tensors were computed is not known (files only have names), so none that differs is called the first: "
+        ls_text_printf(out, "the order in which these tensors were computed is not known (files only have names), so none of those that differ is called the first: "
                             "compare with a trace or an .npz, or number the files");
         break;
-    case LS_REMARK_EAGER: ls_text_printf(out, "compiled regions ran eagerly: the compiler was not tested (capture --compiled runs what was compiled)"); break;
+    case LS_REMARK_EAGER: ls_text_printf(out, "compiled regions ran eagerly: the compiler was not tested (capture --compiled runs the compiled code)"); break;
     case LS_REMARK_PASSES_NOT_COMPARED:
-        ls_text_printf(out, "where several passes of the reference make up one of the candidate, only the first is compared (%llu are not)", count);
+        ls_text_printf(out, "where several passes of the reference correspond to one of the candidate, only the first is compared (%llu are not)", count);
         break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;
@@ -152,11 +152,11 @@ void ls_remark_text(const ls_diff *d, const ls_remark *r, ls_text *out) {
 
 const char *ls_excuse_text(ls_excuse excuse) {
     static const char *const texts[] = {"",
-                                        "rounding, no more than its inputs or other layers have",
+                                        "rounding, no more than in its inputs or other layers",
                                         "one factor, undone later",
                                         "a constant in each row, which the softmax cancels",
                                         "masked earlier on one side than on the other",
-                                        "different positions: one side pads its batch in front",
+                                        "different positions: one side left-pads its batch",
                                         "the same in every layer"};
     return texts[excuse];
 }

@@ -1,4 +1,4 @@
-/* What a comparison found, for people and for programs. Results in, text out. */
+/* Turns the result of a comparison into text for people, or JSON for programs. */
 #ifndef LS_REPORT_REPORT_H
 #define LS_REPORT_REPORT_H
 
@@ -9,14 +9,14 @@
 #include "checkpoint/tokenizer.h"
 #include "match/sequence.h"
 
-/* What there is to report of two traces. */
+/* What is reported about two traces. */
 typedef struct ls_comparison {
     const ls_diff *diff;
     const ls_diagnosis *diagnosis;
     const ls_checkpoint_diff *weights; /* those behind the first divergence, in the traces' checkpoints; or NULL */
 } ls_comparison;
 
-/* `width`: columns of the terminal, 0 for as many as it takes. `all`: every pair, and the names
+/* `width`: columns of the terminal, 0 for no limit. `all`: every pair, and the names
  * without a partner. */
 void ls_report_terminal(const ls_comparison *comparison, bool all, int width, ls_text *out);
 void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);

@@ -133,13 +133,13 @@ static void put_totals(ls_text *out, const ls_diff *d) {
     if (t.all_excused > 0)
         ls_text_printf(out, ")");
     if (t.mismatched > 0)
-        ls_text_printf(out, "; %zu of another shape or type", t.mismatched);
+        ls_text_printf(out, "; %zu differ in shape or type", t.mismatched);
     if (t.by_gpu > 0)
-        ls_text_printf(out, "; %zu only within the %.0e of a GPU (rel. L2 up to %.1e)", t.by_gpu, ls_precision_classes[LS_PRECISION_GPU].rel_l2, t.most_by_gpu);
+        ls_text_printf(out, "; %zu only within the GPU limit of %.0e (rel. L2 up to %.1e)", t.by_gpu, ls_precision_classes[LS_PRECISION_GPU].rel_l2, t.most_by_gpu);
     ls_text_printf(out, "; max |d| %.2g, max relative %.2g, mean cosine %.7f\n", t.max_abs, t.max_rel, t.mean_cosine);
     if (t.resynced > 0)
         ls_text_printf(out, "resync     %zu tensors overwritten with the reference's: rel. L2 up to %.1e before, %.1e after\n", t.resynced, t.before, t.left);
-    if (t.origins > 1 && (d->in.candidate.trace->is_graph || d->in.reference.trace->is_graph)) /* else nothing says what comes of what */
+    if (t.origins > 1 && (d->in.candidate.trace->is_graph || d->in.reference.trace->is_graph)) /* otherwise dependencies are unknown */
         ls_text_printf(out, "origins    %zu tensors fail although their inputs match\n", t.origins);
 }
 
@@ -163,7 +163,7 @@ static void put_identical(ls_text *out, const ls_diff *d) {
 
 /* --------------------------------------------------------------------------- table */
 
-/* In a narrow terminal the reference's names and the cosine give way. */
+/* In a narrow terminal, the reference's names and the cosine are left out. */
 enum { NARROW = 100 };
 
 typedef struct table {
@@ -234,7 +234,7 @@ static bool is_input(const ls_diff *d, size_t pair) {
     return false;
 }
 
-/* Where it diverged, what that was computed from, other origins once for all passes, what
+/* Shows the first divergence and its inputs, other origins once for all passes, pairs that
  * can't be read, and the next few that fail. */
 static void choose_failing(const ls_diff *d, bool all, const bool *repeated, bool *shown) {
     size_t after = 0, unreadable = 0;
@@ -247,7 +247,7 @@ static void choose_failing(const ls_diff *d, bool all, const bool *repeated, boo
     }
 }
 
-/* Without --all: see above; or, where nothing fails, the worst of each block. */
+/* Without --all: see above; or, if nothing fails, the worst pair of each block. */
 static void choose_rows(const ls_diff *d, bool all, bool *shown) {
     bool *repeated = calloc(d->pairs.count + 1, sizeof *repeated), fails = false;
     for (size_t i = 0; i < d->pairs.count; i++)
@@ -308,7 +308,7 @@ static void put_table(ls_text *out, const ls_diff *d, bool all, int width) {
     for (size_t i = 0; i < d->pairs.count; i++)
         fails = fails || ls_pair_fails(&d->pairs.items[i]);
     if (!fails && !all)
-        ls_text_printf(out, "the worst of each block:\n");
+        ls_text_printf(out, "the worst pair of each block:\n");
     put_head(&t);
     size_t hidden = 0, again = 0, unreadable = 0;
     for (size_t i = 0; i < d->pairs.count; i++) {
@@ -341,7 +341,7 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
     }
 }
 
-/* The coarsest element type on the way to a pair, and whose it is. */
+/* The coarsest element type that a pair was computed from, and the tensor that has it. */
 static void put_tolerance(ls_text *out, const ls_diff *d, const ls_pair *p) {
     const ls_precision *r = &d->in.reference.precision[p->reference_value], *c = &d->in.candidate.precision[p->candidate_value];
     const ls_node *from = c->level >= r->level ? &d->in.candidate.trace->nodes[c->from] : &d->in.reference.trace->nodes[r->from];
@@ -396,7 +396,7 @@ static void put_where(ls_text *out, const ls_diff *d, const ls_pair *p) {
                    (unsigned long long)m->elements, atol, rtol);
 }
 
-/* Nothing where all rows fail. */
+/* Prints nothing if all rows fail. */
 static void put_failing_rows(ls_text *out, const ls_diff *d, const ls_failing_rows *f) {
     const ls_pass *pass = &d->in.candidate.trace->passes[d->matching.tokens.pairs[d->pairs.items[d->result.first].pass_pair].candidate];
     if (f->count == 0 || f->count == f->of)
@@ -445,7 +445,7 @@ static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagn
                        d->pairs.items[d->result.first].metrics.rel_l2, diagnosis->causes[i].residual);
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
-        ls_text_printf(out, "cause: unexplained; no transform that was tried makes it agree\n");
+        ls_text_printf(out, "cause: unexplained; no transform that was tried makes the sides agree\n");
 }
 
 static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
@@ -496,7 +496,7 @@ static void put_hints(ls_text *out, const ls_diff *d) {
     }
 }
 
-/* Lines of text, broken to the width: those with a label go on below what follows it. */
+/* Lines of text, wrapped to the width: those with a label are continued below the text after it. */
 static void put_wrapped_lines(ls_text *out, const ls_text *text, int width) {
     enum { LABEL = 11, MORE = 2 };
     if (width == 0 || text->data == NULL) {

@@ -68,11 +68,11 @@ static void put_lines(const looking *l, size_t first, bool all, ls_text *out) {
     }
 }
 
-/* ------------------------------------------------------------------ what it looks like */
+/* ------------------------------------------------------------------ likely explanations */
 
 static bool is_doubled(const ls_sequence *s) { return s->count > 1 && s->ids[0] == s->ids[1]; }
 
-/* The tokens of one side in steps [from, to), as text; false where a text is unknown. */
+/* The tokens of one side in steps [from, to), as text; false if a text is unknown. */
 static bool join(const looking *l, bool candidate, size_t from, size_t to, char out[JOINED], ls_text *ids) {
     size_t used = 0;
     bool known = true;
@@ -110,13 +110,13 @@ static void say_stretch(const looking *l, size_t from, size_t to, ls_text *out) 
     if (same && split)
         ls_text_printf(out, "split: '%s' is one token of the %s and several of the %s (%s; %s)\n", shown, whole, parts, ids[0].data, ids[1].data);
     else if (same)
-        ls_text_printf(out, "other tokens of the same text: '%s' (%s; %s)\n", shown, ids[0].data, ids[1].data);
+        ls_text_printf(out, "different tokens for the same text: '%s' (%s; %s)\n", shown, ids[0].data, ids[1].data);
     else if (split && !known)
-        ls_text_printf(out, "split? one token of the %s stands against several of the %s (%s; %s): --tokenizer PATH tells the texts\n", whole, parts, ids[0].data, ids[1].data);
+        ls_text_printf(out, "split? one token of the %s corresponds to several of the %s (%s; %s): --tokenizer PATH shows the texts\n", whole, parts, ids[0].data, ids[1].data);
     else if (of_candidate == 0 && to == l->count)
         ls_text_printf(out, "the candidate ends %zu tokens earlier (%s)\n", of_reference, ids[0].data);
     else if (of_reference == 0 && to == l->count)
-        ls_text_printf(out, "the candidate goes on for %zu tokens (%s): an end-of-text token that was appended, or more steps\n", of_candidate, ids[1].data);
+        ls_text_printf(out, "the candidate continues for %zu tokens (%s): an end-of-text token that was appended, or more steps\n", of_candidate, ids[1].data);
     ls_text_done(&ids[0]);
     ls_text_done(&ids[1]);
 }
@@ -133,7 +133,7 @@ bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate
     ls_text_printf(out, "reference  %zu tokens\ncandidate  %zu tokens\n", reference->count, candidate->count);
     put_lines(&l, first, all, out);
     if (is_doubled(reference) != is_doubled(candidate))
-        ls_text_printf(out, "doubled: the %s begins with token %d twice: a beginning-of-text token that was added to a prompt which had it\n",
+        ls_text_printf(out, "doubled: the %s begins with token %d twice: a beginning-of-text token was added to a prompt that already had one\n",
                        is_doubled(reference) ? "reference" : "candidate", (is_doubled(reference) ? reference : candidate)->ids[0]);
     for (size_t i = 0; i < count;) {
         size_t to = i;

@@ -42,7 +42,7 @@ static size_t count_origins(const ls_diff *d) {
     return count;
 }
 
-/* It would not have passed by the tolerance of f32. */
+/* It passes, but would not by the f32 tolerance. */
 static bool is_by_gpu(const ls_diff *d, const ls_pair *p) {
     return ls_diff_is_by_precision(d) && p->precision == LS_PRECISION_GPU && p->mark.verdict == LS_VERDICT_MATCH && p->metrics.rel_l2 > ls_precision_classes[LS_PRECISION_F32].rel_l2;
 }

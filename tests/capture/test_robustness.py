@@ -151,7 +151,7 @@ def test_out_is_a_file(engine, tmp_path):
 def test_out_holds_other_files(engine, tmp_path):
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "thesis.tex").write_text("mine")
-    assert "no trace" in refused(tmp_path / "t", engine)
+    assert "not a trace" in refused(tmp_path / "t", engine)
     assert [path.name for path in (tmp_path / "t").iterdir()] == ["thesis.tex"]
 
 

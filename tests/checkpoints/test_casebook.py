@@ -51,7 +51,7 @@ def test_the_end_of_a_turn_is_the_beginning_of_text(tmp_path):
     reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(6, 4)}, {"bos_token_id": 3, "eos_token_id": [4, 5]},
                          bpe_tokenizer(WORDS, SPECIAL))
     status, text, _ = diff(reference, candidate, "--what", "vocab")
-    assert status == 1 and "eot: the candidate's id 3 '<|begin_of_text|>' is its bos, too" in text
+    assert status == 1 and "eot: the candidate's id 3 '<|begin_of_text|>' is also its bos" in text
 
 
 def test_one_tensor_more_is_a_gate_of_another(tmp_path):
@@ -109,7 +109,7 @@ def test_floats_read_as_half_floats(tmp_path):
     a = write_gguf(tmp_path / "a.gguf", {"w.weight": w})
     b = write_gguf(tmp_path / "b.gguf", {"w.weight": w.view(np.float16).reshape(-1)[:128].reshape(16, 8).astype(np.float32)})
     status, text, report = diff(a, b)
-    assert status == 1 and "the reference says f32, but its bytes are the other's values as f16" in text
+    assert status == 1 and "the reference says f32, but its bytes are the other side's values as f16" in text
 
 
 def test_blocks_taken_for_values(tmp_path):
@@ -122,7 +122,7 @@ def test_blocks_taken_for_values(tmp_path):
     taken = blocks.reshape(-1).astype(np.float32)[:2304].reshape(16, 144)  # "111 3 37 13"
     b = write_gguf(tmp_path / "b.gguf", {"w.weight": taken})
     status, text, _ = diff(a, b)
-    assert status == 1 and "the reference says q4_K, but its bytes are the other's values as u8" in text
+    assert status == 1 and "the reference says q4_K, but its bytes are the other side's values as u8" in text
 
 
 def test_a_row_that_four_bits_leave_nothing_of(tmp_path):
@@ -135,7 +135,7 @@ def test_a_row_that_four_bits_leave_nothing_of(tmp_path):
     candidate = write_gguf(tmp_path / "m.gguf", {"token_embd.weight": blocks}, kinds={"token_embd.weight": (gguf.GGMLQuantizationType.Q4_K,)})
     status, text, report = diff(reference, candidate)
     assert pair_of(report, "token_embd.weight")["rows"] | {"worst_nmse": 1, "worst_row": 7, "lost": 1, "first_lost": 7} == pair_of(report, "token_embd.weight")["rows"]
-    assert "1 of 64 rows are nothing but zeros, and not in the reference, first [7, :] (the largest of them has 1." in text
+    assert "1 of 64 rows are all zero, but not in the reference, first [7, :] (the largest of them has 1." in text
     assert status == 0, failing(report)  # four bits can't do better, and so little can't matter
 
 
@@ -153,7 +153,7 @@ def test_the_output_norm_is_an_attention_norm(tmp_path):
     a = write_gguf(tmp_path / "a.gguf", norms)
     b = write_gguf(tmp_path / "b.gguf", dict(norms, **{"output_norm.weight": norms["blk.0.attn_norm.weight"]}))
     status, text, report = diff(a, b)
-    assert status == 1 and findings(report, "duplicate") == ["output_norm.weight has the content of blk.0.attn_norm.weight"]
+    assert status == 1 and findings(report, "duplicate") == ["output_norm.weight has the same content as blk.0.attn_norm.weight"]
 
 
 def test_the_rows_of_queries_are_permuted(tmp_path):

@@ -146,4 +146,4 @@ def test_a_gate_left_as_it_was(model, tmp_path):
     candidate = write_gguf(tmp_path / "m.gguf", raw, arch="mllama", keys=[("add_head_count", HEADS), ("add_head_count_kv", KV_HEADS)])
     status, _, report = diff(folder / "hf", candidate, "--what", "weights")
     assert status == 1 and len(failing(report)) == 1
-    assert pair_of(report, "v.post_tile_position_embd.gate")["cause"] == "the converter's change (tanh) was not done"
+    assert pair_of(report, "v.post_tile_position_embd.gate")["cause"] == "the converter's change (tanh) was not made"

@@ -156,7 +156,7 @@ def test_which_rules_were_taken(tmp_path):
     assert diff(mistral, odd, "--what", "weights")[2]["weights"]["preset"] == "mistral"  # which takes in those of llama
     novel = write_hf(tmp_path / "n", made, {"architectures": ["NovelForCausalLM"], "model_type": "novel"})
     status, text, _ = diff(novel, odd)
-    assert status == 0 and "no preset has the names of NovelForCausalLM and novel" in text and "--preset NAME" in text and "--map FILE" in text
+    assert status == 0 and "no preset knows the names of NovelForCausalLM and novel" in text and "--preset NAME" in text and "--map FILE" in text
     assert "no preset" not in diff(novel, odd, "--preset", "llama")[1]
     status, text, _ = diff(odd, novel, "--preset", "llama")
     assert status == 0 and "are the two sides swapped?" in text

@@ -76,14 +76,14 @@ def test_special_ids(compare):
     assert compare(keys(eos=10), config=dict(CONFIG, eos_token_id=[9, 10]))[0] == 0
     assert compare(keys(eos=10), generation_config={"eos_token_id": [10, 9]})[0] == 0
     status, _, report = compare(keys(eos=200))
-    assert "eos: the candidate's id 200 is no token of its vocabulary" in findings(report, "vocab")
+    assert "eos: the candidate's id 200 is not in its vocabulary" in findings(report, "vocab")
 
 
 def test_ids_by_name(compare):
     config = {k: v for k, v in CONFIG.items() if "token_id" not in k}
     status, _, report = compare(keys(bos=9), config=config, tokenizer_config={"bos_token": {"content": "<s>"}, "eos_token": "</s>"})
     assert status == 1 and findings(report, "vocab") == ["bos: id 8 '<s>' in the reference, 9 '</s>' in the candidate",
-                                                         "eos: the candidate's id 9 '</s>' is its bos, too"]
+                                                         "eos: the candidate's id 9 '</s>' is also its bos"]
 
 
 def test_padding_tokens_are_no_difference(compare):
@@ -210,7 +210,7 @@ def test_all_ids_that_end_a_text(compare, tmp_path):
     for ids, more, status in [([9, 10], {}, 1), ([9], {}, 0), ([9, 10], {"add_eot_token_id": 10}, 0), (9, {}, 0)]:
         got, _, report = compare(keys(odd, **more), tokenizer=made, generation_config={"eos_token_id": ids})
         assert got == status, ids
-        assert status == 0 or findings(report, "vocab") == ["end of text: the reference ends at id 10 '<stop>', the candidate goes on"]
+        assert status == 0 or findings(report, "vocab") == ["end of text: the reference ends at id 10 '<stop>', the candidate continues"]
 
     def folder(name, ids):
         return write_hf(tmp_path / name, {"model.embed_tokens.weight": normal(11, 4)}, CONFIG, made, generation_config={"eos_token_id": ids})

@@ -93,7 +93,7 @@ def test_a_permutation_that_was_not_done(llama):
     status, text, report = llama(change)
     assert status == 1 and len(failing(report)) == 1
     pair = pair_of(report, "blk.1.attn_k.weight")
-    assert pair["verdict"] == "differs" and pair["residual_nmse"] == 0 and "rope-pairs" in pair["cause"] and "not done" in pair["cause"]
+    assert pair["verdict"] == "differs" and pair["residual_nmse"] == 0 and "rope-pairs" in pair["cause"] and "not made" in pair["cause"]
 
 
 def test_a_permutation_with_the_wrong_heads(llama):
@@ -189,7 +189,7 @@ def test_tied_embeddings_stored_twice_are_a_remark(tmp_path):
     status, _, report = diff(write_hf(tmp_path / "hf", hf, dict(LLAMA, tie_word_embeddings=True)), write_gguf(tmp_path / "m.gguf", tensors, keys=KEYS))
     assert status == 0
     assert findings(report, "remark") == [
-        "only in the reference: lm_head.weight [48, 64], which has the content of its model.embed_tokens.weight (tied)"]
+        "only in the reference: lm_head.weight [48, 64], which has the same content as its model.embed_tokens.weight (tied)"]
 
 
 def test_an_output_matrix_that_is_not_tied_is_missing(tmp_path):
@@ -238,7 +238,7 @@ def test_gemmas_norms_have_one_added(tmp_path):
     w = normal(64, seed=5)
     reference = write_hf(tmp_path / "hf", {"model.norm.weight": w}, config)
     assert diff(reference, write_gguf(tmp_path / "a.gguf", {"output_norm.weight": w + np.float32(1)}, arch="gemma2"))[0] == 0
-    for value, cause in ((w, "the converter's change (plus-one) was not done"), (w + np.float32(2), "1 was added twice")):
+    for value, cause in ((w, "the converter's change (plus-one) was not made"), (w + np.float32(2), "1 was added twice")):
         status, _, report = diff(reference, write_gguf(tmp_path / "b.gguf", {"output_norm.weight": value}, arch="gemma2"))
         assert status == 1 and pair_of(report, "output_norm.weight")["cause"] == cause
 
@@ -277,7 +277,7 @@ def test_a_quantization_worse_than_its_type(llama):
 
     status, text, report = llama(change, kinds={"blk.0.ffn_up.weight": gguf.GGMLQuantizationType.Q8_0})
     assert status == 1 and pair_of(report, "blk.0.ffn_up.weight")["verdict"] == "worse"
-    assert "times what q8_0 gives" in findings(report, "worse")[0]
+    assert "times the limit for q8_0" in findings(report, "worse")[0]
 
 
 def test_a_row_quantized_to_nothing_is_named(llama):
@@ -287,7 +287,7 @@ def test_a_row_quantized_to_nothing_is_named(llama):
     status, _, report = llama(change, kinds={"blk.0.ffn_up.weight": gguf.GGMLQuantizationType.Q4_0})
     pair = pair_of(report, "blk.0.ffn_up.weight")
     assert status == 1 and pair["rows"]["lost"] == 1 and pair["rows"]["first_lost"] == 17
-    assert "1 of 96 rows are nothing but zeros, and not in the reference, first [17, :]" in findings(report, "lost-rows")[0]
+    assert "1 of 96 rows are all zero, but not in the reference, first [17, :]" in findings(report, "lost-rows")[0]
 
 
 def test_only_what_is_asked_for(llama):
@@ -299,14 +299,14 @@ def test_only_what_is_asked_for(llama):
     assert status == 0 and "config" not in report and len(report["weights"]["pairs"]) == 8
     assert llama(change, "--what", "weights", "--tensors", "attn_v")[0] == 1
     assert "expected a list of config, vocab, weights" in llama(change, "--what", "heights")[1]
-    assert "are for traces" in llama(change, "--layers", "1")[1]
+    assert "apply only to traces" in llama(change, "--layers", "1")[1]
 
 
 def test_nothing_in_common(tmp_path):
     a = write_gguf(tmp_path / "a.gguf", {"x.weight": normal(3, 4)}, arch="one")
     b = write_gguf(tmp_path / "b.gguf", {"y.weight": normal(5, 6)}, arch="two")
     status, text, report = diff(a, b)
-    assert status == 2 and report["verdict"] == "incomparable" and "nothing that could be compared" in text
+    assert status == 2 and report["verdict"] == "incomparable" and "nothing could be compared" in text
 
 
 def test_nvfp4_has_its_scale_in_another_tensor(tmp_path):

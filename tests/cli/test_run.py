@@ -59,7 +59,7 @@ def test_a_divergence_and_where_it_is_first_over_all(project):
     project.write(bug="--bug gate-up-swapped")
     done = project.run()
     assert done.returncode == 1 and done.stdout.count("DIVERGED") == 2
-    assert "first divergence over all: a: model.layers.0.mlp.gate_proj (linear), layer 0, pass 0" in done.stdout and "cause swapped-with" in done.stdout
+    assert "earliest divergence of all: a: model.layers.0.mlp.gate_proj (linear), layer 0, pass 0" in done.stdout and "cause swapped-with" in done.stdout
 
 
 def test_a_reference_is_recorded_once_until_something_changes(project):
@@ -166,7 +166,7 @@ def test_links_that_lead_back_are_followed_once(project):
 
 def test_what_is_not_watched_is_said(project):
     assert "not watched" not in project.run().stdout
-    assert "2 references were not recorded anew (not watched: the shared libraries and packages" in project.run().stdout
+    assert "2 references were not recorded again (not watched: the shared libraries and packages" in project.run().stdout
 
 
 def test_large_files_are_sampled(project):
@@ -186,7 +186,7 @@ def test_large_files_are_sampled(project):
 
 def test_sides_that_are_skipped_and_one_prompt(project):
     done = project.run("--skip-reference")
-    assert done.returncode == 2 and "there is no reference to take" in done.stdout
+    assert done.returncode == 2 and "there is no reference to use" in done.stdout
     assert project.run("--only", "b").returncode == 0
     assert not (project.folder / "parity/a/reference").exists()
     project.write(bug="--bug gelu")
@@ -296,13 +296,13 @@ def test_a_doubled_beginning_is_named(traces):
 
 def test_an_appended_end_is_named(traces):
     done = lockstep("tokens", traces("1,17,25"), traces("1,17,25,2"))
-    assert done.returncode == 1 and "the candidate goes on for 1 tokens (2): an end-of-text token" in done.stdout
+    assert done.returncode == 1 and "the candidate continues for 1 tokens (2): an end-of-text token" in done.stdout
 
 
 def test_a_special_token_that_was_split(traces, tmp_path):
     whole, split = traces("5,40,17"), traces("5,27,28,29,28,30,17")
     done = lockstep("tokens", whole, split)
-    assert done.returncode == 1 and "split? one token of the reference stands against several of the candidate (40; 27 28 29 28 30)" in done.stdout
+    assert done.returncode == 1 and "split? one token of the reference corresponds to several of the candidate (40; 27 28 29 28 30)" in done.stdout
     done = lockstep("tokens", whole, split, "--tokenizer", vocabulary(tmp_path))
     assert "split: '<|image|>' is one token of the reference and several of the candidate (40; 27 28 29 28 30)" in done.stdout
     assert "40 '<|image|>'" in done.stdout and "verdict: differ at row 1" in done.stdout

@@ -86,7 +86,7 @@ def test_rows_that_only_one_side_has_are_said(tmp_path):
     assert "6 further rows of the candidate left out" in text and "2 rows of padding left out" in text
     assert "positions shifted by padding" in text
     text = report(tmp_path / "c", tmp_path / "r")
-    assert "6 rows of the reference, of sequences that the candidate's batches lack, are left out" in text
+    assert "6 rows of the reference are left out: the candidate's batches lack their sequences" in text
     text = report(sequence_run(tmp_path / "l", **RUNS["long"]), tmp_path / "r")
     assert "the candidate ended earlier" in text
 

@@ -146,7 +146,7 @@ def test_whether_observing_changes_anything(lab, tmp_path, side):
     options = {"model": str(lab.hf("llama")), "prompt": PROMPTS[24], "steps": STEPS}
     command = llama(lab) if side == "llama.cpp" else [sys.executable, HERE / "run_hf.py", json.dumps(options)]
     done = capture(tmp_path / "t", "--check-observer", command=command)
-    assert "observing changed nothing: what 5 passes gave has the same bits" in done.stderr
+    assert "observing changed nothing: the results of 5 passes have the same bits" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
@@ -158,19 +158,19 @@ def test_an_output_that_no_module_gives(tmp_path):
                        "    def forward(self, x):\n        return torch.softmax(self.inner(x), -1)\n"
                        "with torch.no_grad(): M()(torch.ones(2, 4))\n")
     done = run(LOCKSTEP, "capture", "-o", tmp_path / "t", "--check-observer", "--", sys.executable, program)
-    assert done.returncode == 0 and "observing changed nothing: what 1 pass gave" in done.stderr, done.stderr
+    assert done.returncode == 0 and "observing changed nothing: the results of 1 pass" in done.stderr, done.stderr
 
 
 def test_a_program_that_gives_other_numbers_each_time(tmp_path):
     program = tmp_path / "noise.py"
     program.write_text("import torch\nm = torch.nn.Linear(4, 4)\nm(torch.ones(2, 4))\n")
     done = run(LOCKSTEP, "capture", "-o", tmp_path / "t", "--check-observer", "--", sys.executable, program)
-    assert done.returncode == 1 and "observing CHANGED what came out of 1 of 1 passes" in done.stderr
+    assert done.returncode == 1 and "observing CHANGED the results of 1 of 1 passes" in done.stderr
 
 
 @pytest.mark.parametrize("words,said", [
-    (["--sources", "2"], "--sources goes with --tensors or --ops"), (["--sources", "1.5", "--tensors", "x"], "a number of levels"),
-    (["--naming", "kqv-trace"], "--naming goes with --format gguf"), (["--naming", "x", "--format", "gguf"], "not one of its values"),
+    (["--sources", "2"], "--sources needs --tensors or --ops"), (["--sources", "1.5", "--tensors", "x"], "a number of levels"),
+    (["--naming", "kqv-trace"], "--naming needs --format gguf"), (["--naming", "x", "--format", "gguf"], "not one of its values"),
     (["--check-observer", "--stats-only"], "--check-observer needs a command, and values")])
 def test_what_was_typed_wrong(tmp_path, words, said):
     done = run(LOCKSTEP, "capture", "-o", tmp_path / "t", *words, "--", "true")

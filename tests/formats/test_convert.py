@@ -180,7 +180,7 @@ def test_trouble_leaves_nothing_behind(tmp_path, source):
 def test_what_cannot_be_written_is_said(tmp_path):
     safetensors.torch.save_file({"c": torch.zeros(2, dtype=torch.complex64), "x": torch.ones(2)}, tmp_path / "in.safetensors")
     done = convert(tmp_path / "in.safetensors", tmp_path / "out.npz")
-    assert done.returncode == 1 and "1 tensors left out, whose type can't be written; the first: c" in done.stderr
+    assert done.returncode == 1 and "1 tensors left out because their type can't be written; the first: c" in done.stderr
     assert np.load(tmp_path / "out.npz").files == ["x"]
 
 
