@@ -225,7 +225,7 @@ MALFORMED = [
     ("reference: {command: x}\nprompts: [x]\n", "each need a 'command'"),
     ("reference: {command: 'a \"b'}\n", "line 1: a quote is not closed"),
     ("reference: {command: x, what: y}\n", "line 1: found an unknown key, expected command, env"),
-    ("reference:\n  command: x\n  [a]: y\n", "line 3: keys are plain words"),
+    ("reference:\n  command: x\n  [a]: y\n", "line 3: keys must be plain words"),
     ("prompts: [{tokens: [a]}]\n", "tokens are a list of ids"),
     ("prompts: [{tokens: []}]\n", "tokens are a list of ids"),
     ("prompts: [{name: ../x, prompt: y}]\n", "a name must not begin with a dot"),

@@ -167,7 +167,7 @@ def test_names_stay_inside_the_directory(tmp_path):
 def test_trouble_leaves_nothing_behind(tmp_path, source):
     for arguments, message in [((source, tmp_path / "out.xyz"), "tells no format to write"), ((source, tmp_path / "no" / "out.npz"), "No such file or directory"),
                                ((source, tmp_path / "out.npz", "--select", "nothing"), "no tensor to convert"),
-                               ((source, tmp_path / "out.npz", "--select", "("), "is no regular expression"),
+                               ((source, tmp_path / "out.npz", "--select", "("), "is not a regular expression"),
                                ((tmp_path / "none.npy", tmp_path / "out.npz"), "none.npy"), ((source, tmp_path / "out.npz", "--to", "f8"), "not one of its values")]:
         done = convert(*arguments)
         assert done.returncode == 2 and message in done.stderr, done.stderr

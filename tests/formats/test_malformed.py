@@ -253,7 +253,7 @@ st_case("header of 99 MB in a small file", safetensors(entry(), length=99999999)
 st_case("not JSON", safetensors("hello"), 8, "expected the header: an object")
 st_case("an array", safetensors("[]"), 8, "expected the header: an object")
 st_case("not UTF-8", safetensors(b'{"\xff":1}'), 10, "expected UTF-8")
-st_case("open object", safetensors(entry()[:-1]), 8 + len(entry()) - 1, "found its end, expected ',' or '}'")
+st_case("open object", safetensors(entry()[:-1]), 8 + len(entry()) - 1, "found the end of the text, expected ',' or '}'")
 st_case("something after", safetensors(entry() + "{}"), 8 + len(entry()), "found '{}', expected nothing more")
 st_case("same name twice", safetensors('{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}'),
         8 + 53, "found a second tensor named 'a'")
@@ -277,12 +277,12 @@ st_case("misaligned F4", safetensors(entry("F4", "[3]", "[0,2]"), bytes(2)), 9, 
 st_case("hole", safetensors(entry(offsets="[4,8]"), bytes(8)), 9, "found its data at 4, expected 0")
 st_case("bytes behind", safetensors(entry(), bytes(5)), 8 + len(entry()) + 4, "found 1 bytes behind the last tensor")
 st_case("data cut by 1 byte", safetensors(entry(), bytes(3)), 8 + len(entry()) + 3, "tensor 'a': found 3 bytes of data, expected 4")
-st_case("NUL in a name", safetensors(entry(name="a\\u0000b")), 11, "expected an escape of JSON that is a character, and not NUL")
+st_case("NUL in a name", safetensors(entry(name="a\\u0000b")), 11, "expected a JSON escape of a character other than NUL")
 st_case("lone surrogate", safetensors(entry(name="\\ud800")), 10, "expected an escape")
 st_case("nested 100,000 deep", safetensors('{"a":{"x":' + "[" * 100000), None, "nested deeper than 64")
 many = ",".join('"%d":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}' % i for i in range(20000))
 st_case("20,000 overlapping entries", safetensors("{" + many + "}"), None, "found its data at 0, expected 4")
-st_case("5 MB of spaces", safetensors(" " * 5_000_000), 8 + 5_000_000, "found its end")
+st_case("5 MB of spaces", safetensors(" " * 5_000_000), 8 + 5_000_000, "found the end of the text")
 
 for row in malformed_torch.ROWS + malformed_text.ROWS:
     case(*row)
