@@ -1,4 +1,4 @@
-/* Records COUNT tensors of BYTES each, and computes nothing: what the recorder can take. */
+/* Records COUNT tensors of BYTES each without computing anything: measures the recorder's speed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ int main(int argc, char **argv) {
     float *values = malloc(bytes + sizeof *values);
     lockstep_recorder *recorder = lockstep_capture_open("record_tensors", NULL);
     if (recorder == NULL || values == NULL || shape[0] == 0)
-        return fprintf(stderr, "record_tensors BYTES COUNT, under lockstep capture\n"), 1;
+        return fprintf(stderr, "usage: record_tensors BYTES COUNT, under lockstep capture\n"), 1;
     for (size_t i = 0; i < shape[0]; i++)
         values[i] = (float)(i % 1009) * 0.001f - 0.5f;
     lockstep_capture_pass_begin(recorder, NULL);

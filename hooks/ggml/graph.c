@@ -407,8 +407,8 @@ static bool keeps(const graph_pass *p, const struct graph_node *node) {
     return ls_filter_tensor(name, node->op, node->layer);
 }
 
-/* Marks the sources of a kept node, up to `levels` levels up; of leafs, the inputs. A view of
- * a computed tensor doesn't count as a level; a view of a cache does, and ends the search. */
+/* Marks the sources of a kept node, up to `levels` levels up, and inputs among leafs. A view of a
+ * computed tensor doesn't count as a level; a view of a cache does, because a cache has no values. */
 static void keep_sources(graph_pass *p, const struct graph_node *node, int levels) {
     for (int i = 0; i < GGML_SOURCES && levels > 0; i++) {
         if (node->src[i] == NULL)

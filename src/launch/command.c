@@ -13,7 +13,7 @@
 /* Signals that are passed on to the command if another process sent them. Those from a
  * terminal (Ctrl-C) reach the command anyway. */
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-/* Signals that must not end this process: caused by a full disk or quota, a closed standard error, a careless parent. */
+/* Signals that must not end this process: from a full disk or quota, a closed standard error, a careless parent. */
 static const int survived[] = {SIGXFSZ, SIGPIPE, SIGCHLD};
 enum { SURVIVED = sizeof survived / sizeof *survived };
 _Static_assert(sizeof passed_on / sizeof *passed_on == LS_PASSED_SIGNALS, "there is room for each");

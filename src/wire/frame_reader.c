@@ -114,7 +114,7 @@ static lockstep_status check_list(reading *r, int depth) {
 static lockstep_status refuse_repeated(reading *r, const char *const *keys, size_t count, const char *name, uint64_t at) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(keys[i], name) == 0)
-            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' occurs twice", name);
     return LOCKSTEP_OK;
 }
 
@@ -203,7 +203,7 @@ static lockstep_status add_member(reading *r, const char *name, uint64_t at) {
     ls_frame_content *c = &r->content;
     for (size_t i = 0; i < c->member_count; i++)
         if (strcmp(c->members[i].key, name) == 0)
-            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' occurs twice", name);
     LS_TRY(make_room(r, at));
     key k = key_of(name);
     ls_json_peek(&r->json); /* skips white space */
