@@ -1,5 +1,5 @@
-/* Measures how fast this machine reads files that are in the page cache, with which a
- * comparison's speed is compared. Sums all 8-byte words, so that every byte is used.
+/* Measures how fast this machine reads files that are in the page cache, as a yardstick for
+ * comparisons. Sums all 8-byte words, so that every byte is used.
  *
  *   read_bandwidth map|populate|pread FILE... : prints bytes per second
  *

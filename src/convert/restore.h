@@ -6,9 +6,10 @@
 
 #include "base/error.h"
 
-/* Gives each segment of the trace that has no directory one with the values in the log, and cuts off bytes after
- * them. Complete segments are left alone. Fails while the trace is being recorded, and before anything is written to a
- * segment if its members' headers don't lead from value to value. *out_count is the number of directories written. */
+/* Writes a directory of the logged values to each of the trace's segments that has none, and cuts off bytes after
+ * these values. Complete segments are left alone. Fails while the trace is being recorded, and before anything is
+ * written to a segment if its members' headers don't lead from value to value. *out_count is the number of directories
+ * written. */
 lockstep_status ls_restore_directories(const char *trace, size_t *out_count, lockstep_error *error);
 
 #endif

@@ -101,7 +101,7 @@ static lockstep_status read_dtype(ls_json *j, entry *e, uint64_t *out_bits, lock
             return LOCKSTEP_OK;
         }
     return ls_fail_at(error, LOCKSTEP_UNSUPPORTED, j->file, at,
-                      "tensor '%s': found dtype '%s', expected one of safetensors (F32, BF16, …)",
+                      "tensor '%s': found dtype '%s', expected one of safetensors' dtypes (F32, BF16, …)",
                       e->tensor.name, e->tensor.file_dtype);
 }
 

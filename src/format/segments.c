@@ -16,7 +16,7 @@ static lockstep_status open_source(const char *directory, const char *file, ls_s
     ls_source *source;
     int length = snprintf(path, sizeof path, "%s/%s", directory, file);
     if (length < 0 || (size_t)length >= sizeof path)
-        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the name of '%.100s' in it is too long", directory, file);
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the file name '%.100s' in it is too long", directory, file);
     if (!ls_path_stays_inside(file) || !ls_path_resolves_inside(directory, path))
         return ls_fail(error, LOCKSTEP_MALFORMED, "%s: the path leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &source, error));

@@ -248,7 +248,7 @@ static lockstep_status count_values(dump *d, const line *l, lockstep_error *erro
     if (d->count == 0 && !parse_value(&each, 0, d->c, &value))
         return fail_value(d, l, 0, error); /* probably not a dump */
     if (d->count > 0 && count != d->columns)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, l->offset, "found %" PRIu64 " values in a line, expected %" PRIu64 " as in those before",
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, l->offset, "found %" PRIu64 " values in a line, expected %" PRIu64 " as in the lines before",
                           count, d->columns);
     d->begin = d->count == 0 ? l->offset : d->begin;
     d->columns = count;
@@ -276,7 +276,7 @@ static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
         }
     }
     if (d->count == 0 && !has_shape)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, 0, "found no value, expected one a line");
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, 0, "found no value, expected one per line");
     if (!has_shape) {
         t->rank = d->columns > 1 ? 2 : 1;
         t->shape[0] = d->columns > 1 ? d->count / d->columns : d->count;

@@ -39,7 +39,7 @@ typedef struct listing {
 } listing;
 
 static lockstep_status read_text(ls_json *j, const char *what, const char **out, lockstep_error *error) {
-    return *out == NULL ? ls_json_string(j, what, out, error) : ls_json_fail(j, "each key once in a line", error);
+    return *out == NULL ? ls_json_string(j, what, out, error) : ls_json_fail(j, "each key only once per line", error);
 }
 
 static lockstep_status read_value(ls_json *j, const char *key, tensor_line *line, lockstep_error *error) {

@@ -1,6 +1,6 @@
 /* Keeps a list of mapped files and of unfinished output files, for signal handlers.
  *
- * Reading beyond the end of a mapped file that has been truncated meanwhile raises SIGBUS.
+ * Reading beyond the end of a mapped file that has been truncated raises SIGBUS.
  * The library leaves that to its program; our own programs report which file it was.
  * All of this is thread-safe. */
 #ifndef LS_IO_GUARD_H

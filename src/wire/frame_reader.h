@@ -47,7 +47,7 @@ typedef struct ls_frame_tensor {
     uint64_t bytes; /* of the values in dtype; 0 for LOCKSTEP_OPAQUE */
 } ls_frame_tensor;
 
-/* Strings and arrays belong to the arena that ls_frame_read was given; the text is the caller's. */
+/* Strings and arrays belong to the arena that ls_frame_read was given; the text belongs to the caller. */
 typedef struct ls_frame_content {
     const char *text; /* the JSON */
     ls_event event;

@@ -6,12 +6,12 @@ def case(name, text, offset, message):
     ROWS.append((f"text: {name}", "x.txt", text.encode() if isinstance(text, str) else text, offset, message))
 
 
-case("empty", "", 0, "found no value, expected one a line")
+case("empty", "", 0, "found no value, expected one per line")
 case("only remarks", "# hello\n# Data:\n", 0, "found no value")
 case("prose", "Once upon a time\n", 0, "found 'Once upon a time', expected value 0")
 case("prose later", "1\n2\nthree\n", 4, "found 'three', expected value 2")
-case("two values in one line only", "1\n2 3\n", 2, "found 2 values in a line, expected 1 as in those before")
-case("a row that is short", "1 2 3\n4 5\n", 6, "found 2 values in a line, expected 3 as in those before")
+case("two values in one line only", "1\n2 3\n", 2, "found 2 values in a line, expected 1 as in the lines before")
+case("a row that is short", "1 2 3\n4 5\n", 6, "found 2 values in a line, expected 3 as in the lines before")
 case("a row with a word", "1 2 3\n4 x 6\n", 8, "found 'x', expected value 4")
 case("a row with two commas and no value", "1,2\n3,,\n", 4, "found 1 values in a line, expected 2")
 case("a row with a NUL", b"1 2\n3 4\0\n", 6, "expected value 3")
