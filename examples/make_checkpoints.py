@@ -30,7 +30,7 @@ def weights():
 
     def normal(*shape):
         w = random.normal(size=shape).astype(np.float32) * np.float32(0.05) + np.float32(len(shape) == 1)
-        return (w.view(np.uint32) & 0xFFFF0000).view(np.float32)  # rounded down to bf16
+        return (w.view(np.uint32) & 0xFFFF0000).view(np.float32)  # truncated to bf16
 
     out = {"model.embed_tokens.weight": normal(ROWS, SIZE), "model.norm.weight": normal(SIZE), "lm_head.weight": normal(ROWS, SIZE)}
     for layer in range(LAYERS):

@@ -49,7 +49,7 @@ typedef enum bug {
     GQA_ORDER,        /* key heads are assigned in turns, not in groups */
     NO_SCALE,         /* scores are not divided by sqrt(head size) */
     NO_MASK,          /* tokens attend to later ones */
-    NO_RESIDUAL,      /* attention doesn't add to the residual stream in layer 1 */
+    NO_RESIDUAL,      /* attention's output replaces x instead of being added, in layer 1 */
     GATE_UP_SWAPPED,
     GELU,             /* instead of SiLU */
     NO_FINAL_NORM,
@@ -386,7 +386,7 @@ static void attention(engine *e, int l, const float *x, int rows, float *out, re
                            MADE(.op = "scaled_dot_product_attention", .from = {own.q, e->caches[l]}));
     multiply(mixed, w->o, rows, q_width, m->width, out);
     n->attention = record("self_attn.o_proj", l, rows, m->width, 0, out, MADE(.op = "linear", .from = {own.attention}));
-    record("self_attn", l, rows, m->width, 0, NULL, MADE(.alias = n->attention)); /* the same values under the module's name */
+    record("self_attn", l, rows, m->width, 0, NULL, MADE(.alias = n->attention)); /* under the module's name, too */
     free(normed);
     free(q);
     free(mixed);

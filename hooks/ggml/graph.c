@@ -100,7 +100,7 @@ static void write_name(const graph_pass *p, const struct ggml_tensor *t, const c
             break;
         inner = source;
     }
-    if (is_auto_name(inner->name) && strstr(out, " @") == NULL) { /* no near source has a name */
+    if (is_auto_name(inner->name) && strstr(out, " @") == NULL) { /* no nearby source has a name */
         snprintf(out, NAME_MAX_BYTES, "%s", op);
         return;
     }

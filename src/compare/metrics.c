@@ -307,7 +307,7 @@ static struct ls_side_stats finish_side(const side *both, const side *lone) {
 
 static double ratio(double a, double b) { return a == 0 && b == 0 ? 0 : a / b; }
 
-/* Two zero vectors have a cosine of 1, and one has 0. Rounding must not exceed the range. */
+/* The cosine is 1 for two zero vectors and 0 for one. Rounding must not take it out of [-1, 1]. */
 static double cosine(const partial *p, double r2, double c2) {
     if (r2 == 0 || c2 == 0)
         return r2 == c2 ? 1 : 0;

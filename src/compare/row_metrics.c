@@ -15,7 +15,7 @@ static void add_sums(ls_row_sums *to, const ls_row_sums *more) {
     to->candidate2 += more->candidate2;
 }
 
-/* A row with NaN is skipped; the tensor's counts of NaN include it. */
+/* A row with NaN gives no metrics; the tensor's counts of NaN show it. */
 static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
     double nmse = ls_relative_squares(s->error2, s->reference2);
     m->rows++;

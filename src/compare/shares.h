@@ -1,4 +1,4 @@
-/* Thresholds for which the metrics have the share of elements above. */
+/* Thresholds: the metrics give the share of elements above each. */
 #ifndef LS_COMPARE_SHARES_H
 #define LS_COMPARE_SHARES_H
 

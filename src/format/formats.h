@@ -21,7 +21,7 @@ bool ls_archive_trace_log(const lockstep_archive *archive, const char **out_byte
  * appended if it occurred before. NULL if out of memory. */
 const char *ls_trace_tensor_name(ls_arena *arena, ls_names *seen, const char *name);
 enum { LS_SHORT_NAME = 64 };
-/* A name for formats that allow 63 bytes: the name itself, or a hash of it and its end. */
+/* A name for formats that allow 63 bytes: the name itself, or a hash of it followed by its end. */
 void ls_short_name(const char *name, char out[LS_SHORT_NAME]);
 
 #endif

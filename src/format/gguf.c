@@ -29,7 +29,7 @@
 
 enum {
     MAX_AXES = 4, /* GGML_MAX_DIMS */
-    /* ggml allows 63 bytes, and 127 as built by stable-diffusion.cpp */
+    /* ggml allows 63 bytes, or 127 in stable-diffusion.cpp's build */
     MAX_NAME = 255,
     DEFAULT_ALIGNMENT = 32,
     LEAST_KV = 8 + 1 + 4 + 1,         /* a key of one byte and a bool */

@@ -1,5 +1,5 @@
 /* PyTorch, as written by torch.save since version 1.6 (torch/serialization.py): a zip whose
- * members are in one folder, called like the file's stem or "archive":
+ * members are in one folder, named "archive" or after the file's stem:
  *
  *   TOP/data.pkl    a pickle of the saved object (format/pickle.c)
  *   TOP/byteorder   "little" or "big"; little if it is missing

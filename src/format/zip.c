@@ -1,4 +1,4 @@
-/* Zip, as far as tensor containers use it (APPNOTE.TXT 6.3.10):
+/* Zip, as far as tensor containers use it (APPNOTE.TXT 6.3.10); read from the end:
  *
  *   members   local header, name, extra, data[, data descriptor]  …
  *   central directory: for each member one record:
