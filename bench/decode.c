@@ -1,5 +1,5 @@
-/* Decoding, one thread, against ggml's own functions on the same blocks.
- *     decode LIBGGML_BASE      prints "type ours theirs" in million elements a second */
+/* Compares decoding on one thread with ggml's own functions on the same blocks.
+ *     decode LIBGGML_BASE      prints "type ours theirs" in million elements per second */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "tensor/decode.h"
 
-enum { ELEMENTS = 1 << 15, ROUNDS = 400 }; /* within the second-level cache */
+enum { ELEMENTS = 1 << 15, ROUNDS = 400 }; /* fits in the second-level cache */
 
 typedef void decoder(const void *in, size_t n, float *out);
 typedef void ggml_decoder(const void *in, float *out, int64_t n);
@@ -27,7 +27,7 @@ static uint8_t *random_blocks(size_t bytes) {
     return blocks;
 }
 
-/* In turns, so that both have the same machine; the best of each. */
+/* Takes turns, so that both run under the same conditions, and takes the best time of each. */
 static void measure(const char *name, decoder *ours, ggml_decoder *theirs, size_t bytes, float *out) {
     uint8_t *blocks = random_blocks(bytes);
     double best[2] = {1e9, 1e9};

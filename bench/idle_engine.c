@@ -1,6 +1,6 @@
 /* A small ggml program, linked against a real libggml-base.so, whose instructions
  * are counted with and without the preloaded hook (bench/run.py). Calls go through
- * the PLT, so the hook sees them, as it sees those of llama.cpp.
+ * the PLT, so the hook sees them like those of llama.cpp.
  *
  *   idle_engine CPU-BACKEND.so COMPUTATIONS */
 #include <dlfcn.h>
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* of ggml.h and ggml-backend.h, with opaque pointers */
+/* from ggml.h and ggml-backend.h, with opaque pointers */
 struct ggml_init_params {
     size_t mem_size;
     void *mem_buffer;
@@ -42,7 +42,7 @@ static void *open_backend(const char *path) {
     void *backend = ggml_backend_dev_init(ggml_backend_reg_dev_get(registry, 0), NULL);
     void (*set_threads)(void *, int) = (void (*)(void *, int))ggml_backend_reg_get_proc_address(registry, "ggml_backend_set_n_threads");
     if (set_threads != NULL)
-        set_threads(backend, 1); /* more would spin, and count differently each time */
+        set_threads(backend, 1); /* more threads would spin, and the count would vary */
     return backend;
 }
 

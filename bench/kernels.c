@@ -1,5 +1,5 @@
-/* Times the comparison's kernels on a tile in the first-level cache. Prints
- * "kernel variant nanoseconds-per-element" lines; the best of several runs. */
+/* Times the comparison's kernels on a tile in the first-level cache. Prints lines
+ * "kernel variant nanoseconds-per-element" with the best of several runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -1,5 +1,5 @@
-/* Preloaded: an evaluation callback that wants every node and does nothing. What any
- * observer of every node costs before it looks at one: no fusion, and a pause after each. */
+/* For preloading: an evaluation callback that wants every node and does nothing. It shows the
+ * least cost of observing every node: no fusion, and a pause after each node. */
 #include <stdlib.h>
 
 #include "../hooks/ggml/ggml_abi.h"

@@ -1,5 +1,5 @@
-/* How fast this machine reads files that are in the page cache: what a comparison
- * is measured against. Adds up all 8-byte words, so that every byte is used.
+/* Measures how fast this machine reads files that are in the page cache, as a yardstick for
+ * comparisons. Sums all 8-byte words, so that every byte is used.
  *
  *   read_bandwidth map|populate|pread FILE... : prints bytes per second
  *

@@ -1,5 +1,5 @@
-/* Records COUNT tensors of BYTES each, every one computed from the one before, and computes nothing: what the recorder
- * can take. With a SEED, tensors differ from each other, and a little from those of other seeds. */
+/* Records COUNT tensors of BYTES each, every one a source of the next, without computing anything: measures the
+ * recorder's speed. With a SEED, tensors differ from each other, and slightly from those of another seed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
     float *values = malloc(bytes + sizeof *values);
     lockstep_recorder *recorder = lockstep_capture_open("record_tensors", NULL);
     if (recorder == NULL || values == NULL || shape[0] == 0)
-        return fprintf(stderr, "record_tensors BYTES COUNT [SEED], under lockstep capture\n"), 1;
+        return fprintf(stderr, "usage: record_tensors BYTES COUNT [SEED], under lockstep capture\n"), 1;
     fill(values, shape[0], 0, 0);
     lockstep_capture_pass_begin(recorder, NULL);
     uint64_t before = 0;

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures Lockstep beside what it is compared with, in one run, and prints each
-figure with its target. Never part of the tests: it wants a quiet machine.
+"""Measures Lockstep and the programs that it is compared with in one run, and prints each
+figure with its target. It is not part of the tests, because it needs a quiet machine.
 
     bench/run.py [diff traces numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory observe record torch]
 
-Times are medians of several runs in turn. Lockstep's are of the whole process, from
-its start to its exit; those of others leave out what starting Python costs.
+Times are medians of several runs that take turns. Lockstep's are for the whole process, from
+start to exit; those of others don't include starting Python.
 """
 import json
 import os
@@ -27,7 +27,7 @@ GGML = ROOT / ".deps/llama-v0.5.0/node_modules/@node-llama-cpp/linux-x64/bins/li
 ELEMENTS = 1 << 26  # 256 MiB of float32
 RUNS = 7
 
-# This process stays small (no NumPy): a child's peak memory counts what its parent had.
+# This process stays small (no NumPy), because a child's peak memory includes its parent's.
 MAKE_PAIR = """
 import sys, numpy as np
 random = np.random.default_rng(0)
@@ -73,7 +73,7 @@ names = [(t.name, t.shape.tolist(), t.tensor_type.name) for t in reader.tensors]
 print(time.perf_counter() - start)
 """
 
-# The same tile of real values, quantized by ggml, over and over: 1 GiB of it.
+# 1 GiB of repetitions of one tile of real values, quantized by ggml.
 MAKE_CHECKPOINTS = """
 import ctypes, sys, gguf, numpy as np
 ggml = ctypes.CDLL(sys.argv[1])
@@ -372,7 +372,7 @@ print(parameters)
 
 
 def bench_observe(folder):
-    """A real llama.cpp, a model of 110M random parameters, a prompt of 64 and 16 decoded."""
+    """Real llama.cpp: a model of 110M random parameters, a prompt of 64 tokens, 16 decoded tokens."""
     model = folder / "model.gguf"
     parameters = int(python(MAKE_MODEL, model))
     options = json.dumps({"engine": str(ROOT / ".deps" / "llama-v0.5.0"), "model": str(model), "flash": False, "timed": True,
@@ -380,7 +380,7 @@ def bench_observe(folder):
     engine = ["node", ROOT / "tests" / "e2e" / "run_llama.mjs", options]
 
     def evaluated(*before, **more):
-        """Seconds of evaluation, seconds of the whole."""
+        """Returns the seconds of evaluation, and of the whole process."""
         start = time.perf_counter()
         out = run(*before, *engine, stderr=subprocess.DEVNULL, **more)
         whole = time.perf_counter() - start
@@ -413,15 +413,15 @@ def bench_observe(folder):
     report("check, against capture and then diff (whole processes)", f"{whole['check'] / both:.2f} x", "< 1", whole["check"] < both)
 
 
-# A prompt of 64 tokens and 16 decoded, 3 rounds; prints the seconds of the last two. With "null", under a dispatch
-# mode that does nothing, the least that seeing every operation costs.
+# A prompt of 64 tokens and 16 decoded tokens, in 3 rounds; prints the seconds of the last two. With "null", runs under
+# a dispatch mode that does nothing, which is the least that observing every operation costs.
 RUN_TORCH = """
 import contextlib, sys, time, torch, transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 class Null(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         return function(*args, **(kwargs or {}))
-torch.set_num_threads(1)  # with more, threads that wait for each other on a busy machine are all that is measured
+torch.set_num_threads(1)  # with more on a busy machine, the time is mostly that of threads waiting for each other
 torch.manual_seed(0)
 config = transformers.LlamaConfig(hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
                                   num_key_value_heads=12, vocab_size=16000, max_position_embeddings=512)
@@ -439,7 +439,7 @@ for r in range(3):
 
 
 def bench_torch(folder):
-    """PyTorch capture of a model of 12 layers of 768, beside a dispatch mode that does nothing."""
+    """PyTorch capture of a model of 12 layers of 768, compared with a dispatch mode that does nothing."""
     memory = tempfile.TemporaryDirectory(dir="/dev/shm") if os.path.isdir("/dev/shm") else None
     quick = pathlib.Path(memory.name) if memory else folder
     program = folder / "program.py"
@@ -468,9 +468,9 @@ def bench_torch(folder):
 
 
 def bench_record(folder):
-    """What the recorder takes of an engine that computes nothing, beside dd."""
+    """The recorder's speed for an engine that computes nothing, compared with dd."""
     bytes_each, count = 64 * 768 * 4, 1500
-    memory = tempfile.TemporaryDirectory(dir="/dev/shm") if os.path.isdir("/dev/shm") else None  # no disk's pace
+    memory = tempfile.TemporaryDirectory(dir="/dev/shm") if os.path.isdir("/dev/shm") else None  # not limited by a disk
     folder = pathlib.Path(memory.name) if memory else folder
     source = BUILD / "bench" / "record_tensors"
     recorded, copied = [], []

@@ -1,8 +1,8 @@
-"""The error that ggml's own quantizers leave on weights, for every type: what
-src/checkpoint/quality.c holds. Real libggml-base, normally distributed weights and
-the matrices of a trained BERT.
+"""Measures the error of ggml's own quantizers on weights for every type, as listed in
+src/checkpoint/quality.c, with real libggml-base, normally distributed weights and the
+matrices of a trained BERT.
 
-    python bench/type_error.py      prints one row a type
+    python bench/type_error.py      prints one row per type
 """
 import ctypes
 import pathlib
@@ -33,7 +33,7 @@ def number(name):
 
 
 def there_and_back(name, values):
-    """What is left of a float32 matrix."""
+    """Quantizes a float32 matrix and decodes it again."""
     if name == "f16":
         return values.astype(np.float16).astype(np.float32)
     if name == "bf16":
@@ -52,7 +52,7 @@ def there_and_back(name, values):
 def errors(name, values):
     """NMSE of the matrix, and of its worst row."""
     block = BLOCKS.get(name) or (GGML_QUANT_SIZES[GGMLQuantizationType(number(name))][0] if name not in ("f16", "bf16") else 1)
-    while values.shape[1] % block:  # rows taken together until they hold whole blocks
+    while values.shape[1] % block:  # joins rows until they consist of whole blocks
         if values.shape[0] % 2:
             values = values[:-1]
         values = values.reshape(values.shape[0] // 2, -1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the example checkpoints anew: a small random Llama as a Hugging Face folder, and
-a quantized GGUF of it by a converter with four faults.
+"""Regenerates the example checkpoints: a small random Llama as a Hugging Face folder, and a
+quantized GGUF of it, made by a converter with four faults.
 
     .deps/venv/bin/python examples/make_checkpoints.py
 """
@@ -30,7 +30,7 @@ def weights():
 
     def normal(*shape):
         w = random.normal(size=shape).astype(np.float32) * np.float32(0.05) + np.float32(len(shape) == 1)
-        return (w.view(np.uint32) & 0xFFFF0000).view(np.float32)  # as bf16 has it
+        return (w.view(np.uint32) & 0xFFFF0000).view(np.float32)  # truncated to bf16
 
     out = {"model.embed_tokens.weight": normal(ROWS, SIZE), "model.norm.weight": normal(SIZE), "lm_head.weight": normal(ROWS, SIZE)}
     for layer in range(LAYERS):

@@ -1,15 +1,15 @@
-/* A small Qwen3 in C: safetensors in, greedy tokens out. It shows how an engine of
- * one's own records itself with capture.h, and each of its --bug switches is a
- * mistake that people make when they write one.
+/* A small Qwen3 in C: reads safetensors and decodes greedily. It shows how your own engine
+ * records itself with capture.h, and each of its --bug switches is a mistake that people make
+ * when they write one.
  *
  *     qwen3 MODEL_DIR TOKENS [STEPS] [--bug NAME]       e.g. qwen3 model/ 1,2,3 16
  *
- * MODEL_DIR holds config.json and model.safetensors as transformers saves them.
- * Plain float arithmetic, one sequence, one thread. The recording is the calls of
- * record() and lockstep_*(); without `lockstep capture` or `lockstep check` they cost
- * a branch. Tensors have the names that transformers gives them, so that they pair by
- * name. Each is recorded with what it was computed from and with its operation's
- * parameters, so that a wrong eps or RoPE base is not only found but named.
+ * MODEL_DIR has config.json and model.safetensors as saved by transformers. Plain float
+ * arithmetic, one sequence, one thread. The calls of record() and lockstep_*() record; each
+ * costs one branch without `lockstep capture` or `lockstep check`. Tensors have the same
+ * names as in transformers, so that they are paired by name. Each is recorded with its
+ * sources and the parameters of its operation, so that a wrong eps or RoPE base is not only
+ * found but also named.
  */
 #include <jansson.h>
 #include <math.h>
@@ -40,16 +40,16 @@ static void *allocate(size_t count, size_t size) {
 
 typedef enum bug {
     NONE,
-    ROPE_INTERLEAVED, /* rotates neighbours instead of halves */
-    ROPE_BASE,        /* 500000, whatever the configuration says */
-    ROPE_POSITION,    /* positions begin anew in each pass */
+    ROPE_INTERLEAVED, /* rotates adjacent pairs instead of halves */
+    ROPE_BASE,        /* always 500000 */
+    ROPE_POSITION,    /* positions restart in each pass */
     NORM_EPS,         /* 1e-3 */
     NO_QK_NORM,       /* queries and keys are not normalized */
-    QK_NORM_SWAPPED,  /* with each other's weights */
-    GQA_ORDER,        /* key heads dealt out in turns, not in groups */
+    QK_NORM_SWAPPED,  /* normalized with each other's weights */
+    GQA_ORDER,        /* key heads are assigned in turns, not in groups */
     NO_SCALE,         /* scores are not divided by sqrt(head size) */
-    NO_MASK,          /* a token sees those after it */
-    NO_RESIDUAL,      /* what attention adds to is forgotten, in layer 1 */
+    NO_MASK,          /* tokens attend to later ones */
+    NO_RESIDUAL,      /* attention's output replaces x instead of being added, in layer 1 */
     GATE_UP_SWAPPED,
     GELU,             /* instead of SiLU */
     NO_FINAL_NORM,
@@ -65,7 +65,7 @@ static bug parse_bug(const char *name) {
     for (int i = 0; i < COUNT; i++)
         if (strcmp(bug_names[i], name) == 0)
             return (bug)i;
-    fprintf(stderr, "qwen3: --bug %s is none of", name);
+    fprintf(stderr, "qwen3: found --bug %s, expected one of", name);
     for (int i = 1; i < COUNT; i++)
         fprintf(stderr, " %s", bug_names[i]);
     fprintf(stderr, "\n");
@@ -185,18 +185,18 @@ static model load_model(const char *folder) {
 
 /* --------------------------------------------------------------------- recording */
 
-static lockstep_recorder *recorder; /* NULL: nobody listens */
+static lockstep_recorder *recorder; /* NULL if not recorded */
 
-/* What an engine that has a graph adds to a tensor's name, shape and values. */
+/* What an engine with a graph adds to a tensor's name, shape and values. */
 typedef struct made {
-    const char *op;      /* as Lockstep's table of operations spells it; NULL: not said */
-    uint64_t from[3];    /* numbers of the tensors that it was computed from; 0: none */
+    const char *op;      /* a spelling in Lockstep's table of operations; NULL if unknown */
+    uint64_t from[3];    /* numbers of the tensors that it was computed from; 0 for none */
     uint64_t alias;      /* the number of the tensor that it renames */
     const lockstep_parameter *parameters;
     size_t parameter_count;
     const char *where;
     lockstep_role role;
-    bool output; /* of a layer, or the network: `lockstep check --resync` may overwrite it */
+    bool output; /* output of a layer or the network: `lockstep check --resync` may overwrite it */
 } made;
 
 #define LINE_(number) "qwen3.c:" #number
@@ -207,8 +207,8 @@ typedef struct made {
 #define REAL(key, number) {.name = key, .type = LOCKSTEP_PARAMETER_REAL, .value.real = (number)}
 #define INTEGER(key, number) {.name = key, .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = (number)}
 
-/* A row-major tensor of up to three axes (0: no such axis), of this layer. Its number, for
- * those that are computed from it. */
+/* Records a row-major tensor of up to three axes (0: no such axis) in a layer. Returns its
+ * number, for tensors that are computed from it. */
 static uint64_t record(const char *name, int layer_index, int a, int b, int c, const float *data, made m) {
     uint64_t shape[3];
     char full[128];
@@ -219,7 +219,7 @@ static uint64_t record(const char *name, int layer_index, int a, int b, int c, c
         snprintf(full, sizeof full, "model.layers.%d%s%s", layer_index, *name != '\0' ? "." : "", name);
     else
         snprintf(full, sizeof full, "%s", name);
-    /* a tensor that is chosen by hand counts as an output: --observe outputs keeps it */
+    /* an explicitly selected tensor counts as an output: --observe outputs keeps it */
     lockstep_node node = {.size = sizeof node, .name = full, .op = m.op, .layer = layer_index, .role = m.role, .dtype = LOCKSTEP_F32, .shape = shape,
                           .data = data, .sources = m.from, .source_count = 3, .alias = m.alias, .parameters = m.parameters,
                           .parameter_count = m.parameter_count, .where = m.where, .output = true, .writable = m.output};
@@ -236,7 +236,7 @@ static void multiply(const float *in, const float *weight, int rows, int inputs,
     for (int r = 0; r < rows; r++)
         for (int o = 0; o < outputs; o++) {
             const float *x = in + (size_t)r * (size_t)inputs, *w = weight + (size_t)o * (size_t)inputs;
-            float sum[8] = {0}; /* eight chains: short sums round less */
+            float sum[8] = {0}; /* eight partial sums, because short sums round less */
             int i = 0;
             for (; i + 8 <= inputs; i += 8)
                 for (int k = 0; k < 8; k++)
@@ -294,7 +294,7 @@ typedef struct engine {
     uint64_t *caches;       /* per layer: the number of the last write into its cache */
 } engine;
 
-/* q[rows, heads * head] against the cache; out is of q's shape. */
+/* Attention of q[rows, heads * head] to the cache; out has q's shape. */
 static void attend(const engine *e, int l, const float *q, int rows, float *out) {
     const model *m = &e->m;
     int group = m->heads / m->kv_heads, size = m->head, stride = m->kv_heads * size, total = e->used + rows;
@@ -334,7 +334,7 @@ typedef struct recorded {
     uint64_t x, q, k, v, attention;
 } recorded;
 
-/* Queries, keys and values of normed[rows, width]; keys and values go to the cache. */
+/* Computes queries, keys and values of normed[rows, width]; keys and values go to the cache. */
 static void project(const engine *e, int l, const float *normed, int rows, float *q, recorded *n) {
     const model *m = &e->m;
     const layer *w = &m->layer[l];
@@ -357,7 +357,7 @@ static void project(const engine *e, int l, const float *normed, int rows, float
     n->k = record("self_attn.k_norm", l, rows, m->kv_heads, m->head, k, MADE(.op = "rms_norm", .from = {n->k}, PARAMETERS(REAL("eps", (double)eps))));
     rotate_rows(e, q, rows, m->heads);
     rotate_rows(e, k, rows, m->kv_heads);
-    /* mode: 2 rotates halves, 0 neighbours */
+    /* mode 2 rotates halves, mode 0 adjacent pairs */
     const lockstep_parameter rope[] = {INTEGER("n_dims", m->head), INTEGER("mode", e->bug == ROPE_INTERLEAVED ? 0 : 2),
                                        REAL("freq_base", (double)(e->bug == ROPE_BASE ? 500000 : m->rope_base)), REAL("freq_scale", 1)};
     made rotated = MADE(.op = "rope", .from = {n->q}, .parameters = rope, .parameter_count = sizeof rope / sizeof rope[0]);
@@ -366,7 +366,7 @@ static void project(const engine *e, int l, const float *normed, int rows, float
     n->k = record("self_attn/apply_rotary_pos_emb.1", l, rows, m->kv_heads, m->head, k, rotated);
 }
 
-/* What attention adds to x[rows, width]. */
+/* Computes what attention adds to x[rows, width]. */
 static void attention(engine *e, int l, const float *x, int rows, float *out, recorded *n) {
     const model *m = &e->m;
     const layer *w = &m->layer[l];
@@ -379,20 +379,20 @@ static void attention(engine *e, int l, const float *x, int rows, float *out, re
     own.x = record("input_layernorm", l, rows, m->width, 0, normed, MADE(.op = "rms_norm", .from = {n->x}, PARAMETERS(REAL("eps", (double)eps))));
     project(e, l, normed, rows, q, &own);
     attend(e, l, q, rows, mixed);
-    /* what later passes read, they read because it was written */
+    /* later passes read the cache, so they depend on this write */
     e->caches[l] = record("self_attn.cache", l, rows, m->kv_heads, m->head, NULL,
                           MADE(.op = "set_rows", .role = LOCKSTEP_ROLE_WRITE, .from = {own.k, own.v, e->caches[l]}));
     own.attention = record("self_attn/scaled_dot_product_attention", l, rows, m->heads, m->head, mixed,
                            MADE(.op = "scaled_dot_product_attention", .from = {own.q, e->caches[l]}));
     multiply(mixed, w->o, rows, q_width, m->width, out);
     n->attention = record("self_attn.o_proj", l, rows, m->width, 0, out, MADE(.op = "linear", .from = {own.attention}));
-    record("self_attn", l, rows, m->width, 0, NULL, MADE(.alias = n->attention)); /* the same values by the module's name */
+    record("self_attn", l, rows, m->width, 0, NULL, MADE(.alias = n->attention)); /* under the module's name, too */
     free(normed);
     free(q);
     free(mixed);
 }
 
-/* What the feed-forward network adds to x[rows, width]; its tensor's number. */
+/* Computes what the feed-forward network adds to x[rows, width]; returns its tensor's number. */
 static uint64_t feed_forward(const engine *e, int l, const float *x, int rows, float *out, const recorded *n) {
     const model *m = &e->m;
     const layer *w = &m->layer[l];

@@ -22,7 +22,7 @@ PROMPT = [5, 17, 25, 33, 8]
 
 
 def capture(out, *command):
-    # relative names, so that nothing of this machine is in the recorded command
+    # relative names, so that the recorded command has nothing of this machine
     environment = dict(os.environ, PATH=f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}")
     subprocess.run([str(ROOT / "build" / "lockstep"), "capture", "-o", str(ROOT / "examples" / out), "--", *command],
                    check=True, env=environment)

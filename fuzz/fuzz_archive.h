@@ -1,5 +1,5 @@
-/* What every container's fuzz target does: open the bytes as one format, and read
- * each tensor a bit. */
+/* Shared by the fuzz targets of containers: opens the bytes as one format, and reads a
+ * part of each tensor. */
 #ifndef LS_FUZZ_ARCHIVE_H
 #define LS_FUZZ_ARCHIVE_H
 
@@ -16,11 +16,11 @@ static inline void fuzz_read(const lockstep_archive *archive, size_t index) {
     double values[PIECE];
     lockstep_error error;
     if (t->bytes > INFLATED_LIMIT)
-        return; /* nothing but time is to be found there */
+        return; /* takes time, and finds nothing */
     uint64_t count = t->elements < PIECE ? t->elements : PIECE;
     if (lockstep_archive_read(archive, index, 0, count, values, &error) != LOCKSTEP_OK)
         return;
-    /* the last elements, where reads beyond the end would be */
+    /* the last elements, where a read beyond the end would happen */
     if (lockstep_archive_read(archive, index, t->elements - count, count, values, &error) != LOCKSTEP_OK)
         abort();
     ls_archive_release(archive, index);
@@ -37,7 +37,7 @@ static inline void fuzz_metadata(const lockstep_archive *archive) {
     }
 }
 
-/* A copy of exactly `size` bytes, so that AddressSanitizer sees a read beyond. */
+/* Opens a copy of exactly `size` bytes, so that AddressSanitizer detects a read beyond the end. */
 static inline void fuzz_archive(const ls_format *format, const char *name, const uint8_t *data,
                                 size_t size) {
     uint8_t *copy = malloc(size + (size == 0));
@@ -55,7 +55,7 @@ static inline void fuzz_archive(const ls_format *format, const char *name, const
                 fuzz_read(archive, i);
             lockstep_archive_close(archive);
         } else if (error.message[0] == '\0' || error.status == LOCKSTEP_OK) {
-            abort(); /* a failure says why */
+            abort(); /* a failure must have a message */
         }
     }
     free(copy);

@@ -24,11 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 abort();
             for (size_t i = 0; i < settings.count; i++)
                 if (settings.items[i].verdict != LS_SETTING_EQUAL)
-                    abort(); /* a file is like itself */
+                    abort(); /* a file must equal itself */
             ls_settings_done(&settings);
             json_decref(sides[0].config);
         } else if (error.message[0] == '\0') {
-            abort(); /* a failure says why */
+            abort(); /* a failure must have a message */
         }
         ls_source_close(source);
     }

@@ -1,5 +1,5 @@
-/* Two logs of traces, a blank line between them, compared: rows, batches, pairs, layouts,
- * masks, final outputs. Values lie in memory; what they are depends on the node alone. */
+/* Compares two logs of traces, separated by a blank line: rows, batches, pairs, layouts,
+ * masks, final outputs. Values are in memory and depend only on the node. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         ls_text_done(&text);
         ls_diff_free(diff);
     } else if (error.message[0] == '\0') {
-        abort(); /* a failure says why */
+        abort(); /* a failure must have a message */
     }
     return 0;
 }

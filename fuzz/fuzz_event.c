@@ -1,7 +1,7 @@
-/* The JSON of one frame. What is accepted keeps the reader's promises: members lie within
- * the text and in order, the shape multiplies to its elements, and the size of the data is
- * what the type and the shape have. The input's first byte chooses how many bytes of data
- * the frame carries: none, 8, or what an accepted tensor has. */
+/* The JSON of one frame. What is accepted must have the properties that the reader guarantees:
+ * members are within the text and in order, the product of the shape is the number of elements,
+ * and the size of the data matches type and shape. The input's first byte chooses how many bytes
+ * of data the frame has: none, 8, or as many as an accepted tensor. */
 #include <stdlib.h>
 #include <string.h>
 

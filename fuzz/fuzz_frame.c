@@ -1,6 +1,6 @@
-/* What an observed process sends: the bytes are its ring's, from the first frame on. Each
- * frame, and each piece of its data, lies within them, in order, and once. In memory, and
- * without what a recorder makes of frames (fuzz_recorder.c): many a second. */
+/* The input is what an observed process sends: the bytes of its ring. Each frame, and each
+ * piece of its data, must be within them, in order, and delivered once. This runs in memory and
+ * without a recorder (see fuzz_recorder.c), so it is fast. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static void expect(bool holds) {
         abort();
 }
 
-/* Takes as much of the data as the frame's first byte says. */
+/* Reads the data in pieces whose size the frame's first byte chooses. */
 static bool frame(void *context, const ls_frame *f) {
     input *in = context;
     const uint8_t *bytes;
@@ -37,7 +37,7 @@ static bool frame(void *context, const ls_frame *f) {
         in->at += count;
     }
     expect(in->at - begin <= f->data_bytes);
-    uint64_t left = f->data_bytes - (in->at - begin); /* passed over, where it is there */
+    uint64_t left = f->data_bytes - (in->at - begin); /* skipped, as far as it is there */
     in->at = left < in->size - in->at ? in->at + (size_t)left : in->size;
     return true;
 }

@@ -1,5 +1,5 @@
-/* What an observed process sends, written as a trace, which must then open, and compared
- * with that as it comes. (fuzz_recorder.c is the same without files, and faster.) */
+/* The input is what an observed process sends. It is written as a trace, which must then open,
+ * and compared live with that trace. (fuzz_recorder.c is similar, but faster without files.) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,7 +23,7 @@ static void prepare(void) {
     done = true;
 }
 
-/* Takes the bytes as a process's frames. */
+/* Receives the bytes as a process's frames. */
 static void receive(const ls_recording *recording, const uint8_t *data, size_t size, ls_recorder_totals *totals) {
     ls_recorder *recorder;
     lockstep_error error;
@@ -43,10 +43,10 @@ static void check_live(const uint8_t *data, size_t size) {
     ls_live_options options = {.name = "fuzz", .memory_bytes = 1 << 16, .stop_first = size % 2 == 1,
                                .diff = {.profile = ls_profile_find("auto"), .min_coverage = 0.5}};
     if (ls_live_open(path, &options, &live, &recording, &error) != LOCKSTEP_OK)
-        return; /* a mask that can't be read, say */
+        return; /* for example, a mask that can't be read */
     receive(&recording, data, size, &totals);
     if (ls_live_finish(live, &diff, &error) != LOCKSTEP_OK && error.message[0] == '\0')
-        abort(); /* a failure says why */
+        abort(); /* a failure must have a message */
     ls_live_close(live);
 }
 
@@ -60,10 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         abort();
     receive(&recording, data, size, &totals);
     if (!ls_trace_is_one(path))
-        return 0; /* without a line, none is kept */
+        return 0; /* without lines, no trace is kept */
     if (ls_trace_open(path, &trace, &error) != LOCKSTEP_OK) {
         fprintf(stderr, "%s\n", error.message);
-        abort(); /* whatever was sent, the trace is one */
+        abort(); /* whatever was sent, the trace must be valid */
     }
     if (trace->complete && totals.torn)
         abort();
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_live(data, size);
     if (ls_trace_remove(path, &error) != LOCKSTEP_OK) {
         fprintf(stderr, "%s\n", error.message);
-        abort(); /* all that is there is named by a line */
+        abort(); /* every file must belong to a line */
     }
     return 0;
 }

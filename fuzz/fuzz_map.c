@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         ls_rules_done(&rules);
     } else if (error.message[0] == '\0') {
-        abort(); /* a failure says why */
+        abort(); /* a failure must have a message */
     }
     free(copy);
     return 0;

@@ -1,4 +1,4 @@
-/* parity.yaml, and fingerprints as `lockstep run` leaves them. */
+/* parity.yaml, and fingerprints as written by `lockstep run`. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (ls_parity_parse("parity.yaml", copy, size, &parity, &error) == LOCKSTEP_OK) {
         for (size_t i = 0; i < parity.prompt_count; i++)
             if (parity.prompts[i].name[0] == '\0' || strchr(parity.prompts[i].name, '/') != NULL)
-                abort(); /* it becomes a directory */
+                abort(); /* it becomes the name of a directory */
         ls_parity_done(&parity);
     } else if (error.message[0] == '\0') {
         abort();

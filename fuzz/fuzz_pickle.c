@@ -1,5 +1,5 @@
-/* The input as x/data.pkl of a file of torch.save, beside a record x/data/0 of 64
- * bytes: mutations of a whole file seldom keep the zip's offsets right. */
+/* The input becomes x/data.pkl in a file like those of torch.save, with a record x/data/0 of
+ * 64 bytes, because mutations of a whole file rarely keep the zip's offsets right. */
 #include "fuzz_archive.h"
 
 enum { RECORD = 64, ROOM = RECORD + 1024 };
@@ -15,7 +15,7 @@ static void put_bytes(uint8_t **to, const void *bytes, size_t size) {
     *to += size;
 }
 
-/* A local header, or with an offset a central one; stored, without a CRC. */
+/* Writes a local header, or with an offset a central one, of a stored member without a CRC. */
 static void put_header(uint8_t **to, const char *name, size_t size, const size_t *offset) {
     put(to, offset != NULL ? 0x02014b50 : 0x04034b50, 4);
     put(to, 0, offset != NULL ? 16 : 14);

@@ -1,5 +1,5 @@
-/* Frames (fuzz_frame.c), taken by a recorder: the lines that it makes of them are a trace,
- * whatever was sent. All in memory. */
+/* Passes frames (fuzz_frame.c) to a recorder: whatever was sent, the lines that it writes must
+ * be a valid trace. Everything is in memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

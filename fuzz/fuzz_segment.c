@@ -1,5 +1,5 @@
-/* A trace whose log and segment are both hostile: the log, a NUL, the segment's bytes. Read as a trace and as a
- * container, its directory restored, and read again. */
+/* A trace whose log and segment are both hostile; the input is the log, a NUL, and the segment. It is read as a
+ * trace and as a container, its directory is restored, and it is read again. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -45,7 +45,7 @@ static void see_trace(void) {
     ls_hold hold;
     if (ls_trace_open(folder, &trace, &error) != LOCKSTEP_OK) {
         if (error.message[0] == '\0')
-            abort(); /* a failure says why */
+            abort(); /* a failure must have a message */
         return;
     }
     for (size_t i = 0; i < trace->node_count && i < 16; i++) {
@@ -81,6 +81,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     see_trace();
     bool read = see_archive();
     if (ls_restore_directories(folder, &restored, NULL) == LOCKSTEP_OK && (!see_archive() || !read))
-        abort(); /* what could be read before still can */
+        abort(); /* what could be read before must still be readable */
     return 0;
 }

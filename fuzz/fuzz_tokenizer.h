@@ -1,4 +1,4 @@
-/* What the fuzz targets of tokenizer files share: parse the bytes, and look at what was read. */
+/* Shared by the fuzz targets of tokenizer files: parses the bytes and checks the result. */
 #ifndef LS_FUZZ_TOKENIZER_H
 #define LS_FUZZ_TOKENIZER_H
 
@@ -8,11 +8,11 @@
 #include "checkpoint/tokenizer.h"
 
 typedef lockstep_status fuzz_parse(ls_source *source, ls_tokenizer *out_tokenizer, lockstep_error *error);
-/* `bytes` are the file's. Aborts where what was read can't be right. */
+/* `bytes` are those of the file. Aborts if the result can't be right. */
 typedef void fuzz_check(const ls_tokenizer *tokenizer, const char *bytes, size_t size);
 
 static inline int fuzz_tokenizer(const char *name, const uint8_t *data, size_t size, fuzz_parse *parse, fuzz_check *check) {
-    char *copy = malloc(size + (size == 0)); /* exactly as long as the file: reads beyond it are found */
+    char *copy = malloc(size + (size == 0)); /* exactly the file's size, so that reads beyond it are detected */
     ls_source *source;
     ls_tokenizer tokenizer;
     lockstep_error error = {0};
@@ -25,7 +25,7 @@ static inline int fuzz_tokenizer(const char *name, const uint8_t *data, size_t s
             check(&tokenizer, copy, size);
             ls_tokenizer_close(&tokenizer);
         } else if (error.message[0] == '\0') {
-            abort(); /* a failure says why */
+            abort(); /* a failure must have a message */
         }
     }
     free(copy);

@@ -1,4 +1,4 @@
-/* trace.jsonl: opened, and each node's values asked for. */
+/* Opens a trace.jsonl, and requests each node's values. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static void look(const ls_trace *trace) {
         const ls_node *node = &trace->nodes[i];
         for (size_t k = 0; k < node->source_count; k++)
             if (node->sources[k] >= i)
-                abort(); /* a source comes before */
+                abort(); /* sources must come before */
         if (node->alias_of != LS_NONE && node->alias_of >= i)
             abort();
         if (node->pass != LS_NONE && node->pass >= trace->pass_count)
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             look(trace);
             ls_trace_close(trace);
         } else if (error.message[0] == '\0') {
-            abort(); /* a failure says why */
+            abort(); /* a failure must have a message */
         }
     }
     free(copy);

@@ -39,7 +39,7 @@ def npy():
 
 
 def events():
-    """The JSON of a frame each, after a byte that is even where no data follow."""
+    """Each seed is the JSON of a frame, after a byte that is even if no data follows."""
     tensor = {"event": "tensor", "id": 3, "pass": 0, "layer": 1, "name": "Qcur-1", "op": "ROPE", "src": [1, 2], "shape": [2]}
     kept = {
         "tensor": b"0" + json.dumps({**tensor, "dtype": "q4_0", "shape": [2, 64], "params": {"n_dims": 64, "freq_base": 1e6}}).encode(),
@@ -130,7 +130,7 @@ def frame(event, data=b""):
 
 
 def put_frames(name, data):
-    """The targets from the framing to the comparison take the same bytes; the last is slow."""
+    """The targets for framing, recording and comparison get the same bytes; the last is slow."""
     for target in ("frame", "recorder", "live") if name == "graph" else ("frame", "recorder"):
         put(target, name, data)
 
@@ -164,7 +164,7 @@ def logs():
 
 
 def segments():
-    """As a recorder leaves them: whole, and killed before it wrote the directory."""
+    """Segments as a recorder leaves them: complete, and killed before it wrote the directory."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name in ("000000-x.npy", "000001-y.npy"):

@@ -1,6 +1,6 @@
-/* Replays a fuzz target over a folder of seeds without a fuzzer: each seed whole,
- * cut at many lengths, and with bytes changed. A crash is the test's failure.
- * Prints JUnit XML, a case for each seed and kind of change. */
+/* Runs a fuzz target on a folder of seeds without a fuzzer: each seed as it is, cut off at
+ * many lengths, and with bytes changed. A crash makes the test fail. Prints JUnit XML with a
+ * case for each seed and kind of change. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,14 +28,14 @@ static uint8_t *read_seed(const char *path, size_t *out_size) {
     return data;
 }
 
-/* Every length of a small seed, otherwise evenly spread ones. */
+/* Tries every length of a small seed, or evenly spread lengths of a large one. */
 static void replay_cut(const uint8_t *data, size_t size) {
     size_t step = size / MOST_CUTS + 1;
     for (size_t length = 0; length < size; length += step)
         LLVMFuzzerTestOneInput(data, length);
 }
 
-/* Bytes that make counts and sizes extreme, one place at a time. */
+/* Changes one byte at a time, so that counts and sizes become extreme. */
 static void replay_changed(uint8_t *data, size_t size) {
     static const uint8_t masks[] = {0x01, 0x80, 0xff};
     size_t step = size / (MOST_CHANGES / sizeof masks) + 1;

@@ -6,7 +6,7 @@
 struct graph_sources {
     int count;
     struct node_sources {
-        const struct ggml_tensor *node; /* the scheduler may put the nodes into another order, too */
+        const struct ggml_tensor *node; /* needed because the scheduler may reorder the nodes */
         struct ggml_tensor *src[GGML_SOURCES];
     } nodes[];
 };

@@ -18,18 +18,18 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static library libraries[COPIES];
 static int library_count;
 
-/* Return addresses seen so far; entries only get added. */
+/* Return addresses seen so far; entries are only added. */
 static struct {
     _Atomic(const void *) address;
     const ggml_api *api;
 } callers[CALLERS];
 
-/* The libraries may have been opened late and locally by an addon, where RTLD_NEXT
- * finds nothing: a handle of the caller's own library searches its dependencies. */
+/* An addon may have opened the libraries late and locally, where RTLD_NEXT finds nothing; a
+ * handle of the caller's own library searches its dependencies. */
 static void *find(void *handle, const char *name) {
     void *symbol = handle != NULL ? dlsym(handle, name) : dlsym(RTLD_NEXT, name);
     Dl_info found, ours;
-    /* A search that ends at our own trampoline would call itself for ever. */
+    /* If the search found our own trampoline, that would call itself forever. */
     if (symbol != NULL && dladdr(symbol, &found) && dladdr((void *)(uintptr_t)&ggml_api_for, &ours) &&
         found.dli_fbase == ours.dli_fbase)
         symbol = dlsym(RTLD_NEXT, name);
@@ -77,7 +77,7 @@ static bool resolve(void *handle, ggml_api *api) {
     return all;
 }
 
-/* Makes a tensor and a view with ggml itself and looks where it put things. */
+/* Creates a tensor and a view with ggml itself, and checks where their members are. */
 static bool layout_is_known(void *handle) {
     void *(*init)(struct ggml_init_parameters) = NULL;
     struct ggml_tensor *(*new_4d)(void *, int, int64_t, int64_t, int64_t, int64_t) = NULL;
@@ -138,7 +138,7 @@ static const ggml_api *load(const char *path) {
     l->api.usable = found && layout_is_known(handle);
     if (l->api.usable)
         describe_engine(handle, &l->api);
-    library_count++; /* the handle is kept: the library must not go away under us */
+    library_count++; /* the handle stays open, so that the library can't be unloaded */
     return &l->api;
 }
 

@@ -1,6 +1,6 @@
-/* What the hook needs of ggml, without its headers: the tensor's layout (unchanged
- * since 2023, checked at run time) and the exported functions, resolved from the
- * library that called, because a process can hold several copies of ggml. */
+/* What the hook needs from ggml, without its headers: the tensor's layout (unchanged
+ * since 2023, checked at run time), and the exported functions, resolved from the
+ * calling library, because a process can have several copies of ggml. */
 #ifndef LS_HOOKS_GGML_ABI_H
 #define LS_HOOKS_GGML_ABI_H
 
@@ -67,14 +67,14 @@ typedef struct ggml_api {
     void *(*backend_sched_get_tensor_backend)(void *sched, struct ggml_tensor *node); /* may be NULL */
     const char *(*backend_name)(void *backend);                                       /* may be NULL */
     const char *(*version)(void); /* may be NULL */
-    /* of what calls ggml */
+    /* of the program that calls ggml */
     char engine[32];
     char engine_version[64];
-    bool usable; /* all that is needed was found, and the layout is as declared */
+    bool usable; /* all required functions were found, and the layout is as declared */
 } ggml_api;
 
-/* The functions for a caller, by its return address. NULL when the real function
- * can't be found at all. Thread-safe; fast once an address was seen. */
+/* The functions for a caller, by its return address. NULL if ggml's functions can't be
+ * found. Thread-safe, and fast for an address that was seen before. */
 const ggml_api *ggml_api_for(const void *caller);
 
 #endif

@@ -16,8 +16,8 @@ static struct ggml_tensor *root_of(const struct ggml_tensor *t) {
     return t->view_src != NULL ? t->view_src : (struct ggml_tensor *)(uintptr_t)t;
 }
 
-/* What any graph of this process computed, or wrote into a cache: another may read it.
- * (tensor, name) -> id of the last line. */
+/* What any graph of this process has computed, or written into a cache, because another graph
+ * may read it: (tensor, name) -> id of the last line. */
 static pthread_mutex_t produced_lock = PTHREAD_MUTEX_INITIALIZER;
 static ls_map produced;
 
@@ -70,7 +70,7 @@ struct pass_node *graph_pass_node(const graph_pass *pass, const struct ggml_tens
     return index != 0 ? &pass->nodes[index - 1] : NULL;
 }
 
-/* The i-th tensor that the program gave an operation; NULL where there is none. */
+/* The i-th source that the program gave to an operation; NULL if there is none. */
 static struct ggml_tensor *source_of(const graph_pass *pass, const struct ggml_tensor *tensor, int i) {
     const struct pass_node *node = graph_pass_node(pass, tensor);
     return node != NULL ? node->src[i] : tensor->src[i];
@@ -78,8 +78,8 @@ static struct ggml_tensor *source_of(const graph_pass *pass, const struct ggml_t
 
 /* ------------------------------------------------------------------- names */
 
-/* A node without a name of its own is called after its weight, or else after its
- * operation and what that was applied to. */
+/* A node without a name of its own is named after its weight, or else after its operation
+ * and the operand. */
 static void write_name(const graph_pass *p, const struct ggml_tensor *t, const char *op, char *out) {
     const struct ggml_tensor *inner = t;
     int depth = 0;
@@ -100,7 +100,7 @@ static void write_name(const graph_pass *p, const struct ggml_tensor *t, const c
             break;
         inner = source;
     }
-    if (is_auto_name(inner->name) && strstr(out, " @") == NULL) { /* nothing near has a name */
+    if (is_auto_name(inner->name) && strstr(out, " @") == NULL) { /* no nearby source has a name */
         snprintf(out, NAME_MAX_BYTES, "%s", op);
         return;
     }
@@ -131,7 +131,7 @@ static int node_layer(const graph_pass *p, const struct pass_node *node) {
 
 enum { SOURCES = 3 * GGML_SOURCES + 1 };
 
-/* op_params is an array of words of 32 bits. */
+/* op_params is an array of 32-bit words. */
 static lockstep_parameter read_parameter(const struct ggml_tensor *t, const ls_op_parameter *p) {
     lockstep_parameter read = {.name = p->name, .type = p->type == LS_OP_F32 ? LOCKSTEP_PARAMETER_REAL : LOCKSTEP_PARAMETER_INTEGER};
     const int32_t *word = &t->op_params[p->word];
@@ -151,7 +151,7 @@ static lockstep_parameter read_parameter(const struct ggml_tensor *t, const ls_o
     return read;
 }
 
-/* What a line says of a tensor, in memory that lives while it is sent. */
+/* The contents of a tensor's line, in memory that lives until it is sent. */
 typedef struct description {
     lockstep_node node;
     char name[NAME_MAX_BYTES];
@@ -167,7 +167,7 @@ static void describe_parameters(description *d, const struct pass_node *node) {
 
 static const char *backend_of(const graph_pass *p, const struct ggml_tensor *t);
 
-/* All but the name, the sources and the parameters. */
+/* Describes everything but the name, the sources and the parameters. */
 static void describe(description *d, const graph_pass *p, const struct ggml_tensor *t, const char *op, int layer) {
     int rank = 4;
     while (rank > 1 && t->ne[rank - 1] == 1)
@@ -184,7 +184,7 @@ static void describe_leaf(description *d, const graph_pass *p, const struct ggml
     d->node.role = role;
 }
 
-/* Sends the line, with the values where they are wanted and can be read. */
+/* Sends the line, with the values if they are wanted and can be read. */
 static bool send_description(const graph_pass *p, const description *d, uint64_t id, const struct ggml_tensor *t, bool with_values) {
     ls_strided values;
     void *copy = NULL;
@@ -194,8 +194,8 @@ static bool send_description(const graph_pass *p, const description *d, uint64_t
     return sent;
 }
 
-/* The back end that computes a node, NULL where it isn't known. Its buffer doesn't tell: the
- * CPU computes into memory that a GPU's driver gave ("CUDA_Host"). */
+/* The back end that computes a node; NULL if unknown. It can't be derived from the buffer,
+ * because the CPU computes into memory that a GPU driver has allocated ("CUDA_Host"). */
 static const char *computed_on(const graph_pass *p, struct ggml_tensor *node) {
     bool known = p->sched != NULL && p->api->backend_sched_get_tensor_backend != NULL && p->api->backend_name != NULL;
     void *backend = known ? p->api->backend_sched_get_tensor_backend(p->sched, node) : NULL;
@@ -209,7 +209,7 @@ static const char *backend_of(const graph_pass *p, const struct ggml_tensor *t) 
     return name != NULL || buffer == NULL ? name : p->api->backend_buffer_name(buffer);
 }
 
-/* --------------------------------------------------------- what it is made of */
+/* -------------------------------------------------------------------- sources */
 
 static void add_source(description *d, uint64_t id) {
     for (size_t i = 0; i < d->node.source_count; i++)
@@ -219,8 +219,8 @@ static void add_source(description *d, uint64_t id) {
         d->sources[d->node.source_count++] = id;
 }
 
-/* Edges run through memory, too: whoever reads a cache, or a tensor that was
- * computed over in place, depends on the last write to it. Writes form a chain. */
+/* There are edges through memory, too: a node that reads a cache, or a tensor that was
+ * overwritten in place, depends on the last write to it. Writes form a chain. */
 static void describe_sources(description *d, graph_pass *p, const struct pass_node *node) {
     for (int i = 0; i < GGML_SOURCES; i++) {
         if (node->src[i] == NULL)
@@ -237,7 +237,7 @@ static bool is_output(const struct ggml_tensor *t) {
     return (t->flags & GGML_FLAG_OUTPUT) != 0 || strncmp(t->name, "l_out-", 6) == 0 || strncmp(t->name, "result_", 7) == 0;
 }
 
-/* `--resync layer` means the outputs of layers and of the network, not the last norm's. */
+/* `--resync layer` means the outputs of layers and of the network, but not the last norm's. */
 static bool is_resync_point(const struct ggml_tensor *t) {
     return is_output(t) && strncmp(t->name, "result_norm", 11) != 0;
 }
@@ -282,8 +282,8 @@ static lockstep_role role_of(const graph_pass *p, const struct ggml_tensor *leaf
     return named_so ? LOCKSTEP_ROLE_WEIGHT : LOCKSTEP_ROLE_INPUT;
 }
 
-/* CPU buffers of other layouts hold weights repacked for their kernels: such bytes are
- * not what the type says. */
+/* Some CPU buffers hold weights repacked for their kernels, whose bytes are not in the
+ * layout of the tensor's type. */
 static bool is_repacked(const graph_pass *p, const struct ggml_tensor *leaf) {
     void *buffer = root_of(leaf)->buffer;
     const char *name = buffer != NULL ? p->api->backend_buffer_name(buffer) : NULL;
@@ -292,11 +292,11 @@ static bool is_repacked(const graph_pass *p, const struct ggml_tensor *leaf) {
 
 static void note_repacked(const struct ggml_tensor *leaf) {
     char note[160];
-    snprintf(note, sizeof note, "%s lies repacked for the engine's kernels: its values were not recorded", leaf->name);
+    snprintf(note, sizeof note, "%s is repacked for the engine's kernels: its values were not recorded", leaf->name);
     ls_frame_note(note);
 }
 
-/* Where a weight's or a cache's line was sent before, its id; else NULL or the place for it. */
+/* Where the id of a weight's or cache's line is kept: 0 if it was not sent yet; NULL if out of memory. */
 static uint64_t *known_leaf(const graph_pass *p, const struct ggml_tensor *leaf) {
     char key[sizeof leaf + sizeof leaf->name];
     memcpy(key, &leaf, sizeof leaf);
@@ -319,7 +319,7 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     }
     description d;
     describe_leaf(&d, p, leaf, role);
-    add_source(&d, role == LOCKSTEP_ROLE_INPUT ? produced_as(root_of(leaf)) : 0); /* by another graph */
+    add_source(&d, role == LOCKSTEP_ROLE_INPUT ? produced_as(root_of(leaf)) : 0); /* if another graph computed it */
     map_set(&p->ids, leaf, id);
     bool input = role == LOCKSTEP_ROLE_INPUT && p->wanted &&
                  (ls_filter_input(leaf->name) || map_get(&p->wanted_leafs, leaf) != 0);
@@ -340,8 +340,8 @@ static void send_leafs(graph_pass *p) {
 
 /* -------------------------------------------------------------------- rows */
 
-/* Token ids index the embedding's rows; positions are what RoPE, or a table of
- * learned positions, is given. */
+/* Token ids are the indexes of the embedding's rows; positions are the input of RoPE, or of a
+ * table of learned positions. */
 static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens,
                       const struct ggml_tensor **out_positions) {
     *out_tokens = *out_positions = NULL;
@@ -360,7 +360,7 @@ static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens
     }
 }
 
-/* NULL when there are none; the caller frees. */
+/* NULL if there are none; the caller frees them. */
 static int32_t *read_ids(const graph_pass *p, const struct ggml_tensor *t, size_t count) {
     int32_t *values = t != NULL ? malloc((count + 1) * sizeof *values) : NULL;
     if (values != NULL && values_read_i32(p->api, t, count, values))
@@ -373,7 +373,7 @@ static void send_pass(const graph_pass *p) {
     const struct ggml_tensor *tokens, *positions;
     find_rows(p, &tokens, &positions);
     const struct ggml_tensor *counted = tokens != NULL ? tokens : positions;
-    /* multi-axis RoPE has several positions for a token: the first is time */
+    /* multi-axis RoPE has several positions per token, of which the first is time */
     size_t count = counted != NULL ? (size_t)counted->ne[0] : 0;
     int32_t *token_ids = read_ids(p, tokens, count), *position_ids = read_ids(p, positions, count);
     lockstep_rows rows = {.count = count, .tokens = token_ids, .positions = position_ids};
@@ -407,8 +407,8 @@ static bool keeps(const graph_pass *p, const struct pass_node *node) {
     return ls_filter_tensor(name, node->op, node->layer);
 }
 
-/* The sources of what is kept, so many levels up; of leafs, the inputs. A view of what
- * is computed is no level of its own; one of a cache is all there is to see. */
+/* Marks the sources of a kept node, up to `levels` levels up, and inputs among leafs. A view of a
+ * computed tensor doesn't count as a level; a view of a cache does, because a cache has no values. */
 static void keep_sources(graph_pass *p, const struct pass_node *node, int levels) {
     for (int i = 0; i < GGML_SOURCES && levels > 0; i++) {
         if (node->src[i] == NULL)
@@ -424,7 +424,7 @@ static void keep_sources(graph_pass *p, const struct pass_node *node, int levels
     }
 }
 
-/* ggml's names of operations are constants: each pointer is looked up once. */
+/* ggml's names of operations are constants, so each pointer is looked up only once. */
 static const ls_op *kind_of(graph_pass *p, const char *op) {
     uint64_t known = map_get(&p->context->kinds, op);
     if (known == 0)
@@ -446,7 +446,7 @@ static void index_nodes(graph_pass *p, void *graph) {
         struct pass_node *node = &p->nodes[n];
         struct ggml_tensor *root = node->tensor->view_src;
         node->layer = node_layer(p, node);
-        /* written into a tensor that no node of this graph computes: a cache */
+        /* writes into a tensor that no node of this graph computes: a cache */
         node->write = !node->view && root != NULL && graph_pass_node(p, root) == NULL;
         node->keep = keeps(p, node);
     }
@@ -466,12 +466,12 @@ bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context
     p->number = ls_channel_next_pass();
     p->wanted = ls_filter_pass(p->number);
     index_nodes(p, graph);
-    for (int n = 0; n < count; n++) /* before the leafs: it makes their roles known */
+    for (int n = 0; n < count; n++) /* before the leafs, whose roles depend on it */
         if (p->nodes[n].write && map_get(&context->writes, p->nodes[n].tensor->view_src) == 0)
             map_set(&context->writes, p->nodes[n].tensor->view_src, UINT64_MAX);
     send_pass(p);
     send_leafs(p);
-    for (int n = 0; n < count; n++) { /* never written before: there is no write to name yet */
+    for (int n = 0; n < count; n++) { /* never written before: there is no write to refer to yet */
         struct ggml_tensor *root = p->nodes[n].tensor->view_src;
         if (root != NULL && map_get(&context->writes, root) == UINT64_MAX)
             map_set(&context->writes, root, map_get(&p->ids, root));
@@ -488,7 +488,7 @@ void graph_pass_computed(graph_pass *p, struct pass_node *node) {
         send_node(p, node, true);
 }
 
-/* Caches as the pass leaves them: lines of their own. */
+/* Sends the contents of caches after the pass, in lines of their own. */
 static void send_caches(graph_pass *p) {
     ls_map sent = {0};
     for (int n = 0; n < p->count; n++)

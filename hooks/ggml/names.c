@@ -6,7 +6,7 @@
 
 bool is_auto_name(const char *name) {
     if (*name == '\0' || strncmp(name, " (", 2) == 0)
-        return true; /* " (view)": of something without a name */
+        return true; /* " (view)": a view of a tensor without a name */
     if (strncmp(name, "node_", 5) != 0 && strncmp(name, "leaf_", 5) != 0)
         return false;
     size_t digits = strspn(name + 5, "0123456789");

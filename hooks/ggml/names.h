@@ -1,4 +1,4 @@
-/* What a graph node is called, and which block it belongs to. */
+/* Names of graph nodes, and the blocks that they belong to. */
 #ifndef LS_HOOKS_NAMES_H
 #define LS_HOOKS_NAMES_H
 
@@ -6,9 +6,9 @@
 
 enum { NAME_MAX_BYTES = 160 };
 
-/* The program gave it no name ("node_27"; "leaf_3"; nothing). */
+/* Whether the program gave it no name ("node_27", "leaf_3" or empty). */
 bool is_auto_name(const char *name);
-/* Block index of "Kcur-3", "Kcur-3 (view)", "blk.3.attn_k.weight", "cache_k_l3"; -1. */
+/* The block index in "Kcur-3", "Kcur-3 (view)", "blk.3.attn_k.weight" or "cache_k_l3"; -1 if none. */
 int layer_of_name(const char *name);
 
 #endif

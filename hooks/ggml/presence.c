@@ -1,6 +1,6 @@
-/* Every process into which this library was loaded tells the recorder so, with what a
- * user is to know if nothing gets recorded: the program, Python's options that keep our
- * start-up hook out, and, as it ends, the libraries it computed with (launch/facts.h). */
+/* Every process that loads this library reports that to the recorder, with facts that explain
+ * why nothing was recorded: the program, Python options that keep our start-up hook from being
+ * loaded, and, when it ends, the libraries it computed with (launch/facts.h). */
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
@@ -35,8 +35,8 @@ static void tell(const char *key, const char *value) {
     errno = saved;
 }
 
-/* Options of Python that keep sitecustomize or PYTHONPATH out, as they were given:
- * single letters, up to what names the program; W and X take an argument. */
+/* Finds the given Python options that disable sitecustomize or PYTHONPATH: single letters, up
+ * to the name of the program; W and X take an argument. */
 static void python_options(int argc, char **argv, char out[4]) {
     static const char shutting[] = "IES";
     for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1] != '\0' && argv[i][1] != '-'; i++)
@@ -78,7 +78,7 @@ static int tell_library(struct dl_phdr_info *info, size_t size, void *context) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncmp(name + 1, known[i].part, strlen(known[i].part)) == 0)
             tell(known[i].fact, "");
-    if (strstr(name, "llama") != NULL || strstr(name, "whisper") != NULL) /* may have a ggml within */
+    if (strstr(name, "llama") != NULL || strstr(name, "whisper") != NULL) /* may contain its own ggml */
         tell("library=", info->dlpi_name);
     return 0;
 }

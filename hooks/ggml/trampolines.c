@@ -1,6 +1,6 @@
-/* The functions of ggml that are interposed. Without a recorder each is one branch
- * and the real call. A thread that is already recording passes straight through:
- * the scheduler calls the backends through the same symbols. */
+/* The interposed functions of ggml. Without a recorder, each costs one branch and calls the
+ * real function. On a thread that is already recording they do the same, because the
+ * scheduler calls the back ends through the same symbols. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define CALLER() ggml_api_for(__builtin_return_address(0))
 
-enum { FAILED = 1 /* GGML_STATUS_ALLOC_FAILED is -2, FAILED -1: anything but 0 */ };
+enum { FAILED = 1 /* any number but 0; GGML_STATUS_ALLOC_FAILED is -2, GGML_STATUS_FAILED -1 */ };
 
 EXPORT int ggml_backend_sched_graph_compute(void *sched, void *graph);
 EXPORT int ggml_backend_sched_graph_compute_async(void *sched, void *graph);
@@ -30,7 +30,7 @@ EXPORT int ggml_graph_compute(void *graph, void *plan);
 
 static _Thread_local int depth;
 
-/* What is known of a scheduler or backend that computed something. */
+/* What is known about a scheduler or back end that has computed something. */
 typedef struct owner {
     struct owner *next;
     const void *key;
@@ -43,7 +43,7 @@ typedef struct owner {
 static pthread_mutex_t owners_lock = PTHREAD_MUTEX_INITIALIZER;
 static owner *owners;
 static unsigned owner_count;
-static atomic_int announced_for; /* the process that said what it is (a fork says it again) */
+static atomic_int announced_for; /* the process that has introduced itself (a forked child does so again) */
 
 static owner *owner_of(const void *key) {
     pthread_mutex_lock(&owners_lock);
@@ -113,7 +113,7 @@ static int compute_observed(const ggml_api *api, int (*real)(void *, void *), vo
     if (o.owner == NULL || api->backend_sched_set_eval_callback == NULL ||
         !graph_pass_begin(&o.pass, api, (graph_context *)(uintptr_t)&o.owner->context, sched, graph))
         return real(sched, graph);
-    /* Set anew each time: programs reset it whenever they build a graph. */
+    /* Set each time, because programs reset it whenever they build a graph. */
     api->backend_sched_set_eval_callback(sched, on_node, &o);
     depth++;
     int status = real(sched, graph);
@@ -181,7 +181,7 @@ void ggml_backend_sched_free(void *sched) {
 
 typedef struct direct {
     const ggml_api *api;
-    int (*compute)(void *backend, void *graph); /* NULL: graph_compute(graph, plan) */
+    int (*compute)(void *backend, void *graph); /* NULL for graph_compute(graph, plan) */
     void *backend, *plan;
 } direct;
 
@@ -189,7 +189,7 @@ static int run(const direct *d, void *graph) {
     return d->compute != NULL ? d->compute(d->backend, graph) : d->api->graph_compute(graph, d->plan);
 }
 
-/* No callback here: the graph is computed in pieces that end with a kept node. */
+/* Without a callback, the graph is computed in pieces, each of which ends with a kept node. */
 static int compute_in_pieces(const direct *d, const void *key, void *graph) {
     owner *o = owner_of(key);
     graph_pass pass;
@@ -227,7 +227,7 @@ int ggml_backend_graph_compute_async(void *backend, void *graph) {
         return FAILED;
     if (!recording(api) || api->backend_graph_compute == NULL)
         return api->backend_graph_compute_async(backend, graph);
-    /* Observed pieces are waited for: the values are read right after each. */
+    /* Observed pieces are computed synchronously, because the values are read after each. */
     direct d = {api, api->backend_graph_compute, backend, NULL};
     return compute_in_pieces(&d, backend, graph);
 }

@@ -10,7 +10,7 @@ static void *buffer_of(const struct ggml_tensor *t) {
     return t->buffer != NULL ? t->buffer : t->view_src != NULL ? t->view_src->buffer : NULL;
 }
 
-/* Everything but where the values lie. False when they can't be read. */
+/* Sets everything but the address of the values. False if they can't be read. */
 static bool measure(const ggml_api *api, const struct ggml_tensor *t, ls_strided *out) {
     uint64_t elements = 1, block = (uint64_t)api->blck_size(t->type), size = api->type_size(t->type);
     for (int i = 0; i < 4; i++)
@@ -18,7 +18,7 @@ static bool measure(const ggml_api *api, const struct ggml_tensor *t, ls_strided
             return false;
     if (t->data == NULL || elements == 0 || block == 0 || size == 0 || t->ne[0] % (int64_t)block != 0)
         return false;
-    /* blocks of a row lie together, or the type has no blocks */
+    /* blocks of a row are contiguous, or the type has no blocks */
     if (block > 1 && t->nb[0] != size)
         return false;
     *out = (ls_strided){.rank = 4, .size = size};
@@ -29,8 +29,8 @@ static bool measure(const ggml_api *api, const struct ggml_tensor *t, ls_strided
     return !__builtin_mul_overflow(elements / block, size, &out->bytes);
 }
 
-/* The bytes from the tensor's first element to its last, in the host's memory:
- * in place, or fetched into *out_copy, which the caller frees. */
+/* The bytes from the tensor's first element to its last in host memory: in place, or copied
+ * to *out_copy, which the caller frees. */
 static const uint8_t *on_host(const ggml_api *api, const struct ggml_tensor *t, void **out_copy) {
     void *buffer = buffer_of(t);
     *out_copy = NULL;

@@ -1,11 +1,11 @@
-/* Recording the tensors of an engine: all that an engine needs of Lockstep.
+/* Recording the tensors of an engine: everything that an engine needs from Lockstep.
  *
  * Link -llockstep-capture (libc is its only dependency), or open it with dlopen.
  * docs/capture-c.md shows an example.
  *
  *   1. version    2. element types    3. recording
  *
- * Thread safety: every function may be called from any number of threads, also on the
+ * Thread safety: all functions may be called from any number of threads, even for the
  * same recorder.
  */
 #ifndef LOCKSTEP_CAPTURE_H
@@ -27,11 +27,11 @@ extern "C" {
 #define LOCKSTEP_VERSION_MAJOR 0
 #define LOCKSTEP_VERSION_MINOR 1
 #define LOCKSTEP_VERSION_PATCH 0
-/* Versions in one number that compares: LOCKSTEP_VERSION_NUMBER >= 1002 is 0.1.2 or later. */
+/* A version as one number, for comparisons: LOCKSTEP_VERSION_NUMBER >= 1002 means 0.1.2 or later. */
 #define LOCKSTEP_VERSION_NUMBER \
     (LOCKSTEP_VERSION_MAJOR * 1000000 + LOCKSTEP_VERSION_MINOR * 1000 + LOCKSTEP_VERSION_PATCH)
 
-/* The version of the library that was loaded: "MAJOR.MINOR.PATCH", and as one number. */
+/* The version of the loaded library: "MAJOR.MINOR.PATCH", and as one number. */
 const char *lockstep_version(void);
 int lockstep_version_number(void);
 
@@ -39,9 +39,9 @@ int lockstep_version_number(void);
 
 #define LOCKSTEP_MAX_RANK 8
 
-/* X(name, number, text, elements of a block, bytes of a block). The numbers are pinned: a
- * type keeps its number forever, and a new type takes the next one. The text is what traces
- * and `lockstep ls` call it. */
+/* X(name, number, text, elements per block, bytes per block). The numbers are stable: a type
+ * keeps its number forever, and a new type gets the next one. The text is the type's name in
+ * traces and in `lockstep ls`. */
 #define LOCKSTEP_DTYPE_LIST(X) \
     X(OPAQUE, 0, "opaque", 1, 0) /* listed by name only: its elements are not decoded */  \
     X(BOOL, 1, "bool", 1, 1)                                                              \
@@ -57,13 +57,13 @@ int lockstep_version_number(void);
     X(BF16, 11, "bf16", 1, 2)                                                             \
     X(F32, 12, "f32", 1, 4)                                                               \
     X(F64, 13, "f64", 1, 8)                                                               \
-    X(F8_E4M3, 14, "f8_e4m3", 1, 1) /* OCP: no infinities; one NaN of each sign */        \
+    X(F8_E4M3, 14, "f8_e4m3", 1, 1) /* OCP: no infinities, one NaN per sign */            \
     X(F8_E5M2, 15, "f8_e5m2", 1, 1)                                                       \
     X(F8_E4M3FNUZ, 16, "f8_e4m3fnuz", 1, 1)                                               \
     X(F8_E5M2FNUZ, 17, "f8_e5m2fnuz", 1, 1)                                               \
     X(F8_E8M0, 18, "f8_e8m0", 1, 1) /* powers of two */                                   \
-    X(F4, 19, "f4", 2, 1) /* E2M1, two in a byte, the low nibble first */                 \
-    X(Q8_0, 20, "q8_0", 32, 34) /* from here on: ggml's blocks */                         \
+    X(F4, 19, "f4", 2, 1) /* E2M1, two per byte, low nibble first */                      \
+    X(Q8_0, 20, "q8_0", 32, 34) /* from here on, ggml's blocks */                         \
     X(Q4_0, 21, "q4_0", 32, 18)                                                           \
     X(Q4_1, 22, "q4_1", 32, 20)                                                           \
     X(Q5_0, 23, "q5_0", 32, 22)                                                           \
@@ -98,19 +98,19 @@ typedef enum lockstep_dtype {
     LOCKSTEP_DTYPE_COUNT /* of this version of the headers */
 } lockstep_dtype;
 
-/* "f32", "q8_0", …; "unknown" for a number that this version does not have; never NULL. */
+/* "f32", "q8_0", …; "unknown" for a number that this version doesn't have; never NULL. */
 const char *lockstep_dtype_name(lockstep_dtype dtype);
 
 /* ------------------------------------------------------------- 3. recording */
 
-/* One recorder for each model (or context); several may live in one process. No
- * function here fails, prints, or changes what the engine does: without `lockstep
- * capture`, or once that is gone, each call costs one branch. A forked child records as
- * a process of its own, through the recorder that it inherited. */
+/* One recorder per model (or context); a process may have several. No function here fails,
+ * prints, or changes what the engine does: without `lockstep capture`, or once that is gone,
+ * each call costs one branch. A forked child records as a separate process, through the
+ * recorder that it inherited. */
 typedef struct lockstep_recorder lockstep_recorder;
 
-/* The rows of a forward pass: one (sequence, position, token) each. Any array
- * may be NULL where the engine doesn't know it. */
+/* The rows of a forward pass: each is a (sequence, position, token). Arrays that the engine
+ * doesn't know may be NULL. */
 typedef struct lockstep_rows {
     size_t count;
     const int32_t *tokens;
@@ -118,32 +118,31 @@ typedef struct lockstep_rows {
     const int32_t *sequences;
 } lockstep_rows;
 
-/* Opens the channel that `lockstep capture` put in the environment. NULL when
- * there is none, or no memory. The strings are copied; version may be NULL. */
+/* Opens the channel that `lockstep capture` has put in the environment. NULL if there is
+ * none, or if out of memory. The strings are copied; version may be NULL. */
 lockstep_recorder *lockstep_capture_open(const char *engine, const char *version);
-/* Begins a pass, and ends the one before. rows may be NULL. */
+/* Begins a pass, and ends the previous one. rows may be NULL. */
 void lockstep_capture_pass_begin(lockstep_recorder *recorder, const lockstep_rows *rows);
-/* Records one tensor. shape is in elements, outermost axis first. strides are in
- * bytes and may be zero or negative, NULL when contiguous row-major; of a
- * quantized type, the innermost is that of a block and must be the block's size.
- * layer is -1 outside of blocks. data is element [0, …, 0], and is copied before
- * this returns. Outside of a pass, one begins. Counts as chosen by hand: it is kept
- * whatever --observe says. */
+/* Records one tensor. shape is in elements, outermost axis first. strides are in bytes and
+ * may be zero or negative, or NULL for contiguous row-major data; for a quantized type, the
+ * innermost is that of a block and must be the block's size. layer is -1 outside blocks.
+ * data points to element [0, …, 0] and is copied before this returns. Begins a pass if none
+ * is open. The tensor counts as selected explicitly: it is kept for any --observe. */
 void lockstep_capture_tensor(lockstep_recorder *recorder, const char *name, int layer,
                              lockstep_dtype dtype, int rank, const uint64_t *shape,
                              const int64_t *strides, const void *data);
 void lockstep_capture_pass_end(lockstep_recorder *recorder);
-/* Ends an open pass and frees. NULL is allowed. */
+/* Ends an open pass and frees the recorder. NULL is allowed. */
 void lockstep_capture_close(lockstep_recorder *recorder);
 
-/* The same with everything that a trace can hold, for engines that have a graph. */
+/* The same with everything that a trace can have, for engines with a graph. */
 typedef enum lockstep_role {
     LOCKSTEP_ROLE_COMPUTED = 0,
-    LOCKSTEP_ROLE_INPUT = 1,  /* of the graph: ids, positions, masks */
+    LOCKSTEP_ROLE_INPUT = 1,  /* input of the graph: ids, positions, masks */
     LOCKSTEP_ROLE_WEIGHT = 2, /* belongs to no pass */
     LOCKSTEP_ROLE_STATE = 3,  /* a KV cache */
     LOCKSTEP_ROLE_VIEW = 4,   /* a source's values in another shape or order */
-    LOCKSTEP_ROLE_WRITE = 5   /* values written into a state */
+    LOCKSTEP_ROLE_WRITE = 5   /* values written to a state */
 } lockstep_role;
 
 /* Which member of a parameter's value is set. */
@@ -154,11 +153,11 @@ typedef enum lockstep_parameter_type {
     LOCKSTEP_PARAMETER_TEXT = 3,
     LOCKSTEP_PARAMETER_INTEGERS = 4, /* `count` of them */
     LOCKSTEP_PARAMETER_REALS = 5,
-    LOCKSTEP_PARAMETER_LIST = 6 /* of parameters of any type, whose names mean nothing */
+    LOCKSTEP_PARAMETER_LIST = 6 /* parameters of any type, whose names are ignored */
 } lockstep_parameter_type;
 
 /* A parameter of an operation, such as "eps" of a norm. docs/capture-c.md lists the
- * operations and parameters that comparisons understand; others are kept in the trace. */
+ * operations and parameters that comparisons understand; others are just kept in the trace. */
 typedef struct lockstep_parameter {
     const char *name;
     lockstep_parameter_type type;
@@ -174,43 +173,42 @@ typedef struct lockstep_parameter {
     } value;
 } lockstep_parameter;
 
-/* Members that are zero are not known, or do not apply. */
+/* Members that are zero are unknown, or don't apply. */
 typedef struct lockstep_node {
     size_t size;           /* sizeof(lockstep_node): later versions may append members */
-    const char *name, *op; /* op: NULL is "" */
-    int layer;             /* -1 outside of blocks */
+    const char *name, *op; /* op may be NULL, which means "" */
+    int layer;             /* -1 outside blocks */
     lockstep_role role;
     lockstep_dtype dtype;
-    const char *dtype_name; /* as the engine calls it; NULL: dtype's name */
+    const char *dtype_name; /* the engine's name of the type; NULL for dtype's name */
     int rank;
     const uint64_t *shape;
     const int64_t *strides;
-    const void *data;        /* NULL: a line without values */
-    const uint64_t *sources; /* what lockstep_capture_node returned for its inputs */
+    const void *data;        /* NULL for a line without values */
+    const uint64_t *sources; /* numbers that lockstep_capture_node returned for its inputs */
     size_t source_count;
-    uint64_t alias; /* the number of the node whose value this is, under another name or in
-                     * another shape. Give data only where that node came without, or where
-                     * the shape differs */
+    uint64_t alias; /* the number of the node that has the same value, under another name or in
+                     * another shape. Give data only if that node was recorded without data, or
+                     * if the shape differs */
     const lockstep_parameter *parameters; /* of the operation */
     size_t parameter_count;
-    const char *where;   /* "file.c:120", the code that computed it */
+    const char *where;   /* "file.c:120", the code that computes it */
     const char *backend; /* the buffer or device */
-    bool output;         /* of a layer or the network: --observe outputs keeps it */
+    bool output;         /* output of a layer or the network: --observe outputs keeps it */
     bool writable;       /* data is writable, and `lockstep check --resync` may overwrite it
                           * with the reference's values before this returns */
 } lockstep_node;
 
-/* Whether the user wants this node's values: an engine may save itself the work of
- * getting them. Looks at size, name, op, layer, role and output. */
+/* Whether the user wants this node's values; if not, an engine needn't fetch them.
+ * Uses size, name, op, layer, role and output. */
 bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *node);
-/* Records the node, with its values when they are there and wanted. Returns its
- * number, for later nodes' sources and alias; 0 (which these may hold) when it was not
- * recorded. A node that can't be recorded, such as one of nine axes, becomes a note in
- * the trace. */
+/* Records the node, with its values if they are given and wanted. Returns its number, for
+ * the sources and alias of later nodes, or 0 (which is allowed there) if it was not recorded.
+ * A node that can't be recorded, such as one with nine axes, becomes a note in the trace. */
 uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *node);
-/* Rows of the open pass that were learned after it began; as many as it began with, if any. */
+/* Gives the rows of the open pass after it has begun; their number must not change, if it was given. */
 void lockstep_capture_rows(lockstep_recorder *recorder, const lockstep_rows *rows);
-/* A line of text for the user, such as what could not be recorded. */
+/* Adds a line of text for the user, for example about what could not be recorded. */
 void lockstep_capture_note(lockstep_recorder *recorder, const char *text);
 
 #pragma GCC visibility pop

@@ -1,5 +1,5 @@
-/* Recording a program whose ggml is linked into it, and so can't be hooked: its
- * evaluation callback hands each node to the C capture API.
+/* Recording a program that has ggml linked into it and so can't be hooked: its evaluation
+ * callback passes each node to the C capture API.
  *
  *     #include <ggml.h>
  *     #include <ggml-backend.h>
@@ -11,12 +11,12 @@
  *     … llama_decode(…) …
  *     lockstep_ggml_close(observer);
  *
- * C and C++; link with -llockstep-capture. One observer a context: its callbacks must not
- * run at the same time. Without `lockstep capture`, open gives NULL, and the callback
- * asks for nothing.
+ * C and C++; link with -llockstep-capture. Use one observer per context: its callbacks must
+ * not run concurrently. Without `lockstep capture`, open returns NULL, and the callback
+ * requests nothing.
  *
- * A pass begins by itself when the first node of the one before comes again with
- * nothing but weights and inputs as its sources. */
+ * A new pass begins automatically when the first node of the previous pass occurs again with
+ * only weights and inputs as sources. */
 #ifndef LOCKSTEP_GGML_H
 #define LOCKSTEP_GGML_H
 
@@ -33,9 +33,9 @@ extern "C" {
 enum { LOCKSTEP_GGML_SLOTS = 1 << 16, LOCKSTEP_GGML_NAME = 160 };
 
 struct lockstep_ggml_slot {
-    const struct ggml_tensor *tensor; /* NULL: free */
+    const struct ggml_tensor *tensor; /* NULL if free */
     uint64_t id;                      /* in the trace */
-    unsigned pass;                    /* of this observer; weights are known in all */
+    unsigned pass;                    /* of this observer; weights are valid in all passes */
     int layer, is_weight;
 };
 
@@ -56,7 +56,7 @@ static inline lockstep_ggml *lockstep_ggml_open(const char *engine, const char *
     return observer;
 }
 
-/* NULL is allowed. The callback must not be called any more. */
+/* NULL is allowed. The callback must not be called afterwards. */
 static inline void lockstep_ggml_close(lockstep_ggml *observer) {
     if (observer == NULL)
         return;
@@ -66,7 +66,7 @@ static inline void lockstep_ggml_close(lockstep_ggml *observer) {
 
 /* ------------------------------------------------------- what is known of a tensor */
 
-/* The tensor's slot in this pass, or a free one; NULL when all are taken. */
+/* The tensor's slot, or a free one; NULL if all are taken. */
 static inline struct lockstep_ggml_slot *lockstep_ggml_find(lockstep_ggml *o, const struct ggml_tensor *t) {
     size_t at = (size_t)(((uintptr_t)t >> 4) * 0x9e3779b97f4a7c15ull >> 40);
     for (size_t i = 0; i < LOCKSTEP_GGML_SLOTS; i++) {
@@ -94,7 +94,7 @@ static inline ggml_backend_buffer_t lockstep_ggml_buffer(const struct ggml_tenso
     return t->buffer != NULL || t->view_src == NULL ? t->buffer : t->view_src->buffer;
 }
 
-/* The program gave it no name: "node_27", "leaf_3", "node_27 (view)", nothing. */
+/* Whether the program gave it no name: "node_27", "leaf_3", "node_27 (view)" or empty. */
 static inline int lockstep_ggml_is_unnamed(const char *name) {
     if (strncmp(name, "node_", 5) != 0 && strncmp(name, "leaf_", 5) != 0)
         return *name == '\0';
@@ -102,9 +102,9 @@ static inline int lockstep_ggml_is_unnamed(const char *name) {
     return digits > 0 && (name[5 + digits] == '\0' || strncmp(name + 5 + digits, " (", 2) == 0);
 }
 
-/* As the preload hook calls it, so that presets fit both: a node without a name
- * after its weight ("blk.0.attn_output.weight @"), or after its operation and what
- * that was applied to. */
+/* The same name as with the preload hook, so that presets work for both: a node without a
+ * name is named after its weight ("blk.0.attn_output.weight @"), or after its operation and
+ * the operand. */
 static inline void lockstep_ggml_name(const struct ggml_tensor *t, char *out) {
     const struct ggml_tensor *inner = t;
     size_t used = 0, room = LOCKSTEP_GGML_NAME;
@@ -128,7 +128,7 @@ static inline void lockstep_ggml_name(const struct ggml_tensor *t, char *out) {
     snprintf(out + used, room - used, "%.*s", opened, ")))");
 }
 
-/* "Kcur-3", "Kcur-3 (view)", "blk.3.attn_k.weight", "cache_k_l3"; -1. */
+/* The layer in "Kcur-3", "Kcur-3 (view)", "blk.3.attn_k.weight" or "cache_k_l3"; -1 if none. */
 static inline int lockstep_ggml_layer_of_name(const char *name) {
     const char *block = strstr(name, "blk."), *note = strstr(name, " (");
     if (block != NULL)
@@ -140,7 +140,7 @@ static inline int lockstep_ggml_layer_of_name(const char *name) {
     return marked && start < end && end - start < 6 ? atoi(name + start) : -1;
 }
 
-/* Where the name doesn't say it, that of its sources. */
+/* The layer in the tensor's name, or else that of its sources. */
 static inline int lockstep_ggml_layer(lockstep_ggml *o, const struct ggml_tensor *t) {
     int layer = lockstep_ggml_layer_of_name(t->name);
     if (layer >= 0 || (!lockstep_ggml_is_unnamed(t->name) && strstr(t->name, " (") == NULL))
@@ -157,7 +157,7 @@ static inline int lockstep_ggml_layer(lockstep_ggml *o, const struct ggml_tensor
 
 static inline void lockstep_ggml_dtype(const struct ggml_tensor *t, lockstep_node *node) {
     node->dtype_name = ggml_type_name(t->type);
-    node->dtype = LOCKSTEP_OPAQUE; /* a line without values: its type can't be decoded */
+    node->dtype = LOCKSTEP_OPAQUE; /* if its type can't be decoded, a line without values */
     for (int i = 0; i < LOCKSTEP_DTYPE_COUNT; i++)
         if (strcmp(lockstep_dtype_name((lockstep_dtype)i), node->dtype_name) == 0)
             node->dtype = (lockstep_dtype)i;
@@ -165,8 +165,8 @@ static inline void lockstep_ggml_dtype(const struct ggml_tensor *t, lockstep_nod
 
 enum { LOCKSTEP_GGML_PARAMETERS = 4 };
 
-/* The parameters that causes are found by: each lies in a word of op_params that has been
- * the same in every version of ggml. `out` has room for LOCKSTEP_GGML_PARAMETERS. */
+/* Adds the parameters from which causes are found. Each is in a word of op_params that is the
+ * same in all versions of ggml. `out` has room for LOCKSTEP_GGML_PARAMETERS. */
 static inline void lockstep_ggml_parameters(const struct ggml_tensor *t, lockstep_node *node, lockstep_parameter *out) {
     static const struct {
         const char *op, *name;
@@ -192,7 +192,7 @@ static inline void lockstep_ggml_parameters(const struct ggml_tensor *t, lockste
     }
 }
 
-/* Records it, with the values when they are wanted and `computed`. */
+/* Records a tensor, with its values if they are wanted and `computed`. */
 static inline uint64_t lockstep_ggml_record(lockstep_ggml *o, const struct ggml_tensor *t, lockstep_node *node, int computed) {
     uint64_t shape[4], sources[GGML_MAX_SRC];
     int64_t strides[4];
@@ -249,7 +249,7 @@ static inline lockstep_role lockstep_ggml_leaf_role(const struct ggml_tensor *t)
            (length > 5 && strcmp(t->name + length - 5, ".bias") == 0) ? LOCKSTEP_ROLE_WEIGHT : LOCKSTEP_ROLE_INPUT;
 }
 
-/* Token ids index the embedding; positions are what RoPE is given. */
+/* Token ids are the indexes of the embedding's rows; positions are an input of RoPE. */
 static inline void lockstep_ggml_rows(lockstep_ggml *o, const struct ggml_tensor *t) {
     const struct ggml_tensor *index = t->src[1];
     lockstep_rows rows = {0, NULL, NULL, NULL};
@@ -271,7 +271,7 @@ static inline void lockstep_ggml_rows(lockstep_ggml *o, const struct ggml_tensor
     free(values);
 }
 
-/* Before the node runs: inputs may be computed over. */
+/* Records a node's leafs before it runs, because inputs may be overwritten. */
 static inline void lockstep_ggml_leafs(lockstep_ggml *o, const struct ggml_tensor *t) {
     int is_new = 0;
     for (int i = 0; i < GGML_MAX_SRC; i++) {
@@ -300,7 +300,7 @@ static inline void lockstep_ggml_pass(lockstep_ggml *o, const struct ggml_tensor
         return;
     lockstep_capture_pass_begin(o->recorder, NULL);
     snprintf(o->first, sizeof o->first, "%s", name);
-    /* weights stay known; ids of what was computed are of another pass */
+    /* weights stay valid; ids of computed tensors belong to the previous pass */
     o->pass++;
 }
 
@@ -335,7 +335,7 @@ static inline bool lockstep_ggml_eval(struct ggml_tensor *t, bool ask, void *use
     if (ask && lockstep_capture_wants(o->recorder, &node))
         return true;
     lockstep_ggml_record(o, t, &node, !ask);
-    return !ask; /* asked: no need of its values; computed: go on */
+    return !ask; /* when asked: its values aren't needed; when computed: continue */
 }
 
 #ifdef __cplusplus

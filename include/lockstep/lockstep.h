@@ -1,11 +1,11 @@
-/* Lockstep: numerical parity of two implementations of one neural network. All of the public interface:
+/* Lockstep: numerical parity of two implementations of a neural network. The public interface:
  *
- *   capture.h   recording the tensors of an engine: all that an engine needs, with the element types and the version
+ *   capture.h   recording the tensors of an engine: everything that an engine needs, with element types and version
  *   status.h    errors
  *   read.h      reading tensors from files
  *   compare.h   comparing traces and checkpoints
  *
- * ggml.h, which records from within a ggml program, is included by itself.
+ * ggml.h, which records from within a ggml program, must be included separately.
  */
 #ifndef LOCKSTEP_LOCKSTEP_H
 #define LOCKSTEP_LOCKSTEP_H

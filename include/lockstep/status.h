@@ -10,7 +10,7 @@ extern "C" {
 
 #pragma GCC visibility push(default) /* the shared library exports what is declared here */
 
-/* Pinned: a value never changes its meaning. */
+/* Stable: a value never changes its meaning. */
 #define LOCKSTEP_STATUS_LIST(X)                                         \
     X(OK, 0, "ok")                                                      \
     X(INVALID_ARGUMENT, 1, "invalid argument")                          \
@@ -34,9 +34,9 @@ typedef enum lockstep_status {
 
 #define LOCKSTEP_NO_OFFSET UINT64_MAX
 
-/* Owned by the caller, filled on failure only. `message` is one line, UTF-8,
- * already escaped for a terminal, and names the file, the offset where there is
- * one, what was found and what was expected. */
+/* Owned by the caller, and filled only on failure. `message` is one line of UTF-8,
+ * already escaped for a terminal, with the file, the offset if there is one, what was
+ * found and what was expected. */
 typedef struct lockstep_error {
     lockstep_status status;
     uint64_t offset; /* byte offset in the file, or LOCKSTEP_NO_OFFSET */

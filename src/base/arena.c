@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks double from the first to the largest size: many arenas hold a few strings. */
+/* Block sizes double from the first to the largest; the first is small because many arenas hold only a few strings. */
 enum { ALIGNMENT = 16, FIRST_BLOCK = 1024, LARGEST_BLOCK = 64 * 1024 };
 
 struct ls_arena_block {

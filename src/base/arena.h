@@ -9,15 +9,15 @@ typedef struct ls_arena {
     size_t used, capacity; /* of the newest block */
 } ls_arena;
 
-/* Zeroed memory aligned for any type, or NULL when there is none left. */
+/* Zeroed memory aligned for any type, or NULL if out of memory. */
 void *ls_arena_alloc(ls_arena *arena, size_t size);
-/* count * size with the product checked. */
+/* The same for `count` items of `size` bytes; NULL if the product overflows, too. */
 void *ls_arena_array(ls_arena *arena, size_t count, size_t size);
 /* A NUL-terminated copy of `length` bytes. */
 char *ls_arena_copy(ls_arena *arena, const char *text, size_t length);
 char *ls_arena_printf(ls_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Forgets every allocation, and keeps a block of memory for the next ones. */
+/* Releases every allocation, but keeps one block for the next ones. */
 void ls_arena_reset(ls_arena *arena);
 void ls_arena_done(ls_arena *arena);
 

@@ -1,5 +1,5 @@
-/* Arithmetic on numbers that a file declares: false means overflow, and the
- * output is then untouched. */
+/* Overflow-checked arithmetic for numbers read from files. Returns false on overflow
+ * and leaves the output untouched. */
 #ifndef LS_BASE_CHECKED_H
 #define LS_BASE_CHECKED_H
 

@@ -1,5 +1,5 @@
-/* A bounds-checked reader over bytes of a file. Every read names what it reads,
- * so that a truncated file is refused with the field, the offset and the size. */
+/* A bounds-checked reader over bytes of a file. Every read names the field that it
+ * reads, so that the error for a truncated file has the field, offset and size. */
 #ifndef LS_BASE_CURSOR_H
 #define LS_BASE_CURSOR_H
 

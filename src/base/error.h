@@ -7,16 +7,16 @@
 
 /* Fills *error (if not NULL) and returns status, so that a failure is one line:
  *     return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
- * The text is escaped: names from hostile files can be passed as they are. */
+ * The text is escaped, so names from hostile files can be passed as they are. */
 lockstep_status ls_fail(lockstep_error *error, lockstep_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same for a place in a file; the message becomes "FILE: offset N: …". */
+/* The same for a position in a file: the message begins with "FILE: offset N: ". */
 lockstep_status ls_fail_at(lockstep_error *error, lockstep_status status, const char *file,
                            uint64_t offset, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Returns early with the status of a failing call. */
+/* If the call fails, returns its status from the enclosing function. */
 #define LS_TRY(call)                                       \
     do {                                                   \
         lockstep_status ls_try_status_ = (call);           \

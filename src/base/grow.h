@@ -1,4 +1,4 @@
-/* Arrays that double. */
+/* Growable arrays, whose capacity doubles. */
 #ifndef LS_BASE_GROW_H
 #define LS_BASE_GROW_H
 
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for one more item of `size` bytes: *array is moved, and *capacity grows.
- * False, and nothing has changed, when there is no memory. */
+/* Makes room for one more item of `size` bytes if the array is full: may move *array and
+ * grow *capacity. Returns false and changes nothing if out of memory. */
 static inline bool ls_grow(void **array, size_t count, size_t *capacity, size_t size) {
     if (count < *capacity)
         return true;
@@ -21,8 +21,8 @@ static inline bool ls_grow(void **array, size_t count, size_t *capacity, size_t 
     return true;
 }
 
-/* Room for `wanted` items of `size` bytes in the array whose address is *array_at, which
- * has `capacity`: the new ones are zeros. False, and nothing has changed, when there is no
+/* Grows an array from `capacity` to `wanted` items of `size` bytes; the new ones are zero.
+ * `array_at` points to the array's pointer. Returns false and changes nothing if out of
  * memory. */
 static inline bool ls_extend(void *array_at, size_t capacity, size_t wanted, size_t size) {
     char *old, *larger;
@@ -37,7 +37,7 @@ static inline bool ls_extend(void *array_at, size_t capacity, size_t wanted, siz
     return true;
 }
 
-/* The next capacity for at least `wanted`: arrays double. */
+/* The capacity to grow to for `wanted` items: at least double. */
 static inline size_t ls_doubled(size_t capacity, size_t wanted) {
     return wanted <= capacity ? capacity : wanted > 2 * capacity ? wanted : 2 * capacity;
 }

@@ -25,7 +25,7 @@ lockstep_status ls_json_fail(ls_json *j, const char *expected, lockstep_error *e
     uint64_t left = j->size - j->at;
     if (left == 0)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, ls_json_offset(j),
-                          "JSON: found its end, expected %s", expected);
+                          "JSON: found the end of the text, expected %s", expected);
     return ls_fail_at(error, LOCKSTEP_MALFORMED, j->file, ls_json_offset(j),
                       "JSON: found '%.*s', expected %s", (int)(left < 24 ? left : 24),
                       j->text + j->at, expected);
@@ -56,7 +56,7 @@ lockstep_status ls_json_more(ls_json *j, char close, bool *out_more, lockstep_er
     return LOCKSTEP_OK;
 }
 
-/* Four hexadecimal digits. */
+/* Reads four hexadecimal digits. */
 static bool read_hex(const char *p, uint32_t *out) {
     uint32_t value = 0;
     for (int i = 0; i < 4; i++) {
@@ -73,8 +73,8 @@ static bool read_hex(const char *p, uint32_t *out) {
     return true;
 }
 
-/* \uXXXX, or two that make a pair of surrogates; returns the bytes it took after
- * the backslash, 0 when it is none, or stands for NUL or half a pair where these are refused. */
+/* Reads \uXXXX, or two of them that form a surrogate pair. Returns the bytes taken after the
+ * backslash, or 0 if malformed; NUL and a lone surrogate are malformed unless `python`. */
 static size_t read_unicode(const char *p, size_t left, bool python, uint32_t *out) {
     uint32_t code, low;
     if (left < 5 || !read_hex(p + 1, &code) || (code == 0 && !python))
@@ -100,7 +100,7 @@ static size_t put_utf8(uint32_t code, char *to) {
     return n;
 }
 
-/* The escape after a backslash; returns its length, 0 when there is none. */
+/* Reads the escape after a backslash; returns its length, or 0 if malformed. */
 static size_t read_escape(const char *p, size_t left, bool python, char *to, size_t *made) {
     static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
     *made = 1;
@@ -119,8 +119,8 @@ static size_t read_escape(const char *p, size_t left, bool python, char *to, siz
     return 1;
 }
 
-/* How many of the next bytes are characters by themselves: ASCII without controls, quotes
- * and backslashes. Most names are nothing else. */
+/* How many of the next bytes can be copied as they are: ASCII without control characters,
+ * quotes and backslashes. Most names consist only of these. */
 static size_t plain_run(const ls_json *j) {
     uint64_t at = j->at;
     while (at < j->size && (unsigned char)(j->text[at] - 0x20) < 0x60 && j->text[at] != '"' && j->text[at] != '\\')
@@ -128,8 +128,8 @@ static size_t plain_run(const ls_json *j) {
     return (size_t)(at - j->at);
 }
 
-/* Checks a string and finds its end, the closing quote; writes it to `to` unless
- * that is NULL. An escape is never shorter than what it stands for. */
+/* Checks a string up to its closing quote, and writes it to `to` unless that is NULL.
+ * An escape is never shorter than the character that it stands for. */
 static lockstep_status scan_string(ls_json *j, char *to, uint64_t *out_length,
                                    lockstep_error *error) {
     uint64_t length = 0;
@@ -148,7 +148,7 @@ static lockstep_status scan_string(ls_json *j, char *to, uint64_t *out_length,
         if (*p == '\\') {
             taken = read_escape(p + 1, left - 1, j->python, piece, &made);
             if (taken == 0)
-                return ls_json_fail(j, "an escape of JSON that is a character, and not NUL", error);
+                return ls_json_fail(j, "a JSON escape of a character other than NUL", error);
             taken++;
         } else {
             taken = made = (unsigned char)*p < 0x20 ? 0 : ls_utf8_decode(p, left, &code);
@@ -296,7 +296,7 @@ lockstep_status ls_json_skip(ls_json *j, lockstep_error *error) {
             LS_TRY(skip_scalar(j, c, error));
         }
         more = false;
-        while (depth > 0 && !more) { /* on to the next value, out of what ends here */
+        while (depth > 0 && !more) { /* closes all that ends before the next value */
             LS_TRY(ls_json_more(j, open[depth - 1] == '{' ? '}' : ']', &more, error));
             depth -= !more;
         }

@@ -11,7 +11,7 @@ struct ls_map_slot {
     uint64_t hash, value;
 };
 
-/* Keyed per process, so that a file can't choose names that collide. */
+/* The hash is seeded per process, so that a file can't choose names that collide. */
 static uint64_t seed(void) {
     static _Atomic uint64_t value;
     if (value == 0)
@@ -33,7 +33,7 @@ static uint64_t hash_bytes(const char *key, size_t length) {
     return h * 0xbf58476d1ce4e5b9u ^ h >> 32;
 }
 
-/* The key's slot, or the free one where it would go. */
+/* The key's slot, or the free slot where it would be inserted. */
 static struct ls_map_slot *probe(const ls_map *map, const char *key, size_t length, uint64_t hash) {
     for (size_t i = hash & (map->capacity - 1);; i = (i + 1) & (map->capacity - 1)) {
         struct ls_map_slot *slot = &map->slots[i];

@@ -11,10 +11,10 @@ typedef struct ls_map {
     size_t count, capacity; /* capacity is a power of two, or 0 */
 } ls_map;
 
-/* A pointer to the key's value (0 when it is new), valid until the next call of
- * this function; NULL when out of memory. */
+/* Finds or inserts a key. Returns a pointer to its value (0 for a new key), valid until
+ * the next call of this function; NULL if out of memory. */
 uint64_t *ls_map_at(ls_map *map, const char *key, size_t length);
-/* NULL when the key isn't there. */
+/* NULL if the key isn't in the map. */
 uint64_t *ls_map_find(const ls_map *map, const char *key, size_t length);
 void ls_map_done(ls_map *map);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Behind the ']' of a bracket expression, which may begin with one, and hold [:alpha:]. */
+/* Skips a bracket expression; its first character may be a literal ']', and it may contain [:alpha:]. */
 static const char *skip_bracket(const char *at) {
     at += *at == '^';
     at += *at == ']';
@@ -15,7 +15,7 @@ static const char *skip_bracket(const char *at) {
     return *at == ']' ? at + 1 : at;
 }
 
-/* The larger number of {m,n}; at least 1. */
+/* The larger bound of {m,n}, but at least 1. */
 static unsigned long repeats_of(const char *at) {
     char *end;
     unsigned long low = strtoul(at, &end, 10), high = *end == ',' ? strtoul(end + 1, &end, 10) : low;

@@ -40,7 +40,7 @@ static void *work(void *argument) {
     }
 }
 
-/* A run of the pool has all cores: another beside it, or inside of one of its tasks, gets none. */
+/* Set while a run uses all cores: a concurrent or nested one is serial. */
 static atomic_flag is_running = ATOMIC_FLAG_INIT;
 
 void ls_pool_run(uint64_t count, void (*run)(void *, uint64_t, int), void *context) {

@@ -2,7 +2,7 @@
 
 #include <limits.h>
 
-/* Digits up to INT_MAX; -1 where there is none, or a larger number. */
+/* Reads a decimal number up to INT_MAX; -1 if there is none, or it is larger. */
 static int take_number(const char **at) {
     int value = 0;
     if (**at < '0' || **at > '9')
@@ -13,8 +13,8 @@ static int take_number(const char **at) {
     return value;
 }
 
-/* Takes "7" or "0-3", and the comma after it. False when neither stands there; *at is then
- * where the list breaks its rules. */
+/* Reads "7" or "0-3" and the comma after it. Returns false if there is neither; *at is then
+ * the position of the error. */
 static bool take_range(const char **at, int *out_low, int *out_high) {
     *out_low = *out_high = take_number(at);
     if (*out_low < 0)

@@ -40,7 +40,7 @@ void ls_text_printf(ls_text *text, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    /* Straight into the room that there is; once more where it was too small. */
+    /* Formats into the space that is left, and again after growing if that was too small. */
     size_t room = text->data != NULL ? text->capacity - text->length : 0;
     int length = vsnprintf(room > 0 ? text->data + text->length : NULL, room, format, args);
     va_end(args);
@@ -64,7 +64,7 @@ void ls_text_integer(ls_text *text, int64_t value) {
     ls_text_append(text, at, (size_t)(digits + sizeof digits - at));
 }
 
-/* How many of the next bytes JSON writes as they are. */
+/* How many of the next bytes need no escape in JSON. */
 static size_t plain_run(const char *bytes, size_t length) {
     size_t n = 0;
     while (n < length && (unsigned char)(bytes[n] - 0x20) < 0x5f && bytes[n] != '"' && bytes[n] != '\\')

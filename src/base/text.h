@@ -1,5 +1,5 @@
-/* A growing string. After a failed allocation `failed` is set, the content is
- * lost, and further calls do nothing: check once, at the end. */
+/* A growable string. After a failed allocation `failed` is set, the content is lost,
+ * and further calls do nothing, so callers need to check only once, at the end. */
 #ifndef LS_BASE_TEXT_H
 #define LS_BASE_TEXT_H
 
@@ -8,16 +8,16 @@
 #include <stdint.h>
 
 typedef struct ls_text {
-    char *data; /* NUL-terminated once anything was added; NULL before */
+    char *data; /* NULL until something is added, then NUL-terminated */
     size_t length, capacity;
     bool failed;
 } ls_text;
 
 void ls_text_append(ls_text *text, const char *bytes, size_t length);
 void ls_text_printf(ls_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* In decimal; several times faster than printf. */
+/* Appends an integer in decimal, several times faster than printf. */
 void ls_text_integer(ls_text *text, int64_t value);
-/* A JSON string literal with its quotes; bytes that are not UTF-8 become U+FFFD. */
+/* Appends a JSON string literal with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ls_text_json(ls_text *text, const char *bytes, size_t length);
 void ls_text_clear(ls_text *text);
 void ls_text_done(ls_text *text);

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /* Decodes one character of at most `left` (> 0) bytes. Returns its length, or 0
- * when the bytes are not UTF-8 (overlong forms, surrogates and values beyond
- * U+10FFFF included). */
+ * if the bytes are not UTF-8 (this includes overlong forms, surrogates and values
+ * beyond U+10FFFF). */
 static inline size_t ls_utf8_decode(const char *text, size_t left, uint32_t *out_code) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *p = (const unsigned char *)text;

@@ -14,7 +14,7 @@ static void set(ls_cause *cause, const ls_cause_parameter *value) {
 void ls_cause_set_number(ls_cause *cause, const char *name, double number) { set(cause, &(ls_cause_parameter){.name = name, .number = number}); }
 void ls_cause_set_text(ls_cause *cause, const char *name, const char *text) { set(cause, &(ls_cause_parameter){.name = name, .text = text}); }
 
-/* Of what stands in braces: "offset", or "offset:3" for a number in three significant digits. */
+/* Writes the parameter named in braces: "offset", or "offset:3" for a number with three significant digits. */
 static void put_parameter(const ls_cause *cause, const char *key, size_t length, ls_text *out) {
     enum { DIGITS = 7 };
     size_t name = strcspn(key, ":}");

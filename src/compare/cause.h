@@ -1,4 +1,4 @@
-/* Why a tensor differs: a transform that was fitted and applied, and what was left after it. */
+/* Why a tensor differs: a transform that was fitted and applied, and the error that remains. */
 #ifndef LS_COMPARE_CAUSE_H
 #define LS_COMPARE_CAUSE_H
 
@@ -6,24 +6,24 @@
 
 enum { LS_CAUSE_PARAMETERS = 4 };
 
-/* What a rule found, as a number or as a word. */
+/* A parameter found by a rule, as a number or text. */
 typedef struct ls_cause_parameter {
     const char *name; /* NULL after the last one */
-    double number;    /* unless there is a text */
-    const char *text; /* as it was recorded: not escaped */
+    double number;    /* if text is NULL */
+    const char *text; /* as recorded, so not escaped */
 } ls_cause_parameter;
 
 typedef struct ls_cause {
-    const char *id;       /* stable: docs/diff.md, docs/checkpoints.md; NULL: no cause was found */
+    const char *id;       /* stable (docs/diff.md, docs/checkpoints.md); NULL if no cause was found */
     const char *sentence; /* parameters in braces, numbers with their significant digits: "eps is {eps:3} here" */
     ls_cause_parameter parameters[LS_CAUSE_PARAMETERS];
-    double residual;      /* what is left once it is undone: a relative L2 of activations, an NMSE of weights */
+    double residual;      /* error that remains after undoing it: relative L2 of activations, NMSE of weights */
 } ls_cause;
 
-/* Sets a parameter; one of that name that is already there is replaced. */
+/* Set a parameter, or replace the one of that name. */
 void ls_cause_set_number(ls_cause *cause, const char *name, double number);
 void ls_cause_set_text(ls_cause *cause, const char *name, const char *text);
-/* Appends the sentence with its parameters; what was recorded is not escaped. */
+/* Appends the sentence with its parameters; recorded text is not escaped. */
 void ls_cause_text(const ls_cause *cause, ls_text *out);
 
 #endif

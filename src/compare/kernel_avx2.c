@@ -1,5 +1,5 @@
-/* The kernels with AVX2 and FMA: the lanes of kernel_c.c are those of a vector. What is left
- * behind the last whole vector is added to the same lanes by the C functions. */
+/* The kernels with AVX2 and FMA: the lanes of kernel_c.c are those of a vector. The C functions
+ * add the elements after the last whole vector to the same lanes. */
 #include "compare/kernel.h"
 
 #if defined(__x86_64__)
@@ -13,20 +13,20 @@
 
 AVX2_INLINE __m256d absolute(__m256d v) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), v); }
 
-/* Four elements as doubles. */
+/* Loads four elements as doubles. */
 AVX2_INLINE __m256d load(const void *values, size_t i, bool wide) {
     return wide ? _mm256_loadu_pd((const double *)values + i) : _mm256_cvtps_pd(_mm_loadu_ps((const float *)values + i));
 }
 
-/* One loop for pairs and one for the two sides: the sums of both would not fit the
- * registers, and one in memory adds its latency to every step. */
+/* There is one loop for pairs and one for the two sides: the sums of both wouldn't fit in the
+ * registers, and a sum in memory would add its latency to every step. */
 typedef struct pair_sums {
     __m256d max_abs, max_rel, sum_abs, sum_rel, sum_squares, dot;
 } pair_sums;
 
 AVX2_INLINE void add_pair(pair_sums *s, __m256d r, __m256d c) {
     __m256d d = _mm256_sub_pd(c, r), a = absolute(d), magnitude = absolute(r);
-    __m256d relative = _mm256_div_pd(a, magnitude); /* NaN where both are 0: max keeps what it had */
+    __m256d relative = _mm256_div_pd(a, magnitude); /* NaN if both are 0, which max ignores */
     __m256d counted = _mm256_cmp_pd(magnitude, _mm256_setzero_pd(), _CMP_NEQ_UQ);
     s->sum_abs = _mm256_add_pd(s->sum_abs, a);
     s->sum_squares = _mm256_fmadd_pd(d, d, s->sum_squares);
@@ -92,7 +92,7 @@ AVX2_INLINE void add_whole(ls_lanes *lanes, const void *r, const void *c, size_t
 AVX2_INLINE bool any_nonfinite(const void *r, const void *c, size_t n) {
     __m256d found = _mm256_setzero_pd();
     for (size_t i = 0; i < n; i += 4) {
-        __m256d d = _mm256_sub_pd(load(c, i, true), load(r, i, true)); /* d - d is 0, or NaN */
+        __m256d d = _mm256_sub_pd(load(c, i, true), load(r, i, true)); /* d - d is 0 or NaN */
         found = _mm256_or_pd(found, _mm256_cmp_pd(_mm256_sub_pd(d, d), _mm256_setzero_pd(), _CMP_NEQ_UQ));
     }
     return _mm256_movemask_pd(found) != 0;
@@ -106,7 +106,7 @@ AVX2 static void sum_f32(const void *reference, const void *candidate, size_t n,
     ls_lanes_init(&lanes, (double)r, (double)c);
     size_t whole = n - n % 4;
     add_whole(&lanes, reference, candidate, whole, false);
-    /* a sum of |d| of floats can't overflow a double: it is finite if all of them are */
+    /* the sum of |d| of floats can't overflow a double, so it is finite if all of them are */
     double sum = (lanes.sum_abs[0] + lanes.sum_abs[1]) + (lanes.sum_abs[2] + lanes.sum_abs[3]);
     lanes.nonfinite = sum - sum != 0;
     ls_lanes_add_f32(&lanes, reference, candidate, whole, n);
@@ -136,7 +136,7 @@ AVX2_INLINE void add_lanes(uint64_t *count, __m256i lanes) {
     *count += each[0] + each[1] + each[2] + each[3];
 }
 
-/* A loop for each number of thresholds that lie below the tile's largest |d|. */
+/* Instantiated for each number of thresholds that are below the tile's largest |d|. */
 AVX2_INLINE void count(const void *r, const void *c, size_t n, const ls_count_limits *limits, uint64_t *counts, bool wide,
                        int thresholds, bool within) {
     const __m256d atol = _mm256_set1_pd(limits->atol), rtol = _mm256_set1_pd(limits->rtol);
@@ -195,7 +195,7 @@ AVX2 static void count_f64(const void *reference, const void *candidate, size_t 
 
 /* ------------------------------------------------------------------------- ulp */
 
-/* Sign and magnitude to two's complement: x ^ s - s, s being all ones where negative. */
+/* Converts sign and magnitude to two's complement: (x ^ s) - s, where s is all ones for negative numbers. */
 AVX2 static uint32_t ulp_f32(const void *reference, const void *candidate, size_t n) {
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff), largest = _mm256_set1_epi32(0x7f7fffff);
     const uint8_t *r = reference, *c = candidate;

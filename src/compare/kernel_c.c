@@ -50,7 +50,7 @@ INLINE void add_pairs(ls_lanes *l, const void *reference, const void *candidate,
     for (size_t i = from; i < to; i++) {
         size_t k = i % LS_KERNEL_LANES;
         double r = load(reference, i, wide), c = load(candidate, i, wide), d = c - r, a = fabs(d), magnitude = fabs(r);
-        double relative = a / magnitude; /* NaN where both are 0 */
+        double relative = a / magnitude; /* NaN if both are 0 */
         l->nonfinite |= d - d != 0;
         l->sum_abs[k] += a;
         l->sum_squares[k] = fma(d, d, l->sum_squares[k]);
@@ -147,8 +147,8 @@ static void count_f64(const void *reference, const void *candidate, size_t n, co
     count(reference, candidate, n, limits, counts, true);
 }
 
-/* --- steps between floating-point numbers: sign and magnitude as an integer are
- * in the numbers' order */
+/* --- steps between floating-point numbers: sign and magnitude, read as an integer,
+ * are in the same order as the numbers */
 
 static uint32_t ulp_f32(const void *reference, const void *candidate, size_t n) {
     uint32_t most = 0;
@@ -180,7 +180,7 @@ static uint32_t ulp_16(const void *reference, const void *candidate, size_t n, u
     return most;
 }
 
-/* --- squares alone */
+/* --- squares only */
 
 #define SQUARES(name, type)                                                                                     \
     static void name(const void *reference, const void *candidate, size_t n, double out_sums[3]) {              \

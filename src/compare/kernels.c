@@ -1,4 +1,4 @@
-/* Chooses kernels for the processor. */
+/* Chooses the kernels for the processor. */
 #include "compare/kernel.h"
 
 const ls_kernels *ls_kernels_best(void) {

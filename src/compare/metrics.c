@@ -1,7 +1,7 @@
-/* A tile of both tensors is decoded into the first-level cache (or used where it
- * lies, when both are plain f32 or f64), and summed by a kernel. Tiles make chunks,
- * and chunks are merged in order, so that the threads don't matter. Means and
- * squared deviations merge by Chan, Golub and LeVeque's update (1979). */
+/* A tile of both tensors is decoded into the first-level cache (or read in place if it
+ * is plain f32 or f64) and summed by a kernel. Tiles form chunks, which are merged in
+ * order, so that the result doesn't depend on the threads. Means and squared deviations
+ * are merged with the update of Chan, Golub and LeVeque (1979). */
 #include "compare/metrics.h"
 
 #include <math.h>
@@ -18,8 +18,8 @@
 const double ls_share_thresholds[LS_SHARES] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
 
 enum { TILE = 4096 };      /* elements; a multiple of every block */
-/* Elements of one task, by the number of all: small tensors get tasks for each core,
- * large ones return their pages seldom. */
+/* Elements of one task, which depend on the tensor's size: small tensors get tasks for all
+ * cores, and large ones rarely release pages. */
 enum { CHUNK_MIN = 16 * TILE, CHUNK_MAX = 512 * TILE, CHUNKS_WANTED = 32 };
 _Static_assert(TILE % LS_MAX_BLOCK_ELEMENTS == 0, "tiles hold whole blocks");
 
@@ -37,13 +37,13 @@ typedef struct partial {
     double sum_abs, sum_rel, sum_squares, dot, max_abs, max_rel;
     uint64_t max_abs_tile, max_rel_tile; /* first element of the tile with the maximum */
     uint32_t max_ulp;
-    side reference, candidate;           /* of the pairs that are finite on both sides */
-    side reference_lone, candidate_lone; /* finite, but no such pair */
+    side reference, candidate;           /* over elements that are finite on both sides */
+    side reference_lone, candidate_lone; /* over other finite elements */
     uint64_t reference_hash, candidate_hash; /* of a chunk */
     ls_row_partial rows;
 } partial;
 
-/* A tensor's hash is that of its chunks', in order, as a chunk's is that of its tiles'. */
+/* A chunk's hash is that of its tiles' hashes, in order, and a tensor's that of its chunks'. */
 static uint64_t join_hashes(uint64_t before, uint64_t next) {
     uint64_t both[2] = {before, next};
     return XXH3_64bits(both, sizeof both);
@@ -59,7 +59,7 @@ typedef struct job {
     bool wide;        /* summed as doubles, not floats */
     ulp_kind ulp;
     uint16_t infinity; /* of a 16-bit type */
-    double precision;  /* 2^bits of the significand: no step is below |x| / precision */
+    double precision;  /* 2^bits of the significand: no step is smaller than |x| / precision */
     partial *partials;
 } job;
 
@@ -126,7 +126,7 @@ static void add_finite_tile(partial *p, const ls_tile *t, size_t n, uint64_t fir
     merge_side(&p->candidate, &candidate);
 }
 
-/* Rounding of a quotient is far below this. */
+/* The rounding error of a quotient is far smaller than this. */
 static const double slack = 1 - 1e-12;
 
 static void count_tile(const job *j, partial *p, const void *r, const void *c, size_t n, const ls_tile *t, bool wide) {
@@ -148,8 +148,8 @@ static void add_lone(const job *j, side *lone, const double *values, size_t n) {
 
 static bool is_masked(double value, double mask) { return value <= mask && mask > -INFINITY; }
 
-/* An element that isn't a number on both sides: NaN, infinite, or masked; or one whose
- * difference is beyond double. */
+/* Counts an element that isn't a number on both sides (NaN, infinite or masked), or whose
+ * difference overflows a double. */
 static void add_gap(const job *j, partial *p, double x, double y) {
     bool masked_x = is_masked(x, j->options.mask_reference), masked_y = is_masked(y, j->options.mask_candidate);
     p->nan_reference += isnan(x) != 0;
@@ -172,7 +172,7 @@ static void add_gap(const job *j, partial *p, double x, double y) {
     p->differ = p->differ || !same;
 }
 
-/* A tile with gaps: these are counted and left out, and the rest is summed. */
+/* Adds a tile with such elements: they are counted and left out, and the rest is summed. */
 static void add_tile_with_gaps(const job *j, partial *p, const double *reference, const double *candidate, size_t n, uint64_t first) {
     double r[TILE], c[TILE], lone_r[TILE], lone_c[TILE];
     size_t kept = 0, lone_rs = 0, lone_cs = 0;
@@ -199,7 +199,7 @@ static void add_tile_with_gaps(const job *j, partial *p, const double *reference
     count_tile(j, p, r, c, kept, &t, true);
 }
 
-/* Where a contiguous tensor's elements are what a kernel takes, it reads them in place. */
+/* The address of a tensor's elements if a kernel can read them in place, else NULL. */
 static const void *in_place(const job *j, const ls_view *v, uint64_t first) {
     lockstep_dtype wanted = j->wide ? LOCKSTEP_F64 : LOCKSTEP_F32;
     bool plain = v->dtype == wanted && !v->swap && v->factor == 0 && ls_view_is_contiguous(v);
@@ -226,8 +226,8 @@ static uint32_t ulp_of_tile(const job *j, const void *r, const void *c, size_t n
     return j->kernels->ulp_16(reference, candidate, n, j->infinity);
 }
 
-/* Between r and c = r (1 ± x) of one sign lie at most precision * |ln(1 ± x)| steps,
- * and -ln(1 - x) <= x / (1 - x): most tiles can't have the maximum. */
+/* Between r and c = r (1 ± x), of the same sign, there are at most precision * |ln(1 ± x)|
+ * steps, and -ln(1 - x) <= x / (1 - x). This excludes most tiles. */
 static bool may_raise_ulp(const job *j, const partial *p, const ls_tile *t) {
     if (!t->finite || !(t->max_rel < 0.5))
         return true;
@@ -278,7 +278,7 @@ static void run_chunk(void *context, uint64_t index, int worker) {
 
 /* -------------------------------------------------------------------- the results */
 
-/* The index of the first element that has the maximum, known to be in the tile at `first`. */
+/* The index of the first element with the maximum, which is in the tile at `first`. */
 static uint64_t locate(const job *j, uint64_t first, bool relative, double most) {
     double r[TILE], c[TILE];
     size_t n = j->elements - first < TILE ? (size_t)(j->elements - first) : TILE;
@@ -294,7 +294,7 @@ static uint64_t locate(const job *j, uint64_t first, bool relative, double most)
     return first;
 }
 
-/* No term is negative, so nothing cancels. */
+/* Neither term is negative, so nothing cancels. */
 static double squares_of(const side *s) { return s->m2 + (double)s->count * (s->mean * s->mean); }
 
 static struct ls_side_stats finish_side(const side *both, const side *lone) {
@@ -307,8 +307,7 @@ static struct ls_side_stats finish_side(const side *both, const side *lone) {
 
 static double ratio(double a, double b) { return a == 0 && b == 0 ? 0 : a / b; }
 
-/* Two zero vectors point the same way, one has no direction. Rounding must not make
- * more of it than 1. */
+/* The cosine is 1 for two zero vectors and 0 for one. Rounding must not take it out of [-1, 1]. */
 static double cosine(const partial *p, double r2, double c2) {
     if (r2 == 0 || c2 == 0)
         return r2 == c2 ? 1 : 0;

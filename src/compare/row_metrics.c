@@ -15,7 +15,7 @@ static void add_sums(ls_row_sums *to, const ls_row_sums *more) {
     to->candidate2 += more->candidate2;
 }
 
-/* A row with NaN has no figure; the tensor's counts tell of it. */
+/* A row with NaN gives no metrics; the tensor's counts of NaN show it. */
 static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
     double nmse = ls_relative_squares(s->error2, s->reference2);
     m->rows++;
@@ -37,7 +37,7 @@ static void finish_row(ls_row_metrics *m, const ls_row_sums *s, uint64_t row) {
 
 static void end_row(ls_row_partial *p) {
     uint64_t row = (p->at - 1) / p->length;
-    if (row * p->length < p->first) { /* its beginning is in an earlier piece */
+    if (row * p->length < p->first) { /* it began in an earlier piece */
         p->head = p->open;
         p->head_ended = true;
     } else {
@@ -82,7 +82,7 @@ static void merge_found(ls_row_metrics *into, const ls_row_metrics *next) {
 
 void ls_row_merge(ls_row_partial *into, const ls_row_partial *next) {
     bool inside = next->first % next->length != 0;
-    if (inside && !next->head_ended) { /* the whole piece lies in one row */
+    if (inside && !next->head_ended) { /* the whole piece is inside one row */
         add_sums(&into->open, &next->open);
         into->at = next->at;
         return;

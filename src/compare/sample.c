@@ -7,7 +7,7 @@
 
 enum { RUN = 64 };
 
-/* Sampling a large file may map a huge page around each element that it reads: drop those again. */
+/* Sampling a large file may map a huge page around each element that is read. This drops it again. */
 static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
     enum { AROUND = 1 << 21 };
     uint64_t first = at > AROUND ? at - AROUND : 0;
@@ -17,7 +17,7 @@ static void drop_around(const ls_view *v, uint64_t elements, uint64_t at) {
 
 typedef struct squares {
     double difference, norm;
-    uint64_t numbers, apart; /* how many elements are numbers on both sides, and on one side only */
+    uint64_t numbers, apart; /* counts of elements that are numbers on both sides, and on one side only */
 } squares;
 
 static bool is_number(double value) { return value - value == 0 && value > LS_MASK_BELOW; }

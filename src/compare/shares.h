@@ -1,4 +1,4 @@
-/* Thresholds of which the metrics tell what share of the elements lies above. */
+/* Thresholds: the metrics give the share of elements above each. */
 #ifndef LS_COMPARE_SHARES_H
 #define LS_COMPARE_SHARES_H
 

@@ -8,7 +8,7 @@ const ls_precision_class ls_precision_classes[] = {
     {"f32", 1e-4, TYPES("f32", "f64", "bool", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64")},
     /* ggml's CPU kernels look GELU up in a table of f16 */
     {"gelu-table", 1e-3, TYPES("")},
-    /* products of f32 matrices in TF32 or f16, as their back ends choose */
+    /* products of f32 matrices, which GPU back ends may compute in TF32 or f16 */
     {"gpu", 2e-3, TYPES("")},
     {"f16", 5e-3, TYPES("f16")},
     {"q8", 2e-2, TYPES("q8_0", "q8_1", "q8_K")},
@@ -46,7 +46,7 @@ static bool passes_backend_ops(const ls_metrics *m, double noise) {
     return m->nmse <= 1e-7;
 }
 
-/* Four words for one pair; all but the last pass. */
+/* Four grades for one pair; all but the last pass. */
 static const char *grade_tiers(const ls_metrics *m) {
     if (m->beyond == 0)
         return "EXCELLENT";

@@ -21,7 +21,7 @@ enum { TILE = 8192 }; /* elements; a multiple of every block */
 
 typedef lockstep_status putter(void *context, const void *bytes, size_t size, lockstep_error *error);
 
-/* The bytes as they lie, where they lie as the result wants them. */
+/* Copies the bytes, which are already in the result's type and order. */
 static lockstep_status stream_blocks(const ls_view *view, uint64_t bytes, putter *put, void *context, lockstep_error *error) {
     enum { PIECE = 1 << 20 };
     for (uint64_t at = 0; at < bytes; at += PIECE)
@@ -73,7 +73,7 @@ lockstep_status ls_item_stream(const ls_conversion *conversion, const ls_item *i
     if (as_it_is)
         status = stream_blocks(&view, item->bytes, put, context, error);
     else if (item->dtype == view.dtype && row->block_elements > 1)
-        status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensor '%s': blocks of %s in the other byte order, or not in a row, can't be kept: use --to f32",
+        status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensor '%s': blocks of %s that are not contiguous, or in the opposite byte order, can't be kept: use --to f32",
                          item->name, row->name);
     for (uint64_t at = 0; !as_it_is && at < elements && status == LOCKSTEP_OK; at += TILE)
         status = stream_tile(&view, item->dtype, at, elements - at < TILE ? (size_t)(elements - at) : TILE, put, context, error);
@@ -107,7 +107,7 @@ static const ls_writer *writer_by_suffix(const char *path) {
     return NULL;
 }
 
-/* Integers and bools keep their type whatever is asked for: they are ids and masks. */
+/* Integers and bools always keep their type, because they are ids and masks. */
 static lockstep_dtype wanted_dtype(const ls_writer *writer, lockstep_dtype dtype, ls_target to) {
     static const lockstep_dtype targets[] = {[LS_TARGET_F32] = LOCKSTEP_F32, [LS_TARGET_F16] = LOCKSTEP_F16, [LS_TARGET_BF16] = LOCKSTEP_BF16};
     if (to == LS_TARGET_KEEP || !ls_dtype(dtype)->is_float)
@@ -124,7 +124,7 @@ static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_
     for (size_t i = 0; i < c->archive->tensor_count && c->items != NULL; i++) {
         const ls_tensor *t = &c->archive->tensors[i];
         if (c->log_tensor == i)
-            continue; /* written by itself */
+            continue; /* written separately */
         if ((o->select != NULL && regexec(&select, t->name, 0, NULL, 0) != 0) || (o->names != NULL && o->names[i] == NULL))
             continue;
         ls_item item = {.name = o->names != NULL ? o->names[i] : t->name, .rank = t->rank, .shape = t->shape, .tensor = i};
@@ -142,7 +142,7 @@ static lockstep_status plan(ls_conversion *c, const ls_writer *writer, const ls_
     return c->items != NULL ? LOCKSTEP_OK : ls_fail_memory(c->archive, error);
 }
 
-/* Names that the format can't hold, before anything is written. */
+/* Rejects names that the format can't store, before anything is written. */
 static lockstep_status check_names(const ls_conversion *c, const ls_writer *writer, lockstep_error *error) {
     for (size_t i = 0; i < c->count && writer->objection != NULL; i++) {
         const char *why = writer->objection(c, c->items[i].name);
@@ -163,14 +163,14 @@ static const ls_format *format_of(const ls_writer *writer) {
 
 static lockstep_status find_all(const ls_conversion *c, const lockstep_archive *written, lockstep_error *error) {
     if (written->tensor_count < c->count)
-        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%zu of %zu tensors are there", written->tensor_count, c->count);
-    for (size_t i = 0; i < c->count && c->log == NULL; i++) /* in a trace's file, names may be shortened */
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "found %zu of %zu tensors", written->tensor_count, c->count);
+    for (size_t i = 0; i < c->count && c->log == NULL; i++) /* for a trace, names may have been shortened */
         if (ls_archive_find(written, c->items[i].name) == SIZE_MAX)
-            return ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensor '%.300s' is not there under its name", c->items[i].name);
+            return ls_fail(error, LOCKSTEP_UNSUPPORTED, "found no tensor '%.300s'", c->items[i].name);
     return LOCKSTEP_OK;
 }
 
-/* What we would refuse, or name otherwise, is not written. */
+/* Reads the result back, and rejects it if that fails or names have changed. */
 static lockstep_status read_back(const ls_conversion *c, const ls_writer *writer, ls_sink *sink, lockstep_error *error) {
     ls_source *source;
     lockstep_archive *written;
@@ -184,7 +184,7 @@ static lockstep_status read_back(const ls_conversion *c, const ls_writer *writer
         status = find_all(c, written, &why);
         lockstep_archive_close(written);
     }
-    return status == LOCKSTEP_OK ? status : ls_fail(error, status, "%s: %s can't hold these tensors so that they are read back: %s", sink->path, writer->name, why.message);
+    return status == LOCKSTEP_OK ? status : ls_fail(error, status, "%s: %s can't store these tensors so that they can be read back: %s", sink->path, writer->name, why.message);
 }
 
 static lockstep_status write_file(const ls_conversion *c, const ls_writer *writer, const char *path, lockstep_error *error) {
@@ -194,7 +194,7 @@ static lockstep_status write_file(const ls_conversion *c, const ls_writer *write
     if (status == LOCKSTEP_OK && !writer->one)
         status = read_back(c, writer, &sink, error);
     lockstep_error shorter;
-    if (ls_guard_check(&shorter) != LOCKSTEP_OK) { /* behind other trouble, too */
+    if (ls_guard_check(&shorter) != LOCKSTEP_OK) { /* possibly the cause of other errors */
         status = shorter.status;
         if (error != NULL)
             *error = shorter;
@@ -205,7 +205,7 @@ static lockstep_status write_file(const ls_conversion *c, const ls_writer *write
     return status;
 }
 
-/* A name as that of a file: what could leave the directory, or hide, is replaced. */
+/* Turns a name into that of a file. Parts that would lead out of the directory or hide the file are replaced. */
 static char *file_of(ls_arena *arena, const char *directory, const char *name, const char *suffix) {
     char *path = ls_arena_printf(arena, "%s/%s%s", directory, *name != '\0' ? name : "_", suffix);
     if (path == NULL)
@@ -221,12 +221,12 @@ static char *file_of(ls_arena *arena, const char *directory, const char *name, c
 
 typedef struct directory_writing {
     ls_arena arena;
-    char **paths;      /* one an item */
-    ls_guarded *guard; /* of those that are written, until all are */
+    char **paths;      /* one per item */
+    ls_guarded *guard; /* of the files written so far, until all are */
     size_t written;
 } directory_writing;
 
-/* Where each item goes. Names that become one file, and files that are there, are refused. */
+/* Chooses a file for each item. Fails if two names would become the same file, or a file exists already. */
 static lockstep_status plan_files(const ls_conversion *c, const ls_writer *writer, const char *directory, directory_writing *w, lockstep_error *error) {
     struct stat info;
     ls_names names = {0};
@@ -242,7 +242,7 @@ static lockstep_status plan_files(const ls_conversion *c, const ls_writer *write
             status = ls_fail(error, LOCKSTEP_UNSUPPORTED, "tensors '%.200s' and '%.200s' would both become %.300s: --select one of them, or convert into one file",
                              c->items[ls_names_find(&names, path)].name, c->items[i].name, path);
         else if (lstat(path, &info) == 0)
-            status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s is there already: name a new directory, or remove it", path);
+            status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s already exists: name a new directory, or remove it", path);
         else
             w->paths[i] = path;
     }
@@ -267,11 +267,11 @@ static lockstep_status make_directory(const char *path, const ls_writer *writer,
     if (errno != EEXIST || stat(path, &info) != 0)
         return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
     return S_ISDIR(info.st_mode) ? LOCKSTEP_OK
-                                 : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is no directory; %s is written into one, with a file a tensor, or into a file whose name ends in %s",
+                                 : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is not a directory; %s is written into a directory, one file per tensor, or into a file whose name ends in %s",
                                            path, writer->name, writer->suffixes[0]);
 }
 
-/* All files, or none. */
+/* Writes all files, or none. */
 static lockstep_status write_each(const ls_conversion *c, const ls_writer *writer, const char *directory, lockstep_error *error) {
     directory_writing w = {0};
     lockstep_status status = plan_files(c, writer, directory, &w, error);
@@ -290,13 +290,13 @@ static lockstep_status write_each(const ls_conversion *c, const ls_writer *write
     return status;
 }
 
-/* A trace's first source is its log; a file of one has it inside. */
+/* The log is the first source of a trace, or inside a file that was converted from one. */
 static lockstep_status find_log(ls_conversion *c, lockstep_error *error) {
     const uint8_t *bytes;
     if (strcmp(c->archive->format, "trace") != 0) {
         static const char first[] = "{\"lockstep_trace\"";
         if (!ls_archive_trace_log(c->archive, &c->log, &c->log_size) || c->log_size < sizeof first || memcmp(c->log, first, sizeof first - 1) != 0)
-            c->log = NULL; /* what else has the name is a tensor like others */
+            c->log = NULL; /* anything else with this name is an ordinary tensor */
         else if (ls_archive_meta(c->archive, LS_TRACE_LOG) == NULL)
             c->log_tensor = ls_archive_find(c->archive, LS_TRACE_LOG);
         return LOCKSTEP_OK;
@@ -312,8 +312,8 @@ static lockstep_status choose_writer(const char *out, const ls_convert_options *
     if (*out_writer != NULL)
         return LOCKSTEP_OK;
     return o->format != NULL
-               ? ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "no format '%s' to write; there are npy, npz, safetensors, gguf, text, raw", o->format)
-               : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: its name tells no format to write (.npy, .npz, .safetensors, .gguf, .txt, .bin): give --format", out);
+               ? ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "found format '%s', expected one that can be written: npy, npz, safetensors, gguf, text, raw", o->format)
+               : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: its name doesn't indicate a format to write (.npy, .npz, .safetensors, .gguf, .txt, .bin): give --format", out);
 }
 
 lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls_convert_options *options, ls_convert_result *out_result,
@@ -331,7 +331,7 @@ lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls
         status = ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: no tensor to convert%s", in->path,
                          options->select != NULL ? " has a name that --select matches" : "");
     if (status == LOCKSTEP_OK && writer->one && c.count > 1 && writer_by_suffix(out) != NULL)
-        status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s holds one tensor, and there are %zu: select one, or name a directory and --format %s",
+        status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s holds one tensor, but there are %zu: select one, or name a directory and give --format %s",
                          out, writer->name, c.count, writer->name);
     if (status == LOCKSTEP_OK)
         status = writer->one && writer_by_suffix(out) == NULL ? write_each(&c, writer, out, error) : write_file(&c, writer, out, error);

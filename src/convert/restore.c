@@ -17,10 +17,10 @@
 
 enum { LOCAL = 30, NAME_AT = 26, EXTRA_AT = 28 };
 
-/* One segment that has no directory. */
+/* A segment that has no directory. */
 typedef struct unfinished {
-    const char *path; /* the arena's */
-    uint64_t end;     /* of the last value that a line names */
+    const char *path; /* in the arena */
+    uint64_t end;     /* of the last value in the log */
     ls_text directory;
 } unfinished;
 
@@ -39,7 +39,7 @@ static bool has_directory(ls_source *source) {
     return found;
 }
 
-/* Members follow each other without gaps. This one's data have to end where the values of `t` do. */
+/* Members have no gaps between them. The data of the next one must end where the values of `t` do. */
 static lockstep_status add_record(const ls_source *source, const uint8_t *bytes, const ls_tensor *t, unfinished *u, ls_arena *arena, uint64_t *count,
                                   lockstep_error *error) {
     const uint64_t values_end = t->offset + t->bytes;
@@ -47,13 +47,13 @@ static lockstep_status add_record(const ls_source *source, const uint8_t *bytes,
     const uint8_t *head, *name, *extra;
     LS_TRY(ls_cursor_bytes(&c, LOCAL, "zip: local header", &head, error));
     if (memcmp(head, "PK\3\4", 4) != 0)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, u->end, "found no local header of a zip, expected 'PK' 03 04");
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, u->end, "found no local zip header, expected 'PK' 03 04");
     const size_t length = head[NAME_AT] | (size_t)head[NAME_AT + 1] << 8, more = head[EXTRA_AT] | (size_t)head[EXTRA_AT + 1] << 8;
     LS_TRY(ls_cursor_bytes(&c, length, "zip: local name", &name, error));
     LS_TRY(ls_cursor_bytes(&c, more, "zip: local extra field", &extra, error));
     const uint64_t data = ls_cursor_offset(&c);
     if (data > t->offset || t->offset - data > LS_ZIP64_FROM || values_end < data)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, u->end, "found a member whose data begin at offset %llu, expected the values of '%.100s' at %llu",
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, u->end, "found a member whose data begins at offset %llu, expected the values of '%.100s' at %llu",
                           (unsigned long long)data, t->name, (unsigned long long)t->offset);
     ls_zip_entry entry = {.name = ls_arena_copy(arena, (const char *)name, length), .header = u->end, .size = values_end - data};
     if (entry.name == NULL)
@@ -65,7 +65,7 @@ static lockstep_status add_record(const ls_source *source, const uint8_t *bytes,
     return LOCKSTEP_OK;
 }
 
-/* The archive's tensors are in the order of the log, which is that of each segment. */
+/* The archive's tensors are in the order of the log, which is also the order in each segment. */
 static lockstep_status build_directory(const lockstep_archive *archive, ls_source *source, restoring *r, unfinished *u, lockstep_error *error) {
     const uint8_t *bytes;
     uint64_t count = 0;
@@ -79,7 +79,7 @@ static lockstep_status build_directory(const lockstep_archive *archive, ls_sourc
     return u->directory.failed || u->path == NULL ? ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", source->name) : LOCKSTEP_OK;
 }
 
-/* Of a trace, the first source is the log; a file that holds one NPY begins otherwise than a segment. */
+/* A trace's first source is the log. Files that hold a single NPY begin differently from a segment. */
 static lockstep_status find_unfinished(const lockstep_archive *archive, restoring *r, lockstep_error *error) {
     for (size_t i = 1; i < archive->source_count; i++) {
         ls_source *source = archive->sources[i];
@@ -126,8 +126,8 @@ static lockstep_status restore(const char *trace, restoring *r, lockstep_error *
     lockstep_archive *archive;
     LS_TRY(lockstep_archive_open(trace, &archive, error));
     lockstep_status status = strcmp(archive->format, "trace") == 0 ? find_unfinished(archive, r, error)
-                                                                    : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is no trace in a directory", trace);
-    lockstep_archive_close(archive); /* nothing is mapped when the files change */
+                                                                    : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is not a trace in a directory", trace);
+    lockstep_archive_close(archive); /* the files must not be mapped while they change */
     for (size_t i = 0; i < r->count && status == LOCKSTEP_OK; i++)
         status = write_directory(&r->items[i], error);
     return status;
@@ -139,7 +139,7 @@ lockstep_status ls_restore_directories(const char *trace, size_t *out_count, loc
     if (lock < 0)
         return ls_fail(error, errno == ENOENT ? LOCKSTEP_NOT_FOUND : LOCKSTEP_IO, "%s: %s", trace, strerror(errno));
     lockstep_status status = flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
-                                 ? ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: it is being recorded; wait for its end", trace)
+                                 ? ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: is still being recorded; wait until that ends", trace)
                                  : restore(trace, &r, error);
     close(lock);
     if (status == LOCKSTEP_OK)

@@ -1,6 +1,6 @@
-/* GGUF version 3, little endian. The key-values of a GGUF source are kept; those of
- * others that are text, numbers or bools, too. Types that GGUF hasn't got become the
- * next wider that it has. */
+/* GGUF version 3, little endian. Keeps the key-values of a GGUF source, and those of other
+ * sources that are text, numbers or bools. Types that GGUF doesn't have become the next
+ * wider type that it has. */
 #include <string.h>
 
 #include "convert/conversion.h"
@@ -34,7 +34,7 @@ static lockstep_status put_text(ls_sink *sink, const char *text, uint64_t length
     return ls_sink_write(sink, text, (size_t)length, error);
 }
 
-/* A key that says how the other file was laid out is not this one's. */
+/* Keys that describe the layout of the source file don't apply to this one. */
 static bool is_kept(const ls_meta *m) {
     return strcmp(m->key, LS_TRACE_LOG) != 0 && strcmp(m->key, "general.alignment") != 0 && strncmp(m->key, "split.", 6) != 0;
 }
@@ -51,7 +51,7 @@ static int kind_of(ls_meta_kind kind) {
     return kinds[kind];
 }
 
-/* The widths of GGUF's own: readers want their 32 bits where the file had them. */
+/* Uses 32 bits where they suffice: readers expect the widths that GGUF's own keys have. */
 static int narrow_kind(const ls_meta *m) {
     if (m->kind == LS_META_UINT && m->as.u <= UINT32_MAX)
         return KIND_UINT32;
@@ -78,7 +78,7 @@ static lockstep_status put_scalar(ls_sink *sink, const ls_meta *m, int kind, loc
     return put(sink, value, sizes[kind], error);
 }
 
-/* Kinds by width, as they were. */
+/* The kind with the same width as in the source. */
 static int element_kind(const ls_meta *array) {
     static const int uints[] = {[1] = 0, [2] = 2, [4] = 4, [8] = 10}, ints[] = {[1] = 1, [2] = 3, [4] = 5, [8] = 11};
     int width = array->as.array.width;
@@ -88,7 +88,7 @@ static int element_kind(const ls_meta *array) {
     case LS_META_FLOAT: return width == 4 ? 6 : KIND_FLOAT64;
     case LS_META_INT: return ints[width];
     case LS_META_UINT:
-    case LS_META_ARRAY: break; /* an array of arrays is refused when it is read */
+    case LS_META_ARRAY: break; /* arrays of arrays are refused when they are read */
     }
     return uints[width];
 }
@@ -110,8 +110,8 @@ static lockstep_status put_meta(ls_sink *sink, const ls_meta *m, lockstep_error 
     return LOCKSTEP_OK;
 }
 
-/* A trace has names and shapes in its log: what is too long is shortened, and the
- * outer of too many axes are merged. */
+/* A trace has names and shapes in its log, so names that are too long can be shortened, and
+ * the outer of too many axes merged. */
 static lockstep_status put_item(ls_sink *sink, const ls_item *whole, bool traced, uint64_t offset, lockstep_error *error) {
     char name[LS_SHORT_NAME];
     uint64_t shape[LOCKSTEP_MAX_RANK];
@@ -127,7 +127,7 @@ static lockstep_status put_item(ls_sink *sink, const ls_item *whole, bool traced
         }
     }
     if (strlen(item->name) > NAME_MAX_BYTES || item->rank > AXES)
-        return ls_fail(error, LOCKSTEP_LIMIT, "tensor '%s' has a name of %zu bytes and %d axes: GGUF holds at most %d and %d", item->name,
+        return ls_fail(error, LOCKSTEP_LIMIT, "tensor '%s' has a name of %zu bytes and %d axes: GGUF allows at most %d and %d", item->name,
                        strlen(item->name), item->rank, NAME_MAX_BYTES, AXES);
     LS_TRY(put_text(sink, item->name, strlen(item->name), error));
     LS_TRY(put(sink, (uint64_t)item->rank, 4, error));

@@ -1,4 +1,4 @@
-/* NPZ: a zip of stored NPY files, as numpy.savez writes it, each aligned so that its array can be
+/* NPZ: a zip of stored NPY files, like that of numpy.savez, but aligned so that the arrays can be
  * mapped. */
 #include <libdeflate.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static lockstep_status put_text(ls_sink *sink, ls_text *text, lockstep_error *er
     return status;
 }
 
-/* The local header and the NPY header; the CRC-32 is written when the elements have passed. */
+/* Writes the local header and the NPY header; the CRC-32 is added after the elements. */
 static lockstep_status begin_member(zipping *z, ls_zip_entry *m, lockstep_dtype dtype, int rank, const uint64_t *shape, uint64_t bytes, lockstep_error *error) {
     char header[LS_NPY_HEADER_MAX];
     ls_text local = {0};
@@ -54,7 +54,7 @@ static lockstep_status write_member(const ls_conversion *c, const ls_item *item,
     return end_member(&z, m, error);
 }
 
-/* A trace's log, as an array of bytes. */
+/* Writes a trace's log as an array of bytes. */
 static lockstep_status write_log(const ls_conversion *c, ls_zip_entry *m, ls_sink *sink, lockstep_error *error) {
     zipping z = {sink, 0};
     LS_TRY(begin_member(&z, m, LOCKSTEP_U8, 1, &c->log_size, c->log_size, error));
@@ -68,7 +68,7 @@ static lockstep_status write_all(const ls_conversion *c, ls_zip_entry *members, 
         if (members[i].name == NULL)
             return ls_fail_memory(c->archive, error);
         if (strlen(members[i].name) > 0xffff)
-            return ls_fail(error, LOCKSTEP_LIMIT, "a tensor's name has %zu bytes, a zip's may have 65535", strlen(members[i].name));
+            return ls_fail(error, LOCKSTEP_LIMIT, "found a tensor's name of %zu bytes, expected at most the 65535 of a zip", strlen(members[i].name));
         LS_TRY(write_member(c, &c->items[i], &members[i], sink, error));
     }
     size_t count = c->count;
@@ -100,18 +100,18 @@ static lockstep_status write_npz(const ls_conversion *c, ls_sink *sink, lockstep
 
 static lockstep_dtype npz_holds(lockstep_dtype dtype) { return ls_dtype(dtype)->npy != NULL ? dtype : LOCKSTEP_F32; }
 static const char *const suffixes[] = {".npz", NULL};
-/* A member is a path. */
+/* Names become paths of zip members. */
 static const char *objection(const ls_conversion *c, const char *name) {
     enum { LONGEST = 0xffff - 4 };
     if (strlen(name) > LONGEST)
-        return "its name is longer than a zip's may be (65,531 bytes)";
+        return "its name is longer than a zip allows (65,531 bytes)";
     if (c->log != NULL && strcmp(name, LS_TRACE_LOG) == 0)
         return "the trace's own log has this name in an NPZ";
-    const char *slash = strrchr(name, '/'); /* behind it is a file, whatever its name */
+    const char *slash = strrchr(name, '/'); /* the part after it may be any name */
     char *folder = slash != NULL ? strndup(name, (size_t)(slash - name)) : NULL;
     bool inside = strchr(name, '\\') == NULL && (slash == NULL || (folder != NULL && ls_path_stays_inside(folder)));
     free(folder);
-    return inside ? NULL : "its name is no path within a zip";
+    return inside ? NULL : "its name is not a valid path in a zip";
 }
 
 const ls_writer ls_writer_npz = {"npz", suffixes, false, npz_holds, write_npz, objection};

@@ -1,5 +1,5 @@
-/* safetensors: the header says where each tensor lies, then they follow without gaps.
- * Metadata are strings: of the source's, what is text. */
+/* safetensors: a header with the offset of each tensor, then the tensors without gaps.
+ * Metadata values must be strings, so only the source's texts are kept. */
 #include <string.h>
 
 #include "base/text.h"
@@ -71,7 +71,7 @@ static lockstep_status write_safetensors(const ls_conversion *c, ls_sink *sink, 
 }
 
 static const char *const suffixes[] = {".safetensors", NULL};
-/* Names are keys of the header, one of which is taken. */
+/* Names are keys of the header, one of which is reserved. */
 static const char *objection(const ls_conversion *c, const char *name) {
     (void)c;
     return strcmp(name, "__metadata__") == 0 ? "safetensors keeps its metadata under this name" : NULL;

@@ -1,11 +1,11 @@
-/* Formats of one tensor a file: NPY, text, and values alone. */
+/* Formats with one tensor per file: NPY, text, and raw values. */
 #include <stdio.h>
 #include <string.h>
 
 #include "convert/conversion.h"
 #include "format/npy.h"
 
-/* --- NPY: what NumPy has no type for becomes float32 */
+/* --- NPY; types that NumPy doesn't have become float32 */
 
 static lockstep_dtype npy_holds(lockstep_dtype dtype) { return ls_dtype(dtype)->npy != NULL ? dtype : LOCKSTEP_F32; }
 
@@ -20,7 +20,7 @@ static lockstep_status write_npy(const ls_conversion *c, ls_sink *sink, lockstep
 static const char *const npy_suffixes[] = {".npy", NULL};
 const ls_writer ls_writer_npy = {"npy", npy_suffixes, true, npy_holds, write_npy, NULL};
 
-/* --- values alone */
+/* --- raw values */
 
 static lockstep_dtype raw_holds(lockstep_dtype dtype) { return dtype; }
 
@@ -31,7 +31,7 @@ static lockstep_status write_raw(const ls_conversion *c, ls_sink *sink, lockstep
 static const char *const raw_suffixes[] = {".bin", ".raw", NULL};
 const ls_writer ls_writer_raw = {"raw", raw_suffixes, true, raw_holds, write_raw, NULL};
 
-/* --- text: one value a line, with as many digits as bring a float back */
+/* --- text: one value per line, with enough digits to restore it exactly */
 
 static lockstep_dtype text_holds(lockstep_dtype dtype) { return dtype == LOCKSTEP_F64 ? LOCKSTEP_F64 : LOCKSTEP_F32; }
 
@@ -76,7 +76,7 @@ static lockstep_status write_text(const ls_conversion *c, ls_sink *sink, lockste
 
 static const char *objection(const ls_conversion *c, const char *name) {
     (void)c;
-    return strpbrk(name, "\r\n") != NULL ? "a text dump has its name on one line" : NULL;
+    return strpbrk(name, "\r\n") != NULL ? "a text dump's name must be on one line" : NULL;
 }
 
 static const char *const text_suffixes[] = {".txt", NULL};

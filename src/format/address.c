@@ -18,7 +18,7 @@ size_t ls_address_path_length(const char *text) {
     return spec != NULL ? (size_t)(spec - text) - 2 : 0;
 }
 
-/* The axes behind a comma: "2x3x4". */
+/* Reads the axes after a comma: "2x3x4". */
 static bool read_shape(const char *at, ls_address *a) {
     for (;; at++) {
         uint64_t axis = 0;

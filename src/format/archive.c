@@ -81,7 +81,7 @@ lockstep_status ls_archive_add_meta(lockstep_archive *archive, const ls_meta *me
 }
 
 lockstep_status ls_archive_add_note(lockstep_archive *archive, bool incomplete, lockstep_error *error, const char *format, ...) {
-    enum { NOTES_MAX = 100 }; /* a folder of thousands of files says enough with these */
+    enum { NOTES_MAX = 100 }; /* enough even for a folder of thousands of files */
     char text[700];
     va_list arguments;
     va_start(arguments, format);
@@ -104,7 +104,7 @@ lockstep_status ls_tensor_measure(ls_tensor *t, uint64_t block_elements, uint64_
                                   uint64_t where, lockstep_error *error) {
     char shape[LS_SHAPE_TEXT];
     ls_shape_text(t->rank, t->shape, shape);
-    uint64_t volume = 1, bits; /* volume: of the axes that aren't 0, which may hide large ones */
+    uint64_t volume = 1, bits; /* volume: without the axes of 0, which would hide an overflow */
     bool empty = false, fits = true;
     for (int i = 0; i < t->rank; i++) {
         empty |= t->shape[i] == 0;
@@ -116,7 +116,7 @@ lockstep_status ls_tensor_measure(ls_tensor *t, uint64_t block_elements, uint64_
                           "tensor '%s': found an innermost axis of %llu in %s, expected a multiple "
                           "of the %llu elements of a %s block", t->name, (unsigned long long)inner,
                           shape, (unsigned long long)block_elements, t->file_dtype);
-    /* what stands for an empty innermost axis is 1 here, and no multiple: round up */
+    /* an innermost axis of 0 counts as 1, which is not a multiple of the block: round up */
     if (!fits || volume > INT64_MAX ||
         !ls_mul_u64(volume / block_elements + (volume % block_elements != 0), block_bits, &bits))
         return ls_fail_at(error, LOCKSTEP_LIMIT, t->source->name, where,
@@ -182,7 +182,7 @@ const ls_meta *ls_archive_meta(const lockstep_archive *archive, const char *key)
 lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, ls_view *out_view,
                                 lockstep_error *error) {
     if (index >= archive->tensor_count)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: no tensor %zu, it has %zu",
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: found no tensor %zu among its %zu",
                        archive->path, index, archive->tensor_count);
     const ls_tensor *t = &archive->tensors[index];
     if (t->dtype == LOCKSTEP_OPAQUE)
@@ -218,7 +218,7 @@ lockstep_status lockstep_archive_read(const lockstep_archive *archive, size_t in
     uint64_t elements = archive->tensors[index].elements;
     if (first > elements || count > elements - first)
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT,
-                       "%s: tensor '%s': elements %llu + %llu wanted, it has %llu", archive->path,
+                       "%s: tensor '%s': found a read at element %llu of %llu elements, expected a range within its %llu", archive->path,
                        archive->tensors[index].name, (unsigned long long)first,
                        (unsigned long long)count, (unsigned long long)elements);
     ls_view_read_f64(&view, first, (size_t)count, out_values);

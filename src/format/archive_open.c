@@ -1,4 +1,4 @@
-/* Opens a file or directory as an archive: finds its format by its name and first bytes. */
+/* Opens a file or directory as an archive. Its name and first bytes determine the format. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,7 +7,7 @@
 #include "format/formats.h"
 #include "format/model_folder.h"
 
-enum { HEAD = 512 }; /* bytes that a probe may look at */
+enum { HEAD = 512 }; /* bytes passed to a probe */
 
 static lockstep_archive *new_archive(const char *path) {
     lockstep_archive *archive = calloc(1, sizeof *archive);
@@ -79,7 +79,7 @@ static lockstep_status open_directory(const char *path, lockstep_archive **out_a
     return run_open(archive, format, NULL, out_archive, error);
 }
 
-/* PATH::DTYPE,SHAPE: the archive is called so, its source PATH. */
+/* Opens an address PATH::DTYPE,SHAPE, which is the archive's path; the source's is PATH. */
 static lockstep_status open_raw(const char *path, size_t length, lockstep_archive **out_archive,
                                 lockstep_error *error) {
     lockstep_archive *archive = new_archive(path);
@@ -98,7 +98,7 @@ static lockstep_status open_raw(const char *path, size_t length, lockstep_archiv
 lockstep_status lockstep_archive_open(const char *path, lockstep_archive **out_archive,
                                       lockstep_error *error) {
     if (path == NULL || out_archive == NULL)
-        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "no path, or nowhere to put the archive");
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the path or the output pointer is NULL");
     struct stat info;
     bool exists = stat(path, &info) == 0;
     if (exists && S_ISDIR(info.st_mode))

@@ -1,7 +1,7 @@
 #include "format/formats.h"
 
-/* In the order of probing: what a file's first bytes say for sure comes first; a
- * directory with both safetensors and pytorch_model.bin is read as the former. */
+/* In the order of probing. Formats with unambiguous first bytes come first; a directory
+ * with both safetensors and pytorch_model.bin is read as the former. */
 const ls_format *const ls_formats[] = {
     &ls_format_trace,          &ls_format_gguf, &ls_format_npy,  &ls_format_safetensors,
     &ls_format_torch,          &ls_format_npz,  &ls_format_text, &ls_format_raw,

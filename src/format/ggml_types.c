@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-/* ggml.h (enum ggml_type) and the block structs of ggml-common.h. */
+/* From ggml.h (enum ggml_type) and the block structs in ggml-common.h. */
 static const ls_ggml_type types[] = {
     [0] = {"f32", 1, 4, LOCKSTEP_F32},
     [1] = {"f16", 1, 2, LOCKSTEP_F16},

@@ -1,18 +1,18 @@
-/* The element types of ggml, by their ids in GGUF. */
+/* The element types of ggml by their GGUF ids. */
 #ifndef LS_FORMAT_GGML_TYPES_H
 #define LS_FORMAT_GGML_TYPES_H
 
 #include "tensor/dtype.h"
 
 typedef struct ls_ggml_type {
-    const char *name; /* NULL: an id that ggml has removed */
+    const char *name; /* NULL for an id that ggml has removed */
     uint32_t block_elements, block_bytes;
-    lockstep_dtype dtype; /* LOCKSTEP_OPAQUE where there is no decoder */
+    lockstep_dtype dtype; /* LOCKSTEP_OPAQUE if there is no decoder */
 } ls_ggml_type;
 
-/* NULL for an id that no ggml has had, or has removed. */
+/* NULL for an id that ggml doesn't know or has removed. */
 const ls_ggml_type *ls_ggml_type_of(uint32_t id);
-/* The id of a type, or -1. */
+/* The id of a type; -1 if ggml doesn't have it. */
 int ls_ggml_type_id(lockstep_dtype dtype);
 
 #endif

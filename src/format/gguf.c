@@ -6,15 +6,15 @@
  *       array:  element type u32, count u64, elements (no arrays)
  *   tensors:    name string, axes u32, sizes u64 innermost first, type u32, offset u64
  *   zeros up to a multiple of general.alignment (32)
- *   data: offsets count from here; every tensor begins where the one before it
- *       ended, rounded up to the alignment
+ *   data: offsets count from here; every tensor begins where the previous one ends,
+ *       rounded up to the alignment
  *
- * A file of the other byte order has the same magic; its version looks like
+ * A file in the opposite byte order has the same magic, and its version reads as
  * 0x0n000000. A model in several files, PREFIX-00001-of-0000N.gguf, is one archive:
- * split.count and split.no (from 0) say how they belong together, the first one's
- * metadata are the model's.
+ * split.count and split.no (from 0) say how the files belong together, and the first
+ * file's metadata is the model's.
  *
- * Values are walked over, never copied: opening costs the metadata's page faults. */
+ * Values are never copied: opening a file only costs the page faults of its metadata. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,7 @@
 
 enum {
     MAX_AXES = 4, /* GGML_MAX_DIMS */
-    /* ggml allows 63 bytes, stable-diffusion.cpp's build of it 127 */
+    /* ggml allows 63 bytes, or 127 in stable-diffusion.cpp's build */
     MAX_NAME = 255,
     DEFAULT_ALIGNMENT = 32,
     LEAST_KV = 8 + 1 + 4 + 1,         /* a key of one byte and a bool */
@@ -40,7 +40,7 @@ enum {
 
 static const struct {
     ls_meta_kind kind;
-    int width; /* bytes; 0 for what says its length itself */
+    int width; /* bytes; 0 for values that store their length */
 } value_types[] = {
     {LS_META_UINT, 1},  {LS_META_INT, 1},   {LS_META_UINT, 2},  {LS_META_INT, 2},
     {LS_META_UINT, 4},  {LS_META_INT, 4},   {LS_META_FLOAT, 4}, {LS_META_BOOL, 1},
@@ -49,10 +49,10 @@ static const struct {
 };
 enum { VALUE_TYPES = sizeof value_types / sizeof value_types[0] };
 
-/* What the file says of itself, beside the archive's tensors and metadata. */
+/* What the file declares about itself. */
 typedef struct file_facts {
     uint64_t tensors, key_values, alignment;
-    uint64_t split_no, split_count, split_tensors; /* UINT64_MAX: absent */
+    uint64_t split_no, split_count, split_tensors; /* UINT64_MAX if absent */
 } file_facts;
 
 static lockstep_status read_text(ls_cursor *c, const char *what, const char **out,
@@ -64,7 +64,7 @@ static lockstep_status read_text(ls_cursor *c, const char *what, const char **ou
     return LOCKSTEP_OK;
 }
 
-/* A key or a tensor's name, copied because it is used as a C string. */
+/* Reads a key or a tensor's name, and copies it because it is used as a C string. */
 static lockstep_status read_name(ls_cursor *c, const char *what, uint64_t least, uint64_t most,
                                  ls_arena *arena, const char **out, lockstep_error *error) {
     const char *text;
@@ -83,7 +83,7 @@ static lockstep_status read_name(ls_cursor *c, const char *what, uint64_t least,
                         : ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", c->file);
 }
 
-/* Vocabularies have hundreds of thousands of texts, hence no call for each. */
+/* Skips texts without a call for each, because vocabularies have hundreds of thousands. */
 static lockstep_status walk_texts(ls_cursor *c, const char *key, uint64_t count,
                                   lockstep_error *error) {
     const uint8_t *p = c->bytes + c->at, *end = c->bytes + c->size;
@@ -111,7 +111,7 @@ static lockstep_status read_array(ls_cursor *c, const char *key, ls_meta *out,
     LS_TRY(ls_cursor_u32(c, key, &type, error));
     if (type >= VALUE_TYPES || type == TYPE_ARRAY)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, c->file, at,
-                          "%s: found array element type %u, expected 0 to 12 and no array", key, type);
+                          "%s: found array element type %u, expected 0 to 12, but not 9 (array)", key, type);
     LS_TRY(ls_cursor_u64(c, key, &count, error));
     uint64_t width = (uint64_t)value_types[type].width, begin = c->at;
     uint64_t least = width > 0 ? width : 8; /* a text's length takes 8 bytes */
@@ -145,7 +145,7 @@ static lockstep_status read_value(ls_cursor *c, ls_meta *out, lockstep_error *er
         return read_array(c, out->key, out, error);
     if (type == TYPE_TEXT)
         return read_text(c, out->key, &out->as.text.bytes, &out->as.text.length, error);
-    /* a number is an array of one */
+    /* reads a number as an array of one element */
     ls_meta one = {.kind = LS_META_ARRAY}, element;
     one.as.array.kind = out->kind;
     one.as.array.width = value_types[type].width;
@@ -218,8 +218,8 @@ static lockstep_status read_header(ls_cursor *c, file_facts *facts, lockstep_err
 }
 
 typedef enum metas_kept {
-    METAS_NONE, /* of later shards: they have their own bookkeeping only */
-    METAS_NEW,  /* of a second model: what the first doesn't have */
+    METAS_NONE, /* for later shards, which only have their own bookkeeping */
+    METAS_NEW,  /* for a second model: only keys that the first doesn't have */
     METAS_ALL
 } metas_kept;
 
@@ -270,7 +270,7 @@ static lockstep_status read_tensor(ls_cursor *c, ls_arena *arena, ls_tensor *t,
     return LOCKSTEP_OK;
 }
 
-/* Reads the tensors' descriptions; their offsets are still relative. */
+/* Reads the tensors' descriptions and leaves their offsets relative to the data. */
 static lockstep_status read_tensors(lockstep_archive *archive, ls_source *source, ls_cursor *c,
                                     const file_facts *facts, lockstep_error *error) {
     uint64_t expected = 0;
@@ -286,18 +286,18 @@ static lockstep_status read_tensors(lockstep_archive *archive, ls_source *source
                               (unsigned long long)t.offset, (unsigned long long)expected);
         if (!ls_add_u64(expected, t.bytes, &end) || !ls_align_u64(end, facts->alignment, &expected))
             return ls_fail_at(error, LOCKSTEP_LIMIT, c->file, offset_at,
-                              "tensor '%s': the sizes up to it (%llu + %llu bytes) overflow 64 bits",
+                              "tensor '%s': the size of the data up to its end (%llu + %llu bytes) overflows 64 bits",
                               t.name, (unsigned long long)t.offset, (unsigned long long)t.bytes);
         if (end > source->size)
             return ls_fail_at(error, LOCKSTEP_TRUNCATED, c->file, offset_at,
-                              "tensor '%s': found a file of %llu bytes, expected %llu of data up to its end",
+                              "tensor '%s': found a file of %llu bytes, expected %llu bytes of data up to the tensor's end",
                               t.name, (unsigned long long)source->size, (unsigned long long)end);
         LS_TRY(ls_archive_add_tensor(archive, &t, at, error));
     }
     return LOCKSTEP_OK;
 }
 
-/* Makes the offsets those of the file, and sees that the file has the data. */
+/* Turns the offsets into file offsets, and checks that the file has the data. */
 static lockstep_status place_tensors(lockstep_archive *archive, size_t first, ls_source *source,
                                      const ls_cursor *c, uint64_t alignment, lockstep_error *error) {
     uint64_t data;
@@ -337,7 +337,7 @@ static lockstep_status open_file(lockstep_archive *archive, ls_source *source, m
 
 /* --- a model in several files */
 
-/* Takes "-00002-of-00003.gguf" apart: false when the path doesn't end so. */
+/* Parses a suffix like "-00002-of-00003.gguf"; false if the path doesn't have one. */
 static bool parse_shard_name(const char *path, size_t *out_prefix, unsigned *out_no,
                              unsigned *out_count) {
     enum { SUFFIX = sizeof "-00001-of-00002.gguf" - 1 };
@@ -410,7 +410,7 @@ lockstep_status ls_gguf_add(lockstep_archive *archive, ls_source *source, bool i
     LS_TRY(open_file(archive, source, keep, &facts, error));
     if (facts.split_count != UINT64_MAX && facts.split_count > 1)
         return ls_fail(error, LOCKSTEP_MALFORMED,
-                       "%s: one of %lld files, expected a name that ends in -%05lld-of-%05lld.gguf",
+                       "%s: is one of %lld files, expected a name that ends in -%05lld-of-%05lld.gguf",
                        source->name, (long long)facts.split_count, (long long)facts.split_no + 1,
                        (long long)facts.split_count);
     return LOCKSTEP_OK;

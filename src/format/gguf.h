@@ -4,9 +4,9 @@
 
 #include "format/archive.h"
 
-/* Adds the tensors and the metadata of a file, of all shards when its name is that
- * of one. The source is the archive's. `is_first`: its keys have to be unique;
- * otherwise those that the archive has already are left out. */
+/* Adds the tensors and metadata of a file, or of all shards if its name is a shard's. The
+ * archive owns the source. If `is_first`, keys must be unique; otherwise, keys that the
+ * archive has already are skipped. */
 lockstep_status ls_gguf_add(lockstep_archive *archive, ls_source *source, bool is_first,
                             lockstep_error *error);
 /* The number in "-00002-of-00003.gguf"; 1 for any other name. */

@@ -1,6 +1,6 @@
-/* A directory with the .gguf files of one model: one file, or the shards of a split,
- * and perhaps a projector beside them (its name has "mmproj"), whose metadata counts
- * where the model has no such key. Folders inside are not looked at. */
+/* A directory with the .gguf files of one model: one file, or the shards of a split, and
+ * perhaps a projector (with "mmproj" in its name), whose metadata is used for keys that the
+ * model doesn't have. Subfolders are ignored. */
 #include <string.h>
 
 #include "format/formats.h"
@@ -8,7 +8,7 @@
 #include "format/paths.h"
 
 typedef struct listing {
-    const char *model, *projector; /* file names; the first of each */
+    const char *model, *projector; /* name of the first file of each kind */
     const char *other;             /* a second model or projector */
 } listing;
 

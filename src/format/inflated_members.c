@@ -14,9 +14,9 @@ enum { CHUNK = 256 * 1024, MEMORY_LIMIT = 1024 * 1024 };
 
 typedef struct unpacked {
     uint8_t *bytes; /* of a deflated member; NULL until it is used */
-    bool mapped;    /* a temporary file */
+    bool mapped;    /* `bytes` is a mapped temporary file */
     size_t size;
-    bool checked;   /* the CRC of a stored member was right */
+    bool checked;   /* the CRC of a stored member was verified */
 } unpacked;
 
 struct ls_inflated {
@@ -67,7 +67,7 @@ typedef struct stream {
     const ls_zip_member *member;
     uint64_t at;   /* compressed bytes handed to zlib */
     uint64_t made; /* inflated bytes */
-    bool ended;    /* the deflate stream's last block is done */
+    bool ended;    /* the deflate stream has ended */
     uint8_t *input;
 } stream;
 
@@ -93,7 +93,7 @@ static lockstep_status fail_stream(const stream *s, lockstep_error *error, const
                       (unsigned long long)s->made, (unsigned long long)s->member->size);
 }
 
-/* Up to `length` bytes; fewer only at the stream's end. */
+/* Reads `length` bytes, or fewer at the end of the stream. */
 static lockstep_status stream_read(stream *s, uint8_t *out, size_t length, size_t *out_length,
                                    lockstep_error *error) {
     s->z.next_out = out;
@@ -114,7 +114,7 @@ static lockstep_status stream_read(stream *s, uint8_t *out, size_t length, size_
         if (result == Z_MEM_ERROR)
             return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", s->source->name);
         if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-            return fail_stream(s, error, s->z.msg != NULL ? s->z.msg : "the compressed data is wrong,");
+            return fail_stream(s, error, s->z.msg != NULL ? s->z.msg : "the compressed data is corrupt,");
     }
     *out_length = length - s->z.avail_out;
     s->made += *out_length;
@@ -155,7 +155,7 @@ static uint32_t crc_of(uint32_t crc, const uint8_t *bytes, uint64_t size) {
     return crc;
 }
 
-/* A file that has no name, and goes with its last mapping. */
+/* Opens a file without a name, which disappears with its last mapping. */
 static int open_temporary(void) {
     const char *folder = getenv("TMPDIR");
     if (folder == NULL || *folder == '\0')
@@ -184,7 +184,7 @@ static lockstep_status write_fully(int fd, const uint8_t *bytes, size_t length, 
     return LOCKSTEP_OK;
 }
 
-/* Inflates everything into `to`, or into the file when that is NULL. */
+/* Inflates everything into `to`, or into the file if that is NULL. */
 static lockstep_status inflate_to(stream *s, uint8_t *to, int fd, lockstep_error *error) {
     uint64_t size = s->member->size;
     uint32_t crc = 0;
@@ -208,7 +208,7 @@ static lockstep_status inflate_to(stream *s, uint8_t *to, int fd, lockstep_error
     if (status == LOCKSTEP_OK)
         status = stream_read(s, &beyond, 1, &more, error);
     if (status == LOCKSTEP_OK && more > 0)
-        status = fail_stream(s, error, "the compressed data goes on");
+        status = fail_stream(s, error, "the compressed data continues");
     if (status == LOCKSTEP_OK)
         status = check_crc(s->source, s->member, crc, error);
     free(buffer);

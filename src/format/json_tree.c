@@ -14,7 +14,7 @@ static lockstep_status read_word(ls_json *j, const char *word, json_t **out, loc
     return *out != NULL ? LOCKSTEP_OK : no_memory(j, error);
 }
 
-/* jansson reads the number: it knows the decimal point of every locale. */
+/* Numbers are read by jansson, which handles the decimal point of any locale. */
 static lockstep_status read_number(ls_json *j, json_t **out, lockstep_error *error) {
     const char *text;
     size_t length;

@@ -1,5 +1,5 @@
-/* Elements of a metadata array, read from where they lie in the file. Text is a
- * u64 length and its bytes, as in GGUF; bounds were checked when it was opened. */
+/* Reads elements of a metadata array in place. Text is a u64 length and its bytes, as in
+ * GGUF; bounds were checked when the file was opened. */
 #include <string.h>
 
 #include "format/archive.h"

@@ -8,15 +8,15 @@
 
 enum { NAME = 300, SHARDS_MAX = 100000 };
 
-/* What a directory holds of one stem. */
+/* The files of one stem in a directory. */
 typedef struct found {
     const char *stem;
     size_t stem_length;
     bool single, index, adapter;
-    size_t shards, of; /* shards that are there, and how many their names promise */
+    size_t shards, of; /* shards found, and their total according to their names */
 } found;
 
-/* STEM-00001-of-00002: takes the numbers off; false when there are none. */
+/* Parses STEM-00001-of-00002; false if there are no such numbers. */
 static bool split_shard(const char *name, size_t length, size_t *out_stem, size_t *out_of) {
     char text[NAME];
     int at = 0, end = 0;
@@ -47,7 +47,7 @@ static bool is_in(const char *const *list, const char *stem, size_t length) {
     return false;
 }
 
-/* "model.fp16" is a variant of "model". */
+/* Whether a stem is in the list, or a variant of one that is ("model.fp16" of "model"). */
 static bool is_known(const char *const *list, const char *stem, size_t length) {
     const char *dot = memchr(stem, '.', length);
     return is_in(list, stem, length) || (dot != NULL && is_in(list, stem, (size_t)(dot - stem)));
@@ -61,7 +61,7 @@ static found *find_stem(found *all, size_t *count, const char *stem, size_t leng
     return &all[(*count)++];
 }
 
-/* Sorts the files of the family by their stems. */
+/* Groups the files of the family by their stems. */
 static lockstep_status look(ls_arena *arena, const char *directory, const ls_model_family *family, found **out_found, size_t *out_count,
                             lockstep_error *error) {
     char **files, **indexes, index_suffix[60];
@@ -91,7 +91,7 @@ static lockstep_status look(ls_arena *arena, const char *directory, const ls_mod
     return LOCKSTEP_OK;
 }
 
-/* The stem to be opened: known ones in their order, then the only other, then adapters. */
+/* Chooses the stem to open: the first known one, else the only other one, else an adapter. */
 static const found *choose(const found *all, size_t count, const ls_model_family *family) {
     const found *other = NULL, *adapter = NULL;
     size_t others = 0;
@@ -129,7 +129,7 @@ static lockstep_status open_one(lockstep_archive *archive, const char *name, ls_
     return ls_archive_add_source(archive, *out, error);
 }
 
-/* Shards without an index: each that is missing is named. */
+/* Opens shards that have no index; missing ones are noted. */
 static lockstep_status open_shards(lockstep_archive *archive, const ls_model_family *family, const found *f, ls_source **sources, size_t *count,
                                    lockstep_error *error) {
     size_t missing = 0;
@@ -145,9 +145,9 @@ static lockstep_status open_shards(lockstep_archive *archive, const ls_model_fam
             snprintf(first, sizeof first, "%s", name);
     }
     if (*count == 0)
-        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: found no shard called as the others promise, expected %s", archive->path, first);
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: found no shard of the expected name %s", archive->path, first);
     if (missing > 0)
-        LS_TRY(ls_archive_add_note(archive, true, error, "%zu of %zu shards are missing, the first %s: what they hold is not known", missing, f->of, first));
+        LS_TRY(ls_archive_add_note(archive, true, error, "%zu of %zu shards are missing, the first %s: their tensors are not known", missing, f->of, first));
     return ls_archive_add_note(archive, false, error, "%zu shards without %.*s%s.index.json", *count, (int)f->stem_length, f->stem, family->suffix);
 }
 
@@ -155,11 +155,11 @@ static lockstep_status add_notes(lockstep_archive *archive, const ls_model_famil
                                  lockstep_error *error) {
     int length = (int)chosen->stem_length;
     if (chosen->single && (chosen->index || chosen->shards > 0))
-        LS_TRY(ls_archive_add_note(archive, false, error, "%.*s%s lies beside %s of the same name: it is what transformers loads, and the shards were not read",
-                                   length, chosen->stem, family->suffix, chosen->index ? "an index" : "shards"));
+        LS_TRY(ls_archive_add_note(archive, false, error, "%.*s%s was read, as transformers does, and not %s of the same name",
+                                   length, chosen->stem, family->suffix, chosen->index ? "the index" : "the shards"));
     archive->is_adapter = chosen->adapter;
     if (chosen->adapter)
-        LS_TRY(ls_archive_add_note(archive, false, error, "%.*s%s holds an adapter: changes to a model's weights, not these weights", length, chosen->stem,
+        LS_TRY(ls_archive_add_note(archive, false, error, "%.*s%s holds an adapter: changes to a model's weights, not the weights themselves", length, chosen->stem,
                                    family->suffix));
     for (size_t i = 0; i < count; i++)
         if (&all[i] != chosen)
@@ -175,7 +175,7 @@ lockstep_status ls_model_folder_open(lockstep_archive *archive, const ls_model_f
     LS_TRY(look(&archive->arena, archive->path, family, &all, &count, error));
     const found *f = choose(all, count, family);
     if (f == NULL)
-        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: found several files %s, none of which is called as a model is: name one of them", archive->path,
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: found several %s files, none with the usual name of a model: name one of them", archive->path,
                        family->suffix);
     *out_sources = ls_arena_array(&archive->arena, f->of + 1, sizeof **out_sources);
     *out_count = 0;
@@ -197,15 +197,15 @@ lockstep_status ls_model_folder_open(lockstep_archive *archive, const ls_model_f
 
 const char *ls_model_folder_others(const char *path) {
     static const char *const others[][2] = {
-        {".safetensors", " that is the only one, or called as a model's is: name a file"},
-        {".bin", " called so: name a file"},
-        {".pth", ": name a file"},
-        {".pt", ": name a file"},
+        {".safetensors", "; none of its .safetensors files has the usual name of a model: name one"},
+        {".bin", "; its .bin files have other names: name one"},
+        {".pth", "; it has .pth files: name one"},
+        {".pt", "; it has .pt files: name one"},
         {".h5", " (it holds Keras weights, .h5: convert them first)"},
         {".msgpack", " (it holds Flax weights, .msgpack: convert them first)"},
         {".onnx", " (it holds ONNX: convert its weights first)"},
-        {".ckpt", ": name a file"},
-        {".distcp", " (it holds a distributed checkpoint of PyTorch, .distcp: torch.distributed.checkpoint.format_utils makes one file of it)"},
+        {".ckpt", "; it has .ckpt files: name one"},
+        {".distcp", " (it holds a distributed PyTorch checkpoint, .distcp: convert it to one file with torch.distributed.checkpoint.format_utils)"},
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         ls_arena arena = {0};

@@ -7,12 +7,12 @@
 #include "base/hash.h"
 
 struct ls_names_slot {
-    const char *name; /* NULL: free */
+    const char *name; /* NULL if free */
     uint64_t hash;
     size_t index;
 };
 
-/* The slot that holds the name, or the free one where it belongs. */
+/* The name's slot, or the free slot where it would be inserted. */
 static struct ls_names_slot *probe(const ls_names *names, const char *name, uint64_t hash) {
     size_t i = (size_t)hash & (names->capacity - 1);
     while (names->slots[i].name != NULL &&

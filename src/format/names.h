@@ -1,5 +1,5 @@
-/* A hash table from names to indexes: finds duplicates while a container is
- * opened, and tensors afterwards. Names are borrowed. */
+/* A hash table from names to indexes. It finds duplicates while a container is opened,
+ * and tensors afterwards. Names are borrowed. */
 #ifndef LS_FORMAT_NAMES_H
 #define LS_FORMAT_NAMES_H
 
@@ -16,8 +16,8 @@ typedef enum ls_names_result { LS_NAMES_ADDED, LS_NAMES_DUPLICATE, LS_NAMES_NO_M
 ls_names_result ls_names_add(ls_names *names, const char *name, size_t index);
 /* The index of a name, or SIZE_MAX. */
 size_t ls_names_find(const ls_names *names, const char *name);
-/* Where the index of a name is kept, to count with it; NULL when it isn't there.
- * Valid until the next ls_names_add. */
+/* A pointer to the index of a name, for updating it; NULL if the name isn't there. Valid
+ * until the next ls_names_add. */
 size_t *ls_names_index(ls_names *names, const char *name);
 void ls_names_done(ls_names *names);
 

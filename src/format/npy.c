@@ -6,9 +6,9 @@
  *       shape, then spaces and a newline; latin1, in version 3 UTF-8
  *   elements, row-major, or column-major when fortran_order is True
  *
- * descr is a type string, a (type, shape) tuple or a list of fields. Only types
- * that this library decodes are more than bytes to it. An object ('O') is a
- * pickle, and refused wherever it stands: a pickle is a program. */
+ * descr is a type string, a (type, shape) tuple or a list of fields. Types that this
+ * library doesn't decode are opaque bytes to it. Objects ('O') are pickles, which are
+ * programs, and are refused wherever they occur. */
 #include <ctype.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ typedef struct literal {
     lockstep_error *error;
 } literal;
 
-/* An element type as descr gives it. */
+/* An element type as given by descr. */
 typedef struct item {
     lockstep_dtype dtype;
     bool swap;
@@ -68,7 +68,7 @@ static bool take_word(literal *l, const char *word) {
     return true;
 }
 
-/* A quoted string without escapes, which no writer puts into keys or types. */
+/* Reads a quoted string. Escapes are refused, because no writer uses them in keys or types. */
 static lockstep_status read_string(literal *l, const char *expected, const char **out,
                                    size_t *out_length) {
     char quote = peek(l);
@@ -112,7 +112,7 @@ static lockstep_status read_shape(literal *l, int *out_rank, uint64_t shape[LOCK
         const char *start = l->p;
         if (rank == LOCKSTEP_MAX_RANK)
             return ls_fail_at(l->error, LOCKSTEP_LIMIT, l->place->file, offset_at(l, start),
-                              "NPY header: found more than %d axes, expected at most as many",
+                              "NPY header: found more than %d axes, expected at most that many",
                               LOCKSTEP_MAX_RANK);
         LS_TRY(read_uint(l, "an axis of at least 0", &shape[rank]));
         rank++;
@@ -132,16 +132,16 @@ static const struct {
     {'i', 2, LOCKSTEP_I16},  {'u', 2, LOCKSTEP_U16},  {'i', 4, LOCKSTEP_I32},
     {'u', 4, LOCKSTEP_U32},  {'i', 8, LOCKSTEP_I64},  {'u', 8, LOCKSTEP_U64},
     {'f', 2, LOCKSTEP_F16},  {'f', 4, LOCKSTEP_F32},  {'f', 8, LOCKSTEP_F64},
-    {'V', 2, LOCKSTEP_BF16}, /* what NumPy makes of ml_dtypes.bfloat16 */
+    {'V', 2, LOCKSTEP_BF16}, /* how NumPy writes ml_dtypes.bfloat16 */
 };
 
-/* "<f4", "|V2", "<U10", "<M8[ns]". */
+/* Reads a type string: "<f4", "|V2", "<U10", "<M8[ns]". */
 static lockstep_status read_type(literal *l, item *out) {
     const char *text, *start;
     size_t length;
     peek(l);
     LS_TRY(read_string(l, "a type such as '<f4'", &text, &length));
-    literal t = *l; /* over the string alone */
+    literal t = *l; /* for the string only */
     t.p = text;
     t.end = text + length;
     char order = t.p < t.end && strchr("<>|=", *t.p) != NULL ? *t.p++ : '=';
@@ -184,7 +184,7 @@ static lockstep_status scale(literal *l, const char *at, uint64_t *bytes, int ra
     return LOCKSTEP_OK;
 }
 
-/* (name, type[, shape]) or ((title, name), type[, shape]) */
+/* Reads (name, type[, shape]) or ((title, name), type[, shape]). */
 static lockstep_status read_field(literal *l, int depth, uint64_t *out_bytes) {
     const char *text, *start = l->p;
     size_t length;
@@ -258,7 +258,7 @@ static lockstep_status read_descr(literal *l, int depth, item *out) {
 
 enum { HAS_DESCR = 1, HAS_ORDER = 2, HAS_SHAPE = 4, HAS_ALL = 7 };
 
-/* One `key: value`; `found` collects the keys. */
+/* Reads one `key: value`; `found` collects the keys. */
 static lockstep_status read_entry(literal *l, ls_tensor *t, item *type, bool *fortran, int *found) {
     const char *key, *start;
     size_t length;
@@ -398,7 +398,7 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
                              ls_path_has_suffix(path, ".npy"));
 }
 
-/* One array, named after its file. */
+/* The archive has one tensor, named after the file. */
 static lockstep_status open_npy(lockstep_archive *archive, ls_source *source,
                                 lockstep_error *error) {
     const char *base = ls_path_base(source->name);

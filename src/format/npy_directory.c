@@ -1,6 +1,6 @@
-/* A directory of .npy files, such as a dump script leaves: a tensor is named after
- * its file without .npy, with '/' between folders. The order is the names'
- * natural one (l.2 before l.10). Links to folders are not followed. */
+/* A directory of .npy files, such as a dump script writes. A tensor's name is the file's
+ * relative path without .npy. Tensors are in natural order of their names (l.2 before
+ * l.10). Links to folders are not followed. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -89,7 +89,7 @@ static lockstep_status open_member(lockstep_archive *archive, const char *file,
     return ls_archive_add_tensor(archive, &tensor, 0, error);
 }
 
-/* Names that begin with a number each are in that order; of others the order says nothing. */
+/* Whether all names begin with a number; only then does their order mean something. */
 static bool are_numbered(char *const *names, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (names[i][0] < '0' || names[i][0] > '9')
@@ -114,7 +114,7 @@ static lockstep_status open_npy_directory(lockstep_archive *archive, ls_source *
     return status;
 }
 
-/* The last row that looks at directories: it takes what no other wants. */
+/* The last row for directories: accepts any that no other format has accepted. */
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
     (void)path, (void)head, (void)size;
     return is_directory;

@@ -3,9 +3,9 @@
  *
  *   93 'NUMPY' 01 00   u16 LE length   dict literal   spaces '\n'
  *
- * The dict's keys are sorted, each followed by ", ". Then come as many spaces as
- * make the first axis's number 21 characters wide, so that an array can grow in
- * place, then 1 to 64 spaces that end the header at a multiple of 64. */
+ * The dict's keys are sorted, and each value is followed by ", ". Then come enough spaces
+ * to widen the first axis to 21 digits, so that an array can grow in place, and 1 to 64
+ * spaces that pad the header to a multiple of 64. */
 #include <stdio.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ size_t ls_npy_header(lockstep_dtype dtype, int rank, const uint64_t *shape, char
         if (i == 0)
             growth = GROWTH_DIGITS - digits;
         used += digits;
-        /* a tuple of one keeps its comma */
+        /* a tuple of one element needs a comma */
         used += snprintf(text + used, sizeof text - (size_t)used, "%s",
                          i + 1 < rank ? ", " : rank == 1 ? "," : "");
     }

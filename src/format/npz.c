@@ -1,7 +1,6 @@
 /* NPZ: a zip of NAME.npy members, stored (savez) or deflated (savez_compressed).
- * A stored member is read where it lies; of a deflated one only the NPY header is
- * inflated until its values are wanted. A member that isn't .npy is listed as
- * bytes of no type. */
+ * A stored member is read in place; for a deflated one, only the NPY header is inflated
+ * until its values are needed. A member that isn't .npy is listed as opaque bytes. */
 #include <string.h>
 
 #include "format/inflated_members.h"
@@ -33,7 +32,7 @@ static lockstep_status add_array(lockstep_archive *archive, ls_source *source,
     ls_arena *arena = &archive->arena;
     ls_tensor t = {.name = ls_arena_copy(arena, m->name, strlen(m->name) - strlen(".npy"))};
     ls_npy_place place = {source, source->name, m->data, m->size};
-    if (m->deflated) { /* offsets are those of the inflated member */
+    if (m->deflated) { /* offsets are relative to the inflated member */
         place.file = ls_arena_printf(arena, "%s(%s)", source->name, m->name);
         place.origin = 0;
     }

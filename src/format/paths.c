@@ -22,8 +22,8 @@ bool ls_path_stays_inside(const char *name) {
     }
 }
 
-/* Is there a symbolic link below the directory on the way to the path? True where it
- * can't be told. */
+/* Whether any part of the path below the directory is a symbolic link; true if that can't
+ * be determined. */
 static bool has_links(const char *directory, const char *path) {
     char so_far[PATH_MAX];
     struct stat info;
@@ -47,7 +47,7 @@ static bool has_links(const char *directory, const char *path) {
 
 bool ls_path_resolves_inside(const char *directory, const char *path) {
     if (!has_links(directory, path))
-        return true; /* nothing in between leads elsewhere */
+        return true; /* without links, the path can't lead elsewhere */
     char *real_directory = realpath(directory, NULL), *real_path = realpath(path, NULL);
     size_t length = real_directory != NULL ? strlen(real_directory) : 0;
     bool inside = real_directory == NULL || real_path == NULL || length == 1 /* the root */ ||
@@ -126,7 +126,7 @@ lockstep_status ls_path_list(ls_arena *arena, const char *directory, const char 
     while (fits && (found = readdir(stream)) != NULL) {
         if (found->d_name[0] == '.' || found->d_type == DT_DIR || !ls_path_has_suffix(found->d_name, suffix))
             continue;
-        if (count == capacity) { /* what is left behind in the arena is as much again */
+        if (count == capacity) { /* outgrown arrays waste at most as much of the arena */
             char **larger = ls_arena_array(arena, capacity = capacity * 2 + 16, sizeof *names);
             if (larger != NULL && count > 0)
                 memcpy(larger, names, count * sizeof *names);

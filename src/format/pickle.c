@@ -9,9 +9,9 @@
  *   q u8 BINPUT  r u32 LONG_BINPUT  h u8 BINGET  j u32 LONG_BINGET
  *   c module\n name\n GLOBAL   R REDUCE   81 NEWOBJ   b BUILD
  *
- * Integers are little endian. These are what torch.save writes; every other opcode
- * is refused. Containers are changed on the stack only, by the opcodes above, so a
- * node's contents are complete once STOP is reached. */
+ * Integers are little endian. These are the opcodes that torch.save writes; all others are
+ * refused. Only these opcodes change containers, and only those on the stack, so all nodes
+ * are complete once STOP is reached. */
 #include "format/pickle.h"
 
 #include <stdlib.h>
@@ -30,7 +30,7 @@ typedef struct machine {
     size_t count, capacity;
     size_t marks[MAX_MARKS]; /* heights of the stack */
     size_t mark_count;
-    ls_pickle_node **memo; /* without gaps: picklers count */
+    ls_pickle_node **memo; /* without gaps, because picklers number them consecutively */
     size_t memo_count, memo_capacity;
     uint64_t at;      /* offset of the opcode */
     const char *name; /* of the opcode */
@@ -44,7 +44,7 @@ static lockstep_status fail_memory(const machine *m, lockstep_error *error) {
 }
 
 const char *ls_pickle_kind_text(const ls_pickle_node *node) {
-    static const char *const texts[] = {"None", "a bool", "an int", "an int", "a float", "a text",
+    static const char *const texts[] = {"None", "a bool", "an int", "an int", "a float", "a string",
                                         "a tuple", "a list", "a dict", "a global", "an object",
                                         "a storage"};
     return texts[node->kind];
@@ -91,7 +91,7 @@ static lockstep_status push_new(machine *m, ls_pickle_kind kind, ls_pickle_node 
     return LOCKSTEP_OK;
 }
 
-/* How many values lie above the last mark. */
+/* How many values are above the last mark. */
 static size_t available(const machine *m) {
     return m->count - (m->mark_count > 0 ? m->marks[m->mark_count - 1] : 0);
 }
@@ -112,7 +112,7 @@ static lockstep_status need_kind(const machine *m, const ls_pickle_node *node, l
     return LOCKSTEP_OK;
 }
 
-/* Ends the last mark; what was above it lies from *out_first on. */
+/* Removes the last mark; the values above it begin at *out_first. */
 static lockstep_status pop_mark(machine *m, size_t *out_first, lockstep_error *error) {
     if (m->mark_count == 0)
         return FAIL(m, error, LOCKSTEP_MALFORMED, "pickle: %s found no MARK", m->name);
@@ -120,9 +120,9 @@ static lockstep_status pop_mark(machine *m, size_t *out_first, lockstep_error *e
     return LOCKSTEP_OK;
 }
 
-/* Moves what the stack has from `first` on to the end of a container's items. */
+/* Moves the stack's values from `first` on to the end of a container's items. */
 static lockstep_status take(machine *m, ls_pickle_node *to, size_t first, lockstep_error *error) {
-    size_t more = m->count - first, wanted = to->as.list.count + more; /* below 2^32: the pickle's size */
+    size_t more = m->count - first, wanted = to->as.list.count + more; /* below 2^32, as the pickle's size is */
     if (wanted > to->as.list.capacity) {
         size_t capacity = wanted > 2 * (size_t)to->as.list.capacity ? wanted : 2 * (size_t)to->as.list.capacity;
         ls_pickle_node **items = ls_arena_array(m->arena, capacity, sizeof *items);
@@ -189,8 +189,8 @@ static lockstep_status run_i32(machine *m, lockstep_error *error) {
     return push_int(m, (int32_t)value, error);
 }
 
-/* Two's complement, little endian; a ninth byte of 0 makes room for unsigned ones. */
-/* Beyond 64 bits: the nearest double. Two's complement, little endian. */
+/* Two's complement, little endian; large unsigned integers have a ninth byte of 0. */
+/* Pushes an integer beyond 64 bits as a double. Two's complement, little endian. */
 static lockstep_status push_long(machine *m, const uint8_t *bytes, uint8_t length, lockstep_error *error) {
     bool negative = (bytes[length - 1] & 0x80) != 0;
     double value = 0;
@@ -251,7 +251,7 @@ static lockstep_status run_text(machine *m, lockstep_error *error) {
 static lockstep_status push_tuple(machine *m, size_t first, lockstep_error *error) {
     ls_pickle_node *node;
     LS_TRY(push_new(m, LS_PICKLE_TUPLE, &node, error));
-    m->count--; /* its items lie below it */
+    m->count--; /* its items are below it on the stack */
     LS_TRY(take(m, node, first, error));
     return push(m, node, error);
 }
@@ -282,7 +282,7 @@ static lockstep_status run_empty_dict(machine *m, lockstep_error *error) {
     return push_new(m, LS_PICKLE_DICT, &node, error);
 }
 
-/* Adds what the stack has from `first` on to the container just below. */
+/* Adds the stack's values from `first` on to the container just below them. */
 static lockstep_status add_items(machine *m, ls_pickle_kind kind, size_t first,
                                  lockstep_error *error) {
     if (kind == LS_PICKLE_DICT && (m->count - first) % 2 != 0)
@@ -307,7 +307,7 @@ static lockstep_status run_setitem(machine *m, lockstep_error *error) {
 static lockstep_status add_marked(machine *m, ls_pickle_kind kind, lockstep_error *error) {
     size_t first = 0;
     LS_TRY(pop_mark(m, &first, error));
-    LS_TRY(need(m, m->count - first + 1, error)); /* the container, not below another mark */
+    LS_TRY(need(m, m->count - first + 1, error)); /* the container itself, which must not be below another mark */
     return add_items(m, kind, first, error);
 }
 
@@ -366,14 +366,14 @@ static lockstep_status run_long_get(machine *m, lockstep_error *error) {
 
 /* --- objects */
 
-/* Appends a line and ends it with `end`. */
+/* Appends a line to a global's name and ends it with `end`. */
 static lockstep_status read_line(machine *m, char name[MAX_GLOBAL], size_t *length, char end,
                                  lockstep_error *error) {
     for (;;) {
         uint8_t byte;
         LS_TRY(ls_cursor_u8(&m->c, m->name, &byte, error));
         if (byte != '\n' && *length >= MAX_GLOBAL - 2)
-            return FAIL(m, error, LOCKSTEP_LIMIT, "pickle: found a global's name beyond %d bytes",
+            return FAIL(m, error, LOCKSTEP_LIMIT, "pickle: found a global's name longer than %d bytes",
                         MAX_GLOBAL);
         name[(*length)++] = byte == '\n' ? end : (char)byte;
         if (byte == '\n')
@@ -400,7 +400,7 @@ static lockstep_status run_global(machine *m, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-/* REDUCE, and NEWOBJ, whose class is what would be called. */
+/* REDUCE, and NEWOBJ, where the class takes the place of the function. */
 static lockstep_status run_call(machine *m, lockstep_error *error) {
     LS_TRY(need(m, 2, error));
     ls_pickle_node *callee = m->stack[m->count - 2], *arguments = m->stack[m->count - 1], *node;
@@ -423,7 +423,7 @@ static lockstep_status run_call(machine *m, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-/* The attributes of an OrderedDict (a state_dict's _metadata) aren't kept. */
+/* Drops the attributes of an OrderedDict (a state_dict's _metadata). */
 static lockstep_status run_build(machine *m, lockstep_error *error) {
     LS_TRY(need(m, 2, error));
     const ls_pickle_node *to = m->stack[m->count - 2];
@@ -461,7 +461,7 @@ static lockstep_status run_stop(machine *m, lockstep_error *error) {
                     "pickle: STOP found %zu values on the stack and %zu open MARKs, expected 1 and 0",
                     m->count, m->mark_count);
     if (ls_cursor_left(&m->c) != 0)
-        return FAIL(m, error, LOCKSTEP_MALFORMED, "pickle: STOP found %llu bytes behind it, expected none",
+        return FAIL(m, error, LOCKSTEP_MALFORMED, "pickle: STOP found %llu bytes after it, expected none",
                     (unsigned long long)ls_cursor_left(&m->c));
     m->stopped = true;
     return LOCKSTEP_OK;
@@ -471,7 +471,7 @@ static lockstep_status run_stop(machine *m, lockstep_error *error) {
 
 static const struct {
     const char *name;
-    lockstep_status (*run)(machine *m, lockstep_error *error); /* NULL: known, and refused */
+    lockstep_status (*run)(machine *m, lockstep_error *error); /* NULL if known, but refused */
 } opcodes[256] = {
     ['('] = {"MARK", run_mark},
     [')'] = {"EMPTY_TUPLE", run_tuple0},

@@ -1,9 +1,9 @@
-/* Raw files: values and nothing else, row-major, little endian. What they hold comes
- * from the user, as PATH::DTYPE or PATH::DTYPE,2x3x4, or from the name:
+/* Raw files: only values, row-major, little endian. Type and shape come from the user, as
+ * PATH::DTYPE or PATH::DTYPE,2x3x4, or the type from the name:
  *
  *   llamacpp-MODEL.bin, pytorch-MODEL.bin     f32: logits or embeddings, as llama.cpp's
  *                                             model-conversion and llama-debug write them
- *   …-tokens.bin of those                     i32
+ *   of these, …-tokens.bin                    i32
  *   NAME.f32, NAME.bf16, …                    the dtype
  *
  * Without a shape there is one axis. */
@@ -19,7 +19,7 @@ static bool is_of_llama(const char *base) {
            (strncmp(base, "llamacpp-", 9) == 0 || strncmp(base, "pytorch-", 8) == 0);
 }
 
-/* By the name alone; LOCKSTEP_OPAQUE when it doesn't say. */
+/* The type according to the name; LOCKSTEP_OPAQUE if it has none. */
 static lockstep_dtype dtype_of_name(const char *path) {
     const char *base = ls_path_base(path), *dot = strrchr(base, '.');
     lockstep_dtype dtype = LOCKSTEP_OPAQUE;
@@ -46,7 +46,7 @@ static lockstep_status open_raw(lockstep_archive *archive, ls_source *source, lo
     }
     if (t.dtype == LOCKSTEP_OPAQUE)
         return ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
-                       "%s: has no header of a known format; if it holds values alone say which, as in %s::f32,2x3",
+                       "%s: has no header of a known format; if it holds only values, say which, as in %s::f32,2x3",
                        source->name, source->name);
     const ls_dtype_row *row = ls_dtype(t.dtype);
     t.file_dtype = row->name;
@@ -65,7 +65,7 @@ static lockstep_status open_raw(lockstep_archive *archive, ls_source *source, lo
     return ls_archive_add_tensor(archive, &t, 0, error);
 }
 
-/* The last row that looks at files. */
+/* The last row for files. */
 static bool probe(const char *path, bool is_directory, const uint8_t *head, size_t size) {
     (void)head, (void)size;
     return !is_directory && (ls_path_has_suffix(path, ".bin") || ls_path_has_suffix(path, ".raw") ||

@@ -5,10 +5,9 @@
  *       "data_offsets": [begin, end]}, …, "__metadata__": {"KEY": "TEXT", …}}
  *   the buffer that the offsets count from, little endian, row-major
  *
- * Sorted by their offsets the tensors cover the buffer from its start to the
- * file's end, without hole or overlap. A model in several files has an index,
- * *.safetensors.index.json: {"weight_map": {"NAME": "FILE", …}, …}, whose files
- * lie beside it. */
+ * In order of their offsets, the tensors cover the buffer from its start to the file's
+ * end, without holes or overlaps. A model in several files has an index in the same
+ * directory, *.safetensors.index.json: {"weight_map": {"NAME": "FILE", …}, …}. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +48,7 @@ const char *ls_safetensors_name(lockstep_dtype dtype) {
     return NULL;
 }
 
-/* A tensor of the header with what it says of its bytes. */
+/* A tensor of the header, and where its bytes are. */
 typedef struct entry {
     ls_tensor tensor;
     uint64_t begin, end; /* in the buffer */
@@ -71,7 +70,7 @@ static lockstep_status read_shape(ls_json *j, ls_tensor *t, lockstep_error *erro
             return LOCKSTEP_OK;
         if (t->rank == LOCKSTEP_MAX_RANK)
             return ls_fail_at(error, LOCKSTEP_LIMIT, j->file, ls_json_offset(j),
-                              "tensor '%s': found more than %d axes, expected at most as many", t->name,
+                              "tensor '%s': found more than %d axes, expected at most that many", t->name,
                               LOCKSTEP_MAX_RANK);
         LS_TRY(ls_json_u64(j, "an axis: a non-negative integer of 64 bits", &t->shape[t->rank], error));
     }
@@ -102,7 +101,7 @@ static lockstep_status read_dtype(ls_json *j, entry *e, uint64_t *out_bits, lock
             return LOCKSTEP_OK;
         }
     return ls_fail_at(error, LOCKSTEP_UNSUPPORTED, j->file, at,
-                      "tensor '%s': found dtype '%s', expected one of safetensors (F32, BF16, …)",
+                      "tensor '%s': found dtype '%s', expected one of safetensors' dtypes (F32, BF16, …)",
                       e->tensor.name, e->tensor.file_dtype);
 }
 
@@ -157,7 +156,7 @@ static lockstep_status read_metadata(lockstep_archive *archive, ls_source *sourc
             return LOCKSTEP_OK;
         LS_TRY(ls_json_string(j, "a string", &text, error));
         ls_meta meta = {.key = key, .kind = LS_META_TEXT, .as.text = {text, strlen(text)}};
-        /* the files of one model repeat their metadata: the first counts */
+        /* the files of one model repeat their metadata: the first file's is kept */
         if (source == archive->sources[0] || ls_archive_meta(archive, key) == NULL)
             LS_TRY(ls_archive_add_meta(archive, &meta, source, at, error));
     }
@@ -208,7 +207,7 @@ static int by_offset(const void *a, const void *b) {
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* Adds the tensors in the order of their bytes, which leave no hole. */
+/* Adds the tensors in the order of their bytes, which must leave no holes. */
 static lockstep_status add_tensors(lockstep_archive *archive, ls_source *source, uint64_t buffer,
                                    entries *all, lockstep_error *error) {
     uint64_t reached = 0, available = source->size - buffer;
@@ -230,7 +229,7 @@ static lockstep_status add_tensors(lockstep_archive *archive, ls_source *source,
     }
     if (reached != available)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, buffer + reached,
-                          "found %llu bytes behind the last tensor, expected none",
+                          "found %llu bytes after the last tensor, expected none",
                           (unsigned long long)(available - reached));
     return LOCKSTEP_OK;
 }
@@ -279,7 +278,7 @@ static const char *const stems[] = {"model", "diffusion_pytorch_model", "consoli
 static const char *const adapters[] = {"adapter_model", "pytorch_lora_weights", "lora", NULL};
 static const ls_model_family family = {".safetensors", stems, adapters, true};
 
-/* A file whose name tells nothing is a model only where there is no other kind of one. */
+/* A file with an unknown name is a model only if there are no models in other formats. */
 static bool is_model_folder(const char *path) {
     static const char *const others[] = {".gguf", ".bin"};
     bool alone = true;

@@ -11,18 +11,18 @@
 #include "format/paths.h"
 
 static lockstep_status open_source(const char *directory, const char *file, ls_source **out_source, lockstep_error *error) {
-    static const char member[4] = "PK\3\4", end[4] = "PK\5\6"; /* a zip begins so; an empty one as the other */
+    static const char member[4] = "PK\3\4", end[4] = "PK\5\6"; /* how a zip begins, and how an empty one does */
     char path[PATH_MAX], head[sizeof member];
     ls_source *source;
     int length = snprintf(path, sizeof path, "%s/%s", directory, file);
     if (length < 0 || (size_t)length >= sizeof path)
-        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the name of '%.100s' in it is too long", directory, file);
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the file name '%.100s' in it is too long", directory, file);
     if (!ls_path_stays_inside(file) || !ls_path_resolves_inside(directory, path))
-        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: a path that leads out of the trace", path);
+        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: the path leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &source, error));
     lockstep_status status = ls_source_read_at(source, 0, head, sizeof head, error);
     if (status == LOCKSTEP_OK && memcmp(head, member, sizeof head) != 0 && memcmp(head, end, sizeof head) != 0)
-        status = ls_fail_at(error, LOCKSTEP_MALFORMED, path, 0, "found no local header of a zip, expected 'PK' 03 04");
+        status = ls_fail_at(error, LOCKSTEP_MALFORMED, path, 0, "found no local zip header, expected 'PK' 03 04");
     if (status != LOCKSTEP_OK)
         ls_source_close(source);
     else
@@ -50,7 +50,7 @@ lockstep_status ls_segment_claim(ls_segment *segment, const ls_extent *extent, c
     const char *file = segment->source->name;
     uint64_t end;
     if (extent->at < segment->end)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, log, line_at, "found values at offset %llu of %s, expected them behind the ones before, from %llu on",
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, log, line_at, "found values at offset %llu of %s, expected them after the previous ones, from %llu on",
                           (unsigned long long)extent->at, file, (unsigned long long)segment->end);
     if (!ls_add_u64(extent->at, extent->bytes, &end))
         return ls_fail_at(error, LOCKSTEP_MALFORMED, log, line_at, "found %llu bytes at offset %llu of %s, whose end overflows 64 bits",

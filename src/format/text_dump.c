@@ -1,20 +1,20 @@
-/* Text dumps: one value a line, or one row of values, as debugging code prints them.
+/* Text dumps: one value or one row of values per line, as debugging code prints them.
  *
  *   # Tensor: attn_norm_output        lines that begin with '#' are a header or
- *   # Shape: (1, 3, 2048)             remarks; of the header the shape counts, written
+ *   # Shape: (1, 3, 2048)             comments; only the header's shape is used, written
  *   # Mean: …                         (1, 3, 2048), [1, 3, 2048], 1x3x2048 or 1 3 2048
  *   # Data:
- *   -1.234567e-02                     a value; or with its index
+ *   -1.234567e-02                     a value, perhaps after its index
  *   1: 0.250000                       (as in llama.cpp's model-conversion)
- *   0x3c00 (1.000000e+00)             or the bits of an f16, with their value behind
- *   1.0e+00 2.5e-01 0.0e+00           a row, as numpy.savetxt writes: separated by spaces, tabs,
- *                                     commas or semicolons; as many values in each
+ *   0x3c00 (1.000000e+00)             or the bits of an f16, followed by their value
+ *   1.0e+00 2.5e-01 0.0e+00           a row, as numpy.savetxt writes it: separated by spaces, tabs,
+ *                                     commas or semicolons; all rows are equally long
  *
- * Without a shape there is one axis, or two where a line is a row. Such code likes to print only the first and last
- * values of large tensors: then the tensor is listed, and reading it fails.
+ * Without a shape there is one axis, or two if lines are rows. Some code prints only the first and last values of
+ * large tensors: then the tensor is listed, and reading it fails.
  *
- * A tensor has its file's name, without .txt. The prefixes py_ and cpp_ are taken off,
- * in a directory if all its dumps have one of them: they say who wrote, not what. */
+ * A tensor has its file's name without .txt. A prefix py_ or cpp_ is removed, because it says who wrote the file and
+ * not what it is; in a directory, only if all dumps have one. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <locale.h>
@@ -33,12 +33,12 @@ enum { MAX_LINE = 200 }; /* of values */
 /* --- lines */
 
 typedef struct line {
-    const char *text; /* without space around it */
+    const char *text; /* without surrounding space */
     size_t length;
     uint64_t offset;
 } line;
 
-/* Takes the next line that isn't empty; false at the end. */
+/* Reads the next line that isn't empty; false at the end. */
 static bool next_line(const char *bytes, uint64_t size, uint64_t *at, line *out) {
     while (*at < size) {
         uint64_t begin = *at;
@@ -56,7 +56,7 @@ static bool next_line(const char *bytes, uint64_t size, uint64_t *at, line *out)
     return false;
 }
 
-/* "# Shape: …", whatever the case: what follows the colon, or NULL. */
+/* What follows the colon in "# Shape: …" (ignoring case), or NULL. */
 static const char *header_value(const line *l, const char *key) {
     size_t at = 1, length = strlen(key);
     while (at < l->length && l->text[at] == ' ')
@@ -76,7 +76,7 @@ static bool parse_float(const char *text, locale_t c, float *out) {
     return end != text && *end == '\0';
 }
 
-/* A value, perhaps behind its index, which has to be `index`. */
+/* Reads a value, perhaps after its index, which must be `index`. */
 static bool parse_value(const line *l, uint64_t index, locale_t c, float *out) {
     char text[MAX_LINE + 1];
     if (l->length > MAX_LINE)
@@ -100,18 +100,18 @@ static bool parse_value(const line *l, uint64_t index, locale_t c, float *out) {
            parse_float(colon + 1, c, out);
 }
 
-/* More than one value a line? */
+/* Whether a line has more than one value. */
 static bool is_row(const line *l) {
     bool separated = false;
     for (size_t i = 0; i < l->length; i++) {
         if (l->text[i] == ':' || l->text[i] == '(')
-            return false; /* an index, or a value behind its bits */
+            return false; /* an index, or a value after its bits */
         separated = separated || strchr(" \t,;", l->text[i]) != NULL;
     }
     return separated;
 }
 
-/* Takes the next value's text of a row; false at its end. */
+/* Reads the text of the next value in a row; false at its end. */
 static bool next_in_row(const line *row, size_t *at, line *out) {
     while (*at < row->length && strchr(" \t,;", row->text[*at]) != NULL && row->text[*at] != '\0')
         ++*at;
@@ -129,10 +129,10 @@ typedef struct dump {
     ls_source *file;
     uint64_t begin;    /* offset of the first value's line */
     uint64_t count;    /* of values */
-    uint64_t columns;  /* of them in each line */
-    uint64_t expected; /* by the shape */
+    uint64_t columns;  /* values per line */
+    uint64_t expected; /* values, according to the shape */
     bool elided;       /* "First 50 elements", "..." */
-    locale_t c;        /* of C, where the decimal point is a point */
+    locale_t c;        /* the C locale, for its decimal point */
 } dump;
 
 static bool is_value(const line *l) { return l->text[0] != '#' && l->text[0] != '.'; }
@@ -143,7 +143,7 @@ static lockstep_status fail_value(const dump *d, const line *l, uint64_t index, 
                       (int)(l->length < 40 ? l->length : 40), l->text, index);
 }
 
-/* A part of the values, as bytes. */
+/* A range of the values' bytes. */
 typedef struct wanted {
     uint64_t from;
     uint8_t *out;
@@ -186,10 +186,10 @@ static lockstep_status read_values(ls_source *source, uint64_t offset, void *out
     const uint8_t *bytes;
     if (d->expected == UINT64_MAX)
         return ls_fail_at(error, LOCKSTEP_TRUNCATED, d->file->name, d->begin,
-                          "found %" PRIu64 " values, of which the dump says that they aren't all", d->count);
+                          "found %" PRIu64 " values, which are not all, according to the dump", d->count);
     if (d->count != d->expected)
         return ls_fail_at(error, d->count < d->expected ? LOCKSTEP_TRUNCATED : LOCKSTEP_MALFORMED,
-                          d->file->name, d->begin, "found %" PRIu64 " values, expected %" PRIu64 " as its shape says%s",
+                          d->file->name, d->begin, "found %" PRIu64 " values, expected %" PRIu64 " according to its shape%s",
                           d->count, d->expected, d->elided ? " (only the first and last were dumped)" : "");
     LS_TRY(ls_source_bytes(d->file, &bytes, error));
     return parse_values(d, (const char *)bytes, &(wanted){offset, out, length}, error);
@@ -207,7 +207,7 @@ static const ls_source_methods methods = {read_values, NULL, release_file, close
 
 /* --- opening */
 
-/* Numbers with anything but digits between them. */
+/* Reads numbers with spaces, brackets, commas or x between them. */
 static lockstep_status read_shape(const line *l, const char *text, ls_tensor *t, lockstep_error *error) {
     const char *end = l->text + l->length;
     t->rank = 0;
@@ -224,16 +224,16 @@ static lockstep_status read_shape(const line *l, const char *text, ls_tensor *t,
         for (; text < end && isdigit((unsigned char)*text); text++)
             if (!ls_mul_u64(axis, 10, &axis) || !ls_add_u64(axis, (uint64_t)(*text - '0'), &axis))
                 return ls_fail_at(error, LOCKSTEP_LIMIT, t->source->name, l->offset,
-                                  "found an axis beyond 64 bits");
+                                  "found an axis of more than 64 bits");
         if (t->rank == LOCKSTEP_MAX_RANK)
             return ls_fail_at(error, LOCKSTEP_LIMIT, t->source->name, l->offset,
-                              "found more than %d axes, expected at most as many", LOCKSTEP_MAX_RANK);
+                              "found more than %d axes, expected at most that many", LOCKSTEP_MAX_RANK);
         t->shape[t->rank++] = axis;
     }
     return LOCKSTEP_OK;
 }
 
-/* Counts the values of a line; the first line's first is looked at. */
+/* Counts the values of a line, and checks the first value of the first line. */
 static lockstep_status count_values(dump *d, const line *l, lockstep_error *error) {
     line each = *l;
     uint64_t count = 1;
@@ -246,9 +246,9 @@ static lockstep_status count_values(dump *d, const line *l, lockstep_error *erro
         next_in_row(l, &at, &each);
     }
     if (d->count == 0 && !parse_value(&each, 0, d->c, &value))
-        return fail_value(d, l, 0, error); /* likely no dump at all */
+        return fail_value(d, l, 0, error); /* probably not a dump */
     if (d->count > 0 && count != d->columns)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, l->offset, "found %" PRIu64 " values in a line, expected %" PRIu64 " as in those before",
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, l->offset, "found %" PRIu64 " values in a line, expected %" PRIu64 " as in the lines before",
                           count, d->columns);
     d->begin = d->count == 0 ? l->offset : d->begin;
     d->columns = count;
@@ -256,7 +256,7 @@ static lockstep_status count_values(dump *d, const line *l, lockstep_error *erro
     return LOCKSTEP_OK;
 }
 
-/* Reads the header and counts the values, which are parsed when they are wanted. */
+/* Reads the header and counts the values, which are parsed only when they are needed. */
 static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
     const uint8_t *bytes;
     line l;
@@ -276,7 +276,7 @@ static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
         }
     }
     if (d->count == 0 && !has_shape)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, 0, "found no value, expected one a line");
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, d->file->name, 0, "found no value, expected one per line");
     if (!has_shape) {
         t->rank = d->columns > 1 ? 2 : 1;
         t->shape[0] = d->columns > 1 ? d->count / d->columns : d->count;
@@ -287,7 +287,7 @@ static lockstep_status scan(dump *d, ls_tensor *t, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-/* The file is the archive's. */
+/* The archive owns the file. */
 static lockstep_status add_file(lockstep_archive *archive, ls_source *file, const char *name,
                                 lockstep_error *error) {
     dump *d = calloc(1, sizeof *d);
@@ -303,7 +303,7 @@ static lockstep_status add_file(lockstep_archive *archive, ls_source *file, cons
     ls_source_release(file);
     if (status != LOCKSTEP_OK)
         return status;
-    /* of what can't be read, no memory is asked for */
+    /* no memory is allocated for values that can't be read */
     d->source.size = d->count == d->expected ? t.bytes : 0;
     return ls_archive_add_tensor(archive, &t, 0, error);
 }
@@ -324,11 +324,11 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
     return !is_directory && ls_path_has_suffix(path, ".txt");
 }
 
-const ls_format ls_format_text = {"text", "a text dump: one value, or one row of values, a line (.txt)", probe, open_text};
+const ls_format ls_format_text = {"text", "a text dump: one value or one row of values per line (.txt)", probe, open_text};
 
 /* --- a directory of dumps */
 
-/* Its first line is a dump's: other .txt files are no tensors. */
+/* Whether the first line is that of a dump; other .txt files are not tensors. */
 static bool is_dump(const char *path) {
     ls_source *file;
     char head[MAX_LINE * 2];

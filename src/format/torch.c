@@ -1,21 +1,21 @@
-/* PyTorch, as torch.save has written since version 1.6 (torch/serialization.py): a
- * zip whose members share one folder, the file's stem or "archive":
+/* PyTorch, as written by torch.save since version 1.6 (torch/serialization.py): a zip whose
+ * members are in one folder, named "archive" or after the file's stem:
  *
- *   TOP/data.pkl    a pickle of what was saved (format/pickle.c)
- *   TOP/byteorder   "little" or "big"; little when there is none
- *   TOP/data/KEY    a storage: its elements
+ *   TOP/data.pkl    a pickle of the saved object (format/pickle.c)
+ *   TOP/byteorder   "little" or "big"; little if it is missing
+ *   TOP/data/KEY    the elements of a storage
  *   TOP/version, TOP/.data/serialization_id, …   not needed
  *
  * In the pickle a tensor is a call (torch/_utils.py) of
  *   _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])
  *   _rebuild_tensor_v3(the same up to hooks, dtype[, metadata])
  * perhaps as the first argument of _rebuild_parameter[_with_state]. A storage is the
- * persistent id ('storage', torch.FloatStorage, KEY, device, elements): bytes instead
- * of elements when the class is UntypedStorage. Element [i,j,…] of a tensor lies at
- * offset + i * stride[0] + j * stride[1] + …, so tensors overlap as they like.
+ * persistent id ('storage', torch.FloatStorage, KEY, device, elements); if the class is
+ * UntypedStorage, the last is a number of bytes. Element [i,j,…] of a tensor is at
+ * offset + i * stride[0] + j * stride[1] + …, so tensors may overlap.
  *
- * Dicts, lists and tuples are flattened: a tensor's name are its keys and indexes,
- * joined by '.'; alone in its file it has the file's name. */
+ * Dicts, lists and tuples are flattened: a tensor's name consists of its keys and indexes,
+ * joined by '.'; a tensor saved by itself has the file's name. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <math.h>
@@ -30,14 +30,14 @@
 #include "format/pickle.h"
 #include "format/weight_map.h"
 
-/* How a file of torch.save before 1.6 begins: the pickled magic number. */
+/* The pickled magic number, with which files of torch.save before 1.6 begin. */
 #define LEGACY_MAGIC {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e}
 
 enum {
     MAX_DEPTH = 64,
     MAX_NAME = 1000,
     LEAST_NODES = 1 << 16, /* allowed in any file */
-    /* A stride of 0 makes many elements of few bytes; beyond this it's an attack. */
+    /* A stride of 0 turns few bytes into many elements; more than this is an attack. */
     MAX_EXPANDED = INT32_MAX,
 };
 
@@ -75,11 +75,11 @@ static const struct {
     [FLOAT8_E4M3FNUZ] = {"float8_e4m3fnuz", LOCKSTEP_F8_E4M3FNUZ, 1},
     [FLOAT8_E5M2FNUZ] = {"float8_e5m2fnuz", LOCKSTEP_F8_E5M2FNUZ, 1},
     [FLOAT8_E8M0FNU] = {"float8_e8m0fnu", LOCKSTEP_F8_E8M0, 1},
-    [FLOAT4_E2M1FN_X2] = {"float4_e2m1fn_x2", LOCKSTEP_OPAQUE, 1}, /* a pair is an element */
+    [FLOAT4_E2M1FN_X2] = {"float4_e2m1fn_x2", LOCKSTEP_OPAQUE, 1}, /* an element is a pair */
     [UNTYPED] = {"bytes", LOCKSTEP_OPAQUE, 1},
 };
 
-/* Tags of globals. A class of storages is STORAGE + type, a dtype DTYPE + type. */
+/* Tags of globals. A storage class has STORAGE + type, a dtype DTYPE + type. */
 enum { ORDERED_DICT, TENSOR_V2, TENSOR_V3, PARAMETER, SIZE, DEVICE, GROUP, BYTES, COMPLEX, EMPTY, STORAGE = 0x100, DTYPE = 0x200 };
 
 static const ls_pickle_global globals[] = {
@@ -152,14 +152,14 @@ static const ls_pickle_global globals[] = {
 
 typedef struct reader {
     lockstep_archive *archive;
-    ls_source *zip, *pickle; /* data.pkl has a source of its own, which messages name */
+    ls_source *zip, *pickle; /* data.pkl has a source of its own, for messages */
     const ls_zip_member *members;
     ls_names names; /* of the members */
     const char *top;
     bool big_endian;
-    bool repeats_metas; /* of files of one model only the first's metadata count */
+    bool repeats_metas; /* the files of one model repeat metadata: the first file's is kept */
     uint64_t visits, name_bytes;
-    char path[MAX_NAME + 1]; /* keys from the root to the value at hand, joined */
+    char path[MAX_NAME + 1]; /* keys from the root to the current value, joined */
     size_t length;
 } reader;
 
@@ -177,7 +177,7 @@ static const ls_zip_member *find_member(const reader *r, const char *folder, con
 
 /* --- tensors */
 
-/* What _rebuild_tensor_v2 or _v3 was given. */
+/* The arguments of _rebuild_tensor_v2 or _v3. */
 typedef struct arguments {
     const ls_pickle_node *call, *size, *stride, *dtype, *metadata; /* the last two may be NULL */
     const ls_pickle_node *storage; /* the persistent id: a tuple */
@@ -223,8 +223,8 @@ static lockstep_status read_arguments(const reader *r, const ls_pickle_node *cal
     return LOCKSTEP_OK;
 }
 
-/* A lazy sign of floats is applied when they are read; of integers, and a conjugation,
- * it can't be, and is then part of the type. */
+/* The lazy negation of floats is applied when they are read. That of integers and a lazy
+ * conjugation can't be, and become part of the type's name. */
 static lockstep_status read_metadata(const reader *r, const arguments *a, ls_tensor *t,
                                      lockstep_error *error) {
     if (a->metadata == NULL || a->metadata->kind == LS_PICKLE_NONE)
@@ -255,7 +255,7 @@ static lockstep_status read_metadata(const reader *r, const arguments *a, ls_ten
     return LOCKSTEP_OK;
 }
 
-/* Finds the record and how many elements of `type` it may be asked for. */
+/* Finds the record, and how many elements of `type` the storage has. */
 static lockstep_status find_storage(const reader *r, const arguments *a, torch_type *out_type,
                                     const ls_zip_member **out_member, uint64_t *out_elements,
                                     lockstep_error *error) {
@@ -289,7 +289,7 @@ static lockstep_status find_storage(const reader *r, const arguments *a, torch_t
     return LOCKSTEP_OK;
 }
 
-/* Sizes and strides, and that no element lies outside of the storage. */
+/* Sets sizes and strides, and checks that all elements are inside the storage. */
 static lockstep_status place_view(const reader *r, const arguments *a, int width, uint64_t available,
                                   ls_tensor *t, lockstep_error *error) {
     ls_pickle_node *const *strides = a->stride->as.list.items;
@@ -320,7 +320,7 @@ static lockstep_status place_view(const reader *r, const arguments *a, int width
 
 static lockstep_status copy_name(reader *r, const ls_pickle_node *node, const char **out,
                                  lockstep_error *error) {
-    uint64_t most = 4 * r->pickle->size + 65536; /* a name may be repeated by nesting */
+    uint64_t most = 4 * r->pickle->size + 65536; /* nesting may repeat a name */
     r->name_bytes += r->length + 1;
     if (r->name_bytes > most)
         return FAIL(r, node, error, LOCKSTEP_LIMIT, "found more than %" PRIu64 " bytes of names", most);
@@ -375,7 +375,7 @@ static bool is_number(const ls_pickle_node *node) {
     return node->kind == LS_PICKLE_INT || node->kind == LS_PICKLE_FLOAT;
 }
 
-/* True when a list has numbers alone: then it's one array, of int64 or float64. */
+/* Whether a list has only numbers: then it is one array, of int64 or float64. */
 static bool is_array(const ls_pickle_node *list, bool *out_is_float) {
     *out_is_float = false;
     for (uint32_t i = 0; i < list->as.list.count; i++) {
@@ -413,12 +413,12 @@ static lockstep_status add_array(reader *r, const ls_pickle_node *list, bool is_
 
 static lockstep_status visit(reader *r, ls_pickle_node *node, int depth, lockstep_error *error);
 
-/* Visits a value with its key behind those of the path. */
+/* Visits a value with its key appended to the path. */
 static lockstep_status visit_under(reader *r, const char *key, size_t key_length, ls_pickle_node *node,
                                    int depth, lockstep_error *error) {
     size_t before = r->length;
     if (before + 1 + key_length > MAX_NAME)
-        return FAIL(r, node, error, LOCKSTEP_LIMIT, "'%s': found a name beyond %d bytes below it", r->path,
+        return FAIL(r, node, error, LOCKSTEP_LIMIT, "'%s': found a name longer than %d bytes below it", r->path,
                     MAX_NAME);
     if (depth > 0)
         r->path[r->length++] = '.';
@@ -462,10 +462,10 @@ static lockstep_status visit_dict(reader *r, const ls_pickle_node *dict, int dep
         } else if (key->kind == LS_PICKLE_FLOAT) {
             length = (size_t)snprintf(number, sizeof number, "%.12g", key->as.f);
         } else if (key->kind == LS_PICKLE_TUPLE || key->kind == LS_PICKLE_GLOBAL || key->kind == LS_PICKLE_CALL) {
-            length = (size_t)snprintf(number, sizeof number, "key%" PRIu32, i / 2); /* no name could be read back */
+            length = (size_t)snprintf(number, sizeof number, "key%" PRIu32, i / 2); /* has no readable name */
         } else {
             return FAIL(r, key, error, LOCKSTEP_UNSUPPORTED,
-                        "'%s': found %s as a dict's key, expected a text without NUL or an int", r->path,
+                        "'%s': found %s as a dict's key, expected a string without NUL or an int", r->path,
                         ls_pickle_kind_text(key));
         }
         LS_TRY(visit_under(r, text, length, dict->as.list.items[i + 1], depth, error));
@@ -473,7 +473,7 @@ static lockstep_status visit_dict(reader *r, const ls_pickle_node *dict, int dep
     return LOCKSTEP_OK;
 }
 
-/* torch.device('cuda', 0) is "cuda:0". */
+/* Adds torch.device('cuda', 0) as "cuda:0". */
 static lockstep_status visit_device(reader *r, const ls_pickle_node *call, lockstep_error *error) {
     const ls_pickle_node *given = call->as.call.arguments;
     ls_pickle_node *const *items = given->as.list.items;
@@ -495,7 +495,7 @@ static lockstep_status visit_container(reader *r, ls_pickle_node *node, int dept
         return FAIL(r, node, error, LOCKSTEP_UNSUPPORTED, "'%s': found %s that contains itself", r->path,
                     ls_pickle_kind_text(node));
     if (depth >= MAX_DEPTH)
-        return FAIL(r, node, error, LOCKSTEP_LIMIT, "'%s': found more than %d containers inside each other",
+        return FAIL(r, node, error, LOCKSTEP_LIMIT, "'%s': found containers nested deeper than %d",
                     r->path, MAX_DEPTH);
     node->entered = true;
     LS_TRY(node->kind == LS_PICKLE_DICT ? visit_dict(r, node, depth, error)
@@ -513,7 +513,7 @@ static lockstep_status add_text_of(reader *r, const ls_pickle_node *node, const 
 
 static double number_of(const ls_pickle_node *node) { return node->kind == LS_PICKLE_FLOAT ? node->as.f : node->kind == LS_PICKLE_INT ? (double)node->as.i : NAN; }
 
-/* As Python writes it: "(1+2j)". */
+/* Adds a complex number as Python writes it: "(1+2j)". */
 static lockstep_status visit_complex(reader *r, const ls_pickle_node *call, lockstep_error *error) {
     const ls_pickle_node *given = call->as.call.arguments;
     if (given->as.list.count != 2)
@@ -522,7 +522,7 @@ static lockstep_status visit_complex(reader *r, const ls_pickle_node *call, lock
     return copy != NULL ? add_text(r, call, copy, error) : ls_fail_memory(r->archive, error);
 }
 
-/* One container stands for the group; several arguments are listed by their numbers. */
+/* A single argument stands for the group; several are visited under their numbers. */
 static lockstep_status visit_arguments(reader *r, const ls_pickle_node *given, int depth, lockstep_error *error) {
     if (given->as.list.count == 1)
         return visit(r, given->as.list.items[0], depth, error);
@@ -536,7 +536,7 @@ static lockstep_status visit_arguments(reader *r, const ls_pickle_node *given, i
 
 static lockstep_status visit_call(reader *r, const ls_pickle_node *call, int depth,
                                   lockstep_error *error) {
-    for (;;) { /* arguments are older than their call, so this ends */
+    for (;;) { /* this ends, because arguments are older than their call */
         const ls_pickle_node *given = call->as.call.arguments;
         ls_pickle_node *first = given->as.list.count > 0 ? given->as.list.items[0] : NULL;
         switch (call->as.call.function->tag) {
@@ -545,9 +545,9 @@ static lockstep_status visit_call(reader *r, const ls_pickle_node *call, int dep
                 return add_tensor(r, call, error);
             case DEVICE:
                 return visit_device(r, call, error);
-            case GROUP: /* sets and the like, by their members */
+            case GROUP: /* sets and the like */
                 return visit_arguments(r, given, depth, error);
-            case BYTES: /* _codecs.encode(u'…', 'latin1'), as protocol 2 has it; b'' has no arguments */
+            case BYTES: /* in protocol 2, _codecs.encode(u'…', 'latin1'); b'' has no arguments */
                 return add_text_of(r, call, first != NULL && first->kind == LS_PICKLE_TEXT ? first : NULL, error);
             case EMPTY: /* a tensor on the device "meta" has no values */
                 return add_text(r, call, call->as.call.function->name, error);
@@ -566,7 +566,7 @@ static lockstep_status visit_call(reader *r, const ls_pickle_node *call, int dep
 }
 
 static lockstep_status visit(reader *r, ls_pickle_node *node, int depth, lockstep_error *error) {
-    uint64_t most = 4 * r->pickle->size; /* shared containers can be nested so that they have 2^n parts */
+    uint64_t most = 4 * r->pickle->size; /* nesting shared containers can yield 2^n values */
     if (++r->visits > most)
         return FAIL(r, node, error, LOCKSTEP_LIMIT, "found more than %" PRIu64 " values, expected fewer in a pickle of this size",
                     most);
@@ -595,12 +595,12 @@ static lockstep_status visit(reader *r, ls_pickle_node *node, int depth, lockste
         case LS_PICKLE_PERSISTENT:
             break;
     }
-    return FAIL(r, node, error, LOCKSTEP_UNSUPPORTED, "'%s': found a storage that is no tensor's", r->path);
+    return FAIL(r, node, error, LOCKSTEP_UNSUPPORTED, "'%s': found a storage that belongs to no tensor", r->path);
 }
 
 /* --- the archive */
 
-/* "model" of "some/model.pt". */
+/* Sets the path to the stem of a file name: "model" for "some/model.pt". */
 static void set_stem(reader *r, const char *path) {
     const char *base = ls_path_base(path), *dot = strrchr(base, '.');
     size_t length = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
@@ -616,7 +616,7 @@ static lockstep_status index_members(reader *r, size_t count, lockstep_error *er
         if (strcspn(m->name, "/") != top || m->name[top] != '/' ||
             memcmp(m->name, r->members[0].name, top) != 0)
             return ls_fail_at(error, LOCKSTEP_MALFORMED, r->zip->name, m->record,
-                              "found the member '%s', expected one folder that has all (is this of torch.save?)",
+                              "found the member '%s', expected all members in one folder (was this written by torch.save?)",
                               m->name);
         if (ls_names_add(&r->names, m->name, i) == LS_NAMES_NO_MEMORY)
             return ls_fail_memory(r->archive, error);
@@ -639,7 +639,7 @@ static lockstep_status read_byte_order(reader *r, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-/* data.pkl as a source of the archive: strings are used where they lie. */
+/* Makes data.pkl a source of the archive, so that strings can be used in place. */
 static lockstep_status open_pickle(reader *r, lockstep_error *error) {
     const ls_zip_member *m = find_member(r, "", "constants.pkl", 13);
     if (m != NULL)
@@ -648,7 +648,7 @@ static lockstep_status open_pickle(reader *r, lockstep_error *error) {
                           m->name);
     m = find_member(r, "", "data.pkl", 8);
     if (m == NULL)
-        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: found a zip without '%s/data.pkl', expected what torch.save writes",
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: found a zip without '%s/data.pkl', expected a file written by torch.save",
                        r->zip->name, r->top);
     if (m->size > LS_PICKLE_LIMIT)
         return ls_fail_at(error, LOCKSTEP_LIMIT, r->zip->name, m->record,
@@ -664,7 +664,7 @@ static lockstep_status open_pickle(reader *r, lockstep_error *error) {
 }
 
 static lockstep_status read_file(reader *r, size_t member_count, lockstep_error *error) {
-    ls_arena arena = {0}; /* the nodes are needed no longer than the walk */
+    ls_arena arena = {0}; /* the nodes are only needed during the walk */
     ls_pickle_node *root = NULL;
     LS_TRY(index_members(r, member_count, error));
     LS_TRY(open_pickle(r, error));
@@ -687,8 +687,8 @@ static lockstep_status refuse_others(const ls_source *source, lockstep_error *er
     if (memcmp(head, "PK", 2) == 0)
         return LOCKSTEP_OK;
     const char *what = memcmp(head, legacy, sizeof legacy) == 0 ? "the format of torch.save before 1.6"
-                       : memcmp(head + 257, "ustar", 5) == 0    ? "a tar of PyTorch's first versions"
-                       : memcmp(head, "PYTORCH1", 8) == 0       ? "the format of PyTorch's first versions"
+                       : memcmp(head + 257, "ustar", 5) == 0    ? "the tar format of early PyTorch versions"
+                       : memcmp(head, "PYTORCH1", 8) == 0       ? "the format of early PyTorch versions"
                                                                 : NULL;
     if (what != NULL)
         return ls_fail_at(error, LOCKSTEP_UNSUPPORTED, source->name, 0,
@@ -699,7 +699,7 @@ static lockstep_status refuse_others(const ls_source *source, lockstep_error *er
                       head[1], head[2], head[3]);
 }
 
-/* Adds the tensors of all files, whose sources are the archive's. */
+/* Adds the tensors of all files. The archive owns the sources. */
 static lockstep_status open_files(lockstep_archive *archive, ls_source *const *sources, size_t count,
                                     lockstep_error *error) {
     ls_zip_member **members = ls_arena_array(&archive->arena, count, sizeof *members);
@@ -763,7 +763,7 @@ static lockstep_status open_torch(lockstep_archive *archive, ls_source *source, 
     return index ? open_index(archive, sources[0], error) : open_files(archive, sources, count, error);
 }
 
-/* Of a zip: its first member's name is right behind the local header's 30 bytes. */
+/* For a zip; the first member's name follows the 30 bytes of the local header. */
 static bool begins_with_pickle(const uint8_t *head, size_t size) {
     static const char wanted[] = "/data.pkl";
     size_t name = 30, length = size >= name ? (size_t)head[26] | (size_t)head[27] << 8 : 0;
@@ -782,4 +782,4 @@ static bool probe(const char *path, bool is_directory, const uint8_t *head, size
            ls_path_has_suffix(path, ".ckpt") || ls_path_has_suffix(path, ".bin.index.json");
 }
 
-const ls_format ls_format_torch = {"torch", "files of torch.save (.pt, .pth, .bin), alone or sharded with an index", probe, open_torch};
+const ls_format ls_format_torch = {"torch", "files written by torch.save (.pt, .pth, .bin), single or sharded with an index", probe, open_torch};

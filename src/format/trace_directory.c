@@ -1,7 +1,6 @@
-/* A trace (docs/trace-format.md) seen as a container: the tensors of trace.jsonl
- * that have a file, in its order. Only "name", "role", and where the values lie ("file", "at", "bytes") count
- * here; the rest of the trace is src/trace's. A name that is there already gets
- * the suffix #2, #3, … A last line without its newline was being written when the
+/* A trace (docs/trace-format.md) as a container: the tensors of trace.jsonl that have a file, in its order. Only
+ * "name", "role", and the location of the values ("file", "at", "bytes") are used here; the rest is read by
+ * src/trace. A repeated name gets the suffix #2, #3, … A last line without a newline was being written when the
  * recorder died, and is left out. */
 #include <string.h>
 #include <sys/stat.h>
@@ -27,20 +26,20 @@ typedef struct tensor_line {
     const char *name, *role;
     ls_extent extent;
     uint64_t file_at; /* offset of the file's name in the log */
-    bool ends;        /* it is the trace's last line */
+    bool ends;        /* the line that ends a trace */
 } tensor_line;
 
 typedef struct listing {
     lockstep_archive *archive;
     ls_names seen;
     ls_segments segments;
-    size_t missing;     /* values that aren't where their lines say */
+    size_t missing;     /* values that are not where their lines say */
     lockstep_error why; /* of the first */
     bool ended;
 } listing;
 
 static lockstep_status read_text(ls_json *j, const char *what, const char **out, lockstep_error *error) {
-    return *out == NULL ? ls_json_string(j, what, out, error) : ls_json_fail(j, "each key once in a line", error);
+    return *out == NULL ? ls_json_string(j, what, out, error) : ls_json_fail(j, "each key only once per line", error);
 }
 
 static lockstep_status read_value(ls_json *j, const char *key, tensor_line *line, lockstep_error *error) {
@@ -71,7 +70,7 @@ static lockstep_status read_line(ls_json *j, tensor_line *out_line, lockstep_err
     }
 }
 
-/* A file of its own. */
+/* Opens a tensor that has a file of its own. */
 static lockstep_status open_own(lockstep_archive *archive, const tensor_line *line, const char *log, const char *name, ls_tensor *out_tensor,
                                 lockstep_error *error) {
     const char *path = ls_path_join(&archive->arena, archive->path, line->extent.file);
@@ -80,13 +79,13 @@ static lockstep_status open_own(lockstep_archive *archive, const tensor_line *li
         return ls_fail_memory(archive, error);
     if (!ls_path_resolves_inside(archive->path, path))
         return ls_fail_at(error, LOCKSTEP_MALFORMED, log, line->file_at,
-                          "found the file '%s', a link that leads out of the trace", line->extent.file);
+                          "found the file '%s', which is a link that leads out of the trace", line->extent.file);
     LS_TRY(ls_source_open_small(path, &source, error));
     LS_TRY(ls_archive_add_source(archive, source, error));
     return ls_npy_read(source, name, &archive->arena, out_tensor, error);
 }
 
-/* *out_placed: the line is right as far as it goes, whatever lies at the place that it names. */
+/* Opens a tensor in a segment. *out_placed: the line itself is valid, whatever the bytes are that it points to. */
 static lockstep_status open_extent(listing *l, const tensor_line *line, const char *log, const char *name, ls_tensor *out_tensor, bool *out_placed,
                                    lockstep_error *error) {
     ls_segment *segment;
@@ -116,7 +115,7 @@ static lockstep_status add_line(listing *l, const tensor_line *line, const char 
     if (line->extent.bytes > 0 && missing) {
         if (l->missing++ == 0)
             l->why = why;
-        return LOCKSTEP_OK; /* for the log's end to decide */
+        return LOCKSTEP_OK; /* check_missing decides at the end of the log */
     }
     if (status != LOCKSTEP_OK) {
         if (error != NULL)
@@ -147,12 +146,12 @@ static lockstep_status read_lines(listing *l, const ls_source *source, const uin
     return LOCKSTEP_OK;
 }
 
-/* A recording that was cut short may have lines whose values didn't reach the disk; a whole one has all. */
+/* An interrupted recording may have lines whose values didn't reach the disk; a complete one may not. */
 static lockstep_status check_missing(const listing *l, lockstep_error *error) {
     if (l->missing == 0)
         return LOCKSTEP_OK;
     if (!l->ended)
-        return ls_archive_add_note(l->archive, true, error, "the values of %zu tensors are not there, as the recording was cut short", l->missing);
+        return ls_archive_add_note(l->archive, true, error, "the values of %zu tensors are missing, because the recording was cut short", l->missing);
     if (error != NULL)
         *error = l->why;
     return l->why.status;

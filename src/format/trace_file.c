@@ -22,7 +22,7 @@ bool ls_archive_trace_log(const lockstep_archive *archive, const char **out_byte
     return true;
 }
 
-/* A name that looks like a counted one by itself is refused later, as a second one. */
+/* A name that happens to equal a numbered one is rejected later as a duplicate. */
 const char *ls_trace_tensor_name(ls_arena *arena, ls_names *seen, const char *name) {
     size_t *count = ls_names_index(seen, name);
     if (count != NULL)

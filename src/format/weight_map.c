@@ -1,5 +1,5 @@
-/* {"weight_map": {"TENSOR": "FILE", …}, "metadata": {…}}: metadata, if there is any,
- * has sizes only. */
+/* {"weight_map": {"TENSOR": "FILE", …}, "metadata": {…}}. The optional metadata only has
+ * sizes. */
 #include "format/weight_map.h"
 
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static lockstep_status read_index(lockstep_archive *archive, ls_json *j, ls_weig
         if (key == NULL)
             break;
         bool is_map = strcmp(key, "weight_map") == 0;
-        if (is_map && found) { /* the last counts */
+        if (is_map && found) { /* repeated: the last counts */
             map->count = 0;
             ls_names_done(&map->tensors);
             map->tensors = (ls_names){0};
@@ -120,7 +120,7 @@ lockstep_status ls_weight_map_open(lockstep_archive *archive, ls_source *index, 
     return LOCKSTEP_OK;
 }
 
-/* transformers loads them all the same. */
+/* Notes tensors that the index doesn't list; transformers loads them nevertheless. */
 static lockstep_status note_unlisted(lockstep_archive *archive, const ls_weight_map *map, lockstep_error *error) {
     size_t count = 0, first = 0;
     for (size_t i = 0; i < archive->tensor_count; i++)
@@ -138,7 +138,7 @@ lockstep_status ls_weight_map_check(lockstep_archive *archive, const ls_weight_m
         const ls_source *wanted = map->sources[ls_names_find(&map->files, map->in[i])];
         if (tensor == SIZE_MAX || archive->tensors[tensor].source != wanted)
             return ls_fail_at(error, LOCKSTEP_MALFORMED, map->path, map->where[i],
-                              "found no tensor '%s' in %s, where the weight_map has it", map->names[i],
+                              "found no tensor '%s' in %s, where the weight_map places it", map->names[i],
                               map->in[i]);
     }
     return note_unlisted(archive, map, error);

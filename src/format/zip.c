@@ -1,7 +1,7 @@
-/* Zip, as far as containers of tensors use it (APPNOTE.TXT 6.3.10). From the end:
+/* Zip, as far as tensor containers use it (APPNOTE.TXT 6.3.10); read from the end:
  *
  *   members   local header, name, extra, data[, data descriptor]  …
- *   central directory: one record a member:
+ *   central directory: for each member one record:
  *       'PK' 01 02  made-by  needed  flags  method  time  date  crc32  packed u32  size u32
  *       name-length extra-length comment-length  disk  attributes u16 u32  header-offset u32
  *       name  extra  comment
@@ -11,9 +11,9 @@
  *   end record          'PK' 05 06  disk  disk  entries  entries  directory-size u32
  *                       directory-offset u32  comment-length  comment
  *
- * Fields without a type are u16; all are little endian. A field of all ones is in
- * the zip64 extra (id 1) or end record. Sizes come from the central directory
- * alone: NumPy and PyTorch leave them out of local headers. */
+ * Fields without a type are u16; all are little endian. If a field is all ones, its value
+ * is in the zip64 extra (id 1) or end record. Sizes are only taken from the central
+ * directory, because NumPy and PyTorch omit them from local headers. */
 #include "format/zip.h"
 
 #include <stdlib.h>
@@ -38,7 +38,7 @@ enum {
     STORED = 0,
     DEFLATED = 8,
     ZIP64_EXTRA = 1,
-    /* Deflate codes at most 258 bytes in 2 bits. */
+    /* Deflate encodes at most 258 bytes in 2 bits. */
     DEFLATE_RATIO = 1032,
 };
 static const uint8_t SIGNATURE_END[4] = "PK\5\6", SIGNATURE_END64[4] = "PK\6\6",
@@ -47,7 +47,7 @@ static const uint8_t SIGNATURE_END[4] = "PK\5\6", SIGNATURE_END64[4] = "PK\6\6",
 
 typedef struct directory {
     uint64_t entries, size, offset;
-    uint64_t end; /* where it has to end */
+    uint64_t end; /* where it must end */
 } directory;
 
 static uint64_t get(const uint8_t *p, int width) {
@@ -86,7 +86,7 @@ static lockstep_status find_end(const ls_source *source, const uint8_t *bytes, u
     return LOCKSTEP_OK;
 }
 
-/* Replaces the fields that stand in the zip64 end record, when there is one. */
+/* Takes the fields from the zip64 end record, if there is one. */
 static lockstep_status read_end64(const ls_source *source, const uint8_t *bytes, uint64_t end_at,
                                   directory *d, lockstep_error *error) {
     if (end_at < LOCATOR_SIZE || memcmp(bytes + end_at - LOCATOR_SIZE, SIGNATURE_LOCATOR, 4) != 0)
@@ -134,7 +134,7 @@ static lockstep_status find_directory(const ls_source *source, const uint8_t *by
     return LOCKSTEP_OK;
 }
 
-/* Takes the fields that are all ones from the zip64 extra. */
+/* Takes the fields that are all ones from the zip64 extra field. */
 static lockstep_status read_extra(const ls_source *source, const uint8_t *extra, size_t length,
                                   ls_zip_member *m, lockstep_error *error) {
     uint64_t *const wanted[3] = {&m->size, &m->packed, &m->header};
@@ -188,7 +188,7 @@ static lockstep_status check_record(const ls_source *source, const ls_zip_member
                           m->name, (unsigned long long)m->packed, (unsigned long long)m->size);
     if (method == DEFLATED && m->size / DEFLATE_RATIO > m->packed)
         return ls_fail_at(error, LOCKSTEP_LIMIT, source->name, m->record + 24,
-                          "zip member '%s': found a size of %llu bytes, deflate makes at most %llu of %llu",
+                          "zip member '%s': found a size of %llu bytes, expected at most the %llu that deflate can produce from %llu",
                           m->name, (unsigned long long)m->size,
                           (unsigned long long)(m->packed * DEFLATE_RATIO), (unsigned long long)m->packed);
     return LOCKSTEP_OK;
@@ -223,7 +223,7 @@ static lockstep_status read_record(const ls_source *source, ls_cursor *c, ls_are
     return check_record(source, m, flags, method, error);
 }
 
-/* Finds where the data begins, and that both headers speak of the same member. */
+/* Finds where the data begins, and checks that both headers are those of the same member. */
 static lockstep_status read_local(const ls_source *source, const uint8_t *bytes, unsigned flags,
                                   uint64_t end, ls_zip_member *m, lockstep_error *error) {
     ls_cursor c = {.bytes = bytes, .size = end, .file = source->name};
@@ -260,7 +260,7 @@ static int by_header(const void *a, const void *b) {
     return x->header < y->header ? -1 : x->header > y->header;
 }
 
-/* Members that share bytes unpack to more than a ratio allows (Fifield, 2019). */
+/* By sharing bytes, members could unpack to more than the ratio allows (Fifield, 2019). */
 static lockstep_status check_overlap(const ls_source *source, ls_zip_member *members, size_t count,
                                      lockstep_error *error) {
     ls_zip_member **sorted = calloc(count + 1, sizeof *sorted);
@@ -298,7 +298,7 @@ static lockstep_status read_members(ls_source *source, const uint8_t *bytes, con
     }
     if (ls_cursor_left(&c) != 0)
         return ls_fail_at(error, LOCKSTEP_MALFORMED, source->name, ls_cursor_offset(&c),
-                          "zip: found %llu bytes behind the directory's %llu entries, expected none",
+                          "zip: found %llu bytes after the directory's %llu entries, expected none",
                           (unsigned long long)ls_cursor_left(&c), (unsigned long long)d->entries);
     return check_overlap(source, members, (size_t)d->entries, error);
 }

@@ -1,4 +1,4 @@
-/* Zip archives: their central directory, checked as if somebody had meant harm. */
+/* Reads zip archives, and checks the central directory as if an attacker had written it. */
 #ifndef LS_FORMAT_ZIP_H
 #define LS_FORMAT_ZIP_H
 
@@ -10,17 +10,17 @@ typedef struct ls_zip_member {
     size_t index;
     bool deflated;         /* otherwise stored */
     uint32_t crc;          /* CRC-32 of the inflated bytes */
-    bool crc_left_out;     /* set by who knows that its writer has none: don't check */
+    bool crc_left_out;     /* the writer didn't compute it: don't check; set by the caller */
     uint64_t packed, size; /* bytes in the file, and inflated */
     uint64_t record;       /* offset of its central record, for messages */
     uint64_t header, data; /* offsets of its local header and of its first byte */
 } ls_zip_member;
 
-/* Members in the order of the central directory; they and their names are the
- * arena's. Refused, beside what is truncated or contradicts itself: encryption,
- * methods other than stored and deflated, several disks, names that leave the
- * archive or appear twice, members that overlap, sizes beyond what deflate can
- * reach, bytes before the archive, two end records. */
+/* Lists the members in the order of the central directory; they and their names are
+ * allocated in the arena. Besides truncated and contradictory archives it rejects
+ * encryption, methods other than stored and deflated, several disks, names that lead out
+ * of the archive or occur twice, overlapping members, sizes that deflate can't reach,
+ * bytes before the archive, and a second end record. */
 lockstep_status ls_zip_list(ls_source *source, ls_arena *arena, ls_zip_member **out_members,
                             size_t *out_count, lockstep_error *error);
 

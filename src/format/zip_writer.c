@@ -9,9 +9,9 @@ enum {
     LOCAL = 30,
     RECORD = 46,
     ZIP64_EXTRA = 1,
-    PADDING_EXTRA = 0xd935, /* alignment u16, then zeros: the id that zipalign writes */
-    VERSION = 45,           /* of the specification that has ZIP64 */
-    UTF8_NAME = 1 << 11,    /* without it, a name is taken for code page 437 */
+    PADDING_EXTRA = 0xd935, /* alignment u16, then zeros; the id is zipalign's */
+    VERSION = 45,           /* the first version of the specification with ZIP64 */
+    UTF8_NAME = 1 << 11,    /* without it, names are in code page 437 */
     FIRST_DAY = 0x21,       /* 1980-01-01, the first date that a zip can hold */
 };
 
@@ -30,7 +30,7 @@ static unsigned flags_of(const char *name) {
     return UTF8_NAME;
 }
 
-/* The fields that local headers and central records have in common, from `needed version` on. */
+/* Writes the fields that local headers and central records share, from `needed version` on. */
 static void put_common(uint8_t *p, const ls_zip_entry *entry, bool wide, size_t extra) {
     put16(p, VERSION);
     put16(p + 2, flags_of(entry->name));
@@ -48,7 +48,7 @@ void ls_zip_put_local(ls_text *out, const ls_zip_entry *entry, uint64_t zip64_fr
     uint8_t head[LOCAL] = {'P', 'K', 3, 4}, zip64[WIDE] = {0}, padding[LEAST] = {0};
     const size_t name = strlen(entry->name), fixed = LOCAL + name + (wide ? WIDE : 0);
     size_t gap = (size_t)((align - (entry->header + fixed) % align) % align);
-    while (gap > 0 && gap < LEAST) /* a field has at least its own head */
+    while (gap > 0 && gap < LEAST) /* an extra field has at least its header */
         gap += align;
     put_common(head + 4, entry, wide, (wide ? WIDE : 0) + gap);
     append(out, head, sizeof head);

@@ -15,11 +15,11 @@
 
 enum { TROUBLE = 2 };
 
-/* Held with all signals blocked: a handler takes it, too. */
+/* Held with all signals blocked, because the signal handlers take it, too. */
 static atomic_flag lock = ATOMIC_FLAG_INIT;
 static ls_guarded *first;
-static char changed[PATH_MAX]; /* a file that was found changed; "" */
-static const char *how;        /* it was */
+static char changed[PATH_MAX]; /* path of the first file found changed, or "" */
+static const char *how;        /* what happened to it */
 
 static void spin(void) {
     while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
@@ -67,7 +67,7 @@ FILE *ls_guard_create(ls_guarded *g) {
 
 #define SHORTER "became shorter while it was being read"
 
-/* NULL, or what happened to it. */
+/* What happened to a mapped file; NULL if nothing that matters. */
 static const char *change_of(const ls_guarded *g) {
     struct stat info;
     if (g->bytes == NULL || stat(g->path, &info) != 0 || info.st_dev != g->device || info.st_ino != g->inode)
@@ -122,7 +122,7 @@ static void remove_unfinished(void) {
 
 static void say(const char *text) {
     if (write(STDERR_FILENO, text, strlen(text)) < 0)
-        return; /* nobody listens */
+        return; /* there is no other place to report it */
 }
 
 static const ls_guarded *mapped_at(const uint8_t *address) {
@@ -130,7 +130,7 @@ static const ls_guarded *mapped_at(const uint8_t *address) {
     spin();
     for (const ls_guarded *g = first; g != NULL && found == NULL; g = g->next)
         if (g->bytes != NULL && address >= g->bytes && (size_t)(address - g->bytes) < g->size)
-            found = g; /* stays: its reader is in this handler */
+            found = g; /* can't be unmapped meanwhile: its reader is in this handler */
     atomic_flag_clear_explicit(&lock, memory_order_release);
     return found;
 }
@@ -140,7 +140,7 @@ static void end_on_bus_error(int number, siginfo_t *info, void *context) {
     const ls_guarded *g = mapped_at(info->si_addr);
     char path[400];
     (void)context;
-    if (g == NULL) { /* not of a file of ours: as it would be without this handler */
+    if (g == NULL) { /* not one of our files: the default action */
         signal(number, SIG_DFL);
         raise(number);
         return;
@@ -155,7 +155,7 @@ static void end_on_bus_error(int number, siginfo_t *info, void *context) {
     _exit(TROUBLE);
 }
 
-/* A limit on the size of files: the write fails, and says so. */
+/* SIGXFSZ: with a handler, the write that exceeds the file size limit fails with EFBIG. */
 static void survive(int number) { (void)number; }
 
 static void end_on_signal(int number) {

@@ -1,8 +1,7 @@
-/* What a sudden end of the process must know of: files that are mapped into memory, and
- * files that are not whole yet.
+/* Keeps a list of mapped files and of unfinished output files, for signal handlers.
  *
- * Reading beyond the end of a mapped file, which somebody made shorter meanwhile, raises
- * SIGBUS. A library leaves that to its program; a program of ours says which file it was.
+ * Reading beyond the end of a mapped file that has been truncated raises SIGBUS.
+ * The library leaves that to its program; our own programs report which file it was.
  * All of this is thread-safe. */
 #ifndef LS_IO_GUARD_H
 #define LS_IO_GUARD_H
@@ -16,8 +15,8 @@
 #include "base/error.h"
 
 typedef struct ls_guarded {
-    const char *path;     /* borrowed, as long as it is guarded */
-    const uint8_t *bytes; /* where it is mapped; NULL: a file to remove when the process ends early */
+    const char *path;     /* borrowed while it is guarded */
+    const uint8_t *bytes; /* where it is mapped; NULL for an unfinished file, to be removed on a signal */
     size_t size;
     dev_t device;
     ino_t inode;
@@ -26,18 +25,18 @@ typedef struct ls_guarded {
 } ls_guarded;
 
 void ls_guard_add(ls_guarded *guarded);
-/* Creates the file at guarded->path, for writing, and guards it: no signal comes in between.
- * NULL, with errno, where it can't be created, or is there already. */
+/* Creates the file at guarded->path for writing and guards it; no signal can come in between.
+ * NULL, with errno set, if it exists already or can't be created. */
 FILE *ls_guard_create(ls_guarded *guarded);
-/* Before the file is unmapped, or once it is whole or removed. */
+/* Call before the file is unmapped, or after it has been completed or removed. */
 void ls_guard_remove(ls_guarded *guarded);
-/* Fails with the path of a file that is, or was, mapped and became shorter meanwhile (up to
- * the end of its last page there are zeros then, and no signal), or was written over. One
- * that only grew is fine, and so is one that another has replaced. */
+/* Fails with the path of a file that was truncated or overwritten while it was mapped. (Up to
+ * the end of its last page, a truncated file reads as zeros and raises no signal.) A file that
+ * only grew, or was replaced by another, is fine. */
 lockstep_status ls_guard_check(lockstep_error *error);
 
-/* For a program: from here on, reading beyond a mapped file's end is one line on standard
- * error and exit status 2, and signals that end the process remove unfinished files first. */
+/* For programs: installs the signal handlers. Reading beyond the end of a mapped file then prints
+ * one line and exits with status 2, and signals that end the process remove unfinished files. */
 void ls_guard_process(void);
 
 #endif

@@ -10,12 +10,12 @@
 enum { BUFFER = 1 << 20 };
 
 static lockstep_status fail(const ls_sink *sink, lockstep_error *error) {
-    if (errno == EFAULT) /* the kernel could not read a mapped file for us */
-        return ls_fail(error, LOCKSTEP_IO, "%s: a file that it is made of became shorter while it was being read", sink->path);
+    if (errno == EFAULT) /* write() could not read the mapped file that the bytes come from */
+        return ls_fail(error, LOCKSTEP_IO, "%s: one of its input files became shorter while it was being read", sink->path);
     return ls_fail(error, LOCKSTEP_IO, "%s: %s", sink->path, strerror(errno));
 }
 
-/* What there is at a path that nothing may be written over; or NULL. */
+/* What kind of file it is, if one that must not be overwritten; NULL for a regular file. */
 static const char *special(mode_t mode) {
     return S_ISREG(mode)    ? NULL
            : S_ISDIR(mode)  ? "a directory"
@@ -23,16 +23,16 @@ static const char *special(mode_t mode) {
            : S_ISBLK(mode)  ? "a device"
            : S_ISFIFO(mode) ? "a FIFO"
            : S_ISSOCK(mode) ? "a socket"
-                            : "no regular file";
+                            : "not a regular file";
 }
 
-/* Where the file will be: behind a link, what this points to. Allocated; NULL on failure. */
+/* Where the file will be; a link is followed. Allocated; NULL on failure. */
 static char *find_place(const char *path, lockstep_error *error) {
     struct stat link, info;
     if (lstat(path, &link) != 0 && errno == ENOENT)
         return strdup(path);
     if (stat(path, &info) != 0) {
-        ls_fail(error, LOCKSTEP_IO, "%s: %s%s", path, strerror(errno), S_ISLNK(link.st_mode) ? " (a link to nothing)" : "");
+        ls_fail(error, LOCKSTEP_IO, "%s: %s%s", path, strerror(errno), S_ISLNK(link.st_mode) ? " (a dangling link)" : "");
         return NULL;
     }
     if (special(info.st_mode) != NULL) {
@@ -45,7 +45,7 @@ static char *find_place(const char *path, lockstep_error *error) {
     return place;
 }
 
-/* In the same directory, under a name that is never too long. */
+/* A temporary path in the same directory. Its name doesn't contain the file's, so it is never too long. */
 static char *part_of(const char *place) {
     static _Atomic unsigned number;
     const char *slash = strrchr(place, '/');

@@ -15,7 +15,7 @@ static const uint8_t nothing[1]; /* what an empty source maps to */
 
 typedef struct file_state {
     int fd; /* -1 between reads of a small file */
-    ls_guarded *_Atomic mapped; /* the whole file; NULL when it isn't */
+    ls_guarded *_Atomic mapped; /* the whole file; NULL if not mapped */
     char path[];
 } file_state;
 
@@ -24,10 +24,10 @@ static lockstep_status fail_errno(lockstep_error *error, const char *path) {
                    "%s: %s", path, strerror(errno));
 }
 
-/* Opens a regular file and says how long it is. */
+/* Opens a regular file and gets its size. */
 static lockstep_status open_regular(const char *path, int *out_fd, uint64_t *out_size,
                                     lockstep_error *error) {
-    /* O_NONBLOCK: a FIFO must not hang the open; regular files ignore it. */
+    /* O_NONBLOCK, so that opening a FIFO doesn't block; regular files ignore it. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return fail_errno(error, path);
@@ -77,7 +77,7 @@ static lockstep_status file_read_at(ls_source *source, uint64_t offset, void *ou
     return status;
 }
 
-/* A mapping of the whole file, guarded; NULL when there can't be one. */
+/* Maps the whole file and guards it; NULL on failure. */
 static ls_guarded *map_fd(int fd, const char *path, uint64_t size) {
     struct stat info;
     void *bytes = size > SIZE_MAX || fstat(fd, &info) != 0 ? MAP_FAILED
@@ -101,7 +101,7 @@ static void unmap(ls_guarded *mapped) {
     free(mapped);
 }
 
-/* NULL as well when the file is no longer as long as it was. */
+/* The same by path; NULL, too, if the file's size has changed. */
 static ls_guarded *map_path(const char *path, uint64_t size) {
     int fd;
     uint64_t size_now;
@@ -141,7 +141,7 @@ static void file_close(ls_source *source) {
     free(source);
 }
 
-/* A large file stays mapped: its pages are the kernel's to drop. */
+/* A large file stays mapped, because the kernel can drop its pages. */
 static const ls_source_methods file_methods = {file_read_at, file_map, NULL, file_close, true};
 static const ls_source_methods small_methods = {file_read_at, file_map, file_release, file_close, true};
 
@@ -226,7 +226,7 @@ lockstep_status ls_source_read_at(ls_source *source, uint64_t offset, void *out,
     return source->methods->read_at(source, offset, out, length, error);
 }
 
-/* For a source that has no memory of its own. */
+/* For a source that can't be mapped. */
 static lockstep_status read_copy(ls_source *source, const uint8_t **out_bytes,
                                  lockstep_error *error) {
     uint8_t *bytes = source->size < SIZE_MAX ? malloc((size_t)source->size + 1) : NULL;
@@ -270,6 +270,6 @@ bool ls_source_maps_file(const ls_source *source) {
 void ls_source_release(ls_source *source) {
     if (source->methods->release == NULL)
         return;
-    free((void *)(uintptr_t)atomic_exchange(&source->copy, NULL)); /* made again by read_at */
+    free((void *)(uintptr_t)atomic_exchange(&source->copy, NULL)); /* read again when needed */
     source->methods->release(source);
 }

@@ -15,16 +15,16 @@ lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_pair_t *pair, yaml_n
     *out_key = yaml_document_get_node(&yaml->document, pair->key);
     *out_value = yaml_document_get_node(&yaml->document, pair->value);
     bool fine = *out_key != NULL && *out_value != NULL && (*out_key)->type == YAML_SCALAR_NODE;
-    return fine ? LOCKSTEP_OK : ls_yaml_bad(yaml, *out_key, "keys are plain words");
+    return fine ? LOCKSTEP_OK : ls_yaml_bad(yaml, *out_key, "keys must be plain words");
 }
 
-/* --- what a document would take, before it is loaded */
+/* --- measuring a document before it is loaded */
 
 enum { DEEPEST = 64, ALIASED_MOST = 100000 };
 
 typedef struct measuring {
-    uint64_t nodes;                    /* so far, each alias counted as often as what it stands for */
-    uint64_t aliased;                  /* of these, by aliases */
+    uint64_t nodes;                    /* so far; an alias counts as all nodes that it stands for */
+    uint64_t aliased;                  /* those of them that come from aliases */
     uint64_t start[DEEPEST + 1];       /* nodes before the collection at this depth */
     char *anchors[DEEPEST + 1];        /* of these collections, or NULL */
     int depth;
@@ -45,7 +45,7 @@ static const char *anchor_of(const yaml_event_t *event) {
     return (const char *)anchor;
 }
 
-/* What is wrong with the event; NULL when it is fine. */
+/* What is wrong with the event; NULL if nothing. */
 static const char *measure_event(measuring *m, const yaml_event_t *event) {
     static const char no_memory[] = "out of memory";
     switch (event->type) {
@@ -83,8 +83,8 @@ static const char *measure_event(measuring *m, const yaml_event_t *event) {
     return NULL;
 }
 
-/* Deep brackets take quadratic time and much memory to load, and aliases multiply. What is
- * malformed is left to the loader, which says it. */
+/* Deep nesting takes quadratic time and much memory to load, and aliases multiply nodes.
+ * Malformed documents are left for the loader to report. */
 static lockstep_status measure(const char *file, const char *text, size_t size, lockstep_error *error) {
     yaml_parser_t parser;
     measuring m = {0};

@@ -1,4 +1,4 @@
-/* YAML files that people write: what is wrong with one is said with its line. */
+/* YAML files written by people: errors have line numbers. */
 #ifndef LS_IO_YAML_FILE_H
 #define LS_IO_YAML_FILE_H
 
@@ -14,14 +14,14 @@ typedef struct ls_yaml {
 
 typedef lockstep_status ls_yaml_reader(void *context, ls_yaml *yaml, yaml_node_t *root);
 
-/* Calls `read` with the root, which may be NULL. The nodes are gone afterwards. */
+/* Calls `read` with the root node, which may be NULL. The nodes are freed when `read` returns. */
 lockstep_status ls_yaml_parse(const char *file, const char *text, size_t size,
                               ls_yaml_reader *read, void *context, lockstep_error *error);
 /* The same for a file of at most `most` bytes. */
 lockstep_status ls_yaml_open(const char *path, uint64_t most, ls_yaml_reader *read, void *context, lockstep_error *error);
-/* NULL `at`: the file as a whole. */
+/* Fails at a node, or for the whole file if `at` is NULL. */
 lockstep_status ls_yaml_bad(const ls_yaml *yaml, const yaml_node_t *at, const char *what);
-/* Key, a plain word, and value of a pair of a mapping. */
+/* The key, which must be a scalar, and the value of a pair of a mapping. */
 lockstep_status ls_yaml_pair(ls_yaml *yaml, const yaml_node_pair_t *pair, yaml_node_t **out_key, yaml_node_t **out_value);
 static inline const char *ls_yaml_text(const yaml_node_t *scalar) { return (const char *)scalar->data.scalar.value; }
 

@@ -10,25 +10,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Passed on to the command when another process sent them; a terminal's (Ctrl-C)
- * reach the command by themselves. */
+/* Signals that are passed on to the command if another process sent them. Those from a
+ * terminal (Ctrl-C) reach the command anyway. */
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-/* Ours to survive: a full disk or quota, a closed standard error, a careless parent. */
+/* Signals that must not end this process: from a full disk or quota, a closed standard error, a careless parent. */
 static const int survived[] = {SIGXFSZ, SIGPIPE, SIGCHLD};
 enum { SURVIVED = sizeof survived / sizeof *survived };
 _Static_assert(sizeof passed_on / sizeof *passed_on == LS_PASSED_SIGNALS, "there is room for each");
 
-/* Survived from the first command on; each command gets what this process was started with. */
+/* The actions that this process was started with, which each command gets. */
 static struct sigaction before_surviving[SURVIVED];
 static volatile sig_atomic_t child_pid;
 
 static void pass_on(int number, siginfo_t *info, void *context) {
     (void)context;
-    if (child_pid > 0 && info->si_code <= 0) /* not the kernel's */
+    if (child_pid > 0 && info->si_code <= 0) /* not sent by the kernel */
         kill((pid_t)child_pid, number);
 }
 
-/* Held back from before the fork until there is a child to pass them on to. */
+/* Blocks the signals from before the fork until there is a child to pass them on to. */
 static void hold_signals(ls_passed_signals *s) {
     sigset_t held;
     sigemptyset(&held);
@@ -37,7 +37,7 @@ static void hold_signals(ls_passed_signals *s) {
     sigprocmask(SIG_BLOCK, &held, &s->mask);
     static bool surviving;
     for (int i = 0; i < SURVIVED && !surviving; i++) {
-        /* an ignored SIGCHLD would take the exit status away */
+        /* if SIGCHLD were ignored, the exit status would be lost */
         struct sigaction action = {.sa_handler = survived[i] == SIGCHLD ? SIG_DFL : SIG_IGN};
         sigaction(survived[i], &action, &before_surviving[i]);
     }
@@ -57,21 +57,21 @@ static void pass_signals_on(ls_passed_signals *s, pid_t child) {
     s->passing = true;
     for (int i = 0; i < LS_PASSED_SIGNALS; i++) {
         struct sigaction *before = &s->before[i];
-        /* what nohup ignores, the command ignores, too */
+        /* a signal that is ignored (nohup) stays ignored in the command */
         if (sigaction(passed_on[i], NULL, before) == 0 && before->sa_handler != SIG_IGN)
             sigaction(passed_on[i], &forward, NULL);
     }
     sigprocmask(SIG_SETMASK, &s->mask, NULL);
 }
 
-/* Standard output and error into the log, standard input from nowhere. */
+/* Redirects standard output and error to the log, and standard input from /dev/null. */
 static bool redirect(const char *log) {
     int to = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0666), from = open("/dev/null", O_RDONLY);
     return to >= 0 && from >= 0 && dup2(from, STDIN_FILENO) >= 0 && dup2(to, STDOUT_FILENO) >= 0 && dup2(to, STDERR_FILENO) >= 0;
 }
 
-/* Each process that is connected takes a descriptor here. The command gets the limit that
- * this process was started with. */
+/* The limit of descriptors that this process was started with, which the command gets. It is
+ * raised here, because each connected process takes a descriptor. */
 static struct rlimit before_raising;
 
 static void raise_limit(void) {
@@ -87,7 +87,7 @@ static _Noreturn void fail(int tell, int why, int status) {
     _exit(write(tell, &why, sizeof why) < 0 ? 125 : status);
 }
 
-/* In the child. `tell` is closed by a successful exec, or gets the errno. */
+/* Runs in the child. `tell` is closed by a successful exec, or gets the errno. */
 static _Noreturn void become(const ls_command *c, int tell) {
     for (const char *const *e = c->environment; e != NULL && *e != NULL; e++)
         putenv((char *)(uintptr_t)*e);

@@ -60,7 +60,7 @@ static bool start(ls_facts *f) {
     if (f->socket < 0)
         return false;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the main thread handles signals */
     bool started = bind(f->socket, (struct sockaddr *)&f->address, f->address_bytes) == 0 &&
                    pthread_create(&f->thread, NULL, receive, f) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -88,7 +88,7 @@ void ls_facts_close(ls_facts *f, char out[LS_FACTS_BYTES]) {
     if (f == NULL)
         return;
     atomic_store(&f->stop, true);
-    /* An empty datagram wakes the thread; where the queue is full, it is awake. */
+    /* An empty datagram wakes the thread; if the queue is full, it is awake anyway. */
     sendto(f->socket, "", 0, MSG_DONTWAIT, (struct sockaddr *)&f->address, f->address_bytes);
     pthread_join(f->thread, NULL);
     close(f->socket);

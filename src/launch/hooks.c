@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 
-/* Places: in a build tree, in an installation, and from a folder within the build tree. */
+/* The places are for a build tree, an installation, and a subfolder of the build tree. */
 const ls_hook ls_hooks[] = {
     {.name = "ggml",
      .variable = "LD_PRELOAD",
@@ -51,7 +51,7 @@ static char *find(const char *const places[LS_HOOK_PLACES]) {
 }
 
 static lockstep_status find_all(ls_found_hooks *found, lockstep_error *error) {
-    static const char missing[] = "%s is not beside this program: is the installation whole?";
+    static const char missing[] = "%s is not beside this program: is the installation complete?";
     found->capture = find(capture_places);
     if (found->capture == NULL)
         return ls_fail(error, LOCKSTEP_NOT_FOUND, missing, capture_places[0]);
@@ -89,7 +89,7 @@ void ls_hooks_free(ls_found_hooks *found) {
 
 const char *ls_hooks_capture(const ls_found_hooks *found) { return found->capture; }
 
-/* The value, followed by a colon and the old value where there is one. */
+/* Prepends a value to a list that colons separate. */
 static void prepend(const char *variable, const char *value) {
     const char *before = getenv(variable);
     ls_text text = {0};

@@ -16,7 +16,7 @@
 #include "trace/selection.h"
 #include "wire/channel.h"
 
-/* The ring is written over and over: one that fits the processor's cache is read from there, not from memory. */
+/* The ring is reused all the time: if it fits in the processor's cache, it is read from there and not from memory. */
 enum { RING_BYTES = 4 << 20, GRACE_MS = 3000, ORPHAN_MS = 500 };
 
 /* --------------------------------------------------------------- the options */
@@ -29,7 +29,7 @@ static lockstep_status check_regex(const char *option, const char *text, lockste
     if (wrong == 0 && text != NULL && strlen(text) < 1000 && strchr(text, '\n') == NULL)
         regfree(&compiled);
     else if (wrong == 0 && text != NULL)
-        return regfree(&compiled), ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: longer than a line of 1000 bytes", option);
+        return regfree(&compiled), ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: expected one line of less than 1000 bytes", option);
     if (wrong != 0) {
         char why[120];
         regerror(wrong, &compiled, why, sizeof why);
@@ -57,8 +57,8 @@ static lockstep_status options_text(const ls_observe_options *o, ls_text *out, l
 
 /* --------------------------------------------------------------- the command */
 
-/* The command may have left a process behind that is about to connect: one that has, is
- * waited for by the receiver. Orphans are this process's children meanwhile. */
+/* Waits for processes that the command has left behind and that may be about to connect. (The
+ * receiver waits for those that have connected.) Orphans become children of this process. */
 static void await_orphans(ls_receiver *receiver) {
     enum { STEP_MS = 5 };
     for (int waited = 0; waited < ORPHAN_MS && ls_receiver_alive(receiver) == 0; waited += STEP_MS) {
@@ -66,7 +66,7 @@ static void await_orphans(ls_receiver *receiver) {
         while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
             ;
         if (gone < 0)
-            return; /* nobody is left */
+            return; /* no process is left */
         poll(NULL, 0, STEP_MS);
     }
 }
@@ -76,14 +76,14 @@ typedef struct entrance {
     const char *channel;
 } entrance;
 
-/* In the child: what makes the command record itself. */
+/* Runs in the child: sets up what makes the command record itself. */
 static void enter(void *context) {
     const entrance *e = context;
     setenv(LS_CHANNEL_ENV, e->channel, 1);
     ls_hooks_enter(e->hooks);
 }
 
-/* For a program that has its own way to start what is observed (lockstep_debug.capture). */
+/* For programs that start what is observed by themselves (lockstep_debug.capture). */
 static void wait_for_input_end(const entrance *e) {
     char byte;
     printf("%s\n%s\n", e->channel, ls_hooks_capture(e->hooks));
@@ -105,7 +105,7 @@ static lockstep_status open_recorder(const ls_observe_options *options, char **c
     return status;
 }
 
-/* Runs the command, or listens, until nobody records any more. */
+/* Runs the command, or listens, until no process records any more. */
 static unsigned record(const ls_observe_options *options, char **command, const ls_found_hooks *hooks, ls_receiver *receiver,
                        ls_passed_signals *out_passed, ls_observed *out) {
     entrance e = {hooks, ls_receiver_name(receiver)};
@@ -126,12 +126,12 @@ static unsigned record(const ls_observe_options *options, char **command, const 
 
 static void note_refused(ls_recorder *recorder, unsigned refused) {
     char note[160];
-    snprintf(note, sizeof note, "%u process%s not recorded: of another user, without a way to connect, or without memory for it", refused,
+    snprintf(note, sizeof note, "%u process%s not recorded: another user's, unable to connect, or out of memory", refused,
              refused == 1 ? " was" : "es were");
     ls_recorder_note(recorder, note);
 }
 
-/* Takes a recording that the caller gave over, also where it fails. */
+/* Takes over the caller's recording, even on failure. */
 static lockstep_status open_all(const ls_observe_options *options, char **command, ls_recorder **out_recorder, ls_receiver **out_receiver,
                                 lockstep_error *error) {
     ls_text text = {0};
@@ -171,7 +171,7 @@ lockstep_status ls_observe(const ls_observe_options *options, char **command, ls
     ls_hooks_free(hooks);
     if (refused > 0)
         note_refused(recorder, refused);
-    /* A server is ended by a signal. One that ran its exit handlers has recorded all. */
+    /* A server is ended by a signal. If its exit handlers ran, it has recorded everything. */
     done.whole = (done.exit < 128 || ls_recorder_has_ended(recorder)) && done.not_started == 0 && refused == 0;
     ls_recorder_close(recorder, done.whole, done.exit, &done.totals);
     ls_command_stop_passing_signals(&passed);

@@ -12,40 +12,40 @@
 #include "base/escape.h"
 #include "launch/hooks.h"
 
-/* The first row whose facts were told, and whose `without` was not, is the reason: the
- * last always is. %s is what the fact says after its equals sign. */
+/* The reason is the first row whose facts were reported and whose `without` was not; the last
+ * row always applies. %s is the fact's text after its equals sign. */
 static const struct reason {
     const char *fact, *and, *without, *why, *way_out;
 } reasons[] = {
     {"trouble=", NULL, NULL, "the hook failed in Python (%s)",
-     "see whether `import torch` works there by itself"},
+     "check whether `import torch` works there by itself"},
     {"refused", NULL, NULL, "a process wanted to record, but could not connect to the recorder",
      "run it in the same container as lockstep, and with memory for a ring of 4 MiB"},
     {"python=", NULL, LS_TORCH_PRESENT, "Python was started with %s, which keeps the hook from being loaded",
      "leave that option out, or use lockstep_debug.capture(model, out=...) in the program"},
-    {"python", NULL, LS_TORCH_PRESENT, "Python was started without the hook: PYTHONPATH was set anew on the way",
+    {"python", NULL, LS_TORCH_PRESENT, "Python was started without the hook: PYTHONPATH was replaced on the way",
      "add to PYTHONPATH instead of replacing it"},
     {"framework=", "torch", NULL, "torch was imported, but no torch.nn.Module was called; %s was imported, too, and is not recorded",
-     "call the model as a module; of other frameworks, save tensors as NPY, NPZ or safetensors and compare these with lockstep diff"},
+     "call the model as a module; save tensors of other frameworks as NPY, NPZ or safetensors and compare the files with lockstep diff"},
     {"torch", NULL, NULL, "torch was imported, but no torch.nn.Module was called on tensors that hold values",
      "call the model as a module, or name tensors with lockstep_debug.tap(name, tensor)"},
     {"framework=", NULL, NULL, "it computed with %s, which is not recorded",
-     "save its tensors as NPY, NPZ or safetensors and compare these with lockstep diff, or record them through lockstep/capture.h, or lockstep_debug.record(name, array)"},
-    {"static=", NULL, NULL, "%s carries a copy of ggml of its own, which can't be hooked",
+     "save its tensors as NPY, NPZ or safetensors and compare the files with lockstep diff, or record them through lockstep/capture.h, or lockstep_debug.record(name, array)"},
+    {"static=", NULL, NULL, "%s contains its own copy of ggml, which can't be hooked",
      "build it with BUILD_SHARED_LIBS=ON, or give its cb_eval the callback of lockstep/ggml.h"},
-    {"ggml", NULL, NULL, "ggml was loaded, but computed no graph", "have the program evaluate something"},
+    {"ggml", NULL, NULL, "ggml was loaded, but computed no graph", "make the program evaluate a graph"},
     {"libtorch", NULL, LS_TORCH_PRESENT, "it computed with torch's C++ library, outside of Python, which is not recorded",
      "run the model from Python, or record its tensors through lockstep/capture.h"},
     {LS_TORCH_PRESENT, NULL, "ended", "Python ended without running its exit handlers, before a torch.nn.Module was called",
-     "see how the program ends: a signal, or os._exit"},
+     "check how the program ends: by a signal, or by os._exit"},
     {LS_TORCH_PRESENT, NULL, NULL, "Python never imported torch", "run the program that computes the model"},
-    {LS_GGML_PRESENT, NULL, NULL, "no Python was run, and no program that loads ggml",
-     "name the program that computes the model; an engine of your own calls lockstep/capture.h"},
+    {LS_GGML_PRESENT, NULL, NULL, "neither Python nor a program that loads ggml was run",
+     "name the program that computes the model; your own engine can call lockstep/capture.h"},
     {"", NULL, NULL, "the hook's library was not loaded: the program is linked statically, set-user-ID, or runs in a container",
-     "run lockstep where the program runs; an engine of your own calls lockstep/capture.h"},
+     "run lockstep where the program runs; your own engine can call lockstep/capture.h"},
 };
 
-/* The line that is this fact, or begins with it where it ends in an equals sign. */
+/* The line that is this fact, or begins with it if the fact ends in an equals sign. */
 static const char *find_fact(const char *facts, const char *fact) {
     size_t length = strlen(fact);
     for (const char *line = facts; *line != '\0'; line = strchr(line, '\n') + 1)
@@ -54,7 +54,7 @@ static const char *find_fact(const char *facts, const char *fact) {
     return NULL;
 }
 
-/* Whether a program has ggml's code in it, by a message that every copy of it has. */
+/* Whether a program contains ggml's code: looks for a message that every copy has. */
 static bool has_ggml(const char *path) {
     static const char message[] = "GGML_ASSERT(%s) failed";
     struct stat info;
@@ -71,7 +71,7 @@ static bool has_ggml(const char *path) {
     return found;
 }
 
-/* Adds a fact for each program and library that has a ggml of its own. */
+/* Adds a fact for each program and library that contains its own ggml. */
 static void add_static_ggml(const char *facts, ls_text *out) {
     static const char *const keys[] = {LS_GGML_PRESENT, "library="};
     for (const char *line = facts; *line != '\0'; line = strchr(line, '\n') + 1)
@@ -93,7 +93,7 @@ static bool applies(const struct reason *r, const char *facts, const char **out_
            (r->without == NULL || find_fact(facts, r->without) == NULL);
 }
 
-/* The path of a command, as the shell finds it. */
+/* Finds the path of a command like a shell. */
 static bool find_program(const char *command, char out[PATH_MAX]) {
     const char *path = getenv("PATH");
     if (strchr(command, '/') != NULL || path == NULL)
@@ -106,7 +106,7 @@ static bool find_program(const char *command, char out[PATH_MAX]) {
     return false;
 }
 
-/* The command itself, too: one that is linked statically tells nothing. */
+/* Checks the command itself, too, because a statically linked one reports nothing. */
 static void add_all_static_ggml(const char *command, const ls_observed *done, ls_text *out) {
     char program[PATH_MAX];
     if (find_fact(done->facts, "ggml") != NULL)
@@ -129,7 +129,7 @@ static void put_value(ls_text *out, const char *format, const char *line) {
         ls_text_printf(out, "%.*s%s%s", (int)(at - format), format, shown, at + 2);
 }
 
-/* Which hooks are in some process, as far as these said so. */
+/* Appends which hooks were loaded, according to the processes' reports. */
 static void put_hooks(ls_text *out, const char *facts) {
     const char *separator = " (hooks loaded: ";
     for (const ls_hook *hook = ls_hooks; hook->name != NULL; hook++)
@@ -146,7 +146,7 @@ void ls_explain_unrecorded(const char *command, const ls_observed *done, ls_text
     ls_text_printf(&facts, "%s", done->facts);
     add_all_static_ggml(command, done, &facts);
     ls_escape(command, strlen(command), shown, sizeof shown);
-    ls_text_printf(out, "%s computed nothing that is recorded", shown);
+    ls_text_printf(out, "%s computed nothing that lockstep records", shown);
     if (done->exit != 0)
         ls_text_printf(out, ", and ended with status %d", done->exit);
     const char *all = facts.data != NULL && !facts.failed ? facts.data : "", *line;
@@ -155,7 +155,7 @@ void ls_explain_unrecorded(const char *command, const ls_observed *done, ls_text
         r++;
     ls_text_append(out, ": ", 2);
     put_value(out, r->why, line);
-    ls_text_printf(out, ". The way out: %s", r->way_out);
+    ls_text_printf(out, ". What to do: %s", r->way_out);
     put_hooks(out, all);
     ls_text_done(&facts);
 }

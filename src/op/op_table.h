@@ -1,9 +1,9 @@
-/* The operations, one row each. Included with LS_OP_ROW defined as what is to be made of a row:
+/* The operations, one row each. Define LS_OP_ROW before including this file:
  *
  *   LS_OP_ROW(id, canonical name, role, precision, traits, ggml's spellings, PyTorch's spellings, parameters …)
  *
- * A parameter is P(name, type, word of ggml's op_params). PyTorch's parameters are those of ATen's
- * schemas and are recorded by name without a table. This file has no include guard. */
+ * A parameter is P(name, type, word in ggml's op_params). PyTorch's parameters come from ATen's schemas
+ * and are recorded by name without a table. This file has no include guard. */
 #ifndef P
 #define P(name, type, word) {name, LS_OP_##type, word}
 #endif
@@ -95,7 +95,7 @@ LS_OP_ROW(DIAG_MASK_ZERO, "diag_mask_zero", MASKING, EXACT, 0, "DIAG_MASK_ZERO",
 LS_OP_ROW(TRI, "tri", MASKING, EXACT, 0, "TRI", "tril triu", P("kind", I32, 0))
 LS_OP_ROW(MASKED_FILL, "masked_fill", MASKING, EXACT, 0, "", "masked_fill where")
 
-/* Functions of each element. */
+/* Elementwise functions. */
 LS_OP_ROW(SQR, "square", ACTIVATION, ROUNDED, 0, "SQR", "square")
 LS_OP_ROW(SQRT, "sqrt", ACTIVATION, ROUNDED, 0, "SQRT", "sqrt")
 LS_OP_ROW(RSQRT, "rsqrt", ACTIVATION, ROUNDED, 0, "", "rsqrt")
@@ -159,7 +159,7 @@ LS_OP_ROW(ARGMAX, "argmax", ORDER, EXACT, 0, "ARGMAX", "argmax argmin")
 LS_OP_ROW(ARGSORT, "argsort", ORDER, EXACT, 0, "ARGSORT", "argsort sort", P("order", I32, 0))
 LS_OP_ROW(TOP_K, "top_k", ORDER, EXACT, 0, "TOP_K", "topk")
 
-/* Made from parameters alone. */
+/* Constants, made only from parameters. */
 LS_OP_ROW(ARANGE, "arange", CONSTANT, ROUNDED, 0, "ARANGE", "arange linspace", P("start", F32, 0), P("stop", F32, 1), P("step", F32, 2))
 LS_OP_ROW(FILL, "fill", CONSTANT, EXACT, 0, "FILL", "full ones zeros full_like ones_like zeros_like new_zeros new_ones new_full scalar_tensor fill", P("value", F32, 0))
 LS_OP_ROW(TIMESTEP_EMBEDDING, "timestep_embedding", CONSTANT, ROUNDED, LS_OP_ANGULAR, "TIMESTEP_EMBEDDING", "", P("dim", I32, 0), P("max_period", I32, 1))
@@ -176,7 +176,7 @@ LS_OP_ROW(HYPER_CONNECTION, "hyper_connection", OTHER, ROUNDED, LS_OP_MULTIPLIES
 LS_OP_ROW(LSTM, "lstm", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "lstm mkldnn_rnn_layer _thnn_fused_lstm_cell")
 LS_OP_ROW(GRU, "gru", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "gru")
 
-/* Training, and functions of the caller's. */
+/* Training, and user-defined functions. */
 LS_OP_ROW(BACKWARD, "backward", OTHER, ROUNDED, 0, "REPEAT_BACK SILU_BACK RMS_NORM_BACK GET_ROWS_BACK SOFT_MAX_BACK ROPE_BACK IM2COL_BACK POOL_2D_BACK FLASH_ATTN_BACK CROSS_ENTROPY_LOSS_BACK", "")
 LS_OP_ROW(CROSS_ENTROPY_LOSS, "cross_entropy_loss", REDUCTION, ROUNDED, 0, "CROSS_ENTROPY_LOSS", "cross_entropy nll_loss")
 LS_OP_ROW(OPTIMIZER_STEP, "optimizer_step", OTHER, ROUNDED, 0, "OPT_STEP_ADAMW OPT_STEP_SGD", "")

@@ -1,4 +1,4 @@
-/* Lists of words that spaces separate. */
+/* Lists of words separated by spaces. */
 #ifndef LS_OP_WORDS_H
 #define LS_OP_WORDS_H
 

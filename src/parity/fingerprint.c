@@ -21,8 +21,8 @@ enum { WHOLE = 16 << 20, SAMPLES = 256, SAMPLE = 4096, FILES_MAX = 20000, DEPTH_
 
 typedef struct gathering {
     json_t *files; /* path -> {how, size, time, hash} */
-    json_t *left;  /* directories with too many files: only named */
-    json_t *seen;  /* directories: a link may lead back to one */
+    json_t *left;  /* directories with too many files: only their names are kept */
+    json_t *seen;  /* directories visited, because a link may lead back to one */
     char out[PATH_MAX];
     lockstep_error *error;
 } gathering;
@@ -94,9 +94,9 @@ static lockstep_status add_path(gathering *g, const char *path, int depth) {
     return status;
 }
 
-/* What a text names: itself, and its parts, as in --model=FILE, FILE,FILE or @FILE. Of a
- * text with blanks, a shell's commands or a prompt, the parts that are files count, and
- * directories don't: most of their words name nothing. */
+/* Adds the files that an argument names: the argument itself, and its parts, as in
+ * --model=FILE, FILE,FILE or @FILE. If it has blanks, it is a shell command or a prompt: then
+ * parts that are directories are ignored, because most words of these are not paths. */
 static lockstep_status add_named(gathering *g, const char *text) {
     static const char blanks[] = " \t\n;|&<>()'\"", separators[] = " \t\n;|&<>()'\"=,@:";
     char part[PATH_MAX];
@@ -105,7 +105,7 @@ static lockstep_status add_named(gathering *g, const char *text) {
     LS_TRY(add_path(g, text, 0));
     const char *value = strchr(text, '=');
     if (value != NULL && value[1] != '\0')
-        LS_TRY(add_path(g, value + 1, 0)); /* with separators in its name */
+        LS_TRY(add_path(g, value + 1, 0)); /* a path that contains separators */
     for (const char *at = text; *at != '\0';) {
         size_t length = strcspn(at, separators);
         if (length > 0 && length < sizeof part) {
@@ -119,7 +119,7 @@ static lockstep_status add_named(gathering *g, const char *text) {
     return LOCKSTEP_OK;
 }
 
-/* A program is looked for as execvp does it. */
+/* Searches for a program like execvp. */
 static lockstep_status add_program(gathering *g, const char *name) {
     char path[PATH_MAX];
     const char *from = getenv("PATH");
@@ -145,7 +145,7 @@ static lockstep_status add_words(gathering *g, char *const *command, const char 
 
 /* ------------------------------------------------------------------ the rest */
 
-/* What engines look at; a terminal's size or a session's name change nothing. */
+/* Whether engines look at a variable; a terminal's size or a session's name doesn't matter. */
 static bool is_looked_at(const char *variable) {
     static const char *const begins[] = {"PATH=", "PYTHON", "LD_", "HF_", "TRANSFORMERS_", "TORCH", "PYTORCH_", "CUDA_", "OMP_", "MKL_",
                                          "OPENBLAS_", "GGML_", "LLAMA_", "WHISPER_", "NODE_", "LOCKSTEP_", "LC_ALL=", "LANG=", NULL};
@@ -195,7 +195,7 @@ lockstep_status ls_fingerprint(const ls_fingerprint_of *of, ls_text *out_json, l
     free(text);
     json_decref(o);
     return text != NULL && !out_json->failed ? LOCKSTEP_OK
-                                             : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the command can't be told from others: a word is not UTF-8");
+                                             : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the command can't be compared with others: a word is not UTF-8");
 }
 
 lockstep_status ls_fingerprint_recording(const char *directory, char out[LS_RECORDING_HASH], lockstep_error *error) {
@@ -279,13 +279,13 @@ bool ls_fingerprint_matches(const char *before, const char *now, const char *rec
     else if (!json_equal(json_object_get(a, "command"), json_object_get(b, "command")))
         ls_text_printf(why, "the command changed");
     else if (!json_equal(json_object_get(a, "capture"), json_object_get(b, "capture")))
-        ls_text_printf(why, "what is recorded changed");
+        ls_text_printf(why, "the options of what to record changed");
     else if ((changed = first_change(json_object_get(a, "environment"), json_object_get(b, "environment"))) != NULL)
         what = "the environment changed";
     else if ((changed = first_change(json_object_get(a, "files"), json_object_get(b, "files"))) != NULL)
         what = "a file changed";
     else if (!untouched)
-        ls_text_printf(why, "the recording itself changed, or lacks something");
+        ls_text_printf(why, "the recording itself changed, or is incomplete");
     else
         say_same(b, why);
     if (changed != NULL)

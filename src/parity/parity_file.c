@@ -22,15 +22,15 @@ static lockstep_status bad(const parsing *p, const yaml_node_t *at, const char *
 static lockstep_status no_memory(parsing *p) { return ls_fail(p->yaml->error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
 static const char *keep(parsing *p, const char *text, size_t length) {
-    p->copied += length + 1; /* aliases must not multiply it without end */
+    p->copied += length + 1; /* limits what aliases can multiply */
     return p->copied <= COPIED_MAX && memchr(text, '\0', length) == NULL ? ls_arena_copy(&p->parity->arena, text, length) : NULL;
 }
 
 static lockstep_status read_text(parsing *p, const yaml_node_t *node, const char **out) {
     if (node == NULL || node->type != YAML_SCALAR_NODE || node->data.scalar.length == 0)
-        return bad(p, node, "expected a text");
+        return bad(p, node, "expected a string");
     *out = keep(p, (const char *)node->data.scalar.value, node->data.scalar.length);
-    return *out != NULL ? LOCKSTEP_OK : bad(p, node, "the text is too long, or has a NUL");
+    return *out != NULL ? LOCKSTEP_OK : bad(p, node, "the string is too long, or contains a NUL");
 }
 
 static lockstep_status read_number(parsing *p, const yaml_node_t *node, double *out) {
@@ -56,7 +56,7 @@ static lockstep_status each_key(parsing *p, yaml_node_t *node, lockstep_status (
 
 /* ------------------------------------------------------------------ a side */
 
-/* A list of words, or a line split as a shell would: at spaces outside of quotes. */
+/* Splits a line into words as a shell does: at spaces outside quotes. */
 static lockstep_status split(parsing *p, const yaml_node_t *node, const char **words, size_t *count) {
     const char *text = (const char *)node->data.scalar.value, *end = text + node->data.scalar.length;
     char *word = malloc(node->data.scalar.length + 1);
@@ -177,7 +177,7 @@ static lockstep_status read_prompt_key(parsing *p, const char *key, yaml_node_t 
     return bad(p, value, "found an unknown key, expected prompt, tokens or name");
 }
 
-/* What a directory can be called. */
+/* A name that is safe for a directory. */
 static const char *directory_name(parsing *p, const ls_parity_prompt *prompt, size_t index) {
     char name[64];
     const char *from = prompt->name != NULL ? prompt->name : prompt->text != NULL ? prompt->text : "tokens";
@@ -195,7 +195,7 @@ static lockstep_status read_prompt(parsing *p, yaml_node_t *node) {
     else
         LS_TRY(each_key(p, node, read_prompt_key, &prompt));
     if (prompt.text == NULL && prompt.tokens == NULL)
-        return bad(p, node, "a prompt is a text, {prompt: TEXT} or {tokens: [1, 2, 3]}");
+        return bad(p, node, "a prompt is a string, {prompt: TEXT} or {tokens: [1, 2, 3]}");
     prompt.given = prompt.name;
     prompt.name = directory_name(p, &prompt, parity->prompt_count);
     if (prompt.name == NULL)

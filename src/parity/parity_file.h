@@ -14,8 +14,8 @@ typedef struct ls_parity_side {
 
 typedef struct ls_parity_prompt {
     const char *name; /* of its directory: letters, digits and ._- */
-    const char *given; /* the name as it was given, or NULL */
-    const char *text; /* NULL when only tokens are given */
+    const char *given; /* the name as given in the file, or NULL */
+    const char *text; /* NULL if only tokens are given */
     const char *tokens; /* "1,2,3", or NULL */
 } ls_parity_prompt;
 
@@ -24,7 +24,7 @@ typedef struct ls_parity {
     ls_parity_prompt *prompts;
     size_t prompt_count, prompt_capacity;
     const char *map, *preset, *profile, *tensors, *layers; /* may be NULL */
-    double atol, rtol, min_coverage;                       /* NaN where not given */
+    double atol, rtol, min_coverage;                       /* NaN if not given */
     const char *out;
     ls_arena arena;
 } ls_parity;

@@ -1,4 +1,4 @@
-/* The files of maps/, built in. */
+/* The files of maps/, which are built in. */
 #ifndef LS_PRESET_FILES_H
 #define LS_PRESET_FILES_H
 

@@ -15,7 +15,7 @@ enum { RULES_MAX = 100000, INCLUDE_DEPTH = 4, COPIED_MAX = 64 << 20, FILE_MAX = 
 typedef struct parsing {
     ls_yaml *yaml;
     ls_rules *rules;
-    const char *const *needs, *const *lacks; /* of the rules that follow */
+    const char *const *needs, *const *lacks; /* for the next rules */
     int depth;
 } parsing;
 
@@ -23,7 +23,7 @@ static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *
 
 static lockstep_status bad(const parsing *p, const yaml_node_t *at, const char *what) { return ls_yaml_bad(p->yaml, at, what); }
 
-/* NULL when there is too little memory, or the file asks for too much. */
+/* NULL if out of memory, or if the file needs too much. */
 static const char *copy(parsing *p, const yaml_node_t *node) {
     p->rules->copied += node->data.scalar.length + 1;
     if (p->rules->copied > COPIED_MAX)
@@ -37,7 +37,7 @@ static lockstep_status no_room(const parsing *p) {
                : ls_fail(p->yaml->error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
-/* {L}, and {E} where a name may have it; another in braces would never match. */
+/* Only {L}, and {E} if `expert`, are placeholders; anything else in braces would never match. */
 static lockstep_status check_placeholders(const parsing *p, const yaml_node_t *at, const char *const *names, bool expert) {
     for (; *names != NULL; names++)
         for (const char *open = strchr(*names, '{'); open != NULL; open = strchr(open + 1, '{'))
@@ -47,7 +47,7 @@ static lockstep_status check_placeholders(const parsing *p, const yaml_node_t *a
     return LOCKSTEP_OK;
 }
 
-/* A text, or a list of texts. */
+/* Reads a string or a list of strings. */
 static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *const **out_list) {
     size_t count = value->type == YAML_SEQUENCE_NODE
                        ? (size_t)(value->data.sequence.items.top - value->data.sequence.items.start) : 1;
@@ -69,7 +69,7 @@ static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *con
     return LOCKSTEP_OK;
 }
 
-/* "3", "3+8*L" or "last". */
+/* Reads "3", "3+8*L" or "last". */
 static bool read_occurrence(const char *text, ls_rule *rule) {
     char *end;
     rule->occurrence = LS_LAST;
@@ -91,7 +91,7 @@ static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *valu
     if (strcmp(key, "lacks") == 0)
         return read_list(p, value, &rule->lacks);
     if (value->type != YAML_SCALAR_NODE)
-        return bad(p, value, "expected a text");
+        return bad(p, value, "expected a string");
     const char *text = copy(p, value);
     if (text == NULL)
         return no_room(p);
@@ -146,14 +146,14 @@ static lockstep_status read_rule(parsing *p, yaml_node_t *node) {
 static lockstep_status read_include(parsing *p, yaml_node_t *node) {
     const char *const *names;
     if (p->depth >= INCLUDE_DEPTH)
-        return bad(p, node, "'include' names presets, not itself");
+        return bad(p, node, "'include' must not name the preset itself");
     LS_TRY(read_list(p, node, &names));
     for (; *names != NULL; names++) {
         const ls_preset_file *f = ls_preset_files;
         while (f->name != NULL && strcmp(f->name, *names) != 0)
             f++;
         if (f->name == NULL)
-            return bad(p, node, "'include' names no preset");
+            return bad(p, node, "'include' names an unknown preset");
         parsing included = {.rules = p->rules, .depth = p->depth + 1};
         LS_TRY(ls_yaml_parse(f->name, f->text, f->size, read_document, &included, p->yaml->error));
     }
@@ -238,7 +238,7 @@ static lockstep_status read_each(parsing *p, yaml_node_t *list, lockstep_status 
 
 /* --- documents */
 
-/* The included rules come after the file's own: the first that fits counts. */
+/* Included rules come after the file's own, and the first rule that matches is used. */
 static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *root) {
     parsing *p = context;
     yaml_node_t *include = NULL;
@@ -311,7 +311,7 @@ lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_
 const char *ls_rules_preset_for(const char *model) {
     const char *best = NULL, *inner = strrchr(model, '/');
     size_t best_length = 0;
-    model = inner != NULL ? inner + 1 : model; /* "Wrapper/Model": the wrapped one */
+    model = inner != NULL ? inner + 1 : model; /* in "Wrapper/Model", the wrapped one */
     for (const ls_preset_file *f = ls_preset_files; f->name != NULL; f++) {
         ls_rules rules;
         if (ls_rules_preset(f->name, &rules, NULL) != LOCKSTEP_OK)

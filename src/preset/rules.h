@@ -1,6 +1,6 @@
-/* Naming rules: which name of a candidate's value answers to which of the reference,
- * and which weight of a GGUF file to which of a Hugging Face checkpoint. A preset in
- * maps/, or a file of the user's (docs/presets.md). */
+/* Naming rules: which names of the candidate's values correspond to which of the reference's,
+ * and which weights of a GGUF file to which of a Hugging Face checkpoint. They come from a
+ * preset in maps/ or from a user's file (docs/presets.md). */
 #ifndef LS_PRESET_RULES_H
 #define LS_PRESET_RULES_H
 
@@ -18,18 +18,18 @@ enum { LS_FIRST = -1, LS_LAST = -2 };
 /* Names are templates: {L} stands for the layer. */
 typedef struct ls_rule {
     const char *candidate, *op, *of;
-    long occurrence; /* LS_FIRST, LS_LAST, or which */
-    long stride;     /* so many more in each further layer */
-    /* names that the candidate's pass must, or must not, have; NULL-terminated, or NULL */
+    long occurrence; /* a number, LS_FIRST or LS_LAST */
+    long stride;     /* added to `occurrence` for each further layer */
+    /* names that must, or must not, occur in the candidate's pass; NULL-terminated, or NULL */
     const char *const *needs, *const *lacks;
-    const char *const *references; /* NULL-terminated: the first that is there */
+    const char *const *references; /* NULL-terminated; the first one that exists is used */
     long reference_occurrence;
     ls_reorder reorder;
-    bool included;    /* of a preset that the file includes */
+    bool included;    /* comes from a preset that the file includes */
     bool per_layer;
 } ls_rule;
 
-/* How a GGUF tensor comes from the checkpoint's; bits, done in this order. */
+/* How a GGUF tensor is computed from the checkpoint's: bits, applied in this order. */
 typedef enum ls_weight_change {
     LS_CHANGE_TRANSPOSE = 1,       /* the last two axes */
     LS_CHANGE_ROPE_PAIRS = 2,      /* rows of each head: rotary halves become interleaved pairs */
@@ -40,8 +40,8 @@ typedef enum ls_weight_change {
     LS_CHANGE_COUNT = 6
 } ls_weight_change;
 
-/* Stems: what follows a template ("", ".weight", ".bias", …) has to be the same on
- * both sides. {L} stands for the layer, {E} for an expert. Three forms:
+/* Names are stems: the rest of a name ("", ".weight", ".bias", …) must be the same on both
+ * sides. {L} stands for the layer, {E} for an expert. There are three forms:
  *   one to one: each list holds spellings of one name;
  *   fused:      gguf[0] holds hf[0], hf[1], … (or hf[0] for each {E}) one after another;
  *   split:      hf[0] holds gguf[0], gguf[1], … one after another. */
@@ -51,36 +51,36 @@ typedef struct ls_weight_rule {
     const char *const *gguf, *const *hf; /* NULL-terminated */
     unsigned changes;                    /* of ls_weight_change, from hf to gguf */
     ls_weight_form form;
-    int axis;                            /* along which parts follow each other */
-    bool clone;                          /* of a weight that another rule's tensor is made of, too */
+    int axis;                            /* along which parts are concatenated */
+    bool clone;                          /* copies a weight that is also in another rule's tensor */
 } ls_weight_rule;
 
 typedef struct ls_rules {
     const char *name;
-    const char *model; /* the reference's model class begins so; NULL: any */
+    const char *model; /* prefix of the reference's model class; NULL for any */
     const char *const *architectures; /* general.architecture of the GGUF files; NULL-terminated, or NULL */
-    const char *const *prefixes; /* of the reference's names, tried in turn; NULL-terminated */
+    const char *const *prefixes; /* for the reference's names, tried in turn; NULL-terminated */
     ls_rule *rules;
     size_t count, capacity;
     ls_weight_rule *weights;
     size_t weight_count, weight_capacity;
-    const char *const *left_out; /* templates of weights that GGUF files do without; NULL-terminated, or NULL */
-    size_t copied; /* bytes; a file's aliases must not multiply it without end */
+    const char *const *left_out; /* templates of weights that GGUF files omit; NULL-terminated, or NULL */
+    size_t copied; /* bytes; limits what a file's aliases can multiply */
     ls_arena arena;
 } ls_rules;
 
-/* Says nothing before the candidate's pass is whole. */
+/* Whether the rule can be applied only when the candidate's pass is complete. */
 static inline bool ls_rule_is_late(const ls_rule *rule) { return rule->occurrence == LS_LAST || rule->lacks != NULL; }
 
-/* A file of the user's. */
+/* Reads a user's file. */
 lockstep_status ls_rules_open(const char *path, ls_rules *out_rules, lockstep_error *error);
 /* The same from memory; `name` is for messages. */
 lockstep_status ls_rules_parse(const char *name, const char *text, size_t size, ls_rules *out_rules,
                                lockstep_error *error);
-/* A preset by name; LOCKSTEP_NOT_FOUND lists those that exist. */
+/* Reads a preset by name; the message of LOCKSTEP_NOT_FOUND lists those that exist. */
 lockstep_status ls_rules_preset(const char *name, ls_rules *out_rules, lockstep_error *error);
-/* The preset whose model is the longest that this model class begins with; NULL
- * when there is none. */
+/* The preset whose `model` is the longest prefix of this model class; NULL if there is
+ * none. */
 const char *ls_rules_preset_for(const char *model);
 /* The same by general.architecture. */
 const char *ls_rules_preset_for_architecture(const char *architecture);
@@ -88,11 +88,11 @@ void ls_rules_done(ls_rules *rules);
 /* "transpose", "rope-pairs", …: one bit of ls_weight_change. */
 const char *ls_weight_change_name(unsigned change);
 
-/* Replaces {L} and {E}; false when the result doesn't fit. */
+/* Replaces {L} and {E}; false if the result doesn't fit. */
 bool ls_rules_expand(const char *name_template, int layer, int expert, char *out, size_t capacity);
-/* `name` begins as the template says, with numbers for {L} and {E} (-1 where the
- * template has none), and goes on with nothing, or with a dot and a word. NULL, or
- * what follows the template. */
+/* Matches a name that consists of the template, with numbers for {L} and {E}, and optionally
+ * a dot and a word. Returns the part after the template, or NULL. Numbers that the template
+ * doesn't have are -1. */
 const char *ls_rules_match(const char *name_template, const char *name, int *out_layer, int *out_expert);
 
 #endif

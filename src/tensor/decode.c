@@ -11,8 +11,8 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "decoders read little endian; a big-endian host has to swap first");
 
-/* memcpy because elements of a mapped file may lie at any address; compilers
- * turn it into a plain load. */
+/* memcpy, because elements of a mapped file may be unaligned; compilers turn it
+ * into a plain load. */
 #define SCALAR(name, type, result)                             \
     void ls_decode_##name(const void *in, size_t n, result *out) { \
         const uint8_t *p = in;                                 \
@@ -89,12 +89,12 @@ float ls_f16_to_f32(uint16_t half) {
     uint32_t exponent = (half >> 10) & 0x1fu;
     uint32_t mantissa = half & 0x3ffu;
     uint32_t bits;
-    if (exponent == 0x1f) { /* Inf, or NaN made quiet */
+    if (exponent == 0x1f) { /* infinity, or a NaN, which becomes quiet */
         bits = sign | 0x7f800000u | mantissa << 13 | (mantissa != 0 ? 0x00400000u : 0);
     } else if (exponent != 0) {
         bits = sign | (exponent + 127 - 15) << 23 | mantissa << 13;
-    } else if (mantissa != 0) { /* subnormal: normal as a float */
-        int shift = __builtin_clz(mantissa) - 21; /* until bit 10 is set */
+    } else if (mantissa != 0) { /* subnormal, but normal as a float */
+        int shift = __builtin_clz(mantissa) - 21; /* moves the leading bit to bit 10 */
         bits = sign | (uint32_t)(127 - 14 - shift) << 23 | ((mantissa << shift) & 0x3ffu) << 13;
     } else {
         bits = sign;
@@ -124,7 +124,7 @@ __attribute__((target("avx,f16c"))) static void decode_f16_f16c(const void *in, 
     ls_decode_f16_plain(p + 2 * i, n - i, out + i);
 }
 
-/* Every processor with AVX2 has F16C, which clang's builtin can't ask for. */
+/* Every processor with AVX2 has F16C, which clang's builtin can't test for. */
 bool ls_decode_f16_is_accelerated(void) { return __builtin_cpu_supports("avx2"); }
 
 void ls_decode_f16(const void *in, size_t n, float *out) {
@@ -142,10 +142,10 @@ void ls_decode_f16(const void *in, size_t n, float *out) { ls_decode_f16_plain(i
 
 #endif
 
-/* --- floating point in 8 and 4 bits: so few values that a table holds them all */
+/* --- 8- and 4-bit floating point, decoded with tables of all values */
 
-/* The exponent's bias, and which codes aren't numbers: those with all ones as in IEEE
- * 754 (INFINITE), the last of each sign (LAST), or what would be -0 (MINUS_ZERO). */
+/* Which codes are not finite numbers: those with an exponent of all ones, as in IEEE 754
+ * (INFINITE), the largest magnitude (LAST), or the code that would be -0 (MINUS_ZERO). */
 typedef enum not_numbers { INFINITE, LAST, MINUS_ZERO } not_numbers;
 
 static float small_float(unsigned code, int mantissa_bits, int bias, not_numbers kind) {
@@ -223,7 +223,7 @@ SWAP(2, uint16_t, __builtin_bswap16)
 SWAP(4, uint32_t, __builtin_bswap32)
 SWAP(8, uint64_t, __builtin_bswap64)
 
-/* Where the fields of a block are that have an order. */
+/* `count` adjacent multi-byte fields of a block. */
 typedef struct field {
     int offset, width, count;
 } field;

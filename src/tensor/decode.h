@@ -1,6 +1,6 @@
-/* Decoders from a type's bytes to float or double: rows of the dtype table point
- * at them. Input may be unaligned and is little endian, like the machines that
- * this is built for. `n` may end inside the last block. */
+/* Decoders from a type's bytes to float or double; the dtype table points to them.
+ * Input may be unaligned and is little endian, like all supported machines. `n` may
+ * end inside the last block. */
 #ifndef LS_TENSOR_DECODE_H
 #define LS_TENSOR_DECODE_H
 
@@ -10,7 +10,7 @@
 
 #include "tensor/quants.h"
 
-/* Every element type, exactly as a float. */
+/* Types of which a float can hold every value. */
 void ls_decode_bool(const void *in, size_t n, float *out); /* any byte but 0 is 1 */
 void ls_decode_i8(const void *in, size_t n, float *out);
 void ls_decode_u8(const void *in, size_t n, float *out);
@@ -23,21 +23,21 @@ void ls_decode_f8_e4m3(const void *in, size_t n, float *out);
 void ls_decode_f8_e5m2(const void *in, size_t n, float *out);
 void ls_decode_f8_e4m3fnuz(const void *in, size_t n, float *out);
 void ls_decode_f8_e5m2fnuz(const void *in, size_t n, float *out);
-void ls_decode_f8_e8m0(const void *in, size_t n, float *out); /* 255 is NaN, as OCP has it */
+void ls_decode_f8_e8m0(const void *in, size_t n, float *out); /* 255 is NaN, as in OCP's specification */
 void ls_decode_f4(const void *in, size_t n, float *out);
-/* ls_decode_q4_K and so on, by the fastest variant. */
+/* ls_decode_q4_K and so on, which use the fastest variant. */
 #define X(type, elements, size, fields) void ls_decode_##type(const void *in, size_t n, float *out);
 LS_QUANT_LIST(X)
 #undef X
 
-/* Those that need a double; 64-bit integers are rounded to nearest beyond 2^53. */
+/* Types that need a double; 64-bit integers beyond 2^53 are rounded to nearest. */
 void ls_decode_i32(const void *in, size_t n, double *out);
 void ls_decode_u32(const void *in, size_t n, double *out);
 void ls_decode_i64(const void *in, size_t n, double *out);
 void ls_decode_u64(const void *in, size_t n, double *out);
 void ls_decode_f64(const void *in, size_t n, double *out);
 
-/* Turn blocks of the other byte order into the machine's, in place. */
+/* Swap blocks from the opposite byte order to the machine's, in place. */
 void ls_swap_2(void *blocks, size_t count);
 void ls_swap_4(void *blocks, size_t count);
 void ls_swap_8(void *blocks, size_t count);
@@ -45,11 +45,11 @@ void ls_swap_8(void *blocks, size_t count);
 LS_QUANT_LIST(X)
 #undef X
 
-/* One half-precision number; a NaN keeps its payload and becomes quiet, as F16C
- * does it. */
+/* Converts one half-precision number; a NaN keeps its payload and becomes quiet, as
+ * with F16C. */
 float ls_f16_to_f32(uint16_t half);
-/* The variants behind ls_decode_f16, for tests: the reference in plain C, and
- * the one that this processor prefers (the same when it has none). */
+/* For tests: the variant of ls_decode_f16 in plain C, and whether ls_decode_f16 uses
+ * a faster one on this processor. */
 void ls_decode_f16_plain(const void *in, size_t n, float *out);
 bool ls_decode_f16_is_accelerated(void);
 

@@ -4,7 +4,7 @@
 
 #include "tensor/decode.h"
 
-/* Names and block sizes are those of the public list. */
+/* Names and block sizes come from the public list. */
 #define X(type, number, text, elements, bytes) static const char name_##type[] = text;
 LOCKSTEP_DTYPE_LIST(X)
 #undef X
@@ -66,8 +66,8 @@ const ls_dtype_row *ls_dtype(lockstep_dtype dtype) {
     return &rows[dtype];
 }
 
-/* Elements decoded at once where a result needs another width: small enough for
- * the stack and the first-level cache, a multiple of every block. */
+/* Elements decoded at once when the result needs another width: fits the stack and
+ * the first-level cache, and is a multiple of every block. */
 enum { TILE = 1024 };
 _Static_assert(TILE % LS_MAX_BLOCK_ELEMENTS == 0, "tiles hold whole blocks");
 

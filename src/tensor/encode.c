@@ -21,12 +21,12 @@ uint16_t ls_f32_to_f16(float value) {
         return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
     if (magnitude >= 0x477ff000u) /* 65520 */
         return (uint16_t)(sign | 0x7c00u);
-    if (magnitude < 0x38800000u) { /* below 2^-14: steps of 2^-24 */
+    if (magnitude < 0x38800000u) { /* below 2^-14: subnormal, in steps of 2^-24 */
         int shift = 126 - (int)(magnitude >> 23);
         uint32_t mantissa = (magnitude & 0x7fffffu) | 0x800000u;
         return shift > 24 ? sign : (uint16_t)(sign | rounded(mantissa, shift));
     }
-    return (uint16_t)(sign | rounded(magnitude - (112u << 23), 13)); /* a carry goes into the exponent */
+    return (uint16_t)(sign | rounded(magnitude - (112u << 23), 13)); /* a carry increments the exponent */
 }
 
 uint16_t ls_f32_to_bf16(float value) {

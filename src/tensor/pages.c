@@ -11,7 +11,7 @@ void ls_view_drop(const ls_view *view, uint64_t first, uint64_t count) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t from = (uintptr_t)view->data + begin * row->block_bytes;
     uintptr_t to = (uintptr_t)view->data + end * row->block_bytes;
-    from &= ~(page - 1); /* outwards: a mapping begins and ends with a page */
+    from &= ~(page - 1); /* rounded outwards: a mapping consists of whole pages */
     to = (to + page - 1) & ~(page - 1);
     (void)madvise((void *)from, to - from, MADV_DONTNEED);
 }

@@ -1,28 +1,28 @@
-/* ggml's quantized blocks (ggml-common.h), decoded as its dequantize_row_* do it: the
- * products and sums are the same, in the same order, so the bits are. Included by
- * quants_c.c and quants_avx2.c, which compile it for their processor and define what
- * is worth its instructions:
+/* Decoders of ggml's quantized blocks (ggml-common.h). They compute the same products and
+ * sums in the same order as its dequantize_row_* functions, so the results have the same
+ * bits. Included by quants_c.c and quants_avx2.c, which compile it for their processor and
+ * define the operations that profit from its instructions:
  *
  *   half_at(p)                         the float of the f16 at p
  *   scaled_points(grid, signs, d, out) 8 elements: d times grid, negated where a bit is set
  *   shifted_points(grid, s, d, out)    8 elements: d * (grid + s)
- *   looked_up(q, half, table, d, out)  nibbles of `half` bytes (8 or 16): element j is the
- *                                      low one of byte j, j + half the high; d * table
+ *   looked_up(q, half, table, d, out)  d * table[nibble], for `half` bytes (8 or 16): element j
+ *                                      is the low nibble of byte j, element j + half the high
  *   signed_bits(byte, d, out)          8 elements: d where a bit is set, else -d
  *   times(q, n, d, out)                n elements: d * q
  *   times_plus(q, n, d, m, out)        n elements: d * q + m
  *   nibbles(q, out)                    32 integers: low nibbles of 16 bytes, then high ones
- *   add_fifth(bits, q)                 16 more for each of 32 whose bit is set
+ *   add_fifth(bits, q)                 adds 16 to those of 32 integers whose bit is set
  *
- * What is packed is put into bytes first, and then scaled.
+ * Packed values are first unpacked into bytes, and then scaled.
  *
- * Each function decodes one block. A scale times a small integer is exact; only
- * what adds a minimum rounds. */
+ * Each function decodes one block. Multiplying a scale by a small integer is exact; only
+ * adding a minimum rounds. */
 #include <string.h>
 
 #include "tensor/quant_grids.h"
 
-/* Shifts that depend on the run become constants. */
+/* Unrolling turns shifts that depend on the run into constants. */
 #if defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll(full)")
 #else
@@ -80,7 +80,7 @@ static inline void block_q5_1(const uint8_t *b, float *out) {
     times_plus(q, 32, half_at(b), half_at(b + 2), out);
 }
 
-/* d f16, i8[32]; q8_1 has their sum times d between the two. */
+/* d f16, i8[32]; q8_1 has d times the sum of the integers between the two. */
 static inline void block_q8_0(const uint8_t *b, float *out) { times((const int8_t *)b + 2, 32, half_at(b), out); }
 static inline void block_q8_1(const uint8_t *b, float *out) { times((const int8_t *)b + 4, 32, half_at(b), out); }
 /* d f32, i8[256], i16 sums[16] */
@@ -88,8 +88,8 @@ static inline void block_q8_K(const uint8_t *b, float *out) { times((const int8_
 
 /* ---------------------------------------------------------- K types: blocks of 256 */
 
-/* scales[16] (scale low, minimum high nibble), qs[64], d, dmin. Per 128 elements 32
- * bytes, whose pairs of bits are runs of 32; a scale for each 16. */
+/* scales[16] (low nibble: scale, high nibble: minimum), qs[64], d, dmin. 128 elements take 32
+ * bytes: each pair of bits of these bytes is a run of 32. Each 16 elements have a scale. */
 static inline void block_q2_K(const uint8_t *b, float *out) {
     const float d = half_at(b + 80), dmin = half_at(b + 82);
     UNROLLED
@@ -105,8 +105,8 @@ static inline void block_q2_K(const uint8_t *b, float *out) {
     }
 }
 
-/* hmask[32], qs[64], scales[12] (16 of 6 bits: nibbles, then pairs of bits), d. The
- * hmask's bits are those of the runs of 32, in turn; one that isn't set takes 4 away. */
+/* hmask[32], qs[64], scales[12] (16 of 6 bits: nibbles, then pairs of bits), d. Bit `run` of
+ * the hmask's bytes belongs to that run of 32; a bit that isn't set subtracts 4. */
 static inline void block_q3_K(const uint8_t *b, float *out) {
     const float d = half_at(b + 108);
     const uint8_t *scales = b + 96;
@@ -134,7 +134,7 @@ static inline void scale_and_minimum(const uint8_t *s, int k, int *scale, int *m
     }
 }
 
-/* d, dmin, scales[12], qs[128]. Per 64 elements 32 bytes: the low nibbles, then the high. */
+/* d, dmin, scales[12], qs[128]. 64 elements take 32 bytes: the low nibbles, then the high ones. */
 static inline void block_q4_K(const uint8_t *b, float *out) {
     const float d = half_at(b), dmin = half_at(b + 2);
     UNROLLED
@@ -149,7 +149,7 @@ static inline void block_q4_K(const uint8_t *b, float *out) {
     }
 }
 
-/* d, dmin, scales[12], qh[32], qs[128]: the same with a fifth bit, that of the run. */
+/* d, dmin, scales[12], qh[32], qs[128]: the same with a fifth bit, which is bit `run` of qh. */
 static inline void block_q5_K(const uint8_t *b, float *out) {
     const float d = half_at(b), dmin = half_at(b + 2);
     const uint8_t *high = b + 16;
@@ -165,8 +165,8 @@ static inline void block_q5_K(const uint8_t *b, float *out) {
     }
 }
 
-/* ql[128], qh[64], scales i8[16], d. Per 128 elements 64 and 32 bytes: runs of 32 are
- * the low nibbles of the first 32, of the second, and the high ones of both. */
+/* ql[128], qh[64], scales i8[16], d. 128 elements take 64 bytes of ql and 32 of qh. The runs of
+ * 32 are the low nibbles of the first 32 bytes, those of the second 32, then the high nibbles of both. */
 static inline void block_q6_K(const uint8_t *b, float *out) {
     const float d = half_at(b + 208);
     UNROLLED
@@ -182,7 +182,7 @@ static inline void block_q6_K(const uint8_t *b, float *out) {
 
 /* --------------------------------------------------------------------- iq types */
 
-/* 8 elements of two points of 4. */
+/* 8 elements from two grid points of 4 each. */
 static inline void two_points(const int8_t *first, const int8_t *second, uint8_t signs, float scale, float *out) {
     int8_t grid[8];
     memcpy(grid, first, 4);
@@ -190,7 +190,7 @@ static inline void two_points(const int8_t *first, const int8_t *second, uint8_t
     scaled_points(grid, signs, scale, out);
 }
 
-/* d; per 32 elements 4 bytes of indexes and a u32: 4 indexes of signs, 4 bits of scale. */
+/* d; for each 32 elements 4 bytes of indexes and a u32 with 4 sign indexes and 4 bits of scale. */
 static inline void block_iq2_xxs(const uint8_t *b, float *out) {
     const float d = half_at(b);
     for (int run = 0; run < 8; run++) {
@@ -221,7 +221,7 @@ static inline void block_iq2_s(const uint8_t *b, float *out) {
     }
 }
 
-/* d, 64 indexes, 8 u32: 4 indexes of signs, 4 bits of scale */
+/* d, 64 indexes, 8 u32 with 4 sign indexes and 4 bits of scale each */
 static inline void block_iq3_xxs(const uint8_t *b, float *out) {
     const float d = half_at(b);
     for (int run = 0; run < 8; run++) {
@@ -245,7 +245,7 @@ static inline void block_iq3_s(const uint8_t *b, float *out) {
     }
 }
 
-/* d, qs[32], qh u16[8]: 3 more bits of 4 indexes, 3 of scale, the delta's sign */
+/* d, qs[32], qh u16[8] (3 more bits of 4 indexes each, 3 bits of scale, the sign of the delta) */
 static inline void block_iq1_s(const uint8_t *b, float *out) {
     const float d = half_at(b);
     for (int k = 0; k < 32; k++) {
@@ -255,8 +255,8 @@ static inline void block_iq1_s(const uint8_t *b, float *out) {
     }
 }
 
-/* qs[32], qh[16] (3 more bits of an index and a sign, twice), scales[8]: four u16 of four
- * scales of 3 bits and 4 bits of d */
+/* qs[32], qh[16] (for each of two indexes 3 more bits and a sign), scales[8]: four u16, each
+ * with four scales of 3 bits and 4 bits of d */
 static inline void block_iq1_m(const uint8_t *b, float *out) {
     const uint8_t *s = b + 48;
     uint16_t half = 0;
@@ -272,7 +272,7 @@ static inline void block_iq1_m(const uint8_t *b, float *out) {
 }
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-/* Twice the values of E2M1. */
+/* The values of E2M1, doubled. */
 static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 /* d, qs[16] */
@@ -288,17 +288,17 @@ static inline void block_iq4_xs(const uint8_t *b, float *out) {
     }
 }
 
-/* ------------------------------------------------- a few values: tq, q1_0, q2_0, fp4 */
+/* ---------------------------------------- types of few values: tq, q1_0, q2_0, fp4 */
 
-/* qs[48], qh[4], d: five digits to the base of 3 a byte, as the fraction byte / 256; runs
- * of 32 of the first 32 bytes, of 16 of the others, and four of 4. */
+/* qs[48], qh[4], d. A byte holds five ternary digits as the fraction byte / 256. The digits of
+ * the first 32 bytes are 5 runs of 32, those of the next 16 are 5 runs of 16, those of qh 4 of 4. */
 static inline void digits(const uint8_t *packed, int bytes, int count, float d, float *out) {
     uint8_t fraction[32];
     int8_t q[32];
     memcpy(fraction, packed, (size_t)bytes);
     for (int n = 0; n < count; n++) {
         for (int j = 0; j < bytes; j++) {
-            q[j] = (int8_t)((fraction[j] >= 86) + (fraction[j] >= 171) - 1); /* a third of 256, two */
+            q[j] = (int8_t)((fraction[j] >= 86) + (fraction[j] >= 171) - 1); /* 256 / 3 and 2 * 256 / 3, rounded up */
             fraction[j] = (uint8_t)(fraction[j] * 3);
         }
         times(q, bytes, d, out + n * bytes);
@@ -324,17 +324,17 @@ static inline void block_tq2_0(const uint8_t *b, float *out) {
     }
 }
 
-/* d, a bit an element: d or -d */
+/* d, one bit per element: d if it is set, else -d */
 static inline void block_q1_0(const uint8_t *b, float *out) {
     const float d = half_at(b);
     for (int j = 0; j < 16; j++)
         signed_bits(b[2 + j], d, out + 8 * j);
 }
 
-/* d, two bits an element, four neighbours a byte */
+/* d, two bits per element, four adjacent elements per byte */
 static inline void block_q2_0(const uint8_t *b, float *out) {
     int8_t q[64];
-    for (int j = 0; j < 16; j++) { /* each pair of bits to a byte */
+    for (int j = 0; j < 16; j++) { /* spreads each pair of bits to a byte */
         uint32_t pairs = b[2 + j];
         pairs = (pairs | pairs << 12) & 0x000f000fu;
         pairs = (pairs | pairs << 6) & 0x03030303u;
@@ -345,14 +345,14 @@ static inline void block_q2_0(const uint8_t *b, float *out) {
     times(q, 64, half_at(b), out);
 }
 
-/* e8m0, qs[16]. Half of 2^(e - 127), because the values are doubled; 0 and 1 are
- * subnormal, and 255 is no NaN here. */
+/* e8m0, qs[16]. The scale is half of 2^(e - 127), because the values are doubled; it is
+ * subnormal for 0 and 1, and 255 is not NaN here. */
 static inline void block_mxfp4(const uint8_t *b, float *out) {
     const float d = bits_to_float(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23);
     looked_up(b + 1, 16, e2m1_doubled, d, out);
 }
 
-/* Half of an unsigned E4M3: 0x7f is 0, the top bit counts in 0xff alone. */
+/* Half of an unsigned E4M3. 0x7f is 0; the top bit is ignored, except that 0xff is not 0. */
 static inline float half_ue4m3(uint8_t x) {
     const int exponent = x >> 3 & 15, mantissa = x & 7;
     if (x == 0 || x == 0x7f)
@@ -362,7 +362,7 @@ static inline float half_ue4m3(uint8_t x) {
     return bits_to_float((uint32_t)(exponent - 7 - 1 + 127) << 23 | (uint32_t)mantissa << 20);
 }
 
-/* Four scales (UE4M3), then for each 16 elements 8 bytes: low nibbles, then high. */
+/* Four scales (UE4M3), then 8 bytes for each 16 elements: low nibbles, then high ones. */
 static inline void block_nvfp4(const uint8_t *b, float *out) {
     for (int run = 0; run < 4; run++)
         looked_up(b + 4 + 8 * run, 8, e2m1_doubled, half_ue4m3(b[run]), out + 16 * run);
@@ -370,7 +370,7 @@ static inline void block_nvfp4(const uint8_t *b, float *out) {
 
 /* -------------------------------------------------------------------------- rows */
 
-/* Whole blocks where they go; of the last one, what is wanted. */
+/* Decodes whole blocks directly to `out`, and a partial last one through a buffer. */
 #define ROW(name, elements, size)                                          \
     static void name(const void *in, size_t n, float *out) {               \
         const uint8_t *b = in;                                             \

@@ -1,7 +1,7 @@
-/* The grids of the iq types: each holds some of the points of a lattice, in the order
- * of their number, whose digits to the base of the values that an element may take are
- * its elements, the first the least. So a bit for each number tells them all. The bits
- * were read off ggml's decoder, by decoding a block of each index. */
+/* The grids of the iq types. Each is a subset of the points of a lattice, in ascending order
+ * of a point's number: its elements as digits, least significant first, in the base of how
+ * many values an element can have. So a bit for each number defines the grid. The bits were
+ * obtained from ggml's decoder by decoding a block with each index. */
 #include "tensor/quant_grids.h"
 
 #include <pthread.h>
@@ -114,7 +114,7 @@ static const uint64_t points_iq3_s[] = {
 
 ls_quant_grids ls_grids;
 
-/* Numbers to the base `base` of `digits` digits whose bit is set. */
+/* Writes the points whose bit is set: numbers of `digits` digits in base `base`. */
 static void expand(const uint64_t *points, int base, int digits, const int8_t *values, int8_t *out) {
     int count = 1;
     for (int i = 0; i < digits; i++)

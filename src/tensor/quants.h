@@ -1,4 +1,4 @@
-/* Decoders of ggml's quantized types, one variant a processor. */
+/* Decoders of ggml's quantized types, in variants for different processors. */
 #ifndef LS_TENSOR_QUANTS_H
 #define LS_TENSOR_QUANTS_H
 
@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Name, elements of a block, its bytes, and where its 16- and 32-bit fields are: a list
- * of (offset, width, count), for files of the other byte order. */
+/* Name, elements and bytes of a block, and its 16- and 32-bit fields as a list of (offset,
+ * width, count), for files of the opposite byte order. */
 #define LS_QUANT_LIST(X)                                  \
     X(q4_0, 32, 18, FIELDS({0, 2, 1}))                    \
     X(q4_1, 32, 20, FIELDS({0, 2, 2}))                    \
@@ -37,7 +37,7 @@
     X(q1_0, 128, 18, FIELDS({0, 2, 1}))                   \
     X(q2_0, 64, 18, FIELDS({0, 2, 1}))
 
-/* A row of blocks to floats; `n` may end inside the last. */
+/* Decodes a row of blocks to floats; `n` may end inside the last block. */
 typedef void ls_quant_decoder(const void *in, size_t n, float *out);
 
 typedef struct ls_quants {
@@ -47,9 +47,9 @@ typedef struct ls_quants {
 #undef X
 } ls_quants;
 
-/* Plain C: what the others have to give the bits of. */
+/* In plain C, the reference: the others must produce the same bits. */
 extern const ls_quants ls_quants_c;
-/* NULL where the processor hasn't got it. */
+/* NULL if the processor doesn't support it. */
 const ls_quants *ls_quants_avx2(void);
 
 #endif

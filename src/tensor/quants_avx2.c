@@ -1,4 +1,4 @@
-/* The same, compiled for vectors of 8 floats. */
+/* The variant for AVX2: vectors of 8 floats. */
 #include "tensor/quants.h"
 
 #if defined(__x86_64__)
@@ -78,7 +78,7 @@ static inline void nibbles(const uint8_t *q, int8_t out[32]) {
     _mm_storeu_si128((__m128i *)(void *)(out + 16), _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
 }
 
-/* Each byte of the bits to eight lanes, where one bit of it is kept. */
+/* Copies each byte of the bits to eight lanes, each of which tests one bit. */
 static inline void add_fifth(uint32_t bits, int8_t q[32]) {
     const __m256i places = _mm256_setr_epi64x(0x0000000000000000, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201ull);

@@ -17,7 +17,7 @@ static const char *skip_spaces(const char *p) {
     return p;
 }
 
-/* An optional integer; false when there is one that doesn't fit 64 bits. */
+/* Reads an optional integer; false if it doesn't fit 64 bits. */
 static bool parse_integer(const char **at, bool *out_found, int64_t *out) {
     const char *p = skip_spaces(*at);
     const char *digits = *p == '-' || *p == '+' ? p + 1 : p;
@@ -34,7 +34,7 @@ static bool parse_integer(const char **at, bool *out_found, int64_t *out) {
     return true;
 }
 
-/* One term up to a comma or the end; false when it is none. */
+/* Reads one term up to a comma or the end; false if it is malformed. */
 static bool parse_term(const char **at, term *out) {
     const char *p = skip_spaces(*at);
     *out = (term){.kind = INTEGER, .step = 1};
@@ -65,14 +65,14 @@ static bool parse_term(const char **at, term *out) {
     return true;
 }
 
-/* Where a range's bound lies on an axis, as Python's slice.indices() does it. */
+/* Clamps a range's bound to an axis, like Python's slice.indices(). */
 static int64_t clamp(int64_t bound, int64_t size, int64_t least, int64_t most) {
     if (bound < 0)
         bound = bound < -size ? least : bound + size;
     return bound < least ? least : bound > most ? most : bound;
 }
 
-/* Number of elements that a range selects; sets where it begins. */
+/* Returns how many elements a range selects, and sets its start. */
 static uint64_t resolve_range(const term *t, int64_t size, int64_t *out_start) {
     bool down = t->step < 0;
     int64_t least = down ? -1 : 0, most = down ? size - 1 : size;
@@ -99,7 +99,7 @@ static lockstep_status parse_terms(const char *text, term *terms, int *out_count
         if (t.kind == RANGE && t.step == 0)
             return fail(error, text, "a step can't be 0");
         if (t.kind == ELLIPSIS && ++ellipses > 1)
-            return fail(error, text, "only one ... is possible");
+            return fail(error, text, "only one ... is allowed");
         axes += t.kind != ELLIPSIS;
         if (axes > LOCKSTEP_MAX_RANK)
             return fail(error, text, "more indices than the tensor has axes");
@@ -112,8 +112,8 @@ static lockstep_status parse_terms(const char *text, term *terms, int *out_count
     return LOCKSTEP_OK;
 }
 
-/* Takes one of view's axes into *cut, narrowed by a term; adds to *offset where
- * the selection begins. */
+/* Appends one of view's axes, narrowed by a term, to *cut, and adds the start of the
+ * selection to *offset. */
 static lockstep_status apply(const term *t, const ls_view *view, int axis, const char *text,
                              ls_view *cut, int64_t *offset, lockstep_error *error) {
     int64_t size = (int64_t)view->shape[axis], start = t->start;
@@ -125,7 +125,7 @@ static lockstep_status apply(const term *t, const ls_view *view, int axis, const
         start += start < 0 ? size : 0;
     } else {
         uint64_t count = resolve_range(t, size, &start);
-        /* a step that is never taken may be larger than any axis */
+        /* with at most one element the step is never taken, and may be larger than any axis */
         int64_t step = count <= 1 ? 0 : t->step;
         cut->shape[cut->rank] = count;
         cut->strides[cut->rank++] = step * view->strides[axis];
@@ -150,14 +150,14 @@ lockstep_status ls_view_slice(ls_view *view, const char *text, lockstep_error *e
             LS_TRY(apply(&terms[i], view, axis++, text, &cut, &offset, error));
             continue;
         }
-        /* what no term selects is whole */
+        /* axes without a term are selected as a whole */
         for (int whole = view->rank - (at_end ? axis : axes); whole > 0; whole--, axis++) {
             cut.shape[cut.rank] = view->shape[axis];
             cut.strides[cut.rank++] = view->strides[axis];
         }
     }
     if (ls_view_elements(&cut) == 0)
-        offset = 0; /* nothing is read: stay inside */
+        offset = 0; /* nothing is read: stay within the data */
     const ls_dtype_row *row = ls_dtype(view->dtype);
     bool forwards = true;
     for (int i = 0; i < cut.rank; i++)
@@ -166,7 +166,7 @@ lockstep_status ls_view_slice(ls_view *view, const char *text, lockstep_error *e
         cut.data += offset * (int64_t)row->block_bytes;
     } else {
         cut.origin += (uint64_t)offset;
-        if (forwards) { /* whole blocks before it are never read */
+        if (forwards) { /* the blocks before it are never read */
             cut.data += cut.origin / row->block_elements * row->block_bytes;
             cut.origin %= row->block_elements;
         }

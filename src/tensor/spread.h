@@ -1,9 +1,9 @@
-/* Mean and squared deviations of values that come in parts: Chan, Golub and LeVeque's update (1979), so that
- * a large mean doesn't cancel the deviations. */
+/* Merges means and squared deviations with the update of Chan, Golub and LeVeque (1979), which avoids
+ * cancellation when the mean is large. */
 #ifndef LS_TENSOR_SPREAD_H
 #define LS_TENSOR_SPREAD_H
 
-/* Adds `more` values with their mean and sum of squared deviations to those of `had` values. */
+/* Merges the mean and sum of squared deviations of `more` values into those of `had` values. */
 static inline void ls_spread_merge(double had, double *mean, double *m2, double more, double more_mean, double more_m2) {
     double delta = more_mean - *mean;
     *mean += delta * (more / (had + more));

@@ -1,5 +1,5 @@
-/* Chunks are summed up on all cores and merged in order: the same result for any
- * number of threads. */
+/* Chunks are summed on all cores and merged in order, so that the result doesn't depend
+ * on the number of threads. */
 #include "tensor/stats.h"
 
 #include <math.h>

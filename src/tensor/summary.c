@@ -7,13 +7,14 @@
 
 #include "tensor/spread.h"
 
-enum { TILE = 4096, LANES = 4, WAYS = 2, STEP = LANES * WAYS }; /* so many additions that don't wait for each other; always as many, so that results are the same everywhere */
+/* STEP sums are independent of each other; their number is fixed, so that results are the same on all machines. */
+enum { TILE = 4096, LANES = 4, WAYS = 2, STEP = LANES * WAYS };
 
 typedef double lanes __attribute__((vector_size(LANES * sizeof(double))));
 typedef float narrow_lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef int64_t masks __attribute__((vector_size(LANES * sizeof(int64_t))));
 
-/* Compiled for processors with 256-bit vectors, too; which one runs is found at start-up. */
+/* Compiled for processors with 256-bit vectors, too; the variant is chosen at load time. */
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #define WIDE __attribute__((target_clones("avx2", "default")))
 #else
@@ -43,7 +44,7 @@ static double total(const lanes v[WAYS]) {
     return sum;
 }
 
-/* Lanes of floats or doubles, which need not be aligned. */
+/* Loads lanes of floats or doubles, which need not be aligned. */
 static inline __attribute__((always_inline)) void load(lanes *x, const char *values, size_t at, bool narrow) {
     if (narrow) {
         narrow_lanes floats;
@@ -55,7 +56,7 @@ static inline __attribute__((always_inline)) void load(lanes *x, const char *val
     }
 }
 
-/* One instruction each; of what isn't a number no use is made. */
+/* Minimum and maximum, one instruction each. The result is unspecified, and not used, if there is a NaN. */
 static inline __attribute__((always_inline)) void lower(lanes *low, const lanes *x) {
     for (int i = 0; i < LANES; i++)
         (*low)[i] = (*x)[i] < (*low)[i] ? (*x)[i] : (*low)[i];
@@ -66,7 +67,7 @@ static inline __attribute__((always_inline)) void raise(lanes *high, const lanes
         (*high)[i] = (*x)[i] > (*high)[i] ? (*x)[i] : (*high)[i];
 }
 
-/* `n` is a multiple of STEP, and not 0. False, with *s of no use, when a value isn't finite. */
+/* `n` is a multiple of STEP, and not 0. Returns false, with *s unspecified, if a value isn't finite. */
 static inline __attribute__((always_inline)) bool sum_up(const char *v, size_t n, bool narrow, bool no_spread, ls_summary *s) {
     lanes sum[WAYS] = {{0}}, squares[WAYS] = {{0}}, m2[WAYS] = {{0}}, low[WAYS], high[WAYS], probe = {0};
     masks zeros[WAYS] = {{0}};
@@ -85,7 +86,7 @@ static inline __attribute__((always_inline)) bool sum_up(const char *v, size_t n
             raise(&high[w], &x);
             zeros[w] -= x == 0;
             if (!narrow)
-                probe += x * 0; /* becomes NaN */
+                probe += x * 0; /* NaN if x isn't finite */
         }
     bool finite = !narrow || isfinite(total(squares)); /* the squares of finite floats have a finite sum */
     for (int i = 0; i < LANES; i++)
@@ -144,7 +145,7 @@ static void add_tile(ls_summary *summary, const char *values, size_t n, bool nar
             add_any(summary, value_at(values, i, narrow));
         return;
     }
-    double kept[TILE]; /* without those that aren't */
+    double kept[TILE]; /* the finite values */
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         double value = value_at(values, i, narrow);

@@ -43,7 +43,7 @@ bool ls_view_is_contiguous(const ls_view *view) {
     return true;
 }
 
-/* Where decoded values go: floats, or doubles when `wide`. */
+/* A buffer for decoded values: floats, or doubles if `wide`. */
 typedef struct sink {
     void *to;
     bool wide;
@@ -60,10 +60,10 @@ static void decode(lockstep_dtype dtype, const void *blocks, size_t n, sink out)
         ls_decode_to_f32(dtype, blocks, n, out.to);
 }
 
-enum { TILE_BYTES = 4096 }; /* gathered or swapped at once; holds several of any block */
+enum { TILE_BYTES = 4096 }; /* gathered or swapped at once; holds several blocks of any type */
 _Static_assert(TILE_BYTES >= 4 * LS_MAX_BLOCK_BYTES, "a tile holds several blocks");
 
-/* Whole blocks from p on, in their file's byte order. */
+/* Decodes whole blocks from p on, which are in their file's byte order. */
 static void decode_blocks(const ls_view *view, const uint8_t *p, size_t n, sink out) {
     const ls_dtype_row *row = ls_dtype(view->dtype);
     if (!view->swap || row->swap == NULL) {
@@ -82,7 +82,7 @@ static void decode_blocks(const ls_view *view, const uint8_t *p, size_t n, sink 
     }
 }
 
-/* Elements [first, first + n) of the row of blocks at view->data. */
+/* Decodes elements [first, first + n) of the row of blocks at view->data. */
 static void decode_range(const ls_view *view, uint64_t first, size_t n, sink out) {
     const ls_dtype_row *row = ls_dtype(view->dtype);
     size_t lead = (size_t)(first % row->block_elements);
@@ -100,7 +100,7 @@ static void decode_range(const ls_view *view, uint64_t first, size_t n, sink out
     decode_blocks(view, p, n, out);
 }
 
-/* n elements of `size` bytes, `stride` elements apart. */
+/* Copies n elements of `size` bytes that are `stride` elements apart. */
 static void gather(const uint8_t *from, int64_t stride, size_t size, size_t n, uint8_t *to) {
 #define GATHER(width)                                      \
     for (size_t i = 0; i < n; i++)                         \
@@ -118,7 +118,7 @@ static void gather(const uint8_t *from, int64_t stride, size_t size, size_t n, u
 #undef GATHER
 }
 
-/* A walk over a view's innermost rows. */
+/* A position in a view, for a walk over its innermost rows. */
 typedef struct walk {
     uint64_t index[LOCKSTEP_MAX_RANK];
     int64_t offset; /* of the element at `index`, in elements from data */
@@ -134,7 +134,7 @@ static walk walk_to(const ls_view *view, uint64_t first) {
     return w;
 }
 
-/* Moves n elements on, at most to the end of the innermost row. */
+/* Advances by n elements, at most to the end of the innermost row. */
 static void walk_on(const ls_view *view, walk *w, size_t n) {
     int axis = view->rank - 1;
     w->index[axis] += n;
@@ -147,7 +147,7 @@ static void walk_on(const ls_view *view, walk *w, size_t n) {
     }
 }
 
-/* The next n elements in row-major order, one after the other. */
+/* Copies the next n elements in row-major order, without gaps. */
 static void gather_tile(const ls_view *view, walk *w, size_t n, uint8_t *to) {
     const size_t size = ls_dtype(view->dtype)->block_bytes;
     const int inner = view->rank - 1;
@@ -173,8 +173,8 @@ static void read_strided(const ls_view *view, uint64_t first, size_t count, sink
     }
 }
 
-/* Blocks are decoded where their elements are wanted: a row at once when its
- * elements follow each other, otherwise one by one. */
+/* Decodes only the elements that are wanted: a row at once if they are adjacent, otherwise
+ * one by one. */
 static void read_strided_blocks(const ls_view *view, uint64_t first, size_t count, sink out) {
     const int inner = view->rank - 1;
     walk w = walk_to(view, first);

@@ -9,11 +9,11 @@
  * the row of elements (or blocks of them) that starts at `data`. */
 typedef struct ls_view {
     const uint8_t *data;
-    uint64_t origin; /* not 0 only in a slice of a block type, whose elements have no address */
+    uint64_t origin; /* nonzero only in slices of block types, whose elements have no address */
     lockstep_dtype dtype;
-    bool swap; /* bytes of an element are in the other order than the machine's */
-    float factor; /* 0, or what every value is multiplied with: the scale of a whole tensor, kept apart from it */
-    bool mapped; /* data lies in a mapped file: its pages can be dropped, and come back */
+    bool swap; /* elements are in the opposite byte order */
+    float factor; /* scale of the whole tensor, stored apart from it, which multiplies every value; 0 if none */
+    bool mapped; /* data is in a mapped file: its pages can be dropped and read again */
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK];
     int64_t strides[LOCKSTEP_MAX_RANK];
@@ -26,15 +26,14 @@ void ls_shape_text(int rank, const uint64_t *shape, char out[LS_SHAPE_TEXT]);
 uint64_t ls_view_elements(const ls_view *view);
 /* Fills row-major strides for shape and rank. */
 void ls_view_set_contiguous(ls_view *view);
-/* Row-major without gaps, starting at `data`. */
+/* Whether elements are row-major without gaps, starting at `data`. */
 bool ls_view_is_contiguous(const ls_view *view);
 
-/* Decodes elements [first, first + count) in row-major order of the view. Types
- * that float can't hold exactly are only served by the double variant: the float
- * one rounds, by way of double. */
+/* Decode elements [first, first + count) in the view's row-major order. The float variant
+ * rounds values that float can't hold, by way of double. */
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out);
 void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out);
-/* The elements themselves, in the machine's byte order; not for block types. */
+/* Copies the elements undecoded, in the machine's byte order; not for block types. */
 void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *out);
 
 #endif

@@ -8,7 +8,7 @@
 size_t ls_value_text(double value, bool narrow, char out[LS_VALUE_TEXT]) {
     if (!isfinite(value))
         return (size_t)snprintf(out, LS_VALUE_TEXT, "%s", isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
-    int length = 0, most = narrow ? 9 : 17; /* digits that always suffice */
+    int length = 0, most = narrow ? 9 : 17; /* digits that are always enough */
     for (int digits = narrow ? 6 : 15; digits <= most; digits++) {
         length = snprintf(out, LS_VALUE_TEXT, "%.*g", digits, value);
         if (narrow ? strtof(out, NULL) == (float)value : strtod(out, NULL) == value)

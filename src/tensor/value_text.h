@@ -7,15 +7,15 @@
 
 enum { LS_VALUE_TEXT = 32 };
 
-/* The shortest decimal that reads back as the same double ("0.1", "-inf", "nan");
- * with `narrow` as the same float. Returns its length. */
+/* Writes the shortest decimal that reads back as the same double, or with `narrow` as the
+ * same float ("0.1", "-inf", "nan"). Returns its length. */
 size_t ls_value_text(double value, bool narrow, char out[LS_VALUE_TEXT]);
-/* The same as a JSON number; NaN and infinities, which JSON doesn't have, are the
- * strings "nan", "inf" and "-inf". */
+/* Appends a JSON number; NaN and infinities, which JSON doesn't have, are the strings
+ * "nan", "inf" and "-inf". */
 void ls_value_json(ls_text *text, double value);
 /* {"min":…,"max":…,"mean":…,"std":…,"l2":…,"nan":N,"inf":N,"zeros":N} */
 void ls_stats_json(ls_text *text, const ls_stats *stats);
-/* Two lines of at most 80 columns, each after `indent`. */
+/* Appends two lines of at most 80 columns, each after `indent`. */
 void ls_stats_text(ls_text *text, const ls_stats *stats, const char *indent);
 void ls_shape_json(ls_text *text, int rank, const uint64_t *shape);
 

@@ -13,16 +13,16 @@
 #include "format/paths.h"
 #include "tensor/pages.h"
 
-/* What is read so far; nodes and passes grow, then move to the trace. */
+/* State while a log is read. */
 typedef struct reading {
     ls_trace *trace;
     const char *name;    /* of the log, for messages */
     uint64_t bytes;      /* of the log, so far */
     size_t node_capacity, pass_capacity, note_capacity;
-    bool has_files;      /* values lie in files of the trace's directory */
+    bool has_files;      /* values are in files in the trace's directory */
     bool said;           /* error has a message already */
     uint64_t line_at;    /* offset of the line */
-    bool *unreadable;    /* by node: its segment isn't there, or ends before its values */
+    bool *unreadable;    /* by node: its segment is missing, or ends before its values */
     size_t unreadable_capacity, unreadable_count;
     size_t *by_order; /* "i" of a line -> node index + 1 */
     uint64_t order_capacity;
@@ -67,7 +67,7 @@ static const int32_t *integers_of(reading *r, const json_t *object, const char *
     return values;
 }
 
-/* Rows are looked up once for each spelling; NULL when out of memory. */
+/* The row of an operation, looked up once for each spelling; NULL if out of memory. */
 static const ls_op *kind_of(ls_trace *t, const char *op) {
     uint64_t *known = ls_map_at(&t->kinds, op, strlen(op));
     if (known != NULL && *known == 0)
@@ -94,7 +94,7 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
     const int32_t *sequences = integers_of(r, object, "sequences", &rows);
     if (rows > 0) {
         if (pass->rows != 0 && pass->rows != rows)
-            return LOCKSTEP_MALFORMED; /* what is known of its rows is of another number */
+            return LOCKSTEP_MALFORMED; /* conflicts with the number of rows known so far */
         pass->rows = rows;
         pass->tokens = tokens != NULL ? tokens : pass->tokens;
         pass->positions = positions != NULL ? positions : pass->positions;
@@ -167,7 +167,7 @@ static bool read_parameters(reading *r, json_t *object, ls_node *node) {
 }
 
 static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
-    /* A line is at least 20 bytes: the log's size bounds what it can number. */
+    /* A line has at least 20 bytes, so the log's size limits its number. */
     if (order > r->bytes / 20)
         return LOCKSTEP_MALFORMED;
     if (order >= r->order_capacity) {
@@ -187,7 +187,7 @@ static lockstep_status remember_order(reading *r, uint64_t order, size_t node) {
     return LOCKSTEP_OK;
 }
 
-/* Marks a node, until the log's end tells whether values may be missing. */
+/* Marks a node; the end of the log decides whether values may be missing. */
 static bool mark_unreadable(reading *r, size_t node) {
     size_t capacity = ls_doubled(r->unreadable_capacity, node + 1);
     if (!ls_extend(&r->unreadable, r->unreadable_capacity, capacity, sizeof *r->unreadable))
@@ -198,8 +198,8 @@ static bool mark_unreadable(reading *r, size_t node) {
     return true;
 }
 
-/* Where a segment holds the values. What can't be is an error, whose message is left in r->error; what isn't
- * there is one when it is asked for. */
+/* Reads where in a segment the values are. An impossible location is an error, whose message is in r->error; values
+ * that are missing are an error only when they are requested. */
 static lockstep_status read_extent(reading *r, const json_t *object, ls_node *node) {
     ls_trace *t = r->trace;
     const int64_t at = integer_of(object, "at", 0), bytes = integer_of(object, "bytes", 0);
@@ -260,7 +260,7 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
 static lockstep_status read_engine(reading *r, const json_t *object) {
     ls_trace *t = r->trace;
     if (*t->engine != '\0')
-        return LOCKSTEP_OK; /* the first process's */
+        return LOCKSTEP_OK; /* the first process's is kept */
     const char *framework = json_string_value(json_object_get(object, "framework"));
     t->is_torch = framework != NULL && strncmp(framework, "torch", 5) == 0;
     const struct {
@@ -301,23 +301,23 @@ static lockstep_status read_line(reading *r, json_t *object) {
         r->trace->complete = true;
         r->trace->dropped = (uint64_t)integer_of(object, "dropped", 0);
     }
-    return LOCKSTEP_OK; /* other lines are for later versions */
+    return LOCKSTEP_OK; /* other lines belong to later versions */
 }
 
-/* One line, without its newline, that begins at `at`. */
+/* Reads one line, without its newline, that begins at `at`. */
 static lockstep_status read_text(reading *r, const char *text, size_t length, uint64_t at) {
     json_error_t why;
     json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
     lockstep_status status = LOCKSTEP_OK;
     r->line_at = at;
     if (!json_is_object(object))
-        status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, r->name, at, "found %s, expected one JSON object a line",
+        status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, r->name, at, "found %s, expected one JSON object per line",
                             object == NULL ? why.text : "another value");
     else if (at == 0 && integer_of(object, "lockstep_trace", 0) != 1)
         status = ls_fail_at(r->error, LOCKSTEP_UNSUPPORTED, r->name, at,
                             "found no \"lockstep_trace\":1, expected a trace of version 1");
     else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED && !r->said)
-        ls_fail_at(r->error, status, r->name, at, "a line with missing, impossible or repeated values");
+        ls_fail_at(r->error, status, r->name, at, "found a line with missing, impossible or repeated values");
     else if (status == LOCKSTEP_NO_MEMORY)
         no_memory(r->error, r->name);
     json_decref(object);
@@ -329,7 +329,7 @@ static lockstep_status read_lines(reading *r, const char *bytes, size_t size) {
     for (size_t at = 0; at < size;) {
         const char *stop = memchr(bytes + at, '\n', size - at);
         if (stop == NULL)
-            break; /* cut by a crash: what came before stands */
+            break; /* cut off by a crash: the lines before are valid */
         size_t length = (size_t)(stop - (bytes + at));
         LS_TRY(read_text(r, bytes + at, length, at));
         at += length + 1;
@@ -348,18 +348,18 @@ static ls_trace *new_trace(const char *path) {
     return t;
 }
 
-/* Of a recording that was cut short, lines may have reached the disk without their values. */
+/* If recording was cut short, lines may have reached the disk without their values. */
 static void lose_unreadable(const reading *r) {
     ls_trace *t = r->trace;
     for (size_t i = 0; r->unreadable_count > 0 && !t->complete && i < t->node_count && i < r->unreadable_capacity; i++)
         if (r->unreadable[i]) {
             t->nodes[i].file = NULL;
-            t->nodes[i].lost = "the recording was cut short before they were on the disk";
+            t->nodes[i].lost = "the recording was cut short before they were written to disk";
             t->dropped++;
         }
 }
 
-/* Closes the log. */
+/* Reads the log, and closes it. */
 static lockstep_status read_graph(ls_trace *t, ls_source *log, bool has_files, lockstep_error *error) {
     lockstep_error own;
     reading r = {.trace = t, .name = log->name, .error = error != NULL ? error : &own, .has_files = has_files};
@@ -384,7 +384,7 @@ static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_er
     return read_graph(t, log, true, error);
 }
 
-/* The tensors of the lines that have a file, by the names that a container gives them. */
+/* Finds the tensors of lines that have a file, by the names that they have in a container. */
 static lockstep_status find_stored(ls_trace *t, lockstep_error *error) {
     ls_names seen = {0};
     lockstep_status status = LOCKSTEP_OK;
@@ -404,7 +404,7 @@ static lockstep_status find_stored(ls_trace *t, lockstep_error *error) {
             node->stored = ls_archive_find(t->archive, shorter);
         }
         if (node->stored == SIZE_MAX)
-            node->file = NULL; /* only a part of the trace was converted */
+            node->file = NULL; /* not among the converted tensors */
     }
     ls_names_done(&seen);
     return status;
@@ -417,7 +417,7 @@ static lockstep_status open_file_of_trace(ls_trace *t, const char *log, uint64_t
     return find_stored(t, error);
 }
 
-/* A container's tensors, as one pass in its order; or the trace that it holds. */
+/* Opens a container: its tensors become one pass in file order, unless it holds a trace. */
 static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error *error) {
     const char *log;
     uint64_t size;
@@ -538,7 +538,7 @@ static lockstep_status set_view(const ls_source *source, const ls_tensor *tensor
     return LOCKSTEP_OK;
 }
 
-/* A view of the values of a source that is one NPY. */
+/* Makes a view of the values of a source that is one NPY. */
 static lockstep_status view_file(ls_source *source, const ls_node *node, ls_view *out_view, lockstep_error *error) {
     ls_arena arena = {0};
     ls_tensor tensor = {0};
@@ -554,10 +554,10 @@ static lockstep_status view_file(ls_source *source, const ls_node *node, ls_view
     return status;
 }
 
-/* Values up to this size are read: that costs less than the page faults of a mapping. Larger ones are mapped. */
+/* Values up to this size are read, which costs less than the page faults of a mapping. Larger ones are mapped. */
 enum { READ_BYTES_MAX = 1 << 20 };
 
-/* A view of the values in a segment. */
+/* Makes a view of the values in a segment. */
 static lockstep_status view_extent(ls_segment *segment, const ls_node *node, ls_hold *hold, lockstep_error *error) {
     ls_arena arena = {0};
     ls_tensor tensor = {0};
@@ -576,7 +576,7 @@ static lockstep_status view_extent(ls_segment *segment, const ls_node *node, ls_
     return status;
 }
 
-/* The shape that the line gives is what the values must have. */
+/* Checks that the values have the shape given by their line. */
 static lockstep_status check_view(const ls_view *view, const ls_node *node, const ls_source *source, uint64_t at, lockstep_error *error) {
     if (view->rank == node->rank && memcmp(view->shape, node->shape, (size_t)node->rank * sizeof *node->shape) == 0)
         return LOCKSTEP_OK;
@@ -584,13 +584,13 @@ static lockstep_status check_view(const ls_view *view, const ls_node *node, cons
                       (unsigned long long)ls_view_elements(view), view->rank, (unsigned long long)node->elements, node->rank);
 }
 
-/* A format with fewer axes than the line's shape has them merged. */
+/* Holds values in a container. If the format allows fewer axes than the line has, they are merged there. */
 static lockstep_status hold_stored(const ls_trace *trace, const ls_node *node, ls_hold *out_hold, lockstep_error *error) {
     ls_hold hold = {0};
     LS_TRY(ls_archive_view(trace->archive, node->stored, &hold.view, error));
     bool same = hold.view.rank == node->rank && memcmp(hold.view.shape, node->shape, (size_t)node->rank * sizeof *node->shape) == 0;
     if (!same && (ls_view_elements(&hold.view) != node->elements || !ls_view_is_contiguous(&hold.view)))
-        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements of '%s', expected the %llu that the trace's line says", trace->path,
+        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: found %llu elements of '%s', expected %llu as in the trace's line", trace->path,
                        (unsigned long long)ls_view_elements(&hold.view), node->name, (unsigned long long)node->elements);
     if (!same) {
         hold.view.rank = node->rank;
@@ -601,7 +601,7 @@ static lockstep_status hold_stored(const ls_trace *trace, const ls_node *node, l
     return LOCKSTEP_OK;
 }
 
-/* Values in a segment, which was opened when the log was read, unless it could not be. */
+/* Holds values in a segment, which was opened when the log was read, if that was possible. */
 static lockstep_status hold_extent(const ls_trace *trace, const ls_node *node, ls_hold *out_hold, lockstep_error *error) {
     const uint64_t *number = ls_map_find(&trace->segments.numbers, node->file, strlen(node->file));
     ls_segments again = {0};
@@ -610,7 +610,7 @@ static lockstep_status hold_extent(const ls_trace *trace, const ls_node *node, l
     if (number == NULL || *number == 0) {
         lockstep_status status = ls_segments_open(&again, trace->path, node->file, &segment, error);
         ls_segments_done(&again, true);
-        return status != LOCKSTEP_OK ? status : ls_fail(error, LOCKSTEP_IO, "%s/%s: was not there when the trace was opened", trace->path, node->file);
+        return status != LOCKSTEP_OK ? status : ls_fail(error, LOCKSTEP_IO, "%s/%s: did not exist when the trace was opened", trace->path, node->file);
     }
     segment = &trace->segments.items[*number - 1];
     lockstep_status status = view_extent(segment, node, &hold, error);
@@ -642,9 +642,9 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
     char path[PATH_MAX];
     int length = snprintf(path, sizeof path, "%s/%s", trace->path, node->file);
     if (length < 0 || (size_t)length >= sizeof path)
-        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the name of the file of %s is too long", trace->path, node->name);
+        return ls_fail(error, LOCKSTEP_NOT_FOUND, "%s: the file name of %s is too long", trace->path, node->name);
     if (!ls_path_resolves_inside(trace->path, path))
-        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: a link that leads out of the trace", path);
+        return ls_fail(error, LOCKSTEP_MALFORMED, "%s: is a link that leads out of the trace", path);
     LS_TRY(ls_source_open_file(path, &hold.source, error));
     lockstep_status status = view_file(hold.source, node, &hold.view, error);
     if (status == LOCKSTEP_OK)
@@ -658,7 +658,7 @@ lockstep_status ls_trace_hold(const ls_trace *trace, size_t index, ls_hold *out_
 }
 
 void ls_hold_release(ls_hold *hold) {
-    if (hold->shares) /* else the pages of all values that were looked at would stay */
+    if (hold->shares) /* otherwise the pages of all values read so far would stay in memory */
         ls_view_drop(&hold->view, 0, ls_view_elements(&hold->view));
     ls_source_close(hold->source);
     free(hold->copy);

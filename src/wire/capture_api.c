@@ -1,4 +1,4 @@
-/* The C capture API: tensors of an engine that calls us, sent as frames. */
+/* The C capture API: sends the tensors of an engine that calls us as frames. */
 #include <lockstep/capture.h>
 
 #include <pthread.h>
@@ -15,15 +15,15 @@
 
 struct lockstep_recorder {
     int context;
-    _Atomic unsigned connection; /* on which it said what it is */
+    _Atomic unsigned connection; /* the one on which it has introduced itself */
     _Atomic long pass;   /* the open one, or LS_NO_PASS */
-    char *version;       /* NULL: unknown */
+    char *version;       /* NULL if unknown */
     char engine[];
 };
 
-static _Atomic int next_context; /* of the process, whose recorders share one connection */
+static _Atomic int next_context; /* per process, because its recorders share one connection */
 
-/* Guards the beginning and ending of passes; a child finds it free. */
+/* Guards the beginning and ending of passes. It is never held in a forked child. */
 static pthread_mutex_t passes = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -39,7 +39,7 @@ static void announce(const lockstep_recorder *r) {
         ls_frame_note("--sources has no effect on an engine that hands its tensors over one by one: widen --tensors instead");
 }
 
-/* All below hold `passes`. */
+/* The functions below are called with `passes` held. */
 
 static void begin_pass(lockstep_recorder *r, const lockstep_rows *rows) {
     long pass = ls_channel_next_pass();
@@ -53,7 +53,7 @@ static void end_pass(lockstep_recorder *r) {
         ls_frame_pass_end(&(ls_pass_event){.pass = pass, .context = r->context});
 }
 
-/* A child continues the pass that was open, as its own. */
+/* Introduces the recorder on a new connection. A forked child continues the open pass as its own. */
 static void introduce(lockstep_recorder *r) {
     unsigned connection = ls_channel_connection();
     if (atomic_load(&r->connection) == connection)
@@ -64,8 +64,8 @@ static void introduce(lockstep_recorder *r) {
     atomic_store(&r->connection, connection);
 }
 
-/* Begins what only one thread may do at a time; *out_held is for leave. False when there is
- * nothing to record to. */
+/* Enters the section that only one thread may execute at a time; *out_held is for leave. False
+ * if there is no recorder. */
 static bool enter(lockstep_recorder *r, int *out_held) {
     if (r == NULL || !ls_channel_open())
         return false;
@@ -170,7 +170,7 @@ static const char *measure(const lockstep_node *node, ls_strided *out_values) {
         next *= (int64_t)s.count[i];
     }
     if (type->block_elements > 1 && node->rank > 0 && s.strides[node->rank - 1] != type->block_bytes)
-        return "the blocks of its rows don't lie together";
+        return "the blocks of its rows are not contiguous";
     *out_values = s;
     return NULL;
 }
@@ -200,7 +200,7 @@ static bool wanted(const lockstep_node *node, long pass) {
     return ls_filter_pass(pass) && ls_filter_tensor(node->name, node->op != NULL ? node->op : "", node->layer);
 }
 
-/* The pass to record into: the open one, or a new one. LS_NO_PASS: the channel is gone. */
+/* The pass to record into: the open one, or a new one. LS_NO_PASS if the channel is gone. */
 static long pass_of(lockstep_recorder *r) {
     int held;
     if (!enter(r, &held))
@@ -212,7 +212,7 @@ static long pass_of(lockstep_recorder *r) {
     return pass;
 }
 
-/* Later members of a longer struct mean nothing to this version. */
+/* A struct of a later version may be longer; its additional members are ignored. */
 static bool is_complete(const lockstep_node *node) {
     return node != NULL && node->size >= sizeof *node && node->name != NULL;
 }

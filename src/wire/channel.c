@@ -22,13 +22,13 @@ enum { UNTRIED, CLOSED, OPEN }; /* of this process's connection */
 static _Atomic int connection = UNTRIED;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int channel_socket = -1; /* hangs up when the recorder is gone */
-static dev_t socket_device;     /* which it is: a program may close what it doesn't know, */
-static ino_t socket_inode;      /* and open something else under the number */
+static dev_t socket_device;     /* identity of the socket: a program may close unknown descriptors */
+static ino_t socket_inode;      /* and open something else under the same number */
 static ls_ring *ring;
-static uint64_t written; /* ours alone; ring->written is what the recorder sees */
+static uint64_t written; /* private; the recorder sees ring->written */
 static _Atomic long next_pass; /* of this connection */
-static _Atomic unsigned connections; /* so far, of this process and its ancestors */
-static int cancel_state; /* of the thread that is within a frame, before it */
+static _Atomic unsigned connections; /* made so far by this process and its ancestors */
+static int cancel_state; /* of the thread that is writing a frame, before the frame */
 
 /* ------------------------------------------------------------------ bells */
 
@@ -104,11 +104,11 @@ static int connect_to(const char *name) {
     size_t length = strlen(name);
     if (name[0] != '@' || length >= sizeof address.sun_path)
         return -1;
-    memcpy(address.sun_path + 1, name + 1, length - 1); /* abstract: no file to leave behind */
+    memcpy(address.sun_path + 1, name + 1, length - 1); /* abstract, so no file is left behind */
     int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s < 0)
         return -1;
-    /* Out of the way of programs that count on low descriptors. */
+    /* Programs may rely on low descriptor numbers. */
     int high = fcntl(s, F_DUPFD_CLOEXEC, 200);
     if (high >= 0) {
         close(s);
@@ -135,8 +135,8 @@ static void close_socket(void) {
     channel_socket = -1;
 }
 
-/* Reports to the recorder that this process is not recorded, without opening a socket or another descriptor: there may
- * be none left. */
+/* Reports to the recorder that this process is not recorded, without opening a descriptor, because there may be none
+ * left. */
 static void report_missed(const char *name) {
     int pid, missed, end = 0;
     char path[64], target[64] = "";
@@ -147,10 +147,10 @@ static void report_missed(const char *name) {
     static const char wanted[] = "/memfd:" LS_MISSED_NAME " ";
     if (readlink(path, target, sizeof target - 1) > 0 && strncmp(target, wanted, sizeof wanted - 1) == 0 && stat(path, &info) == 0 &&
         truncate(path, info.st_size + 1) != 0)
-        return; /* of another user: the recorder has seen it */
+        return; /* another user's process, which the recorder has noticed by itself */
 }
 
-/* The recorder greets with the ring's descriptor, or without one if this process can't be recorded: then it knows. */
+/* The recorder greets with the ring's descriptor, or without one if it can't record this process. */
 static bool connect_ring(const char *name) {
     int s = connect_to(name), descriptor = -1;
     char greeting;
@@ -179,7 +179,7 @@ static bool connect_ring(const char *name) {
     return true;
 }
 
-/* A child shares the ring's memory but must not write there. */
+/* A forked child shares the ring's memory, but must not write to it. */
 static void after_fork(void) {
     close_socket();
     ring = NULL;
@@ -194,7 +194,7 @@ static void open_once(void) {
         atomic_store(&connection, CLOSED);
         return;
     }
-    static bool registered; /* under the lock */
+    static bool registered; /* guarded by the lock */
     if (!registered)
         pthread_atfork(NULL, NULL, after_fork);
     registered = true;
@@ -253,7 +253,7 @@ bool ls_channel_option(const char *key, char *out, size_t capacity) {
 
 /* ---------------------------------------------------------------- writing */
 
-/* Marks the ring: the trace lacks what could not be sent. The recorder reads the mark if it still lives. */
+/* Marks the ring to show that frames are missing. The recorder reads the mark if it is still running. */
 static void give_up(void) {
     if (ring != NULL)
         atomic_store(&ring->lost, 1);
@@ -262,7 +262,7 @@ static void give_up(void) {
 
 static bool recorder_is_gone(void) {
     if (!socket_is_ours())
-        return true; /* the program closed it, and the recorder takes it for gone */
+        return true; /* the program closed it, so the recorder considers this process gone */
     struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
     return poll(&poller, 1, 0) > 0; /* the recorder sends nothing unasked, so this is the hang-up */
 }
@@ -272,7 +272,7 @@ static void publish(void) {
     ls_bell_ring(&ring->written_bell);
 }
 
-/* Waits for room; 0 once the recorder is gone. */
+/* Waits for free space in the ring; returns 0 once the recorder is gone. */
 static uint64_t room(void) {
     for (;;) {
         uint32_t seen = atomic_load(&ring->read_bell.count);
@@ -287,7 +287,7 @@ static uint64_t room(void) {
 }
 
 bool ls_channel_data(const void *bytes, size_t count) {
-    enum { CHUNK = 1 << 20 }; /* the recorder may start on a large tensor before it is whole */
+    enum { CHUNK = 1 << 20 }; /* the recorder can start reading a large tensor before it is complete */
     const uint8_t *from = bytes;
     while (count > 0 && atomic_load(&connection) == OPEN) {
         uint64_t n = room();
@@ -333,7 +333,7 @@ bool ls_channel_send(const char *json, size_t json_bytes, const void *data, uint
     return sent;
 }
 
-/* The answer's bytes, mapped; NULL when there are none, or not so many. */
+/* Maps the answer's bytes; NULL if there is no answer, or it doesn't have `count` bytes. */
 static void *receive_answer(size_t count) {
     int descriptor;
     char byte;

@@ -14,7 +14,7 @@ typedef struct filters {
     unsigned connection; /* to that recorder */
     regex_t tensors, ops, resync;
     bool has_tensors, has_ops, has_resync, resync_outputs;
-    char layers[LS_OPTIONS_MAX], passes[LS_OPTIONS_MAX]; /* "0-3,7"; empty: all */
+    char layers[LS_OPTIONS_MAX], passes[LS_OPTIONS_MAX]; /* "0-3,7"; empty for all */
     ls_observe_level what;
     int sources;
     bool weights, caches;

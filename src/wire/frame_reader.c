@@ -10,7 +10,7 @@
 
 static const char file[] = "frame"; /* for messages */
 
-/* The keys that are interpreted. The values of all others must be JSON that every reader takes. */
+/* The keys that are interpreted. The values of all others must be JSON that every reader accepts. */
 typedef enum key { KEY_EVENT, KEY_ID, KEY_PASS, KEY_NAME, KEY_OP, KEY_DTYPE, KEY_SHAPE, KEY_OTHER } key;
 static const char *const key_names[KEY_OTHER] = {"event", "id", "pass", "name", "op", "dtype", "shape"};
 
@@ -30,7 +30,7 @@ static key key_of(const char *name) {
     return (key)k;
 }
 
-/* A whole number from 0 to INT64_MAX. */
+/* Reads an integer from 0 to INT64_MAX. */
 static lockstep_status read_count(reading *r, const char *what, uint64_t *out) {
     uint64_t at = r->json.at, value = 0;
     LS_TRY(ls_json_u64(&r->json, what, &value, r->error));
@@ -42,7 +42,7 @@ static lockstep_status read_count(reading *r, const char *what, uint64_t *out) {
     return LOCKSTEP_OK;
 }
 
-/* Of more axes than a trace has, the outermost ones become one. */
+/* Reads a shape. If it has more axes than a trace allows, the outermost ones are merged. */
 static lockstep_status read_shape(reading *r) {
     ls_frame_tensor *t = &r->content.tensor;
     ls_json *j = &r->json;
@@ -76,7 +76,7 @@ static lockstep_status read_shape(reading *r) {
 
 /* ------------------------------------------------------------ values of other keys */
 
-/* The trace has the number as it was sent, so it must be one that a double or an int64_t can hold. */
+/* A number is copied to the trace as it was sent, so a double or an int64_t must be able to hold it. */
 static lockstep_status check_number(reading *r) {
     char digits[LS_FRAME_NUMBER_MAX + 1];
     const char *text;
@@ -114,7 +114,7 @@ static lockstep_status check_list(reading *r, int depth) {
 static lockstep_status refuse_repeated(reading *r, const char *const *keys, size_t count, const char *name, uint64_t at) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(keys[i], name) == 0)
-            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' occurs twice", name);
     return LOCKSTEP_OK;
 }
 
@@ -135,7 +135,7 @@ static lockstep_status check_object(reading *r, int depth) {
     return LOCKSTEP_OK;
 }
 
-/* Recursion ends at LS_FRAME_DEPTH_MAX. */
+/* Recursion is limited to LS_FRAME_DEPTH_MAX. */
 static lockstep_status check_any(reading *r, int depth) {
     const char c = ls_json_peek(&r->json);
     if ((c == '{' || c == '[') && depth == LS_FRAME_DEPTH_MAX)
@@ -181,7 +181,7 @@ static lockstep_status read_value(reading *r, key k) {
     return check_any(r, 0);
 }
 
-/* For one more member. */
+/* Makes room for one more member. */
 static lockstep_status make_room(reading *r, uint64_t at) {
     ls_frame_content *c = &r->content;
     if (c->member_count == LS_FRAME_KEYS_MAX)
@@ -203,10 +203,10 @@ static lockstep_status add_member(reading *r, const char *name, uint64_t at) {
     ls_frame_content *c = &r->content;
     for (size_t i = 0; i < c->member_count; i++)
         if (strcmp(c->members[i].key, name) == 0)
-            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' comes twice", name);
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, at, "the key '%s' occurs twice", name);
     LS_TRY(make_room(r, at));
     key k = key_of(name);
-    ls_json_peek(&r->json); /* past white space */
+    ls_json_peek(&r->json); /* skips white space */
     ls_frame_member *member = &c->members[c->member_count++];
     *member = (ls_frame_member){name, (size_t)r->json.at, 0};
     LS_TRY(read_value(r, k));
@@ -233,7 +233,7 @@ static lockstep_status need(const reading *r, key k) {
     return r->has[k] ? LOCKSTEP_OK : ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, r->json.size, "the key '%s' is missing", key_names[k]);
 }
 
-/* Data of a type that can't be decoded may have any size; so may a line without data. */
+/* Data of a type that can't be decoded may have any size, and without data, any type and shape are valid. */
 static lockstep_status check_tensor(reading *r, uint64_t data_bytes) {
     ls_frame_tensor *t = &r->content.tensor;
     static const key needed[] = {KEY_ID, KEY_NAME, KEY_DTYPE, KEY_SHAPE};
@@ -328,7 +328,7 @@ ls_frame_list ls_frame_list_of(const ls_frame_content *content, const char *name
     return list;
 }
 
-/* The number is one of check_number's: digits, which may have a sign before them. */
+/* Reads an integer: digits, perhaps after a sign. check_number has accepted the text as a number. */
 static bool whole_number(const char *text, size_t length, int64_t *out) {
     const bool negative = text[0] == '-';
     uint64_t value = 0;
@@ -357,7 +357,7 @@ bool ls_frame_list_next(ls_frame_list *list, bool *out_whole, int64_t *out_numbe
 
 void ls_frame_put_value(ls_text *line, const ls_frame_content *content, const ls_frame_member *member) {
     const char *text = content->text;
-    size_t kept = member->begin; /* from here on nothing was written yet */
+    size_t kept = member->begin; /* text from here on is not yet written */
     bool quoted = false;
     for (size_t i = member->begin; i < member->end; i++) {
         if (text[i] == '"') {

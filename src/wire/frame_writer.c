@@ -24,7 +24,7 @@ static void add_key(ls_text *line, const char *key) {
     ls_text_append(line, ":", 1);
 }
 
-/* A value that is NULL gets no key. */
+/* Writes nothing if the value is NULL. */
 static void add_text(ls_text *line, const char *key, const char *value) {
     if (value == NULL)
         return;
@@ -42,8 +42,8 @@ static void add_flag(ls_text *line, const char *key) {
     ls_text_append(line, "true", 4);
 }
 
-/* In as few digits as give the value back (0.1, not 0.10000000000000001). JSON has no infinities and no NaN: they
- * become text. The program's locale may write a decimal point that is none of JSON's. */
+/* Uses the fewest digits that restore the value (0.1, not 0.10000000000000001). Infinities and NaN, which JSON doesn't
+ * have, become strings. The program's locale may use a decimal point that is not JSON's. */
 static void put_real(ls_text *line, double value) {
     char digits[64];
     if (!isfinite(value)) {
@@ -59,7 +59,7 @@ static void put_real(ls_text *line, double value) {
 
 enum { LIST_DEPTH = 8 };
 
-/* A type of a later version, or a pointer that is NULL, leaves nothing to write. */
+/* False for a type from a later version, or a pointer that is NULL. */
 static bool has_value(const lockstep_parameter *p) {
     switch (p->type) {
     case LOCKSTEP_PARAMETER_INTEGER:
@@ -121,7 +121,7 @@ static void put_list(ls_text *line, const lockstep_parameter *p, int depth) {
 
 static bool is_named(const lockstep_parameter *p) { return p->name != NULL && has_value(p); }
 
-/* A name that comes twice counts once: JSON's keys are unique. */
+/* Only the first parameter of a name is written, because JSON keys must be unique. */
 static bool is_repeated(const lockstep_node *node, size_t i) {
     for (size_t k = 0; k < i; k++)
         if (is_named(&node->parameters[k]) && strcmp(node->parameters[k].name, node->parameters[i].name) == 0)
@@ -221,7 +221,7 @@ static void add_shape(ls_text *line, const lockstep_node *node) {
     ls_text_append(line, "]", 1);
 }
 
-/* A source that was not recorded is 0, and left out. */
+/* Sources that were not recorded are 0, and left out. */
 static void add_sources(ls_text *line, const lockstep_node *node) {
     bool first = true;
     add_key(line, "src");

@@ -1,6 +1,6 @@
-/* Writes everything that an observed process sends. All events become frames here, and
- * nowhere else. docs/trace-format.md describes the frames. The channel must be open
- * (ls_channel_open); once the recorder is gone, nothing is sent. Thread-safe. */
+/* Writes everything that an observed process sends: only here are events turned into frames.
+ * docs/trace-format.md describes them. The channel must be open (ls_channel_open); once the
+ * recorder is gone, nothing is sent. Thread-safe. */
 #ifndef LS_WIRE_FRAME_WRITER_H
 #define LS_WIRE_FRAME_WRITER_H
 
@@ -10,8 +10,8 @@
 
 enum { LS_NO_PASS = -1, LS_NO_CONTEXT = -1 };
 
-/* A number for a tensor of this process, from 1. A forked child continues its parent's
- * count, so that a number from before the fork never names another tensor. */
+/* A new id for a tensor of this process, from 1. A forked child continues its parent's count,
+ * so that an id from before the fork never refers to another tensor. */
 uint64_t ls_frame_next_id(void);
 
 /* Which engine is recorded. Strings may be NULL. */
@@ -26,29 +26,29 @@ void ls_frame_start(const ls_start_event *event);
 typedef struct ls_pass_event {
     long pass;
     int context;
-    int nodes;                 /* number of nodes of the computed graph; 0: not known */
+    int nodes;                 /* number of nodes of the computed graph; 0 if unknown */
     const lockstep_rows *rows; /* may be NULL */
     bool rows_follow;          /* positions will be sent later */
 } ls_pass_event;
 
 void ls_frame_pass_begin(const ls_pass_event *event);
-/* Rows that were learned after the pass began. */
+/* Sends rows that became known after the pass began. */
 void ls_frame_pass_rows(const ls_pass_event *event);
 void ls_frame_pass_end(const ls_pass_event *event);
 
-/* One tensor. All members of the node are sent except strides, data, output and writable. With `values`
- * NULL, only its line is sent. A dtype_name that is none of our element types is sent as given. False
- * when out of memory, or when the recorder is gone. */
+/* Sends a tensor: all members of the node except strides, data, output and writable. If `values` is NULL,
+ * only the line is sent. A dtype_name that is not one of our element types is sent as given. False if out of
+ * memory, or if the recorder is gone. */
 bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_strided *values);
 
-/* A message for the user. */
+/* Sends a message for the user. */
 void ls_frame_note(const char *text);
 /* The same for a note about compiled regions: `compiled` is how they ran ("eager"), or NULL. */
 void ls_frame_note_compiled(const char *text, const char *compiled);
 /* The process has nothing more to record. */
 void ls_frame_end(void);
-/* Asks for the values with which the tensor of this id, of `count` bytes, is to continue, and waits.
- * Returns NULL if it keeps its own; else bytes that the caller unmaps (munmap). */
+/* Asks for the values with which the tensor of this id, of `count` bytes, should continue, and waits. Returns
+ * bytes that the caller must unmap (munmap), or NULL if the tensor keeps its own. */
 void *ls_frame_resync(uint64_t id, size_t count);
 
 #endif

@@ -1,6 +1,5 @@
-/* The frame writer and the channel for hooks in other languages: exported functions that
- * take plain arguments, for ctypes and its like. The Python package calls them
- * (transport.py). */
+/* The frame writer and the channel for hooks in other languages: exported functions with
+ * plain arguments, for ctypes and the like. The Python package calls them (transport.py). */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,13 +29,13 @@ EXPORT void lockstep_hook_note(const char *text, const char *compiled);
 EXPORT void lockstep_hook_end(void);
 EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
 
-/* 1 when there is a recorder. */
+/* 1 if there is a recorder. */
 int lockstep_hook_open(void) { return ls_channel_open(); }
 
 /* Ends the connection: a process may record for one recorder after another. */
 void lockstep_hook_close(void) { ls_channel_close(); }
 
-/* 1 when the recorder set this option. */
+/* 1 if the recorder has set this option. */
 int lockstep_hook_option(const char *key, char *out, size_t capacity) {
     return ls_channel_option(key, out, capacity);
 }
@@ -82,9 +81,10 @@ void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows) {
     ls_frame_pass_end(&event);
 }
 
-/* A tensor with data_bytes of contiguous values, or with none: a line alone. pass -1: of no pass. A caller fills a node
- * once for all tensors that differ only in the other arguments, which stand in for the node's own shape, sources and
- * alias; `numbers` are `rank` axes, then the ids of source_count sources. Copies the data; 0 once the recorder is gone. */
+/* Sends a tensor with data_bytes of contiguous values, or only its line if that is 0; pass is -1 if it belongs to none.
+ * The other arguments replace the node's shape, sources and alias, so that a caller can reuse one node for tensors that
+ * differ only in these. `numbers` has `rank` axes, then source_count ids of sources. Copies the data. Returns 0 once the
+ * recorder is gone. */
 int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
                        size_t source_count, const void *data, uint64_t data_bytes) {
     lockstep_node own = *node;
@@ -100,7 +100,7 @@ int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uin
 void lockstep_hook_note(const char *text, const char *compiled) { ls_frame_note_compiled(text, compiled); }
 void lockstep_hook_end(void) { ls_frame_end(); }
 
-/* 1 when the recorder answered with other values, which `data` then holds. */
+/* 1 if the recorder has answered with other values, which are then in `data`. */
 int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes) {
     void *bytes = ls_frame_resync(id, (size_t)data_bytes);
     if (bytes == NULL)

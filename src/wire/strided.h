@@ -1,5 +1,5 @@
-/* A tensor's values as they lie in memory: blocks of an element type (single elements
- * of a type that has no blocks), with a stride for each axis. */
+/* A tensor's values in memory: blocks of an element type (single elements if the type has
+ * no blocks), with a stride for each axis. */
 #ifndef LS_WIRE_STRIDED_H
 #define LS_WIRE_STRIDED_H
 
@@ -14,7 +14,7 @@ typedef struct ls_strided {
     uint64_t bytes;                     /* of all blocks */
 } ls_strided;
 
-/* Writes all blocks in row-major order into the frame that is open (ls_channel_begin). */
+/* Writes all blocks in row-major order into the open frame (ls_channel_begin). */
 void ls_strided_send(const ls_strided *values);
 /* Overwrites the values, whose memory must be writable, with `values->bytes` contiguous ones. */
 void ls_strided_overwrite(const ls_strided *values, const void *contiguous);

@@ -208,9 +208,9 @@ LOG, SEGMENT = "trace.jsonl: offset ", "tensors/0000.npz"
 LIES = {
     "an offset into the header of the NPY": (change("at", lambda l: l["at"] + 2), SEGMENT, "found no NPY magic"),
     "an offset into the zip's header": (change("at", lambda l: l["at"] - 20), SEGMENT, "found no NPY magic"),
-    "an offset into the value before": (change("at", lambda l: l["at"] - 200), LOG, "expected them behind the ones before"),
-    "an offset of the value before": (change("at", lambda l: 64), LOG, "expected them behind the ones before"),
-    "an offset into a later value": (change("at", lambda l: l["at"] + 900), LOG, "expected them behind the ones before"),
+    "an offset into the value before": (change("at", lambda l: l["at"] - 200), LOG, "expected them after the previous ones"),
+    "an offset of the value before": (change("at", lambda l: 64), LOG, "expected them after the previous ones"),
+    "an offset into a later value": (change("at", lambda l: l["at"] + 900), LOG, "expected them after the previous ones"),
     "an offset into the directory": (change("at", lambda l: l["at"] + 250, which=-1), SEGMENT, "found no NPY magic"),
     "an offset beyond the segment": (change("at", 10**12), SEGMENT, "found 0 bytes left"),
     "an offset whose end overflows": (change("at", 2**63 - 1), SEGMENT, "bytes left"),

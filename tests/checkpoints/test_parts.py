@@ -59,7 +59,7 @@ def test_a_single_file_goes_before_an_index(tmp_path):
     for stale, status in ((model(seed=5), 1), (model(), 0)):
         made = folder(tmp_path / f"s{status}", {"model": stale, shard: model(seed=5 if status == 0 else 0)}, index)
         got, text, _ = diff(whole, made)
-        assert got == status and "lies beside an index" in text
+        assert got == status and "and not the index of the same name" in text
 
 
 def test_tensors_that_the_index_leaves_out(tmp_path):

@@ -95,7 +95,7 @@ def test_a_reference_that_is_not_as_it_was_recorded_is_recorded_again(project):
     for change in (first.unlink, overwrite, lambda: log.write_text("".join(log.read_text().splitlines(True)[:-1])),
                    lambda: log.write_text(log.read_text().replace('"op":"', '"op":"X')), lambda: first.write_bytes(b"")):
         change()
-        assert project.why()[0] == "the recording itself changed, or lacks something"
+        assert project.why()[0] == "the recording itself changed, or is incomplete"
         assert all("unchanged" in why for why in project.why())
         assert project.run().returncode == 0
 
@@ -225,7 +225,7 @@ MALFORMED = [
     ("reference: {command: x}\nprompts: [x]\n", "each need a 'command'"),
     ("reference: {command: 'a \"b'}\n", "line 1: a quote is not closed"),
     ("reference: {command: x, what: y}\n", "line 1: found an unknown key, expected command, env"),
-    ("reference:\n  command: x\n  [a]: y\n", "line 3: keys are plain words"),
+    ("reference:\n  command: x\n  [a]: y\n", "line 3: keys must be plain words"),
     ("prompts: [{tokens: [a]}]\n", "tokens are a list of ids"),
     ("prompts: [{tokens: []}]\n", "tokens are a list of ids"),
     ("prompts: [{name: ../x, prompt: y}]\n", "a name must not begin with a dot"),

@@ -64,7 +64,7 @@ def test_npy_of_one(tmp_path, source):
     assert convert(source, tmp_path / "out.npy", "--select", "^wide$").returncode == 0
     same(np.load(tmp_path / "out.npy"), TENSORS["wide"].numpy())
     done = convert(source, tmp_path / "more.npy")
-    assert done.returncode == 2 and "npy holds one tensor, and there are 10" in done.stderr and not (tmp_path / "more.npy").exists()
+    assert done.returncode == 2 and "npy holds one tensor, but there are 10" in done.stderr and not (tmp_path / "more.npy").exists()
 
 
 def test_a_directory_of_npy(tmp_path, source):
@@ -165,16 +165,16 @@ def test_names_stay_inside_the_directory(tmp_path):
 
 
 def test_trouble_leaves_nothing_behind(tmp_path, source):
-    for arguments, message in [((source, tmp_path / "out.xyz"), "tells no format to write"), ((source, tmp_path / "no" / "out.npz"), "No such file or directory"),
+    for arguments, message in [((source, tmp_path / "out.xyz"), "doesn't indicate a format to write"), ((source, tmp_path / "no" / "out.npz"), "No such file or directory"),
                                ((source, tmp_path / "out.npz", "--select", "nothing"), "no tensor to convert"),
-                               ((source, tmp_path / "out.npz", "--select", "("), "is no regular expression"),
+                               ((source, tmp_path / "out.npz", "--select", "("), "is not a regular expression"),
                                ((tmp_path / "none.npy", tmp_path / "out.npz"), "none.npy"), ((source, tmp_path / "out.npz", "--to", "f8"), "not one of its values")]:
         done = convert(*arguments)
         assert done.returncode == 2 and message in done.stderr, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["in.safetensors"]
     long = {"x" * 64: torch.zeros(1)}
     safetensors.torch.save_file(long, source)
-    assert "GGUF holds at most 63" in convert(source, tmp_path / "out.gguf").stderr and not list(tmp_path.glob("out*"))
+    assert "GGUF allows at most 63" in convert(source, tmp_path / "out.gguf").stderr and not list(tmp_path.glob("out*"))
 
 
 def test_what_cannot_be_written_is_said(tmp_path):
@@ -246,7 +246,7 @@ def test_a_file_in_the_directory_is_not_written_over(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.npy").write_text("precious")
     done = convert(named(tmp_path, ["a", "b", "c"]), tmp_path / "out", "--format", "npy")
-    assert done.returncode == 2 and "out/b.npy is there already" in done.stderr
+    assert done.returncode == 2 and "out/b.npy already exists" in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.npy"] and (tmp_path / "out" / "b.npy").read_text() == "precious"
 
 

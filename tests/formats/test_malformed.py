@@ -83,7 +83,7 @@ gguf_case("value type", gguf([pair("a", 13, bytes(8))]), 33, "a: found value typ
 gguf_case("value type -1", gguf([pair("a", 2**32 - 1, bytes(8))]), 33, "found value type 4294967295")
 gguf_case("text of 2^64-1", gguf([pair("a", STRING, text("", 2**64 - 1))]), 45, "a: found 19 bytes left")
 gguf_case("array of arrays", gguf([pair("a", ARRAY, struct.pack("<IQ", ARRAY, 1) + bytes(16))]), 37,
-          "a: found array element type 9, expected 0 to 12 and no array")
+          "a: found array element type 9, expected 0 to 12, but not 9 (array)")
 gguf_case("array element type", gguf([pair("a", ARRAY, struct.pack("<IQ", 99, 1) + bytes(16))]), 37, "type 99")
 for count in (2**64 - 1, 2**61, 2**40):
     gguf_case(f"array of {count} u64", gguf([pair("a", ARRAY, struct.pack("<IQ", 10, count) + bytes(8))]), 41,
@@ -204,7 +204,7 @@ npz_case("prepended bytes", b"PK\3\4junk" + ONE, END + 8, "expected it to end at
 npz_case("end record in the comment", patched(ONE, (END + 20, "<H", 22)) + patched(ONE[END:], (12, "<I", 0), (16, "<I", 0), (8, "<I", 0)),
          END, "zip: found a second end record")
 npz_case("65534 entries", patched(ONE, (END + 8, "<H", 65534), (END + 10, "<H", 65534)), END, "zip: found 65534 entries, expected at most 1")
-npz_case("fewer entries than records", patched(TWO, (len(TWO) - 14, "<H", 1), (len(TWO) - 12, "<H", 1)), None, "bytes behind the directory's 1 entries")
+npz_case("fewer entries than records", patched(TWO, (len(TWO) - 14, "<H", 1), (len(TWO) - 12, "<H", 1)), None, "bytes after the directory's 1 entries")
 npz_case("directory elsewhere", patched(ONE, (END + 16, "<I", 0)), END, "expected it to end at offset")
 npz_case("two disks", patched(ONE, (END + 4, "<H", 1)), END + 4, "several disks")
 zip64 = (b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2**64 - 1, 2**64 - 1, END - CENTRAL, CENTRAL)
@@ -220,7 +220,7 @@ npz_case("other local name", patched(ONE, (30, "<c", b"b")), 30, "found the name
 npz_case("local header beyond the end", patched(ONE, (CENTRAL + 42, "<I", 2**31)), CENTRAL + 42, "found header offset 2147483648")
 npz_case("more data than the file", patched(ONE, (CENTRAL + 20, "<I", 2**30), (CENTRAL + 24, "<I", 2**30)), 35, "zip: member data: found")
 npz_case("stored sizes differ", patched(ONE, (CENTRAL + 24, "<I", 2**30)), CENTRAL + 20, "expected equal sizes")
-npz_case("size beyond deflate", patched(DEFLATED, (DCENTRAL + 24, "<I", 10**9)), DCENTRAL + 24, "found a size of 1000000000 bytes, deflate makes at most")
+npz_case("size beyond deflate", patched(DEFLATED, (DCENTRAL + 24, "<I", 10**9)), DCENTRAL + 24, "found a size of 1000000000 bytes, expected at most the ")
 npz_case("zip64 extra missing", patched(ONE, (CENTRAL + 24, "<I", 2**32 - 1)), CENTRAL, "found no zip64 extra")
 npz_case("same member twice", npz([("a.npy", npy()), ("a.npy", npy())]), None, "found a second member named 'a.npy'")
 npz_case("same array twice", npz([("a.npy", npy()), ("a", b"x")]), None, "found a second tensor named 'a'")
@@ -253,7 +253,7 @@ st_case("header of 99 MB in a small file", safetensors(entry(), length=99999999)
 st_case("not JSON", safetensors("hello"), 8, "expected the header: an object")
 st_case("an array", safetensors("[]"), 8, "expected the header: an object")
 st_case("not UTF-8", safetensors(b'{"\xff":1}'), 10, "expected UTF-8")
-st_case("open object", safetensors(entry()[:-1]), 8 + len(entry()) - 1, "found its end, expected ',' or '}'")
+st_case("open object", safetensors(entry()[:-1]), 8 + len(entry()) - 1, "found the end of the text, expected ',' or '}'")
 st_case("something after", safetensors(entry() + "{}"), 8 + len(entry()), "found '{}', expected nothing more")
 st_case("same name twice", safetensors('{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}'),
         8 + 53, "found a second tensor named 'a'")
@@ -275,14 +275,14 @@ st_case("0 hides 2^80", safetensors(entry(shape="[0, 1099511627776, 109951162777
 st_case("9 axes", safetensors(entry(shape="[1,1,1,1,1,1,1,1,1]")), 8 + entry().index("[1]") + 17, "found more than 8 axes")
 st_case("misaligned F4", safetensors(entry("F4", "[3]", "[0,2]"), bytes(2)), 9, "has 12 bits, expected a multiple of 8")
 st_case("hole", safetensors(entry(offsets="[4,8]"), bytes(8)), 9, "found its data at 4, expected 0")
-st_case("bytes behind", safetensors(entry(), bytes(5)), 8 + len(entry()) + 4, "found 1 bytes behind the last tensor")
+st_case("bytes behind", safetensors(entry(), bytes(5)), 8 + len(entry()) + 4, "found 1 bytes after the last tensor")
 st_case("data cut by 1 byte", safetensors(entry(), bytes(3)), 8 + len(entry()) + 3, "tensor 'a': found 3 bytes of data, expected 4")
-st_case("NUL in a name", safetensors(entry(name="a\\u0000b")), 11, "expected an escape of JSON that is a character, and not NUL")
-st_case("lone surrogate", safetensors(entry(name="\\ud800")), 10, "expected an escape")
+st_case("NUL in a name", safetensors(entry(name="a\\u0000b")), 11, "expected a JSON escape of a character other than NUL")
+st_case("lone surrogate", safetensors(entry(name="\\ud800")), 10, "expected a JSON escape")
 st_case("nested 100,000 deep", safetensors('{"a":{"x":' + "[" * 100000), None, "nested deeper than 64")
 many = ",".join('"%d":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}' % i for i in range(20000))
 st_case("20,000 overlapping entries", safetensors("{" + many + "}"), None, "found its data at 0, expected 4")
-st_case("5 MB of spaces", safetensors(" " * 5_000_000), 8 + 5_000_000, "found its end")
+st_case("5 MB of spaces", safetensors(" " * 5_000_000), 8 + 5_000_000, "found the end of the text")
 
 for row in malformed_torch.ROWS + malformed_text.ROWS:
     case(*row)
@@ -318,7 +318,7 @@ def test_refused(tmp_path, name, program):
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("change, message", [
     (lambda data, central: patched(data, (central + 16, "<I", 0)), "found data with CRC-32"),
-    (lambda data, central: patched(data, (central + 24, "<I", 4000)), "the compressed data goes on"),
+    (lambda data, central: patched(data, (central + 24, "<I", 4000)), "the compressed data continues"),
     (lambda data, central: patched(data, (central + 24, "<I", 4100)), "the compressed data ends early"),
 ], ids=["crc", "longer than declared", "shorter than declared"])
 def test_wrong_deflated_data_is_found_when_read(tmp_path, change, message, program):

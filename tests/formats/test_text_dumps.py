@@ -59,7 +59,7 @@ def test_a_dump_of_the_first_and_last_values_is_listed_and_not_read(tmp_path):
     (tmp_path / "py_layer_0_y.txt").write_text(python_dump("y", sample((2, 3))))
     with Archive(tmp_path) as archive:
         assert archive.tensors["layer_0_x"][2:] == ("f32", (1, 3, 2048), 4 * 3 * 2048)
-        with pytest.raises(Failed, match=r"found 100 values, expected 6144 as its shape says \(only the first and last") as failed:
+        with pytest.raises(Failed, match=r"found 100 values, expected 6144 according to its shape \(only the first and last") as failed:
             archive.read("layer_0_x")
         assert failed.value.status == 4
         assert_same(archive.read("layer_0_y"), sample((2, 3)))

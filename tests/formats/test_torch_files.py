@@ -211,7 +211,7 @@ class Model(torch.nn.Module):
     (lambda path: torch.save(Model(), path), "found the global 'test_torch_files.Model'"),
     (lambda path: torch.save(torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), path), "found the global 'torch._utils._rebuild_qtensor'"),
     (lambda path: torch.save(torch.ones(2), path, pickle_protocol=4), "found protocol 4, expected 2"),
-    (lambda path: torch.save(torch.ones(2).untyped_storage(), path), "found a storage that is no tensor's"),
+    (lambda path: torch.save(torch.ones(2).untyped_storage(), path), "found a storage that belongs to no tensor"),
     (lambda path: torch.save({b"k": torch.ones(2), "a": [torch.ones(2)]}, path, pickle_protocol=3), "found protocol 3, expected 2"),
     (lambda path: torch.save({"a.b": torch.ones(2), "a": {"b": torch.ones(2)}}, path), "found a second tensor named 'a.b'"),
 ], ids=["legacy", "TorchScript", "module", "quantized", "protocol 4", "storage", "protocol 3", "one name for two"])
