@@ -155,7 +155,9 @@ static lockstep_parameter read_parameter(const struct ggml_tensor *t, const ls_o
 typedef struct description {
     lockstep_node node;
     char name[NAME_MAX_BYTES];
-    uint64_t shape[4], sources[SOURCES];
+    uint64_t shape[4], sources[SOURCES], operands[GGML_SOURCES];
+    int64_t strides[4];
+    lockstep_view view;
     lockstep_parameter parameters[LS_OP_PARAMETERS_MAX];
 } description;
 
@@ -233,6 +235,25 @@ static void describe_sources(description *d, graph_pass *p, const struct pass_no
         add_source(d, map_get(&p->context->writes, root_of(node->tensor)));
 }
 
+static void describe_operands(description *d, const graph_pass *p, const struct pass_node *node) {
+    d->node.operands = d->operands;
+    for (size_t i = 0; i < GGML_SOURCES; i++) {
+        d->operands[i] = node->src[i] != NULL ? map_get(&p->ids, node->src[i]) : 0;
+        d->node.operand_count = node->src[i] != NULL ? i + 1 : d->node.operand_count;
+    }
+}
+
+/* Where the tensor lies in another one's memory: ggml's views, and results that are written into a cache or over an
+ * operand. */
+static void describe_view(description *d, const graph_pass *p, const struct ggml_tensor *t) {
+    if (t->view_src == NULL)
+        return;
+    for (int i = 0; i < d->node.rank; i++)
+        d->strides[i] = (int64_t)t->nb[d->node.rank - 1 - i];
+    d->view = (lockstep_view){map_get(&p->ids, t->view_src), t->view_offs, d->strides};
+    d->node.view = &d->view;
+}
+
 static bool is_output(const struct ggml_tensor *t) {
     return (t->flags & GGML_FLAG_OUTPUT) != 0 || strncmp(t->name, "l_out-", 6) == 0 || strncmp(t->name, "result_", 7) == 0;
 }
@@ -251,6 +272,8 @@ static void send_node(graph_pass *p, struct pass_node *node, bool with_values) {
     write_name(p, t, node->op, d.name);
     d.node.role = node->view ? LOCKSTEP_ROLE_VIEW : node->write ? LOCKSTEP_ROLE_WRITE : LOCKSTEP_ROLE_COMPUTED;
     describe_sources(&d, p, node);
+    describe_operands(&d, p, node);
+    describe_view(&d, p, t);
     describe_parameters(&d, node);
     map_set(&p->ids, t, node->id);
     if (!node->view)

@@ -173,6 +173,14 @@ typedef struct lockstep_parameter {
     } value;
 } lockstep_parameter;
 
+/* Where a tensor lies in the memory of another node. */
+typedef struct lockstep_view {
+    uint64_t of;            /* the number of that node */
+    uint64_t offset;        /* bytes from its first element to this one's */
+    const int64_t *strides; /* bytes between neighbours along each axis, outermost first; 0 and negative ones are
+                             * allowed. NULL if the elements are contiguous */
+} lockstep_view;
+
 /* Members that are zero are unknown, or don't apply. */
 typedef struct lockstep_node {
     size_t size;           /* sizeof(lockstep_node): later versions may append members */
@@ -197,6 +205,11 @@ typedef struct lockstep_node {
     bool output;         /* output of a layer or the network: --observe outputs keeps it */
     bool writable;       /* data is writable, and `lockstep check --resync` may overwrite it
                           * with the reference's values before this returns */
+    /* The operation's operands slot by slot, with 0 for an empty slot (a mask that is not given, say). NULL if these
+     * are the sources, in order. Sources may have more: what is read through memory, such as the last write to a cache. */
+    const uint64_t *operands;
+    size_t operand_count;
+    const lockstep_view *view; /* NULL for a tensor with memory of its own */
 } lockstep_node;
 
 /* Whether the user wants this node's values; if not, an engine needn't fetch them.

@@ -194,8 +194,9 @@ static inline void lockstep_ggml_parameters(const struct ggml_tensor *t, lockste
 
 /* Records a tensor, with its values if they are wanted and `computed`. */
 static inline uint64_t lockstep_ggml_record(lockstep_ggml *o, const struct ggml_tensor *t, lockstep_node *node, int computed) {
-    uint64_t shape[4], sources[GGML_MAX_SRC];
+    uint64_t shape[4], sources[GGML_MAX_SRC], operands[GGML_MAX_SRC];
     int64_t strides[4];
+    lockstep_view view;
     lockstep_parameter parameters[LOCKSTEP_GGML_PARAMETERS];
     void *copy = NULL;
     ggml_backend_buffer_t buffer = lockstep_ggml_buffer(t);
@@ -211,9 +212,21 @@ static inline uint64_t lockstep_ggml_record(lockstep_ggml *o, const struct ggml_
     node->shape = shape;
     node->strides = strides;
     node->sources = sources;
-    for (int i = 0; i < GGML_MAX_SRC; i++)
-        if (t->src[i] != NULL && lockstep_ggml_is_known(o, lockstep_ggml_find(o, t->src[i])))
-            sources[node->source_count++] = lockstep_ggml_find(o, t->src[i])->id;
+    node->operands = operands;
+    for (int i = 0; i < GGML_MAX_SRC; i++) {
+        operands[i] = 0;
+        if (t->src[i] == NULL)
+            continue;
+        node->operand_count = (size_t)i + 1;
+        if (lockstep_ggml_is_known(o, lockstep_ggml_find(o, t->src[i])))
+            operands[i] = sources[node->source_count++] = lockstep_ggml_find(o, t->src[i])->id;
+    }
+    if (t->view_src != NULL && lockstep_ggml_is_known(o, lockstep_ggml_find(o, t->view_src))) {
+        view.of = lockstep_ggml_find(o, t->view_src)->id;
+        view.offset = t->view_offs;
+        view.strides = strides;
+        node->view = &view;
+    }
     node->backend = buffer != NULL ? ggml_backend_buffer_name(buffer) : NULL;
     if (computed && node->dtype != LOCKSTEP_OPAQUE && t->data != NULL) {
         node->data = t->data;

@@ -30,7 +30,8 @@ class Node(ctypes.Structure):
                 ("shape", ctypes.c_void_p), ("strides", ctypes.c_void_p), ("data", ctypes.c_void_p), ("sources", ctypes.c_void_p),
                 ("source_count", ctypes.c_size_t), ("alias", ctypes.c_uint64), ("parameters", ctypes.c_void_p),
                 ("parameter_count", ctypes.c_size_t), ("where", ctypes.c_char_p), ("backend", ctypes.c_char_p),
-                ("output", ctypes.c_bool), ("writable", ctypes.c_bool)]
+                ("output", ctypes.c_bool), ("writable", ctypes.c_bool), ("operands", ctypes.c_void_p),
+                ("operand_count", ctypes.c_size_t), ("view", ctypes.c_void_p)]
 
 
 class Rows(ctypes.Structure):

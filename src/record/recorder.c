@@ -191,6 +191,23 @@ static void put_sources(ls_text *line, const process_state *p, const ls_frame_co
     ls_text_append(line, any ? "]" : ",\"src\":[]", any ? 1 : 9);
 }
 
+/* The ids of `operands` likewise, slot by slot; null for an empty slot, and for one never seen. */
+static void put_operands(ls_text *line, const process_state *p, const ls_frame_content *content) {
+    ls_frame_list ids = ls_frame_list_of(content, "operands");
+    const char *separator = ",\"operands\":[";
+    bool whole, any = false;
+    int64_t id;
+    for (; ls_frame_list_next(&ids, &whole, &id); separator = ",", any = true) {
+        const struct id_pair *pair = whole ? find_id(p, (uint64_t)id) : NULL;
+        if (pair != NULL)
+            add_integer(line, separator, pair->i);
+        else
+            ls_text_printf(line, "%snull", separator);
+    }
+    if (any)
+        ls_text_append(line, "]", 1);
+}
+
 typedef struct incoming {
     const char *name, *op;
     lockstep_dtype dtype, stored; /* in the engine; in the file */
@@ -371,7 +388,7 @@ static void put_folded_shape(ls_text *line, const incoming *in, const ls_frame_c
 
 /* What a process may say of a tensor, without the keys that are the recorder's. */
 static void put_given(ls_text *line, const incoming *in, const ls_frame_content *content) {
-    static const char *const translated[] = {"id", "src", "alias_of"};
+    static const char *const translated[] = {"id", "src", "operands", "alias_of", "view_of"};
     const bool folded = content->tensor.axes > LOCKSTEP_MAX_RANK;
     for (size_t m = 0; m < content->member_count; m++) {
         const ls_frame_member *member = &content->members[m];
@@ -384,28 +401,30 @@ static void put_given(ls_text *line, const incoming *in, const ls_frame_content 
     }
 }
 
-/* The line of the tensor whose id is the value of `alias_of`, or NULL. */
-static const struct id_pair *aliased(const process_state *p, const ls_frame_content *content) {
-    const ls_frame_member *alias = ls_frame_find(content, "alias_of");
+/* Adds a key whose value is the id of another tensor, as the trace's own number; one never seen is left out. */
+static void put_reference(ls_text *line, const process_state *p, const ls_frame_content *content, const char *key) {
+    const ls_frame_member *member = ls_frame_find(content, key);
     uint64_t id;
-    if (alias == NULL)
-        return NULL;
-    ls_json value = {.text = content->text, .size = alias->end, .at = alias->begin};
-    return ls_json_u64(&value, "an id", &id, NULL) == LOCKSTEP_OK ? find_id(p, id) : NULL;
+    if (member == NULL)
+        return;
+    ls_json value = {.text = content->text, .size = member->end, .at = member->begin};
+    const struct id_pair *pair = ls_json_u64(&value, "an id", &id, NULL) == LOCKSTEP_OK ? find_id(p, id) : NULL;
+    if (pair != NULL)
+        ls_text_printf(line, ",\"%s\":%llu", key, (unsigned long long)pair->i);
 }
 
 /* All of the line that doesn't depend on values: the recorder's keys, then the process's. */
 static void begin_line(ls_recorder *r, process_state *p, const ls_frame_content *content, const incoming *in, uint64_t i, int64_t pass, bool weight) {
     ls_text *line = &r->line;
-    const struct id_pair *alias = aliased(p, content);
     ls_text_clear(line);
     add_integer(line, "{\"i\":", i);
     if (pass >= 0)
         add_integer(line, ",\"pass\":", (uint64_t)pass);
     put_sources(line, p, content);
     add_integer(line, ",\"occurrence\":", weight ? 0 : occurrence(p, pass, in));
-    if (alias != NULL)
-        add_integer(line, ",\"alias_of\":", alias->i);
+    put_operands(line, p, content);
+    put_reference(line, p, content, "alias_of");
+    put_reference(line, p, content, "view_of");
     put_given(line, in, content);
 }
 

@@ -212,16 +212,23 @@ static long pass_of(lockstep_recorder *r) {
     return pass;
 }
 
-/* A struct of a later version may be longer; its additional members are ignored. */
-static bool is_complete(const lockstep_node *node) {
-    return node != NULL && node->size >= sizeof *node && node->name != NULL;
+/* The struct of another version of the header may be shorter, so that what it lacks is zero, or longer, and what it has
+ * besides is ignored. False for one that is shorter than any version's. */
+static bool read_node(const lockstep_node *given, lockstep_node *out) {
+    const size_t first_version = offsetof(lockstep_node, operands);
+    if (given->size < first_version)
+        return false;
+    *out = (lockstep_node){0};
+    memcpy(out, given, given->size < sizeof *out ? given->size : sizeof *out);
+    return true;
 }
 
-bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *node) {
-    if (recorder == NULL || !is_complete(node))
+bool lockstep_capture_wants(lockstep_recorder *recorder, const lockstep_node *given) {
+    lockstep_node node;
+    if (recorder == NULL || given == NULL || !read_node(given, &node) || node.name == NULL)
         return false;
     long pass = pass_of(recorder);
-    return pass != LS_NO_PASS && wanted(node, pass);
+    return pass != LS_NO_PASS && wanted(&node, pass);
 }
 
 static void note_refused(lockstep_recorder *r, const lockstep_node *node, const char *reason) {
@@ -232,11 +239,12 @@ static void note_refused(lockstep_recorder *r, const lockstep_node *node, const 
     ls_text_done(&text);
 }
 
-uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *node) {
+uint64_t lockstep_capture_node(lockstep_recorder *recorder, const lockstep_node *given) {
     ls_strided values;
-    if (recorder == NULL || node == NULL)
+    lockstep_node own, *node = &own;
+    if (recorder == NULL || given == NULL)
         return 0;
-    if (node->size < sizeof *node) {
+    if (!read_node(given, node)) {
         lockstep_capture_note(recorder, "a node was not recorded: its size is not sizeof(lockstep_node)");
         return 0;
     }

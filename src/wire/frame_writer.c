@@ -235,6 +235,47 @@ static void add_sources(ls_text *line, const lockstep_node *node) {
     ls_text_append(line, "]", 1);
 }
 
+/* Operands that are the sources, in order, need not be said again. */
+static bool are_sources(const lockstep_node *node) {
+    bool same = node->operand_count == node->source_count;
+    for (size_t i = 0; i < node->operand_count && same; i++)
+        same = node->operands[i] != 0 && node->operands[i] == node->sources[i];
+    return same;
+}
+
+/* A slot that is empty, or whose operand was not recorded, is null. */
+static void add_operands(ls_text *line, const lockstep_node *node) {
+    if (node->operands == NULL || are_sources(node))
+        return;
+    add_key(line, "operands");
+    ls_text_append(line, "[", 1);
+    for (size_t i = 0; i < node->operand_count; i++) {
+        ls_text_append(line, ",", i > 0 ? 1 : 0);
+        if (node->operands[i] != 0)
+            ls_text_integer(line, (int64_t)node->operands[i]);
+        else
+            ls_text_append(line, "null", 4);
+    }
+    ls_text_append(line, "]", 1);
+}
+
+static void add_view(ls_text *line, const lockstep_node *node) {
+    const lockstep_view *view = node->view;
+    if (view == NULL || view->of == 0)
+        return;
+    add_integer(line, "view_of", (int64_t)view->of);
+    add_integer(line, "offset", (int64_t)view->offset);
+    if (view->strides == NULL)
+        return;
+    add_key(line, "strides");
+    ls_text_append(line, "[", 1);
+    for (int i = 0; i < node->rank; i++) {
+        ls_text_append(line, ",", i > 0 ? 1 : 0);
+        ls_text_integer(line, view->strides[i]);
+    }
+    ls_text_append(line, "]", 1);
+}
+
 bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_strided *values) {
     ls_text line = {0};
     begin_event(&line, "tensor");
@@ -248,6 +289,8 @@ bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_s
     add_shape(&line, node);
     add_text(&line, "role", ls_role_name(node->role));
     add_sources(&line, node);
+    add_operands(&line, node);
+    add_view(&line, node);
     if (node->alias != 0)
         add_integer(&line, "alias_of", (int64_t)node->alias);
     add_parameters(&line, node);

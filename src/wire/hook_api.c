@@ -93,6 +93,8 @@ int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uin
     own.sources = numbers + rank;
     own.source_count = source_count;
     own.alias = alias;
+    own.operands = NULL;
+    own.view = NULL;
     const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
     return ls_frame_node(&own, id, (long)pass, data_bytes > 0 ? &values : NULL);
 }

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <math.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,13 @@ static void run_sizes(lockstep_recorder *recorder) {
     lockstep_node none = longer.node;
     none.size = 0;
     none.name = "without its size";
+    lockstep_node shorter = longer.node; /* of the first version, which ends with `writable` */
+    shorter.size = offsetof(lockstep_node, operands);
+    shorter.name = "shorter";
+    shorter.operands = (const uint64_t *)8; /* memory that is not the node's */
+    shorter.operand_count = 1000;
+    shorter.view = (const lockstep_view *)8;
+    lockstep_capture_node(recorder, &shorter);
     printf("%d %d\n", lockstep_capture_node(recorder, &longer.node) != 0, lockstep_capture_node(recorder, &none) != 0);
     printf("%d %d\n", lockstep_capture_wants(recorder, &longer.node), lockstep_capture_wants(recorder, &none));
 }
@@ -131,6 +139,17 @@ static void run_nodes(lockstep_recorder *recorder) {
     lockstep_node other = {.size = sizeof other, .name = "other name", .layer = 1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = row,
                            .alias = lockstep_capture_node(recorder, &product)};
     lockstep_capture_node(recorder, &other);
+    const uint64_t operands[] = {other.alias, 0, sources[0], 1u << 30};
+    const int64_t strides[] = {-8};
+    const lockstep_view view = {.of = other.alias, .offset = 12, .strides = strides};
+    lockstep_node masked = {.size = sizeof masked, .name = "masked", .op = "SOFT_MAX", .layer = 1, .dtype = LOCKSTEP_F32, .rank = 1, .shape = row,
+                            .sources = sources, .source_count = 1, .operands = operands, .operand_count = 4, .view = &view};
+    lockstep_capture_node(recorder, &masked);
+    masked.name = "the sources"; /* need not be said twice */
+    masked.operands = sources;
+    masked.operand_count = 1;
+    masked.view = NULL;
+    lockstep_capture_node(recorder, &masked);
     run_sizes(recorder);
 }
 

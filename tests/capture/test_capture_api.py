@@ -62,6 +62,17 @@ def test_parameters_aliases_and_places(engine, tmp_path):
     assert other["alias_of"] == product["i"] and "file" not in other and "params" not in other
 
 
+def test_operands_views_and_older_headers(engine, tmp_path):
+    out = tmp_path / "t"
+    assert capture(out, engine, "nodes").returncode == 0
+    weight, product, masked, plain = (named(out, name)[0] for name in ("w", "product", "masked", "the sources"))
+    assert masked["src"] == [weight["i"]] and masked["operands"] == [product["i"], None, weight["i"], None]
+    assert (masked["view_of"], masked["offset"], masked["strides"]) == (product["i"], 12, [-8])
+    assert plain["src"] == [weight["i"]] and not {"operands", "view_of", "offset", "strides"} & set(plain)
+    shorter = named(out, "shorter")[0]
+    assert load(out, shorter) == 1 and not {"operands", "view_of"} & set(shorter)
+
+
 def test_a_locale_with_a_decimal_comma(tmp_path):
     """snprintf writes 0,5 then; a frame must not."""
     made = run("localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.UTF-8")

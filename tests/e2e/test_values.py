@@ -115,3 +115,47 @@ def test_two_contexts_are_told_apart(lab):
     status, result = diff(lab.reference("qwen3"), candidate)
     assert status == 0, result["reason"]
     assert {p["candidate"]["pass"] for p in result["pairs"]} == {0, 1, 2, 3, 4}, "the second is another run of the same"
+
+
+def test_operands_are_the_slots_of_the_operation(llama):
+    """Sources have the last write to a cache besides; operands are what ggml was given, in ggml's order."""
+    trace, _ = llama
+
+    def operands(line):
+        return [None if i is None else trace.by_order[i] for i in line.get("operands", line["src"])]
+
+    checked = 0
+    for line in trace.tensors:
+        op, given = line["op"], operands(line)
+        if op == "MUL_MAT":  # [n, k] and [m, k] give [m, n]
+            assert len(given) == 2 and given[0]["shape"][-1] == given[1]["shape"][-1], line
+            assert line["shape"][-2:] == [given[1]["shape"][-2] if len(given[1]["shape"]) > 1 else 1, given[0]["shape"][-2]][-len(line["shape"]):]
+        elif op == "SOFT_MAX":
+            assert len(given) == 2 and given[0]["shape"] == line["shape"] and given[1]["name"].startswith("attn_inp_kq_mask"), line
+        elif op == "ROPE":
+            assert given[0]["shape"] == line["shape"] and given[1]["name"] == "inp_pos"
+        elif op == "SET_ROWS":
+            assert given[1]["dtype"] == "i64" and trace.by_order[line["view_of"]]["role"] == "state", line
+        elif op == "ADD":
+            assert len(given) == 2 and all(g is not None for g in given)
+        else:
+            continue
+        checked += 1
+    assert checked > 300 and any("operands" in line for line in trace.tensors)
+
+
+@pytest.mark.parametrize("flash", [False, True])
+def test_views_lie_where_their_lines_say(lab, flash):
+    """NumPy, given the root's bytes, the offset and the strides, sees what was recorded of the view."""
+    trace = Trace(lab.candidate("qwen3", flash=flash, options=("--tensors", ".", "--kv")))
+    found = 0
+    for line in trace.tensors:
+        root = trace.by_order.get(line.get("view_of"))
+        if root is None or "file" not in line or "file" not in root or line["role"] != "view" or root["dtype"] != line["dtype"]:
+            continue
+        memory = np.ascontiguousarray(trace.values(root))
+        assert line["offset"] + sum((n - 1) * s for n, s in zip(line["shape"], line["strides"])) < memory.nbytes
+        seen = np.ndarray(line["shape"], memory.dtype, memory, line["offset"], line["strides"])
+        assert np.array_equal(seen, trace.values(line)), line["name"]
+        found += 1
+    assert found > 20
