@@ -238,7 +238,8 @@ static inline void block_iq3_xxs(const uint8_t *b, float *out) {
 static inline void block_iq3_s(const uint8_t *b, float *out) {
     const float d = half_at(b);
     for (int k = 0; k < 32; k++) {
-        const uint8_t *q = b + 2 + 2 * k, high = b[66 + k / 4] >> k % 4 * 2;
+        const uint8_t *q = b + 2 + 2 * k;
+        const int high = b[66 + k / 4] >> k % 4 * 2;
         const int scale = b[106 + k / 8] >> k / 4 % 2 * 4 & 15;
         two_points(ls_grids.iq3_s[q[0] | (high & 1) << 8], ls_grids.iq3_s[q[1] | (high >> 1 & 1) << 8], b[74 + k],
                    d * (float)(1 + 2 * scale), out + 8 * k);
