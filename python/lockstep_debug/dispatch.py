@@ -17,7 +17,7 @@ _REPLACING = {"set_", "resize_", "resize_as_"}
 
 class OpInfo:
     """Facts from the schema of an operation, looked up once."""
-    __slots__ = ("function", "op", "names", "written", "written_names", "_name", "_composite")
+    __slots__ = ("function", "op", "names", "written", "written_names", "_name", "_composite", "_slots")
 
     def __init__(self, function):
         schema = function._schema
@@ -30,12 +30,31 @@ class OpInfo:
         self.written_names = [n for n, w in zip(self.names, written) if w]
         self._name = function.name()
         self._composite = {}  # by device type
+        tensors = [(i, str(a.type)) for i, a in enumerate(schema.arguments) if "Tensor" in str(a.type)]
+        # only where one of them may be left out: otherwise the sources say it all
+        self._slots = [i for i, _ in tensors] if any("Optional[Tensor]" in kind for _, kind in tensors) else None
 
     def targets(self, args, kwargs):
         """The tensors that the call writes to."""
         found = [args[i] for i in self.written if i < len(args)]
         found += [kwargs[n] for n in self.written_names if n in kwargs]
         return [t for item in found for _, t in walk(item) if is_recordable(t) and has_storage(t)]
+
+    def operands(self, run, args, kwargs):
+        """The ids of its tensor arguments slot by slot, with 0 for one that is not given; None if no later
+        one is given, because the sources then are the operands, in order."""
+        if self._slots is None:
+            return None
+        given = []
+        for i in self._slots:
+            value = args[i] if i < len(args) else kwargs.get(self.names[i])
+            given += value if isinstance(value, (list, tuple)) else [value]
+        while given and given[-1] is None:
+            given.pop()
+        if None not in given:
+            return None
+        values = [run.resolve(t) if t is not None and is_recordable(t) and has_storage(t) else None for t in given]
+        return [0 if value is None else value.id for value in values]
 
     def composite(self, device):
         """Whether the call would be decomposed into other operations. Autograd does that
@@ -120,13 +139,14 @@ def _before(run, info, args, kwargs):
     if thread.hidden:
         tensors = [t for t in tensors if run.registry.cell(t) is not None]
     sources, storages = run.ids_and_storages(tensors)
-    return info, sources, storages, targets, call_parameters(info.names, args, kwargs)
+    extra = {"params": call_parameters(info.names, args, kwargs), "operands": info.operands(run, args, kwargs)}
+    return info, sources, storages, targets, extra
 
 
 @guard
 def _after(run, before, result):
-    info, sources, storages, targets, params = before
-    place = where(4)
+    info, sources, storages, targets, extra = before
+    extra["where"] = where(4)
     if info.op in _REPLACING:
         for tensor in targets:
             run.registry.forget(tensor)
@@ -142,20 +162,19 @@ def _after(run, before, result):
         base = storages.get(storage_key(tensor)) if has_storage(tensor) and id(tensor) not in done else None
         if base is not None:
             if run.registry.find(tensor) is None:
-                _record_view(run, what, info.op, tensor, base, params, place)
+                _record_view(run, what, info.op, tensor, base, extra)
             continue
-        run.record(what, info.op, tensor, sources, params=params, where=place,
-                   data=info.op not in _UNWRITTEN)
+        run.record(what, info.op, tensor, sources, data=info.op not in _UNWRITTEN, **extra)
     for tensor in targets:
         if id(tensor) not in done:
-            run.record(info.op, info.op, tensor, sources, params=params, where=place)
+            run.record(info.op, info.op, tensor, sources, **extra)
 
 
-def _record_view(run, what, op, tensor, base, params, place):
+def _record_view(run, what, op, tensor, base, extra):
     """A view belongs to the argument whose storage it shares; after writes to parts of that
     storage, it may hold values that no line has."""
     source = run.registry.find(base)
     if source is None:
         run.resolve(tensor)
     else:
-        run.view(what, op, tensor, source, params=params, where=place)
+        run.view(what, op, tensor, source, **extra)

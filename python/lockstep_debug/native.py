@@ -154,7 +154,7 @@ def load(path=None):
         "hook_pass_begin": (None, [ctypes.c_int64, rows_, ctypes.c_int]),
         "hook_pass_rows": (None, [ctypes.c_int64, rows_]),
         "hook_pass_end": (None, [ctypes.c_int64, rows_]),
-        "hook_line": (ctypes.c_int, [ctypes.c_void_p, id_, ctypes.c_int64, id_, text, ctypes.c_int, size, ctypes.c_void_p, id_]),
+        "hook_line": (ctypes.c_int, [ctypes.c_void_p, id_, ctypes.c_int64, id_, text, ctypes.c_int, size, size, ctypes.c_void_p, id_]),
         "hook_note": (None, [text, text]),
         "hook_end": (None, []),
         "hook_resync": (ctypes.c_int, [id_, ctypes.c_void_p, id_]),

@@ -53,10 +53,10 @@ class Transport:
         known = self._nodes.get(key)
         if known is None:
             known = self._remember(key, name, op, layer, dtype, parameters, role, where, backend)
-        shape, sources = event["shape"], get("src", ())
-        rank, count = len(shape), len(sources)
-        numbers = struct.pack("%dQ" % (rank + count), *shape, *sources)
-        return self._line(known[1], event["id"], get("pass", -1), get("alias_of", 0), numbers, rank, count, pointer or None, size) != 0
+        shape, sources, operands = event["shape"], get("src", ()), get("operands", ())
+        rank, count, slots = len(shape), len(sources), len(operands)
+        numbers = struct.pack("%dQ" % (rank + count + slots), *shape, *sources, *operands)
+        return self._line(known[1], event["id"], get("pass", -1), get("alias_of", 0), numbers, rank, count, slots, pointer or None, size) != 0
 
     def _remember(self, key, name, op, layer, dtype, parameters, role, where, backend):
         if len(self._nodes) >= _NODES_MAX:

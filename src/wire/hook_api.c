@@ -24,7 +24,7 @@ EXPORT void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, in
 EXPORT void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows);
 EXPORT void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows);
 EXPORT int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
-                              size_t source_count, const void *data, uint64_t data_bytes);
+                              size_t source_count, size_t operand_count, const void *data, uint64_t data_bytes);
 EXPORT void lockstep_hook_note(const char *text, const char *compiled);
 EXPORT void lockstep_hook_end(void);
 EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
@@ -82,18 +82,19 @@ void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows) {
 }
 
 /* Sends a tensor with data_bytes of contiguous values, or only its line if that is 0; pass is -1 if it belongs to none.
- * The other arguments replace the node's shape, sources and alias, so that a caller can reuse one node for tensors that
- * differ only in these. `numbers` has `rank` axes, then source_count ids of sources. Copies the data. Returns 0 once the
- * recorder is gone. */
+ * The other arguments replace the node's shape, sources, operands and alias, so that a caller can reuse one node for
+ * tensors that differ only in these. `numbers` has `rank` axes, source_count ids of sources, and operand_count ids of
+ * operands (0 of them: the sources are the operands). Copies the data. Returns 0 once the recorder is gone. */
 int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
-                       size_t source_count, const void *data, uint64_t data_bytes) {
+                       size_t source_count, size_t operand_count, const void *data, uint64_t data_bytes) {
     lockstep_node own = *node;
     own.rank = rank;
     own.shape = numbers;
     own.sources = numbers + rank;
     own.source_count = source_count;
     own.alias = alias;
-    own.operands = NULL;
+    own.operands = operand_count > 0 ? numbers + rank + source_count : NULL;
+    own.operand_count = operand_count;
     own.view = NULL;
     const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
     return ls_frame_node(&own, id, (long)pass, data_bytes > 0 ? &values : NULL);

@@ -100,6 +100,22 @@ def test_views_are_not_copied(recording):
     assert [e["src"] for e in views[1:]] == [[e["id"]] for e in views[:-1]]
 
 
+def test_slots_that_are_left_out(recording):
+    """Operands are said where the sources, which lack what is not given, would be taken for other slots."""
+    def forward(self, x, rows, weight, bias):
+        picked = x[:, rows]
+        normed = torch.native_layer_norm(picked, [3], None, bias, 1e-5)[0]
+        return torch.native_layer_norm(normed, [3], weight, None, 1e-5)[0] + x
+
+    run(Body(forward), torch.randn(4, 3), torch.tensor([2, 0, 1]), torch.randn(3), torch.randn(3))
+    given = [recording.line(f"args.{i}")["id"] for i in range(4)]
+    index, first, second = recording.line("index"), recording.line("native_layer_norm"), recording.line("native_layer_norm", 1)
+    assert index["src"] == [given[0], given[1]] and index["operands"] == [given[0], 0, given[1]]
+    assert first["src"] == [index["id"], given[3]] and first["operands"] == [index["id"], 0, given[3]]
+    assert second["src"] == [first["id"], given[2]] and "operands" not in second  # the last slot is empty
+    assert recording.line("add")["src"] == [second["id"], given[0]] and "operands" not in recording.line("add")
+
+
 def test_a_named_view_comes_with_its_values(recording):
     model = Body(lambda self, x: self.flip(x) + 0, flip=Body(lambda self, x: x.transpose(0, 1)))
     x = torch.randn(2, 3)
