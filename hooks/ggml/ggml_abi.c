@@ -15,6 +15,9 @@ typedef struct library {
 } library;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+void ggml_api_hold(void) { pthread_mutex_lock(&lock); }
+void ggml_api_release(void) { pthread_mutex_unlock(&lock); }
+
 static library libraries[COPIES];
 static int library_count;
 

@@ -76,5 +76,8 @@ typedef struct ggml_api {
 /* The functions for a caller, by its return address. NULL if ggml's functions can't be
  * found. Thread-safe, and fast for an address that was seen before. */
 const ggml_api *ggml_api_for(const void *caller);
+/* Hold the list of libraries while the process forks. */
+void ggml_api_hold(void);
+void ggml_api_release(void);
 
 #endif

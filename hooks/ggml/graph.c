@@ -21,6 +21,9 @@ static struct ggml_tensor *root_of(const struct ggml_tensor *t) {
 static pthread_mutex_t produced_lock = PTHREAD_MUTEX_INITIALIZER;
 static ls_map produced;
 
+void graph_hold(void) { pthread_mutex_lock(&produced_lock); }
+void graph_release(void) { pthread_mutex_unlock(&produced_lock); }
+
 typedef struct produced_key {
     const struct ggml_tensor *tensor;
     char name[sizeof ((struct ggml_tensor *)0)->name];

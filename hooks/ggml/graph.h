@@ -40,6 +40,9 @@ typedef struct graph_pass {
     ls_map writes;  /* pointer of a node that was overwritten in place -> id of the last write */
 } graph_pass;
 
+/* Hold what all graphs share while the process forks, so that the child finds it whole and unlocked. */
+void graph_hold(void);
+void graph_release(void);
 /* Sends the lines of the pass, its weights and its inputs, and the inputs' values. False, with
  * nothing to undo, if the pass can't be recorded. */
 bool graph_pass_begin(graph_pass *pass, const ggml_api *api, graph_context *context, void *sched, void *graph);

@@ -45,6 +45,21 @@ static owner *owners;
 static unsigned owner_count;
 static atomic_int announced_for; /* the process that has introduced itself (a forked child does so again) */
 
+/* Another thread may hold one of our locks when a thread forks. */
+static void before_fork(void) {
+    pthread_mutex_lock(&owners_lock);
+    graph_hold();
+    ggml_api_hold();
+}
+
+static void after_fork(void) {
+    ggml_api_release();
+    graph_release();
+    pthread_mutex_unlock(&owners_lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
+
 static owner *owner_of(const void *key) {
     pthread_mutex_lock(&owners_lock);
     owner *o = owners;

@@ -188,7 +188,7 @@ typedef struct lockstep_node {
     int layer;             /* -1 outside blocks */
     lockstep_role role;
     lockstep_dtype dtype;
-    const char *dtype_name; /* the engine's name of the type; NULL for dtype's name */
+    const char *dtype_name; /* the engine's name of the type, if dtype is LOCKSTEP_OPAQUE; or NULL */
     int rank;
     const uint64_t *shape;
     const int64_t *strides;

@@ -29,10 +29,12 @@ class Engine:
 
     def begin_pass(self, tokens=None, positions=None, sequences=None):
         rows = native.rows(tokens, positions, sequences)
-        self._library.lockstep_capture_pass_begin(self._recorder, ctypes.byref(rows))
+        with self._lock:
+            self._library.lockstep_capture_pass_begin(self._recorder, ctypes.byref(rows))
 
     def end_pass(self):
-        self._library.lockstep_capture_pass_end(self._recorder)
+        with self._lock:
+            self._library.lockstep_capture_pass_end(self._recorder)
 
     def record(self, name, array, layer=-1, op="", sources=(), parameters=None, alias=0, role=None, where=None, output=True):
         """Returns the tensor's number, for the `sources` and `alias` of later ones; 0 when it was not recorded."""
@@ -53,11 +55,13 @@ class Engine:
             return self._library.lockstep_capture_node(self._recorder, ctypes.addressof(node))
 
     def note(self, text):
-        self._library.lockstep_capture_note(self._recorder, native.encode(text))
+        with self._lock:
+            self._library.lockstep_capture_note(self._recorder, native.encode(text))
 
     def close(self):
-        recorder, self._recorder = self._recorder, None
-        self._library.lockstep_capture_close(recorder)
+        with self._lock:  # other threads may still record: the recorder is freed
+            recorder, self._recorder = self._recorder, None
+            self._library.lockstep_capture_close(recorder)
 
 
 class _Nobody:

@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 
-from . import filters
+from . import filters, native
 from .install import install
 from .modules import Region
 from .passes import Run, is_recordable, ours, thread
@@ -51,6 +51,7 @@ class Capture:
             raise RuntimeError(f"lockstep capture --listen ended with status {status}")
         os.environ["LOCKSTEP_CHANNEL"] = channel
         os.environ["LOCKSTEP_HOOK"] = library
+        native.load().lockstep_hook_close()  # C code may have found no recorder before
         recorder.reset()  # a separate recording: ids and passes start again
 
 

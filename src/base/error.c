@@ -42,7 +42,10 @@ lockstep_status ls_fail_at(lockstep_error *error, lockstep_status status, const 
                            uint64_t offset, const char *format, ...) {
     if (error != NULL) {
         char prefix[300];
-        snprintf(prefix, sizeof prefix, "%.240s: offset %llu: ", file, (unsigned long long)offset);
+        if (offset == LOCKSTEP_NO_OFFSET)
+            snprintf(prefix, sizeof prefix, "%.240s: ", file);
+        else
+            snprintf(prefix, sizeof prefix, "%.240s: offset %llu: ", file, (unsigned long long)offset);
         va_list args;
         va_start(args, format);
         fill(error, status, offset, prefix, format, args);

@@ -97,6 +97,7 @@ void ls_text_json(ls_text *text, const char *bytes, size_t length) {
 
 void ls_text_clear(ls_text *text) {
     text->length = 0;
+    text->failed = false;
     if (text->data != NULL)
         text->data[0] = '\0';
 }

@@ -102,7 +102,7 @@ lockstep_status ls_checkpoint_unread(ls_arena *arena, lockstep_status status, co
     return ours ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;
 }
 
-lockstep_status ls_checkpoint_side_file(ls_checkpoint *c, const char *path, uint64_t limit, json_t **out_json,
+static lockstep_status read_side_file(ls_checkpoint *c, const char *path, uint64_t limit, json_t **out_json,
                                         const char **out_trouble, lockstep_error *error) {
     lockstep_error why;
     return ls_checkpoint_unread(&c->arena, ls_checkpoint_json(path, limit, out_json, &why), &why, out_trouble, error);
@@ -172,7 +172,7 @@ static lockstep_status find_companions(ls_checkpoint *c, const char *path, locks
     const char *config = c->directory != NULL ? ls_path_join(&c->arena, c->directory, "config.json") : NULL;
     if (config == NULL)
         return ls_fail_memory(c->archive, error);
-    return ls_checkpoint_side_file(c, config, CONFIG_LIMIT, &c->config, &c->config_trouble, error);
+    return read_side_file(c, config, CONFIG_LIMIT, &c->config, &c->config_trouble, error);
 }
 
 lockstep_status ls_checkpoint_open(const char *path, ls_checkpoint *out_checkpoint, lockstep_error *error) {

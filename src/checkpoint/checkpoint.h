@@ -28,11 +28,8 @@ void ls_checkpoint_close(ls_checkpoint *checkpoint);
 /* A JSON document that may hold anything; at most `limit` bytes. NULL as *out_json
  * when there is no such file. */
 lockstep_status ls_checkpoint_json(const char *path, uint64_t limit, json_t **out_json, lockstep_error *error);
-/* The same for a file beside the weights. One that can't be read only loses the checks that
- * depend on it, and *out_trouble says why; the function fails only when out of memory. */
-lockstep_status ls_checkpoint_side_file(ls_checkpoint *checkpoint, const char *path, uint64_t limit, json_t **out_json,
-                                        const char **out_trouble, lockstep_error *error);
-/* The same for the status of any reader: keeps its message, in the arena. */
+/* For a file beside the weights. One that can't be read only loses the checks that depend on it, and *out_trouble says
+ * why, in the arena; fails only when out of memory. */
 lockstep_status ls_checkpoint_unread(ls_arena *arena, lockstep_status status, const lockstep_error *why, const char **out_trouble,
                                      lockstep_error *error);
 /* Parses it from a source of any kind. */

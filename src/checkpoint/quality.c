@@ -5,7 +5,7 @@
 
 /* Measured with ggml's own quantizers (bench/type_error.py): 2^22 normally distributed
  * values; the 39 matrices of a trained BERT. */
-const ls_quality_row ls_quality_rows[] = {
+static const ls_quality_row table[] = {
     /*               gaussian  trained   row */
     {LOCKSTEP_F32, 0, 5e-14, 5e-14}, /* a converter's change computed in float32: half an ulp of each element */
     {LOCKSTEP_F16, 4.32e-08, 4.33e-08, 8.78e-08},
@@ -36,12 +36,12 @@ const ls_quality_row ls_quality_rows[] = {
     {LOCKSTEP_Q1_0, 3.61e-01, 4.25e-01, 9.79e-01},
     {LOCKSTEP_Q2_0, 5.15e-01, 5.47e-01, 6.84e-01},
 };
-const size_t ls_quality_count = sizeof ls_quality_rows / sizeof ls_quality_rows[0];
+enum { ROWS = sizeof table / sizeof table[0] };
 
 const ls_quality_row *ls_quality_of(lockstep_dtype dtype) {
-    for (size_t i = 0; i < ls_quality_count; i++)
-        if (ls_quality_rows[i].dtype == dtype)
-            return &ls_quality_rows[i];
+    for (size_t i = 0; i < ROWS; i++)
+        if (table[i].dtype == dtype)
+            return &table[i];
     return NULL;
 }
 
@@ -72,7 +72,7 @@ static bool rounding_of(lockstep_dtype dtype, double *atol, double *rtol) {
     } rows[] = {{LOCKSTEP_F64, 0x1p-53, 0},           {LOCKSTEP_F32, 0x1p-24, 0x1p-150},       {LOCKSTEP_F16, 0x1p-11, 0x1p-25},
                 {LOCKSTEP_BF16, 0x1p-8, 0x1p-134},    {LOCKSTEP_F8_E4M3, 0x1p-4, 0x1p-10},     {LOCKSTEP_F8_E5M2, 0x1p-3, 0x1p-17}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].dtype == dtype) {
+        if (table[i].dtype == dtype) {
             *atol += rows[i].atol;
             *rtol += rows[i].rtol;
             return true;

@@ -14,9 +14,6 @@ typedef struct ls_quality_row {
     double row;      /* the largest NMSE of a row of these */
 } ls_quality_row;
 
-extern const ls_quality_row ls_quality_rows[];
-extern const size_t ls_quality_count;
-
 /* NULL for a type that holds every value exactly: integers, f64. */
 const ls_quality_row *ls_quality_of(lockstep_dtype dtype);
 /* The NMSE that a pair of these types may have: twice what is typical of them. */

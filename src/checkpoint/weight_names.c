@@ -288,7 +288,8 @@ static bool has_component(const char *name, const char *component) {
     return false;
 }
 
-const char *ls_weight_role(const char *name) {
+/* The role that the name indicates: "query", "up", …; NULL if it indicates none. */
+static const char *role_of(const char *name) {
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         for (size_t k = 0; k < 12 && roles[i].components[k] != NULL; k++)
             if (has_component(name, roles[i].components[k]))
@@ -350,7 +351,7 @@ const char *ls_weight_names_contradict(const char *a, const char *b) {
         return "the tower";
     if (n == m && memcmp(x, y, n * sizeof *x) != 0)
         return "the layer";
-    if (differ(ls_weight_role(a), ls_weight_role(b)))
+    if (differ(role_of(a), role_of(b)))
         return "the role";
     return differ(kind_of(a), kind_of(b)) ? "weight and bias" : NULL;
 }

@@ -30,7 +30,5 @@ size_t ls_weight_labels_find(const ls_weight_labels *labels, const char *name);
 const char *ls_weight_names_contradict(const char *a, const char *b);
 /* The first number that is a component of the name; -1 if there is none. */
 long ls_weight_layer(const char *name);
-/* The role that the name indicates: "query", "up", …; NULL if it indicates none. */
-const char *ls_weight_role(const char *name);
 
 #endif

@@ -167,7 +167,7 @@ static lockstep_status find(search *s, int side, size_t i, bool unpaired_only, h
     if (!is_telling(&s->sketches[side][i]))
         return LOCKSTEP_OK;
     LS_TRY(find_equal(s, side, i, unpaired_only, out));
-    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count && out->nmse > 0; other++)
+    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count && out->nmse > 0 && s->looks < LOOKS_MAX; other++)
         if (is_candidate(s, side, i, other, unpaired_only) && is_telling(&s->sketches[1 - side][other]))
             try_other(s, side, i, other, out);
     return LOCKSTEP_OK;

@@ -12,7 +12,7 @@
 #include "tensor/encode.h"
 #include "tensor/pages.h"
 
-const ls_writer *const ls_writers[] = {&ls_writer_npy,  &ls_writer_npz,  &ls_writer_safetensors,
+static const ls_writer *const writers[] = {&ls_writer_npy,  &ls_writer_npz,  &ls_writer_safetensors,
                                        &ls_writer_gguf, &ls_writer_text, &ls_writer_raw, NULL};
 
 /* ---------------------------------------------------------------------- elements */
@@ -93,14 +93,14 @@ lockstep_status ls_item_write(const ls_conversion *conversion, const ls_item *it
 /* ---------------------------------------------------------------------- planning */
 
 static const ls_writer *find_writer(const char *name) {
-    for (const ls_writer *const *w = ls_writers; *w != NULL; w++)
+    for (const ls_writer *const *w = writers; *w != NULL; w++)
         if (strcmp((*w)->name, name) == 0)
             return *w;
     return NULL;
 }
 
 static const ls_writer *writer_by_suffix(const char *path) {
-    for (const ls_writer *const *w = ls_writers; *w != NULL; w++)
+    for (const ls_writer *const *w = writers; *w != NULL; w++)
         for (const char *const *suffix = (*w)->suffixes; *suffix != NULL; suffix++)
             if (ls_path_has_suffix(path, *suffix))
                 return *w;

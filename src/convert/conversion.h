@@ -39,7 +39,6 @@ typedef struct ls_writer {
     const char *(*objection)(const ls_conversion *conversion, const char *name);
 } ls_writer;
 
-extern const ls_writer *const ls_writers[]; /* NULL-terminated */
 extern const ls_writer ls_writer_npy, ls_writer_npz, ls_writer_safetensors, ls_writer_gguf, ls_writer_text, ls_writer_raw;
 
 typedef enum ls_target { LS_TARGET_KEEP, LS_TARGET_F32, LS_TARGET_F16, LS_TARGET_BF16 } ls_target;

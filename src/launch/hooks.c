@@ -105,4 +105,5 @@ void ls_hooks_enter(const ls_found_hooks *found) {
         if (ls_hooks[i].needs_capture)
             setenv("LOCKSTEP_HOOK", found->capture, 1);
     }
+    prepend("ASAN_OPTIONS", "verify_asan_link_order=0"); /* a sanitized program would refuse to start with a library before its own */
 }

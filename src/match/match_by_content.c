@@ -108,14 +108,16 @@ static void offer(piece *to, size_t index, double error) {
     }
 }
 
-/* The most comparisons that are made; tensors beyond it stay unpaired, and are listed. */
-enum { LOOKS_MAX = 200 << 20 };
+/* How many pairs of tensors are glanced at, and how many of these are compared by all samples; tensors beyond it stay
+ * unpaired, and are listed. A glance rules out most pairs, but not those of tensors without negative values. */
+enum { GLANCES_MAX = 200 << 20, DISTANCES_MAX = 16 << 20 };
 
 static void find_closest(pieces *r, pieces *c) {
-    size_t looks = 0;
+    size_t glances = 0, distances = 0;
     for (size_t i = 0; i < c->count; i++)
-        for (size_t k = 0; k < r->count && looks++ < LOOKS_MAX; k++)
+        for (size_t k = 0; k < r->count && glances++ < GLANCES_MAX && distances < DISTANCES_MAX; k++)
             if (may_be_like(&r->glances[k], &c->glances[i])) {
+                distances++;
                 double error = distance(&r->all[k], &c->all[i]);
                 offer(&c->all[i], k, error);
                 offer(&r->all[k], i, error);

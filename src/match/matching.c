@@ -163,13 +163,6 @@ lockstep_status ls_matching_add(ls_matching *m, const ls_pair *pair, lockstep_er
 
 /* ------------------------------------------------------------------ finishing */
 
-static bool has_paired_reference(const ls_token_alignment *tokens, size_t pass) {
-    for (size_t i = 0; i < tokens->pair_count; i++)
-        if (tokens->pairs[i].reference == pass)
-            return true;
-    return false;
-}
-
 static bool has_paired_candidate(const ls_token_alignment *tokens, size_t pass) {
     size_t at = ls_token_alignment_from(tokens, pass);
     return at < tokens->pair_count && tokens->pairs[at].candidate == pass;
@@ -222,10 +215,13 @@ static lockstep_status find_absorbed(ls_matching *m, lockstep_error *error) {
 
 static lockstep_status list_unpaired(ls_matching *m, lockstep_error *error) {
     const ls_trace *c = m->in->candidate.trace, *r = m->in->reference.trace;
+    bool *has_pair = ls_arena_array(m->arena, r->pass_count + 1, sizeof *has_pair); /* of the reference's passes */
     m->candidate_only = ls_arena_array(m->arena, c->node_count + 1, sizeof *m->candidate_only);
     m->reference_only = ls_arena_array(m->arena, r->node_count + 1, sizeof *m->reference_only);
-    if (m->candidate_only == NULL || m->reference_only == NULL)
+    if (m->candidate_only == NULL || m->reference_only == NULL || has_pair == NULL)
         return no_memory(error);
+    for (size_t i = 0; i < m->tokens.pair_count; i++)
+        has_pair[m->tokens.pairs[i].reference] = true;
     for (size_t i = 0; i < c->node_count; i++) {
         if (!m->wanted[i] || !ls_values_is_own(&m->in->candidate.values, i) || c->nodes[i].elements == 0 || !has_paired_candidate(&m->tokens, c->nodes[i].pass))
             continue;
@@ -235,7 +231,7 @@ static lockstep_status list_unpaired(ls_matching *m, lockstep_error *error) {
             m->candidate_only[m->candidate_only_count++] = i;
     }
     for (size_t i = 0; i < r->node_count; i++)
-        if (ls_values_is_own(&m->in->reference.values, i) && r->nodes[i].elements > 0 && !m->reference_used[i] && has_paired_reference(&m->tokens, r->nodes[i].pass))
+        if (ls_values_is_own(&m->in->reference.values, i) && r->nodes[i].elements > 0 && !m->reference_used[i] && r->nodes[i].pass < r->pass_count && has_pair[r->nodes[i].pass])
             m->reference_only[m->reference_only_count++] = i;
     return LOCKSTEP_OK;
 }

@@ -191,7 +191,7 @@ void ls_values_done(ls_values *values) {
     *values = (ls_values){0};
 }
 
-bool ls_values_is_called(const ls_values *values, size_t node, const char *name) {
+static bool is_called(const ls_values *values, size_t node, const char *name) {
     const ls_trace *t = values->trace;
     for (;;) { /* the node, the views on the way to its value, and the value itself */
         const ls_node *n = &t->nodes[node];
@@ -212,10 +212,10 @@ static bool is_of(const ls_values *values, const ls_node *node, const char *name
             source = node->sources[i];
     if (source == LS_NONE)
         return false;
-    if (ls_values_is_called(values, source, name))
+    if (is_called(values, source, name))
         return true;
     const ls_node *rows = &nodes[values->value_of[source]];
-    return rows->kind->id == LS_OP_GET_ROWS && rows->source_count > 0 && ls_values_is_called(values, rows->sources[0], name);
+    return rows->kind->id == LS_OP_GET_ROWS && rows->source_count > 0 && is_called(values, rows->sources[0], name);
 }
 
 /* Nodes with a given source are looked for one by one. */

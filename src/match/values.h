@@ -49,8 +49,6 @@ size_t ls_values_find(const ls_values *values, size_t pass, const ls_label *labe
 /* The node that has this name when numbers in front are left out on both sides (files are
  * numbered so that they sort); LS_NONE also where several have. */
 size_t ls_values_find_unnumbered(const ls_values *values, size_t pass, const char *name);
-/* Has this node, or the value that it stands for, this name? */
-bool ls_values_is_called(const ls_values *values, size_t node, const char *name);
 /* A computed tensor of its own: what can be paired. */
 bool ls_values_is_own(const ls_values *values, size_t node);
 /* For each pass, the last tensor of its own that it computed: its output; or LS_NONE.

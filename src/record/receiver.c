@@ -129,6 +129,15 @@ bool ls_inlet_data(ls_inlet *in, size_t at_least, const uint8_t **out_bytes, siz
     return true;
 }
 
+void ls_inlet_await(ls_inlet *in) {
+    uint64_t most = in->data_left < in->size ? in->data_left : in->size, have;
+    pthread_mutex_lock(&in->receiver->lock);
+    bool several = in->receiver->alive > 1;
+    pthread_mutex_unlock(&in->receiver->lock);
+    if (several && most > 0)
+        available(in, most, &have);
+}
+
 /* Skips the data that the frame's consumer did not read. */
 static bool skip_data(ls_inlet *in) {
     const uint8_t *bytes;
@@ -455,13 +464,6 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
 }
 
 const char *ls_receiver_name(const ls_receiver *receiver) { return receiver->name; }
-
-unsigned ls_receiver_processes(ls_receiver *receiver) {
-    pthread_mutex_lock(&receiver->lock);
-    unsigned count = receiver->count;
-    pthread_mutex_unlock(&receiver->lock);
-    return count;
-}
 
 unsigned ls_receiver_alive(ls_receiver *receiver) {
     unsigned alive = 0;

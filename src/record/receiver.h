@@ -42,8 +42,6 @@ lockstep_status ls_receiver_open(const char *options, uint64_t ring_bytes,
                                  lockstep_error *error);
 /* The value of LOCKSTEP_CHANNEL for the observed processes. */
 const char *ls_receiver_name(const ls_receiver *receiver);
-/* How many processes have connected so far. */
-unsigned ls_receiver_processes(ls_receiver *receiver);
 /* How many of them are connected and alive. */
 unsigned ls_receiver_alive(ls_receiver *receiver);
 /* Stops accepting, waits until every process that is still connected is gone or
@@ -59,6 +57,9 @@ bool ls_receiver_replay(const ls_receiver_events *events, const void *bytes, siz
  * bytes (at most 512 KiB), and how many there are; consumed on the next call. False
  * when the process died before sending them. */
 bool ls_inlet_data(ls_inlet *inlet, size_t at_least, const uint8_t **out_bytes, size_t *out_count);
+/* If other processes are connected, too, waits until as much of the frame's data is in the ring as fits, or the process
+ * is gone: what then reads it under a lock does not make the others wait for a process that has stopped. */
+void ls_inlet_await(ls_inlet *inlet);
 /* Answers a process that waits in ls_channel_ask; bytes NULL: it keeps its own values.
  * False when the bytes could not be passed on; the process then also keeps its own values. */
 bool ls_inlet_answer(ls_inlet *inlet, const void *bytes, uint64_t count);

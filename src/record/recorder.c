@@ -626,6 +626,8 @@ bool ls_recorder_frame(void *recorder, const ls_frame *frame) {
     ls_frame_content content;
     lockstep_error error = {0};
     bool ok = false;
+    if (frame->data_bytes > 0)
+        ls_inlet_await(frame->inlet);
     pthread_mutex_lock(&r->lock);
     process_state *p = process_of(r, frame->process);
     if (frame->process >= r->totals.processes)

@@ -199,7 +199,9 @@ int ls_segment_end(ls_segment_writer *w, bool whole, char out_file[LS_SEGMENT_NA
     uint8_t crc[4];
     if (whole && m->bytes == 0)
         ls_segment_put(w, "", 0);
-    whole = whole && m->failed == 0 && m->done == m->bytes;
+    if (whole && m->failed == 0 && m->done != m->bytes)
+        m->failed = EIO; /* fewer bytes came than were announced */
+    whole = whole && m->failed == 0;
     set_crc(m, crc);
     if (whole && m->patch && !write_at(w, m->entry.header + LS_ZIP_CRC_AT, crc, sizeof crc, NULL, 0))
         m->failed = errno;

@@ -125,10 +125,10 @@ __attribute__((target("avx,f16c"))) static void decode_f16_f16c(const void *in, 
 }
 
 /* Every processor with AVX2 has F16C, which clang's builtin can't test for. */
-bool ls_decode_f16_is_accelerated(void) { return __builtin_cpu_supports("avx2"); }
+static bool is_accelerated(void) { return __builtin_cpu_supports("avx2"); }
 
 void ls_decode_f16(const void *in, size_t n, float *out) {
-    if (ls_decode_f16_is_accelerated())
+    if (is_accelerated())
         decode_f16_f16c(in, n, out);
     else
         ls_decode_f16_plain(in, n, out);
@@ -136,7 +136,7 @@ void ls_decode_f16(const void *in, size_t n, float *out) {
 
 #else
 
-bool ls_decode_f16_is_accelerated(void) { return false; }
+static bool is_accelerated(void) { return false; }
 
 void ls_decode_f16(const void *in, size_t n, float *out) { ls_decode_f16_plain(in, n, out); }
 

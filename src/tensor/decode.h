@@ -48,9 +48,7 @@ LS_QUANT_LIST(X)
 /* Converts one half-precision number; a NaN keeps its payload and becomes quiet, as
  * with F16C. */
 float ls_f16_to_f32(uint16_t half);
-/* For tests: the variant of ls_decode_f16 in plain C, and whether ls_decode_f16 uses
- * a faster one on this processor. */
+/* For tests: the variant of ls_decode_f16 in plain C. */
 void ls_decode_f16_plain(const void *in, size_t n, float *out);
-bool ls_decode_f16_is_accelerated(void);
 
 #endif

@@ -82,7 +82,8 @@ bool ls_socket_send(int s, char byte, int descriptor) {
     return sendmsg(s, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
-bool ls_socket_receive(int s, char *out_byte, int *out_descriptor) {
+/* Waits for such a message; false if the other side is gone. *out_descriptor is -1 if there is none. */
+static bool socket_receive(int s, char *out_byte, int *out_descriptor) {
     control c;
     struct iovec part = {out_byte, 1};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
@@ -155,7 +156,7 @@ static bool connect_ring(const char *name) {
     int s = connect_to(name), descriptor = -1;
     char greeting;
     struct stat info;
-    bool greeted = s >= 0 && fstat(s, &info) == 0 && ls_socket_receive(s, &greeting, &descriptor);
+    bool greeted = s >= 0 && fstat(s, &info) == 0 && socket_receive(s, &greeting, &descriptor);
     if (greeted) {
         socket_device = info.st_dev;
         socket_inode = info.st_ino;
@@ -341,7 +342,7 @@ static void *receive_answer(size_t count) {
     struct pollfd poller = {.fd = channel_socket, .events = POLLIN};
     while (socket_is_ours() && poll(&poller, 1, 1000) <= 0) /* comparing may take long; a hang-up wakes, too */
         ;
-    if (!socket_is_ours() || !ls_socket_receive(channel_socket, &byte, &descriptor)) {
+    if (!socket_is_ours() || !socket_receive(channel_socket, &byte, &descriptor)) {
         give_up();
         return NULL;
     }

@@ -28,6 +28,8 @@ typedef struct ls_frame_header {
 } ls_frame_header;
 
 enum { LS_RING_PAGE = 4096, LS_OPTIONS_MAX = 3072 };
+/* Limits: bytes of a frame's JSON, keys of an object, depth of nested values, characters of a number. */
+enum { LS_FRAME_JSON_MAX = 64 << 20, LS_FRAME_KEYS_MAX = 256, LS_FRAME_DEPTH_MAX = 64, LS_FRAME_NUMBER_MAX = 400 };
 
 /* Wakes the other side. Ringing a bell that no one waits for costs no system call. */
 typedef struct ls_bell {
@@ -87,8 +89,6 @@ static inline void ls_cancel_release(int before) { pthread_setcancelstate(before
 
 /* Sends a message of one byte over a socket, with a descriptor or -1. Never waits. */
 bool ls_socket_send(int socket, char byte, int descriptor);
-/* Waits for such a message; false if the other side is gone. *out_descriptor is -1 if there is none. */
-bool ls_socket_receive(int socket, char *out_byte, int *out_descriptor);
 
 /* ------------------------------------------- both sides */
 

@@ -11,6 +11,7 @@
 
 /* What one recorder asked for. */
 typedef struct filters {
+    struct filters *older; /* of an earlier recorder: another thread may still read them */
     unsigned connection; /* to that recorder */
     regex_t tensors, ops, resync;
     bool has_tensors, has_ops, has_resync, resync_outputs;
@@ -71,6 +72,7 @@ static const filters *active(void) {
     filters *made = calloc(1, sizeof *made);
     if (made == NULL)
         return &everything;
+    made->older = before;
     made->connection = connection;
     parse(made);
     if (atomic_compare_exchange_strong(&current, &before, made))

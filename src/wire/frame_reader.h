@@ -9,9 +9,6 @@
 #include "base/text.h"
 #include "wire/channel.h"
 
-/* Limits: bytes of a frame's JSON, keys of an object, depth of nested values, characters of a number. */
-enum { LS_FRAME_JSON_MAX = 64 << 20, LS_FRAME_KEYS_MAX = 256, LS_FRAME_DEPTH_MAX = 64, LS_FRAME_NUMBER_MAX = 400 };
-
 /* Whether the first bytes of a frame are a header with an acceptable JSON size. */
 static inline bool ls_frame_header_is_valid(const ls_frame_header *header) {
     return header->magic == LS_FRAME_MAGIC && header->json_bytes <= LS_FRAME_JSON_MAX;

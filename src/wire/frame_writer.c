@@ -121,23 +121,45 @@ static void put_list(ls_text *line, const lockstep_parameter *p, int depth) {
 
 static bool is_named(const lockstep_parameter *p) { return p->name != NULL && has_value(p); }
 
+static bool is_ascii(const char *text) {
+    while ((signed char)*text > 0)
+        text++;
+    return *text == '\0';
+}
+
+/* Whether two names are one key, as JSON spells them: bytes that are not UTF-8 become the same character. */
+static bool is_one_key(const char *a, const char *b) {
+    if (is_ascii(a) || is_ascii(b))
+        return strcmp(a, b) == 0;
+    ls_text keys[2] = {{0}, {0}};
+    ls_text_json(&keys[0], a, strlen(a));
+    ls_text_json(&keys[1], b, strlen(b));
+    bool same = keys[0].data != NULL && keys[1].data != NULL && strcmp(keys[0].data, keys[1].data) == 0;
+    ls_text_done(&keys[0]);
+    ls_text_done(&keys[1]);
+    return same;
+}
+
 /* Only the first parameter of a name is written, because JSON keys must be unique. */
 static bool is_repeated(const lockstep_node *node, size_t i) {
     for (size_t k = 0; k < i; k++)
-        if (is_named(&node->parameters[k]) && strcmp(node->parameters[k].name, node->parameters[i].name) == 0)
+        if (is_named(&node->parameters[k]) && is_one_key(node->parameters[k].name, node->parameters[i].name))
             return true;
     return false;
 }
 
+/* The recorder takes LS_FRAME_KEYS_MAX parameters; those after them are left out. */
 static void add_parameters(ls_text *line, const lockstep_node *node) {
     if (node->parameters == NULL || node->parameter_count == 0)
         return;
+    int written = 0;
     add_key(line, "params");
     ls_text_append(line, "{", 1);
-    for (size_t i = 0; i < node->parameter_count; i++)
+    for (size_t i = 0; i < node->parameter_count && written < LS_FRAME_KEYS_MAX; i++)
         if (is_named(&node->parameters[i]) && !is_repeated(node, i)) {
             add_key(line, node->parameters[i].name);
             put_parameter(line, &node->parameters[i], 0);
+            written++;
         }
     ls_text_append(line, "}", 1);
 }
@@ -158,9 +180,14 @@ static void begin_event(ls_text *line, const char *event) {
     add_text(line, "event", event);
 }
 
-/* Sends the line and frees it. */
+/* Sends the line and frees it. One that the recorder would refuse for its size is not sent, and becomes a note. */
 static bool send_line(ls_text *line, const ls_strided *values) {
     ls_text_append(line, "}", 1);
+    if (line->length > LS_FRAME_JSON_MAX) {
+        ls_text_done(line);
+        ls_frame_note("something was not recorded: its line would be larger than 64 MiB");
+        return false;
+    }
     bool sent = !line->failed;
     if (sent && values == NULL) {
         sent = ls_channel_send(line->data, line->length, NULL, 0);
@@ -189,6 +216,9 @@ void ls_frame_start(const ls_start_event *event) {
     send_line(&line, NULL);
 }
 
+/* So many that their three lists are no larger than the recorder takes. */
+enum { ROWS_MAX = LS_FRAME_JSON_MAX / (3 * sizeof "-2147483648") - 1000 };
+
 static void send_pass(const char *name, const ls_pass_event *event) {
     ls_text line = {0};
     begin_event(&line, name);
@@ -199,12 +229,14 @@ static void send_pass(const char *name, const ls_pass_event *event) {
         add_integer(&line, "nodes", event->nodes);
     if (event->rows_follow)
         add_flag(&line, "told_later");
-    if (event->rows != NULL) {
+    if (event->rows != NULL && event->rows->count <= ROWS_MAX) {
         add_ids(&line, "tokens", event->rows->tokens, event->rows->count);
         add_ids(&line, "positions", event->rows->positions, event->rows->count);
         add_ids(&line, "sequences", event->rows->sequences, event->rows->count);
     }
     send_line(&line, NULL);
+    if (event->rows != NULL && event->rows->count > ROWS_MAX)
+        ls_frame_note("the tokens and positions of a pass were not recorded: it has too many rows");
 }
 
 void ls_frame_pass_begin(const ls_pass_event *event) { send_pass("pass", event); }
@@ -285,7 +317,8 @@ bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_s
     add_integer(&line, "layer", node->layer);
     add_text(&line, "name", node->name);
     add_text(&line, "op", node->op != NULL ? node->op : "");
-    add_text(&line, "dtype", node->dtype_name != NULL ? node->dtype_name : lockstep_dtype_name(node->dtype));
+    const bool is_other = node->dtype == LOCKSTEP_OPAQUE && node->dtype_name != NULL;
+    add_text(&line, "dtype", is_other ? node->dtype_name : lockstep_dtype_name(node->dtype));
     add_shape(&line, node);
     add_text(&line, "role", ls_role_name(node->role));
     add_sources(&line, node);

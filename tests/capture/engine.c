@@ -92,6 +92,38 @@ static void run_sizes(lockstep_recorder *recorder) {
     printf("%d %d\n", lockstep_capture_wants(recorder, &longer.node), lockstep_capture_wants(recorder, &none));
 }
 
+/* What the recorder would refuse, and cut the process off for: left out, or noted, by the writer. */
+static void run_limits(lockstep_recorder *recorder) {
+    enum { MANY = 300, HUGE_COUNT = 4 << 20 };
+    static char names[MANY][8];
+    static double reals[HUGE_COUNT];
+    static int32_t tokens[HUGE_COUNT];
+    lockstep_parameter many[MANY];
+    for (int i = 0; i < HUGE_COUNT; i++)
+        reals[i] = 1.0 / 3;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "p%d", i);
+        many[i] = (lockstep_parameter){.name = names[i], .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = i};
+    }
+    const lockstep_parameter same[] = {{.name = "a\xff", .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = 1},
+                                       {.name = "a\xfe", .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = 2},
+                                       {.name = "b\xfe", .type = LOCKSTEP_PARAMETER_INTEGER, .value.integer = 3}};
+    const lockstep_parameter huge = {.name = "huge", .type = LOCKSTEP_PARAMETER_REALS, .count = HUGE_COUNT, .value.reals = reals};
+    const float one = 1;
+    lockstep_node node = {.size = sizeof node, .name = "many", .layer = -1, .dtype = LOCKSTEP_F32, .data = &one, .parameters = many, .parameter_count = MANY};
+    lockstep_capture_node(recorder, &node);
+    node.name = "same", node.parameters = same, node.parameter_count = 3;
+    lockstep_capture_node(recorder, &node);
+    node.name = "huge", node.parameters = &huge, node.parameter_count = 1;
+    lockstep_capture_node(recorder, &node);
+    node.name = "named", node.parameters = NULL, node.parameter_count = 0, node.dtype_name = "q4_K";
+    lockstep_capture_node(recorder, &node);
+    lockstep_capture_pass_end(recorder);
+    lockstep_capture_pass_begin(recorder, &(lockstep_rows){.count = HUGE_COUNT, .tokens = tokens, .positions = tokens, .sequences = tokens});
+    node.name = "last", node.dtype_name = NULL;
+    lockstep_capture_node(recorder, &node);
+}
+
 /* Layouts, element types, a graph, and what can't be recorded. */
 static void run_nodes(lockstep_recorder *recorder) {
     float values[2][3][4];
@@ -280,6 +312,8 @@ int main(int argc, char **argv) {
         run_long(recorder, count);
     else if (strcmp(mode, "nodes") == 0)
         run_nodes(recorder);
+    else if (strcmp(mode, "limits") == 0)
+        run_limits(recorder);
     else if (strcmp(mode, "fork") == 0)
         status = run_fork(recorder);
     else if (strcmp(mode, "flood") == 0)

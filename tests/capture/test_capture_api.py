@@ -62,6 +62,17 @@ def test_parameters_aliases_and_places(engine, tmp_path):
     assert other["alias_of"] == product["i"] and "file" not in other and "params" not in other
 
 
+def test_what_the_recorder_would_refuse_costs_no_more_than_itself(engine, tmp_path):
+    out = tmp_path / "t"
+    done = capture(out, engine, "limits")
+    assert done.returncode == 0 and ended(out), done.stderr
+    notes = [line["note"] for line in lines(out) if "note" in line]
+    assert any("64 MiB" in note for note in notes) and any("too many rows" in note for note in notes)
+    assert {line["name"] for line in tensors(out)} == {"many", "same", "named", "last"}
+    assert len(named(out, "many")[0]["params"]) == 256 and named(out, "same")[0]["params"] == {"a\ufffd": 1, "b\ufffd": 3}
+    assert named(out, "named")[0]["dtype"] == "f32" and load(out, named(out, "last")[0]) == 1
+
+
 def test_operands_views_and_older_headers(engine, tmp_path):
     out = tmp_path / "t"
     assert capture(out, engine, "nodes").returncode == 0
@@ -207,3 +218,15 @@ def test_without_a_recorder_nothing_changes(engine, name):
         environment["LOCKSTEP_CHANNEL"] = name
     done = run(engine, "run", 4, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, alone.stdout, "")
+
+
+@pytest.mark.parametrize("mode", ["run", "fork"])
+def test_a_sanitized_engine(tmp_path, mode):
+    """AddressSanitizer ends a program that has other libraries before its own, and its leak check looks at ours."""
+    sanitized = compile(ROOT / "tests/capture/engine.c", tmp_path / "engine", f"-L{BUILD}", "-llockstep-capture", f"-Wl,-rpath,{BUILD}",
+                        "-fsanitize=address", "-Wno-maybe-uninitialized")
+    alone = run(sanitized, mode, 1)
+    assert alone.returncode == 0, alone.stderr
+    done = capture(tmp_path / "t", sanitized, mode, 1, options=("--tensors", "h|child"))
+    assert done.returncode == 0 and done.stdout == alone.stdout and "Sanitizer" not in done.stderr, done.stderr
+    assert named(tmp_path / "t", "h-1") and ended(tmp_path / "t")
