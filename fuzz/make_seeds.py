@@ -149,6 +149,7 @@ def frames():
         + tensor(3, "h", "bf16", [2], src=[2], alias_of=2, role="view") + frame({"event": "note", "text": "n"})
         + frame({"event": "rows", "pass": 0, "positions": [4, 5]}) + end)
     put_frames("axes", begin + tensor(1, "r", "i32", [1, 2, 1, 1, 1, 1, 1, 1, 1, 2], bytes(16)) + end)
+    put_frames("unbegun", begin + tensor(1, "late", "f32", [2], bytes(8), **{"pass": 7}) + frame({"event": "pass", "pass": 7}) + end)
 
 
 def logs():

@@ -69,12 +69,12 @@ static bool rounding_of(lockstep_dtype dtype, double *atol, double *rtol) {
     static const struct {
         lockstep_dtype dtype;
         double rtol, atol;
-    } rows[] = {{LOCKSTEP_F64, 0x1p-53, 0},           {LOCKSTEP_F32, 0x1p-24, 0x1p-150},       {LOCKSTEP_F16, 0x1p-11, 0x1p-25},
-                {LOCKSTEP_BF16, 0x1p-8, 0x1p-134},    {LOCKSTEP_F8_E4M3, 0x1p-4, 0x1p-10},     {LOCKSTEP_F8_E5M2, 0x1p-3, 0x1p-17}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (table[i].dtype == dtype) {
-            *atol += rows[i].atol;
-            *rtol += rows[i].rtol;
+    } steps[] = {{LOCKSTEP_F64, 0x1p-53, 0},        {LOCKSTEP_F32, 0x1p-24, 0x1p-150},   {LOCKSTEP_F16, 0x1p-11, 0x1p-25},
+                 {LOCKSTEP_BF16, 0x1p-8, 0x1p-134}, {LOCKSTEP_F8_E4M3, 0x1p-4, 0x1p-10}, {LOCKSTEP_F8_E5M2, 0x1p-3, 0x1p-17}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i].dtype == dtype) {
+            *atol += steps[i].atol;
+            *rtol += steps[i].rtol;
             return true;
         }
     return ls_dtype(dtype)->block_elements == 1 && !ls_dtype(dtype)->is_float; /* integers are exact */

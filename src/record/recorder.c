@@ -363,6 +363,23 @@ static uint64_t *pass_slot(ls_recorder *r, unsigned process, int64_t pass) {
     return ls_map_at(&r->passes, key, (size_t)length);
 }
 
+/* The trace's number of a tensor's pass. One that the process never began is begun here, with nothing known of its rows. */
+static bool find_pass(ls_recorder *r, unsigned process, int64_t number, int64_t *out_pass) {
+    uint64_t *slot = pass_slot(r, process, number);
+    if (slot == NULL)
+        return false;
+    const bool is_new = *slot == 0;
+    if (is_new)
+        *slot = ++r->totals.passes;
+    *out_pass = (int64_t)*slot - 1;
+    if (!is_new)
+        return true;
+    ls_text_clear(&r->line);
+    add_integer(&r->line, "{\"pass\":", (uint64_t)*out_pass);
+    add_integer(&r->line, ",\"process\":", process);
+    return end_line(r) || !r->over;
+}
+
 static bool is_among(const char *key, const char *const *keys, size_t count) {
     for (size_t k = 0; k < count; k++)
         if (strcmp(key, keys[k]) == 0)
@@ -433,8 +450,10 @@ static bool record_tensor(ls_recorder *r, process_state *p, const ls_frame *fram
     const char *role = ls_frame_string(content, "role", &r->frame_memory);
     const uint64_t own = (uint64_t)content->id, i = r->next_i++;
     const bool weight = ls_role_of(role) == LOCKSTEP_ROLE_WEIGHT;
-    const uint64_t *slot = weight || content->pass < 0 ? NULL : pass_slot(r, frame->process, content->pass);
-    begin_line(r, p, content, &in, i, slot != NULL ? (int64_t)*slot - 1 : -1, weight);
+    int64_t pass = -1;
+    if (!weight && !find_pass(r, frame->process, content->pass, &pass))
+        return false;
+    begin_line(r, p, content, &in, i, pass, weight);
     if (!remember_id(p, own, i))
         return false;
     if (frame->data_bytes != 0 && !in.known)

@@ -21,6 +21,8 @@ typedef struct reading {
     size_t node_capacity, pass_capacity, note_capacity;
     bool has_files;      /* values are in files in the trace's directory */
     bool said;           /* error has a message already */
+    const char *wrong;   /* the first key of the line whose value is not `expected`; or NULL */
+    const char *expected;
     uint64_t line_at;    /* offset of the line */
     bool *unreadable;    /* by node: its segment is missing, or ends before its values */
     size_t unreadable_capacity, unreadable_count;
@@ -43,27 +45,61 @@ static bool grow(void *array_at, size_t count, size_t *capacity, size_t size) {
 
 /* ------------------------------------------------------------------- fields */
 
-static const char *text_of(reading *r, const json_t *object, const char *key) {
+static void refuse(reading *r, const char *key, const char *expected) {
+    if (r->wrong != NULL)
+        return;
+    r->wrong = key;
+    r->expected = expected;
+}
+
+/* A key may be absent, or null, but not have a value of another type. */
+static const json_t *value_of(const json_t *object, const char *key) {
     const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static const char *text_of(reading *r, const json_t *object, const char *key) {
+    const json_t *value = value_of(object, key);
+    if (value != NULL && !json_is_string(value))
+        refuse(r, key, "a string");
     if (!json_is_string(value))
         return NULL;
     return ls_arena_copy(&r->trace->arena, json_string_value(value), json_string_length(value));
 }
 
-static int64_t integer_of(const json_t *object, const char *key, int64_t otherwise) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_integer(value) ? json_integer_value(value) : otherwise;
+static int64_t integer_of(reading *r, const json_t *object, const char *key, int64_t least, int64_t most, int64_t otherwise) {
+    const json_t *value = value_of(object, key);
+    if (value == NULL)
+        return otherwise;
+    if (json_is_integer(value) && json_integer_value(value) >= least && json_integer_value(value) <= most)
+        return json_integer_value(value);
+    refuse(r, key, least < 0 ? "an integer from -1 to 2^31 - 1" : most < INT64_MAX ? "an integer from 0 to 2^32 - 1" : "an integer from 0");
+    return otherwise;
 }
 
+static bool is_true(reading *r, const json_t *object, const char *key) {
+    const json_t *value = value_of(object, key);
+    if (value != NULL && !json_is_boolean(value))
+        refuse(r, key, "true or false");
+    return json_is_true(value);
+}
+
+/* A list with one integer a row; the first list says how many rows there are. */
 static const int32_t *integers_of(reading *r, const json_t *object, const char *key, size_t *count) {
-    const json_t *list = json_object_get(object, key);
+    const json_t *list = value_of(object, key);
     size_t size = json_array_size(list);
     int32_t *values = size > 0 ? ls_arena_array(&r->trace->arena, size, sizeof *values) : NULL;
-    if (values == NULL || (*count != 0 && size < *count))
+    bool fits = list == NULL || (json_is_array(list) && (*count == 0 || size == *count));
+    for (size_t i = 0; i < size && fits && values != NULL; i++) {
+        const json_t *value = json_array_get(list, i);
+        fits = json_is_integer(value) && json_integer_value(value) >= INT32_MIN && json_integer_value(value) <= INT32_MAX;
+        values[i] = fits ? (int32_t)json_integer_value(value) : 0;
+    }
+    if (!fits)
+        refuse(r, key, "a list of 32-bit integers, one for each row");
+    if (!fits || values == NULL)
         return NULL;
-    for (size_t i = 0; i < size; i++)
-        values[i] = (int32_t)json_integer_value(json_array_get(list, i));
-    *count = *count == 0 ? size : *count;
+    *count = size;
     return values;
 }
 
@@ -79,7 +115,7 @@ static const ls_op *kind_of(ls_trace *t, const char *op) {
 
 static lockstep_status read_pass(reading *r, const json_t *object) {
     ls_trace *t = r->trace;
-    int64_t number = integer_of(object, "pass", -1);
+    int64_t number = integer_of(r, object, "pass", 0, INT64_MAX, -1);
     if (number < 0 || (uint64_t)number > t->pass_count)
         return LOCKSTEP_MALFORMED;
     if ((size_t)number == t->pass_count) {
@@ -100,10 +136,10 @@ static lockstep_status read_pass(reading *r, const json_t *object) {
         pass->positions = positions != NULL ? positions : pass->positions;
         pass->sequences = sequences != NULL ? sequences : pass->sequences;
     }
-    pass->told_later = pass->told_later || json_is_true(json_object_get(object, "told_later"));
-    pass->context = (unsigned)integer_of(object, "context", pass->context);
-    pass->process = (unsigned)integer_of(object, "process", pass->process);
-    if (!pass->ended && json_is_true(json_object_get(object, "ended"))) {
+    pass->told_later = is_true(r, object, "told_later") || pass->told_later;
+    pass->context = (unsigned)integer_of(r, object, "context", 0, UINT_MAX, pass->context);
+    pass->process = (unsigned)integer_of(r, object, "process", 0, UINT_MAX, pass->process);
+    if (is_true(r, object, "ended") && !pass->ended) {
         pass->ended = true;
         t->ended_count++;
     }
@@ -202,9 +238,9 @@ static bool mark_unreadable(reading *r, size_t node) {
  * that are missing are an error only when they are requested. */
 static lockstep_status read_extent(reading *r, const json_t *object, ls_node *node) {
     ls_trace *t = r->trace;
-    const int64_t at = integer_of(object, "at", 0), bytes = integer_of(object, "bytes", 0);
+    const int64_t at = integer_of(r, object, "at", 0, INT64_MAX, 0), bytes = integer_of(r, object, "bytes", 0, INT64_MAX, 0);
     ls_segment *segment;
-    if (at < 0 || bytes < 0)
+    if (r->wrong != NULL)
         return LOCKSTEP_MALFORMED;
     node->at = (uint64_t)at;
     node->bytes = (uint64_t)bytes;
@@ -235,11 +271,12 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     node->backend = text_of(r, object, "backend");
     node->file = text_of(r, object, "file");
     node->lost = text_of(r, object, "lost");
-    const json_t *role = json_object_get(object, "role");
-    node->role = ls_role_of(json_string_value(role));
-    node->layer = (int)integer_of(object, "layer", -1);
-    node->occurrence = (unsigned)integer_of(object, "occurrence", 0);
-    int64_t pass = integer_of(object, "pass", -1);
+    node->role = ls_role_of(text_of(r, object, "role"));
+    node->layer = (int)integer_of(r, object, "layer", -1, INT_MAX, -1);
+    node->occurrence = (unsigned)integer_of(r, object, "occurrence", 0, UINT_MAX, 0);
+    int64_t pass = integer_of(r, object, "pass", 0, INT64_MAX, -1);
+    if (pass < 0 && node->role != LOCKSTEP_ROLE_WEIGHT)
+        refuse(r, "pass", "the number of a pass, which only weights lack");
     node->pass = pass < 0 ? LS_NONE : (size_t)pass;
     node->op = node->op != NULL ? node->op : "";
     if (node->name == NULL || node->dtype == NULL || !read_shape(json_object_get(object, "shape"), node) ||
@@ -250,7 +287,7 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
     if (node->kind == NULL || !read_sources(r, object, node) || !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
     LS_TRY(read_extent(r, object, node));
-    LS_TRY(remember_order(r, (uint64_t)integer_of(object, "i", -1), t->node_count));
+    LS_TRY(remember_order(r, (uint64_t)integer_of(r, object, "i", 0, INT64_MAX, -1), t->node_count));
     if (node->pass != LS_NONE && t->passes[node->pass].first_node == LS_NONE)
         t->passes[node->pass].first_node = t->node_count;
     t->node_count++;
@@ -286,6 +323,17 @@ static lockstep_status read_note(reading *r, const json_t *object) {
     return LOCKSTEP_OK;
 }
 
+/* How many tensors there are, weights counted or not, shows whether lines are missing. */
+static void read_end(reading *r, const json_t *object) {
+    ls_trace *t = r->trace;
+    size_t weights = 0;
+    for (size_t i = 0; i < t->node_count; i++)
+        weights += t->nodes[i].role == LOCKSTEP_ROLE_WEIGHT;
+    const uint64_t tensors = (uint64_t)integer_of(r, object, "tensors", 0, INT64_MAX, (int64_t)t->node_count);
+    t->dropped = (uint64_t)integer_of(r, object, "dropped", 0, INT64_MAX, 0);
+    t->complete = is_true(r, object, "end") && tensors >= t->node_count - weights && tensors <= t->node_count;
+}
+
 static lockstep_status read_line(reading *r, json_t *object) {
     if (json_object_get(object, "i") != NULL)
         return read_tensor(r, object);
@@ -297,11 +345,19 @@ static lockstep_status read_line(reading *r, json_t *object) {
         return read_note(r, object);
     if (json_object_get(object, "lockstep_trace") != NULL)
         r->trace->only = text_of(r, object, "only");
-    if (json_object_get(object, "end") != NULL) {
-        r->trace->complete = true;
-        r->trace->dropped = (uint64_t)integer_of(object, "dropped", 0);
-    }
+    if (json_object_get(object, "end") != NULL)
+        read_end(r, object);
     return LOCKSTEP_OK; /* other lines belong to later versions */
+}
+
+/* Fails with the value that was refused. */
+static lockstep_status refuse_value(const reading *r, const json_t *object) {
+    const json_t *value = json_object_get(object, r->wrong);
+    char *text = value != NULL ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    ls_fail_at(r->error, LOCKSTEP_MALFORMED, r->name, r->line_at, "found %s\"%s\"%s%.40s, expected %s", value == NULL ? "no " : "", r->wrong,
+               value == NULL ? "" : ": ", text != NULL ? text : "", r->expected);
+    free(text);
+    return LOCKSTEP_MALFORMED;
 }
 
 /* Reads one line, without its newline, that begins at `at`. */
@@ -313,10 +369,12 @@ static lockstep_status read_text(reading *r, const char *text, size_t length, ui
     if (!json_is_object(object))
         status = ls_fail_at(r->error, LOCKSTEP_MALFORMED, r->name, at, "found %s, expected one JSON object per line",
                             object == NULL ? why.text : "another value");
-    else if (at == 0 && integer_of(object, "lockstep_trace", 0) != 1)
+    else if (at == 0 && json_integer_value(json_object_get(object, "lockstep_trace")) != 1)
         status = ls_fail_at(r->error, LOCKSTEP_UNSUPPORTED, r->name, at,
                             "found no \"lockstep_trace\":1, expected a trace of version 1");
-    else if ((status = read_line(r, object)) == LOCKSTEP_MALFORMED && !r->said)
+    else if ((status = read_line(r, object)) != LOCKSTEP_NO_MEMORY && r->wrong != NULL)
+        status = refuse_value(r, object);
+    else if (status == LOCKSTEP_MALFORMED && !r->said)
         ls_fail_at(r->error, status, r->name, at, "found a line with missing, impossible or repeated values");
     else if (status == LOCKSTEP_NO_MEMORY)
         no_memory(r->error, r->name);
@@ -378,10 +436,27 @@ static lockstep_status read_graph(ls_trace *t, ls_source *log, bool has_files, l
     return status;
 }
 
+/* Values without elements are never compared: whether there really are none is checked here. */
+static lockstep_status check_empty(const ls_trace *t, lockstep_error *error) {
+    lockstep_error own;
+    for (size_t i = 0; i < t->node_count; i++) {
+        ls_hold hold;
+        if (t->nodes[i].elements != 0 || t->nodes[i].file == NULL)
+            continue;
+        lockstep_status status = ls_trace_hold(t, i, &hold, error != NULL ? error : &own);
+        if (status == LOCKSTEP_OK)
+            ls_hold_release(&hold);
+        else if (status == LOCKSTEP_MALFORMED)
+            return status;
+    }
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status open_graph(ls_trace *t, const char *log_path, lockstep_error *error) {
     ls_source *log;
     LS_TRY(ls_source_open_file(log_path, &log, error));
-    return read_graph(t, log, true, error);
+    LS_TRY(read_graph(t, log, true, error));
+    return check_empty(t, error);
 }
 
 /* Finds the tensors of lines that have a file, by the names that they have in a container. */

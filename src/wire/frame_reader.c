@@ -153,6 +153,37 @@ static lockstep_status check_any(reading *r, int depth) {
     return status;
 }
 
+typedef enum kind { STRING, BOOLEAN, COUNT, LAYER } kind;
+
+/* Keys that the recorder copies to the trace, whose reader wants these kinds of values. */
+static const struct {
+    const char *key;
+    kind kind;
+} kinds[] = {{"layer", LAYER},    {"role", STRING},           {"where", STRING}, {"backend", STRING}, {"lost", STRING},      {"context", COUNT},
+             {"engine", STRING}, {"engine_version", STRING}, {"model", STRING}, {"device", STRING},  {"framework", STRING}, {"told_later", BOOLEAN}};
+
+static bool is_of_kind(kind k, const char *text, size_t length) {
+    char digits[24];
+    const bool is_number = length > 0 && length < sizeof digits && (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'));
+    if (!is_number)
+        return (k == STRING && text[0] == '"') || (k == BOOLEAN && (text[0] == 't' || text[0] == 'f')) || text[0] == 'n';
+    memcpy(digits, text, length);
+    digits[length] = '\0';
+    if (digits[strspn(digits, "-0123456789")] != '\0')
+        return false;
+    const long long value = strtoll(digits, NULL, 10);
+    return (k == LAYER && value >= -1 && value <= INT32_MAX) || (k == COUNT && value >= 0 && value <= UINT32_MAX);
+}
+
+/* The value of a key that is not interpreted here ends at the current position. */
+static lockstep_status check_kind(reading *r, const char *name, uint64_t begin) {
+    static const char *const expected[] = {"a string", "true or false", "an integer from 0 to 2^32 - 1", "an integer from -1 to 2^31 - 1"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].key, name) == 0 && !is_of_kind(kinds[i].kind, r->json.text + begin, (size_t)(r->json.at - begin)))
+            return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, begin, "found another value of '%s', expected %s", name, expected[kinds[i].kind]);
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status read_value(reading *r, key k) {
     ls_frame_content *c = &r->content;
     uint64_t count = 0;
@@ -211,8 +242,9 @@ static lockstep_status add_member(reading *r, const char *name, uint64_t at) {
     *member = (ls_frame_member){name, (size_t)r->json.at, 0};
     LS_TRY(read_value(r, k));
     member->end = (size_t)r->json.at;
-    if (k != KEY_OTHER)
-        r->has[k] = true;
+    if (k == KEY_OTHER)
+        return check_kind(r, name, member->begin);
+    r->has[k] = true;
     return LOCKSTEP_OK;
 }
 
@@ -233,12 +265,24 @@ static lockstep_status need(const reading *r, key k) {
     return r->has[k] ? LOCKSTEP_OK : ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, r->json.size, "the key '%s' is missing", key_names[k]);
 }
 
+static bool is_weight(const reading *r) {
+    static const char weight[] = "\"weight\"";
+    for (size_t i = 0; i < r->content.member_count; i++) {
+        const ls_frame_member *m = &r->content.members[i];
+        if (strcmp(m->key, "role") == 0)
+            return m->end - m->begin == sizeof weight - 1 && memcmp(r->json.text + m->begin, weight, sizeof weight - 1) == 0;
+    }
+    return false;
+}
+
 /* Data of a type that can't be decoded may have any size, and without data, any type and shape are valid. */
 static lockstep_status check_tensor(reading *r, uint64_t data_bytes) {
     ls_frame_tensor *t = &r->content.tensor;
     static const key needed[] = {KEY_ID, KEY_NAME, KEY_DTYPE, KEY_SHAPE};
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         LS_TRY(need(r, needed[i]));
+    if (!is_weight(r))
+        LS_TRY(need(r, KEY_PASS));
     uint64_t inner = t->rank > 0 ? t->shape[t->rank - 1] : 1;
     if (!ls_dtype_find(t->dtype_name, &t->dtype) || t->dtype == LOCKSTEP_OPAQUE)
         t->dtype = LOCKSTEP_OPAQUE;

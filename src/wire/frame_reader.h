@@ -57,7 +57,8 @@ typedef struct ls_frame_content {
 
 /* Reads the JSON of a frame with data_bytes of data. LOCKSTEP_MALFORMED if it is not a JSON
  * object with an event, has a key twice (even in a nested object), lacks a key that its event
- * needs, has a shape that overflows or a number that neither int64_t nor double can hold, or
+ * needs (a tensor that is not a weight needs its pass), has a known key with a value of the
+ * wrong type, has a shape that overflows or a number that neither int64_t nor double can hold, or
  * if the size of the data doesn't match its shape and type; LOCKSTEP_LIMIT for more than
  * LS_FRAME_KEYS_MAX keys in an object or LS_FRAME_DEPTH_MAX nested values; LOCKSTEP_NO_MEMORY.
  * The error's offset is relative to the JSON. On failure *out_content is untouched. */

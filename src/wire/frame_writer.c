@@ -314,7 +314,7 @@ bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_s
     add_integer(&line, "id", (int64_t)id);
     if (pass != LS_NO_PASS)
         add_integer(&line, "pass", pass);
-    add_integer(&line, "layer", node->layer);
+    add_integer(&line, "layer", node->layer >= 0 ? node->layer : -1);
     add_text(&line, "name", node->name);
     add_text(&line, "op", node->op != NULL ? node->op : "");
     const bool is_other = node->dtype == LOCKSTEP_OPAQUE && node->dtype_name != NULL;

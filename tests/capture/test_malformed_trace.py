@@ -79,14 +79,54 @@ def test_the_offset_is_that_of_the_line(tmp_path):
     assert f"offset {offset}: " in diff(write(tmp_path / "t", rows)).stderr
 
 
+WRONG = {
+    "a string for a number": ([FIRST, PASS, dict(X, at="5", bytes=152), Y, END], 'found "at": "5", expected an integer'),
+    "a real for a number": ([FIRST, PASS, dict(X, at=1.5, bytes=152), Y, END], 'found "at": 1.5, expected an integer'),
+    "a number for a file": ([FIRST, PASS, dict(X, file=5), Y, END], 'found "file": 5, expected a string'),
+    "a list for a file": ([FIRST, PASS, dict(X, file=[1]), Y, END], 'found "file": [1], expected a string'),
+    "a layer beyond all": ([FIRST, PASS, dict(X, layer=2**31), Y, END], 'found "layer": 2147483648, expected an integer from -1'),
+    "a layer below all": ([FIRST, PASS, dict(X, layer=-2), Y, END], 'found "layer": -2'),
+    "no pass": ([FIRST, PASS, {k: v for k, v in X.items() if k != "pass"}, Y, END], 'found no "pass", expected'),
+    "a pass below all": ([FIRST, PASS, dict(X, **{"pass": -1}), Y, END], 'found "pass": -1, expected an integer from 0'),
+    "a string for a pass": ([FIRST, PASS, dict(X, **{"pass": "0"}), Y, END], 'found "pass": "0"'),
+    "tokens that are no list": ([FIRST, dict(PASS, tokens="x"), X, Y, END], 'found "tokens": "x", expected a list'),
+    "tokens of other types": ([FIRST, dict(PASS, tokens=["a", 2**40]), X, Y, END], 'found "tokens": ["a",1099511627776]'),
+    "tokens that are no integers": ([FIRST, dict(PASS, tokens=[1.5, 2]), X, Y, END], 'found "tokens": [1.5,2]'),
+    "fewer positions than tokens": ([FIRST, dict(PASS, positions=[1]), X, Y, END], 'found "positions": [1]'),
+    "lost values below zero": ([FIRST, PASS, X, Y, dict(END, dropped=-5)], 'found "dropped": -5'),
+    "an end that is none": ([FIRST, PASS, X, Y, dict(END, end="no")], 'found "end": "no", expected true or false'),
+    "a number for a role": ([FIRST, PASS, dict(X, role=1), Y, END], 'found "role": 1, expected a string'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_values_of_other_types_are_named(tmp_path, name):
+    rows, message = WRONG[name]
+    done = diff(write(tmp_path / "t", rows))
+    bad = next(i for i, row in enumerate(rows) if row not in (FIRST, PASS, X, Y, END))
+    offset = sum(len(json.dumps(row)) + 1 for row in rows[:bad])
+    assert done.returncode == 2 and done.stdout == "" and f"offset {offset}: {message}" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("tensors", [0, 1, 3, 999])
+def test_lines_that_are_missing_leave_a_trace_incomplete(tmp_path, tensors):
+    done = diff(write(tmp_path / "t", [FIRST, PASS, X, Y, dict(END, tensors=tensors)]))
+    assert done.returncode == 2 and "incomplete" in done.stdout and "verdict: match" not in done.stdout
+
+
+def test_an_end_that_is_false_is_none(tmp_path):
+    assert "incomplete" in diff(write(tmp_path / "t", [FIRST, PASS, X, Y, dict(END, end=False)])).stdout
+
+
 READ = {
     "half a last line": [FIRST, PASS, X, Y, b'{"i":2,"na'],
     "no last line": [FIRST, PASS, X, Y],
     "a source in the future": [FIRST, PASS, dict(X, src=[1, 0, -3, 10**12, "x"]), Y, END],
     "an alias of the future": [FIRST, PASS, dict(X, alias_of=1), Y, END],
     "unknown keys and lines": [FIRST, {"later": 1}, PASS, dict(X, later={"a": []}), Y, END],
-    "tokens of other types": [FIRST, dict(PASS, tokens=["a", 2**40], positions=None), X, Y, END],
-    "a layer beyond all": [FIRST, PASS, dict(X, layer=2**62), dict(Y, layer=1e300), END],
+    "null for what is not known": [FIRST, dict(PASS, sequences=None), dict(X, where=None, layer=None), Y, END],
+    "a count without weights": [FIRST, PASS, X, Y, {**tensor(2, "w", role="weight"), "pass": None}, END],
+    "a count with weights": [FIRST, PASS, X, Y, {**tensor(2, "w", role="weight"), "pass": None}, dict(END, tensors=3)],
     "parameters of other types": [FIRST, PASS, dict(X, params=[1]), dict(Y, params={"a": "b", "c": 1e300}), END],
 }
 

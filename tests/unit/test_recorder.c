@@ -193,7 +193,7 @@ static void test_names_do_not_choose_files(void **state) {
     enum { COUNT = sizeof names / sizeof names[0] };
     for (int i = 0; i < COUNT; i++) {
         char json[200];
-        snprintf(json, sizeof json, "{\"event\":\"tensor\",\"id\":%d,\"name\":\"%s\",\"dtype\":\"f32\",\"shape\":[]}", i, names[i]);
+        snprintf(json, sizeof json, "{\"event\":\"tensor\",\"id\":%d,\"pass\":0,\"name\":\"%s\",\"dtype\":\"f32\",\"shape\":[]}", i, names[i]);
         raw_frame(&o->raw, json, "1234", 4);
     }
     end(o);
@@ -247,7 +247,7 @@ static void test_a_type_that_is_unknown_costs_its_values_only(void **state) {
 
 static void test_more_axes_than_a_trace_has(void **state) {
     observed *o = *state;
-    raw_frame(&o->raw, "{\"event\":\"tensor\",\"id\":1,\"name\":\"x\",\"dtype\":\"u8\",\"shape\":[2,1,2,1,1,1,1,1,1,2]}", "12345678", 8);
+    raw_frame(&o->raw, "{\"event\":\"tensor\",\"id\":1,\"pass\":0,\"name\":\"x\",\"dtype\":\"u8\",\"shape\":[2,1,2,1,1,1,1,1,1,2]}", "12345678", 8);
     end(o);
     const ls_node *node = &o->trace->nodes[0];
     assert_int_equal(node->rank, 8);

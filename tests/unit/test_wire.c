@@ -122,24 +122,24 @@ static void test_a_tensor_is_read(void **state) {
 static void test_more_axes_than_a_trace_has_are_folded(void **state) {
     (void)state;
     ls_frame_content c;
-    const char *json = "{\"event\":\"tensor\",\"id\":0,\"name\":\"x\",\"dtype\":\"u8\",\"shape\":[3,5,1,1,1,1,1,1,2,7]}";
+    const char *json = "{\"event\":\"tensor\",\"id\":0,\"pass\":0,\"name\":\"x\",\"dtype\":\"u8\",\"shape\":[3,5,1,1,1,1,1,1,2,7]}";
     assert_int_equal(read(json, 210, &c, NULL), LOCKSTEP_OK);
     assert_int_equal(c.tensor.axes, 10);
     assert_int_equal(c.tensor.rank, 8);
-    assert_true(c.tensor.shape[0] == 15 && c.tensor.shape[6] == 2 && c.tensor.shape[7] == 7 && c.pass == -1);
+    assert_true(c.tensor.shape[0] == 15 && c.tensor.shape[6] == 2 && c.tensor.shape[7] == 7 && c.pass == 0);
 }
 
 static void test_data_of_an_unknown_type_has_any_size(void **state) {
     (void)state;
     ls_frame_content c;
-    assert_int_equal(read("{\"event\":\"tensor\",\"id\":1,\"name\":\"x\",\"dtype\":\"q9_9\",\"shape\":[2]}", 5, &c, NULL), LOCKSTEP_OK);
+    assert_int_equal(read("{\"event\":\"tensor\",\"id\":1,\"pass\":0,\"name\":\"x\",\"dtype\":\"q9_9\",\"shape\":[2]}", 5, &c, NULL), LOCKSTEP_OK);
     assert_int_equal(c.tensor.dtype, LOCKSTEP_OPAQUE);
     /* a line without data says what it likes of its shape */
-    assert_int_equal(read("{\"event\":\"tensor\",\"id\":1,\"name\":\"x\",\"dtype\":\"q8_0\",\"shape\":[2]}", 0, &c, NULL), LOCKSTEP_OK);
+    assert_int_equal(read("{\"event\":\"tensor\",\"id\":1,\"pass\":0,\"name\":\"x\",\"dtype\":\"q8_0\",\"shape\":[2]}", 0, &c, NULL), LOCKSTEP_OK);
     assert_int_equal(c.tensor.dtype, LOCKSTEP_OPAQUE);
 }
 
-#define TENSOR "{\"event\":\"tensor\",\"id\":1,\"name\":\"x\",\"dtype\":\"f32\","
+#define TENSOR "{\"event\":\"tensor\",\"id\":1,\"pass\":0,\"name\":\"x\",\"dtype\":\"f32\","
 
 static const struct {
     const char *json;
@@ -165,11 +165,18 @@ static const struct {
     {"{\"event\":\"end\",\"x\":[0,9223372036854775808]}", 0, LOCKSTEP_MALFORMED, 22},
     {"{\"event\":\"end\",\"x\":-9223372036854775809}", 0, LOCKSTEP_MALFORMED, 19},
     {"{\"event\":\"end\",\"x\":1.8e308}", 0, LOCKSTEP_MALFORMED, 19},
-    {TENSOR "\"shape\":7}", 0, LOCKSTEP_MALFORMED, 58},
-    {TENSOR "\"shape\":[-1]}", 0, LOCKSTEP_MALFORMED, 59},
-    {TENSOR "\"shape\":[4294967296,4294967296]}", 0, LOCKSTEP_MALFORMED, 58},
+    {TENSOR "\"shape\":7}", 0, LOCKSTEP_MALFORMED, 67},
+    {TENSOR "\"shape\":[-1]}", 0, LOCKSTEP_MALFORMED, 68},
+    {TENSOR "\"shape\":[4294967296,4294967296]}", 0, LOCKSTEP_MALFORMED, 67},
+    {"{\"event\":\"tensor\",\"id\":1,\"name\":\"x\",\"dtype\":\"f32\",\"shape\":[2]}", 8, LOCKSTEP_MALFORMED, 62},
+    {TENSOR "\"shape\":[2],\"layer\":\"0\"}", 8, LOCKSTEP_MALFORMED, 79},
+    {TENSOR "\"shape\":[2],\"layer\":2147483648}", 8, LOCKSTEP_MALFORMED, 79},
+    {TENSOR "\"shape\":[2],\"layer\":-2}", 8, LOCKSTEP_MALFORMED, 79},
+    {TENSOR "\"shape\":[2],\"layer\":0.5}", 8, LOCKSTEP_MALFORMED, 79},
+    {TENSOR "\"shape\":[2],\"role\":1}", 8, LOCKSTEP_MALFORMED, 78},
+    {"{\"event\":\"pass\",\"pass\":0,\"told_later\":1}", 0, LOCKSTEP_MALFORMED, 38},
     {TENSOR "\"shape\":[2]}", 7, LOCKSTEP_MALFORMED, LOCKSTEP_NO_OFFSET},
-    {"{\"event\":\"tensor\",\"id\":1,\"name\":\"x\",\"dtype\":\"q8_0\",\"shape\":[31]}", 34, LOCKSTEP_MALFORMED, LOCKSTEP_NO_OFFSET},
+    {"{\"event\":\"tensor\",\"id\":1,\"pass\":0,\"name\":\"x\",\"dtype\":\"q8_0\",\"shape\":[31]}", 34, LOCKSTEP_MALFORMED, LOCKSTEP_NO_OFFSET},
 };
 
 static void test_frames_that_break_the_rules(void **state) {
