@@ -14,6 +14,7 @@
 #include "launch/unrecorded.h"
 #include "record/stats_recording.h"
 #include "record/trace_writer.h"
+#include "trace/selection.h"
 
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;
@@ -35,7 +36,7 @@ static const option_row options[] = {
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is kept", observe_choices},
     {"--sources", OPTION_NUMBER, FIELD(sources), "N", "with a filter: also what the matches are computed from, N levels up (ggml)", NULL},
     {"--weights", OPTION_FLAG, FIELD(weights), NULL, "also the weights, as they are in the engine's memory", NULL},
-    {"--kv", OPTION_FLAG, FIELD(kv), NULL, "also the KV cache as each pass leaves it (ggml, C)", NULL},
+    {"--kv", OPTION_FLAG, FIELD(kv), NULL, "also the KV cache as each pass leaves it", NULL},
     {"--compiled", OPTION_FLAG, FIELD(compiled), NULL, "run torch.compile's code as compiled, and record only its inputs and outputs (PyTorch)", NULL},
     {"--stats", OPTION_FLAG, FIELD(stats), NULL, "print each tensor's mean, std, min and max as it is recorded", NULL},
     {"--check-observer", OPTION_FLAG, FIELD(check_observer), NULL, "run the command again, barely observed, and say whether observing changed the results", NULL},
@@ -67,6 +68,14 @@ static void print_note(const capture_options *o, const ls_recorder_totals *t) {
 /* Whether there is something to replace an older recording with. */
 static bool has_tensors(const ls_recorder_totals *t) { return t->tensors > 0 || t->files > 0; }
 
+static void print_nothing_selected(const capture_options *o) {
+    ls_text only = {0};
+    ls_selection_text(o->layers, o->tensors, o->ops, &only);
+    if (only.length > 0)
+        fprintf(stderr, "lockstep: no values were kept: nothing that was computed matches the selection (%s)\n", only.data);
+    ls_text_done(&only);
+}
+
 static void print_summary(const capture_options *o, const ls_observed *done, const char *command) {
     const ls_recorder_totals *t = &done->totals;
     char size[32], engine[300], program[200];
@@ -92,6 +101,8 @@ static void print_summary(const capture_options *o, const ls_observed *done, con
             done->whole          ? ""
             : t->lost_lines > 0 ? "; INCOMPLETE: the trace could not be written"
                                 : "; INCOMPLETE: the run did not end normally");
+    if (t->tensors > 0 && t->files == 0 && t->dropped == 0 && !o->stats_only)
+        print_nothing_selected(o);
     if (t->lost_lines > 0)
         fprintf(stderr, "lockstep: %llu lines of the trace were lost: %s\n", (unsigned long long)t->lost_lines, t->reason);
     if (t->dropped > 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/text.h"
 
 void command_print_help(const command_row *row) {
     printf("usage: lockstep %s %s\n\n%s\n", row->name, row->usage, row->summary);
@@ -33,30 +34,46 @@ static const option_row *find_option(const command_row *row, const char *word, s
     return NULL;
 }
 
-/* NULL, or what is wrong with the value. */
-static const char *set_option(const option_row *o, const char *value, char *options) {
+/* What a value must be, as "a, b or c". */
+static void list_choices(const char *const *choices, ls_text *out) {
+    for (size_t i = 0; choices[i] != NULL; i++)
+        ls_text_printf(out, "%s%s", i == 0 ? "" : choices[i + 1] != NULL ? ", " : " or ", choices[i]);
+}
+
+/* False if the value is refused; then `expected` says what it must be. */
+static bool set_option(const option_row *o, const char *value, char *options, ls_text *expected) {
     void *field = options + o->offset;
     if (o->kind == OPTION_FLAG) {
         *(bool *)field = true;
-        return NULL;
+        return true;
     }
     if (o->kind == OPTION_NUMBER) {
         char *end;
         double number = strtod(value, &end);
-        if (end == value || *end != '\0' || !isfinite(number) || number < 0)
-            return "not a number of at least 0";
+        if (end == value || *end != '\0' || !isfinite(number) || number < 0) {
+            ls_text_printf(expected, "a number of at least 0");
+            return false;
+        }
         *(double *)field = number;
-        return NULL;
+        return true;
     }
-    if (o->choices != NULL) {
-        const char *const *choice = o->choices;
-        while (*choice != NULL && strcmp(*choice, value) != 0)
-            choice++;
-        if (*choice == NULL)
-            return "not one of its values (see --help)";
+    const char *const *choice = o->choices;
+    while (choice != NULL && *choice != NULL && strcmp(*choice, value) != 0)
+        choice++;
+    if (choice != NULL && *choice == NULL) {
+        list_choices(o->choices, expected);
+        return false;
     }
     *(const char **)field = value;
-    return NULL;
+    return true;
+}
+
+static int refuse_value(const command_row *row, const option_row *o, const char *value, ls_text *expected) {
+    char found[200], text[600];
+    ls_escape(value, strlen(value), found, sizeof found);
+    snprintf(text, sizeof text, "%s: found '%s', expected %s", o->name, found, expected->data != NULL ? expected->data : "another value");
+    ls_text_done(expected);
+    return usage_error(row, text, "");
 }
 
 static int parse(const command_row *row, int argc, char **argv, char *options, arguments *args) {
@@ -76,18 +93,15 @@ static int parse(const command_row *row, int argc, char **argv, char *options, a
             return usage_error(row, "unknown option", word);
         const char *value = equals != NULL ? equals + 1 : NULL;
         if (o->kind == OPTION_FLAG && value != NULL)
-            return usage_error(row, "takes no value", o->name);
+            return usage_error(row, "this option takes no value", o->name);
         if (o->kind != OPTION_FLAG && value == NULL) {
             if (i + 1 >= argc || (row->takes_command && strcmp(argv[i + 1], "--") == 0))
-                return usage_error(row, "needs a value", o->name);
+                return usage_error(row, "this option needs a value", o->name);
             value = argv[++i];
         }
-        const char *wrong = set_option(o, value, options);
-        if (wrong != NULL) {
-            char text[160];
-            snprintf(text, sizeof text, "%s: %s", o->name, wrong);
-            return usage_error(row, text, value);
-        }
+        ls_text expected = {0};
+        if (!set_option(o, value, options, &expected))
+            return refuse_value(row, o, value, &expected);
     }
     if (args->positional_count < row->min_positional)
         return usage_error(row, "too few arguments", "");

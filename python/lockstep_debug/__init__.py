@@ -34,8 +34,9 @@ def tap(name, tensor):
 
 
 def record(name, array, **more):
-    """Records an array of an engine in Python: NumPy's, or any other with `__array_interface__`.
-    Returns its number, for the `sources` or `alias` of later ones; 0 without a recorder.
+    """Records an array of an engine in Python: NumPy's, a torch tensor, or another object with
+    `__array_interface__`. Returns its number, for the `sources` or `alias` of later ones; 0
+    without a recorder. It never raises: what can't be recorded leaves a note in the trace.
 
     `more`: layer (-1), op, sources, parameters (a dictionary), alias, role ("input",
     "weight", "state", "view", "write"), where ("file.py:12"), output (True: kept whatever

@@ -1,11 +1,14 @@
 """`lockstep_debug.record`: arrays of an engine in Python, through the C capture API.
 
-Needs neither torch nor NumPy: whatever has `__array_interface__` (NumPy, CuPy on the host,
-PIL, …) is an array.
+Needs neither torch nor NumPy: whatever has `__array_interface__` (NumPy, PIL, …) is an array,
+and so is a torch tensor on any device.
 """
 import atexit
+import contextlib
 import ctypes
+import functools
 import os
+import sys
 import threading
 
 from . import native
@@ -13,8 +16,57 @@ from . import native
 _DTYPES = {"|b1": "bool", "|i1": "i8", "|u1": "u8", "<i2": "i16", "<u2": "u16", "<i4": "i32", "<u4": "u32", "<i8": "i64",
            "<u8": "u64", "<f2": "f16", "<f4": "f32", "<f8": "f64"}
 # lockstep_dtype; the numbers are fixed, see include/lockstep/capture.h
-_NUMBERS = {"bool": 1, "i8": 2, "u8": 3, "i16": 4, "u16": 5, "i32": 6, "u32": 7, "i64": 8, "u64": 9, "f16": 10, "f32": 12, "f64": 13}
+_NUMBERS = {"bool": 1, "i8": 2, "u8": 3, "i16": 4, "u16": 5, "i32": 6, "u32": 7, "i64": 8, "u64": 9, "f16": 10, "bf16": 11, "f32": 12, "f64": 13}
+_TORCH = {"bool": "bool", "int8": "i8", "uint8": "u8", "int16": "i16", "uint16": "u16", "int32": "i32", "uint32": "u32", "int64": "i64",
+          "uint64": "u64", "float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64"}
 _AXES_MAX = 8
+
+
+class _Unrecordable(Exception):
+    """Why an array can't be recorded."""
+
+
+class _Memory:
+    """Where an array's elements are. Strides are in bytes, None for a contiguous array."""
+
+    def __init__(self, array):
+        self.owner = array
+        if hasattr(array, "__array_interface__"):
+            self._of_interface(array.__array_interface__)
+        elif type(array).__module__.split(".")[0] == "torch" and hasattr(array, "data_ptr"):
+            self._of_torch(array)
+        else:
+            raise _Unrecordable(f"found {type(array).__name__}, expected a NumPy array, a torch tensor or another object with __array_interface__")
+        if len(self.shape) > _AXES_MAX:
+            raise _Unrecordable(f"found {len(self.shape)} axes, expected at most {_AXES_MAX}")
+
+    def _of_interface(self, interface):
+        self.dtype, self.shape, self.strides = _DTYPES.get(interface["typestr"]), interface["shape"], interface.get("strides")
+        if self.dtype is None or interface["data"] is None:
+            raise _Unrecordable(f"elements of type {interface['typestr']}")
+        self.address = interface["data"][0]
+
+    def _of_torch(self, tensor):
+        self.dtype = _TORCH.get(str(tensor.dtype).removeprefix("torch."))
+        if self.dtype is None or str(tensor.layout) != "torch.strided":
+            raise _Unrecordable(f"elements of type {tensor.dtype}, layout {tensor.layout}")
+        passes = sys.modules.get(f"{__package__}.passes")
+        with contextlib.nullcontext() if passes is None else passes.ours:  # these calls are not the engine's
+            self.owner = tensor.detach().cpu().resolve_neg().contiguous()
+        self.shape, self.strides, self.address = tuple(self.owner.shape), None, self.owner.data_ptr()
+
+
+def _harmless(method):
+    """An engine goes on whatever it passes: what can't be recorded leaves a note."""
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            what = args[0] if args and isinstance(args[0], str) else method.__name__
+            self.note(f"{what} was not recorded: {error if isinstance(error, _Unrecordable) else repr(error)}")
+            return 0
+    return call
 
 
 class Engine:
@@ -27,6 +79,7 @@ class Engine:
         self._recorder = self._library.lockstep_capture_open(native.encode(engine), None if version is None else native.encode(version))
         atexit.register(self.close)
 
+    @_harmless
     def begin_pass(self, tokens=None, positions=None, sequences=None):
         rows = native.rows(tokens, positions, sequences)
         with self._lock:
@@ -36,21 +89,15 @@ class Engine:
         with self._lock:
             self._library.lockstep_capture_pass_end(self._recorder)
 
+    @_harmless
     def record(self, name, array, layer=-1, op="", sources=(), parameters=None, alias=0, role=None, where=None, output=True):
         """Returns the tensor's number, for the `sources` and `alias` of later ones; 0 when it was not recorded."""
-        interface = getattr(array, "__array_interface__", None)
-        if interface is None:
-            raise TypeError(f"{name}: found {type(array).__name__}, expected an array (with __array_interface__)")
-        dtype, shape = _DTYPES.get(interface["typestr"]), interface["shape"]
-        if dtype is None or interface["data"] is None or len(shape) > _AXES_MAX:
-            self.note(f"{name} was not recorded: type {interface['typestr']}, {len(shape)} axes")
-            return 0
-        strides = interface.get("strides")
+        memory = _Memory(array)
         with self._lock:
-            self._line.fill(name, op, layer, dtype, shape, sources, parameters, role, alias, where)
+            self._line.fill(name, op, layer, memory.dtype, memory.shape, sources, parameters, role, alias, where)
             node = self._line.node
-            node.dtype, node.data, node.output = _NUMBERS[dtype], interface["data"][0], output
-            kept = None if strides is None else (ctypes.c_int64 * len(strides))(*strides)
+            node.dtype, node.data, node.output = _NUMBERS[memory.dtype], memory.address, output
+            kept = None if memory.strides is None else (ctypes.c_int64 * len(memory.strides))(*memory.strides)
             node.strides = None if kept is None else ctypes.addressof(kept)
             return self._library.lockstep_capture_node(self._recorder, ctypes.addressof(node))
 

@@ -19,6 +19,7 @@ typedef struct facts {
     const ls_diff *diff;
     left_out reference, candidate;
     bool graphs; /* both sides are */
+    bool dump;   /* only the reference is: the candidate is a set of tensors that somebody chose */
 } facts;
 
 static void leave_out(left_out *l, const ls_diff *d, bool of_reference, size_t output) {
@@ -117,7 +118,7 @@ static bool is_incomplete(const facts *f, ls_remark *out) {
 }
 
 static bool has_unpaired(const facts *f, ls_remark *out) {
-    out->count = f->diff->matching.reference_only_count;
+    out->count = f->dump ? 0 : f->diff->matching.reference_only_count;
     out->total = f->diff->matching.candidate_only_count;
     return !f->graphs && out->count + out->total > 0;
 }
@@ -160,7 +161,7 @@ static bool lacks_candidate_output(const facts *f, ls_remark *out) {
 
 static bool lacks_reference_output(const facts *f, ls_remark *out) {
     out->text = f->reference.name;
-    return f->graphs && !ls_diff_is_selective(f->diff) && f->reference.name != NULL && f->reference.more;
+    return (f->graphs || f->dump) && !ls_diff_is_selective(f->diff) && f->reference.name != NULL && f->reference.more;
 }
 
 static bool covers_too_little(const facts *f, ls_remark *out) {
@@ -317,7 +318,8 @@ static void add_hints(ls_diff *d, const facts *f) {
 }
 
 lockstep_status ls_outcome_decide(ls_diff *d, lockstep_error *error) {
-    facts f = {.diff = d, .graphs = d->in.reference.trace->is_graph && d->in.candidate.trace->is_graph};
+    const bool reference = d->in.reference.trace->is_graph, candidate = d->in.candidate.trace->is_graph;
+    facts f = {.diff = d, .graphs = reference && candidate, .dump = reference && !candidate};
     if (!find_left_out(d, &f))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (d->matching.tokens.status != LS_INPUTS_DIFFER)

@@ -1,4 +1,4 @@
-/* The files that a comparison of traces can be written to, one row each: each is an option of `diff`, `check` and `run`.
+/* The files that a comparison of traces can be written to, one row each. Each row is an option of `diff` and `check`.
  * Included with LS_REPORT_ROW defined as what is to be made of a row:
  *
  *   LS_REPORT_ROW(id, option, help, function)

@@ -69,6 +69,14 @@ static void put_nothing_selected(const ls_diff *d, ls_text *out) {
 
 /* ------------------------------------------------------------------ sentences */
 
+static void put_unpaired(ls_text *out, unsigned long long reference, unsigned long long candidate) {
+    if (reference > 0)
+        ls_text_printf(out, "%llu tensor%s only in the reference%s", reference, reference == 1 ? " is" : "s are", candidate > 0 ? ", " : "");
+    if (candidate > 0)
+        ls_text_printf(out, "%llu%s only in the candidate", candidate, reference > 0 ? "" : candidate == 1 ? " tensor is" : " tensors are");
+    ls_text_printf(out, "; those in both match");
+}
+
 static void put_note(const ls_remark *r, ls_text *out) {
     ls_text_printf(out, "%s says: ", r->text);
     for (const char *c = r->detail; *c != '\0'; c++) /* a hint is one line */
@@ -88,7 +96,7 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_NOTHING_PAIRED: ls_text_printf(out, "no tensor of the candidate could be paired with one of the reference"); break;
     case LS_REMARK_UNREADABLE: ls_text_printf(out, "the values of %llu of %llu pairs could not be read: %.100s", count, total, r->text); break;
     case LS_REMARK_RECORDING_INCOMPLETE: ls_text_printf(out, "%s: the recording is incomplete; what it has matches", r->text); break;
-    case LS_REMARK_UNPAIRED_TENSORS: ls_text_printf(out, "%llu tensors are only in the reference, %llu only in the candidate; those in both match", count, total); break;
+    case LS_REMARK_UNPAIRED_TENSORS: put_unpaired(out, count, total); break;
     case LS_REMARK_PASSES_ALONE:
         ls_text_printf(out, "%llu passes of the reference and %llu of the candidate, without token ids, have no partner; %s", count, total, rest);
         break;

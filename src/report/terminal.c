@@ -69,12 +69,24 @@ static void put_side(ls_text *out, const char *role, const ls_trace *t, const ls
                    t->complete ? "" : "  INCOMPLETE");
 }
 
+static bool has_rows(const ls_trace *t) {
+    for (size_t i = 0; i < t->pass_count; i++)
+        if (t->passes[i].tokens != NULL)
+            return true;
+    return false;
+}
+
+static const char *who_lacks_rows(const ls_diff *d) {
+    const bool reference = has_rows(d->in.reference.trace), candidate = has_rows(d->in.candidate.trace);
+    return reference ? "the candidate" : candidate ? "the reference" : "neither side";
+}
+
 static void put_inputs(ls_text *out, const ls_diff *d) {
     const ls_token_alignment *r = &d->matching.tokens;
     switch (r->status) {
     case LS_INPUTS_UNKNOWN:
         if (d->in.reference.trace->is_graph && d->in.candidate.trace->is_graph)
-            ls_text_printf(out, "inputs     unknown: one side records no token ids; passes are paired in order\n");
+            ls_text_printf(out, "inputs     unknown: %s records no token ids; passes are paired in order\n", who_lacks_rows(d));
         break;
     case LS_INPUTS_EQUAL:
     case LS_INPUTS_SHORTER: {

@@ -179,3 +179,16 @@ def test_weights_behind_a_dump_are_those_of_the_reference_graph(tmp_path):
                           "--candidate-model", tmp_path / "c.safetensors")
     assert status == 1 and result["first_divergence"]["reference"]["name"] == BAD[0]
     assert [(p["candidate"]["name"], p["verdict"]) for p in result["weights"]] == [(f"w_{BAD[0]}", "differs")]
+
+
+def test_a_dump_of_some_stages_needs_the_final_output(tmp_path):
+    """A trace has more than anyone dumps; between two dumps, all tensors must be there."""
+    r, _ = made()
+    reference, some = trace(tmp_path / "r", r), {n: r[n] for n in ("layer0_q", "layer0_k", "layer1_out")}
+    status, result = diff(reference, folder(tmp_path / "some", some))
+    assert (status, result["verdict"]) == (2, "incomparable") and "the reference's final output logits was not compared" in result["reason"]
+    assert diff(reference, tmp_path / "some", "--tensors", "layer")[0] == 0
+    assert diff(reference, folder(tmp_path / "end", {**some, "logits": r["logits"]}))[0] == 0
+    assert diff(folder(tmp_path / "all", r), tmp_path / "end")[0] == 1
+    status, result = diff(reference, folder(tmp_path / "more", {**some, "logits": r["logits"], "unknown": np.ones((3, 5), "f4") * np.arange(5, dtype="f4")}))
+    assert status == 1 and "1 tensor is only in the candidate" in result["reason"]

@@ -170,7 +170,7 @@ def test_a_program_that_gives_other_numbers_each_time(tmp_path):
 
 @pytest.mark.parametrize("words,said", [
     (["--sources", "2"], "--sources needs --tensors or --ops"), (["--sources", "1.5", "--tensors", "x"], "a number of levels"),
-    (["--naming", "kqv-trace"], "--naming needs --format gguf"), (["--naming", "x", "--format", "gguf"], "not one of its values"),
+    (["--naming", "kqv-trace"], "--naming needs --format gguf"), (["--naming", "x", "--format", "gguf"], "--naming: found 'x', expected kqv-trace"),
     (["--check-observer", "--stats-only"], "--check-observer needs a command, and values")])
 def test_what_was_typed_wrong(tmp_path, words, said):
     done = run(LOCKSTEP, "capture", "-o", tmp_path / "t", *words, "--", "true")

@@ -110,3 +110,10 @@ def test_without_a_recorder_it_says_the_same(lab, tmp_path):
     plain = run(*command(lab))
     observed = run(LOCKSTEP, "capture", "-o", tmp_path / "t", "--", *command(lab))
     assert plain.stdout == observed.stdout and plain.returncode == observed.returncode == 0
+
+
+def test_a_selection_that_matches_nothing_is_pointed_out(lab, tmp_path):
+    done = run(LOCKSTEP, "capture", "-o", tmp_path / "none", "--layers", "0", "--tensors", "no_such", "--", *command(lab))
+    assert done.returncode == 0 and "nothing that was computed matches the selection (layer 0, tensors that match 'no_such')" in done.stderr
+    done = run(LOCKSTEP, "capture", "-o", tmp_path / "some", "--layers", "0", "--tensors", "q_norm", "--", *command(lab))
+    assert done.returncode == 0 and "matches the selection" not in done.stderr

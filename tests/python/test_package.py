@@ -111,6 +111,65 @@ def test_arrays_are_recorded(installed, tmp_path):
     assert [line["tokens"] for line in lines(out) if "tokens" in line] == [[5, 7]] and "end" in lines(out)[-1]
 
 
+TENSORS = """
+import numpy, torch, lockstep_debug
+model = torch.nn.Linear(2, 2)
+model.register_forward_hook(lambda m, args, output: lockstep_debug.record("inside", args[0]) and None)
+x = torch.arange(6.).reshape(2, 3)
+for dtype in ("float16", "bfloat16", "float32", "float64", "int32", "bool"):
+    lockstep_debug.record(dtype, x.to(getattr(torch, dtype)).T)
+lockstep_debug.record("parameter", torch.nn.Parameter(x), layer=1)
+lockstep_debug.record("negated", torch.complex(x, x).conj().imag)
+model(torch.ones(1, 2))
+print("done")
+"""
+
+
+def test_tensors_of_torch_are_arrays(installed, tmp_path):
+    out = tmp_path / "t"
+    done = python(TENSORS, installed, [LOCKSTEP, "capture", "-o", out, "--"])
+    assert done.returncode == 0 and done.stdout == "done\n", done.stderr
+    found = {line["name"]: line for line in lines(out) if "name" in line}
+    x = numpy.arange(6, dtype=numpy.float32).reshape(2, 3)
+    for name, kind in (("float16", "f16"), ("bfloat16", "bf16"), ("float32", "f32"), ("float64", "f64"), ("int32", "i32"), ("bool", "bool")):
+        assert found[name]["dtype"] == kind and numpy.array_equal(load_values(out, found[name]), x.T.astype(bool) if kind == "bool" else x.T), name
+    assert numpy.array_equal(load_values(out, found["parameter"]), x) and numpy.array_equal(load_values(out, found["negated"]), -x)
+    assert load_values(out, found["inside"]).tolist() == [[1, 1]]
+    assert not {"detach", "contiguous", "_to_copy"} & {line.get("op") for line in lines(out)}
+
+
+WRONG = """
+import numpy, torch, lockstep_debug
+x = numpy.ones(2)
+lockstep_debug.record("a list", [1.0, 2.0])
+lockstep_debug.record("nothing", None)
+lockstep_debug.record("sparse", torch.eye(2).to_sparse())
+lockstep_debug.record("meta", torch.ones(2, device="meta"))
+lockstep_debug.record("nine axes", numpy.ones([1] * 9))
+lockstep_debug.record("text", numpy.array(["a"]))
+lockstep_debug.record(5, x)
+lockstep_debug.record("sources", x, sources=[None])
+lockstep_debug.record("layer", x, layer="0")
+lockstep_debug.record("role", x, role="output")
+lockstep_debug.record("parameters", x, parameters=[1])
+lockstep_debug.record("no such keyword", x, colour="red")
+engine = lockstep_debug.engine("mine")
+engine.begin_pass(tokens="ab")
+engine.record("good", x)
+engine.end_pass()
+print("done")
+"""
+
+
+def test_what_can_not_be_recorded_leaves_a_note(installed, tmp_path):
+    done, plain = python(WRONG, installed, [LOCKSTEP, "capture", "-o", tmp_path / "t", "--"]), python(WRONG, installed)
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, "done\n"), done.stderr
+    notes = [line["note"] for line in lines(tmp_path / "t") if "note" in line]
+    for name in ("a list", "nothing", "sparse", "meta", "nine axes", "text", "record", "sources", "layer", "role", "parameters", "no such keyword", "begin_pass"):
+        assert sum(note.startswith(f"{name} was not recorded: ") for note in notes) == 1, (name, notes)
+    assert [line["name"] for line in lines(tmp_path / "t") if "i" in line] == ["good"] and "end" in lines(tmp_path / "t")[-1]
+
+
 def test_without_a_recorder_nothing_happens(installed):
     done = python(ENGINE, installed)
     assert done.returncode == 0 and done.stdout == "0 0\n", done.stderr
