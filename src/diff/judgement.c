@@ -98,8 +98,9 @@ static bool may_be_rows(const ls_diff *d, const ls_pair *p) {
     const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     const ls_pass *reference = &d->in.reference.trace->passes[pp->reference], *candidate = &d->in.candidate.trace->passes[pp->candidate];
     double r = (double)d->in.reference.trace->nodes[p->reference_value].elements, c = (double)d->in.candidate.trace->nodes[p->candidate_value].elements;
-    double rows = (double)reference->rows, others = (double)candidate->rows, kept = (double)d->matching.facts[pp->candidate].output_row_count;
-    return r * others == c * rows || r * others * others == c * rows * rows || (kept > 0 && r * kept == c * rows) || has_past(reference) || has_past(candidate);
+    double rows = (double)reference->rows, others = (double)candidate->rows, kept = (double)d->matching.facts[pp->candidate].output_rows.selected_count, of_reference = (double)d->matching.reference_facts[pp->reference].output_rows.selected_count;
+    return r * others == c * rows || r * others * others == c * rows * rows || (kept > 0 && (r * kept == c * rows || r * kept == c * of_reference)) ||
+           (of_reference > 0 && r * others == c * of_reference) || has_past(reference) || has_past(candidate);
 }
 
 /* Sets what doesn't depend on values. */

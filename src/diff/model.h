@@ -64,8 +64,8 @@ static inline const ls_trace *ls_diff_graph(const ls_diff *diff) {
 }
 /* The tolerance follows from the precision of what was computed; it is not a rule of the user's. */
 static inline bool ls_diff_is_by_precision(const ls_diff *diff) { return diff->options.profile == &ls_profiles[0] && !diff->options.elementwise; }
-/* Compiled regions of a side ran eagerly: its compiler was not tested. */
-static inline bool ls_diff_is_eager(const ls_diff *diff) { return diff->in.reference.trace->compiled_eagerly || diff->in.candidate.trace->compiled_eagerly; }
+/* Compiled regions of the candidate ran eagerly: its compiler was not tested. The reference's is not in question. */
+static inline bool ls_diff_is_eager(const ls_diff *diff) { return diff->in.candidate.trace->compiled_eagerly; }
 /* Only a part of the model was asked for, of this comparison or of both recordings. */
 static inline bool ls_diff_is_selective(const ls_diff *diff) {
     return ls_matching_is_selective(&diff->matching) || (diff->in.reference.trace->only != NULL && diff->in.candidate.trace->only != NULL);

@@ -40,13 +40,15 @@ lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_
     }
     ls_layout_request q = {.reference = a.reference.view, .candidate = a.candidate.view, .passes = pp,
                            .grids = geometry->has_grids ? &geometry->grids : NULL,
-                           .reference_rows = m->in->reference.trace->passes[pp->reference].rows,
-                           .candidate_rows = m->in->candidate.trace->passes[pp->candidate].rows,
-                           .output_rows = facts->output_rows, .output_row_count = facts->output_row_count,
+                           .reference_rows = m->reference_facts[pp->reference].output_rows, .candidate_rows = facts->output_rows,
                            .reference_window = m->in->reference.windows[p->reference_value],
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
                            .square = is_square(m, p), .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(m, p)};
+    q.reference_rows.rows = m->in->reference.trace->passes[pp->reference].rows;
+    q.reference_rows.sequences = geometry->reference_sequences;
+    q.candidate_rows.rows = m->in->candidate.trace->passes[pp->candidate].rows;
+    q.candidate_rows.sequences = geometry->candidate_sequences;
     status = ls_layout_find(&q, &m->votes, choice, &a.layout, error);
     if (status != LOCKSTEP_OK)
         ls_aligned_pair_close(&a);

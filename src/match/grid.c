@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static ls_grid read_grid(const ls_pass *pass) {
+ls_grid ls_grid_of(const ls_pass *pass) {
     ls_grid one = {1, pass->rows};
     size_t length = 1;
     if (pass->sequences == NULL || pass->rows == 0)
@@ -48,7 +48,7 @@ static bool is_like_first(const ls_grids *g, const ls_pass_pair *pair, size_t fr
 }
 
 bool ls_grids_read(const ls_pass *reference, const ls_pass *candidate, const ls_pass_pair *pair, ls_grids *out_grids) {
-    ls_grids g = {.reference = read_grid(reference), .candidate = read_grid(candidate), .regular = true, .rows = pair->rows, .row_count = pair->row_count};
+    ls_grids g = {.reference = ls_grid_of(reference), .candidate = ls_grid_of(candidate), .regular = true, .rows = pair->rows, .row_count = pair->row_count};
     if (pair->row_count == 0 || g.reference.length == 0 || g.candidate.length == 0 || !make_axis(&g.sequences, pair->row_count) ||
         !make_axis(&g.tokens, pair->row_count)) {
         ls_grids_done(&g);

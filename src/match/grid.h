@@ -24,6 +24,8 @@ typedef struct ls_grids {
     size_t row_count;
 } ls_grids;
 
+/* One sequence where the rows are no regular batch. */
+ls_grid ls_grid_of(const ls_pass *pass);
 /* Reads the rows of a pass pair. False when out of memory, or when no rows are shared. */
 bool ls_grids_read(const ls_pass *reference, const ls_pass *candidate, const ls_pass_pair *pair, ls_grids *out_grids);
 /* The row after the last one of the same two sequences as this row. */

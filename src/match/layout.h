@@ -5,42 +5,7 @@
 #define LS_MATCH_LAYOUT_H
 
 #include "base/map.h"
-#include "match/grid.h"
-#include "match/kv_window.h"
-#include "preset/rules.h"
-
-enum { LS_LAYOUT_TEXT = 160 };
-
-typedef struct ls_layout_request {
-    ls_view reference, candidate;
-    const ls_pass_pair *passes;
-    const ls_grids *grids;                 /* of the passes' rows; NULL where unknown */
-    size_t reference_rows, candidate_rows; /* of the passes; 0 where unknown */
-    const int32_t *output_rows;              /* of the candidate's pass, after its last layer was cut; may be NULL */
-    size_t output_row_count;
-    ls_kv_window reference_window, candidate_window;
-    int32_t reference_last, candidate_last; /* highest position of the passes; -1 where unknown */
-    bool square;           /* rows and columns are tokens: scores, attention weights, masks */
-    ls_reorder reorder;
-    uint64_t head_size;    /* for the reorder; 0 where unknown */
-    uint64_t kind; /* of the pair: those of one kind vote together */
-} ls_layout_request;
-
-/* A vote for one permutation of axes, by the pairs of one kind. */
-typedef struct ls_layout_vote {
-    uint64_t kind, of_candidate, ranks, code;
-} ls_layout_vote;
-
-typedef struct ls_layout {
-    ls_view reference, candidate; /* of equal element counts, in the same order */
-    char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
-    uint64_t columns;             /* of each row of the candidate, those of a padded KV cache that count */
-    bool ambiguous;               /* which axis has the rows can't be told: a fault could hide in the choice */
-    bool has_vote;                /* the values agree under this permutation */
-    bool has_choice;              /* there were several permutations to choose from */
-    ls_layout_vote vote;
-    void *gathered[2];            /* copies of rows that lie in no regular order; NULL */
-} ls_layout;
+#include "match/layout_rows.h"
 
 /* Shapes alone often leave several permutations; the values decide, but not those of the pair in
  * question: a fault can look like another permutation (swapped q and k transpose their product). So
@@ -56,7 +21,6 @@ lockstep_status ls_layout_find(const ls_layout_request *request, const ls_map *v
                                lockstep_error *error);
 /* Counts a vote. */
 void ls_layout_cast(ls_map *votes, const ls_layout_vote *vote);
-void ls_layout_done(ls_layout *layout);
 /* Relative L2 of the two views on a sample. */
 double ls_layout_error(const ls_layout *layout);
 

@@ -19,7 +19,10 @@ lockstep_status ls_matching_init(ls_match_inputs *in, ls_pairs *pairs, ls_arena 
     *out = (ls_matching){.in = in, .pairs = pairs, .arena = arena};
     out->reference_used = calloc(in->reference.trace->node_count + 1, sizeof *out->reference_used);
     out->reference_outputs = ls_values_outputs(&in->reference.values, true);
-    return out->reference_used != NULL && out->reference_outputs != NULL ? LOCKSTEP_OK : no_memory(error);
+    out->reference_facts = calloc(in->reference.trace->pass_count + 1, sizeof *out->reference_facts);
+    if (out->reference_used == NULL || out->reference_outputs == NULL || out->reference_facts == NULL)
+        return no_memory(error);
+    return ls_pass_facts_read(in->reference.trace, 0, arena, out->reference_facts, error);
 }
 
 void ls_matching_done(ls_matching *m) {
@@ -29,6 +32,7 @@ void ls_matching_done(ls_matching *m) {
     free(m->geometry);
     free(m->reference_used);
     free(m->reference_outputs);
+    free(m->reference_facts);
     free(m->wanted);
     free(m->pair_of);
     free(m->facts);
@@ -102,7 +106,8 @@ static bool measure_passes(ls_matching *m) {
         if (!ls_grow((void **)&m->geometry, i, &m->geometry_capacity, sizeof *m->geometry))
             return false;
         ls_pass_geometry *g = &m->geometry[i];
-        *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate)};
+        *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate),
+                               .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
         g->has_grids = pair->rows != NULL && !pair->whole && ls_grids_read(reference, candidate, pair, &g->grids);
         m->geometry_count = i + 1;
     }

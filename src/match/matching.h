@@ -20,6 +20,7 @@ typedef struct ls_match_inputs {
 /* What layouts need to know of a pass pair. */
 typedef struct ls_pass_geometry {
     int32_t reference_last, candidate_last; /* highest positions; -1 where unknown */
+    size_t reference_sequences, candidate_sequences;
     bool has_grids;                         /* only some rows are shared */
     ls_grids grids;
 } ls_pass_geometry;
@@ -33,7 +34,9 @@ typedef struct ls_matching {
     ls_map votes;              /* for the axis permutations of pairs of one kind */
     /* per node of the reference */
     bool *reference_used;      /* has a partner */
-    size_t *reference_outputs; /* per pass: its last computed tensor whose values were recorded, or LS_NONE */
+    /* per pass of the reference */
+    size_t *reference_outputs; /* its last computed tensor whose values were recorded, or LS_NONE */
+    ls_pass_facts *reference_facts;
     /* per node of the candidate, of which `seen` have been taken in */
     size_t seen, node_capacity;
     bool *wanted;

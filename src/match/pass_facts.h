@@ -3,11 +3,11 @@
 #ifndef LS_MATCH_PASS_FACTS_H
 #define LS_MATCH_PASS_FACTS_H
 
-#include "trace/trace.h"
+#include "match/output_rows.h"
 
 typedef struct ls_pass_facts {
-    int32_t *output_rows; /* rows whose logits are wanted, in the arena; NULL: all */
-    size_t output_row_count;
+    size_t selector;      /* the last node that selects rows, + 1; 0: none so far */
+    ls_output_rows output_rows;
     uint64_t head_size;   /* dimensions that RoPE rotates; 0: unknown */
     size_t output;        /* its last computed tensor whose values were recorded, + 1; 0: none so far */
     bool was_whole;       /* naming rules that need the whole pass have been applied */

@@ -88,7 +88,7 @@ def test_a_wrong_map_is_refused_with_its_line(tmp_path, text, words):
 
 @pytest.mark.parametrize("arguments, words", [
     ((REFERENCE,), "too few arguments"), ((REFERENCE, CLEAN, CLEAN), "unexpected argument"),
-    ((REFERENCE, "nowhere"), "nowhere"), ((REFERENCE, CLEAN, "--atol", "many"), "not a number"),
+    ((REFERENCE, "nowhere"), "nowhere"), ((REFERENCE, CLEAN, "--atol", "many"), "expected a number"),
     ((REFERENCE, CLEAN, "--preset", "gpt9"), "there are:"), ((REFERENCE, CLEAN, "--profile", "mine"), "no profile"),
     ((REFERENCE, CLEAN, "--min-coverage", "2"), "expected 0 to 1"), ((REFERENCE, CLEAN, "--tensors", "("), "regular expression"),
     ((REFERENCE, CLEAN, "--frobnicate"), "unknown option"), ((REFERENCE, CLEAN, "--profile", "torch", "--rtol", "1"), "exclude"),

@@ -210,7 +210,9 @@ HOMONYMS = {
     "src/record/recorder.c": "statistics",
     "src/record/stats_recording.c": "statistics",
     "src/base/role.c": "roles in the trace",
+    "src/match/output_rows.c": "parameters of slices",
     "src/trace/trace.c": "keys of the trace",
+    "src/wire/frame_reader.c": "keys of the trace",
     "src/wire/frame_writer.c": "keys of the trace",
 }
 

@@ -285,8 +285,8 @@ def test_a_wrong_compiler_is_found_where_it_is_run(tmp_path):
     assert any(line.get("compiled") == "eager" and "note" in line for line in lines(tmp_path / "eager"))
     assert len(tensors(tmp_path / "eager")) == len(tensors(tmp_path / "ref"))
 
-    def diff(candidate, *options):
-        return subprocess.run([LOCKSTEP, "diff", "ref", candidate, *options], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    def diff(candidate, *options, reference="ref"):
+        return subprocess.run([LOCKSTEP, "diff", reference, candidate, *options], cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     done = diff("eager")
     assert done.returncode == 0 and done.stdout.endswith("verdict: match (eager)\n")
@@ -295,6 +295,8 @@ def test_a_wrong_compiler_is_found_where_it_is_run(tmp_path):
     done = diff("compiled")
     assert done.returncode == 1 and done.stdout.endswith("verdict: diverged\n") and "0.009999" in done.stdout
     assert diff("ref").stdout.endswith("verdict: match\n")
+    assert diff("ref", reference="eager").stdout.endswith("verdict: match\n"), "the reference's compiler is not in question"
+    assert diff("compiled", reference="eager").returncode == 1
 
 
 def test_an_aotinductor_package_is_a_named_gap(recording):

@@ -242,3 +242,35 @@ def test_a_generation_is_recorded_whole(script, tmp_path):
     assert [p["positions"] for p in passes.values()] == [[0, 1, 2], [3], [4]]
     assert all(p["ended"] for p in passes.values())
     assert not any("note" in line for line in lines(tmp_path / "trace"))
+
+
+def test_logits_of_some_rows_against_all_of_them(script, tmp_path):
+    body = """
+        config = transformers.LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=24,
+            num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+        torch.manual_seed(0)
+        model, ids = transformers.LlamaForCausalLM(config).eval(), torch.tensor([[1, 2, 3, 4, 5, 6]])
+        for suffix in ("", "-bad"):
+            for name, call in {
+                "all": lambda: model(input_ids=ids),
+                "generated": lambda: model.generate(ids, max_new_tokens=1, do_sample=False, pad_token_id=0),
+                "two": lambda: model(input_ids=ids, logits_to_keep=2),
+                "chosen": lambda: model(input_ids=ids, logits_to_keep=torch.tensor([1, -2])),
+            }.items():
+                with lockstep_debug.capture(model, out=sys.argv[1] + "/" + name + suffix), torch.no_grad():
+                    call()
+            model.lm_head.weight.data[7] *= 1.1
+        """
+    path = script(body, setup="import lockstep_debug, sys, torch, transformers\n")
+    environment = dict(os.environ, PYTHONPATH=str(HOOK), LOCKSTEP=str(LOCKSTEP))
+    done = subprocess.run([sys.executable, path, tmp_path], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+    def diff(*sides):
+        return subprocess.run([LOCKSTEP, "diff", *(tmp_path / side for side in sides)], capture_output=True, text=True)
+
+    for some in ("generated", "two", "chosen"):
+        for sides in ((some, "all"), ("all", some)):
+            assert diff(*sides).stdout.endswith("verdict: match\n")
+            bad = diff(sides[0], f"{sides[1]}-bad")
+            assert bad.returncode == 1 and "first divergence: lm_head" in bad.stdout

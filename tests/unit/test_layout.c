@@ -135,8 +135,8 @@ static void test_rows_of_a_chunk(void **state) {
     ls_pass_pair passes = {.rows = rows, .row_count = CHUNK};
     ls_layout_request q = request(VIEW(reference, ROWS, WIDTH), VIEW(reference + FIRST * WIDTH, CHUNK, WIDTH));
     q.passes = &passes;
-    q.reference_rows = ROWS;
-    q.candidate_rows = CHUNK;
+    q.reference_rows.rows = ROWS;
+    q.candidate_rows.rows = CHUNK;
     assert_layout(&q, "rows 2-4 of 6");
 }
 
@@ -154,8 +154,8 @@ static void test_rows_in_no_regular_order(void **state) {
     ls_pass_pair passes = {.rows = rows, .row_count = 4};
     ls_layout_request q = request(VIEW(reference, ROWS, WIDTH), VIEW(candidate, 4, WIDTH));
     q.passes = &passes;
-    q.reference_rows = ROWS;
-    q.candidate_rows = 4;
+    q.reference_rows.rows = ROWS;
+    q.candidate_rows.rows = 4;
     assert_layout(&q, "4 of 6 rows");
 }
 
@@ -171,9 +171,9 @@ static void test_the_last_row_alone(void **state) {
     ls_pass_pair passes = {.rows = rows, .row_count = ROWS, .whole = true};
     ls_layout_request q = request(VIEW(reference, ROWS, WIDTH), VIEW(reference + (ROWS - 1) * WIDTH, 1, WIDTH));
     q.passes = &passes;
-    q.reference_rows = q.candidate_rows = ROWS;
-    q.output_rows = kept;
-    q.output_row_count = 1;
+    q.reference_rows.rows = q.candidate_rows.rows = ROWS;
+    q.candidate_rows.selected = kept;
+    q.candidate_rows.selected_count = 1;
     assert_layout(&q, "row 4 of 5");
 }
 
