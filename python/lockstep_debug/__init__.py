@@ -33,7 +33,7 @@ def tap(name, tensor):
     record(name, tensor)
 
 
-def record(name, array, **more):
+def record(name="", array=None, **more):
     """Records an array of an engine in Python: NumPy's, a torch tensor, or another object with
     `__array_interface__`. Returns its number, for the `sources` or `alias` of later ones; 0
     without a recorder. It never raises: what can't be recorded leaves a note in the trace.

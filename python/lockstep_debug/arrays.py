@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import math
 import os
 import sys
 import threading
@@ -27,24 +28,34 @@ class _Unrecordable(Exception):
 
 
 class _Memory:
-    """Where an array's elements are. Strides are in bytes, None for a contiguous array."""
+    """Where an array's elements are, for as long as this exists. Strides are in bytes, None for a contiguous array."""
 
     def __init__(self, array):
-        self.owner = array
-        if hasattr(array, "__array_interface__"):
-            self._of_interface(array.__array_interface__)
-        elif type(array).__module__.split(".")[0] == "torch" and hasattr(array, "data_ptr"):
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(array, torch.Tensor):
             self._of_torch(array)
+        elif hasattr(array, "__array_interface__"):
+            self._of_interface(array, array.__array_interface__)
         else:
             raise _Unrecordable(f"found {type(array).__name__}, expected a NumPy array, a torch tensor or another object with __array_interface__")
         if len(self.shape) > _AXES_MAX:
             raise _Unrecordable(f"found {len(self.shape)} axes, expected at most {_AXES_MAX}")
 
-    def _of_interface(self, interface):
+    def _of_interface(self, array, interface):
+        self.owner = array, interface  # either may own the elements
         self.dtype, self.shape, self.strides = _DTYPES.get(interface["typestr"]), interface["shape"], interface.get("strides")
-        if self.dtype is None or interface["data"] is None:
-            raise _Unrecordable(f"elements of type {interface['typestr']}")
-        self.address = interface["data"][0]
+        data = interface.get("data")
+        if self.dtype is None or data is None:
+            raise _Unrecordable(f"elements of type {interface['typestr']}" if self.dtype is None else "elements that are nowhere in memory")
+        if isinstance(data, tuple):
+            self.address = data[0]
+        else:  # a buffer
+            view = memoryview(data).cast("B")[interface.get("offset", 0):]
+            if self.strides is not None or view.nbytes < math.prod(self.shape) * int(interface["typestr"][2:]):
+                raise _Unrecordable("a buffer that is too small, or has strides")
+            self.buffer = (ctypes.c_char * max(view.nbytes, 1))()
+            self.buffer[:view.nbytes] = view.tobytes()
+            self.address = ctypes.addressof(self.buffer)
 
     def _of_torch(self, tensor):
         self.dtype = _TORCH.get(str(tensor.dtype).removeprefix("torch."))
@@ -56,6 +67,13 @@ class _Memory:
         self.shape, self.strides, self.address = tuple(self.owner.shape), None, self.owner.data_ptr()
 
 
+def _reason(error):
+    try:
+        return str(error) if isinstance(error, _Unrecordable) else repr(error)
+    except Exception:
+        return type(error).__name__
+
+
 def _harmless(method):
     """An engine goes on whatever it passes: what can't be recorded leaves a note."""
     @functools.wraps(method)
@@ -64,7 +82,7 @@ def _harmless(method):
             return method(self, *args, **kwargs)
         except Exception as error:
             what = args[0] if args and isinstance(args[0], str) else method.__name__
-            self.note(f"{what} was not recorded: {error if isinstance(error, _Unrecordable) else repr(error)}")
+            self.note(f"{what} was not recorded: {_reason(error)}")
             return 0
     return call
 

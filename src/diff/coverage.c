@@ -1,7 +1,5 @@
 #include "diff/coverage.h"
 
-#include <math.h>
-
 /* Elements of a node without the padding of a KV cache. */
 static double counted(const ls_diff *d, size_t node) {
     const ls_node *n = &d->in.candidate.trace->nodes[node];
@@ -29,13 +27,12 @@ static bool has_all_shared_rows(const ls_diff *d, size_t pass) {
     return at + 1 >= tokens->pair_count || tokens->pairs[at + 1].candidate != pass;
 }
 
-/* Elements of a pair that could have been compared: no more than the reference has, which may compute the logits of
- * some rows only. */
+/* Elements of a pair that could have been compared. The reference may have computed the logits of some rows only. */
 static double comparable(const ls_diff *d, const ls_pair *p) {
     size_t pass = d->in.candidate.trace->nodes[p->candidate_value].pass;
     double share = ls_pair_has_metrics(p) ? shared_rows(d, pass) : 1, all = counted(d, p->candidate_value);
-    if (ls_pair_has_metrics(p))
-        all = fmin(all, (double)d->in.reference.trace->nodes[p->reference_value].elements);
+    if (p->reference_is_cut && has_all_shared_rows(d, pass))
+        return (double)p->elements;
     if (share == 1)
         return all;
     return has_all_shared_rows(d, pass) ? (double)p->elements : share * all;

@@ -33,7 +33,7 @@ static lockstep_status load_rules(ls_diff *d, lockstep_error *error) {
 
 static lockstep_status open_reference(ls_side *reference, lockstep_error *error) {
     LS_TRY(ls_side_grow(reference, error));
-    ls_side_describe(reference, 0);
+    LS_TRY(ls_side_describe(reference, 0, error));
     return ls_kv_windows_read(reference->trace, 0, reference->windows, error);
 }
 

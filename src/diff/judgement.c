@@ -97,10 +97,12 @@ static bool has_past(const ls_pass *pass) {
 static bool may_be_rows(const ls_diff *d, const ls_pair *p) {
     const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
     const ls_pass *reference = &d->in.reference.trace->passes[pp->reference], *candidate = &d->in.candidate.trace->passes[pp->candidate];
-    double r = (double)d->in.reference.trace->nodes[p->reference_value].elements, c = (double)d->in.candidate.trace->nodes[p->candidate_value].elements;
-    double rows = (double)reference->rows, others = (double)candidate->rows, kept = (double)d->matching.facts[pp->candidate].output_rows.selected_count, of_reference = (double)d->matching.reference_facts[pp->reference].output_rows.selected_count;
-    return r * others == c * rows || r * others * others == c * rows * rows || (kept > 0 && (r * kept == c * rows || r * kept == c * of_reference)) ||
-           (of_reference > 0 && r * others == c * of_reference) || has_past(reference) || has_past(candidate);
+    const double r = (double)d->in.reference.trace->nodes[p->reference_value].elements, c = (double)d->in.candidate.trace->nodes[p->candidate_value].elements;
+    const double rows = (double)reference->rows, others = (double)candidate->rows;
+    const double kept = (double)ls_row_selection_of(&d->in.candidate.selections, p->candidate_value).selected_count;
+    const double of_reference = (double)ls_row_selection_of(&d->in.reference.selections, p->reference_value).selected_count;
+    const double held_r = of_reference > 0 ? of_reference : rows, held_c = kept > 0 ? kept : others;
+    return r * others == c * rows || r * others * others == c * rows * rows || r * held_c == c * held_r || has_past(reference) || has_past(candidate);
 }
 
 /* Sets what doesn't depend on values. */
@@ -126,6 +128,7 @@ static lockstep_status look(ls_diff *d, ls_pair *p, const ls_layout *layout, loc
     p->layout = strcmp(layout->text, as_is) == 0 ? as_is : keep_text(d, layout->text);
     LS_TRY(measure(d, p, layout, error));
     p->elements = p->metrics.elements;
+    p->reference_is_cut = layout->reference_is_cut;
     judge(d, p);
     if (p->is_score && p->mark.verdict == LS_VERDICT_DIVERGED)
         p->left_of_rows = ls_row_constant_left(&layout->reference, &layout->candidate, layout->columns, p->mask_reference, p->mask_candidate);

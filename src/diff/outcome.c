@@ -12,6 +12,7 @@
 typedef struct left_out {
     const char *name; /* NULL: none */
     bool more;        /* it is more than a pooling of what was compared */
+    bool picks;       /* it only picks or ranks elements of what was compared */
 } left_out;
 
 /* What the outcome depends on. */
@@ -28,6 +29,7 @@ static void leave_out(left_out *l, const ls_diff *d, bool of_reference, size_t o
         return;
     l->name = (of_reference ? d->in.reference.trace : d->in.candidate.trace)->nodes[output].name;
     l->more = tail == LS_TAIL_MORE;
+    l->picks = tail == LS_TAIL_PICKING;
 }
 
 /* A pass without tokens among those with: an encoder, or a cache that is moved. */
@@ -161,7 +163,7 @@ static bool lacks_candidate_output(const facts *f, ls_remark *out) {
 
 static bool lacks_reference_output(const facts *f, ls_remark *out) {
     out->text = f->reference.name;
-    return (f->graphs || f->dump) && !ls_diff_is_selective(f->diff) && f->reference.name != NULL && f->reference.more;
+    return (f->graphs ? f->reference.more : f->dump && !f->reference.picks) && !ls_diff_is_selective(f->diff) && f->reference.name != NULL;
 }
 
 static bool covers_too_little(const facts *f, ls_remark *out) {
@@ -291,6 +293,14 @@ static size_t passes_not_compared(const ls_token_alignment *tokens) {
     return several;
 }
 
+static void hint_at_rows(ls_diff *d) {
+    for (size_t i = 0; i < d->pairs.count; i++)
+        if (d->pairs.items[i].reference_is_cut) {
+            hint(d, (ls_remark){.code = LS_REMARK_OUTPUT_ROWS, .text = d->in.reference.trace->nodes[d->pairs.items[i].reference].name});
+            return;
+        }
+}
+
 /* What these inputs can't show, what was left out, and what to do about it. */
 static void add_hints(ls_diff *d, const facts *f) {
     const ls_token_alignment *tokens = &d->matching.tokens;
@@ -305,7 +315,7 @@ static void add_hints(ls_diff *d, const facts *f) {
         hint_at_unused_rules(d);
     if (selective && d->pairs.count > 0)
         hint(d, (ls_remark){.code = lacks_outputs(f) ? LS_REMARK_SELECTION_LACKS_OUTPUTS : LS_REMARK_SELECTION});
-    else if (f->graphs)
+    else if (f->graphs || f->dump)
         hint_at_outputs(d, f);
     if (d->result.first == LS_NONE && d->result.failing > 1)
         hint(d, (ls_remark){.code = LS_REMARK_ORDER_UNKNOWN});
@@ -313,6 +323,7 @@ static void add_hints(ls_diff *d, const facts *f) {
         hint(d, (ls_remark){.code = LS_REMARK_EAGER});
     if (passes_not_compared(tokens) > 0)
         hint(d, (ls_remark){.code = LS_REMARK_PASSES_NOT_COMPARED, .count = passes_not_compared(tokens)});
+    hint_at_rows(d);
     if (tokens->status == LS_INPUTS_PARTIAL || tokens->status == LS_INPUTS_SHORTER)
         hint(d, (ls_remark){.code = LS_REMARK_INPUTS_PARTIAL});
 }

@@ -102,11 +102,14 @@ ls_tail ls_outputs_tail(const ls_diff *d, bool of_reference, size_t output) {
     if (is_compared(d, of_reference, v->value_of[output]))
         return LS_TAIL_NONE;
     tail t = find_tail(d, of_reference, output);
-    bool more = t.weighted || t.failed;
-    for (size_t i = 0; i < t.count && !more; i++)
-        more = must_be_compared(v->trace, &t, i);
+    bool more = t.weighted || t.failed, picking = true;
+    for (size_t i = 0; i < t.count; i++) {
+        const ls_node *n = &v->trace->nodes[t.nodes[i]];
+        more = more || must_be_compared(v->trace, &t, i);
+        picking = picking && (picks(n) || n->kind->role == LS_OP_ROLE_ORDER);
+    }
     tail_done(&t);
-    return more ? LS_TAIL_MORE : LS_TAIL_POOLING;
+    return more ? LS_TAIL_MORE : picking ? LS_TAIL_PICKING : LS_TAIL_POOLING;
 }
 
 /* ------------------------------------------------------------------ pairs */

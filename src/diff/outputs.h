@@ -12,6 +12,7 @@ lockstep_status ls_outputs_pair(ls_diff *diff, lockstep_error *error);
 /* What a side computes after the last of its values that were compared. */
 typedef enum ls_tail {
     LS_TAIL_NONE,
+    LS_TAIL_PICKING, /* elements are picked or ranked, and no value is changed */
     LS_TAIL_POOLING, /* rows are picked or pooled: the shared result is compared */
     LS_TAIL_MORE     /* anything else: a result that was not compared */
 } ls_tail;

@@ -26,10 +26,26 @@ static bool is_square(const ls_matching *m, const ls_pair *p) {
            is_of_scores(&m->in->candidate.trace->nodes[p->candidate_value]);
 }
 
+static ls_output_rows rows_of(const ls_side *s, size_t node, size_t pass, size_t sequences) {
+    ls_output_rows rows = ls_row_selection_of(&s->selections, node);
+    rows.rows = s->trace->passes[pass].rows;
+    rows.sequences = sequences;
+    return rows;
+}
+
+/* Rows that the candidate's code chose may be the wrong ones: they count only where the reference chose rows, too, or
+ * where the last one is among them. */
+static bool is_to_be_trusted(const ls_layout_request *q) {
+    bool trusted = q->candidate_rows.by_input || q->reference_rows.selected_count > 0;
+    for (size_t i = 0; i < q->candidate_rows.selected_count && !trusted; i++)
+        trusted = (size_t)q->candidate_rows.selected[i] + 1 == q->candidate_rows.rows;
+    return trusted;
+}
+
 lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_aligned_pair *out_aligned,
                                      lockstep_error *error) {
     const ls_pass_pair *pp = &m->tokens.pairs[p->pass_pair];
-    const ls_pass_facts *facts = &m->facts[pp->candidate];
+    const uint64_t head_size = m->facts[pp->candidate].head_size;
     const ls_pass_geometry *geometry = &m->geometry[p->pass_pair];
     ls_aligned_pair a = {0};
     LS_TRY(ls_trace_hold(m->in->reference.trace, p->reference_value, &a.reference, error));
@@ -40,15 +56,14 @@ lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_
     }
     ls_layout_request q = {.reference = a.reference.view, .candidate = a.candidate.view, .passes = pp,
                            .grids = geometry->has_grids ? &geometry->grids : NULL,
-                           .reference_rows = m->reference_facts[pp->reference].output_rows, .candidate_rows = facts->output_rows,
+                           .reference_rows = rows_of(&m->in->reference, p->reference_value, pp->reference, geometry->reference_sequences),
+                           .candidate_rows = rows_of(&m->in->candidate, p->candidate_value, pp->candidate, geometry->candidate_sequences),
                            .reference_window = m->in->reference.windows[p->reference_value],
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
-                           .square = is_square(m, p), .head_size = facts->head_size, .reorder = reorder, .kind = kind_of(m, p)};
-    q.reference_rows.rows = m->in->reference.trace->passes[pp->reference].rows;
-    q.reference_rows.sequences = geometry->reference_sequences;
-    q.candidate_rows.rows = m->in->candidate.trace->passes[pp->candidate].rows;
-    q.candidate_rows.sequences = geometry->candidate_sequences;
+                           .square = is_square(m, p), .head_size = head_size, .reorder = reorder, .kind = kind_of(m, p)};
+    if (!is_to_be_trusted(&q))
+        q.candidate_rows.selected_count = 0;
     status = ls_layout_find(&q, &m->votes, choice, &a.layout, error);
     if (status != LOCKSTEP_OK)
         ls_aligned_pair_close(&a);

@@ -138,6 +138,7 @@ static bool select_rows(ls_view *v, int axis, uint64_t total, const uint32_t *ro
 /* How many rows of their passes two tensors hold. */
 typedef struct held {
     uint64_t reference, candidate;
+    bool assumed; /* which rows of the candidate's, is not known */
 } held;
 
 /* Row indexes of the common rows within the two tensors, in the candidate's order. */
@@ -215,12 +216,6 @@ static bool is_ambiguous(const ls_layout *from, const ls_layout *chosen, int of_
     return ambiguous;
 }
 
-/* Is it known, and not assumed, which rows the tensors hold? */
-static bool are_known(const ls_layout_request *q, held h) {
-    return (h.reference == q->reference_rows.rows || h.reference == q->reference_rows.selected_count) &&
-           (h.candidate == q->candidate_rows.rows || h.candidate == q->candidate_rows.selected_count);
-}
-
 static bool are_equal_shapes(ls_view a, ls_view b) {
     ls_layout_squeeze(&a);
     ls_layout_squeeze(&b);
@@ -230,21 +225,33 @@ static bool are_equal_shapes(ls_view a, ls_view b) {
     return equal;
 }
 
+/* The one axis of this size, which is not the innermost; -1 if there is none, or another one. */
+static int only_axis(const ls_view *v, uint64_t size) {
+    int found = -1, count = 0;
+    for (int i = 0; i < v->rank; i++)
+        if (v->shape[i] == size) {
+            found = i;
+            count++;
+        }
+    return count == 1 && found < v->rank - 1 ? found : -1;
+}
+
 /* Selects the shared rows on each side; leaves *l unchanged when that can't be done. */
 static bool select_common(const ls_layout_request *q, ls_layout *l, held h, ls_layout_steps *s) {
     common rows;
     ls_layout out = *l;
     bool selected = list_common(q, h, &rows), ambiguous = false;
     if (selected) {
-        int of_reference = row_axis(&l->reference, h.reference, &l->candidate, h.candidate);
+        int of_reference = h.assumed ? only_axis(&l->reference, h.reference) : row_axis(&l->reference, h.reference, &l->candidate, h.candidate);
         int of_candidate = row_axis(&l->candidate, h.candidate, &l->reference, h.reference);
         selected = select_along(&out, of_reference, of_candidate, h.reference, h.candidate, &rows);
         if (selected && h.reference == h.candidate && ls_view_elements(&out.reference) == ls_view_elements(&out.candidate))
             ambiguous = is_ambiguous(l, &out, of_reference, h.candidate, &rows);
-        selected = selected && !ambiguous && (are_known(q, h) || are_equal_shapes(out.reference, out.candidate));
+        selected = selected && !ambiguous && (!h.assumed || are_equal_shapes(out.reference, out.candidate));
     }
     if (selected) {
         *l = out;
+        l->reference_is_cut = h.reference < q->reference_rows.rows;
         say_rows(s, "row", rows.reference, rows.count, h.reference);
         say_rows(s, "candidate's row", rows.candidate, rows.count, h.candidate);
     } else {
@@ -489,49 +496,59 @@ static void cut_columns(const ls_layout_request *q, ls_view *ref, ls_view *cand,
 
 static bool divides(uint64_t elements, uint64_t rows) { return rows > 0 && elements % rows == 0; }
 
-/* Lists how many rows the tensors may hold, the likeliest first: their elements per row have to agree. */
-static size_t list_held(const ls_layout_request *q, uint64_t er, uint64_t ec, held out[4]) {
+/* Lists how many rows the tensors may hold, the likeliest first: their elements per row have to agree. The candidate
+ * may have dropped rows without a trace of it in its graph. */
+static size_t list_held(const ls_layout_request *q, uint64_t er, uint64_t ec, held out[5]) {
     const ls_output_rows *r = &q->reference_rows, *c = &q->candidate_rows;
-    const held ways[] = {{r->selected_count, c->selected_count}, {r->rows, divides(er, r->rows) && er > 0 && divides(ec, er / r->rows) ? ec / (er / r->rows) : 0},
-                         {divides(ec, c->rows) && ec > 0 && divides(er, ec / c->rows) ? er / (ec / c->rows) : 0, c->rows}};
+    const uint64_t left = divides(er, r->rows) && er > 0 && divides(ec, er / r->rows) ? ec / (er / r->rows) : 0;
+    const held ways[] = {{r->selected_count, c->selected_count, false}, {r->rows, c->selected_count, false}, {r->selected_count, c->rows, false},
+                         {r->rows, c->rows, false}, {r->rows, left < c->rows ? left : 0, true}};
     size_t count = 0;
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        held h = ways[i];
-        bool possible = (er != ec || are_known(q, h)) && divides(er, h.reference) && divides(ec, h.candidate) && er / h.reference == ec / h.candidate && h.reference <= r->rows && h.candidate <= c->rows;
-        if (possible && (count == 0 || out[count - 1].reference != h.reference || out[count - 1].candidate != h.candidate))
-            out[count++] = h;
-    }
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if (divides(er, ways[i].reference) && divides(ec, ways[i].candidate) && er / ways[i].reference == ec / ways[i].candidate && (er != ec || !ways[i].assumed))
+            out[count++] = ways[i];
     return count;
 }
 
-/* The axis of a batch's tokens, after that of its sequences; -1 if there is none. */
+/* The axis of a batch's tokens, after that of its sequences; -1 if there is none, or another one like it. */
 static int token_axis(const ls_view *v, const ls_output_rows *rows) {
-    int batch = axis_of_size(v, rows->sequences);
-    for (int i = batch + 1; batch >= 0 && i < v->rank; i++)
-        if (v->shape[i] == rows->rows / rows->sequences)
-            return i;
-    return -1;
+    ls_view tokens = *v;
+    const int batch = axis_of_size(v, rows->sequences);
+    for (int i = 0; i <= batch; i++)
+        tokens.shape[i] = 0;
+    return batch < 0 ? -1 : only_axis(&tokens, rows->rows / rows->sequences);
 }
 
-/* A batch of the same sequences on both sides, of which one side kept the last rows of each. */
-static bool select_last(const ls_layout_request *q, ls_layout *l, ls_layout_steps *s) {
-    for (int side = 0; side < 2; side++) {
-        ls_view v = side == 0 ? l->reference : l->candidate;
-        const ls_view *other = side == 0 ? &l->candidate : &l->reference;
-        const ls_output_rows *rows = side == 0 ? &q->reference_rows : &q->candidate_rows;
-        const int axis = rows->sequences > 1 ? token_axis(&v, rows) : -1;
-        const uint64_t length = axis >= 0 ? v.shape[axis] : 0, elements = ls_view_elements(&v);
-        const uint64_t kept = elements > 0 && axis >= 0 ? ls_view_elements(other) / (elements / length) : 0;
-        if (kept == 0 || kept >= length)
-            continue;
-        narrow(&v, axis, length - kept, 1, kept);
-        if (!are_equal_shapes(v, *other))
-            continue;
-        *(side == 0 ? &l->reference : &l->candidate) = v;
-        ls_layout_say(s, "%s %llu rows of each sequence (of %llu)", side == 0 ? "last" : "candidate's last", (unsigned long long)kept, (unsigned long long)length);
-        return true;
-    }
-    return false;
+/* Are these the last rows of each sequence? */
+static bool are_last(const ls_output_rows *rows) {
+    ls_output_rows unknown = *rows;
+    uint32_t *last = malloc((rows->selected_count + 1) * sizeof *last);
+    unknown.selected_count = 0;
+    bool equal = last != NULL && ls_output_rows_list(&unknown, rows->selected_count, last);
+    for (size_t i = 0; i < rows->selected_count && equal; i++)
+        equal = rows->selected[i] >= 0 && (uint32_t)rows->selected[i] == last[i];
+    free(last);
+    return equal;
+}
+
+/* A batch of the same sequences on both sides, of which one kept the last rows of each: the candidate, or a reference
+ * whose graph says so. */
+static bool select_last(const ls_layout_request *q, ls_layout *l, bool of_reference, ls_layout_steps *s) {
+    ls_view v = of_reference ? l->candidate : l->reference; /* has all rows */
+    const ls_view *other = of_reference ? &l->reference : &l->candidate;
+    const ls_output_rows *rows = of_reference ? &q->candidate_rows : &q->reference_rows;
+    const int axis = rows->sequences > 1 ? token_axis(&v, rows) : -1;
+    const uint64_t length = axis >= 0 ? v.shape[axis] : 0, elements = ls_view_elements(&v);
+    const uint64_t kept = elements > 0 && axis >= 0 ? ls_view_elements(other) / (elements / length) : 0;
+    if (kept == 0 || kept >= length || (of_reference && (q->reference_rows.selected_count != kept * rows->sequences || !are_last(&q->reference_rows))))
+        return false;
+    narrow(&v, axis, length - kept, 1, kept);
+    if (!are_equal_shapes(v, *other))
+        return false;
+    *(of_reference ? &l->candidate : &l->reference) = v;
+    l->reference_is_cut = of_reference;
+    ls_layout_say(s, "%s %llu rows of each sequence (of %llu)", of_reference ? "candidate's last" : "last", (unsigned long long)kept, (unsigned long long)length);
+    return true;
 }
 
 lockstep_status ls_layout_select(const ls_layout_request *q, ls_layout *l, ls_layout_steps *s, lockstep_error *error) {
@@ -540,7 +557,7 @@ lockstep_status ls_layout_select(const ls_layout_request *q, ls_layout *l, ls_la
     uint64_t er = ls_view_elements(&l->reference), ec = ls_view_elements(&l->candidate);
     const bool rows_known = q->passes != NULL && q->passes->rows != NULL, whole = rows_known && q->passes->whole;
     const bool batches = q->grids != NULL && (q->grids->reference.sequences > 1 || q->grids->candidate.sequences > 1);
-    held ways[4];
+    held ways[5];
     size_t count = rows_known ? list_held(q, er, ec, ways) : 0;
     if (batches && select_grid(q, l, s))
         return LOCKSTEP_OK;
@@ -551,8 +568,8 @@ lockstep_status ls_layout_select(const ls_layout_request *q, ls_layout *l, ls_la
         return ls_layout_mismatch(q, error);
     if (q->grids != NULL && er != ec && select_grid(q, l, s))
         return LOCKSTEP_OK;
-    if (whole && er != ec && select_last(q, l, s))
+    if (whole && er != ec && (select_last(q, l, false, s) || select_last(q, l, true, s)))
         return LOCKSTEP_OK;
     /* where elements are equally many, rows are known: then they were not the same ones */
-    return er == ec && !l->ambiguous && (whole || count == 0) ? LOCKSTEP_OK : ls_layout_mismatch(q, error);
+    return er == ec && (whole || count == 0) ? LOCKSTEP_OK : ls_layout_mismatch(q, error);
 }

@@ -34,6 +34,7 @@ typedef struct ls_layout {
     char text[LS_LAYOUT_TEXT];    /* "as is", or what was done */
     uint64_t columns;             /* of each row of the candidate, those of a padded KV cache that count */
     bool ambiguous;               /* which axis has the rows can't be told: a fault could hide in the choice */
+    bool reference_is_cut;        /* the reference holds fewer rows than its pass has */
     bool has_vote;                /* the values agree under this permutation */
     bool has_choice;              /* there were several permutations to choose from */
     ls_layout_vote vote;

@@ -19,10 +19,7 @@ lockstep_status ls_matching_init(ls_match_inputs *in, ls_pairs *pairs, ls_arena 
     *out = (ls_matching){.in = in, .pairs = pairs, .arena = arena};
     out->reference_used = calloc(in->reference.trace->node_count + 1, sizeof *out->reference_used);
     out->reference_outputs = ls_values_outputs(&in->reference.values, true);
-    out->reference_facts = calloc(in->reference.trace->pass_count + 1, sizeof *out->reference_facts);
-    if (out->reference_used == NULL || out->reference_outputs == NULL || out->reference_facts == NULL)
-        return no_memory(error);
-    return ls_pass_facts_read(in->reference.trace, 0, arena, out->reference_facts, error);
+    return out->reference_used != NULL && out->reference_outputs != NULL ? LOCKSTEP_OK : no_memory(error);
 }
 
 void ls_matching_done(ls_matching *m) {
@@ -32,7 +29,6 @@ void ls_matching_done(ls_matching *m) {
     free(m->geometry);
     free(m->reference_used);
     free(m->reference_outputs);
-    free(m->reference_facts);
     free(m->wanted);
     free(m->pair_of);
     free(m->facts);
@@ -133,10 +129,10 @@ lockstep_status ls_matching_grow(ls_matching *m, lockstep_error *error) {
     LS_TRY(ls_tokens_align(&m->tokens, m->in->reference.trace, candidate->trace, error));
     if (!measure_passes(m))
         return no_memory(error);
-    ls_side_describe(candidate, m->seen);
+    LS_TRY(ls_side_describe(candidate, m->seen, error));
     size_t from = first_node_of(m, pass_pairs_before);
     LS_TRY(apply_methods(m, from, error));
-    LS_TRY(ls_pass_facts_read(candidate->trace, from, m->arena, m->facts, error));
+    ls_pass_facts_read(candidate->trace, from, m->facts);
     LS_TRY(ls_kv_windows_read(candidate->trace, from, candidate->windows, error));
     m->seen = candidate->trace->node_count;
     return LOCKSTEP_OK;

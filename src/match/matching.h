@@ -34,9 +34,7 @@ typedef struct ls_matching {
     ls_map votes;              /* for the axis permutations of pairs of one kind */
     /* per node of the reference */
     bool *reference_used;      /* has a partner */
-    /* per pass of the reference */
-    size_t *reference_outputs; /* its last computed tensor whose values were recorded, or LS_NONE */
-    ls_pass_facts *reference_facts;
+    size_t *reference_outputs; /* per pass: its last computed tensor whose values were recorded, or LS_NONE */
     /* per node of the candidate, of which `seen` have been taken in */
     size_t seen, node_capacity;
     bool *wanted;

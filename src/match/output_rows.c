@@ -1,6 +1,9 @@
 #include "match/output_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/grow.h"
 
 /* ------------------------------------------------------------------ what the graph selects */
 
@@ -8,17 +11,21 @@ static bool is_computed(const ls_node *n) { return n->role != LOCKSTEP_ROLE_WEIG
 
 static bool is_index(const ls_node *n) { return (strcmp(n->dtype, "i32") == 0 || strcmp(n->dtype, "i64") == 0) && ls_node_has_values(n); }
 
-/* ggml gathers rows of a computed tensor by a graph input; torch indexes one of [1, rows, channels] or [rows, channels]. */
+/* All rows of the pass: [rows, channels], or a batch of [sequences, rows of each, channels]. */
+static bool has_all_rows(const ls_node *n, size_t rows) {
+    const uint64_t channels = n->rank >= 2 ? n->shape[n->rank - 1] : 0;
+    return rows > 0 && channels > 0 && n->elements / channels == rows && n->elements % channels == 0 && (n->rank == 2 || n->rank == 3);
+}
+
+/* The index by which rows of a computed tensor are gathered, or LS_NONE. */
 static size_t index_of(const ls_trace *t, const ls_node *n) {
     const bool gathers = n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_GATHER;
     const size_t at = gathers && n->source_count >= 2 ? n->sources[n->source_count - 1] : LS_NONE, rows = t->passes[n->pass].rows;
     if (at == LS_NONE || !is_computed(&t->nodes[n->sources[0]]) || !is_index(&t->nodes[at]))
         return LS_NONE;
     const ls_node *index = &t->nodes[at], *table = &t->nodes[n->sources[0]];
-    const bool by_input = n->kind->id == LS_OP_GET_ROWS && index->role == LOCKSTEP_ROLE_INPUT;
-    const uint64_t channels = table->rank > 0 ? table->shape[table->rank - 1] : 0;
-    const bool of_rows = rows > 0 && table->rank >= 2 && table->shape[table->rank - 2] == rows && table->elements == rows * channels;
-    return by_input || (of_rows && n->elements == index->elements * channels) ? at : LS_NONE;
+    const bool in_one_axis = has_all_rows(table, rows) && table->shape[table->rank - 2] == rows;
+    return in_one_axis && n->elements == index->elements * table->shape[table->rank - 1] ? at : LS_NONE;
 }
 
 static int32_t *new_list(size_t count, ls_arena *arena, ls_output_rows *rows) {
@@ -28,18 +35,23 @@ static int32_t *new_list(size_t count, ls_arena *arena, ls_output_rows *rows) {
     return list;
 }
 
-static lockstep_status read_index(const ls_trace *t, size_t index, double of_pass, ls_arena *arena, ls_output_rows *rows, lockstep_error *error) {
+/* False if out of memory. An index that can't be read selects nothing that is known. */
+static bool read_index(const ls_trace *t, size_t index, double of_pass, ls_arena *arena, ls_output_rows *rows) {
     ls_hold hold;
-    LS_TRY(ls_trace_hold(t, index, &hold, error));
+    lockstep_error error;
+    if (ls_trace_hold(t, index, &hold, &error) != LOCKSTEP_OK)
+        return true;
     size_t count = (size_t)ls_view_elements(&hold.view);
     int32_t *list = new_list(count, arena, rows);
     for (size_t i = 0; list != NULL && i < count; i++) {
         double value;
         ls_view_read_f64(&hold.view, i, 1, &value);
-        list[i] = value >= INT32_MIN && value <= INT32_MAX ? (int32_t)(value < 0 ? value + of_pass : value) : -1; /* torch counts from the end, too */
+        value += value < 0 ? of_pass : 0; /* torch counts from the end, too */
+        list[i] = value >= 0 && value < of_pass ? (int32_t)value : -1;
     }
     ls_hold_release(&hold);
-    return list != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    rows->by_input = t->nodes[index].role == LOCKSTEP_ROLE_INPUT;
+    return list != NULL;
 }
 
 typedef struct slice {
@@ -56,41 +68,95 @@ static int64_t within(int64_t index, int64_t size) {
     return index < 0 ? 0 : index > size ? size : index;
 }
 
-/* torch slices a computed tensor of [1, rows, channels] or [rows, channels] along its rows. */
-static bool is_slice_of_rows(const ls_trace *t, const ls_node *n, size_t rows, slice *out) {
+/* torch slices a tensor along its rows, the axis before the channels. */
+static bool is_along_rows(const ls_trace *t, const ls_node *n) {
     if (n->kind->id != LS_OP_SLICE || n->source_count < 1 || ls_node_parameter(n, "dim") == NULL)
         return false;
+    const int rank = t->nodes[n->sources[0]].rank;
+    const int64_t dim = parameter_of(n, "dim", 0);
+    return rank >= 2 && (dim == rank - 2 || dim == -2);
+}
+
+/* Of a computed tensor that has all rows, within each of its sequences. */
+static bool is_slice_of_rows(const ls_trace *t, const ls_node *n, slice *out) {
+    if (!is_along_rows(t, n))
+        return false;
     const ls_node *source = &t->nodes[n->sources[0]];
-    int64_t dim = parameter_of(n, "dim", 0), size = (int64_t)rows;
-    dim += dim < 0 ? source->rank : 0;
-    if (!is_computed(source) || dim != source->rank - 2 || source->shape[dim] != rows || (dim > 0 && source->elements != rows * source->shape[dim + 1]))
+    const int64_t size = (int64_t)source->shape[source->rank - 2], index = parameter_of(n, "index", 0);
+    if (!is_computed(source) || !has_all_rows(source, t->passes[n->pass].rows))
         return false;
     if (ls_node_parameter(n, "index") != NULL) {
-        *out = (slice){within(parameter_of(n, "index", 0), size), 1, 1};
+        *out = (slice){index + (index < 0 ? size : 0), 1, index < -size || index >= size ? 0 : 1};
     } else {
-        int64_t first = within(parameter_of(n, "start", 0), size), step = parameter_of(n, "step", 1);
-        int64_t end = ls_node_parameter(n, "length") != NULL ? first + parameter_of(n, "length", 0) : within(parameter_of(n, "end", size), size);
-        *out = (slice){first, step, step > 0 && end > first ? (end - first + step - 1) / step : 0};
+        const int64_t first = within(parameter_of(n, "start", 0), size), step = parameter_of(n, "step", 1), length = parameter_of(n, "length", 0);
+        const int64_t end = ls_node_parameter(n, "length") != NULL ? within(first + (length > 0 && length < size ? length : size), size) : within(parameter_of(n, "end", size), size);
+        *out = (slice){first, step, step > 0 && end > first ? (end - first - 1) / step + 1 : 0};
     }
-    return out->count > 0 && out->count < size && out->first + (out->count - 1) * out->step < size;
+    return out->count > 0 && out->count < size;
 }
 
-bool ls_output_rows_selects(const ls_trace *t, const ls_node *n) {
-    slice s;
-    return n->pass != LS_NONE && (index_of(t, n) != LS_NONE || is_slice_of_rows(t, n, t->passes[n->pass].rows, &s));
+/* Sequence by sequence, as the rows of the pass are. */
+static bool read_slice(const ls_node *source, slice s, size_t rows, ls_arena *arena, ls_output_rows *out) {
+    const int64_t length = (int64_t)source->shape[source->rank - 2], sequences = (int64_t)rows / length;
+    int32_t *list = new_list((size_t)(s.count * sequences), arena, out);
+    for (int64_t i = 0; list != NULL && i < s.count * sequences; i++)
+        list[i] = (int32_t)(i / s.count * length + s.first + i % s.count * s.step);
+    return list != NULL;
 }
 
-lockstep_status ls_output_rows_read(const ls_trace *t, const ls_node *n, ls_arena *arena, ls_output_rows *rows, lockstep_error *error) {
+static bool append(ls_row_selections *all, const ls_output_rows *rows) {
+    if (!ls_grow((void **)&all->items, all->count, &all->capacity, sizeof *all->items))
+        return false;
+    all->items[all->count++] = *rows;
+    return true;
+}
+
+/* What a node holds follows from its sources. A write holds what it writes into. */
+static size_t inherited(const ls_row_selections *all, const ls_node *n) {
+    const bool writes = n->kind->role == LS_OP_ROLE_WRITE || n->kind->id == LS_OP_ACC;
+    size_t found = n->alias_of != LS_NONE ? all->of_node[n->alias_of] : 0;
+    for (size_t i = 0; i < n->source_count && found == 0 && (i == 0 || !writes); i++)
+        found = all->of_node[n->sources[i]];
+    return found;
+}
+
+static bool read_node(ls_row_selections *all, const ls_trace *t, size_t node) {
+    const ls_node *n = &t->nodes[node];
+    const size_t before = inherited(all, n), rows = t->passes[n->pass].rows, index = index_of(t, n);
+    ls_output_rows own = {0};
     slice s;
-    const size_t index = index_of(t, n), of_pass = t->passes[n->pass].rows;
-    if (index != LS_NONE)
-        return read_index(t, index, (double)of_pass, arena, rows, error);
-    if (!is_slice_of_rows(t, n, of_pass, &s))
-        return LOCKSTEP_OK;
-    int32_t *list = new_list((size_t)s.count, arena, rows);
-    for (int64_t i = 0; list != NULL && i < s.count; i++)
-        list[i] = (int32_t)(s.first + i * s.step);
-    return list != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    const bool gathers = n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_GATHER;
+    all->of_node[node] = before;
+    if (before != 0) { /* what is selected from selected rows */
+        all->of_node[node] = (gathers && n->source_count > 0 && all->of_node[n->sources[0]] != 0) || is_along_rows(t, n) ? LS_NONE : before;
+        return true;
+    }
+    if (index != LS_NONE ? !read_index(t, index, (double)rows, &all->arena, &own) : is_slice_of_rows(t, n, &s) && !read_slice(&t->nodes[n->sources[0]], s, rows, &all->arena, &own))
+        return false;
+    if (own.selected == NULL)
+        return true;
+    all->of_node[node] = all->count + 1;
+    return append(all, &own);
+}
+
+lockstep_status ls_row_selections_read(ls_row_selections *all, const ls_trace *t, size_t from, lockstep_error *error) {
+    for (size_t i = from; i < t->node_count; i++) {
+        all->of_node[i] = 0;
+        if (t->nodes[i].pass != LS_NONE && !read_node(all, t, i))
+            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    }
+    return LOCKSTEP_OK;
+}
+
+void ls_row_selections_done(ls_row_selections *all) {
+    free(all->of_node);
+    free(all->items);
+    ls_arena_done(&all->arena);
+}
+
+ls_output_rows ls_row_selection_of(const ls_row_selections *all, size_t node) {
+    const size_t at = all->of_node[node];
+    return at == 0 || at == LS_NONE ? (ls_output_rows){0} : all->items[at - 1];
 }
 
 /* ------------------------------------------------------------------ what a tensor holds */

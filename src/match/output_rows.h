@@ -3,18 +3,30 @@
 #ifndef LS_MATCH_OUTPUT_ROWS_H
 #define LS_MATCH_OUTPUT_ROWS_H
 
+#include "base/arena.h"
 #include "trace/trace.h"
 
 typedef struct ls_output_rows {
-    size_t rows, sequences;  /* of the pass; 0 where unknown. Not read from the graph */
-    const int32_t *selected; /* in the order of the graph's own selection; NULL where there is none */
+    size_t rows, sequences;  /* of the pass; 0 where unknown */
+    const int32_t *selected; /* by the graph, in its order; NULL where it selects none */
     size_t selected_count;
+    bool by_input;           /* the caller asked for these rows; otherwise the model's code chose them */
 } ls_output_rows;
 
-/* Does this node, of a pass, select rows of a computed tensor? */
-bool ls_output_rows_selects(const ls_trace *trace, const ls_node *node);
-/* Reads which; the list is allocated in the arena. */
-lockstep_status ls_output_rows_read(const ls_trace *trace, const ls_node *node, ls_arena *arena, ls_output_rows *rows, lockstep_error *error);
+/* What the graph of one side selects: an operation that selects rows, and all that is computed from it. */
+typedef struct ls_row_selections {
+    size_t *of_node; /* per node: selection + 1; 0: none; LS_NONE: a selection of selected rows, which is not followed */
+    ls_output_rows *items;
+    size_t count, capacity;
+    ls_arena arena;
+} ls_row_selections;
+
+/* Reads nodes[from …) of a trace; of_node has room for them. */
+lockstep_status ls_row_selections_read(ls_row_selections *selections, const ls_trace *trace, size_t from, lockstep_error *error);
+void ls_row_selections_done(ls_row_selections *selections);
+/* Of a node; without `rows` and `sequences`. */
+ls_output_rows ls_row_selection_of(const ls_row_selections *selections, size_t node);
+
 /* The rows of the pass that a tensor of `count` rows holds: all, the selected ones, or else the last `count` of
  * each sequence. False when none of these is possible. `out` has room for `count`. */
 bool ls_output_rows_list(const ls_output_rows *rows, size_t count, uint32_t *out);

@@ -43,6 +43,7 @@ typedef struct ls_pair {
     const char *layout;   /* what was done to compare them; NULL before, and where nothing helps */
     ls_metrics metrics;   /* valid unless the shapes don't agree or a side can't be read */
     uint64_t elements;    /* of the candidate that were compared */
+    bool reference_is_cut; /* the reference's tensor holds fewer rows than its pass has */
     int precision;        /* the class, an index of ls_precision_classes */
     double mask_reference, mask_candidate; /* values at or below these are a mask */
     double left_of_rows;  /* of scores that diverged: relative L2 once each row's mean difference is taken away */

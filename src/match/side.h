@@ -3,6 +3,7 @@
 #define LS_MATCH_SIDE_H
 
 #include "match/kv_window.h"
+#include "match/output_rows.h"
 #include "match/precision.h"
 #include "match/values.h"
 #include "trace/trace.h"
@@ -14,6 +15,7 @@ typedef struct ls_side {
     ls_kv_window *windows;
     ls_precision *precision;
     bool *is_score; /* feeds a softmax, where large negative values are a mask */
+    ls_row_selections selections;
     size_t capacity;
 } ls_side;
 
@@ -21,8 +23,8 @@ typedef struct ls_side {
 lockstep_status ls_side_init(ls_trace *trace, ls_side *out_side, lockstep_error *error);
 /* Makes room for the nodes that the trace has by now, and folds them into values. */
 lockstep_status ls_side_grow(ls_side *side, lockstep_error *error);
-/* Fills in the precision and scores of nodes[from …); windows are read once it is known which passes pair. */
-void ls_side_describe(ls_side *side, size_t from);
+/* Fills in the precision, scores and selected rows of nodes[from …); windows are read once it is known which passes pair. */
+lockstep_status ls_side_describe(ls_side *side, size_t from, lockstep_error *error);
 void ls_side_done(ls_side *side);
 
 #endif

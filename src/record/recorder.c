@@ -411,6 +411,8 @@ static void put_given(ls_text *line, const incoming *in, const ls_frame_content 
         const ls_frame_member *member = &content->members[m];
         if (is_reserved(member->key) || is_among(member->key, translated, sizeof translated / sizeof translated[0]))
             continue;
+        if (folded && strcmp(member->key, "strides") == 0)
+            continue; /* they are those of the shape that is folded */
         if (folded && strcmp(member->key, "shape") == 0)
             put_folded_shape(line, in, content, member);
         else if (!folded || strcmp(member->key, "folded_from") != 0)

@@ -136,6 +136,9 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_REFERENCE_POOLS:
         ls_text_printf(out, "left out: the reference also computes %s, which only pools or picks rows of what was compared", r->text);
         break;
+    case LS_REMARK_OUTPUT_ROWS:
+        ls_text_printf(out, "the reference computes only some rows of %s: the others of the candidate were not compared", r->text);
+        break;
     case LS_REMARK_UNIT_LENGTH: ls_text_printf(out, "left out: the reference normalizes its output to length 1 in %s, and the candidate does not", r->text); break;
     case LS_REMARK_CANDIDATE_POOLS:
         ls_text_printf(out, "left out: the candidate also computes %s, which only pools or picks rows of what was compared", r->text);

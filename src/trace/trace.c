@@ -89,7 +89,7 @@ static const int32_t *integers_of(reading *r, const json_t *object, const char *
     const json_t *list = value_of(object, key);
     size_t size = json_array_size(list);
     int32_t *values = size > 0 ? ls_arena_array(&r->trace->arena, size, sizeof *values) : NULL;
-    bool fits = list == NULL || (json_is_array(list) && (*count == 0 || size == *count));
+    bool fits = list == NULL || (json_is_array(list) && (*count == 0 || size == 0 || size == *count)); /* an empty list says nothing */
     for (size_t i = 0; i < size && fits && values != NULL; i++) {
         const json_t *value = json_array_get(list, i);
         fits = json_is_integer(value) && json_integer_value(value) >= INT32_MIN && json_integer_value(value) <= INT32_MAX;
@@ -170,24 +170,81 @@ static size_t node_by_order(const reading *r, const json_t *order) {
     return r->by_order[json_integer_value(order)] - 1; /* 0 - 1 is LS_NONE */
 }
 
+static const char lines_expected[] = "a list of line numbers";
+
+/* The node that a key names by the number of its line; LS_NONE if there is no earlier line of that number. */
+static size_t node_of(reading *r, const json_t *object, const char *key) {
+    const json_t *value = value_of(object, key);
+    if (value != NULL && !json_is_integer(value))
+        refuse(r, key, "the number of a line");
+    return node_by_order(r, value);
+}
+
 static bool read_sources(reading *r, const json_t *object, ls_node *node) {
-    const json_t *list = json_object_get(object, "src"), *order;
+    const json_t *list = value_of(object, "src"), *order;
     size_t at;
-    node->alias_of = node_by_order(r, json_object_get(object, "alias_of"));
+    node->alias_of = node_of(r, object, "alias_of");
+    if (list != NULL && !json_is_array(list))
+        refuse(r, "src", lines_expected);
     node->sources = ls_arena_array(&r->trace->arena, json_array_size(list) + 1, sizeof *node->sources);
     if (node->sources == NULL)
         return false;
     json_array_foreach(list, at, order) {
         size_t source = node_by_order(r, order);
+        if (!json_is_integer(order))
+            refuse(r, "src", lines_expected);
         if (source != LS_NONE)
             node->sources[node->source_count++] = source;
     }
     return true;
 }
 
+static bool read_operands(reading *r, const json_t *object, ls_node *node) {
+    const json_t *list = value_of(object, "operands"), *order;
+    size_t at;
+    node->operands = node->sources;
+    node->operand_count = node->source_count;
+    if (list == NULL)
+        return true;
+    if (!json_is_array(list))
+        refuse(r, "operands", "a list of line numbers, null for an empty slot");
+    node->operand_count = json_array_size(list);
+    node->operands = ls_arena_array(&r->trace->arena, node->operand_count + 1, sizeof *node->operands);
+    if (node->operands == NULL)
+        return false;
+    json_array_foreach(list, at, order) {
+        if (!json_is_integer(order) && !json_is_null(order))
+            refuse(r, "operands", "a list of line numbers, null for an empty slot");
+        node->operands[at] = node_by_order(r, order);
+    }
+    return true;
+}
+
+/* Where the tensor lies in another one's memory. */
+static bool read_place(reading *r, const json_t *object, ls_node *node) {
+    const json_t *strides = value_of(object, "strides"), *stride;
+    size_t at;
+    node->view_of = node_of(r, object, "view_of");
+    node->offset = (uint64_t)integer_of(r, object, "offset", 0, INT64_MAX, 0);
+    if (strides == NULL)
+        return true;
+    node->strides = ls_arena_array(&r->trace->arena, LOCKSTEP_MAX_RANK, sizeof *node->strides);
+    if (node->strides == NULL)
+        return false;
+    bool fits = json_is_array(strides) && json_array_size(strides) == (size_t)node->rank;
+    json_array_foreach(strides, at, stride)
+        if ((fits = fits && json_is_integer(stride)))
+            node->strides[at] = json_integer_value(stride);
+    if (!fits)
+        refuse(r, "strides", "a list of integers, one for each axis");
+    return true;
+}
+
 static bool read_parameters(reading *r, json_t *object, ls_node *node) {
     json_t *parameters = json_object_get(object, "params"), *value;
     const char *key;
+    if (parameters != NULL && !json_is_object(parameters) && !json_is_null(parameters))
+        refuse(r, "params", "an object");
     node->parameters = ls_arena_array(&r->trace->arena, json_object_size(parameters) + 1, sizeof *node->parameters);
     if (node->parameters == NULL)
         return false;
@@ -284,7 +341,8 @@ static lockstep_status read_tensor(reading *r, json_t *object) {
         (node->file != NULL && !ls_path_stays_inside(node->file)))
         return LOCKSTEP_MALFORMED;
     node->kind = kind_of(t, node->op);
-    if (node->kind == NULL || !read_sources(r, object, node) || !read_parameters(r, object, node))
+    if (node->kind == NULL || !read_sources(r, object, node) || !read_operands(r, object, node) || !read_place(r, object, node) ||
+        !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
     LS_TRY(read_extent(r, object, node));
     LS_TRY(remember_order(r, (uint64_t)integer_of(r, object, "i", 0, INT64_MAX, -1), t->node_count));
@@ -323,7 +381,7 @@ static lockstep_status read_note(reading *r, const json_t *object) {
     return LOCKSTEP_OK;
 }
 
-/* How many tensors there are, weights counted or not, shows whether lines are missing. */
+/* How many tensors there are, with the weights or without, shows whether lines are missing. */
 static void read_end(reading *r, const json_t *object) {
     ls_trace *t = r->trace;
     size_t weights = 0;
@@ -331,7 +389,7 @@ static void read_end(reading *r, const json_t *object) {
         weights += t->nodes[i].role == LOCKSTEP_ROLE_WEIGHT;
     const uint64_t tensors = (uint64_t)integer_of(r, object, "tensors", 0, INT64_MAX, (int64_t)t->node_count);
     t->dropped = (uint64_t)integer_of(r, object, "dropped", 0, INT64_MAX, 0);
-    t->complete = is_true(r, object, "end") && tensors >= t->node_count - weights && tensors <= t->node_count;
+    t->complete = is_true(r, object, "end") && (tensors == t->node_count || tensors == t->node_count - weights);
 }
 
 static lockstep_status read_line(reading *r, json_t *object) {
@@ -512,7 +570,7 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
         const ls_tensor *tensor = &t->archive->tensors[i];
         ls_node *node = &t->nodes[i];
         *node = (ls_node){.stored = i, .name = tensor->name, .op = "", .kind = ls_op_at(LS_OP_UNKNOWN), .dtype = lockstep_dtype_name(tensor->dtype), .file = tensor->name,
-                          .layer = -1, .rank = tensor->rank, .elements = tensor->elements, .alias_of = LS_NONE};
+                          .layer = -1, .rank = tensor->rank, .elements = tensor->elements, .alias_of = LS_NONE, .view_of = LS_NONE};
         memcpy(node->shape, tensor->shape, sizeof node->shape);
         if (tensor->dtype == LOCKSTEP_OPAQUE) {
             node->file = NULL;

@@ -36,6 +36,11 @@ typedef struct ls_node {
     size_t *sources; /* indexes of earlier nodes */
     size_t source_count;
     size_t alias_of; /* index, or LS_NONE */
+    size_t *operands; /* of each slot: index, or LS_NONE for an empty one; the sources, where the line says nothing else */
+    size_t operand_count;
+    size_t view_of;   /* index of the tensor in whose memory this one lies, or LS_NONE */
+    uint64_t offset;  /* bytes from its first element to this one's */
+    int64_t *strides; /* bytes, per axis; NULL where the elements are contiguous */
     ls_parameter *parameters;
     size_t parameter_count;
     size_t stored;     /* index in the trace's archive, if it has one */

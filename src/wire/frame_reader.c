@@ -153,31 +153,31 @@ static lockstep_status check_any(reading *r, int depth) {
     return status;
 }
 
-typedef enum kind { STRING, BOOLEAN, COUNT, LAYER } kind;
+typedef enum kind { STRING, BOOLEAN, OBJECT, COUNT, SIZE, LAYER } kind;
 
 /* Keys that the recorder copies to the trace, whose reader wants these kinds of values. */
 static const struct {
     const char *key;
     kind kind;
-} kinds[] = {{"layer", LAYER},    {"role", STRING},           {"where", STRING}, {"backend", STRING}, {"lost", STRING},      {"context", COUNT},
+} kinds[] = {{"layer", LAYER},    {"role", STRING},           {"where", STRING}, {"backend", STRING}, {"lost", STRING},      {"context", COUNT}, {"offset", SIZE},    {"params", OBJECT},
              {"engine", STRING}, {"engine_version", STRING}, {"model", STRING}, {"device", STRING},  {"framework", STRING}, {"told_later", BOOLEAN}};
 
 static bool is_of_kind(kind k, const char *text, size_t length) {
     char digits[24];
     const bool is_number = length > 0 && length < sizeof digits && (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'));
     if (!is_number)
-        return (k == STRING && text[0] == '"') || (k == BOOLEAN && (text[0] == 't' || text[0] == 'f')) || text[0] == 'n';
+        return (k == STRING && text[0] == '"') || (k == BOOLEAN && (text[0] == 't' || text[0] == 'f')) || (k == OBJECT && text[0] == '{') || text[0] == 'n';
     memcpy(digits, text, length);
     digits[length] = '\0';
     if (digits[strspn(digits, "-0123456789")] != '\0')
         return false;
     const long long value = strtoll(digits, NULL, 10);
-    return (k == LAYER && value >= -1 && value <= INT32_MAX) || (k == COUNT && value >= 0 && value <= UINT32_MAX);
+    return (k == LAYER && value >= -1 && value <= INT32_MAX) || (k == COUNT && value >= 0 && value <= UINT32_MAX) || (k == SIZE && value >= 0);
 }
 
 /* The value of a key that is not interpreted here ends at the current position. */
 static lockstep_status check_kind(reading *r, const char *name, uint64_t begin) {
-    static const char *const expected[] = {"a string", "true or false", "an integer from 0 to 2^32 - 1", "an integer from -1 to 2^31 - 1"};
+    static const char *const expected[] = {"a string", "true or false", "an object", "an integer from 0 to 2^32 - 1", "an integer from 0", "an integer from -1 to 2^31 - 1"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kinds[i].key, name) == 0 && !is_of_kind(kinds[i].kind, r->json.text + begin, (size_t)(r->json.at - begin)))
             return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, begin, "found another value of '%s', expected %s", name, expected[kinds[i].kind]);
@@ -275,6 +275,20 @@ static bool is_weight(const reading *r) {
     return false;
 }
 
+/* One integer for each axis. */
+static lockstep_status check_strides(const reading *r) {
+    ls_frame_list list = ls_frame_list_of(&r->content, "strides");
+    const ls_frame_member *member = ls_frame_find(&r->content, "strides");
+    size_t count = 0;
+    bool whole, all = true;
+    int64_t value;
+    for (; ls_frame_list_next(&list, &whole, &value); count++)
+        all = all && whole;
+    if (member == NULL || (all && count == r->content.tensor.axes))
+        return LOCKSTEP_OK;
+    return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, member->begin, "found another value of 'strides', expected a list of integers, one for each axis");
+}
+
 /* Data of a type that can't be decoded may have any size, and without data, any type and shape are valid. */
 static lockstep_status check_tensor(reading *r, uint64_t data_bytes) {
     ls_frame_tensor *t = &r->content.tensor;
@@ -283,6 +297,7 @@ static lockstep_status check_tensor(reading *r, uint64_t data_bytes) {
         LS_TRY(need(r, needed[i]));
     if (!is_weight(r))
         LS_TRY(need(r, KEY_PASS));
+    LS_TRY(check_strides(r));
     uint64_t inner = t->rank > 0 ? t->shape[t->rank - 1] : 1;
     if (!ls_dtype_find(t->dtype_name, &t->dtype) || t->dtype == LOCKSTEP_OPAQUE)
         t->dtype = LOCKSTEP_OPAQUE;

@@ -95,6 +95,15 @@ WRONG = {
     "fewer positions than tokens": ([FIRST, dict(PASS, positions=[1]), X, Y, END], 'found "positions": [1]'),
     "lost values below zero": ([FIRST, PASS, X, Y, dict(END, dropped=-5)], 'found "dropped": -5'),
     "an end that is none": ([FIRST, PASS, X, Y, dict(END, end="no")], 'found "end": "no", expected true or false'),
+    "a string for sources": ([FIRST, PASS, X, dict(Y, src="x"), END], 'found "src": "x", expected a list of line numbers'),
+    "strings among sources": ([FIRST, PASS, X, dict(Y, src=["0"]), END], 'found "src": ["0"], expected a list of line numbers'),
+    "a real among operands": ([FIRST, PASS, X, dict(Y, operands=[0, None, 0.5]), END], 'found "operands": [0,null,0.5], expected a list'),
+    "a string for an alias": ([FIRST, PASS, X, dict(Y, alias_of="x"), END], 'found "alias_of": "x", expected the number of a line'),
+    "a list for a view": ([FIRST, PASS, X, dict(Y, view_of=[0]), END], 'found "view_of": [0], expected the number of a line'),
+    "an offset below zero": ([FIRST, PASS, X, dict(Y, view_of=0, offset=-1), END], 'found "offset": -1'),
+    "strides of other axes": ([FIRST, PASS, X, dict(Y, view_of=0, strides=[4]), END], 'found "strides": [4], expected a list of integers, one for each axis'),
+    "strides that are no integers": ([FIRST, PASS, X, dict(Y, view_of=0, strides=[12, "4"]), END], 'found "strides": [12,"4"]'),
+    "a list for parameters": ([FIRST, PASS, X, dict(Y, params=[1]), END], 'found "params": [1], expected an object'),
     "a number for a role": ([FIRST, PASS, dict(X, role=1), Y, END], 'found "role": 1, expected a string'),
 }
 
@@ -114,6 +123,13 @@ def test_lines_that_are_missing_leave_a_trace_incomplete(tmp_path, tensors):
     assert done.returncode == 2 and "incomplete" in done.stdout and "verdict: match" not in done.stdout
 
 
+@pytest.mark.parametrize("tensors,complete", [(2, True), (4, True), (3, False), (1, False), (5, False)])
+def test_weights_are_counted_all_or_not_at_all(tmp_path, tensors, complete):
+    weights = [{k: v for k, v in tensor(i, f"w{i}", role="weight").items() if k != "pass"} for i in (2, 3)]
+    done = diff(write(tmp_path / "t", [FIRST, PASS, X, Y, *weights, dict(END, tensors=tensors)]))
+    assert ("INCOMPLETE" not in done.stdout) is complete
+
+
 def test_an_end_that_is_false_is_none(tmp_path):
     assert "incomplete" in diff(write(tmp_path / "t", [FIRST, PASS, X, Y, dict(END, end=False)])).stdout
 
@@ -121,13 +137,13 @@ def test_an_end_that_is_false_is_none(tmp_path):
 READ = {
     "half a last line": [FIRST, PASS, X, Y, b'{"i":2,"na'],
     "no last line": [FIRST, PASS, X, Y],
-    "a source in the future": [FIRST, PASS, dict(X, src=[1, 0, -3, 10**12, "x"]), Y, END],
+    "a source in the future": [FIRST, PASS, dict(X, src=[1, 0, -3, 10**12]), Y, END],
     "an alias of the future": [FIRST, PASS, dict(X, alias_of=1), Y, END],
     "unknown keys and lines": [FIRST, {"later": 1}, PASS, dict(X, later={"a": []}), Y, END],
     "null for what is not known": [FIRST, dict(PASS, sequences=None), dict(X, where=None, layer=None), Y, END],
     "a count without weights": [FIRST, PASS, X, Y, {**tensor(2, "w", role="weight"), "pass": None}, END],
     "a count with weights": [FIRST, PASS, X, Y, {**tensor(2, "w", role="weight"), "pass": None}, dict(END, tensors=3)],
-    "parameters of other types": [FIRST, PASS, dict(X, params=[1]), dict(Y, params={"a": "b", "c": 1e300}), END],
+    "parameters of other types": [FIRST, PASS, dict(X, params={}), dict(Y, params={"a": "b", "c": 1e300}), END],
 }
 
 

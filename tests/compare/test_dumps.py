@@ -192,3 +192,15 @@ def test_a_dump_of_some_stages_needs_the_final_output(tmp_path):
     assert diff(folder(tmp_path / "all", r), tmp_path / "end")[0] == 1
     status, result = diff(reference, folder(tmp_path / "more", {**some, "logits": r["logits"], "unknown": np.ones((3, 5), "f4") * np.arange(5, dtype="f4")}))
     assert status == 1 and "1 tensor is only in the candidate" in result["reason"]
+
+
+def test_a_dump_needs_an_output_even_without_weights(tmp_path):
+    """Without a weight, a smaller output looks like a pooling; what only picks or ranks may be missing."""
+    rng = np.random.default_rng(2)
+    body, classes = rng.standard_normal((1, 7, 16)).astype("f4"), rng.standard_normal((1, 7, 2)).astype("f4")
+    t = Trace(tmp_path / "r").begin(range(7))
+    logits = t.add("logits", classes, [t.add("norm", body, op="linear")], op="linear")
+    without = diff(t.write(), folder(tmp_path / "norm", {"norm": body}))
+    assert without[0] == 2 and "final output logits was not compared" in without[1]["reason"]
+    t.add("next", np.argmax(classes, -1), [logits], op="argmax")
+    assert diff(t.write(), folder(tmp_path / "both", {"norm": body, "logits": classes}))[0] == 0

@@ -138,6 +138,37 @@ def test_tensors_of_torch_are_arrays(installed, tmp_path):
     assert not {"detach", "contiguous", "_to_copy"} & {line.get("op") for line in lines(out)}
 
 
+TEMPORARY = """
+import numpy, torch, lockstep_debug
+class Pooled:  # the interface owns a copy
+    def __init__(self, value):
+        self.value = value
+    @property
+    def __array_interface__(self):
+        copy = numpy.full(4 << 20, self.value, numpy.float32)
+        return dict(copy.__array_interface__, owner=copy)
+class Buffer:  # as PIL's images are
+    def __init__(self, value):
+        self.__array_interface__ = dict(typestr="|u1", shape=(2, 3), version=3, data=bytes([value] * 6))
+class Own(torch.Tensor):
+    pass
+for value in range(4):
+    lockstep_debug.record(f"pooled.{value}", Pooled(value))
+    lockstep_debug.record(f"buffer.{value}", Buffer(value))
+    lockstep_debug.record(f"scalar.{value}", numpy.float32(value))
+    lockstep_debug.record(f"own.{value}", torch.full((2,), float(value)).as_subclass(Own))
+"""
+
+
+def test_memory_that_lives_for_the_call_only(installed, tmp_path):
+    done = python(TEMPORARY, installed, [LOCKSTEP, "capture", "-o", tmp_path / "t", "--"])
+    assert done.returncode == 0 and "end" in lines(tmp_path / "t")[-1], done.stderr
+    found = {line["name"]: line for line in lines(tmp_path / "t") if "i" in line}
+    assert len(found) == 16
+    for name, line in found.items():
+        assert (load_values(tmp_path / "t", line) == int(name[-1])).all(), name
+
+
 WRONG = """
 import numpy, torch, lockstep_debug
 x = numpy.ones(2)
@@ -153,6 +184,20 @@ lockstep_debug.record("layer", x, layer="0")
 lockstep_debug.record("role", x, role="output")
 lockstep_debug.record("parameters", x, parameters=[1])
 lockstep_debug.record("no such keyword", x, colour="red")
+lockstep_debug.record()
+class Odd:
+    @property
+    def __array_interface__(self):
+        class Worse(Exception):
+            def __repr__(self):
+                raise RuntimeError
+        raise Worse
+lockstep_debug.record("worse", Odd())
+class Interface:
+    def __init__(self, **interface):
+        self.__array_interface__ = dict(dict(typestr="<f4", shape=(2, 3), version=3), **interface)
+lockstep_debug.record("short buffer", Interface(data=bytes(23)))
+lockstep_debug.record("no data", Interface(data=None))
 engine = lockstep_debug.engine("mine")
 engine.begin_pass(tokens="ab")
 engine.record("good", x)
@@ -165,8 +210,9 @@ def test_what_can_not_be_recorded_leaves_a_note(installed, tmp_path):
     done, plain = python(WRONG, installed, [LOCKSTEP, "capture", "-o", tmp_path / "t", "--"]), python(WRONG, installed)
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, "done\n"), done.stderr
     notes = [line["note"] for line in lines(tmp_path / "t") if "note" in line]
-    for name in ("a list", "nothing", "sparse", "meta", "nine axes", "text", "record", "sources", "layer", "role", "parameters", "no such keyword", "begin_pass"):
+    for name in ("a list", "nothing", "sparse", "meta", "nine axes", "text", "record", "sources", "layer", "role", "parameters", "no such keyword", "worse", "short buffer", "no data", "begin_pass"):
         assert sum(note.startswith(f"{name} was not recorded: ") for note in notes) == 1, (name, notes)
+    assert len(notes) == 17
     assert [line["name"] for line in lines(tmp_path / "t") if "i" in line] == ["good"] and "end" in lines(tmp_path / "t")[-1]
 
 
