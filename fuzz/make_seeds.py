@@ -184,6 +184,28 @@ def segments():
     put("segment", "whole", text + b'{"end":true,"tensors":2,"dropped":0,"exit":0}\n\0' + data)
 
 
+def verifications():
+    """Each operation on small operands, a cache that is written and read, and views."""
+    nodes = [("w", "NONE", [4, 8], [], {"role": "weight"}), ("x", "NONE", [3, 8], [], {"role": "input"}), ("pos", "NONE", [3], [], {"role": "input", "dtype": "i32"}),
+             ("cache", "NONE", [16, 4], [], {"role": "state"}), ("ids", "NONE", [3], [], {"role": "input", "dtype": "i64"}),
+             ("y", "MUL_MAT", [3, 4], [0, 1], {}), ("n", "RMS_NORM", [3, 4], [5], {"params": {"eps": 1e-6}}),
+             ("r", "ROPE", [3, 1, 4], [6, 2], {"params": {"n_dims": 4, "mode": 2, "freq_base": 10000, "freq_scale": 1, "attn_factor": 1, "ext_factor": 1, "beta_fast": 32}}),
+             ("cache (view)", "SET_ROWS", [16, 4], [6, 4, 3], {"role": "write", "view_of": 3, "offset": 0}),
+             ("k", "VIEW", [1, 16, 4], [3, 8], {"role": "view", "view_of": 3, "offset": 0, "strides": [16, 16, 4], "operands": [3]}),
+             ("mask", "NONE", [3, 16], [], {"role": "input"}), ("kq", "MUL_MAT", [1, 3, 16], [9, 6], {}),
+             ("p", "SOFT_MAX", [1, 3, 16], [11, 10], {"params": {"scale": 0.5, "max_bias": 8}}),
+             ("f", "FLASH_ATTN_EXT", [3, 1, 4], [6, 9, 9, 10], {"params": {"scale": 0.5, "logit_softcap": 2}}),
+             ("g", "SWIGLU", [3, 2], [5], {}), ("h", "GET_ROWS", [3, 8], [0, 2], {}), ("a", "ADD", [3, 4], [5, 6], {}), ("s", "SCALE", [3, 4], [16], {"params": {"scale": 2}}),
+             ("c", "CONCAT", [6, 4], [5, 6], {"params": {"dim": 1}}), ("o", "ARGSORT", [3, 4], [5], {"dtype": "i32"}), ("u", "SUM_ROWS", [3, 1], [5], {}),
+             ("e", "MUL_MAT_ID", [3, 1, 4], [0, 1, 2], {}), ("t", "TANH", [3, 4], [5], {}), ("d", "DIAG_MASK_INF", [3, 4], [5], {}), ("q", "REPEAT", [6, 4], [5], {})]
+    rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"engine": "ggml", "process": 0}, {"pass": 0, "tokens": [1, 2, 3], "positions": [0, 1, 2]}]
+    for i, (name, op, shape, sources, more) in enumerate(nodes):
+        held = {} if more.get("role") in ("state", "write", "view") else {"file": f"tensors/{i}.npy"}
+        rows.append({"i": i, "pass": 0, "layer": 0, "name": name, "op": op, "dtype": "f32", "shape": shape, "src": sources, "occurrence": 0, **held, **more})
+    rows.append({"end": True, "tensors": len(nodes), "dropped": 0, "exit": 0})
+    put("verify", "operations.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
+
+
 def comparisons():
     def log(tokens, sequences, nodes):
         rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"engine": "e", "process": 0},
@@ -240,6 +262,7 @@ if __name__ == "__main__":
     frames()
     logs()
     segments()
+    verifications()
     comparisons()
     maps()
     npy()

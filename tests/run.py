@@ -36,6 +36,7 @@ SUITES = [
     ("unit", 120, ["tests/run_unit", "build"]),
     ("sanitizers", 400, ["tests/run_unit", "build/asan"]),
     ("threads", 120, ["tests/run_unit", "build/tsan"]),
+    ("verify", 20, [*PYTEST, "tests/verify"]),
     ("cli", 200, [*PYTEST, "tests/cli"]),
     ("formats", 200, [*PYTEST, "tests/formats"]),
     ("checkpoints", 200, [*PYTEST, "tests/checkpoints"]),

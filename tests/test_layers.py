@@ -21,11 +21,13 @@ ALLOWED = {
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
     "parity": {"base", "io"},
+    "eval": {"base", "tensor", "op", "trace"},
+    "verify": {"base", "tensor", "format", "op", "trace", "eval"},
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match"},
     "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "op", "compare", "preset", "match"},
-    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint"},
+    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
 

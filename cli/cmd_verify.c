@@ -1,0 +1,88 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "format/archive.h"
+#include "report/verify_report.h"
+#include "verify/verify.h"
+
+typedef struct verify_options {
+    const char *model, *json;
+    bool all;
+} verify_options;
+
+#define FIELD(name) offsetof(verify_options, name)
+static const option_row options[] = {
+    {"--model", OPTION_PATH, FIELD(model), "FILE", "the GGUF file with the weights, unless the trace was recorded with --weights", NULL},
+    {"--all", OPTION_FLAG, FIELD(all), NULL, "list every operation, not only those that fail", NULL},
+    {"--json", OPTION_PATH, FIELD(json), "FILE", "write the result as JSON; - for standard output, instead of the table", NULL},
+    {0},
+};
+
+static bool write_json(const ls_verification *v, const char *path) {
+    ls_text text = {0};
+    ls_report_verification_json(v, &text);
+    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+    bool ok = out != NULL && !text.failed && fwrite(text.data, 1, text.length, out) == text.length;
+    if (out != NULL && out != stdout)
+        ok = fclose(out) == 0 && ok;
+    if (!ok)
+        fprintf(stderr, "lockstep verify: %s: can't be written\n", path);
+    ls_text_done(&text);
+    return ok;
+}
+
+static void print(const ls_verification *v, bool all) {
+    ls_text text = {0};
+    ls_report_verification(v, all, &text);
+    if (text.data != NULL)
+        fwrite(text.data, 1, text.length, stdout);
+    ls_text_done(&text);
+}
+
+static lockstep_status check_trace(const ls_trace *trace, lockstep_error *error) {
+    return trace->is_graph ? LOCKSTEP_OK
+                           : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s has no graph: expected a trace that `lockstep capture` recorded", trace->path);
+}
+
+static int run(const arguments *args, const void *parsed) {
+    const verify_options *o = parsed;
+    ls_trace *trace = NULL;
+    lockstep_archive *model = NULL;
+    ls_verification v = {0};
+    lockstep_error error;
+    lockstep_status status = ls_trace_open(args->positional[0], &trace, &error);
+    if (status == LOCKSTEP_OK)
+        status = check_trace(trace, &error);
+    if (status == LOCKSTEP_OK && o->model != NULL)
+        status = lockstep_archive_open(o->model, &model, &error);
+    if (status == LOCKSTEP_OK)
+        status = ls_verify(trace, &model, model != NULL, &v, &error);
+    int result = EXIT_TROUBLE;
+    if (status != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep verify: %s\n", error.message);
+    } else {
+        result = v.failed > 0 ? EXIT_DIVERGED : v.checked > 0 && trace->complete ? EXIT_MATCH : EXIT_TROUBLE;
+        if (o->json == NULL || strcmp(o->json, "-") != 0)
+            print(&v, o->all);
+        if (o->json != NULL && !write_json(&v, o->json))
+            result = EXIT_TROUBLE;
+    }
+    ls_verification_done(&v);
+    lockstep_archive_close(model);
+    ls_trace_close(trace);
+    return result;
+}
+
+const command_row command_verify = {
+    .name = "verify",
+    .usage = "TRACE [--model FILE] [options]",
+    .summary = "Computes each recorded operation again, in double precision, from its recorded inputs.",
+    .exits = "0 every operation that was checked agrees, 1 one does not, 2 error, nothing checked, or an incomplete trace",
+    .options = options,
+    .options_size = sizeof(verify_options),
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run,
+};

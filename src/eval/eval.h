@@ -1,0 +1,47 @@
+/* Operations in double precision: what an operation should give for these operands, as ggml defines it. A
+ * family of operations is a file, and an operation a row of eval_table.h. */
+#ifndef LS_EVAL_EVAL_H
+#define LS_EVAL_EVAL_H
+
+#include "trace/trace.h"
+
+enum { LS_EVAL_OPERANDS = 8 };
+
+/* Elements in row-major order, outermost axis first. */
+typedef struct ls_array {
+    int rank;
+    uint64_t shape[LOCKSTEP_MAX_RANK], elements;
+    const double *values;
+} ls_array;
+
+typedef struct ls_evaluation {
+    const ls_node *node;                        /* the operation: its parameters, and its result's shape */
+    const ls_array *operands[LS_EVAL_OPERANDS]; /* NULL for an empty slot */
+    double *out;                                /* room for the result's elements */
+    double *scale; /* room for as many: what each element's rounding errors are relative to, where terms cancel */
+    const char *reason;                         /* set on failure */
+} ls_evaluation;
+
+/* Fails, with a reason, for an operation, parameters or shapes that are not covered. */
+bool ls_eval(ls_evaluation *evaluation);
+/* Whether there is a row for the operation. */
+bool ls_eval_covers(const ls_op *op);
+
+/* For the families. */
+
+/* Sets the reason. Always false. */
+bool ls_eval_refuse(ls_evaluation *evaluation, const char *reason);
+/* A parameter of the operation; `otherwise` where it was not recorded (zeros are not). */
+double ls_eval_parameter(const ls_evaluation *evaluation, const char *key, double otherwise);
+/* Whether the first `count` operands are there. */
+bool ls_eval_has(ls_evaluation *evaluation, int count);
+/* The size of an axis counted from the innermost, 0; 1 beyond the rank. */
+uint64_t ls_array_size(const ls_array *array, int axis);
+/* The result's, likewise. */
+uint64_t ls_eval_size(const ls_evaluation *evaluation, int axis);
+
+#define LS_EVAL_ROW(op, function) bool function(ls_evaluation *evaluation);
+#include "eval/eval_table.h"
+#undef LS_EVAL_ROW
+
+#endif

@@ -1,0 +1,12 @@
+/* What `lockstep verify` prints. */
+#ifndef LS_REPORT_VERIFY_REPORT_H
+#define LS_REPORT_VERIFY_REPORT_H
+
+#include "base/text.h"
+#include "verify/verify.h"
+
+/* all: every operation, not only those that fail. */
+void ls_report_verification(const ls_verification *verification, bool all, ls_text *out);
+void ls_report_verification_json(const ls_verification *verification, ls_text *out);
+
+#endif

@@ -1,0 +1,12 @@
+/* How far a kernel's result may be from the same operation in double precision. */
+#ifndef LS_VERIFY_BOUNDS_H
+#define LS_VERIFY_BOUNDS_H
+
+#include "trace/trace.h"
+
+/* The type of the operand that decides: a product's weight, an attention's keys, else the first. */
+const char *ls_bound_type(const ls_trace *trace, const ls_node *node);
+/* Relative L2 that any correct kernel stays below. */
+double ls_bound_of(const ls_trace *trace, const ls_node *node);
+
+#endif

@@ -1,0 +1,35 @@
+/* The values that a trace's operations had: recorded ones, weights of files, and caches as the recorded writes
+ * left them. Nodes have to be taken in their order, because caches change. */
+#ifndef LS_VERIFY_RECORDED_H
+#define LS_VERIFY_RECORDED_H
+
+#include "eval/eval.h"
+
+typedef struct ls_recorded {
+    const ls_trace *trace;
+    lockstep_archive *const *models; /* that have the weights; borrowed */
+    size_t model_count;
+    ls_map caches;                   /* "process/context/name" -> cache + 1 */
+    struct ls_cache *items;
+    size_t count, capacity;
+    uint64_t held;                   /* elements of all caches */
+    /* A node that takes other values than its own, or LS_NONE. */
+    size_t replaced;
+    const ls_array *replacement;
+    int depth; /* of the views that are being read */
+} ls_recorded;
+
+void ls_recorded_done(ls_recorded *recorded);
+/* The values of a node. On success `out->values` is to be freed; otherwise out_reason says why there are none. */
+bool ls_recorded_read(ls_recorded *recorded, size_t node, ls_array *out, const char **out_reason);
+/* Carries a write to a cache out. One that is not understood leaves its contents unknown: NaN. */
+void ls_recorded_write(ls_recorded *recorded, size_t node);
+/* The cache in whose memory the node lies, or SIZE_MAX. */
+size_t ls_recorded_cache(ls_recorded *recorded, size_t node);
+/* A copy of its contents, and back: the copy is freed. NULL if out of memory. */
+float *ls_recorded_save(const ls_recorded *recorded, size_t cache);
+void ls_recorded_restore(ls_recorded *recorded, size_t cache, float *saved);
+/* Whether the node lies in the other's memory, or is the other. */
+bool ls_recorded_is_view_of(const ls_trace *trace, size_t node, size_t other);
+
+#endif

@@ -1,0 +1,408 @@
+#include "verify/verify.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/grow.h"
+#include "verify/bounds.h"
+#include "verify/recorded.h"
+
+/* An operation whose error is so many times the median of its family, and above the floor, is an outlier. A row's
+ * error varies more than a tensor's. */
+#define OUTLIER 5
+#define ROW_MARGIN 6
+#define OUTLIER_FLOOR 1e-6
+enum { SIBLINGS_LEAST = 4, COST_MAX = 1 << 30 };
+
+typedef struct run {
+    ls_verification *v;
+    ls_recorded values;
+    double *scale; /* of the operation that is being computed */
+    uint64_t scale_capacity;
+} run;
+
+static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
+
+/* ------------------------------------------------------------------ computing */
+
+static void release(ls_array *a) {
+    free((void *)(uintptr_t)a->values);
+    *a = (ls_array){0};
+}
+
+/* Multiplications of a product; 0 for anything else. */
+static double cost_of(const ls_trace *t, const ls_node *n) {
+    const bool product = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_ATTENTION;
+    const ls_node *a = product && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
+    const ls_node *k = n->kind->role == LS_OP_ROLE_ATTENTION && n->operand_count > 1 && n->operands[1] != LS_NONE ? &t->nodes[n->operands[1]] : NULL;
+    const double inner = a == NULL ? 0 : k != NULL && k->rank > 1 ? 2 * (double)k->shape[k->rank - 2] : a->rank > 0 ? (double)a->shape[a->rank - 1] : 0;
+    return inner * (double)n->elements;
+}
+
+static bool read_operands(run *r, const ls_node *n, ls_array operands[LS_EVAL_OPERANDS], ls_evaluation *e) {
+    if (n->operand_count > LS_EVAL_OPERANDS)
+        return ls_eval_refuse(e, "more operands than any operation has");
+    for (size_t i = 0; i < n->operand_count; i++) {
+        if (n->operands[i] == LS_NONE)
+            continue;
+        if (!ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
+            return false;
+        e->operands[i] = &operands[i];
+    }
+    return true;
+}
+
+static bool make_room(run *r, const ls_node *n) {
+    if (n->elements < r->scale_capacity)
+        return true;
+    double *scale = realloc(r->scale, (n->elements + 1) * sizeof *scale);
+    r->scale = scale != NULL ? scale : r->scale;
+    r->scale_capacity = scale != NULL ? n->elements + 1 : r->scale_capacity;
+    return scale != NULL;
+}
+
+/* Computes a node in double precision; r->scale is set. The result's values are to be freed. */
+static bool compute(run *r, size_t node, ls_array *out, const char **out_reason) {
+    const ls_node *n = &r->v->trace->nodes[node];
+    ls_array operands[LS_EVAL_OPERANDS] = {0};
+    ls_evaluation e = {.node = n};
+    bool ok = cost_of(r->v->trace, n) <= COST_MAX || ls_eval_refuse(&e, "a product of more than 2^30 multiplications");
+    ok = ok && read_operands(r, n, operands, &e);
+    double *values = ok && make_room(r, n) ? malloc((n->elements + 1) * sizeof *values) : NULL;
+    e.out = values;
+    e.scale = r->scale;
+    ok = ok && (values != NULL || ls_eval_refuse(&e, "out of memory")) && ls_eval(&e);
+    for (int i = 0; i < LS_EVAL_OPERANDS; i++)
+        release(&operands[i]);
+    if (!ok)
+        free(values);
+    *out = (ls_array){.rank = n->rank, .elements = n->elements, .values = ok ? values : NULL};
+    memcpy(out->shape, n->shape, sizeof out->shape);
+    *out_reason = e.reason;
+    return ok;
+}
+
+/* ------------------------------------------------------------------ comparing */
+
+typedef struct distance {
+    double squares, scale;
+    bool broken; /* only one side is finite */
+    uint64_t compared;
+} distance;
+
+static void add(distance *d, double recorded, double computed, double scale) {
+    if (isnan(computed))
+        return; /* read from what was never written, or a quotient of zeros */
+    d->compared++;
+    if (isfinite(recorded) && isfinite(computed)) {
+        d->squares += (recorded - computed) * (recorded - computed);
+        d->scale += scale * scale;
+    } else {
+        d->broken = d->broken || recorded != computed;
+    }
+}
+
+static double relative(const distance *d) { return d->broken ? INFINITY : d->squares == 0 ? 0 : sqrt(d->squares) / sqrt(d->scale); }
+
+/* Ranks are equal where what they rank is: the order of equal values is nobody's fault. */
+static double ranked(const ls_array *values, uint64_t row, double index) {
+    const uint64_t n = values->shape[values->rank - 1];
+    return index >= 0 && index < (double)n ? values->values[row * n + (uint64_t)index] : NAN;
+}
+
+static void measure(const ls_array *recorded, const ls_array *computed, const double *scale, const ls_array *keys, ls_check *out) {
+    const uint64_t n = recorded->rank > 0 && recorded->elements > 0 ? recorded->shape[recorded->rank - 1] : 1;
+    distance all = {0};
+    for (uint64_t row = 0; row * n < recorded->elements; row++) {
+        distance own = {0};
+        for (uint64_t i = row * n; i < (row + 1) * n; i++) {
+            const double x = keys != NULL ? ranked(keys, row, recorded->values[i]) : recorded->values[i];
+            const double y = keys != NULL ? ranked(keys, row, computed->values[i]) : computed->values[i];
+            add(&own, x, y, keys != NULL ? fabs(y) : scale[i]);
+        }
+        all.squares += own.squares;
+        all.scale += own.scale;
+        all.compared += own.compared;
+        all.broken = all.broken || own.broken;
+        if (relative(&own) > out->row_error) {
+            out->row_error = relative(&own);
+            out->worst_row = row;
+        }
+    }
+    out->compared = all.compared;
+    out->error = relative(&all);
+}
+
+/* Compares a computed node with its recorded values. */
+static void compare(run *r, const ls_node *n, const ls_array *recorded, const ls_array *computed, ls_check *out) {
+    const bool ranks = n->kind->role == LS_OP_ROLE_ORDER;
+    ls_array keys = {0};
+    if (!ranks || ls_recorded_read(&r->values, n->operands[0], &keys, &out->reason))
+        measure(recorded, computed, r->scale, ranks ? &keys : NULL, out);
+    if (out->reason == NULL && out->compared == 0)
+        out->reason = "it depends on parts of a cache that were never written in the trace";
+    release(&keys);
+}
+
+/* The recorded values come first: they are what a trace can't claim to have. */
+static void check_node(run *r, size_t node, ls_check *out) {
+    const ls_node *n = &r->v->trace->nodes[node];
+    ls_array recorded = {0}, computed = {0};
+    *out = (ls_check){.node = node, .bound = ls_bound_of(r->v->trace, n), .family = SIZE_MAX};
+    if (!ls_op_is_of_ggml(n->kind, n->op))
+        out->reason = "an operation that is not ggml's";
+    else if (n->elements == 0)
+        out->reason = "a result without elements";
+    else if (ls_recorded_read(&r->values, node, &recorded, &out->reason) && compute(r, node, &computed, &out->reason))
+        compare(r, n, &recorded, &computed, out);
+    release(&recorded);
+    release(&computed);
+}
+
+static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= c->bound && c->row_error <= ROW_MARGIN * c->bound; }
+
+/* ------------------------------------------------------------------ families */
+
+static ls_check_family *family_of(ls_verification *v, ls_check *c) {
+    const ls_node *n = &v->trace->nodes[c->node];
+    const char *type = ls_bound_type(v->trace, n);
+    for (c->family = 0; c->family < v->family_count; c->family++)
+        if (v->families[c->family].op == n->kind && strcmp(v->families[c->family].type, type) == 0 && v->families[c->family].bound == c->bound)
+            return &v->families[c->family];
+    if (!ls_grow((void **)&v->families, v->family_count, &v->family_capacity, sizeof *v->families))
+        return NULL;
+    v->families[v->family_count] = (ls_check_family){.op = n->kind, .type = type, .bound = c->bound};
+    return &v->families[v->family_count++];
+}
+
+static int by_number(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count) {
+    qsort(values, count, sizeof *values, by_number);
+    return count == 0 ? 0 : count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* The median and the largest of each family, and its outliers. */
+static void look_at_family(ls_verification *v, size_t family, double *errors, double *row_errors) {
+    ls_check_family *f = &v->families[family];
+    size_t count = 0;
+    for (size_t i = 0; i < v->count; i++) {
+        const ls_check *c = &v->checks[i];
+        if (c->family != family || c->reason != NULL)
+            continue;
+        errors[count] = c->error;
+        row_errors[count++] = c->row_error;
+        if (count == 1 || c->error > f->largest) {
+            f->largest = c->error;
+            f->worst = i;
+        }
+    }
+    f->count = count;
+    f->median = median(errors, count);
+    f->median_row = median(row_errors, count);
+    for (size_t i = 0; i < v->count && count >= SIBLINGS_LEAST; i++) {
+        ls_check *c = &v->checks[i];
+        if (c->family == family && c->reason == NULL)
+            c->is_outlier = agrees(c) && ((c->error > OUTLIER * f->median && c->error > OUTLIER_FLOOR) ||
+                                          (c->row_error > OUTLIER * f->median_row && c->row_error > ROW_MARGIN * OUTLIER_FLOOR));
+    }
+}
+
+static bool look_at_families(ls_verification *v) {
+    double *errors = malloc((v->count + 1) * sizeof *errors), *row_errors = malloc((v->count + 1) * sizeof *row_errors);
+    bool ok = errors != NULL && row_errors != NULL;
+    for (size_t i = 0; i < v->count && ok; i++)
+        ok = v->checks[i].reason != NULL || family_of(v, &v->checks[i]) != NULL;
+    for (size_t f = 0; f < v->family_count && ok; f++)
+        look_at_family(v, f, errors, row_errors);
+    free(errors);
+    free(row_errors);
+    return ok;
+}
+
+/* ------------------------------------------------------------------ kernels and dumps */
+
+static bool is_suspect(const ls_check *c) { return c->reason == NULL && (!agrees(c) || c->is_outlier); }
+
+static bool reads(const ls_trace *t, const ls_node *n, size_t node) {
+    for (size_t i = 0; i < n->operand_count; i++)
+        if (n->operands[i] != LS_NONE && ls_recorded_is_view_of(t, n->operands[i], node))
+            return true;
+    return false;
+}
+
+/* Its error is that of its operand, as recorded or as computed. */
+static ls_fault verdict_of(const ls_check *with_recorded, const ls_check *with_computed) {
+    enum { CLEAR = 4 }; /* times closer */
+    if (with_recorded->reason != NULL || with_computed->reason != NULL)
+        return LS_FAULT_UNDECIDED;
+    if (agrees(with_recorded) && with_recorded->compared >= with_computed->compared && (!agrees(with_computed) || with_computed->error > CLEAR * with_recorded->error))
+        return LS_FAULT_KERNEL;
+    if (agrees(with_computed) && with_computed->compared > with_recorded->compared)
+        return LS_FAULT_DUMP; /* NaN was recorded, but not computed with */
+    if (agrees(with_computed) && (!agrees(with_recorded) || with_recorded->error > CLEAR * with_computed->error))
+        return LS_FAULT_DUMP;
+    return LS_FAULT_UNDECIDED;
+}
+
+/* An operation in question, with its right values. */
+typedef struct suspect {
+    size_t check;
+    size_t write, cache; /* the last write of its values to a cache; LS_NONE */
+    ls_array right;
+} suspect;
+
+typedef struct suspects {
+    suspect *items;
+    size_t count, capacity;
+} suspects;
+
+static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_error *error) {
+    ls_check *c = &r->v->checks[check];
+    const char *reason;
+    suspect own = {.check = check, .write = LS_NONE, .cache = LS_NONE};
+    c->fault = LS_FAULT_UNDECIDED;
+    r->v->failed++;
+    if (!ls_grow((void **)&s->items, s->count, &s->capacity, sizeof *s->items))
+        return no_memory(error);
+    if (compute(r, c->node, &own.right, &reason))
+        s->items[s->count++] = own;
+    return LOCKSTEP_OK;
+}
+
+/* Through a cache. */
+static bool reads_cache(run *r, const ls_node *n, size_t cache) {
+    for (size_t i = 0; i < n->operand_count && cache != LS_NONE; i++)
+        if (n->operands[i] != LS_NONE && ls_recorded_cache(&r->values, n->operands[i]) == cache)
+            return true;
+    return false;
+}
+
+/* Computes a dependent from the right values of a suspect. False if out of memory. */
+static bool check_with_right(run *r, const suspect *s, bool through_cache, size_t dependent, ls_check *out) {
+    float *saved = through_cache ? ls_recorded_save(&r->values, s->cache) : NULL;
+    if (through_cache && saved == NULL)
+        return false;
+    r->values.replaced = r->v->checks[s->check].node;
+    r->values.replacement = &s->right;
+    if (through_cache)
+        ls_recorded_write(&r->values, s->write);
+    check_node(r, dependent, out);
+    r->values.replaced = LS_NONE;
+    if (through_cache)
+        ls_recorded_restore(&r->values, s->cache, saved);
+    return true;
+}
+
+/* Computes a dependent of a suspect from the right values, too, and asks with which of both its recorded result
+ * agrees. If with the right ones, the dependent is not at fault itself. */
+static void ask(run *r, const suspect *s, ls_check *dependent) {
+    ls_check *accused = &r->v->checks[s->check], with_right;
+    const ls_node *n = &r->v->trace->nodes[dependent->node];
+    const bool direct = reads(r->v->trace, n, accused->node), through_cache = !direct && reads_cache(r, n, s->cache);
+    if (dependent->reason != NULL || (!direct && !through_cache) || !check_with_right(r, s, through_cache, dependent->node, &with_right))
+        return;
+    const ls_fault fault = verdict_of(dependent, &with_right);
+    if (fault == LS_FAULT_DUMP) {
+        dependent->error = with_right.error;
+        dependent->row_error = with_right.row_error;
+        dependent->is_outlier = false;
+    }
+    if (fault != LS_FAULT_UNDECIDED)
+        accused->fault = accused->fault == LS_FAULT_UNDECIDED ? fault : accused->fault == fault ? fault : LS_FAULT_UNDECIDED;
+}
+
+static void note_write(run *r, suspects *s, size_t write) {
+    for (size_t k = 0; k < s->count; k++)
+        if (reads(r->v->trace, &r->v->trace->nodes[write], r->v->checks[s->items[k].check].node)) {
+            s->items[k].write = write;
+            s->items[k].cache = ls_recorded_cache(&r->values, write);
+        }
+}
+
+/* Goes through the trace again, because caches have to be as they were. */
+static lockstep_status judge_suspects(run *r, lockstep_error *error) {
+    ls_verification *v = r->v;
+    suspects s = {0};
+    lockstep_status status = LOCKSTEP_OK;
+    size_t check = 0;
+    for (size_t i = 0; i < v->trace->node_count && status == LOCKSTEP_OK; i++) {
+        if (v->trace->nodes[i].role == LOCKSTEP_ROLE_WRITE) {
+            ls_recorded_write(&r->values, i);
+            note_write(r, &s, i);
+        }
+        if (check == v->count || v->checks[check].node != i)
+            continue;
+        for (size_t k = 0; k < s.count; k++)
+            ask(r, &s.items[k], &v->checks[check]);
+        if (is_suspect(&v->checks[check]))
+            status = add_suspect(r, &s, check, error);
+        check++;
+    }
+    for (size_t k = 0; k < s.count; k++)
+        release(&s.items[k].right);
+    free(s.items);
+    return status;
+}
+
+static bool any_suspect(const ls_verification *v) {
+    bool any = false;
+    for (size_t i = 0; i < v->count && !any; i++)
+        any = is_suspect(&v->checks[i]);
+    return any;
+}
+
+/* ------------------------------------------------------------------ all */
+
+static bool is_operation(const ls_node *n) {
+    return n->pass != LS_NONE && n->alias_of == LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role != LS_OP_ROLE_VIEW && n->kind->role != LS_OP_ROLE_LEAF;
+}
+
+static lockstep_status check_all(run *r, lockstep_error *error) {
+    ls_verification *v = r->v;
+    for (size_t i = 0; i < v->trace->node_count; i++) {
+        const ls_node *n = &v->trace->nodes[i];
+        if (n->role == LOCKSTEP_ROLE_WRITE)
+            ls_recorded_write(&r->values, i);
+        if (!is_operation(n))
+            continue;
+        if (!ls_grow((void **)&v->checks, v->count, &v->capacity, sizeof *v->checks))
+            return no_memory(error);
+        check_node(r, i, &v->checks[v->count++]);
+    }
+    return LOCKSTEP_OK;
+}
+
+static ls_recorded values_of(const ls_trace *trace, lockstep_archive *const *models, size_t model_count) {
+    return (ls_recorded){.trace = trace, .models = models, .model_count = model_count, .replaced = LS_NONE};
+}
+
+lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, ls_verification *out, lockstep_error *error) {
+    *out = (ls_verification){.trace = trace};
+    run r = {.v = out, .values = values_of(trace, models, model_count)};
+    lockstep_status status = check_all(&r, error);
+    if (status == LOCKSTEP_OK && !look_at_families(out))
+        status = no_memory(error);
+    if (status == LOCKSTEP_OK && any_suspect(out)) {
+        ls_recorded_done(&r.values);
+        r.values = values_of(trace, models, model_count);
+        status = judge_suspects(&r, error);
+    }
+    for (size_t i = 0; i < out->count; i++)
+        out->checked += out->checks[i].reason == NULL;
+    ls_recorded_done(&r.values);
+    free(r.scale);
+    if (status != LOCKSTEP_OK)
+        ls_verification_done(out);
+    return status;
+}
+
+void ls_verification_done(ls_verification *v) {
+    free(v->checks);
+    free(v->families);
+    *v = (ls_verification){0};
+}

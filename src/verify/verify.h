@@ -1,0 +1,50 @@
+/* Whether each recorded operation gives, on its own recorded inputs, what was recorded: a wrong kernel or a dump that
+ * lies shows without any reference. */
+#ifndef LS_VERIFY_VERIFY_H
+#define LS_VERIFY_VERIFY_H
+
+#include "base/arena.h"
+#include "trace/trace.h"
+
+typedef enum ls_fault {
+    LS_FAULT_NONE,
+    LS_FAULT_KERNEL,    /* what is computed from it agrees with the recorded values: they were computed, and are wrong */
+    LS_FAULT_DUMP,      /* what is computed from it agrees with the right values: other values were recorded than computed */
+    LS_FAULT_UNDECIDED, /* nothing that is computed from it tells */
+} ls_fault;
+
+/* One operation. */
+typedef struct ls_check {
+    size_t node, family;
+    const char *reason; /* why it was not checked; NULL if it was */
+    uint64_t compared;  /* elements */
+    double error, row_error; /* relative L2 of all, and of the worst row; infinite where only the recorded value is not finite */
+    uint64_t worst_row;
+    double bound;
+    bool is_outlier;    /* within its bound, but far from the others of its family */
+    ls_fault fault;
+} ls_check;
+
+/* Operations of one kind, on one type of weights. */
+typedef struct ls_check_family {
+    const ls_op *op;
+    const char *type;
+    size_t count; /* that were checked */
+    double median, median_row, largest, bound;
+    size_t worst; /* check */
+} ls_check_family;
+
+typedef struct ls_verification {
+    const ls_trace *trace;
+    ls_check *checks; /* of each operation that computes something, in order */
+    size_t count, capacity, checked, failed;
+    ls_check_family *families;
+    size_t family_count, family_capacity;
+} ls_verification;
+
+/* models: files that have the weights, which traces usually lack. Everything is borrowed. */
+lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, ls_verification *out_verification,
+                          lockstep_error *error);
+void ls_verification_done(ls_verification *verification);
+
+#endif

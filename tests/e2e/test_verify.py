@@ -1,0 +1,68 @@
+"""`lockstep verify` on traces of real engines: nothing is flagged in a clean run, and what was changed in one is."""
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import models
+from conftest import HERE, PROMPTS, STEPS, Trace, capture, run, LOCKSTEP
+
+TYPES = {"f32": None, "q8_0": "q8_0", "q4_0": "q4_0", "f16": "f16"}
+
+
+def verify(trace, *options):
+    done = run(LOCKSTEP, "verify", trace, "--json", "-", *options)
+    assert done.returncode in (0, 1, 2) and done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def recorded(lab):
+    def record(family, kind, flash):
+        def make():
+            path = lab.gguf(family)
+            if TYPES[kind] is not None:
+                path = lab.folder / family / f"verify-{kind}.gguf"
+                models.write_gguf(path, lab.model(family), family, models.gguf_tensors(lab.model(family), family), quantize=TYPES[kind])
+            return lab.candidate(family, gguf=path, flash=flash), path
+        return lab.once(("verify", family, kind, flash), make)
+    return record
+
+
+@pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
+@pytest.mark.parametrize("family,kind", [("llama", "f32"), ("qwen3", "q4_0"), ("gemma2", "q8_0"), ("gemma3", "f16")])
+def test_a_clean_run_agrees(recorded, family, kind, flash):
+    """Everything is checked: the weights are the file's, and caches hold what the recorded writes left in them."""
+    trace, model = recorded(family, kind, flash)
+    status, result = verify(trace, "--model", model)
+    assert status == 0 and result["verdict"] == "agrees" and result["checked"] == len(result["operations"]) > 500
+
+
+@pytest.mark.parametrize("name,op", [("ffn_swiglu-2", "SWIGLU"), ("Kcur-1", "ROPE"), ("kq_soft_max-3", "SOFT_MAX"), ("attn_norm-4", "MUL"), ("Vcur-0", "MUL_MAT"), ("l_out-1", "ADD")])
+def test_a_dump_that_was_changed_is_named_alone(recorded, tmp_path, name, op):
+    trace, model = recorded("llama", "f32", False)
+    run("cp", "-r", trace, tmp_path / "t")
+    line = Trace(trace).find(name, op, pass_=0)
+    values = np.load(trace / line["file"])[line["member"].removesuffix(".npy")] * np.float32(1.001)
+    with open(tmp_path / "t" / line["file"], "r+b") as segment:
+        segment.seek(line["at"] + line["bytes"] - values.nbytes)
+        segment.write(values.tobytes())
+    status, result = verify(tmp_path / "t", "--model", model)
+    bad = [(o["name"], o["pass"], o["verdict"]) for o in result["operations"] if o["verdict"] not in ("agrees", "unchecked")]
+    assert status == 1 and bad == [(name, 0, "dump-error")]
+
+
+def test_weights_of_another_model_are_not_right(recorded, lab):
+    trace, _ = recorded("llama", "f32", False)
+    other = lab.faulty("llama", "verify-other", lambda t: t.update({"blk.1.ffn_up.weight": t["blk.1.ffn_up.weight"] * 1.001}))
+    status, result = verify(trace, "--model", other)
+    bad = [o for o in result["operations"] if o["verdict"] != "agrees"]
+    assert status == 1 and {o["verdict"] for o in bad} == {"wrong-kernel"} and {o["name"] for o in bad} == {"ffn_up-1"} and len(bad) == 1 + len(STEPS)
+
+
+def test_what_is_not_covered_is_listed(lab, tmp_path):
+    options = {"model": str(lab.hf("llama")), "prompt": PROMPTS[24], "steps": []}
+    trace = capture(tmp_path / "hf", sys.executable, HERE / "run_hf.py", json.dumps(options))
+    done = run(LOCKSTEP, "verify", trace)
+    assert done.returncode == 2 and "an operation that is not ggml's" in done.stdout and done.stdout.endswith("verdict: nothing checked\n")
