@@ -11,8 +11,7 @@
 /* A final output that was not compared. */
 typedef struct left_out {
     const char *name; /* NULL: none */
-    bool more;        /* it is more than a pooling of what was compared */
-    bool picks;       /* it only picks or ranks elements of what was compared */
+    ls_tail tail;     /* what separates it from what was compared, at worst */
 } left_out;
 
 /* What the outcome depends on. */
@@ -25,11 +24,10 @@ typedef struct facts {
 
 static void leave_out(left_out *l, const ls_diff *d, bool of_reference, size_t output) {
     ls_tail tail = ls_outputs_tail(d, of_reference, output);
-    if (tail == LS_TAIL_NONE || (l->name != NULL && (l->more || tail != LS_TAIL_MORE)))
+    if (tail <= l->tail)
         return;
     l->name = (of_reference ? d->in.reference.trace : d->in.candidate.trace)->nodes[output].name;
-    l->more = tail == LS_TAIL_MORE;
-    l->picks = tail == LS_TAIL_PICKING;
+    l->tail = tail;
 }
 
 /* A pass without tokens among those with: an encoder, or a cache that is moved. */
@@ -158,12 +156,12 @@ static bool lacks_selection_end(const facts *f, ls_remark *out) {
 
 static bool lacks_candidate_output(const facts *f, ls_remark *out) {
     out->text = f->candidate.name;
-    return f->graphs && !ls_diff_is_selective(f->diff) && f->candidate.name != NULL && f->candidate.more;
+    return f->graphs && !ls_diff_is_selective(f->diff) && f->candidate.tail == LS_TAIL_MORE;
 }
 
 static bool lacks_reference_output(const facts *f, ls_remark *out) {
     out->text = f->reference.name;
-    return (f->graphs ? f->reference.more : f->dump && !f->reference.picks) && !ls_diff_is_selective(f->diff) && f->reference.name != NULL;
+    return (f->graphs || f->dump) && !ls_diff_is_selective(f->diff) && f->reference.tail >= (f->dump ? LS_TAIL_POOLING : LS_TAIL_MORE);
 }
 
 static bool covers_too_little(const facts *f, ls_remark *out) {
@@ -276,15 +274,15 @@ static void hint_at_unused_rules(ls_diff *d) {
 }
 
 static void hint_at_outputs(ls_diff *d, const facts *f) {
-    if (f->reference.name != NULL && !f->reference.more)
+    if (f->reference.name != NULL && f->reference.tail != LS_TAIL_MORE)
         hint(d, (ls_remark){.code = LS_REMARK_REFERENCE_POOLS, .text = f->reference.name});
     if (d->result.unit_length != NULL)
         hint(d, (ls_remark){.code = LS_REMARK_UNIT_LENGTH, .text = d->result.unit_length});
-    if (f->candidate.name != NULL && !f->candidate.more)
+    if (f->candidate.name != NULL && f->candidate.tail != LS_TAIL_MORE)
         hint(d, (ls_remark){.code = LS_REMARK_CANDIDATE_POOLS, .text = f->candidate.name});
 }
 
-static bool lacks_outputs(const facts *f) { return (f->candidate.name != NULL && f->candidate.more) || (f->reference.name != NULL && f->reference.more); }
+static bool lacks_outputs(const facts *f) { return f->candidate.tail == LS_TAIL_MORE || f->reference.tail == LS_TAIL_MORE; }
 
 static size_t passes_not_compared(const ls_token_alignment *tokens) {
     size_t several = 0;

@@ -9,7 +9,7 @@
  * ls_matching_finish. */
 lockstep_status ls_outputs_pair(ls_diff *diff, lockstep_error *error);
 
-/* What a side computes after the last of its values that were compared. */
+/* What a side computes after the last of its values that were compared: the later, the more it could hide. */
 typedef enum ls_tail {
     LS_TAIL_NONE,
     LS_TAIL_PICKING, /* elements are picked or ranked, and no value is changed */
