@@ -1,8 +1,8 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
+#include "comparison.h"
 #include "format/archive.h"
 #include "report/verify_report.h"
 #include "verify/verify.h"
@@ -23,22 +23,17 @@ static const option_row options[] = {
 static bool write_json(const ls_verification *v, const char *path) {
     ls_text text = {0};
     ls_report_verification_json(v, &text);
-    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-    bool ok = out != NULL && !text.failed && fwrite(text.data, 1, text.length, out) == text.length;
-    if (out != NULL && out != stdout)
-        ok = fclose(out) == 0 && ok;
-    if (!ok)
-        fprintf(stderr, "lockstep verify: %s: can't be written\n", path);
+    const bool ok = comparison_write(&text, path);
     ls_text_done(&text);
     return ok;
 }
 
-static void print(const ls_verification *v, bool all) {
+static bool print(const ls_verification *v, bool all) {
     ls_text text = {0};
-    ls_report_verification(v, all, &text);
-    if (text.data != NULL)
-        fwrite(text.data, 1, text.length, stdout);
+    ls_report_verification(v, all, comparison_width(), &text);
+    const bool ok = comparison_write(&text, "-");
     ls_text_done(&text);
+    return ok;
 }
 
 static lockstep_status check_trace(const ls_trace *trace, lockstep_error *error) {
@@ -64,9 +59,8 @@ static int run(const arguments *args, const void *parsed) {
         fprintf(stderr, "lockstep verify: %s\n", error.message);
     } else {
         result = v.failed > 0 ? EXIT_DIVERGED : v.checked > 0 && trace->complete ? EXIT_MATCH : EXIT_TROUBLE;
-        if (o->json == NULL || strcmp(o->json, "-") != 0)
-            print(&v, o->all);
-        if (o->json != NULL && !write_json(&v, o->json))
+        const bool table = o->json == NULL || strcmp(o->json, "-") != 0;
+        if ((table && !print(&v, o->all)) || (o->json != NULL && !write_json(&v, o->json)))
             result = EXIT_TROUBLE;
     }
     ls_verification_done(&v);

@@ -1,7 +1,6 @@
 #include "report/verify_report.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/escape.h"
@@ -29,19 +28,28 @@ static void put_header(const ls_verification *v, ls_text *out) {
     ls_text_printf(out, "checked    %zu of %zu, in double precision, on their own recorded inputs\n", v->checked, v->count);
 }
 
-static void put_families(const ls_verification *v, ls_text *out) {
-    char name[NAME_TEXT];
+/* What is left of a line for a name. */
+static int room(int width, int others, int least, int otherwise) { return width == 0 ? otherwise : width - others > least ? width - others : least; }
+
+static void put_families(const ls_verification *v, int width, ls_text *out) {
+    enum { OTHERS = 66, LEAST = 12 };
+    char name[NAME_TEXT], operation[48];
     if (v->family_count > 0)
-        ls_text_printf(out, "operation            type     checked  median   largest  allowed  largest at\n");
+        ls_text_printf(out, "operation                 type   checked median  largest allowed largest at\n");
     for (size_t i = 0; i < v->family_count; i++) {
         const ls_check_family *f = &v->families[i];
         if (f->count == 0)
             continue;
-        name_of(v, &v->checks[f->worst], name, sizeof name);
-        ls_put_cell(out, f->op->name, 20);
+        const ls_node *worst = &v->trace->nodes[v->checks[f->worst].node];
+        ls_escape(worst->name, strlen(worst->name), name, sizeof name);
+        const int own = ls_columns_of(name), most = room(width, OTHERS, LEAST, own);
+        snprintf(operation, sizeof operation, "%.30s%s", f->op->name, f->one_row ? ", one row" : "");
+        ls_put_cell(out, operation, 25);
         ls_text_printf(out, " ");
-        ls_put_cell(out, f->type, 8);
-        ls_text_printf(out, " %7zu  %-8.1e %-8.1e %-8.1e %s\n", f->count, f->median, f->largest, f->bound, name);
+        ls_put_cell(out, f->type, 6);
+        ls_text_printf(out, " %7zu %-7.1e %-7.1e %-7.1e ", f->count, f->median, f->largest, f->bound);
+        ls_put_cell(out, name, own < most ? own : most);
+        ls_text_printf(out, "\n");
     }
 }
 
@@ -53,24 +61,29 @@ static bool is_repeated(const ls_verification *v, size_t check) {
     return false;
 }
 
-static size_t count_reason(const ls_verification *v, const char *reason, const char *op) {
+static size_t count_reason(const ls_verification *v, const char *reason) {
     size_t count = 0;
     for (size_t i = 0; i < v->count; i++)
-        count += v->checks[i].reason != NULL && strcmp(v->checks[i].reason, reason) == 0 && (op == NULL || strcmp(op, v->trace->nodes[v->checks[i].node].op) == 0);
+        count += v->checks[i].reason != NULL && strcmp(v->checks[i].reason, reason) == 0;
     return count;
 }
 
-static void put_unchecked(const ls_verification *v, ls_text *out) {
+static void put_unchecked(const ls_verification *v, int width, ls_text *out) {
     char name[NAME_TEXT];
+    enum { INDENT = 11 };
     for (size_t i = 0; i < v->count; i++) {
         if (v->checks[i].reason == NULL || is_repeated(v, i))
             continue;
         name_of(v, &v->checks[i], name, sizeof name);
-        ls_text_printf(out, "unchecked  %zu: %s (first: %s)\n", count_reason(v, v->checks[i].reason, NULL), v->checks[i].reason, name);
+        ls_text line = {0};
+        ls_text_printf(&line, "%zu: %s (first: %s)", count_reason(v, v->checks[i].reason), v->checks[i].reason, name);
+        ls_text_printf(out, "unchecked  ");
+        ls_put_wrapped(out, line.data != NULL ? line.data : "", INDENT, width);
+        ls_text_done(&line);
     }
 }
 
-static void put_check(const ls_verification *v, const ls_check *c, ls_text *out) {
+static void put_check(const ls_verification *v, const ls_check *c, int columns, ls_text *out) {
     const ls_node *n = &v->trace->nodes[c->node];
     char name[NAME_TEXT], layer[16] = "-", pass[24] = "-";
     name_of(v, c, name, sizeof name);
@@ -79,21 +92,23 @@ static void put_check(const ls_verification *v, const ls_check *c, ls_text *out)
     if (n->pass != LS_NONE)
         snprintf(pass, sizeof pass, "%zu", n->pass);
     ls_text_printf(out, "%5s %5s ", pass, layer);
-    ls_put_cell(out, name, 40);
+    ls_put_cell(out, name, columns);
     if (c->reason != NULL)
         ls_text_printf(out, " not checked: %s\n", c->reason);
     else
-        ls_text_printf(out, " %-8.1e %-8.1e %-8.1e %s%s\n", c->error, c->row_error, c->bound, faults[c->fault], c->is_outlier ? " (far from the others of its kind)" : "");
+        ls_text_printf(out, " %-7.1e %-7.1e   %-7.1e %s%s\n", c->error, c->row_error, c->bound, faults[c->fault], c->is_outlier ? ", far from its kind" : "");
 }
 
-static void put_checks(const ls_verification *v, bool all, ls_text *out) {
+static void put_checks(const ls_verification *v, bool all, int width, ls_text *out) {
+    enum { OTHERS = 52, LEAST = 20, USUAL = 40, MOST = 60 };
+    const int wanted = room(width, OTHERS, LEAST, USUAL), columns = wanted < MOST ? wanted : MOST;
     size_t shown = 0;
     if (v->failed > 0 || all)
-        ls_text_printf(out, " pass layer %-40s relL2    worst row allowed\n", "operation");
+        ls_text_printf(out, " pass layer %-*s relL2   worst row allowed\n", columns, "operation");
     for (size_t i = 0; i < v->count; i++) {
         if (!all && (v->checks[i].fault == LS_FAULT_NONE || shown++ >= SHOWN))
             continue;
-        put_check(v, &v->checks[i], out);
+        put_check(v, &v->checks[i], columns, out);
     }
     if (!all && shown > SHOWN)
         ls_text_printf(out, "      … and %zu more: --all lists them\n", shown - SHOWN);
@@ -101,11 +116,11 @@ static void put_checks(const ls_verification *v, bool all, ls_text *out) {
 
 static const char *verdict_of(const ls_verification *v) { return v->failed > 0 ? "fails" : v->checked == 0 ? "nothing checked" : v->trace->complete ? "agrees" : "incomplete"; }
 
-void ls_report_verification(const ls_verification *v, bool all, ls_text *out) {
+void ls_report_verification(const ls_verification *v, bool all, int width, ls_text *out) {
     put_header(v, out);
-    put_unchecked(v, out);
-    put_families(v, out);
-    put_checks(v, all, out);
+    put_unchecked(v, width, out);
+    put_families(v, width, out);
+    put_checks(v, all, width, out);
     ls_text_printf(out, "verdict: %s", verdict_of(v));
     if (v->failed > 0)
         ls_text_printf(out, ": %zu operation%s other values than %s recorded inputs give", v->failed, v->failed == 1 ? " has" : "s have", v->failed == 1 ? "its" : "their");
@@ -140,6 +155,7 @@ static json_t *family_json(const ls_check_family *f) {
     json_t *o = json_object();
     json_object_set_new(o, "op", json_string(f->op->name));
     json_object_set_new(o, "type", ls_json_text(f->type));
+    json_object_set_new(o, "one_row", json_boolean(f->one_row));
     json_object_set_new(o, "checked", ls_json_count(f->count));
     json_object_set_new(o, "median", ls_json_number(f->median));
     json_object_set_new(o, "largest", ls_json_number(f->largest));

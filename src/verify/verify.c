@@ -166,13 +166,15 @@ static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= 
 
 static ls_check_family *family_of(ls_verification *v, ls_check *c) {
     const ls_node *n = &v->trace->nodes[c->node];
-    const char *type = ls_bound_type(v->trace, n);
-    for (c->family = 0; c->family < v->family_count; c->family++)
-        if (v->families[c->family].op == n->kind && strcmp(v->families[c->family].type, type) == 0 && v->families[c->family].bound == c->bound)
-            return &v->families[c->family];
+    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = ls_bound_is_of_one_row(n), .bound = c->bound};
+    for (c->family = 0; c->family < v->family_count; c->family++) {
+        ls_check_family *f = &v->families[c->family];
+        if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->bound == own.bound)
+            return f;
+    }
     if (!ls_grow((void **)&v->families, v->family_count, &v->family_capacity, sizeof *v->families))
         return NULL;
-    v->families[v->family_count] = (ls_check_family){.op = n->kind, .type = type, .bound = c->bound};
+    v->families[v->family_count] = own;
     return &v->families[v->family_count++];
 }
 

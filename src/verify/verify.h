@@ -29,6 +29,7 @@ typedef struct ls_check {
 typedef struct ls_check_family {
     const ls_op *op;
     const char *type;
+    bool one_row; /* of one token */
     size_t count; /* that were checked */
     double median, median_row, largest, bound;
     size_t worst; /* check */

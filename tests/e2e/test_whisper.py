@@ -103,3 +103,12 @@ def test_fused_attention_that_sees_the_padding_of_its_cache(tmp_path_factory, mo
     status, result = diff(whisper.reference, capture(whisper.folder / "fused", *whisper.cpp("fused", flash=True)))
     assert status == 1 and title(result["first_divergence"]["candidate"]) == "FLASH_ATTN_EXT (FLASH_ATTN_EXT)"
     assert result["first_divergence"]["reference"]["name"] == "layers.0.self_attn/scaled_dot_product_attention"
+
+
+@pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
+def test_every_kernel_agrees_with_double_precision(whisper, tmp_path, flash):
+    trace = capture(tmp_path / "cand", *whisper.cpp("clean", flash=flash), options=["--weights"])
+    done = run(LOCKSTEP, "verify", trace, "--json", "-")
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result["checked"] >= len(result["operations"]) - 1 > 800
+    assert {"im2col", "norm", "gelu", "get_rows", "flash_attention" if flash else "softmax"} <= {f["op"] for f in result["families"]}

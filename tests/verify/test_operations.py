@@ -231,6 +231,50 @@ def xielu(rng):
         x > 0, alpha_p * x * x + beta * x, (torch.expm1(x.clamp(max=eps)) - x) * alpha_n + beta * x)
 
 
+def im2col(flat):
+    def make(rng):
+        batch, channels, kernel, stride, dilation = *sizes(rng, 3, 4), *sizes(rng, 2, 3)
+        padding, columns, rows = int(rng.integers(3)), 9, 1 if flat else 8
+        x = tensor(rng, batch, channels, rows, columns)
+        down = (1, 1, 0, 1) if flat else (kernel, stride, padding, dilation)
+        result = F.unfold(x, (down[0], kernel), (down[3], dilation), (down[2], padding), (down[1], stride)).transpose(1, 2)
+        across = (columns + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        params = {"stride_0": stride, "padding_0": padding, "dilation_0": dilation}
+        if flat:
+            return [tensor(rng, 5, channels, kernel), x[:, :, 0]], params, result
+        params.update({"stride_1": stride, "padding_1": padding, "dilation_1": dilation, "is_2d": 1})
+        return [tensor(rng, 5, channels, kernel, kernel), x], params, result.reshape(batch, -1, across, result.shape[-1])
+    return make
+
+
+def pool(axes, kind):
+    def make(rng):
+        kernel, stride, padding = int(rng.integers(2, 4)), int(rng.integers(1, 3)), int(rng.integers(2)) if axes == 2 else 0
+        x = tensor(rng, 2, 3, 8, 9)[:, :, 0] if axes == 1 else tensor(rng, 2, 3, 8, 9)
+        function = {(1, 0): F.max_pool1d, (1, 1): F.avg_pool1d, (2, 0): F.max_pool2d, (2, 1): F.avg_pool2d}[axes, kind]
+        params = {"kind": kind, "kernel_0": kernel, "stride_0": stride, "padding_0": padding}
+        if axes == 2:
+            params.update({"kernel_1": kernel, "stride_1": stride, "padding_1": padding})
+        return [x], params, function(x, kernel, stride, padding)
+    return make
+
+
+def pad(rng):
+    x, widths = tensor(rng, *sizes(rng, 4, 4)), [int(n) for n in rng.integers(0, 3, 8)]
+    return [x], {f"{'after' if i % 2 else 'before'}_{i // 2}": n for i, n in enumerate(widths)}, F.pad(x, widths)
+
+
+def pad_reflect(rng):
+    x = tensor(rng, 2, 3, 7)
+    return [x], {"before": 4, "after": 2}, F.pad(x, (4, 2), mode="reflect")
+
+
+def ssm_conv(rng):
+    sequences, channels, tokens, width = *sizes(rng, 3), 4
+    x, kernel = tensor(rng, sequences, channels, width - 1 + tokens), tensor(rng, channels, width)
+    return [x, kernel], {}, F.conv1d(x, kernel[:, None], groups=channels).transpose(1, 2)
+
+
 gelu_tanh = lambda x: F.gelu(x, approximate="tanh")  # noqa: E731
 gelu_quick = lambda x: x * torch.sigmoid(1.702 * x)  # noqa: E731
 OPERATIONS = {
@@ -249,6 +293,8 @@ OPERATIONS = {
     "REPEAT": repeat, "CONCAT": concat, "SUM": unary(lambda x: x.sum().reshape(1)), "SUM_ROWS": unary(lambda x: x.sum(-1, keepdim=True)),
     "MEAN": unary(lambda x: x.mean(-1, keepdim=True)), "CUMSUM": unary(lambda x: x.cumsum(-1)), "ARGSORT": argsort, "DIAG_MASK_INF": mask_diagonal(-torch.inf),
     "DIAG_MASK_ZERO": mask_diagonal(0), "ARANGE": arange,
+    "IM2COL": im2col(False), "IM2COL flat": im2col(True), "POOL_1D max": pool(1, 0), "POOL_1D mean": pool(1, 1), "POOL_2D max": pool(2, 0), "POOL_2D mean": pool(2, 1),
+    "PAD": pad, "PAD_REFLECT_1D": pad_reflect, "SSM_CONV": ssm_conv,
 }
 
 
