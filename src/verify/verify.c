@@ -92,14 +92,14 @@ typedef struct distance {
 } distance;
 
 static void add(distance *d, double recorded, double computed, double scale) {
-    if (isnan(computed))
-        return; /* read from what was never written, or a quotient of zeros */
+    if (isnan(computed) && !isnan(recorded))
+        return; /* computed from what was never written */
     d->compared++;
     if (isfinite(recorded) && isfinite(computed)) {
         d->squares += (recorded - computed) * (recorded - computed);
         d->scale += scale * scale;
     } else {
-        d->broken = d->broken || recorded != computed;
+        d->broken = d->broken || (recorded != computed && !isnan(computed));
     }
 }
 
@@ -237,17 +237,17 @@ static bool reads(const ls_trace *t, const ls_node *n, size_t node) {
     return false;
 }
 
-/* Its error is that of its operand, as recorded or as computed. */
-static ls_fault verdict_of(const ls_check *with_recorded, const ls_check *with_computed) {
+/* With which values of its operand a dependent agrees: those that were recorded, or the right ones. Where it agrees with
+ * both, one may be clearly closer, or say more: NaN that was recorded, but not computed with, hides elements. */
+static ls_fault verdict_of(const ls_check *with_recorded, const ls_check *with_right) {
     enum { CLEAR = 4 }; /* times closer */
-    if (with_recorded->reason != NULL || with_computed->reason != NULL)
+    if (with_recorded->reason != NULL || with_right->reason != NULL)
         return LS_FAULT_UNDECIDED;
-    if (agrees(with_recorded) && with_recorded->compared >= with_computed->compared && (!agrees(with_computed) || with_computed->error > CLEAR * with_recorded->error))
-        return LS_FAULT_KERNEL;
-    if (agrees(with_computed) && with_computed->compared > with_recorded->compared)
-        return LS_FAULT_DUMP; /* NaN was recorded, but not computed with */
-    if (agrees(with_computed) && (!agrees(with_recorded) || with_recorded->error > CLEAR * with_computed->error))
+    const bool recorded = agrees(with_recorded), right = agrees(with_right);
+    if (right && (!recorded || with_right->compared > with_recorded->compared || with_recorded->error > CLEAR * with_right->error))
         return LS_FAULT_DUMP;
+    if (recorded && (!right || with_right->error > CLEAR * with_recorded->error))
+        return LS_FAULT_KERNEL;
     return LS_FAULT_UNDECIDED;
 }
 

@@ -3,12 +3,16 @@
  * with lockstep/ggml.h's callback. ggml's headers are replaced by the declarations
  * that the header needs; operations are numbered by asking ggml.
  *
- *     ggml_program LIBGGML-BASE LIBGGML-CPU */
+ *     ggml_program LIBGGML-BASE LIBGGML-CPU
+ *
+ * $FAULT_IN names a tensor whose second row a "kernel" gets wrong: it is multiplied with $FAULT. With
+ * $FAULT_IN_DUMP=1 the engine goes on with the right values, and only what is recorded is wrong. */
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <ggml_abi.h>
@@ -96,6 +100,23 @@ static void fill(T *t) {
     ggml_backend_tensor_set(t, values, 0, ggml_nbytes(t));
 }
 
+static bool eval(T *t, bool ask, void *observer) {
+    const char *in = getenv("FAULT_IN"), *factor = getenv("FAULT"), *in_dump = getenv("FAULT_IN_DUMP");
+    const bool wrong = !ask && in != NULL && factor != NULL && strcmp(in, t->name) == 0;
+    const size_t count = ggml_nbytes(t) / sizeof(float), row = (size_t)t->ne[0];
+    float right[64], changed[64];
+    if (wrong) {
+        ggml_backend_tensor_get(t, right, 0, ggml_nbytes(t));
+        for (size_t i = 0; i < count; i++)
+            changed[i] = i / row == 1 ? right[i] * strtof(factor, NULL) : right[i];
+        ggml_backend_tensor_set(t, changed, 0, ggml_nbytes(t));
+    }
+    const bool go_on = lockstep_ggml_eval(t, ask, observer);
+    if (wrong && in_dump != NULL)
+        ggml_backend_tensor_set(t, right, 0, ggml_nbytes(t));
+    return go_on;
+}
+
 int main(int argc, char **argv) {
     if (argc != 3 || !find_functions(argv + 1))
         return 2;
@@ -123,7 +144,7 @@ int main(int argc, char **argv) {
 
     lockstep_ggml *observer = lockstep_ggml_open("static ggml", "test");
     void *scheduler = ggml_backend_sched_new(&backend, NULL, 1, 64, false, false);
-    ggml_backend_sched_set_eval_callback(scheduler, lockstep_ggml_eval, observer);
+    ggml_backend_sched_set_eval_callback(scheduler, eval, observer);
     for (int32_t pass = 0; pass < 2; pass++) {
         const int32_t ids[ROWS] = {pass, 2, 5 - pass};
         float result[ROWS * WIDTH];

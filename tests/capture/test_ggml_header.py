@@ -1,4 +1,5 @@
 """lockstep/ggml.h in a program that no hook sees, with the real ggml behind it."""
+import json
 import platform
 
 import numpy
@@ -81,6 +82,28 @@ def test_the_hook_records_the_same(program, tmp_path):
     assert len({line["process"] for line in lines(tmp_path / "t") if "engine" in line}) >= 1
     check(tmp_path / "t")
     assert run(LOCKSTEP, "diff", tmp_path / "t", tmp_path / "t").returncode == 0
+
+
+def verified(program, out, **fault):
+    done = capture(out, "env", "-u", "LD_PRELOAD", *(f"{key}={value}" for key, value in fault.items()), program, *LIBRARIES)
+    assert done.returncode == 0, done.stderr
+    pattern = ((numpy.arange(64) * 7) % 11 - 5).astype(numpy.float32)
+    numpy.savez(out.with_suffix(".npz"), **{"token_embd.weight": pattern[:24].reshape(6, 4), "blk.0.attn_output.weight": pattern[:16].reshape(4, 4)})
+    done = run(LOCKSTEP, "verify", out, "--model", out.with_suffix(".npz"), "--json", "-")
+    return done.returncode, [(o["name"], o["verdict"]) for o in json.loads(done.stdout)["operations"] if o["verdict"] != "agrees"]
+
+
+@pytest.mark.parametrize("factor", ["1.001", "0", "nan", "-1"])
+@pytest.mark.parametrize("name", ["embd", "norm-0"])
+def test_a_kernel_that_is_wrong_and_a_dump_that_lies(program, tmp_path, name, factor):
+    """Of one row: what is computed from it tells which of both it is."""
+    assert verified(program, tmp_path / "right") == (0, [])
+    assert verified(program, tmp_path / "kernel", FAULT_IN=name, FAULT=factor) == (1, [(name, "wrong-kernel")] * 2)
+    assert verified(program, tmp_path / "dump", FAULT_IN=name, FAULT=factor, FAULT_IN_DUMP=1) == (1, [(name, "dump-error")] * 2)
+
+
+def test_what_nothing_is_computed_from_is_not_decided(program, tmp_path):
+    assert verified(program, tmp_path / "t", FAULT_IN="l_out-0", FAULT="1.001") == (1, [("l_out-0", "undecided")] * 2)
 
 
 def test_the_header_is_also_cpp(tmp_path):
