@@ -9,12 +9,13 @@
 
 typedef struct verify_options {
     const char *model, *json;
-    bool all;
+    bool all, exact;
 } verify_options;
 
 #define FIELD(name) offsetof(verify_options, name)
 static const option_row options[] = {
     {"--model", OPTION_PATH, FIELD(model), "FILE", "the GGUF file with the weights, unless the trace was recorded with --weights", NULL},
+    {"--exact", OPTION_FLAG, FIELD(exact), NULL, "compute all rows of large products, too", NULL},
     {"--all", OPTION_FLAG, FIELD(all), NULL, "list every operation, not only those that fail", NULL},
     {"--json", OPTION_PATH, FIELD(json), "FILE", "write the result as JSON; - for standard output, instead of the table", NULL},
     {0},
@@ -53,7 +54,7 @@ static int run(const arguments *args, const void *parsed) {
     if (status == LOCKSTEP_OK && o->model != NULL)
         status = lockstep_archive_open(o->model, &model, &error);
     if (status == LOCKSTEP_OK)
-        status = ls_verify(trace, &model, model != NULL, &v, &error);
+        status = ls_verify(trace, &model, model != NULL, o->exact, &v, &error);
     int result = EXIT_TROUBLE;
     if (status != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep verify: %s\n", error.message);

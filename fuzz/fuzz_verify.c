@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             ls_trace_close(trace); /* slow, and nothing else */
             return 0;
         }
-    if (ls_verify(trace, NULL, 0, &v, &error) == LOCKSTEP_OK) {
+    if (ls_verify(trace, NULL, 0, false, &v, &error) == LOCKSTEP_OK) {
         ls_text text = {0};
         ls_report_verification(&v, true, 80, &text);
         ls_report_verification_json(&v, &text);

@@ -18,7 +18,7 @@ bool ls_eval(ls_evaluation *e) {
     if (!functions[e->node->kind->id](e))
         return false;
     for (uint64_t i = 0; i < e->node->elements; i++)
-        e->scale[i] = isnan(e->scale[i]) ? fabs(e->out[i]) : e->scale[i];
+        e->scale[i] = isnan(e->scale[i]) ? fabs(e->out[i]) : e->scale[i]; /* NaN where the result is */
     return true;
 }
 
@@ -38,6 +38,8 @@ bool ls_eval_has(ls_evaluation *e, int count) {
             return ls_eval_refuse(e, "an operand is missing");
     return true;
 }
+
+bool ls_eval_wants(const ls_evaluation *e, uint64_t row, uint64_t rows) { return e->every <= 1 || (rows - 1 - row) % e->every == 0; }
 
 uint64_t ls_array_size(const ls_array *a, int axis) { return axis < a->rank ? a->shape[a->rank - 1 - axis] : 1; }
 

@@ -17,6 +17,7 @@ typedef struct ls_array {
 typedef struct ls_evaluation {
     const ls_node *node;                        /* the operation: its parameters, and its result's shape */
     const ls_array *operands[LS_EVAL_OPERANDS]; /* NULL for an empty slot */
+    uint64_t every;                             /* of a product: 1 computes all rows, n every n-th one, among them the last; the others are NaN */
     double *out;                                /* room for the result's elements */
     double *scale; /* room for as many: what each element's rounding errors are relative to, where terms cancel */
     const char *reason;                         /* set on failure */
@@ -35,6 +36,8 @@ bool ls_eval_refuse(ls_evaluation *evaluation, const char *reason);
 double ls_eval_parameter(const ls_evaluation *evaluation, const char *key, double otherwise);
 /* Whether the first `count` operands are there. */
 bool ls_eval_has(ls_evaluation *evaluation, int count);
+/* Whether a row of `rows` is computed. */
+bool ls_eval_wants(const ls_evaluation *evaluation, uint64_t row, uint64_t rows);
 /* The size of an axis counted from the innermost, 0; 1 beyond the rank. */
 uint64_t ls_array_size(const ls_array *array, int axis);
 /* The result's, likewise. */

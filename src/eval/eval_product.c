@@ -29,7 +29,11 @@ bool ls_eval_mul_mat(ls_evaluation *e) {
         b->elements != of_b[1] * of_b[0] * n * k || a->elements != of_a[1] * of_a[0] * m * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
     for (uint64_t i = 0; i < e->node->elements; i++) {
-        const uint64_t row = i / m, outer = row / n, inner_a = outer % of_b[0] / (of_b[0] / of_a[0]), outer_a = outer / of_b[0] / (of_b[1] / of_a[1]);
+        const uint64_t row = i / m;
+        e->out[i] = NAN;
+        if (!ls_eval_wants(e, row, of_b[1] * of_b[0] * n))
+            continue;
+        const uint64_t outer = row / n, inner_a = outer % of_b[0] / (of_b[0] / of_a[0]), outer_a = outer / of_b[0] / (of_b[1] / of_a[1]);
         const row_product p = multiply(a->values + ((outer_a * of_a[0] + inner_a) * m + i % m) * k, b->values + row * k, k);
         e->out[i] = p.sum;
         e->scale[i] = fmax(fabs(p.sum), sqrt(p.squares));
@@ -50,6 +54,9 @@ bool ls_eval_mul_mat_id(ls_evaluation *e) {
     for (uint64_t i = 0; i < e->node->elements; i++) {
         const uint64_t slot = i / m, token = slot / used;
         const double id = ids->values[slot];
+        e->out[i] = NAN;
+        if (!ls_eval_wants(e, slot, tokens * used))
+            continue;
         if (!(id >= 0 && id < (double)experts))
             return ls_eval_refuse(e, "an index out of range");
         const row_product p = multiply(a->values + ((uint64_t)id * m + i % m) * k, b->values + (token * own + slot % used % own) * k, k);

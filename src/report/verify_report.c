@@ -26,6 +26,8 @@ static void put_header(const ls_verification *v, ls_text *out) {
     ls_escape(v->trace->engine, strlen(v->trace->engine), engine, sizeof engine);
     ls_text_printf(out, "trace      %s  %s  %zu operations%s\n", path, *engine != '\0' ? engine : "unknown engine", v->count, v->trace->complete ? "" : "  INCOMPLETE");
     ls_text_printf(out, "checked    %zu of %zu, in double precision, on their own recorded inputs\n", v->checked, v->count);
+    if (v->sampled > 0)
+        ls_text_printf(out, "sampled    of %zu large product%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
 }
 
 /* What is left of a line for a name. */
@@ -147,6 +149,7 @@ static json_t *check_json(const ls_verification *v, const ls_check *c) {
     json_object_set_new(o, "worst_row", ls_json_count(c->worst_row));
     json_object_set_new(o, "allowed", ls_json_number(c->bound));
     json_object_set_new(o, "elements", ls_json_count(c->compared));
+    json_object_set_new(o, "every", ls_json_count(c->every));
     json_object_set_new(o, "outlier", json_boolean(c->is_outlier));
     return o;
 }
@@ -169,6 +172,7 @@ void ls_report_verification_json(const ls_verification *v, ls_text *out) {
     json_object_set_new(o, "trace", ls_json_text(v->trace->path));
     json_object_set_new(o, "verdict", json_string(verdict_of(v)));
     json_object_set_new(o, "checked", ls_json_count(v->checked));
+    json_object_set_new(o, "sampled", ls_json_count(v->sampled));
     json_object_set_new(o, "failed", ls_json_count(v->failed));
     for (size_t i = 0; i < v->family_count; i++)
         if (v->families[i].count > 0)

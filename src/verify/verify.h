@@ -18,6 +18,7 @@ typedef struct ls_check {
     size_t node, family;
     const char *reason; /* why it was not checked; NULL if it was */
     uint64_t compared;  /* elements */
+    uint64_t every;     /* of a large product: only every so many rows were computed; else 1 */
     double error, row_error; /* relative L2 of all, and of the worst row; infinite where only the recorded value is not finite */
     uint64_t worst_row;
     double bound;
@@ -38,13 +39,14 @@ typedef struct ls_check_family {
 typedef struct ls_verification {
     const ls_trace *trace;
     ls_check *checks; /* of each operation that computes something, in order */
-    size_t count, capacity, checked, failed;
+    size_t count, capacity, checked, sampled, failed;
     ls_check_family *families;
     size_t family_count, family_capacity;
 } ls_verification;
 
-/* models: files that have the weights, which traces usually lack. Everything is borrowed. */
-lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, ls_verification *out_verification,
+/* models: files that have the weights, which traces usually lack. exact: of large products, too, all rows are computed.
+ * Everything is borrowed. */
+lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, bool exact, ls_verification *out_verification,
                           lockstep_error *error);
 void ls_verification_done(ls_verification *verification);
 

@@ -440,6 +440,26 @@ def test_what_is_read_from_a_cache(tmp_path):
     assert status == 1 and [(o["name"], o["pass"]) for o in result["operations"] if o["verdict"] != "agrees"] == [("scores", 1)]
 
 
+def test_a_large_product_is_sampled(tmp_path):
+    rng = np.random.default_rng(6)
+    w, x = rng.standard_normal((64, 1024)).astype("f4"), rng.standard_normal((10000, 1024)).astype("f4")
+    result = (x.astype("f8") @ w.T.astype("f8")).astype("f4")
+    for name, row in (("clean", None), ("last", 9999), ("between", 9998)):
+        t = Trace(tmp_path / name).begin([1])
+        spoiled = result.copy()
+        if row is not None:
+            spoiled[row] *= 1.1
+        t.add("y", spoiled, [t.add("w", w, role="weight"), t.add("x", x, role="input")], op="MUL_MAT")
+        t.write()
+    status, found = verify(tmp_path / "clean")
+    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["every"] == 3 and found["operations"][0]["elements"] == 3334 * 64
+    status, found = verify(tmp_path / "clean", "--exact")
+    assert status == 0 and found["sampled"] == 0 and found["operations"][0]["elements"] == 10000 * 64
+    assert verify(tmp_path / "last")[0] == 1 and verify(tmp_path / "between")[0] == 0 and verify(tmp_path / "between", "--exact")[0] == 1
+    done = subprocess.run([LOCKSTEP, "verify", tmp_path / "clean"], capture_output=True, text=True)
+    assert "sampled    of 1 large product, only some rows" in done.stdout
+
+
 def test_what_is_typed_wrong(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros(3))
     for words, said in (([tmp_path / "x.npy"], "has no graph"), ([tmp_path / "none"], "No such file"), ([], "too few arguments")):
