@@ -197,7 +197,8 @@ def verifications():
              ("f", "FLASH_ATTN_EXT", [3, 1, 4], [6, 9, 9, 10], {"params": {"scale": 0.5, "logit_softcap": 2}}),
              ("g", "SWIGLU", [3, 2], [5], {}), ("h", "GET_ROWS", [3, 8], [0, 2], {}), ("a", "ADD", [3, 4], [5, 6], {}), ("s", "SCALE", [3, 4], [16], {"params": {"scale": 2}}),
              ("c", "CONCAT", [6, 4], [5, 6], {"params": {"dim": 1}}), ("o", "ARGSORT", [3, 4], [5], {"dtype": "i32"}), ("u", "SUM_ROWS", [3, 1], [5], {}),
-             ("e", "MUL_MAT_ID", [3, 1, 4], [0, 1, 2], {}), ("t", "TANH", [3, 4], [5], {}), ("d", "DIAG_MASK_INF", [3, 4], [5], {}), ("q", "REPEAT", [6, 4], [5], {})]
+             ("e", "MUL_MAT_ID", [3, 1, 4], [0, 1, 2], {}), ("t", "TANH", [3, 4], [5], {}), ("d", "DIAG_MASK_INF", [3, 4], [5], {}), ("q", "REPEAT", [6, 4], [5], {}),
+             ("bad", "RESHAPE", [5, 5], [5], {"role": "view"}), ("z", "TANH", [5, 5], [25], {})]
     rows = [{"lockstep_trace": 1, "argv": ["x"]}, {"engine": "ggml", "process": 0}, {"pass": 0, "tokens": [1, 2, 3], "positions": [0, 1, 2]}]
     for i, (name, op, shape, sources, more) in enumerate(nodes):
         held = {} if more.get("role") in ("state", "write", "view") else {"file": f"tensors/{i}.npy"}

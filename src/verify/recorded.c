@@ -231,10 +231,12 @@ static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **ou
 bool ls_recorded_read(ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
     enum { DEEPEST = 64 };
     if (r->depth >= DEEPEST)
-        return no_values(out_reason, "a view of views, too deep");
+        return *out = (ls_array){0}, no_values(out_reason, "a view of views, too deep");
     r->depth++;
     const bool ok = read_any(r, node, out, out_reason);
     r->depth--;
+    if (!ok)
+        *out = (ls_array){0};
     return ok;
 }
 

@@ -20,7 +20,7 @@ typedef struct ls_recorded {
 } ls_recorded;
 
 void ls_recorded_done(ls_recorded *recorded);
-/* The values of a node. On success `out->values` is to be freed; otherwise out_reason says why there are none. */
+/* The values of a node. On success `out->values` is to be freed; otherwise `out` is empty and out_reason says why. */
 bool ls_recorded_read(ls_recorded *recorded, size_t node, ls_array *out, const char **out_reason);
 /* Carries a write to a cache out. One that is not understood leaves its contents unknown: NaN. */
 void ls_recorded_write(ls_recorded *recorded, size_t node);

@@ -440,6 +440,25 @@ def test_what_is_read_from_a_cache(tmp_path):
     assert status == 1 and [(o["name"], o["pass"]) for o in result["operations"] if o["verdict"] != "agrees"] == [("scores", 1)]
 
 
+def test_views_that_do_not_fit(tmp_path):
+    """Of other elements than they have, beyond their tensor, of views without end, of parts of an element."""
+    t = Trace(tmp_path / "t").begin([1])
+    x = t.add("x", np.ones((2, 4), "f4"), role="input")
+    views = [t.add("v", None, [x], op="RESHAPE", role="view", shape=[3, 5], dtype="f32"), t.add("v", None, [x], op="VIEW", role="view", shape=[2, 4], dtype="f32", alias_of=x),
+             t.add("v", None, [x], op="VIEW", role="view", shape=[3, 4], dtype="f32", alias_of=x),
+             t.add("v", None, [x], op="VIEW", role="view", shape=[2, 4], dtype="f32", view_of=x, offset=4),
+             t.add("v", None, [x], op="VIEW", role="view", shape=[2, 4], dtype="f32", view_of=x, offset=2),
+             t.add("v", None, [x], op="VIEW", role="view", shape=[2, 4], dtype="f32", view_of=x, offset=0, strides=[-16, 4]),
+             t.add("v", None, [x], op="VIEW", role="view", shape=[2, 4], dtype="f32", view_of=x, offset=2**62, strides=[2**62, 2**62])]
+    deep = x
+    for _ in range(100):
+        deep = t.add("v", None, [deep], op="VIEW", role="view", shape=[2, 4], dtype="f32", alias_of=deep)
+    for view in [*views, deep]:
+        t.add("y", np.ones((2, 4), "f4"), [view], op="SQR")
+    status, result = verify(t.write())
+    assert status == 0 and [o["verdict"] for o in result["operations"]].count("agrees") == 1 and len(result["operations"]) == 8
+
+
 def test_a_large_product_is_sampled(tmp_path):
     rng = np.random.default_rng(6)
     w, x = rng.standard_normal((64, 1024)).astype("f4"), rng.standard_normal((10000, 1024)).astype("f4")
