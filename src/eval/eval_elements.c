@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "eval/eval.h"
+#include "op/unary.h"
 
 /* ------------------------------------------------------------------ of two operands */
 
@@ -89,26 +90,15 @@ static bool has_equal(ls_evaluation *e) {
     return e->operands[0]->elements == e->node->elements || ls_eval_refuse(e, "operands whose shapes don't fit");
 }
 
-static double square(double x) { return x * x; }
 static double sign(double x) { return (double)((x > 0) - (x < 0)); }
 static double negative(double x) { return -x; }
 static double step(double x) { return x > 0; }
-static double elu(double x) { return x > 0 ? x : expm1(x); }
-static double relu(double x) { return x > 0 ? x : 0; }
-static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static double silu(double x) { return x / (1 + exp(-x)); }
-static double gelu(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
-static double gelu_erf(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
-static double gelu_quick(double x) { return x / (1 + exp(-1.702 * x)); }
-static double hardsigmoid(double x) { return fmin(1, fmax(0, (x + 3) / 6)); }
-static double hardswish(double x) { return x * hardsigmoid(x); }
-static double softplus(double x) { return x > 20 ? x : log1p(exp(x)); }
 
 static double (*const unaries[LS_OP_COUNT])(double) = {
-    [LS_OP_SQR] = square, [LS_OP_SQRT] = sqrt, [LS_OP_LOG] = log, [LS_OP_SIN] = sin, [LS_OP_COS] = cos, [LS_OP_ABS] = fabs,
-    [LS_OP_SGN] = sign, [LS_OP_NEG] = negative, [LS_OP_STEP] = step, [LS_OP_TANH] = tanh, [LS_OP_ELU] = elu, [LS_OP_RELU] = relu,
-    [LS_OP_SIGMOID] = sigmoid, [LS_OP_GELU] = gelu, [LS_OP_GELU_ERF] = gelu_erf, [LS_OP_GELU_QUICK] = gelu_quick, [LS_OP_SILU] = silu,
-    [LS_OP_HARDSWISH] = hardswish, [LS_OP_HARDSIGMOID] = hardsigmoid, [LS_OP_EXP] = exp, [LS_OP_EXPM1] = expm1, [LS_OP_SOFTPLUS] = softplus,
+    [LS_OP_SQR] = ls_square, [LS_OP_SQRT] = sqrt, [LS_OP_LOG] = log, [LS_OP_SIN] = sin, [LS_OP_COS] = cos, [LS_OP_ABS] = fabs,
+    [LS_OP_SGN] = sign, [LS_OP_NEG] = negative, [LS_OP_STEP] = step, [LS_OP_TANH] = tanh, [LS_OP_ELU] = ls_elu, [LS_OP_RELU] = ls_relu,
+    [LS_OP_SIGMOID] = ls_sigmoid, [LS_OP_GELU] = ls_gelu_tanh, [LS_OP_GELU_ERF] = ls_gelu_erf, [LS_OP_GELU_QUICK] = ls_gelu_quick, [LS_OP_SILU] = ls_silu,
+    [LS_OP_HARDSWISH] = ls_hardswish, [LS_OP_HARDSIGMOID] = ls_hardsigmoid, [LS_OP_EXP] = exp, [LS_OP_EXPM1] = expm1, [LS_OP_SOFTPLUS] = ls_softplus,
     [LS_OP_FLOOR] = floor, [LS_OP_CEIL] = ceil, [LS_OP_ROUND] = round, [LS_OP_TRUNC] = trunc,
 };
 
@@ -169,7 +159,7 @@ bool ls_eval_xielu(ls_evaluation *e) {
 /* ------------------------------------------------------------------ gates */
 
 static double gate_of(ls_op_id id, double x) {
-    return id == LS_OP_REGLU ? relu(x) : id == LS_OP_GEGLU ? gelu(x) : id == LS_OP_GEGLU_ERF ? gelu_erf(x) : id == LS_OP_GEGLU_QUICK ? gelu_quick(x) : silu(x);
+    return id == LS_OP_REGLU ? ls_relu(x) : id == LS_OP_GEGLU ? ls_gelu_tanh(x) : id == LS_OP_GEGLU_ERF ? ls_gelu_erf(x) : id == LS_OP_GEGLU_QUICK ? ls_gelu_quick(x) : ls_silu(x);
 }
 
 /* The gate and what it multiplies: two operands, or the halves of one, which may be swapped. */

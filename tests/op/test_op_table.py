@@ -214,7 +214,7 @@ HOMONYMS = {
     "src/eval/eval_moves.c": "parameters",
     "src/eval/eval_rows.c": "parameters",
     "src/match/output_rows.c": "parameters of slices",
-    "src/trace/trace.c": "keys of the trace",
+    "src/trace/trace_lines.c": "keys of the trace",
     "src/wire/frame_reader.c": "keys of the trace",
     "src/wire/frame_writer.c": "keys of the trace",
 }

@@ -1,0 +1,31 @@
+/* Reads the lines of trace.jsonl into a trace (docs/trace-format.md). */
+#ifndef LS_TRACE_TRACE_LINES_H
+#define LS_TRACE_TRACE_LINES_H
+
+#include "trace/trace.h"
+
+/* State while a log is read. */
+typedef struct ls_trace_lines {
+    ls_trace *trace;
+    const char *name;    /* of the log, for messages */
+    uint64_t bytes;      /* of the log, so far */
+    size_t node_capacity, pass_capacity, note_capacity;
+    bool has_files;      /* values are in files in the trace's directory */
+    bool said;           /* error has a message already */
+    const char *wrong;   /* the first key of the line whose value is not `expected`; or NULL */
+    const char *expected;
+    uint64_t line_at;    /* offset of the line */
+    bool *unreadable;    /* by node: its segment is missing, or ends before its values */
+    size_t unreadable_capacity, unreadable_count;
+    size_t *by_order; /* "i" of a line -> node index + 1 */
+    uint64_t order_capacity;
+    lockstep_error *error;
+} ls_trace_lines;
+
+/* Reads one line, without its newline, that begins at `at`. */
+lockstep_status ls_trace_read_line(ls_trace_lines *lines, const char *text, size_t length, uint64_t at);
+/* Reads all complete lines. */
+lockstep_status ls_trace_read_lines(ls_trace_lines *lines, const char *bytes, size_t size);
+void ls_trace_lines_done(ls_trace_lines *lines);
+
+#endif
