@@ -276,18 +276,27 @@ typedef struct suspect {
 typedef struct suspects {
     suspect *items;
     size_t count, capacity;
+    uint64_t held; /* elements of their right values */
 } suspects;
+
+/* Where nearly everything is wrong (another model's weights), most suspects stay undecided. */
+enum { SUSPECTS_MAX = 1000, HELD_MAX = 1 << 25 };
 
 static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_error *error) {
     ls_check *c = &r->v->checks[check];
     const char *reason;
     suspect own = {.check = check, .write = LS_NONE, .cache = LS_NONE};
+    const uint64_t elements = r->v->trace->nodes[c->node].elements;
     c->fault = LS_FAULT_UNDECIDED;
     r->v->failed++;
+    if (s->count == SUSPECTS_MAX || elements > HELD_MAX - s->held)
+        return LOCKSTEP_OK;
     if (!ls_grow((void **)&s->items, s->count, &s->capacity, sizeof *s->items))
         return no_memory(error);
-    if (compute(r, c->node, &own.right, &reason))
+    if (compute(r, c->node, &own.right, &reason)) {
         s->items[s->count++] = own;
+        s->held += elements;
+    }
     return LOCKSTEP_OK;
 }
 
