@@ -75,7 +75,7 @@ def _reason(error):
 
 
 def _harmless(method):
-    """An engine goes on whatever it passes: what can't be recorded leaves a note."""
+    """Never raises: what can't be recorded leaves a note, and the engine continues."""
     @functools.wraps(method)
     def call(self, *args, **kwargs):
         try:

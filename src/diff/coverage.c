@@ -31,9 +31,7 @@ static bool has_all_shared_rows(const ls_diff *d, size_t pass) {
 static double comparable(const ls_diff *d, const ls_pair *p) {
     size_t pass = d->in.candidate.trace->nodes[p->candidate_value].pass;
     double share = ls_pair_has_metrics(p) ? shared_rows(d, pass) : 1, all = counted(d, p->candidate_value);
-    if (p->reference_is_cut && has_all_shared_rows(d, pass))
-        return (double)p->elements;
-    if (share == 1)
+    if (share == 1 && !p->reference_is_cut)
         return all;
     return has_all_shared_rows(d, pass) ? (double)p->elements : share * all;
 }

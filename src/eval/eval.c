@@ -1,6 +1,7 @@
 #include "eval/eval.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define LS_EVAL_ROW(op, function) [LS_OP_##op] = function,
 static bool (*const functions[LS_OP_COUNT])(ls_evaluation *evaluation) = {
@@ -40,6 +41,11 @@ bool ls_eval_has(ls_evaluation *e, int count) {
 }
 
 bool ls_eval_wants(const ls_evaluation *e, uint64_t row, uint64_t rows) { return e->every <= 1 || (rows - 1 - row) % e->every == 0; }
+
+void ls_array_release(ls_array *a) {
+    free(a->values);
+    *a = (ls_array){0};
+}
 
 uint64_t ls_array_size(const ls_array *a, int axis) { return axis < a->rank ? a->shape[a->rank - 1 - axis] : 1; }
 

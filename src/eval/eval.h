@@ -11,8 +11,11 @@ enum { LS_EVAL_OPERANDS = 8 };
 typedef struct ls_array {
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK], elements;
-    const double *values;
+    double *values;
 } ls_array;
+
+/* Frees the values. */
+void ls_array_release(ls_array *array);
 
 typedef struct ls_evaluation {
     const ls_node *node;                        /* the operation: its parameters, and its result's shape */

@@ -17,10 +17,11 @@ static bool has_all_rows(const ls_node *n, size_t rows) {
     return rows > 0 && channels > 0 && n->elements / channels == rows && n->elements % channels == 0 && (n->rank == 2 || n->rank == 3);
 }
 
+static bool gathers(const ls_node *n) { return (n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_GATHER) && n->source_count > 0; }
+
 /* The index by which rows of a computed tensor are gathered, or LS_NONE. */
 static size_t index_of(const ls_trace *t, const ls_node *n) {
-    const bool gathers = n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_GATHER;
-    const size_t at = gathers && n->source_count >= 2 ? n->sources[n->source_count - 1] : LS_NONE, rows = t->passes[n->pass].rows;
+    const size_t at = gathers(n) && n->source_count >= 2 ? n->sources[n->source_count - 1] : LS_NONE, rows = t->passes[n->pass].rows;
     if (at == LS_NONE || !is_computed(&t->nodes[n->sources[0]]) || !is_index(&t->nodes[at]))
         return LS_NONE;
     const ls_node *index = &t->nodes[at], *table = &t->nodes[n->sources[0]];
@@ -125,10 +126,9 @@ static bool read_node(ls_row_selections *all, const ls_trace *t, size_t node) {
     const size_t before = inherited(all, n), rows = t->passes[n->pass].rows, index = index_of(t, n);
     ls_output_rows own = {0};
     slice s;
-    const bool gathers = n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_GATHER;
     all->of_node[node] = before;
     if (before != 0) { /* what is selected from selected rows */
-        all->of_node[node] = (gathers && n->source_count > 0 && all->of_node[n->sources[0]] != 0) || is_along_rows(t, n) ? LS_NONE : before;
+        all->of_node[node] = (gathers(n) && all->of_node[n->sources[0]] != 0) || is_along_rows(t, n) ? LS_NONE : before;
         return true;
     }
     if (index != LS_NONE ? !read_index(t, index, (double)rows, &all->arena, &own) : is_slice_of_rows(t, n, &s) && !read_slice(&t->nodes[n->sources[0]], s, rows, &all->arena, &own))

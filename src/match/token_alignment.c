@@ -318,13 +318,6 @@ static bool pair_silent(ls_token_alignment *a, size_t cp) {
 
 /* ------------------------------------------------------------ judging */
 
-static size_t first_pass_with_tokens(const ls_trace *t) {
-    for (size_t p = 0; p < t->pass_count; p++)
-        if (t->passes[p].tokens != NULL)
-            return p;
-    return LS_NONE;
-}
-
 static size_t unmatched_pass(const side *s) {
     for (size_t p = 0; p < s->trace->pass_count; p++)
         for (size_t r = 0; s->ids[p] != NULL && r < s->trace->passes[p].rows; r++)
@@ -439,14 +432,14 @@ static bool ended_earlier(const side *ref, const side *cand) {
     return last < first_missing;
 }
 
-static bool tells_tokens(const ls_trace *t) { return first_pass_with_tokens(t) != LS_NONE; }
+static bool tells_tokens(const ls_trace *t) { return ls_trace_first_with_tokens(t) != LS_NONE; }
 
 /* Passes pair by their order where a side records no tokens at all. A candidate that is still running may begin
  * with passes without tokens, as its reference does. */
 static void decide(ls_token_alignment *a) {
     struct ls_token_alignment_state *state = a->state;
     const ls_trace *reference = state->reference.trace, *candidate = state->candidate.trace;
-    bool may_tell = tells_tokens(candidate) || (candidate->memory != NULL && first_pass_with_tokens(reference) > 0);
+    bool may_tell = tells_tokens(candidate) || (candidate->memory != NULL && ls_trace_first_with_tokens(reference) > 0);
     a->in_order = !tells_tokens(reference) || !may_tell;
     state->decided = true;
 }
@@ -514,7 +507,7 @@ static bool has_lone_sequence(const side *s) {
 
 static void judge_tokens(ls_token_alignment *a) {
     const side *ref = &a->state->reference, *cand = &a->state->candidate;
-    size_t first = first_pass_with_tokens(ref->trace), missing = unmatched_pass(ref);
+    size_t first = ls_trace_first_with_tokens(ref->trace), missing = unmatched_pass(ref);
     a->first_reference_pass = missing;
     if (missing == LS_NONE) {
         a->status = LS_INPUTS_EQUAL;

@@ -69,15 +69,8 @@ static void put_side(ls_text *out, const char *role, const ls_trace *t, const ls
                    t->complete ? "" : "  INCOMPLETE");
 }
 
-static bool has_rows(const ls_trace *t) {
-    for (size_t i = 0; i < t->pass_count; i++)
-        if (t->passes[i].tokens != NULL)
-            return true;
-    return false;
-}
-
 static const char *who_lacks_rows(const ls_diff *d) {
-    const bool reference = has_rows(d->in.reference.trace), candidate = has_rows(d->in.candidate.trace);
+    const bool reference = ls_trace_first_with_tokens(d->in.reference.trace) != LS_NONE, candidate = ls_trace_first_with_tokens(d->in.candidate.trace) != LS_NONE;
     return reference ? "the candidate" : candidate ? "the reference" : "neither side";
 }
 

@@ -55,30 +55,14 @@ static void put_families(const ls_verification *v, int width, ls_text *out) {
     }
 }
 
-/* Whether an earlier operation was not checked for the same reason. */
-static bool is_repeated(const ls_verification *v, size_t check) {
-    for (size_t i = 0; i < check; i++)
-        if (v->checks[i].reason != NULL && strcmp(v->checks[i].reason, v->checks[check].reason) == 0)
-            return true;
-    return false;
-}
-
-static size_t count_reason(const ls_verification *v, const char *reason) {
-    size_t count = 0;
-    for (size_t i = 0; i < v->count; i++)
-        count += v->checks[i].reason != NULL && strcmp(v->checks[i].reason, reason) == 0;
-    return count;
-}
-
 static void put_unchecked(const ls_verification *v, int width, ls_text *out) {
-    char name[NAME_TEXT];
     enum { INDENT = 11 };
-    for (size_t i = 0; i < v->count; i++) {
-        if (v->checks[i].reason == NULL || is_repeated(v, i))
-            continue;
-        name_of(v, &v->checks[i], name, sizeof name);
+    char name[NAME_TEXT];
+    for (size_t i = 0; i < v->reason_count; i++) {
+        const ls_check_reason *r = &v->reasons[i];
         ls_text line = {0};
-        ls_text_printf(&line, "%zu: %s (first: %s)", count_reason(v, v->checks[i].reason), v->checks[i].reason, name);
+        name_of(v, &v->checks[r->first], name, sizeof name);
+        ls_text_printf(&line, "%zu: %s (first: %s)", r->count, r->text, name);
         ls_text_printf(out, "unchecked  ");
         ls_put_wrapped(out, line.data != NULL ? line.data : "", INDENT, width);
         ls_text_done(&line);

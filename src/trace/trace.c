@@ -160,6 +160,13 @@ void ls_hold_release(ls_hold *hold) {
     *hold = (ls_hold){0};
 }
 
+size_t ls_trace_first_with_tokens(const ls_trace *t) {
+    for (size_t p = 0; p < t->pass_count; p++)
+        if (t->passes[p].tokens != NULL)
+            return p;
+    return LS_NONE;
+}
+
 const double *ls_node_parameter(const ls_node *node, const char *key) {
     for (size_t i = 0; i < node->parameter_count; i++)
         if (strcmp(node->parameters[i].key, key) == 0)

@@ -112,6 +112,8 @@ static inline bool ls_node_is_integer(const ls_node *node) {
 }
 /* Whether the node has values that can be held. */
 static inline bool ls_node_has_values(const ls_node *node) { return node->file != NULL; }
+/* The first pass whose token ids are known, or LS_NONE. */
+size_t ls_trace_first_with_tokens(const ls_trace *trace);
 /* NULL if the node has no such parameter. */
 const double *ls_node_parameter(const ls_node *node, const char *key);
 

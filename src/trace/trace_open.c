@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/grow.h"
 #include "format/formats.h"
 #include "format/paths.h"
 #include "trace/trace_lines.h"

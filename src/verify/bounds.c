@@ -34,16 +34,17 @@ const char *ls_bound_type(const ls_trace *t, const ls_node *n) {
     return n->operand_count > slot && n->operands[slot] != LS_NONE ? t->nodes[n->operands[slot]].dtype : n->dtype;
 }
 
-static double keys_of(const ls_trace *t, const ls_node *n) {
+double ls_bound_keys(const ls_trace *t, const ls_node *n) {
     const ls_node *keys = n->operand_count > 1 && n->operands[1] != LS_NONE ? &t->nodes[n->operands[1]] : NULL;
     return keys != NULL && keys->rank > 1 ? (double)keys->shape[keys->rank - 2] : 1;
 }
 
-bool ls_bound_is_of_one_row(const ls_node *n) {
+uint64_t ls_bound_rows(const ls_node *n) {
+    const int inner = n->kind->role == LS_OP_ROLE_ATTENTION ? 2 : 1;
     uint64_t rows = 1;
-    for (int i = 0; i < n->rank - (n->kind->role == LS_OP_ROLE_ATTENTION ? 2 : 1); i++)
+    for (int i = 0; i < n->rank - inner; i++)
         rows *= n->shape[i];
-    return rows == 1;
+    return rows;
 }
 
 static double by_operation(const ls_trace *t, const ls_node *n, const char *type) {
@@ -51,7 +52,7 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
     case LS_OP_ROLE_PRODUCT:
         return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     case LS_OP_ROLE_ATTENTION:
-        return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(keys_of(t, n))));
+        return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_bound_keys(t, n))));
     case LS_OP_ROLE_VIEW:
     case LS_OP_ROLE_COPY:
     case LS_OP_ROLE_SELECTION:

@@ -151,7 +151,7 @@ static bool read_place(ls_recorded *r, size_t node, ls_array *out, const char **
     for (uint64_t i = 0; within && i < n->elements; i++)
         if ((within = next_index(&w, &index)))
             values[i] = whole.values[index];
-    free((void *)(uintptr_t)whole.values);
+    ls_array_release(&whole);
     if (within) {
         give(n, values, out);
         return true;
@@ -191,10 +191,10 @@ static bool read_as(ls_recorded *r, size_t node, size_t source, ls_array *out, c
     if (!ls_recorded_read(r, source, out, out_reason))
         return false;
     if (out->elements == n->elements) {
-        give(n, (double *)(uintptr_t)out->values, out);
+        give(n, out->values, out);
         return true;
     }
-    free((void *)(uintptr_t)out->values);
+    ls_array_release(out);
     return no_values(out_reason, "a view whose place was not recorded");
 }
 
@@ -311,8 +311,8 @@ static bool carry_out(ls_recorded *r, const ls_node *n, ls_cache *cache, walk *w
               (!by_rows || (operands[1] != LS_NONE && ls_recorded_read(r, operands[1], &index, &reason)));
     ok = ok && (by_rows ? write_rows(cache, w, &values, &index)
                         : n->kind->role == LS_OP_ROLE_COPY && values.elements == n->elements && write_all(cache, w, &values));
-    free((void *)(uintptr_t)values.values);
-    free((void *)(uintptr_t)index.values);
+    ls_array_release(&values);
+    ls_array_release(&index);
     return ok;
 }
 

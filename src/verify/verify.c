@@ -27,32 +27,18 @@ static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, 
 
 /* ------------------------------------------------------------------ computing */
 
-static void release(ls_array *a) {
-    free((void *)(uintptr_t)a->values);
-    *a = (ls_array){0};
-}
-
 /* Multiplications of a product in double precision; 0 for anything else. */
 static double cost_of(const ls_trace *t, const ls_node *n) {
-    const bool product = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_ATTENTION;
-    const ls_node *a = product && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
-    const ls_node *k = n->kind->role == LS_OP_ROLE_ATTENTION && n->operand_count > 1 && n->operands[1] != LS_NONE ? &t->nodes[n->operands[1]] : NULL;
-    const double inner = a == NULL ? 0 : k != NULL && k->rank > 1 ? 2 * (double)k->shape[k->rank - 2] : a->rank > 0 ? (double)a->shape[a->rank - 1] : 0;
-    return inner * (double)n->elements;
+    if (n->kind->role == LS_OP_ROLE_ATTENTION)
+        return 2 * ls_bound_keys(t, n) * (double)n->elements; /* scores, and their sums of values */
+    const ls_node *a = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
+    return a != NULL && a->rank > 0 ? (double)a->shape[a->rank - 1] * (double)n->elements : 0;
 }
 
-static uint64_t rows_of(const ls_node *n) {
-    const int inner = n->kind->role == LS_OP_ROLE_ATTENTION ? 2 : 1;
-    uint64_t rows = 1;
-    for (int i = 0; i < n->rank - inner; i++)
-        rows *= n->shape[i];
-    return rows;
-}
-
-/* How many rows to go on by so that a product is cheap enough, but has some rows at least. */
+/* Every how many rows a product is computed: as many rows as are cheap enough, but some at least. */
 static uint64_t sampling_of(const run *r, const ls_node *n) {
     const double cost = cost_of(r->v->trace, n), wanted = ceil(cost / COST_MAX);
-    const uint64_t most = rows_of(n) / ROWS_LEAST;
+    const uint64_t most = ls_bound_rows(n) / ROWS_LEAST;
     return r->exact || wanted <= 1 || most <= 1 ? 1 : wanted < (double)most ? (uint64_t)wanted : most;
 }
 
@@ -89,7 +75,7 @@ static bool compute(run *r, size_t node, ls_array *out, const char **out_reason)
     e.scale = r->scale;
     ok = ok && (values != NULL || ls_eval_refuse(&e, "out of memory")) && ls_eval(&e);
     for (int i = 0; i < LS_EVAL_OPERANDS; i++)
-        release(&operands[i]);
+        ls_array_release(&operands[i]);
     if (!ok)
         free(values);
     *out = (ls_array){.rank = n->rank, .elements = n->elements, .values = ok ? values : NULL};
@@ -157,7 +143,7 @@ static void compare(run *r, const ls_node *n, const ls_array *recorded, const ls
         measure(recorded, computed, r->scale, ranks ? &keys : NULL, out);
     if (out->reason == NULL && out->compared == 0)
         out->reason = "it depends on parts of a cache that were never written in the trace";
-    release(&keys);
+    ls_array_release(&keys);
 }
 
 /* The recorded values come first: they are what a trace can't claim to have. */
@@ -171,8 +157,8 @@ static void check_node(run *r, size_t node, ls_check *out) {
         out->reason = "a result without elements";
     else if (ls_recorded_read(&r->values, node, &recorded, &out->reason) && compute(r, node, &computed, &out->reason))
         compare(r, n, &recorded, &computed, out);
-    release(&recorded);
-    release(&computed);
+    ls_array_release(&recorded);
+    ls_array_release(&computed);
 }
 
 static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= c->bound && c->row_error <= ROW_MARGIN * c->bound; }
@@ -181,7 +167,7 @@ static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= 
 
 static ls_check_family *family_of(ls_verification *v, ls_check *c) {
     const ls_node *n = &v->trace->nodes[c->node];
-    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = ls_bound_is_of_one_row(n), .bound = c->bound};
+    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = ls_bound_rows(n) == 1, .bound = c->bound};
     for (c->family = 0; c->family < v->family_count; c->family++) {
         ls_check_family *f = &v->families[c->family];
         if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->bound == own.bound)
@@ -239,6 +225,24 @@ static bool look_at_families(ls_verification *v) {
     free(errors);
     free(row_errors);
     return ok;
+}
+
+/* Reasons are few, and the texts of this program. */
+static bool list_reasons(ls_verification *v) {
+    for (size_t i = 0; i < v->count; i++) {
+        const char *reason = v->checks[i].reason;
+        size_t at = 0;
+        while (reason != NULL && at < v->reason_count && strcmp(v->reasons[at].text, reason) != 0)
+            at++;
+        if (reason != NULL && at == v->reason_count) {
+            if (!ls_grow((void **)&v->reasons, v->reason_count, &v->reason_capacity, sizeof *v->reasons))
+                return false;
+            v->reasons[v->reason_count++] = (ls_check_reason){.text = reason, .first = i};
+        }
+        if (reason != NULL)
+            v->reasons[at].count++;
+    }
+    return true;
 }
 
 /* ------------------------------------------------------------------ kernels and dumps */
@@ -370,7 +374,7 @@ static lockstep_status judge_suspects(run *r, lockstep_error *error) {
         check++;
     }
     for (size_t k = 0; k < s.count; k++)
-        release(&s.items[k].right);
+        ls_array_release(&s.items[k].right);
     free(s.items);
     return status;
 }
@@ -412,7 +416,7 @@ lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models
     *out = (ls_verification){.trace = trace};
     run r = {.v = out, .exact = exact, .values = values_of(trace, models, model_count)};
     lockstep_status status = check_all(&r, error);
-    if (status == LOCKSTEP_OK && !look_at_families(out))
+    if (status == LOCKSTEP_OK && (!look_at_families(out) || !list_reasons(out)))
         status = no_memory(error);
     if (status == LOCKSTEP_OK && any_suspect(out)) {
         ls_recorded_done(&r.values);
@@ -434,5 +438,6 @@ lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models
 void ls_verification_done(ls_verification *v) {
     free(v->checks);
     free(v->families);
+    free(v->reasons);
     *v = (ls_verification){0};
 }

@@ -36,12 +36,20 @@ typedef struct ls_check_family {
     size_t worst; /* check */
 } ls_check_family;
 
+/* Why operations were not checked. */
+typedef struct ls_check_reason {
+    const char *text;
+    size_t count, first; /* operations; the first check */
+} ls_check_reason;
+
 typedef struct ls_verification {
     const ls_trace *trace;
     ls_check *checks; /* of each operation that computes something, in order */
     size_t count, capacity, checked, sampled, failed;
     ls_check_family *families;
     size_t family_count, family_capacity;
+    ls_check_reason *reasons;
+    size_t reason_count, reason_capacity;
 } ls_verification;
 
 /* models: files that have the weights, which traces usually lack. exact: of large products, too, all rows are computed.

@@ -267,12 +267,8 @@ static lockstep_status need(const reading *r, key k) {
 
 static bool is_weight(const reading *r) {
     static const char weight[] = "\"weight\"";
-    for (size_t i = 0; i < r->content.member_count; i++) {
-        const ls_frame_member *m = &r->content.members[i];
-        if (strcmp(m->key, "role") == 0)
-            return m->end - m->begin == sizeof weight - 1 && memcmp(r->json.text + m->begin, weight, sizeof weight - 1) == 0;
-    }
-    return false;
+    const ls_frame_member *m = ls_frame_find(&r->content, "role");
+    return m != NULL && m->end - m->begin == sizeof weight - 1 && memcmp(r->json.text + m->begin, weight, sizeof weight - 1) == 0;
 }
 
 /* One integer for each axis. */
