@@ -274,6 +274,7 @@ static ls_fault verdict_of(const ls_check *with_recorded, const ls_check *with_r
 typedef struct suspect {
     size_t check;
     size_t write, cache; /* the last write of its values to a cache; LS_NONE */
+    bool has_contradiction; /* some dependents say that the kernel is wrong, and others that the dump is */
     ls_array right;
 } suspect;
 
@@ -330,7 +331,7 @@ static bool check_with_right(run *r, const suspect *s, bool through_cache, size_
 
 /* Computes a dependent of a suspect from the right values, too, and asks with which of both its recorded result
  * agrees. If with the right ones, the dependent is not at fault itself. */
-static void ask(run *r, const suspect *s, ls_check *dependent) {
+static void ask(run *r, suspect *s, ls_check *dependent) {
     ls_check *accused = &r->v->checks[s->check], with_right;
     const ls_node *n = &r->v->trace->nodes[dependent->node];
     const bool direct = reads(r->v->trace, n, accused->node), through_cache = !direct && reads_cache(r, n, s->cache);
@@ -342,8 +343,10 @@ static void ask(run *r, const suspect *s, ls_check *dependent) {
         dependent->row_error = with_right.row_error;
         dependent->is_outlier = false;
     }
-    if (fault != LS_FAULT_UNDECIDED)
-        accused->fault = accused->fault == LS_FAULT_UNDECIDED ? fault : accused->fault == fault ? fault : LS_FAULT_UNDECIDED;
+    if (fault == LS_FAULT_UNDECIDED)
+        return;
+    s->has_contradiction = s->has_contradiction || (accused->fault != LS_FAULT_UNDECIDED && accused->fault != fault);
+    accused->fault = s->has_contradiction ? LS_FAULT_UNDECIDED : fault;
 }
 
 static void note_write(run *r, suspects *s, size_t write) {

@@ -384,6 +384,20 @@ def test_a_wrong_kernel_and_a_dump_that_lies(tmp_path):
         assert status == 1 and {o["name"]: o["verdict"] for o in result["operations"]} == {"norm": "agrees", "y": "agrees", "z": verdict, "out": "agrees"}
 
 
+@pytest.mark.parametrize("says", ["kd", "dk", "kdk", "kdd", "dkd", "dkk"])
+def test_dependents_that_contradict_each_other_decide_nothing(tmp_path, says):
+    """k: computed from the recorded values, as after a wrong kernel; d: from the right ones."""
+    x = np.random.default_rng(4).standard_normal((5, 16)).astype("f4")
+    t = Trace(tmp_path / "t").begin(range(5))
+    right = np.square(x.astype("f8")).astype("f4")
+    wrong = (right * 1.01).astype("f4")
+    accused = t.add("z", wrong, [t.add("x", x, role="input")], op="SQR")
+    for letter in says:
+        t.add(letter, np.tanh((wrong if letter == "k" else right).astype("f8")).astype("f4"), [accused], op="TANH")
+    status, result = verify(t.write())
+    assert status == 1 and result["operations"][0]["verdict"] == "undecided"
+
+
 def test_nan_is_a_fault(tmp_path):
     path = chain(tmp_path / "t")
     values = np.load(path / "tensors/5.npy")
