@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from . import compiled, modules
+from . import compiled, modules, scripted
 from .passes import thread
 from .recorder import recorder
 
@@ -22,6 +22,7 @@ def install():
         atexit.register(recorder.end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=recorder.after_fork)
+            os.register_at_fork(after_in_child=scripted.after_fork)
     if not hasattr(torch.nn.modules.module, "_called_by_lockstep"):
         torch.nn.Module.__call__ = modules.observed_call
     return modules.observed_call

@@ -7,6 +7,7 @@ between the nodes: operators that do nothing, which our dispatch mode (dispatch.
 to `mark`. They say which module begins or ends, and what it returns. The copy runs without
 the optimizing executor, which would fuse the operations that are to be seen.
 """
+import threading
 import weakref
 
 import torch
@@ -199,13 +200,26 @@ class _Script:
 
 
 _scripts = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def after_fork():
+    """A thread of the parent's may have held the lock."""
+    global _making
+    _making = threading.Lock()
 
 
 def _script_of(module):
-    if module not in _scripts:
-        _scripts[module] = None    # once, even if it fails
-        _scripts[module] = _Script(module)
-    return _scripts[module]
+    """The module's marked graph, made by the first thread that asks for it while the others
+    wait; None if making it has failed before."""
+    with _making:
+        if module not in _scripts:
+            try:
+                _scripts[module] = _Script(module)
+            except BaseException:
+                _scripts[module] = None
+                raise
+        return _scripts[module]
 
 
 def has_hooks(module):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from typing import Optional
 
 import pytest
@@ -314,7 +315,16 @@ def test_an_aotinductor_package_is_a_named_gap(recording):
     assert any("AOTInductor" in note and "not what it computes" in note for note in recording.notes)
 
 
-def test_threads_run_scripts_apart(recording):
+def test_threads_run_scripts_apart(recording, monkeypatch):
+    """All of them ask for the module's marked graph while the first one is still making it."""
+    from lockstep_debug import scripted as observed
+
+    class Slow(observed._Script):
+        def __init__(self, module):
+            time.sleep(0.3)
+            super().__init__(module)
+
+    monkeypatch.setattr(observed, "_Script", Slow)
     scripted, results = torch.jit.script(nn.Sequential(Block(), Block()).eval()), {}
     inputs = [torch.randn(2, 8) for _ in range(4)]
 
