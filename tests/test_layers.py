@@ -21,7 +21,7 @@ ALLOWED = {
     "convert": {"base", "io", "tensor", "format"},
     "preset": {"base", "io"},
     "parity": {"base", "io"},
-    "eval": {"base", "tensor", "op", "trace"},
+    "eval": {"base", "tensor", "format", "op", "trace"},
     "verify": {"base", "tensor", "format", "op", "trace", "eval"},
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match"},

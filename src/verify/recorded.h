@@ -3,12 +3,11 @@
 #ifndef LS_VERIFY_RECORDED_H
 #define LS_VERIFY_RECORDED_H
 
-#include "eval/eval.h"
+#include "eval/leaves.h"
 
 typedef struct ls_recorded {
     const ls_trace *trace;
-    lockstep_archive *const *models; /* that have the weights; borrowed */
-    size_t model_count;
+    ls_weights weights;
     ls_map caches;                   /* "process/context/name" -> cache + 1 */
     struct ls_cache *items;
     size_t count, capacity;
@@ -27,8 +26,8 @@ void ls_recorded_write(ls_recorded *recorded, size_t node);
 /* The cache in whose memory the node lies, or SIZE_MAX. */
 size_t ls_recorded_cache(ls_recorded *recorded, size_t node);
 /* A copy of its contents, and back: the copy is freed. NULL if out of memory. */
-float *ls_recorded_save(const ls_recorded *recorded, size_t cache);
-void ls_recorded_restore(ls_recorded *recorded, size_t cache, float *saved);
+double *ls_recorded_save(const ls_recorded *recorded, size_t cache);
+void ls_recorded_restore(ls_recorded *recorded, size_t cache, double *saved);
 /* Whether the node lies in the other's memory, or is the other. */
 bool ls_recorded_is_view_of(const ls_trace *trace, size_t node, size_t other);
 

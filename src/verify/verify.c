@@ -315,7 +315,7 @@ static bool reads_cache(run *r, const ls_node *n, size_t cache) {
 
 /* Computes a dependent from the right values of a suspect. False if out of memory. */
 static bool check_with_right(run *r, const suspect *s, bool through_cache, size_t dependent, ls_check *out) {
-    float *saved = through_cache ? ls_recorded_save(&r->values, s->cache) : NULL;
+    double *saved = through_cache ? ls_recorded_save(&r->values, s->cache) : NULL;
     if (through_cache && saved == NULL)
         return false;
     r->values.replaced = r->v->checks[s->check].node;
@@ -411,7 +411,7 @@ static lockstep_status check_all(run *r, lockstep_error *error) {
 }
 
 static ls_recorded values_of(const ls_trace *trace, lockstep_archive *const *models, size_t model_count) {
-    return (ls_recorded){.trace = trace, .models = models, .model_count = model_count, .replaced = LS_NONE};
+    return (ls_recorded){.trace = trace, .weights = {models, model_count}, .replaced = LS_NONE};
 }
 
 lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, bool exact, ls_verification *out,

@@ -1,0 +1,60 @@
+#include "eval/leaves.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/archive.h"
+#include "tensor/dtype.h"
+
+enum { VALUES_MAX = 1 << 27 }; /* elements of one operand */
+
+bool ls_no_values(const char **out_reason, const char *reason) {
+    *out_reason = reason;
+    return false;
+}
+
+double *ls_values_new(const ls_node *n, const char **out_reason) {
+    double *values = n->elements <= VALUES_MAX ? malloc((n->elements + 1) * sizeof *values) : NULL;
+    if (values == NULL)
+        *out_reason = n->elements <= VALUES_MAX ? "out of memory" : "an operand of more than 2^27 elements";
+    return values;
+}
+
+void ls_values_give(const ls_node *n, double *values, ls_array *out) {
+    *out = (ls_array){.rank = n->rank, .elements = n->elements, .values = values};
+    memcpy(out->shape, n->shape, sizeof out->shape);
+}
+
+static bool read_view(const ls_view *view, const ls_node *n, ls_array *out, const char **out_reason) {
+    double *values = ls_values_new(n, out_reason);
+    if (values == NULL)
+        return false;
+    ls_view_read_f64(view, 0, n->elements, values);
+    ls_values_give(n, values, out);
+    return true;
+}
+
+bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const char **out_reason) {
+    ls_hold hold;
+    lockstep_error error;
+    if (ls_trace_hold(trace, node, &hold, &error) != LOCKSTEP_OK)
+        return ls_no_values(out_reason, "values that can't be read");
+    const bool ok = ls_view_elements(&hold.view) == trace->nodes[node].elements && read_view(&hold.view, &trace->nodes[node], out, out_reason);
+    ls_hold_release(&hold);
+    return ok;
+}
+
+bool ls_weights_find(const ls_weights *w, const ls_node *n, ls_view *out_view, const char **out_reason) {
+    for (size_t i = 0; i < w->model_count; i++) {
+        const size_t at = ls_archive_find(w->models[i], n->name);
+        if (at == SIZE_MAX || ls_archive_view(w->models[i], at, out_view, NULL) != LOCKSTEP_OK)
+            continue;
+        return ls_view_elements(out_view) == n->elements || ls_no_values(out_reason, "a weight of another shape than in the model file");
+    }
+    return ls_no_values(out_reason, w->model_count == 0 ? "weights that were not recorded: --model names their file" : "weights that no model file has");
+}
+
+bool ls_weights_read(const ls_weights *w, const ls_node *n, ls_array *out, const char **out_reason) {
+    ls_view view;
+    return ls_weights_find(w, n, &view, out_reason) && read_view(&view, n, out, out_reason);
+}

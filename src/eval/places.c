@@ -1,0 +1,93 @@
+#include "eval/places.h"
+
+#include "eval/leaves.h"
+#include "tensor/dtype.h"
+
+/* Bytes of an element; 0 for a type whose elements have no addresses. */
+static uint64_t element_bytes(const ls_node *n) {
+    lockstep_dtype dtype;
+    return ls_dtype_find(n->dtype, &dtype) && dtype != LOCKSTEP_OPAQUE && ls_dtype(dtype)->block_elements == 1 ? ls_dtype(dtype)->block_bytes : 0;
+}
+
+/* The index in the memory of `base` of each of a view's elements, one after another; false outside of it. */
+typedef struct walk {
+    const ls_node *view;
+    uint64_t size, limit, at[LOCKSTEP_MAX_RANK];
+    int64_t strides[LOCKSTEP_MAX_RANK], offset; /* in elements */
+} walk;
+
+static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
+    const uint64_t size = element_bytes(base);
+    *out = (walk){.view = view, .size = size, .limit = base->elements, .offset = size > 0 ? (int64_t)(view->offset / size) : 0};
+    bool whole = size > 0 && view->offset % size == 0;
+    int64_t step = 1;
+    for (int i = view->rank - 1; i >= 0 && whole; i--) {
+        whole = view->strides == NULL || view->strides[i] % (int64_t)size == 0;
+        out->strides[i] = view->strides != NULL ? view->strides[i] / (int64_t)size : step;
+        step *= (int64_t)view->shape[i];
+    }
+    return whole;
+}
+
+static bool next_index(walk *w, uint64_t *out) {
+    __int128 index = w->offset;
+    for (int i = 0; i < w->view->rank; i++)
+        index += (__int128)w->strides[i] * (__int128)w->at[i];
+    for (int i = w->view->rank - 1; i >= 0; i--) {
+        if (++w->at[i] < w->view->shape[i])
+            break;
+        w->at[i] = 0;
+    }
+    *out = (uint64_t)index;
+    return index >= 0 && index < (__int128)w->limit;
+}
+
+bool ls_place_read(const ls_node *view, const ls_node *base, const double *values, double *out, const char **out_reason) {
+    walk w;
+    uint64_t index;
+    if (!begin_walk(view, base, &w))
+        return ls_no_values(out_reason, "a view of elements that have no addresses");
+    for (uint64_t i = 0; i < view->elements; i++) {
+        if (!next_index(&w, &index))
+            return ls_no_values(out_reason, "a view beyond the tensor that it is of");
+        out[i] = values[index];
+    }
+    return true;
+}
+
+static bool write_all(double *contents, walk *w, const ls_array *values) {
+    uint64_t index;
+    for (uint64_t i = 0; i < values->elements; i++) {
+        if (!next_index(w, &index))
+            return false;
+        contents[index] = values->values[i];
+    }
+    return true;
+}
+
+/* Rows [count, n] go to the rows of the destination that the index names. */
+static bool write_rows(double *contents, const walk *w, const ls_array *values, const ls_array *index) {
+    const ls_node *view = w->view;
+    const uint64_t n = values->rank > 0 ? values->shape[values->rank - 1] : 0;
+    if (view->rank < 1 || n == 0 || index->elements * n != values->elements || view->shape[view->rank - 1] != n || (view->rank > 2 && view->elements != view->shape[view->rank - 2] * n))
+        return false;
+    for (uint64_t i = 0; i < values->elements; i++) {
+        const double row = index->values[i / n], rows = view->rank > 1 ? (double)view->shape[view->rank - 2] : 1;
+        if (!(row >= 0 && row < rows))
+            return false;
+        const int64_t at = w->offset + (view->rank > 1 ? w->strides[view->rank - 2] * (int64_t)row : 0) + w->strides[view->rank - 1] * (int64_t)(i % n);
+        if (at < 0 || (uint64_t)at >= w->limit)
+            return false;
+        contents[at] = values->values[i];
+    }
+    return true;
+}
+
+bool ls_place_write(const ls_node *write, const ls_node *base, const ls_array *values, const ls_array *index, double *contents) {
+    walk w;
+    if (!begin_walk(write, base, &w))
+        return false;
+    if (write->kind->id == LS_OP_SET_ROWS)
+        return index != NULL && write_rows(contents, &w, values, index);
+    return write->kind->role == LS_OP_ROLE_COPY && values->elements == write->elements && write_all(contents, &w, values);
+}
