@@ -42,11 +42,24 @@ static bool is_to_be_trusted(const ls_layout_request *q) {
     return trusted;
 }
 
+ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p, ls_reorder reorder, const ls_view *reference, const ls_view *candidate) {
+    const ls_pass_pair *pp = &m->tokens.pairs[p->pass_pair];
+    const ls_pass_geometry *geometry = &m->geometry[p->pass_pair];
+    ls_layout_request q = {.reference = *reference, .candidate = *candidate, .passes = pp,
+                           .grids = geometry->has_grids ? &geometry->grids : NULL,
+                           .reference_rows = rows_of(&m->in->reference, p->reference_value, pp->reference, geometry->reference_sequences),
+                           .candidate_rows = rows_of(&m->in->candidate, p->candidate_value, pp->candidate, geometry->candidate_sequences),
+                           .reference_window = m->in->reference.windows[p->reference_value],
+                           .candidate_window = m->in->candidate.windows[p->candidate_value],
+                           .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
+                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p)};
+    if (!is_to_be_trusted(&q))
+        q.candidate_rows.selected_count = 0;
+    return q;
+}
+
 lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_aligned_pair *out_aligned,
                                      lockstep_error *error) {
-    const ls_pass_pair *pp = &m->tokens.pairs[p->pass_pair];
-    const uint64_t head_size = m->facts[pp->candidate].head_size;
-    const ls_pass_geometry *geometry = &m->geometry[p->pass_pair];
     ls_aligned_pair a = {0};
     LS_TRY(ls_trace_hold(m->in->reference.trace, p->reference_value, &a.reference, error));
     lockstep_status status = ls_trace_hold(m->in->candidate.trace, p->candidate_value, &a.candidate, error);
@@ -54,16 +67,7 @@ lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_
         ls_hold_release(&a.reference);
         return status;
     }
-    ls_layout_request q = {.reference = a.reference.view, .candidate = a.candidate.view, .passes = pp,
-                           .grids = geometry->has_grids ? &geometry->grids : NULL,
-                           .reference_rows = rows_of(&m->in->reference, p->reference_value, pp->reference, geometry->reference_sequences),
-                           .candidate_rows = rows_of(&m->in->candidate, p->candidate_value, pp->candidate, geometry->candidate_sequences),
-                           .reference_window = m->in->reference.windows[p->reference_value],
-                           .candidate_window = m->in->candidate.windows[p->candidate_value],
-                           .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
-                           .square = is_square(m, p), .head_size = head_size, .reorder = reorder, .kind = kind_of(m, p)};
-    if (!is_to_be_trusted(&q))
-        q.candidate_rows.selected_count = 0;
+    const ls_layout_request q = ls_aligned_pair_request(m, p, reorder, &a.reference.view, &a.candidate.view);
     status = ls_layout_find(&q, &m->votes, choice, &a.layout, error);
     if (status != LOCKSTEP_OK)
         ls_aligned_pair_close(&a);

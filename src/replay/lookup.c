@@ -1,0 +1,334 @@
+/* Finding a computed tensor among the reference's. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "compare/metrics.h"
+#include "match/aligned_pair.h"
+#include "replay/walk.h"
+#include "tensor/rounding.h"
+
+enum { DEPTH = 9, REACH = 512, CHUNK = 1024 };
+#define TOLERANCE 2e-4      /* of what is found, in f32 */
+#define OF_ROUNDING 2       /* times what the weights' rounding moves */
+#define TOLERANCE_MAX 0.5
+
+/* ------------------------------------------------------------------ kinds, tolerances */
+
+/* The operations that read a node, through views. */
+static uint64_t readers_of(const ls_walk *w, size_t node) {
+    size_t stack[32], top = 0;
+    uint64_t bits = 0;
+    stack[top++] = node;
+    for (int seen = 0; top > 0 && seen < 32; seen++) {
+        const size_t at = stack[--top];
+        for (size_t k = w->first_consumer[at]; k < w->first_consumer[at + 1]; k++) {
+            const ls_node *n = &w->candidate->nodes[w->consumers[k]];
+            if (n->pass != w->candidate->nodes[node].pass)
+                continue;
+            if (n->role == LOCKSTEP_ROLE_VIEW && top < 32)
+                stack[top++] = w->consumers[k];
+            else
+                bits |= 1ull << n->kind->id % 64;
+        }
+    }
+    return bits;
+}
+
+uint64_t ls_walk_kind(const ls_walk *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    uint64_t key[12] = {n->kind->id, n->rank > 0 ? n->shape[n->rank - 1] : 1, readers_of(w, node)};
+    for (size_t i = 0; i < n->operand_count && i < 8; i++) {
+        const size_t weight = ls_walk_weight(w, n, i);
+        key[3 + i] = weight != LS_NONE ? w->candidate->nodes[weight].elements : 0;
+    }
+    return XXH3_64bits(key, sizeof key);
+}
+
+static uint64_t kind_of_partner(const ls_walk *w, size_t partner) {
+    const ls_node *n = &w->partners.trace->nodes[partner];
+    uint64_t weights = 0;
+    for (size_t i = 0; i < n->source_count; i++)
+        if (w->partners.trace->nodes[n->sources[i]].role == LOCKSTEP_ROLE_WEIGHT)
+            weights += w->partners.trace->nodes[n->sources[i]].elements * 0x9e3779b97f4a7c15ull;
+    return (uint64_t)n->kind->id ^ weights;
+}
+
+/* The type in which the reference computes. */
+static double type_error(const ls_walk *w, size_t partner) {
+    const char *dtype = partner != LS_NONE ? w->partners.trace->nodes[partner].dtype : "f32";
+    return strcmp(dtype, "bf16") == 0 ? 3e-3 : strcmp(dtype, "f16") == 0 ? 4e-4 : 1e-6;
+}
+
+static double highest_position(const ls_walk *w) {
+    const int32_t last = w->m->geometry[w->pass_pair].candidate_last;
+    return last > 0 ? (double)last : 0;
+}
+
+double ls_walk_floor(const ls_walk *w, size_t node, size_t partner) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t a = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 ? n->operands[0] : LS_NONE;
+    const double terms = a != LS_NONE && w->candidate->nodes[a].rank > 0 ? (double)w->candidate->nodes[a].shape[w->candidate->nodes[a].rank - 1] : 1;
+    double floor = type_error(w, partner) * fmax(1, sqrt(terms) / 32);
+    if (n->kind->traits & LS_OP_ANGULAR)
+        floor += 1.2e-7 * highest_position(w); /* angles are rounded to f32 */
+    return floor;
+}
+
+static double norm_of(const double *values, uint64_t count) {
+    double squares = 0;
+    for (uint64_t i = 0; i < count; i++)
+        squares += isfinite(values[i]) && values[i] > LS_MASK_BELOW ? values[i] * values[i] : 0;
+    return sqrt(squares);
+}
+
+static double type_tolerance(const ls_walk *w) {
+    for (size_t i = 0; i < w->partners.trace->node_count; i++)
+        if (w->partners.is_value[i])
+            return fmax(TOLERANCE, 5 * type_error(w, i));
+    return TOLERANCE;
+}
+
+double ls_walk_tolerance(const ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
+    const double base = fmax(type_tolerance(w), 20 * ls_walk_floor(w, node, LS_NONE));
+    double squares = 0;
+    if (moved->values == NULL)
+        return base;
+    for (uint64_t i = 0; i < computed->elements; i++) {
+        const double d = moved->values[i] - computed->values[i];
+        squares += isfinite(d) ? d * d : 0;
+    }
+    const double norm = norm_of(computed->values, computed->elements);
+    return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(squares) / norm : 0));
+}
+
+/* ------------------------------------------------------------------ one tensor */
+
+typedef struct distance {
+    double difference, norm;
+    uint64_t numbers, apart;
+} distance;
+
+static bool is_number(double x) { return isfinite(x) && x > LS_MASK_BELOW; }
+
+static double error_between(const ls_view *reference, const ls_view *candidate) {
+    double r[CHUNK], c[CHUNK];
+    distance d = {0};
+    const uint64_t elements = ls_view_elements(reference);
+    for (uint64_t at = 0; at < elements; at += CHUNK) {
+        const size_t n = elements - at < CHUNK ? (size_t)(elements - at) : CHUNK;
+        ls_view_read_f64(reference, at, n, r);
+        ls_view_read_f64(candidate, at, n, c);
+        for (size_t i = 0; i < n; i++)
+            if (is_number(r[i]) && is_number(c[i])) {
+                d.difference += (r[i] - c[i]) * (r[i] - c[i]);
+                d.norm += r[i] * r[i];
+                d.numbers++;
+            } else {
+                d.apart += is_number(r[i]) != is_number(c[i]) && !isnan(c[i]);
+            }
+    }
+    const double relative = d.norm > 0 ? sqrt(d.difference / d.norm) : d.difference > 0 ? INFINITY : 0;
+    return d.numbers == 0 ? INFINITY : relative + (d.apart > 0 ? (double)d.apart / (double)(d.apart + d.numbers) : 0);
+}
+
+/* Writes the reference's numbers over what was computed. The view is one of `values`. */
+static void scatter(const ls_view *reference, const ls_view *candidate, const double *computed, double *values) {
+    double r[CHUNK];
+    uint64_t index[LOCKSTEP_MAX_RANK] = {0};
+    const uint64_t elements = ls_view_elements(reference);
+    int64_t at = (const double *)(const void *)candidate->data - computed;
+    for (uint64_t from = 0; from < elements; from += CHUNK) {
+        const size_t n = elements - from < CHUNK ? (size_t)(elements - from) : CHUNK;
+        ls_view_read_f64(reference, from, n, r);
+        for (size_t i = 0; i < n; i++) {
+            if (is_number(r[i]) && !(isfinite(values[at]) && values[at] <= LS_MASK_BELOW))
+                values[at] = r[i];
+            for (int axis = candidate->rank - 1; axis >= 0; axis--) {
+                at += candidate->strides[axis];
+                if (++index[axis] < candidate->shape[axis])
+                    break;
+                at -= candidate->strides[axis] * (int64_t)candidate->shape[axis];
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+static ls_view view_of(const ls_node *n, const double *values) {
+    ls_view v = {.data = (const uint8_t *)values, .dtype = LOCKSTEP_F64, .rank = n->rank};
+    memcpy(v.shape, n->shape, sizeof v.shape);
+    ls_view_set_contiguous(&v);
+    return v;
+}
+
+/* May the two have the same number of elements, once rows are selected and padding is cut? */
+static bool may_fit(const ls_walk *w, size_t node, size_t partner) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    const ls_pass_pair *pp = &w->m->tokens.pairs[w->pass_pair];
+    const ls_side *r = &w->m->in->reference, *c = &w->m->in->candidate;
+    if (n->elements == p->elements)
+        return true;
+    if (c->windows[node].padded > 0)
+        return p->elements < n->elements;
+    return (pp->rows != NULL && !pp->whole) || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
+}
+
+/* Lays a tensor of the reference out as the node. */
+static bool align(ls_walk *w, size_t node, const ls_array *computed, size_t partner, ls_reorder reorder, ls_layout_choice choice, double tolerance, ls_sighting *out) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
+    const ls_view candidate = view_of(n, computed->values);
+    lockstep_error error;
+    ls_hold hold;
+    ls_layout layout;
+    const char *reason;
+    if (ls_trace_hold(w->partners.trace, partner, &hold, &error) != LOCKSTEP_OK)
+        return false;
+    ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, &hold.view, &candidate);
+    q.kind = ls_walk_kind(w, node);
+    if (ls_layout_find(&q, &w->votes, choice, &layout, &error) != LOCKSTEP_OK) {
+        ls_hold_release(&hold);
+        return false;
+    }
+    *out = (ls_sighting){.partner = partner, .error = error_between(&layout.reference, &layout.candidate), .vote = layout.vote,
+                         .has_vote = layout.has_vote, .has_pairs = reorder == LS_REORDER_ROPE_PAIRS};
+    double *values = out->error < tolerance ? ls_values_new(n, &reason) : NULL;
+    if (values != NULL) {
+        memcpy(values, computed->values, n->elements * sizeof *values);
+        if (layout.gathered[1] == NULL)
+            scatter(&layout.reference, &layout.candidate, computed->values, values);
+        ls_values_give(n, values, &out->value);
+        out->layout = ls_arena_copy(w->arena, layout.text, strlen(layout.text));
+    }
+    ls_layout_done(&layout);
+    ls_hold_release(&hold);
+    return values != NULL;
+}
+
+/* The first axis whose elements rotary embeddings pair differently. */
+static bool may_have_pairs(const ls_walk *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const uint64_t head = w->m->facts[w->m->tokens.pairs[w->pass_pair].candidate].head_size;
+    return w->of_rotary_pairs && head > 1 && n->rank > 0 && n->shape[n->rank - 1] % head == 0;
+}
+
+void ls_sightings_release(ls_sightings *s) {
+    for (size_t i = 0; i < s->count; i++)
+        ls_array_release(&s->items[i].value);
+    s->count = 0;
+}
+
+/* Keeps the list sorted by error, then by the partner's place. */
+static void insert(ls_sightings *s, ls_sighting *own) {
+    size_t at = s->count;
+    while (at > 0 && (own->error < s->items[at - 1].error || (own->error == s->items[at - 1].error && own->partner < s->items[at - 1].partner)))
+        at--;
+    if (at == LS_SIGHTINGS) {
+        ls_array_release(&own->value);
+        return;
+    }
+    if (s->count == LS_SIGHTINGS)
+        ls_array_release(&s->items[--s->count].value);
+    memmove(&s->items[at + 1], &s->items[at], (s->count - at) * sizeof *s->items);
+    s->items[at] = *own;
+    s->count++;
+}
+
+/* ------------------------------------------------------------------ all within reach */
+
+static size_t pass_of_partner(const ls_walk *w) { return w->m->tokens.pairs[w->pass_pair].reference; }
+
+/* Values within reach, nearest first; for what may change nothing, what the operands stand for, too. */
+static size_t reach(ls_walk *w, const ls_node *n, const size_t *roots, size_t root_count, ls_reach out[REACH]) {
+    const bool copies = n->kind->role == LS_OP_ROLE_COPY || n->kind->role == LS_OP_ROLE_SELECTION;
+    size_t count = 0;
+    for (size_t i = 0; i < root_count && copies && count < REACH; i++)
+        if (w->partners.is_value[roots[i]])
+            out[count++] = (ls_reach){roots[i], 0};
+    return count + ls_partners_below(&w->partners, pass_of_partner(w), roots, root_count, DEPTH, out + count, REACH - count);
+}
+
+void ls_walk_look_up(ls_walk *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const double norm = norm_of(computed->values, computed->elements);
+    ls_reach near[REACH];
+    out->count = 0;
+    const size_t count = norm > 0 ? reach(w, n, roots, root_count, near) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t partner = near[i].node;
+        ls_sighting own;
+        if (!may_fit(w, node, partner))
+            continue;
+        if (n->elements == w->partners.trace->nodes[partner].elements) {
+            const double other = ls_partners_norm(&w->partners, partner);
+            if (!(fabs(norm - other) <= 1.5 * tolerance * fmax(norm, other)))
+                continue;
+        }
+        if (align(w, node, computed, partner, LS_REORDER_NONE, LS_LAYOUT_LEARN, tolerance, &own) ||
+            (may_have_pairs(w, node) && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, LS_LAYOUT_LEARN, tolerance, &own))) {
+            own.depth = near[i].depth;
+            insert(out, &own);
+        }
+    }
+}
+
+static bool is_learned(const ls_walk *w, uint64_t kind, uint64_t of_partner) {
+    const uint64_t key[2] = {kind, of_partner};
+    return ls_map_find(&w->learned, (const char *)key, sizeof key) != NULL;
+}
+
+static void add_possible(ls_walk *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
+    ls_sighting own;
+    for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
+        if (align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
+            own.depth = near->depth;
+            out->items[out->count++] = own;
+        }
+}
+
+void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const ls_step *s = &w->steps[node];
+    const uint64_t kind = ls_walk_kind(w, node);
+    const bool learned = is_learned(w, kind, 0);
+    ls_array none = {0};
+    ls_reach near[REACH];
+    const char *reason;
+    out->count = 0;
+    const size_t count = reach(w, n, s->roots, s->root_count, near);
+    if (s->value.values == NULL) {
+        ls_values_give(n, ls_values_new(n, &reason), &none);
+        if (none.values == NULL)
+            return;
+        memset(none.values, 0, n->elements * sizeof *none.values);
+    }
+    for (int round = learned ? 0 : 1; round < 2 && out->count == 0; round++)
+        for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++) {
+            const size_t partner = near[i].node;
+            const bool free_ = w->taken[partner] == LS_NONE || w->taken[partner] == node;
+            if (free_ && may_fit(w, node, partner) && (round == 1 || is_learned(w, kind, kind_of_partner(w, partner))))
+                add_possible(w, node, s->value.values != NULL ? &s->value : &none, &near[i], out);
+        }
+    ls_array_release(&none);
+}
+
+void ls_walk_lay_out(ls_walk *w, size_t node, size_t partner, ls_sightings *out) {
+    const ls_reach one = {partner, 1};
+    out->count = 0;
+    if (may_fit(w, node, partner))
+        add_possible(w, node, &w->steps[node].value, &one, out);
+}
+
+/* A node was found by its value: others of its kind have partners of the same kind. */
+void ls_walk_learn(ls_walk *w, size_t node, const ls_sighting *sighting) {
+    const uint64_t kind = ls_walk_kind(w, node), keys[2][2] = {{kind, 0}, {kind, kind_of_partner(w, sighting->partner)}};
+    for (int i = 0; i < 2; i++) {
+        uint64_t *slot = ls_map_at(&w->learned, (const char *)keys[i], sizeof keys[i]);
+        if (slot != NULL)
+            ++*slot;
+    }
+    if (sighting->has_vote)
+        ls_layout_cast(&w->votes, &sighting->vote);
+}

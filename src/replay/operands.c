@@ -1,0 +1,435 @@
+/* Computing a node of the candidate from what its operands stand for. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/grow.h"
+#include "base/hash.h"
+#include "eval/places.h"
+#include "replay/walk.h"
+#include "tensor/dtype.h"
+#include "tensor/rounding.h"
+
+#define DECODED_MAX ((uint64_t)1 << 25) /* elements of decoded weights that are kept */
+#define NOTHING_WRITTEN "parts of a cache that were never written in the trace"
+
+bool ls_walk_is_operation(const ls_node *n) {
+    return n->pass != LS_NONE && n->alias_of == LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role != LS_OP_ROLE_VIEW && n->kind->role != LS_OP_ROLE_LEAF;
+}
+
+/* ------------------------------------------------------------------ what lies behind a node */
+
+/* The node of which this one is another name, another shape or a part; LS_NONE if it is none. */
+static size_t behind(const ls_node *n) {
+    if (n->alias_of != LS_NONE)
+        return n->alias_of;
+    if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || n->kind->role == LS_OP_ROLE_VIEW))
+        return n->view_of;
+    return n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0 ? n->sources[0] : LS_NONE;
+}
+
+static size_t base_of(const ls_trace *t, size_t node) {
+    for (size_t next = behind(&t->nodes[node]); next != LS_NONE; next = behind(&t->nodes[node]))
+        node = next;
+    return node;
+}
+
+size_t ls_walk_weight(const ls_walk *w, const ls_node *n, size_t slot) {
+    if (slot >= n->operand_count || n->operands[slot] == LS_NONE)
+        return LS_NONE;
+    const size_t base = base_of(w->candidate, n->operands[slot]);
+    return w->candidate->nodes[base].role == LOCKSTEP_ROLE_WEIGHT ? base : LS_NONE;
+}
+
+/* The last write to a node's cache before `now`; LS_NONE. */
+static size_t last_write(const ls_walk *w, size_t state, size_t now) {
+    const ls_cache_writes *c = w->cache_of[state] != LS_NONE ? &w->caches[w->cache_of[state]] : NULL;
+    size_t low = 0, high = c != NULL ? c->count : 0;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (c->nodes[middle] < now)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? c->nodes[low - 1] : LS_NONE;
+}
+
+/* The node whose values an operand has, when it is read by the node `now`: a weight, an input, an operation, or the write
+ * that left a cache as it is. LS_NONE for a cache to which nothing was written. */
+static size_t holder_of(const ls_walk *w, size_t operand, size_t now) {
+    const size_t base = base_of(w->candidate, operand);
+    return w->candidate->nodes[base].role == LOCKSTEP_ROLE_STATE ? last_write(w, base, now) : base;
+}
+
+/* The holders from which a node is computed. A write has its cache before it, besides its operands. */
+static size_t holders_of(const ls_walk *w, size_t node, size_t out[LS_EVAL_OPERANDS + 1]) {
+    const ls_node *n = &w->candidate->nodes[node];
+    size_t count = 0;
+    for (size_t i = 0; i < n->operand_count && i < LS_EVAL_OPERANDS; i++) {
+        const size_t holder = n->operands[i] != LS_NONE ? holder_of(w, n->operands[i], node) : LS_NONE;
+        if (holder != LS_NONE && holder < node)
+            out[count++] = holder;
+    }
+    const size_t before = n->role == LOCKSTEP_ROLE_WRITE ? last_write(w, node, node) : LS_NONE;
+    if (before != LS_NONE)
+        out[count++] = before;
+    return count;
+}
+
+size_t ls_walk_inputs(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+    size_t stack[64], top = 0, count = 0, holders[LS_EVAL_OPERANDS + 1];
+    stack[top++] = node;
+    while (top > 0) {
+        const size_t at = stack[--top], found = holders_of(w, at, holders);
+        for (size_t i = 0; i < found; i++) {
+            const ls_node *h = &w->candidate->nodes[holders[i]];
+            if (h->pass != w->candidate->nodes[node].pass || h->role == LOCKSTEP_ROLE_WEIGHT || h->role == LOCKSTEP_ROLE_INPUT)
+                continue;
+            if (h->role == LOCKSTEP_ROLE_WRITE) {
+                if (top < 64)
+                    stack[top++] = holders[i];
+                continue;
+            }
+            bool known = false;
+            for (size_t k = 0; k < count && !known; k++)
+                known = out[k] == holders[i];
+            if (!known && count < capacity)
+                out[count++] = holders[i];
+        }
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ trying values */
+
+static void touch(ls_walk *w, size_t node) {
+    if (ls_grow((void **)&w->touched, w->touched_count, &w->touched_capacity, sizeof *w->touched))
+        w->touched[w->touched_count++] = node;
+}
+
+void ls_walk_try(ls_walk *w, size_t node, const ls_array *value) {
+    double *copy = malloc((value->elements + 1) * sizeof *copy);
+    if (copy == NULL)
+        return;
+    memcpy(copy, value->values, value->elements * sizeof *copy);
+    ls_array_release(&w->tried[node]);
+    w->tried[node] = *value;
+    w->tried[node].values = copy;
+    w->depends[node] = 2;
+    touch(w, node);
+    if (w->first_tried == LS_NONE || node < w->first_tried)
+        w->first_tried = node;
+}
+
+void ls_walk_untry(ls_walk *w) {
+    for (size_t i = 0; i < w->touched_count; i++) {
+        ls_array_release(&w->tried[w->touched[i]]);
+        w->depends[w->touched[i]] = 0;
+    }
+    w->touched_count = 0;
+    w->first_tried = LS_NONE;
+}
+
+/* Whether a node's value changes with what is tried. */
+static bool depends(ls_walk *w, size_t node, int depth) {
+    enum { DEEPEST = 24 };
+    size_t holders[LS_EVAL_OPERANDS + 1];
+    const ls_node *n = &w->candidate->nodes[node];
+    if (w->first_tried == LS_NONE || node < w->first_tried || depth > DEEPEST || n->role == LOCKSTEP_ROLE_WEIGHT || n->role == LOCKSTEP_ROLE_INPUT)
+        return false;
+    if (w->depends[node] != 0)
+        return w->depends[node] == 2;
+    bool any = false;
+    if (w->steps[node].partner == LS_NONE) {
+        const size_t count = holders_of(w, node, holders);
+        for (size_t i = 0; i < count && !any; i++)
+            any = depends(w, holders[i], depth + 1);
+    }
+    w->depends[node] = any ? 2 : 1;
+    touch(w, node);
+    return any;
+}
+
+/* ------------------------------------------------------------------ values */
+
+static bool copy_of(const ls_node *n, const double *values, ls_array *out, const char **out_reason) {
+    double *copy = ls_values_new(n, out_reason);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, values, n->elements * sizeof *copy);
+    ls_values_give(n, copy, out);
+    return true;
+}
+
+static bool read_weight(ls_walk *w, size_t node, ls_array *out, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[node];
+    ls_array *kept = &w->decoded[node];
+    if (kept->values == NULL && !(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_weights_read(w->weights, n, kept, out_reason)))
+        return false;
+    if (w->decoded_elements + n->elements > DECODED_MAX) {
+        *out = *kept;
+        *kept = (ls_array){0};
+        return true;
+    }
+    w->decoded_elements += n->elements;
+    return copy_of(n, kept->values, out, out_reason);
+}
+
+/* The values of what an operand lies in: borrowed, or owned through `out_own`. */
+static const double *values_of(ls_walk *w, size_t holder, bool moved, ls_array *out_own, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[holder];
+    const ls_step *s = &w->steps[holder];
+    if (n->role == LOCKSTEP_ROLE_WEIGHT)
+        return read_weight(w, holder, out_own, out_reason) ? out_own->values : NULL;
+    if (n->role == LOCKSTEP_ROLE_INPUT)
+        return (ls_leaf_stored(w->candidate, holder, out_own, out_reason)) ? out_own->values : NULL;
+    if (depends(w, holder, 0)) {
+        if (w->tried[holder].values == NULL && !ls_walk_compute(w, holder, moved, &w->tried[holder], NULL, out_reason))
+            return NULL;
+        return w->tried[holder].values;
+    }
+    if (moved && s->moved.values != NULL && s->partner == LS_NONE)
+        return s->moved.values;
+    if (s->value.values == NULL)
+        *out_reason = s->reason != NULL ? s->reason : "an operand that is not known";
+    return s->value.values;
+}
+
+/* The shape of a holder: of a write, its cache's. */
+static const ls_node *node_of_base(const ls_walk *w, size_t operand) { return &w->candidate->nodes[base_of(w->candidate, operand)]; }
+
+/* Follows views from an operand to what it lies in, and back. */
+static bool read_through(ls_walk *w, size_t operand, size_t base, const double *values, ls_array *out, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[operand];
+    const size_t next = operand != base ? behind(n) : LS_NONE;
+    ls_array inner = {0};
+    if (next == LS_NONE)
+        return copy_of(n, values, out, out_reason);
+    if (next != base && !read_through(w, next, base, values, &inner, out_reason))
+        return false;
+    const double *from = next != base ? inner.values : values;
+    bool ok;
+    if (n->alias_of == LS_NONE && n->view_of != LS_NONE) {
+        double *own = ls_values_new(n, out_reason);
+        ok = own != NULL && ls_place_read(n, &w->candidate->nodes[next], from, own, out_reason);
+        if (ok)
+            ls_values_give(n, own, out);
+        else
+            free(own);
+    } else {
+        ok = w->candidate->nodes[next].elements == n->elements ? copy_of(n, from, out, out_reason) : ls_no_values(out_reason, "a view whose place was not recorded");
+    }
+    ls_array_release(&inner);
+    return ok;
+}
+
+bool ls_walk_operand(ls_walk *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
+    const size_t base = base_of(w->candidate, operand), holder = holder_of(w, operand, now);
+    ls_array own = {0};
+    *out = (ls_array){0};
+    if (holder == LS_NONE)
+        return ls_no_values(out_reason, NOTHING_WRITTEN);
+    const double *values = values_of(w, holder, moved, &own, out_reason);
+    if (operand == base && own.values != NULL) {
+        ls_values_give(&w->candidate->nodes[operand], own.values, out);
+        return true;
+    }
+    const bool ok = values != NULL && read_through(w, operand, base, values, out, out_reason);
+    ls_array_release(&own);
+    return ok;
+}
+
+/* A cache's contents after a write. */
+static bool compute_write(ls_walk *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[node], *state = node_of_base(w, node);
+    const size_t before = last_write(w, node, node);
+    ls_array values = {0}, index = {0}, own = {0};
+    const bool by_rows = n->kind->id == LS_OP_SET_ROWS;
+    double *contents = ls_values_new(state, out_reason);
+    const double *old = before != LS_NONE ? values_of(w, before, moved, &own, out_reason) : NULL;
+    bool ok = contents != NULL && (before == LS_NONE || old != NULL);
+    for (uint64_t i = 0; i < state->elements && ok; i++)
+        contents[i] = old != NULL ? old[i] : NAN;
+    ok = ok && ((n->operand_count > (by_rows ? 1u : 0u) && n->operands[0] != LS_NONE && (!by_rows || n->operands[1] != LS_NONE)) ||
+                ls_no_values(out_reason, "a write without operands"));
+    ok = ok && ls_walk_operand(w, n->operands[0], node, moved, &values, out_reason) && (!by_rows || ls_walk_operand(w, n->operands[1], node, moved, &index, out_reason));
+    ok = ok && (ls_place_write(n, state, &values, by_rows ? &index : NULL, contents) || ls_no_values(out_reason, "a write to a cache that is not understood"));
+    ls_array_release(&values);
+    ls_array_release(&index);
+    ls_array_release(&own);
+    if (ok)
+        ls_values_give(state, contents, out);
+    else
+        free(contents);
+    return ok;
+}
+
+static bool compute_operation(ls_walk *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[node];
+    ls_array operands[LS_EVAL_OPERANDS] = {0};
+    ls_evaluation e = {.node = n, .every = 1};
+    bool ok = ls_op_is_of_ggml(n->kind, n->op) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
+                                               : ls_eval_refuse(&e, "an operation that is not ggml's");
+    for (size_t i = 0; i < n->operand_count && ok; i++)
+        if (n->operands[i] != LS_NONE) {
+            ok = ls_walk_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
+            e.operands[i] = &operands[i];
+        }
+    double *values = ok ? ls_values_new(n, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(n, &e.reason) : NULL;
+    e.out = values;
+    e.scale = scale;
+    ok = ok && values != NULL && scale != NULL && ls_eval(&e);
+    for (int i = 0; i < LS_EVAL_OPERANDS; i++)
+        ls_array_release(&operands[i]);
+    if (ok)
+        ls_values_give(n, values, out);
+    else
+        free(values);
+    if (ok && out_scale != NULL)
+        *out_scale = scale;
+    else
+        free(scale);
+    *out_reason = e.reason;
+    return ok;
+}
+
+/* Changes a result by as much as the rounding of the node's own weight may have. */
+static void add_rounding(ls_walk *w, size_t node, ls_array *values) {
+    ls_rounding r;
+    if (!ls_walk_rounding(w, node, &r))
+        return;
+    for (uint64_t i = 0; i < values->elements; i++)
+        values->values[i] += sqrt(3 * r.variance[i]) * (2 * (double)ls_random_place(i, 1 << 20) / (1 << 20) - 1);
+    ls_rounding_release(&r);
+}
+
+bool ls_walk_compute(ls_walk *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
+    *out = (ls_array){0};
+    if (w->candidate->nodes[node].role == LOCKSTEP_ROLE_WRITE)
+        return compute_write(w, node, moved, out, out_reason);
+    if (!compute_operation(w, node, moved, out, out_scale, out_reason))
+        return false;
+    if (moved)
+        add_rounding(w, node, out);
+    return true;
+}
+
+static bool has_rounding(const ls_walk *w, const ls_node *n) {
+    const size_t weight = ls_walk_weight(w, n, 0);
+    lockstep_dtype dtype;
+    return weight != LS_NONE && ls_dtype_find(w->candidate->nodes[weight].dtype, &dtype) && ls_rounding_is_lossy(dtype);
+}
+
+bool ls_walk_compute_moved(ls_walk *w, size_t node, ls_array *out) {
+    size_t inputs[32];
+    const char *reason;
+    bool any = has_rounding(w, &w->candidate->nodes[node]);
+    const size_t count = ls_walk_inputs(w, node, inputs, 32);
+    for (size_t i = 0; i < count && !any; i++)
+        any = (w->steps[inputs[i]].partner == LS_NONE && w->steps[inputs[i]].moved.values != NULL) || depends(w, inputs[i], 0);
+    *out = (ls_array){0};
+    return any && ls_walk_compute(w, node, true, out, NULL, &reason);
+}
+
+/* ------------------------------------------------------------------ rounding of weights */
+
+void ls_rounding_release(ls_rounding *r) {
+    free(r->variance);
+    free(r->weight);
+    ls_array_release(&r->x);
+    *r = (ls_rounding){0};
+}
+
+static bool variance_of_weight(ls_walk *w, size_t weight, double **out) {
+    const ls_node *n = &w->candidate->nodes[weight];
+    const char *reason;
+    lockstep_dtype dtype;
+    ls_array values;
+    if (!ls_dtype_find(n->dtype, &dtype) || !ls_rounding_is_lossy(dtype) || !read_weight(w, weight, &values, &reason))
+        return false;
+    ls_rounding_variance(dtype, values.values, values.elements, n->shape[n->rank - 1], values.values);
+    *out = values.values;
+    return true;
+}
+
+bool ls_walk_rounding(ls_walk *w, size_t node, ls_rounding *r) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t weight = ls_walk_weight(w, n, 0);
+    const char *reason;
+    *r = (ls_rounding){0};
+    if (weight == LS_NONE || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
+        return false;
+    if (!variance_of_weight(w, weight, &r->weight) || !ls_walk_operand(w, n->operands[1], node, false, &r->x, &reason)) {
+        ls_rounding_release(r);
+        return false;
+    }
+    const ls_node *a = &w->candidate->nodes[weight];
+    r->k = a->shape[a->rank - 1];
+    r->m = a->elements / r->k;
+    r->variance = calloc(n->elements + 1, sizeof *r->variance);
+    if (r->variance == NULL) {
+        ls_rounding_release(r);
+        return false;
+    }
+    if (n->kind->id == LS_OP_GET_ROWS) {
+        for (uint64_t i = 0; i < n->elements; i++) {
+            const double row = i / r->k < r->x.elements ? r->x.values[i / r->k] : -1;
+            r->variance[i] = row >= 0 && row < (double)r->m ? r->weight[(uint64_t)row * r->k + i % r->k] : 0;
+        }
+        return true;
+    }
+    const uint64_t rows = r->x.elements / r->k;
+    if (a->rank > 2 || rows * r->m != n->elements) { /* a product for each of several matrices */
+        ls_rounding_release(r);
+        return false;
+    }
+    for (uint64_t t = 0; t < rows; t++)
+        for (uint64_t c = 0; c < r->m; c++) {
+            double sum = 0;
+            for (uint64_t j = 0; j < r->k; j++)
+                sum += r->x.values[t * r->k + j] * r->x.values[t * r->k + j] * r->weight[c * r->k + j];
+            r->variance[t * r->m + c] = sum;
+        }
+    return true;
+}
+
+/* ------------------------------------------------------------------ preparing */
+
+static bool number_cache(ls_walk *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t base = base_of(w->candidate, node);
+    const ls_node *state = &w->candidate->nodes[base];
+    const ls_pass *pass = state->pass != LS_NONE ? &w->candidate->passes[state->pass] : NULL;
+    char key[400];
+    const int length = snprintf(key, sizeof key, "%u/%u/%s", pass != NULL ? pass->process : 0, pass != NULL ? pass->context : 0, state->name);
+    if (state->role != LOCKSTEP_ROLE_STATE || length < 0 || (size_t)length >= sizeof key)
+        return true;
+    uint64_t *slot = ls_map_at(&w->cache_numbers, key, (size_t)length);
+    if (slot == NULL || (*slot == 0 && !ls_grow((void **)&w->caches, w->cache_count, &w->cache_capacity, sizeof *w->caches)))
+        return false;
+    if (*slot == 0) {
+        w->caches[w->cache_count] = (ls_cache_writes){0};
+        *slot = ++w->cache_count;
+    }
+    ls_cache_writes *c = &w->caches[*slot - 1];
+    w->cache_of[node] = w->cache_of[base] = *slot - 1;
+    if (n->role != LOCKSTEP_ROLE_WRITE)
+        return true;
+    const bool grown = ls_grow((void **)&c->nodes, c->count, &c->capacity, sizeof *c->nodes);
+    if (grown)
+        c->nodes[c->count++] = node;
+    return grown;
+}
+
+lockstep_status ls_walk_prepare(ls_walk *w, lockstep_error *error) {
+    const ls_trace *t = w->candidate;
+    bool ok = true;
+    for (size_t i = 0; i < t->node_count; i++)
+        w->cache_of[i] = LS_NONE;
+    for (size_t i = 0; i < t->node_count && ok; i++)
+        if (t->nodes[i].role == LOCKSTEP_ROLE_WRITE || t->nodes[i].role == LOCKSTEP_ROLE_STATE)
+            ok = number_cache(w, i);
+    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}

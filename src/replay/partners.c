@@ -1,0 +1,132 @@
+#include "replay/partners.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "compare/metrics.h"
+
+static bool is_value(const ls_node *n) {
+    return n->pass != LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && ls_node_has_values(n) && !ls_node_is_integer(n) &&
+           n->kind->role != LS_OP_ROLE_VIEW;
+}
+
+/* Whether another node is computed from this one, or is another name of it. */
+static size_t parents(const ls_node *n, size_t index) { return index < n->source_count ? n->sources[index] : n->alias_of; }
+
+static bool list_children(ls_partners *p) {
+    const ls_trace *t = p->trace;
+    size_t edges = 0;
+    for (size_t i = 0; i < t->node_count; i++)
+        for (size_t k = 0; k <= t->nodes[i].source_count; k++)
+            if (parents(&t->nodes[i], k) != LS_NONE) {
+                p->first_child[parents(&t->nodes[i], k) + 1]++;
+                edges++;
+            }
+    p->has_edges = edges > 0;
+    p->children = malloc((edges + 1) * sizeof *p->children);
+    size_t *next = malloc((t->node_count + 1) * sizeof *next);
+    const bool ok = p->children != NULL && next != NULL;
+    for (size_t i = 0; i < t->node_count && ok; i++) {
+        p->first_child[i + 1] += p->first_child[i];
+        next[i] = p->first_child[i];
+    }
+    for (size_t i = 0; i < t->node_count && ok; i++)
+        for (size_t k = 0; k <= t->nodes[i].source_count; k++)
+            if (parents(&t->nodes[i], k) != LS_NONE)
+                p->children[next[parents(&t->nodes[i], k)]++] = i;
+    free(next);
+    return ok;
+}
+
+lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_error *error) {
+    const size_t n = t->node_count;
+    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms),
+                       .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue)};
+    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->stamp != NULL && p->queue != NULL && list_children(p);
+    for (size_t i = 0; i < n && ok; i++) {
+        p->is_value[i] = is_value(&t->nodes[i]);
+        p->norms[i] = -1;
+    }
+    if (!ok)
+        ls_partners_done(p);
+    return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
+void ls_partners_done(ls_partners *p) {
+    free(p->is_value);
+    free(p->children);
+    free(p->first_child);
+    free(p->norms);
+    free(p->stamp);
+    free(p->queue);
+    *p = (ls_partners){0};
+}
+
+/* Without edges, or without roots: in the order of the pass. */
+static size_t in_order(const ls_partners *p, size_t pass, size_t from, ls_reach *out, size_t capacity) {
+    size_t count = 0;
+    for (size_t i = from; i < p->trace->node_count && count < capacity; i++)
+        if (p->is_value[i] && p->trace->nodes[i].pass == pass) {
+            out[count] = (ls_reach){i, (int)count + 1};
+            count++;
+        }
+    return count;
+}
+
+size_t ls_partners_below(ls_partners *p, size_t pass, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity) {
+    enum { FIRST = 24, LATER = 64 };
+    size_t count = 0, from = 0, to = 0, latest = 0;
+    for (size_t i = 0; i < root_count; i++)
+        latest = roots[i] + 1 > latest ? roots[i] + 1 : latest;
+    if (root_count == 0 || !p->has_edges)
+        return in_order(p, pass, p->has_edges ? 0 : latest, out, root_count == 0 && capacity > FIRST ? FIRST : capacity > LATER ? LATER : capacity);
+    p->stamps++;
+    for (size_t i = 0; i < root_count; i++)
+        if (p->stamp[roots[i]] != p->stamps) {
+            p->stamp[roots[i]] = p->stamps;
+            p->queue[to++] = roots[i];
+        }
+    for (int level = 1; level <= depth && from < to; level++) { /* queue[from … to) are the values of the last level */
+        const size_t end = to;
+        for (size_t i = from; i < to; i++) {
+            const size_t node = p->queue[i];
+            if (i >= end && p->is_value[node])
+                continue; /* it begins the next level */
+            for (size_t k = p->first_child[node]; k < p->first_child[node + 1]; k++) {
+                const size_t child = p->children[k];
+                if (p->stamp[child] == p->stamps)
+                    continue;
+                p->stamp[child] = p->stamps;
+                p->queue[to++] = child;
+                if (p->is_value[child] && p->trace->nodes[child].pass == pass && count < capacity)
+                    out[count++] = (ls_reach){child, level};
+            }
+        }
+        size_t kept = end; /* of what was added, only values begin the next level */
+        for (size_t i = end; i < to; i++)
+            if (p->is_value[p->queue[i]])
+                p->queue[kept++] = p->queue[i];
+        from = end;
+        to = kept;
+    }
+    return count;
+}
+
+double ls_partners_norm(ls_partners *p, size_t node) {
+    enum { CHUNK = 1024 };
+    double values[CHUNK], squares = 0;
+    ls_hold hold;
+    if (p->norms[node] >= 0 || isnan(p->norms[node]))
+        return p->norms[node];
+    if (ls_trace_hold(p->trace, node, &hold, NULL) != LOCKSTEP_OK)
+        return p->norms[node] = NAN;
+    const uint64_t elements = ls_view_elements(&hold.view);
+    for (uint64_t at = 0; at < elements; at += CHUNK) {
+        const size_t n = elements - at < CHUNK ? (size_t)(elements - at) : CHUNK;
+        ls_view_read_f64(&hold.view, at, n, values);
+        for (size_t i = 0; i < n; i++)
+            squares += isfinite(values[i]) && values[i] > LS_MASK_BELOW ? values[i] * values[i] : 0;
+    }
+    ls_hold_release(&hold);
+    return p->norms[node] = sqrt(squares);
+}

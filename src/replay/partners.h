@@ -1,0 +1,32 @@
+/* The reference's side of a replay: the tensors that can be found, and which are computed from which. */
+#ifndef LS_REPLAY_PARTNERS_H
+#define LS_REPLAY_PARTNERS_H
+
+#include "trace/trace.h"
+
+typedef struct ls_partners {
+    const ls_trace *trace;
+    bool *is_value;   /* per node: a computed float tensor with values of its own */
+    size_t *children, *first_child; /* children[first_child[i] … first_child[i + 1]) are computed from node i, or other names of it */
+    double *norms;    /* per node: L2 of its numbers; negative where not known yet */
+    bool has_edges;
+    /* For a search. */
+    size_t *stamp, stamps, *queue;
+} ls_partners;
+
+lockstep_status ls_partners_init(const ls_trace *trace, ls_partners *out_partners, lockstep_error *error);
+void ls_partners_done(ls_partners *partners);
+
+/* A value within reach of some nodes. */
+typedef struct ls_reach {
+    size_t node;
+    int depth; /* how many values below them it is */
+} ls_reach;
+
+/* The values of a pass that are computed from `roots`, at most `depth` values below them, nearest first; without roots,
+ * the first ones of the pass. Returns how many of `capacity` were written. */
+size_t ls_partners_below(ls_partners *partners, size_t pass, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
+/* L2 of a node's numbers; NaN if its values can't be read. */
+double ls_partners_norm(ls_partners *partners, size_t node);
+
+#endif

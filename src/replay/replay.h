@@ -1,0 +1,65 @@
+/* The reference's values drive the candidate's graph: each of its operations is computed in double precision, with its own
+ * parameters and weights, on the reference's values for its operands, and the result is looked up among the reference's
+ * tensors. Names play no part, and neither do the candidate's recorded activations: what is found is right, whatever went
+ * wrong before it, and where nothing is found, something is wrong here, or the two sides factor the computation otherwise. */
+#ifndef LS_REPLAY_REPLAY_H
+#define LS_REPLAY_REPLAY_H
+
+#include "eval/leaves.h"
+#include "match/matching.h"
+
+typedef enum ls_replay_class {
+    LS_REPLAY_FOUND,       /* its result is a tensor of the reference */
+    LS_REPLAY_COVERED,     /* the reference has no such tensor, but what is computed from it was found */
+    LS_REPLAY_UNSUPPORTED, /* it can't be computed: the reason is given */
+    LS_REPLAY_OPEN,        /* neither it nor what is computed from it was found */
+    LS_REPLAY_CLASS_COUNT
+} ls_replay_class;
+
+/* How an operation's partner was found. */
+typedef enum ls_replay_means {
+    LS_REPLAY_BY_VALUE,    /* its result is the partner's */
+    LS_REPLAY_BY_CONSUMER, /* its result is not, but what is computed from the partner's is right */
+    LS_REPLAY_BY_END,      /* both are the last tensors of their passes */
+} ls_replay_means;
+
+/* How far an operation's result, computed from the reference's values, is from the reference's. */
+typedef struct ls_local_error {
+    double error;    /* relative L2 */
+    double expected; /* that the rounding of its own weights explains */
+    double channel, mean, scale; /* the worst channel, the worst channel's mean, and the common factor, in units of what is expected */
+    double factor;   /* that brings the reference's values closest */
+} ls_local_error;
+
+typedef struct ls_replayed {
+    size_t node; /* of the candidate */
+    ls_replay_class class;
+    ls_replay_means means;
+    size_t partner;      /* of the reference; LS_NONE */
+    const char *layout;  /* under which the partner has the candidate's shape; NULL */
+    const char *reason;  /* of an unsupported one */
+    ls_local_error local;
+    bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
+} ls_replayed;
+
+typedef struct ls_replay {
+    const ls_matching *matching;
+    ls_replayed *items; /* the candidate's operations on floats, without views and writes to caches, in order */
+    size_t count, capacity;
+    size_t operations[LS_REPLAY_CLASS_COUNT];
+    uint64_t elements[LS_REPLAY_CLASS_COUNT];
+    size_t origins;
+    ls_arena arena;
+} ls_replay;
+
+/* The names of the classes. */
+const char *ls_replay_class_name(ls_replay_class class);
+
+/* The matching has taken in all nodes. Everything is borrowed. */
+lockstep_status ls_replay_run(const ls_matching *matching, const ls_weights *weights, ls_replay *out_replay, lockstep_error *error);
+void ls_replay_done(ls_replay *replay);
+
+/* What an operation's own weight and the reference's type explain is allowed so many times. */
+bool ls_local_error_is_fault(const ls_local_error *local);
+
+#endif

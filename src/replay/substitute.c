@@ -1,0 +1,196 @@
+/* Recovering from what was not found: which tensors of the reference make what is computed from it right again. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/walk.h"
+
+enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 400 };
+
+typedef struct cut {
+    size_t nodes[CUT + 1], count; /* ascending; more than CUT are not tried */
+} cut;
+
+static size_t open_inputs(const ls_walk *w, size_t node, size_t out[INPUTS]) {
+    size_t inputs[INPUTS], count = 0;
+    const size_t all = ls_walk_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < all; i++)
+        if (w->steps[inputs[i]].is_open)
+            out[count++] = inputs[i];
+    return count;
+}
+
+static void add_to(cut *c, size_t node) {
+    size_t at = c->count;
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i] == node)
+            return;
+    if (c->count > CUT)
+        return;
+    while (at > 0 && c->nodes[at - 1] > node) {
+        c->nodes[at] = c->nodes[at - 1];
+        at--;
+    }
+    c->nodes[at] = node;
+    c->count++;
+}
+
+static bool are_equal(const cut *a, const cut *b) { return a->count == b->count && memcmp(a->nodes, b->nodes, a->count * sizeof *a->nodes) == 0; }
+
+/* Sets of open nodes through which everything that is open above a node goes, nearest first. */
+static size_t list_cuts(const ls_walk *w, size_t node, cut out[CUTS]) {
+    enum { QUEUE = 64 };
+    cut queue[QUEUE] = {0};
+    size_t inputs[INPUTS], from = 0, to = 1, count = 0, n = open_inputs(w, node, inputs);
+    for (size_t i = 0; i < n; i++)
+        add_to(&queue[0], inputs[i]);
+    for (; from < to && count < CUTS; from++) {
+        const cut *c = &queue[from];
+        bool known = c->count == 0 || c->count > CUT;
+        for (size_t i = 0; i < count && !known; i++)
+            known = are_equal(&out[i], c);
+        if (known)
+            continue;
+        out[count++] = *c;
+        for (size_t x = c->count; x-- > 0 && to < QUEUE;) {
+            cut next = {0};
+            n = open_inputs(w, c->nodes[x], inputs);
+            for (size_t i = 0; i < c->count; i++)
+                if (i != x)
+                    add_to(&next, c->nodes[i]);
+            for (size_t i = 0; i < n; i++)
+                add_to(&next, inputs[i]);
+            if (n > 0)
+                queue[to++] = next;
+        }
+    }
+    return count;
+}
+
+/* A choice for each node of a cut, and how good it is. */
+typedef struct choice {
+    size_t at[CUT]; /* indexes of sightings */
+    int depth;
+    double distance, error;
+    bool found;
+} choice;
+
+static bool is_better(const choice *a, const choice *b) {
+    if (!b->found || a->depth != b->depth)
+        return !b->found || a->depth < b->depth;
+    return a->distance != b->distance ? a->distance < b->distance : a->error < b->error;
+}
+
+static bool is_same(const ls_array *a, const ls_array *b) {
+    double difference = 0, norm = 0;
+    if (a->elements != b->elements)
+        return false;
+    for (uint64_t i = 0; i < a->elements; i++)
+        if (isfinite(a->values[i]) && isfinite(b->values[i])) {
+            difference += (a->values[i] - b->values[i]) * (a->values[i] - b->values[i]);
+            norm += b->values[i] * b->values[i];
+        }
+    return difference <= 1e-12 * norm;
+}
+
+/* An operation that changes nothing (plus 0, times 1, a copy) proves nothing. */
+static bool proves(const ls_walk *w, size_t node, const ls_sighting *s, const cut *c, const ls_sightings *of, const choice *own) {
+    bool ok = w->taken[s->partner] == LS_NONE || w->taken[s->partner] == node;
+    for (size_t i = 0; i < c->count && ok; i++)
+        ok = of[i].items[own->at[i]].partner != s->partner && !is_same(&s->value, &of[i].items[own->at[i]].value);
+    return ok;
+}
+
+static void try_choice(ls_walk *w, size_t node, const cut *c, ls_sightings *of, choice *own, choice *best) {
+    ls_array computed, moved = {0};
+    ls_sightings found = {0};
+    const char *reason;
+    size_t roots[CUT + 64], count = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const ls_sighting *s = &of[i].items[own->at[i]];
+        ls_walk_try(w, c->nodes[i], &s->value);
+        own->depth += s->depth;
+        own->distance += isfinite(s->error) ? fmin(s->error, 1e6) : 1e6;
+        roots[count++] = s->partner;
+    }
+    size_t *given, known = ls_walk_roots(w, node, &given);
+    for (size_t i = 0; i < known && count < CUT + 64; i++)
+        roots[count++] = given[i];
+    const bool ok = ls_walk_compute(w, node, false, &computed, NULL, &reason);
+    ls_walk_untry(w);
+    if (!ok)
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        ls_walk_try(w, c->nodes[i], &of[i].items[own->at[i]].value);
+    ls_walk_compute_moved(w, node, &moved);
+    ls_walk_untry(w);
+    ls_walk_look_up(w, node, &computed, roots, count, ls_walk_tolerance(w, node, &computed, &moved), &found);
+    for (size_t i = 0; i < found.count && !own->found; i++)
+        if (proves(w, node, &found.items[i], c, of, own)) {
+            own->found = true;
+            own->error = found.items[i].error;
+        }
+    if (own->found && is_better(own, best))
+        *best = *own;
+    ls_sightings_release(&found);
+    ls_array_release(&computed);
+    ls_array_release(&moved);
+}
+
+static bool next_choice(const cut *c, const ls_sightings *of, size_t at[CUT]) {
+    for (size_t i = c->count; i-- > 0;) {
+        if (++at[i] < of[i].count)
+            return true;
+        at[i] = 0;
+    }
+    return false;
+}
+
+static bool are_distinct(const cut *c, const ls_sightings *of, const size_t at[CUT]) {
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (of[i].items[at[i]].partner == of[k].items[at[k]].partner)
+                return false;
+    return true;
+}
+
+/* Nodes that lie between, again. */
+static void process_between(ls_walk *w, size_t from, size_t node) {
+    for (size_t i = from + 1; i < node; i++)
+        if (w->steps[i].is_known && w->steps[i].partner == LS_NONE && w->candidate->nodes[i].pass == w->candidate->nodes[node].pass)
+            ls_walk_process(w, i, true);
+}
+
+static bool try_cut(ls_walk *w, size_t node, const cut *c) {
+    ls_sightings *of = calloc(CUT, sizeof *of);
+    size_t at[CUT] = {0}, trials = 1;
+    choice best = {0};
+    for (size_t i = 0; i < c->count && of != NULL; i++) {
+        ls_walk_possible(w, c->nodes[i], &of[i]);
+        trials *= of[i].count;
+    }
+    if (of != NULL && trials > 0 && trials <= TRIALS)
+        do {
+            choice own = {0};
+            memcpy(own.at, at, sizeof at);
+            if (are_distinct(c, of, at))
+                try_choice(w, node, c, of, &own, &best);
+        } while (next_choice(c, of, at));
+    for (size_t i = 0; i < c->count && best.found; i++)
+        ls_walk_settle(w, c->nodes[i], &of[i].items[best.at[i]], LS_REPLAY_BY_CONSUMER);
+    for (size_t i = 0; i < c->count && of != NULL; i++)
+        ls_sightings_release(&of[i]);
+    free(of);
+    if (best.found)
+        process_between(w, c->nodes[0], node);
+    return best.found;
+}
+
+bool ls_walk_substitute(ls_walk *w, size_t node) {
+    cut cuts[CUTS] = {0};
+    const size_t count = list_cuts(w, node, cuts);
+    for (size_t i = 0; i < count; i++)
+        if (try_cut(w, node, &cuts[i]))
+            return true;
+    return false;
+}

@@ -1,0 +1,387 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/walk.h"
+
+/* ------------------------------------------------------------------ settling */
+
+size_t ls_walk_roots(ls_walk *w, size_t node, size_t **out) {
+    enum { INPUTS = 32, ROOTS = 256 };
+    size_t inputs[INPUTS], found[ROOTS], count = 0;
+    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < w->steps[inputs[i]].root_count; k++) {
+            bool known = false;
+            for (size_t j = 0; j < count && !known; j++)
+                known = found[j] == w->steps[inputs[i]].roots[k];
+            if (!known && count < ROOTS)
+                found[count++] = w->steps[inputs[i]].roots[k];
+        }
+    *out = ls_arena_alloc(&w->scratch, (count + 1) * sizeof **out);
+    if (*out == NULL)
+        return 0;
+    memcpy(*out, found, count * sizeof *found);
+    return count;
+}
+
+static void forget(ls_walk *w, size_t node) {
+    ls_step *s = &w->steps[node];
+    if (s->partner != LS_NONE && w->taken[s->partner] == node)
+        w->taken[s->partner] = LS_NONE;
+    s->partner = LS_NONE;
+}
+
+void ls_walk_settle(ls_walk *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
+    ls_step *s = &w->steps[node];
+    forget(w, node);
+    ls_array_release(&s->value);
+    s->value = sighting->value;
+    sighting->value = (ls_array){0};
+    s->partner = sighting->partner;
+    s->layout = sighting->layout;
+    s->has_pairs = sighting->has_pairs;
+    s->means = means;
+    s->is_open = false;
+    s->roots = ls_arena_alloc(&w->scratch, sizeof *s->roots);
+    s->root_count = s->roots != NULL;
+    if (s->roots != NULL)
+        s->roots[0] = sighting->partner;
+    if (w->taken[sighting->partner] == LS_NONE)
+        w->taken[sighting->partner] = node;
+    if (means == LS_REPLAY_BY_VALUE)
+        ls_walk_learn(w, node, sighting);
+}
+
+/* A node was found with what open ones carried: these are right, too. */
+static void cover(ls_walk *w, size_t node) {
+    enum { INPUTS = 32, STACK = 256 };
+    size_t stack[STACK], inputs[INPUTS], top = 0;
+    stack[top++] = node;
+    while (top > 0) {
+        const size_t count = ls_walk_inputs(w, stack[--top], inputs, INPUTS);
+        for (size_t i = 0; i < count; i++) {
+            ls_step *s = &w->steps[inputs[i]];
+            if (!s->is_open || s->is_covered || top == STACK)
+                continue;
+            s->is_covered = true;
+            stack[top++] = inputs[i];
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ one node */
+
+/* Zeros, one number throughout, and few numbers are found everywhere. */
+static bool proves_something(const ls_array *a) {
+    enum { DISTINCT = 8 };
+    double seen[DISTINCT];
+    int count = 0;
+    for (uint64_t i = 0; i < a->elements && count < DISTINCT; i++) {
+        bool known = !isfinite(a->values[i]);
+        for (int k = 0; k < count && !known; k++)
+            known = seen[k] == a->values[i];
+        if (!known)
+            seen[count++] = a->values[i];
+    }
+    return count == DISTINCT;
+}
+
+static bool look_up(ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
+    ls_sightings found;
+    ls_step *s = &w->steps[node];
+    if (!proves_something(computed))
+        return false;
+    ls_walk_look_up(w, node, computed, s->roots, s->root_count, ls_walk_tolerance(w, node, computed, moved), &found);
+    const bool any = found.count > 0;
+    if (any)
+        ls_walk_settle(w, node, &found.items[0], LS_REPLAY_BY_VALUE);
+    ls_sightings_release(&found);
+    return any;
+}
+
+/* W x may have been taken for W x + b, where the rounding of W hides b: goes on with what was computed instead. */
+static bool give_back(ls_walk *w, size_t node) {
+    enum { INPUTS = 16 };
+    size_t inputs[INPUTS], back[INPUTS], count = 0;
+    ls_array values[INPUTS], computed, moved;
+    const char *reason;
+    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < n; i++)
+        if (w->steps[inputs[i]].partner != LS_NONE && w->steps[inputs[i]].computed.values != NULL)
+            back[count++] = inputs[i];
+    if (count == 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        ls_walk_try(w, back[i], &w->steps[back[i]].computed);
+    bool found = ls_walk_compute(w, node, false, &computed, NULL, &reason);
+    ls_walk_untry(w);
+    if (!found)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        ls_step *s = &w->steps[back[i]];
+        values[i] = s->value;
+        s->value = s->computed;
+        s->computed = (ls_array){0};
+    }
+    ls_step *own = &w->steps[node];
+    size_t partners[INPUTS];
+    for (size_t i = 0; i < count; i++) {
+        partners[i] = w->steps[back[i]].partner;
+        w->steps[back[i]].partner = LS_NONE;
+        w->steps[back[i]].root_count = ls_walk_roots(w, back[i], &w->steps[back[i]].roots);
+    }
+    own->root_count = ls_walk_roots(w, node, &own->roots);
+    ls_walk_compute_moved(w, node, &moved);
+    found = look_up(w, node, &computed, &moved);
+    for (size_t i = 0; i < count; i++) {
+        ls_step *s = &w->steps[back[i]];
+        if (found) {
+            if (w->taken[partners[i]] == back[i])
+                w->taken[partners[i]] = LS_NONE;
+            s->is_open = true;
+            ls_array_release(&values[i]);
+        } else {
+            s->computed = s->value;
+            s->value = values[i];
+            s->partner = partners[i];
+            if (s->root_count > 0)
+                s->roots[0] = partners[i];
+            s->root_count = s->root_count > 0;
+        }
+    }
+    if (found)
+        cover(w, node);
+    ls_array_release(&computed);
+    ls_array_release(&moved);
+    return found;
+}
+
+static void hold(ls_step *s, ls_array *value) {
+    ls_array_release(&s->value);
+    s->value = *value;
+    *value = (ls_array){0};
+}
+
+/* What has no partner of its own: writes, indexes. */
+static void carry(ls_walk *w, size_t node) {
+    ls_step *s = &w->steps[node];
+    ls_array value;
+    if (ls_walk_compute(w, node, false, &value, NULL, &s->reason))
+        hold(s, &value);
+    ls_array_release(&s->moved);
+    ls_walk_compute_moved(w, node, &s->moved);
+}
+
+void ls_walk_process(ls_walk *w, size_t node, bool again) {
+    const ls_node *n = &w->candidate->nodes[node];
+    ls_step *s = &w->steps[node];
+    ls_array computed;
+    s->is_known = true;
+    s->root_count = ls_walk_roots(w, node, &s->roots);
+    if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
+        carry(w, node);
+        return;
+    }
+    s->reason = NULL;
+    ls_array_release(&s->moved);
+    ls_array_release(&s->computed);
+    const bool known = ls_walk_compute(w, node, false, &computed, NULL, &s->reason);
+    if (known) {
+        ls_walk_compute_moved(w, node, &s->moved);
+        if (look_up(w, node, &computed, &s->moved)) {
+            cover(w, node);
+            if (s->moved.values != NULL)
+                s->computed = computed;
+            else
+                ls_array_release(&computed);
+            return;
+        }
+        hold(s, &computed);
+    } else {
+        ls_array_release(&s->value);
+    }
+    s->is_open = true;
+    s->is_covered = false;
+    if (again || (known && give_back(w, node)))
+        return;
+    if (ls_walk_substitute(w, node) && s->is_open)
+        ls_walk_process(w, node, true);
+}
+
+/* ------------------------------------------------------------------ one pass */
+
+static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_walk_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
+
+/* The end of one graph is the end of the other. */
+static void pair_ends(ls_walk *w, size_t pass) {
+    const size_t last = w->m->facts[pass].output, partner = w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
+    ls_sightings possible;
+    if (last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
+        return;
+    const size_t node = last - 1;
+    if (!w->steps[node].is_open || w->steps[node].value.values == NULL)
+        return;
+    ls_walk_lay_out(w, node, partner, &possible);
+    if (possible.count > 0)
+        ls_walk_settle(w, node, &possible.items[0], LS_REPLAY_BY_END);
+    ls_sightings_release(&possible);
+}
+
+static void add_result(ls_walk *w, size_t node, ls_replay *out) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const ls_step *s = &w->steps[node];
+    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .layout = s->layout};
+    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
+    own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
+    if (s->partner != LS_NONE && ls_walk_local_error(w, node, &own.local))
+        own.is_origin = ls_local_error_is_fault(&own.local);
+    out->operations[own.class]++;
+    out->elements[own.class] += n->elements;
+    out->origins += own.is_origin;
+    out->items[out->count++] = own;
+}
+
+/* A write's contents are needed until the next one; the others' values only in their pass. */
+static void release_pass(ls_walk *w, size_t pass) {
+    for (size_t i = 0; i < w->candidate->node_count; i++) {
+        const ls_node *n = &w->candidate->nodes[i];
+        ls_step *s = &w->steps[i];
+        ls_array_release(&s->moved);
+        ls_array_release(&s->computed);
+        const ls_cache_writes *c = n->role == LOCKSTEP_ROLE_WRITE && w->cache_of[i] != LS_NONE ? &w->caches[w->cache_of[i]] : NULL;
+        bool last = c != NULL;
+        for (size_t k = c != NULL ? c->count : 0; k-- > 0 && last;)
+            last = c->nodes[k] <= i || !w->steps[c->nodes[k]].is_known;
+        if (n->pass <= pass && !last)
+            ls_array_release(&s->value);
+        s->roots = NULL;
+        s->root_count = 0;
+    }
+    ls_arena_done(&w->scratch);
+}
+
+static bool rotates_pairs(const ls_trace *t, size_t pass) {
+    for (size_t i = 0; i < t->node_count; i++) {
+        const double *mode = t->nodes[i].pass == pass && t->nodes[i].kind->id == LS_OP_ROPE ? ls_node_parameter(&t->nodes[i], "mode") : NULL;
+        if (t->nodes[i].pass == pass && t->nodes[i].kind->id == LS_OP_ROPE)
+            return mode == NULL || *mode == 0;
+    }
+    return false;
+}
+
+static void replay_pass(ls_walk *w, size_t pass_pair, ls_replay *out) {
+    const ls_trace *t = w->candidate;
+    const size_t pass = w->m->tokens.pairs[pass_pair].candidate;
+    w->pass_pair = pass_pair;
+    w->of_rotary_pairs = rotates_pairs(t, pass);
+    for (size_t i = 0; i < t->node_count; i++)
+        if (is_replayed(&t->nodes[i], pass))
+            ls_walk_process(w, i, false);
+    pair_ends(w, pass);
+    for (size_t i = 0; i < t->node_count; i++) /* with what is known now */
+        if (is_replayed(&t->nodes[i], pass) && w->steps[i].partner == LS_NONE)
+            carry(w, i);
+    for (size_t i = 0; i < t->node_count; i++)
+        if (ls_walk_is_operation(&t->nodes[i]) && t->nodes[i].pass == pass && !ls_node_is_integer(&t->nodes[i]))
+            add_result(w, i, out);
+    release_pass(w, pass);
+}
+
+/* ------------------------------------------------------------------ all */
+
+static bool list_consumers(ls_walk *w) {
+    const ls_trace *t = w->candidate;
+    size_t edges = 0;
+    for (size_t i = 0; i < t->node_count; i++)
+        for (size_t k = 0; k < t->nodes[i].operand_count; k++)
+            if (t->nodes[i].operands[k] != LS_NONE) {
+                w->first_consumer[t->nodes[i].operands[k] + 1]++;
+                edges++;
+            }
+    size_t *next = malloc((t->node_count + 1) * sizeof *next);
+    w->consumers = malloc((edges + 1) * sizeof *w->consumers);
+    const bool ok = next != NULL && w->consumers != NULL;
+    for (size_t i = 0; i < t->node_count && ok; i++) {
+        w->first_consumer[i + 1] += w->first_consumer[i];
+        next[i] = w->first_consumer[i];
+    }
+    for (size_t i = 0; i < t->node_count && ok; i++)
+        for (size_t k = 0; k < t->nodes[i].operand_count; k++)
+            if (t->nodes[i].operands[k] != LS_NONE)
+                w->consumers[next[t->nodes[i].operands[k]]++] = i;
+    free(next);
+    return ok;
+}
+
+static void walk_done(ls_walk *w) {
+    ls_walk_untry(w);
+    for (size_t i = 0; w->steps != NULL && i < w->candidate->node_count; i++) {
+        ls_array_release(&w->steps[i].value);
+        ls_array_release(&w->steps[i].computed);
+        ls_array_release(&w->steps[i].moved);
+    }
+    for (size_t i = 0; w->decoded != NULL && i < w->candidate->node_count; i++)
+        ls_array_release(&w->decoded[i]);
+    for (size_t i = 0; i < w->cache_count; i++)
+        free(w->caches[i].nodes);
+    ls_partners_done(&w->partners);
+    ls_map_done(&w->cache_numbers);
+    ls_map_done(&w->learned);
+    ls_map_done(&w->votes);
+    ls_arena_done(&w->scratch);
+    free(w->steps);
+    free(w->consumers);
+    free(w->first_consumer);
+    free(w->caches);
+    free(w->cache_of);
+    free(w->decoded);
+    free(w->taken);
+    free(w->tried);
+    free(w->depends);
+    free(w->touched);
+}
+
+static lockstep_status walk_init(ls_walk *w, lockstep_error *error) {
+    const size_t n = w->candidate->node_count, m = w->m->in->reference.trace->node_count;
+    LS_TRY(ls_partners_init(w->m->in->reference.trace, &w->partners, error));
+    w->steps = calloc(n + 1, sizeof *w->steps);
+    w->first_consumer = calloc(n + 2, sizeof *w->first_consumer);
+    w->cache_of = calloc(n + 1, sizeof *w->cache_of);
+    w->decoded = calloc(n + 1, sizeof *w->decoded);
+    w->taken = malloc((m + 1) * sizeof *w->taken);
+    w->tried = calloc(n + 1, sizeof *w->tried);
+    w->depends = calloc(n + 1, 1);
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->decoded == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        w->steps[i].partner = LS_NONE;
+    for (size_t i = 0; i < m; i++)
+        w->taken[i] = LS_NONE;
+    return ls_walk_prepare(w, error);
+}
+
+lockstep_status ls_replay_run(const ls_matching *m, const ls_weights *weights, ls_replay *out, lockstep_error *error) {
+    ls_walk w = {.m = m, .candidate = m->in->candidate.trace, .weights = weights, .first_tried = LS_NONE};
+    *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
+    w.arena = &out->arena;
+    lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < m->tokens.pair_count && status == LOCKSTEP_OK; i++)
+        if (i == 0 || m->tokens.pairs[i].candidate != m->tokens.pairs[i - 1].candidate)
+            replay_pass(&w, i, out);
+    walk_done(&w);
+    if (status != LOCKSTEP_OK)
+        ls_replay_done(out);
+    return status;
+}
+
+void ls_replay_done(ls_replay *r) {
+    free(r->items);
+    ls_arena_done(&r->arena);
+    *r = (ls_replay){0};
+}
+
+const char *ls_replay_class_name(ls_replay_class class) {
+    static const char *const names[LS_REPLAY_CLASS_COUNT] = {"found", "covered", "unsupported", "open"};
+    return names[class];
+}

@@ -1,0 +1,136 @@
+/* What the parts of a replay share. */
+#ifndef LS_REPLAY_WALK_H
+#define LS_REPLAY_WALK_H
+
+#include "replay/partners.h"
+#include "replay/replay.h"
+
+/* A node of the candidate, while its pass is replayed. Arrays without values are not known. */
+typedef struct ls_step {
+    ls_array value;     /* the partner's in this node's layout; what was computed where there is none; of a write: the cache's contents */
+    ls_array computed;  /* of a node with a partner, if the weights' rounding matters to it */
+    ls_array moved;     /* computed, with the rounding of the weights that went into it changed at random */
+    double *scale;      /* while a node is computed: what rounding errors are relative to */
+    size_t *roots;      /* nodes of the reference that stand for it, or for what it was computed from */
+    size_t root_count;
+    size_t partner;     /* LS_NONE */
+    ls_replay_means means;
+    const char *layout, *reason;
+    bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
+    bool has_pairs;     /* the partner's rotary halves are pairs here */
+} ls_step;
+
+/* The writes to one cache, in order. */
+typedef struct ls_cache_writes {
+    size_t *nodes, count, capacity;
+} ls_cache_writes;
+
+typedef struct ls_walk {
+    const ls_matching *m;
+    const ls_trace *candidate;
+    const ls_weights *weights;
+    ls_partners partners;
+    ls_step *steps;       /* per node of the candidate */
+    size_t *consumers, *first_consumer; /* of each node: consumers[first_consumer[i] … first_consumer[i + 1]) */
+    ls_map cache_numbers; /* "process/context/name" -> index + 1 */
+    ls_cache_writes *caches;
+    size_t cache_count, cache_capacity;
+    size_t *cache_of;     /* per node: of a state or a write, LS_NONE otherwise */
+    ls_array *decoded;    /* per node: weights, up to a limit */
+    uint64_t decoded_elements;
+    ls_map learned;       /* (kind of the candidate's node, kind of its partner) -> 1; (kind, 0) -> how many */
+    ls_map votes;         /* for layouts */
+    size_t pass_pair;     /* of the pass that is replayed */
+    bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    size_t *taken;        /* per node of the reference: the candidate's that was settled on it, or LS_NONE */
+    /* Trying values in place of a node's: */
+    ls_array *tried;      /* per node */
+    unsigned char *depends; /* per node: 0 not known, 1 no, 2 yes */
+    size_t *touched, touched_count, touched_capacity, first_tried;
+    ls_arena *arena;      /* of the result */
+    ls_arena scratch;     /* of the pass */
+} ls_walk;
+
+/* ------------------------------------------------------------------ operands.c */
+
+lockstep_status ls_walk_prepare(ls_walk *walk, lockstep_error *error);
+/* An operation on floats with values of its own: what is looked up. */
+bool ls_walk_is_operation(const ls_node *node);
+/* Computes a node from what is known. `moved`: from what has been moved, where there is some. On success the values are to
+ * be freed; `out_scale` may be NULL. */
+bool ls_walk_compute(ls_walk *walk, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason);
+/* The same from what has been moved, and with the rounding of its own weight; false where neither plays a part. */
+bool ls_walk_compute_moved(ls_walk *walk, size_t node, ls_array *out);
+/* The values of an operand of a node, which are to be freed. */
+bool ls_walk_operand(ls_walk *walk, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
+/* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
+size_t ls_walk_inputs(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
+/* The weight that a slot holds, through views; LS_NONE. */
+size_t ls_walk_weight(const ls_walk *walk, const ls_node *node, size_t slot);
+/* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
+ * common factor (see local_error.c). False where there is none. */
+typedef struct ls_rounding {
+    double *variance;       /* per element of the result, to be freed */
+    double *weight;         /* per element of the weight [m, k], to be freed */
+    ls_array x;             /* the operand that it is multiplied with, to be freed */
+    uint64_t m, k;
+} ls_rounding;
+bool ls_walk_rounding(ls_walk *walk, size_t node, ls_rounding *out);
+void ls_rounding_release(ls_rounding *rounding);
+/* Forgets what was tried. */
+void ls_walk_untry(ls_walk *walk);
+void ls_walk_try(ls_walk *walk, size_t node, const ls_array *value);
+
+/* ------------------------------------------------------------------ lookup.c */
+
+/* A tensor of the reference in a node's layout. */
+typedef struct ls_sighting {
+    size_t partner;
+    int depth;          /* levels below what the operands stand for */
+    double error;       /* of what was computed: relative L2 */
+    ls_array value;     /* to be freed */
+    const char *layout;
+    ls_layout_vote vote;
+    bool has_vote, has_pairs;
+} ls_sighting;
+
+enum { LS_SIGHTINGS = 16 };
+typedef struct ls_sightings {
+    ls_sighting items[LS_SIGHTINGS];
+    size_t count;
+} ls_sightings;
+
+void ls_sightings_release(ls_sightings *sightings);
+/* Tensors of the reference within reach of `roots` that equal `computed` within the tolerance, best first. */
+void ls_walk_look_up(ls_walk *walk, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out);
+/* Tensors of the reference that an open node may stand for, nearest first. */
+void ls_walk_possible(ls_walk *walk, size_t node, ls_sightings *out);
+/* One tensor of the reference, in the layouts in which a node may have it. */
+void ls_walk_lay_out(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
+/* What can be wrong with a result without being a fault, as relative L2. */
+double ls_walk_tolerance(const ls_walk *walk, size_t node, const ls_array *computed, const ls_array *moved);
+/* The reference's precision: how far two computations of one tensor may be apart. */
+double ls_walk_floor(const ls_walk *walk, size_t node, size_t partner);
+/* A node was found by its value: others of its kind will have partners of the same kind. */
+void ls_walk_learn(ls_walk *walk, size_t node, const ls_sighting *sighting);
+/* What kind of node it is: the same in all layers. */
+uint64_t ls_walk_kind(const ls_walk *walk, size_t node);
+
+/* ------------------------------------------------------------------ substitute.c */
+
+/* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
+bool ls_walk_substitute(ls_walk *walk, size_t node);
+
+/* ------------------------------------------------------------------ walk.c */
+
+void ls_walk_settle(ls_walk *walk, size_t node, ls_sighting *sighting, ls_replay_means means);
+void ls_walk_process(ls_walk *walk, size_t node, bool again);
+/* What a node's operands stand for, into a list of the pass's arena. */
+size_t ls_walk_roots(ls_walk *walk, size_t node, size_t **out);
+
+/* ------------------------------------------------------------------ local_error.c */
+
+/* Of a node with a partner. False where it can't be computed. */
+bool ls_walk_local_error(ls_walk *walk, size_t node, ls_local_error *out);
+
+#endif

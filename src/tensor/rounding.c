@@ -1,0 +1,66 @@
+#include "tensor/rounding.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* Blocks: for quantized types, elements share a scale that follows from the largest of them, and the error's standard
+ * deviation is `relative` times the largest magnitude. The factors are the step of the type's grid over sqrt(12), or, where a
+ * type has no uniform grid, the root of the NMSE of normally distributed values (checkpoint/quality.c) over the ratio of
+ * the largest of a block to its root mean square. */
+static const struct row {
+    lockstep_dtype dtype;
+    uint32_t block;
+    double relative;
+} table[] = {
+    {LOCKSTEP_F16, 1, 0.00020778},
+    {LOCKSTEP_BF16, 1, 0.0016613},
+    {LOCKSTEP_Q8_0, 32, 0.0022731},
+    {LOCKSTEP_Q4_0, 32, 0.0360844},
+    {LOCKSTEP_Q4_1, 32, 0.0293},
+    {LOCKSTEP_Q5_0, 32, 0.0180422},
+    {LOCKSTEP_Q5_1, 32, 0.0141},
+    {LOCKSTEP_Q2_K, 16, 0.1257},
+    {LOCKSTEP_Q3_K, 16, 0.0678},
+    {LOCKSTEP_Q4_K, 32, 0.0296},
+    {LOCKSTEP_Q5_K, 32, 0.0148},
+    {LOCKSTEP_Q6_K, 16, 0.0081},
+    {LOCKSTEP_IQ2_XXS, 32, 0.144},
+    {LOCKSTEP_IQ2_XS, 16, 0.141},
+    {LOCKSTEP_IQ2_S, 16, 0.117},
+    {LOCKSTEP_IQ3_XXS, 32, 0.0761},
+    {LOCKSTEP_IQ3_S, 32, 0.0573},
+    {LOCKSTEP_IQ1_S, 32, 0.203},
+    {LOCKSTEP_IQ1_M, 16, 0.211},
+    {LOCKSTEP_IQ4_NL, 32, 0.0314},
+    {LOCKSTEP_IQ4_XS, 32, 0.0316},
+    {LOCKSTEP_TQ1_0, 256, 0.263},
+    {LOCKSTEP_TQ2_0, 256, 0.263},
+    {LOCKSTEP_MXFP4, 32, 0.0481},
+    {LOCKSTEP_NVFP4, 16, 0.0447},
+    {LOCKSTEP_Q1_0, 128, 0.211},
+    {LOCKSTEP_Q2_0, 64, 0.273},
+};
+
+static const struct row *row_of(lockstep_dtype dtype) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].dtype == dtype)
+            return &table[i];
+    return NULL;
+}
+
+bool ls_rounding_is_lossy(lockstep_dtype dtype) { return row_of(dtype) != NULL; }
+
+void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t row_length, double *out) {
+    const struct row *row = row_of(dtype);
+    for (uint64_t from = 0, to; from < elements; from = to) {
+        const uint64_t left = row_length > 0 ? row_length - from % row_length : elements - from, block = row != NULL ? row->block : 1;
+        double largest = 0;
+        to = from + (block < left ? block : left);
+        to = to < elements ? to : elements;
+        for (uint64_t i = from; i < to; i++)
+            largest = fmax(largest, fabs(values[i]));
+        const double deviation = row != NULL ? row->relative * largest : 0;
+        for (uint64_t i = from; i < to; i++)
+            out[i] = deviation * deviation;
+    }
+}
