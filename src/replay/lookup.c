@@ -52,7 +52,7 @@ static uint64_t kind_of_partner(const ls_walk *w, size_t partner) {
     for (size_t i = 0; i < n->source_count; i++)
         if (w->partners.trace->nodes[n->sources[i]].role == LOCKSTEP_ROLE_WEIGHT)
             weights += w->partners.trace->nodes[n->sources[i]].elements * 0x9e3779b97f4a7c15ull;
-    return (uint64_t)n->kind->id ^ weights;
+    return ((uint64_t)n->kind->id ^ weights) + 1000;
 }
 
 /* The type in which the reference computes. */
@@ -93,7 +93,7 @@ static double type_tolerance(const ls_walk *w) {
 double ls_walk_tolerance(const ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
     const double base = fmax(type_tolerance(w), 20 * ls_walk_floor(w, node, LS_NONE));
     double squares = 0;
-    if (moved->values == NULL)
+    if (moved == NULL || moved->values == NULL)
         return base;
     for (uint64_t i = 0; i < computed->elements; i++) {
         const double d = moved->values[i] - computed->values[i];
@@ -274,15 +274,20 @@ void ls_walk_look_up(ls_walk *w, size_t node, const ls_array *computed, const si
     }
 }
 
+/* What is learned of a kind, besides the kinds of its partners. */
+enum { ANY_PARTNER = 0, AS_HALVES = 1, AS_PAIRS = 2 };
+
 static bool is_learned(const ls_walk *w, uint64_t kind, uint64_t of_partner) {
     const uint64_t key[2] = {kind, of_partner};
     return ls_map_find(&w->learned, (const char *)key, sizeof key) != NULL;
 }
 
 static void add_possible(ls_walk *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
+    const uint64_t kind = ls_walk_kind(w, node);
+    const bool known[2] = {is_learned(w, kind, AS_HALVES), is_learned(w, kind, AS_PAIRS)};
     ls_sighting own;
     for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
-        if (align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
+        if ((known[pairs] || !known[!pairs]) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;
             out->items[out->count++] = own;
         }
@@ -292,12 +297,13 @@ void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     const uint64_t kind = ls_walk_kind(w, node);
-    const bool learned = is_learned(w, kind, 0);
+    const bool learned = is_learned(w, kind, ANY_PARTNER);
     ls_array none = {0};
     ls_reach near[REACH];
     const char *reason;
     out->count = 0;
-    const size_t count = reach(w, n, s->roots, s->root_count, near);
+    size_t *roots, root_count = ls_walk_roots(w, node, &roots);
+    const size_t count = reach(w, n, roots, root_count, near);
     if (s->value.values == NULL) {
         ls_values_give(n, ls_values_new(n, &reason), &none);
         if (none.values == NULL)
@@ -307,11 +313,31 @@ void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
     for (int round = learned ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++) {
             const size_t partner = near[i].node;
-            const bool free_ = w->taken[partner] == LS_NONE || w->taken[partner] == node;
-            if (free_ && may_fit(w, node, partner) && (round == 1 || is_learned(w, kind, kind_of_partner(w, partner))))
+            const bool free_ = w->taken[partner] == LS_NONE || w->taken[partner] == node || (s->partner != LS_NONE && s->partner != partner);
+            if (free_ && partner != s->partner && may_fit(w, node, partner) && (round == 1 || is_learned(w, kind, kind_of_partner(w, partner))))
                 add_possible(w, node, s->value.values != NULL ? &s->value : &none, &near[i], out);
         }
     ls_array_release(&none);
+}
+
+void ls_walk_above(ls_walk *w, size_t node, size_t partner, ls_sightings *out) {
+    ls_reach near[REACH];
+    const size_t own = w->steps[node].partner, count = ls_partners_above(&w->partners, partner, near, REACH);
+    out->count = 0;
+    for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++)
+        if (near[i].node != own && near[i].node != partner && may_fit(w, node, near[i].node))
+            add_possible(w, node, &w->steps[node].value, &near[i], out);
+}
+
+double ls_walk_differs(const ls_walk *w, size_t node, const ls_array *computed) {
+    const ls_array *value = &w->steps[node].value;
+    double difference = 0, norm = 0;
+    for (uint64_t i = 0; i < value->elements; i++)
+        if (is_number(value->values[i]) && isfinite(computed->values[i])) {
+            difference += (computed->values[i] - value->values[i]) * (computed->values[i] - value->values[i]);
+            norm += value->values[i] * value->values[i];
+        }
+    return difference > 0 ? sqrt(difference / norm) : 0;
 }
 
 void ls_walk_lay_out(ls_walk *w, size_t node, size_t partner, ls_sightings *out) {
@@ -323,8 +349,9 @@ void ls_walk_lay_out(ls_walk *w, size_t node, size_t partner, ls_sightings *out)
 
 /* A node was found by its value: others of its kind have partners of the same kind. */
 void ls_walk_learn(ls_walk *w, size_t node, const ls_sighting *sighting) {
-    const uint64_t kind = ls_walk_kind(w, node), keys[2][2] = {{kind, 0}, {kind, kind_of_partner(w, sighting->partner)}};
-    for (int i = 0; i < 2; i++) {
+    const uint64_t kind = ls_walk_kind(w, node);
+    const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, kind_of_partner(w, sighting->partner)}};
+    for (int i = 0; i < 3; i++) {
         uint64_t *slot = ls_map_at(&w->learned, (const char *)keys[i], sizeof keys[i]);
         if (slot != NULL)
             ++*slot;

@@ -112,6 +112,28 @@ size_t ls_partners_below(ls_partners *p, size_t pass, const size_t *roots, size_
     return count;
 }
 
+size_t ls_partners_above(ls_partners *p, size_t node, ls_reach *out, size_t capacity) {
+    enum { LOOKS = 400 };
+    const ls_node *nodes = p->trace->nodes;
+    size_t count = 0, to = 0;
+    p->stamps++;
+    p->queue[to++] = node;
+    p->stamp[node] = p->stamps;
+    for (size_t from = 0; from < to && from < LOOKS; from++) {
+        const ls_node *n = &nodes[p->queue[from]];
+        for (size_t k = 0; k <= n->source_count; k++) {
+            const size_t above = parents(n, k);
+            if (above == LS_NONE || p->stamp[above] == p->stamps || nodes[above].pass != nodes[node].pass)
+                continue;
+            p->stamp[above] = p->stamps;
+            p->queue[to++] = above;
+            if (p->is_value[above] && count < capacity)
+                out[count++] = (ls_reach){above, (int)count + 1};
+        }
+    }
+    return count;
+}
+
 double ls_partners_norm(ls_partners *p, size_t node) {
     enum { CHUNK = 1024 };
     double values[CHUNK], squares = 0;

@@ -26,6 +26,8 @@ typedef struct ls_reach {
 /* The values of a pass that are computed from `roots`, at most `depth` values below them, nearest first; without roots,
  * the first ones of the pass. Returns how many of `capacity` were written. */
 size_t ls_partners_below(ls_partners *partners, size_t pass, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
+/* The values of the same pass from which a node is computed, nearest first. */
+size_t ls_partners_above(ls_partners *partners, size_t node, ls_reach *out, size_t capacity);
 /* L2 of a node's numbers; NaN if its values can't be read. */
 double ls_partners_norm(ls_partners *partners, size_t node);
 

@@ -39,6 +39,7 @@ typedef struct ls_replayed {
     const char *layout;  /* under which the partner has the candidate's shape; NULL */
     const char *reason;  /* of an unsupported one */
     ls_local_error local;
+    size_t *region, region_count; /* of an origin: operations in front of it that belong to it, because the reference has no tensors for them */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;
 

@@ -154,6 +154,78 @@ static bool are_distinct(const cut *c, const ls_sightings *of, const size_t at[C
     return true;
 }
 
+/* ------------------------------------------------------------------ swapped operands */
+
+/* Another node that was found by its value reads this one's. */
+static bool has_other_proof(const ls_walk *w, size_t node, size_t reader) {
+    size_t stack[64], top = 0, inputs[INPUTS];
+    stack[top++] = node;
+    while (top > 0) {
+        const size_t at = stack[--top];
+        for (size_t k = w->first_consumer[at]; k < w->first_consumer[at + 1]; k++) {
+            const size_t c = w->consumers[k];
+            const ls_node *n = &w->candidate->nodes[c];
+            if ((n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE) && top < 64)
+                stack[top++] = c;
+            if (c == reader || w->steps[c].partner == LS_NONE || w->steps[c].means != LS_REPLAY_BY_VALUE)
+                continue;
+            const size_t count = ls_walk_inputs(w, c, inputs, INPUTS);
+            for (size_t i = 0; i < count; i++)
+                if (inputs[i] == node)
+                    return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a node is right once other tensors stand for its operands. */
+static bool is_right_with(ls_walk *w, size_t node, const cut *c, ls_sightings *of, const size_t at[CUT]) {
+    ls_array computed;
+    const char *reason;
+    for (size_t i = 0; i < c->count; i++)
+        ls_walk_try(w, c->nodes[i], &of[i].items[at[i]].value);
+    bool right = ls_walk_compute(w, node, false, &computed, NULL, &reason);
+    ls_walk_untry(w);
+    if (right) {
+        right = ls_walk_differs(w, node, &computed) <= ls_walk_tolerance(w, node, NULL, NULL);
+        ls_array_release(&computed);
+    }
+    return right;
+}
+
+/* A node differs from its partner: perhaps because its operands were found as each other's, or as another tensor that the
+ * partner is computed from. */
+static void refute(ls_walk *w, size_t node) {
+    ls_sightings *of = calloc(CUT, sizeof *of);
+    size_t inputs[INPUTS];
+    cut all = {0};
+    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < n && of != NULL; i++)
+        if (w->steps[inputs[i]].partner != LS_NONE && !has_other_proof(w, inputs[i], node))
+            add_to(&all, inputs[i]);
+    for (size_t size = 1; size <= all.count && all.count <= CUT && of != NULL; size = size == all.count ? CUT + 1 : all.count)
+        for (size_t first = 0; first < (size == 1 ? all.count : 1); first++) {
+            cut c = size == 1 ? (cut){{all.nodes[first]}, 1} : all;
+            size_t at[CUT] = {0}, trials = 1;
+            for (size_t i = 0; i < c.count; i++) {
+                ls_walk_above(w, c.nodes[i], w->steps[node].partner, &of[i]);
+                trials *= of[i].count;
+            }
+            bool found = false;
+            if (trials > 0 && trials <= TRIALS)
+                do
+                    found = are_distinct(&c, of, at) && is_right_with(w, node, &c, of, at);
+                while (!found && next_choice(&c, of, at));
+            for (size_t i = 0; i < c.count && found; i++)
+                ls_walk_settle(w, c.nodes[i], &of[i].items[at[i]], LS_REPLAY_BY_CONSUMER);
+            for (size_t i = 0; i < c.count; i++)
+                ls_sightings_release(&of[i]);
+            if (found)
+                size = first = CUT + 1;
+        }
+    free(of);
+}
+
 /* Nodes that lie between, again. */
 static void process_between(ls_walk *w, size_t from, size_t node) {
     for (size_t i = from + 1; i < node; i++)
@@ -176,8 +248,10 @@ static bool try_cut(ls_walk *w, size_t node, const cut *c) {
             if (are_distinct(c, of, at))
                 try_choice(w, node, c, of, &own, &best);
         } while (next_choice(c, of, at));
-    for (size_t i = 0; i < c->count && best.found; i++)
+    for (size_t i = 0; i < c->count && best.found; i++) {
         ls_walk_settle(w, c->nodes[i], &of[i].items[best.at[i]], LS_REPLAY_BY_CONSUMER);
+        refute(w, c->nodes[i]);
+    }
     for (size_t i = 0; i < c->count && of != NULL; i++)
         ls_sightings_release(&of[i]);
     free(of);
@@ -193,4 +267,45 @@ bool ls_walk_substitute(ls_walk *w, size_t node) {
         if (try_cut(w, node, &cuts[i]))
             return true;
     return false;
+}
+
+/* ------------------------------------------------------------------ hidden faults */
+
+/* What is left of a node that was found, and what changes when a tensor of the reference takes the place of an open operand: the
+ * share of the one in the other. Where the operand is at fault, it is 1; where another tensor was tried, it is near 0. */
+static bool is_explained(ls_walk *w, size_t node, const ls_array *computed, double deviation, size_t operand, const ls_sighting *s) {
+    enum { CERTAIN = 4 };
+    const ls_array *value = &w->steps[node].value;
+    ls_array other;
+    const char *reason;
+    double both = 0, squares = 0;
+    ls_walk_try(w, operand, &s->value);
+    const bool ok = ls_walk_compute(w, node, false, &other, NULL, &reason);
+    ls_walk_untry(w);
+    for (uint64_t i = 0; ok && i < value->elements; i++) {
+        const double change = other.values[i] - computed->values[i], left = value->values[i] - computed->values[i];
+        if (isfinite(change) && isfinite(left)) {
+            both += change * left;
+            squares += change * change;
+        }
+    }
+    if (ok)
+        ls_array_release(&other);
+    const double share = squares > 0 ? both / squares : 0, unsure = squares > 0 ? deviation / sqrt(squares) : INFINITY;
+    return share > CERTAIN * unsure && fabs(share - 1) < CERTAIN * unsure + 1e-3;
+}
+
+bool ls_walk_unhide(ls_walk *w, size_t node, const ls_array *computed, double deviation) {
+    size_t inputs[INPUTS];
+    ls_sightings possible;
+    bool found = false;
+    const size_t count = open_inputs(w, node, inputs);
+    for (size_t i = 0; i < count && !found; i++) {
+        ls_walk_possible(w, inputs[i], &possible);
+        for (size_t k = 0; k < possible.count && !found; k++)
+            if ((found = is_explained(w, node, computed, deviation, inputs[i], &possible.items[k])))
+                ls_walk_settle(w, inputs[i], &possible.items[k], LS_REPLAY_BY_CONSUMER);
+        ls_sightings_release(&possible);
+    }
+    return found;
 }

@@ -32,6 +32,34 @@ static void forget(ls_walk *w, size_t node) {
     s->partner = LS_NONE;
 }
 
+/* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
+static size_t list_region(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+    enum { INPUTS = 32 };
+    size_t inputs[INPUTS], total = 0;
+    for (size_t from = 0, at = node; from <= total; at = out[from++]) {
+        const size_t count = ls_walk_inputs(w, at, inputs, INPUTS);
+        for (size_t i = 0; i < count; i++) {
+            bool known = !w->steps[inputs[i]].is_open;
+            for (size_t k = 0; k < total && !known; k++)
+                known = out[k] == inputs[i];
+            if (!known && total < capacity)
+                out[total++] = inputs[i];
+        }
+        if (from == total)
+            break;
+    }
+    return total;
+}
+
+enum { REGION = 64 };
+
+static void cover(ls_walk *w, size_t node) {
+    size_t region[REGION];
+    const size_t count = list_region(w, node, region, REGION);
+    for (size_t i = 0; i < count; i++)
+        w->steps[region[i]].is_covered = true;
+}
+
 void ls_walk_settle(ls_walk *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
     forget(w, node);
@@ -51,23 +79,8 @@ void ls_walk_settle(ls_walk *w, size_t node, ls_sighting *sighting, ls_replay_me
         w->taken[sighting->partner] = node;
     if (means == LS_REPLAY_BY_VALUE)
         ls_walk_learn(w, node, sighting);
-}
-
-/* A node was found with what open ones carried: these are right, too. */
-static void cover(ls_walk *w, size_t node) {
-    enum { INPUTS = 32, STACK = 256 };
-    size_t stack[STACK], inputs[INPUTS], top = 0;
-    stack[top++] = node;
-    while (top > 0) {
-        const size_t count = ls_walk_inputs(w, stack[--top], inputs, INPUTS);
-        for (size_t i = 0; i < count; i++) {
-            ls_step *s = &w->steps[inputs[i]];
-            if (!s->is_open || s->is_covered || top == STACK)
-                continue;
-            s->is_covered = true;
-            stack[top++] = inputs[i];
-        }
-    }
+    else
+        cover(w, node);
 }
 
 /* ------------------------------------------------------------------ one node */
@@ -85,6 +98,27 @@ static bool proves_something(const ls_array *a) {
             seen[count++] = a->values[i];
     }
     return count == DISTINCT;
+}
+
+/* Whether a result that was found only because of what rounding allows hides a fault in front of it. How often a node of this
+ * kind did not is learned. */
+static bool was_hidden(ls_walk *w, size_t node, const ls_array *computed) {
+    enum { TRIES = 4 };
+    const ls_step *s = &w->steps[node];
+    const uint64_t key[2] = {ls_walk_kind(w, node), UINT64_MAX};
+    double squares = 0;
+    for (uint64_t i = 0; s->moved.values != NULL && i < computed->elements; i++) {
+        const double d = s->moved.values[i] - computed->values[i];
+        squares += isfinite(d) ? d * d : 0;
+    }
+    uint64_t *failures = squares > 0 ? ls_map_at(&w->learned, (const char *)key, sizeof key) : NULL;
+    if (failures == NULL || *failures >= TRIES)
+        return false;
+    if (ls_walk_unhide(w, node, computed, sqrt(squares / (double)computed->elements)))
+        return true;
+    failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
+    *failures += failures != NULL;
+    return false;
 }
 
 static bool look_up(ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
@@ -184,12 +218,21 @@ void ls_walk_process(ls_walk *w, size_t node, bool again) {
         return;
     }
     s->reason = NULL;
+    if (again && s->is_covered) { /* what it stands for was found */
+        carry(w, node);
+        return;
+    }
     ls_array_release(&s->moved);
     ls_array_release(&s->computed);
     const bool known = ls_walk_compute(w, node, false, &computed, NULL, &s->reason);
     if (known) {
         ls_walk_compute_moved(w, node, &s->moved);
         if (look_up(w, node, &computed, &s->moved)) {
+            if (!again && was_hidden(w, node, &computed)) {
+                ls_array_release(&computed);
+                ls_walk_process(w, node, true);
+                return;
+            }
             cover(w, node);
             if (s->moved.values != NULL)
                 s->computed = computed;
@@ -236,6 +279,8 @@ static void add_result(ls_walk *w, size_t node, ls_replay *out) {
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     if (s->partner != LS_NONE && ls_walk_local_error(w, node, &own.local))
         own.is_origin = ls_local_error_is_fault(&own.local);
+    if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
+        own.region_count = list_region(w, node, own.region, REGION);
     out->operations[own.class]++;
     out->elements[own.class] += n->elements;
     out->origins += own.is_origin;
@@ -361,14 +406,35 @@ static lockstep_status walk_init(ls_walk *w, lockstep_error *error) {
     return ls_walk_prepare(w, error);
 }
 
+static void replay_all(ls_walk *w, ls_replay *out) {
+    const ls_pass_pair *pairs = w->m->tokens.pairs;
+    for (size_t i = 0; i < w->m->tokens.pair_count; i++)
+        if (i == 0 || pairs[i].candidate != pairs[i - 1].candidate)
+            replay_pass(w, i, out);
+}
+
+/* Forgets everything but what was learned. */
+static void begin_again(ls_walk *w, ls_replay *out) {
+    for (size_t i = 0; i < w->candidate->node_count; i++) {
+        ls_array_release(&w->steps[i].value);
+        w->steps[i] = (ls_step){.partner = LS_NONE};
+    }
+    for (size_t i = 0; i < w->partners.trace->node_count; i++)
+        w->taken[i] = LS_NONE;
+    *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
+}
+
 lockstep_status ls_replay_run(const ls_matching *m, const ls_weights *weights, ls_replay *out, lockstep_error *error) {
     ls_walk w = {.m = m, .candidate = m->in->candidate.trace, .weights = weights, .first_tried = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < m->tokens.pair_count && status == LOCKSTEP_OK; i++)
-        if (i == 0 || m->tokens.pairs[i].candidate != m->tokens.pairs[i - 1].candidate)
-            replay_pass(&w, i, out);
+    if (status == LOCKSTEP_OK)
+        replay_all(&w, out);
+    if (status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0) { /* what a later layer has taught serves the first one */
+        begin_again(&w, out);
+        replay_all(&w, out);
+    }
     walk_done(&w);
     if (status != LOCKSTEP_OK)
         ls_replay_done(out);

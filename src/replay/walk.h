@@ -107,7 +107,11 @@ void ls_walk_look_up(ls_walk *walk, size_t node, const ls_array *computed, const
 void ls_walk_possible(ls_walk *walk, size_t node, ls_sightings *out);
 /* One tensor of the reference, in the layouts in which a node may have it. */
 void ls_walk_lay_out(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
-/* What can be wrong with a result without being a fault, as relative L2. */
+/* Tensors of the reference from which `partner` is computed, other than its own, in the layouts in which a node may have them. */
+void ls_walk_above(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
+/* Relative L2 of what was computed for a node and its value. */
+double ls_walk_differs(const ls_walk *walk, size_t node, const ls_array *computed);
+/* What can be wrong with a result without being a fault, as relative L2. `moved` is NULL, or what rounding may make of it. */
 double ls_walk_tolerance(const ls_walk *walk, size_t node, const ls_array *computed, const ls_array *moved);
 /* The reference's precision: how far two computations of one tensor may be apart. */
 double ls_walk_floor(const ls_walk *walk, size_t node, size_t partner);
@@ -120,6 +124,9 @@ uint64_t ls_walk_kind(const ls_walk *walk, size_t node);
 
 /* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
 bool ls_walk_substitute(ls_walk *walk, size_t node);
+/* A node was found, but only because of what rounding allows, whose standard deviation is given: whether an open operand is at
+ * fault. It is settled, then. */
+bool ls_walk_unhide(ls_walk *walk, size_t node, const ls_array *computed, double deviation);
 
 /* ------------------------------------------------------------------ walk.c */
 
