@@ -9,7 +9,7 @@
 #include "replay/walk.h"
 #include "tensor/rounding.h"
 
-enum { DEPTH = 9, REACH = 512, CHUNK = 1024 };
+enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
 #define TOLERANCE_MAX 0.5
@@ -76,10 +76,10 @@ double ls_walk_floor(const ls_walk *w, size_t node, size_t partner) {
     return floor;
 }
 
-static double norm_of(const double *values, uint64_t count) {
+double ls_walk_norm(const ls_array *array) {
     double squares = 0;
-    for (uint64_t i = 0; i < count; i++)
-        squares += isfinite(values[i]) && values[i] > LS_MASK_BELOW ? values[i] * values[i] : 0;
+    for (uint64_t i = 0; i < array->elements; i++)
+        squares += isfinite(array->values[i]) && array->values[i] > LS_MASK_BELOW ? array->values[i] * array->values[i] : 0;
     return sqrt(squares);
 }
 
@@ -99,7 +99,7 @@ double ls_walk_tolerance(const ls_walk *w, size_t node, const ls_array *computed
         const double d = moved->values[i] - computed->values[i];
         squares += isfinite(d) ? d * d : 0;
     }
-    const double norm = norm_of(computed->values, computed->elements);
+    const double norm = ls_walk_norm(computed);
     return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(squares) / norm : 0));
 }
 
@@ -252,7 +252,7 @@ static size_t reach(ls_walk *w, const ls_node *n, const size_t *roots, size_t ro
 
 void ls_walk_look_up(ls_walk *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
-    const double norm = norm_of(computed->values, computed->elements);
+    const double norm = ls_walk_norm(computed);
     ls_reach near[REACH];
     out->count = 0;
     const size_t count = norm > 0 ? reach(w, n, roots, root_count, near) : 0;
@@ -293,6 +293,20 @@ static void add_possible(ls_walk *w, size_t node, const ls_array *computed, cons
         }
 }
 
+/* What the operands stand for, and what they were computed from: an operand may have been found as another tensor than the
+ * reference uses here. */
+static size_t roots_above(ls_walk *w, size_t node, size_t out[ROOTS]) {
+    enum { INPUTS = 24 };
+    size_t inputs[INPUTS], *given, count = 0;
+    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    for (size_t k = 0; k <= n; k++) {
+        const size_t known = ls_walk_roots(w, k == 0 ? node : inputs[k - 1], &given);
+        for (size_t i = 0; i < known && count < ROOTS; i++)
+            out[count++] = given[i];
+    }
+    return count;
+}
+
 void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
@@ -302,8 +316,8 @@ void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
     ls_reach near[REACH];
     const char *reason;
     out->count = 0;
-    size_t *roots, root_count = ls_walk_roots(w, node, &roots);
-    const size_t count = reach(w, n, roots, root_count, near);
+    size_t roots[ROOTS];
+    const size_t count = reach(w, n, roots, roots_above(w, node, roots), near);
     if (s->value.values == NULL) {
         ls_values_give(n, ls_values_new(n, &reason), &none);
         if (none.values == NULL)

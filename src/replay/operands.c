@@ -102,6 +102,49 @@ size_t ls_walk_inputs(const ls_walk *w, size_t node, size_t *out, size_t capacit
     return count;
 }
 
+size_t ls_walk_readers(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+    enum { INPUTS = 24, STACK = 64 };
+    size_t stack[STACK], top = 0, count = 0, inputs[INPUTS];
+    stack[top++] = node;
+    while (top > 0) {
+        const size_t at = stack[--top];
+        for (size_t k = w->first_consumer[at]; k < w->first_consumer[at + 1]; k++) {
+            const size_t c = w->consumers[k];
+            const ls_node *n = &w->candidate->nodes[c];
+            if (n->pass != w->candidate->nodes[node].pass)
+                continue;
+            if ((n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE) && top < STACK)
+                stack[top++] = c;
+            bool reads = false;
+            const size_t all = w->steps[c].partner != LS_NONE ? ls_walk_inputs(w, c, inputs, INPUTS) : 0;
+            for (size_t i = 0; i < all && !reads; i++)
+                reads = inputs[i] == node;
+            for (size_t i = 0; i < count && reads; i++)
+                reads = out[i] != c;
+            if (reads && count < capacity)
+                out[count++] = c;
+        }
+    }
+    return count;
+}
+
+size_t ls_walk_region(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+    enum { INPUTS = 24 };
+    size_t inputs[INPUTS], total = 0;
+    for (size_t from = 0, at = node;; at = out[from++]) {
+        const size_t count = ls_walk_inputs(w, at, inputs, INPUTS);
+        for (size_t i = 0; i < count; i++) {
+            bool known = !w->steps[inputs[i]].is_open;
+            for (size_t k = 0; k < total && !known; k++)
+                known = out[k] == inputs[i];
+            if (!known && total < capacity)
+                out[total++] = inputs[i];
+        }
+        if (from == total)
+            return total;
+    }
+}
+
 /* ------------------------------------------------------------------ trying values */
 
 static void touch(ls_walk *w, size_t node) {

@@ -158,23 +158,11 @@ static bool are_distinct(const cut *c, const ls_sightings *of, const size_t at[C
 
 /* Another node that was found by its value reads this one's. */
 static bool has_other_proof(const ls_walk *w, size_t node, size_t reader) {
-    size_t stack[64], top = 0, inputs[INPUTS];
-    stack[top++] = node;
-    while (top > 0) {
-        const size_t at = stack[--top];
-        for (size_t k = w->first_consumer[at]; k < w->first_consumer[at + 1]; k++) {
-            const size_t c = w->consumers[k];
-            const ls_node *n = &w->candidate->nodes[c];
-            if ((n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE) && top < 64)
-                stack[top++] = c;
-            if (c == reader || w->steps[c].partner == LS_NONE || w->steps[c].means != LS_REPLAY_BY_VALUE)
-                continue;
-            const size_t count = ls_walk_inputs(w, c, inputs, INPUTS);
-            for (size_t i = 0; i < count; i++)
-                if (inputs[i] == node)
-                    return true;
-        }
-    }
+    size_t readers[INPUTS];
+    const size_t count = ls_walk_readers(w, node, readers, INPUTS);
+    for (size_t i = 0; i < count; i++)
+        if (readers[i] != reader && w->steps[readers[i]].means == LS_REPLAY_BY_VALUE)
+            return true;
     return false;
 }
 
@@ -199,10 +187,14 @@ static void refute(ls_walk *w, size_t node) {
     ls_sightings *of = calloc(CUT, sizeof *of);
     size_t inputs[INPUTS];
     cut all = {0};
-    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
-    for (size_t i = 0; i < n && of != NULL; i++)
-        if (w->steps[inputs[i]].partner != LS_NONE && !has_other_proof(w, inputs[i], node))
-            add_to(&all, inputs[i]);
+    size_t region[INPUTS + 1], regions = 1 + ls_walk_region(w, node, region + 1, INPUTS);
+    region[0] = node;
+    for (size_t r = 0; r < regions && of != NULL; r++) {
+        const size_t n = ls_walk_inputs(w, region[r], inputs, INPUTS);
+        for (size_t i = 0; i < n; i++)
+            if (w->steps[inputs[i]].partner != LS_NONE && !has_other_proof(w, inputs[i], region[r]))
+                add_to(&all, inputs[i]);
+    }
     for (size_t size = 1; size <= all.count && all.count <= CUT && of != NULL; size = size == all.count ? CUT + 1 : all.count)
         for (size_t first = 0; first < (size == 1 ? all.count : 1); first++) {
             cut c = size == 1 ? (cut){{all.nodes[first]}, 1} : all;
@@ -271,41 +263,96 @@ bool ls_walk_substitute(ls_walk *w, size_t node) {
 
 /* ------------------------------------------------------------------ hidden faults */
 
-/* What is left of a node that was found, and what changes when a tensor of the reference takes the place of an open operand: the
- * share of the one in the other. Where the operand is at fault, it is 1; where another tensor was tried, it is near 0. */
-static bool is_explained(ls_walk *w, size_t node, const ls_array *computed, double deviation, size_t operand, const ls_sighting *s) {
-    enum { CERTAIN = 4 };
-    const ls_array *value = &w->steps[node].value;
-    ls_array other;
-    const char *reason;
-    double both = 0, squares = 0;
-    ls_walk_try(w, operand, &s->value);
-    const bool ok = ls_walk_compute(w, node, false, &other, NULL, &reason);
-    ls_walk_untry(w);
-    for (uint64_t i = 0; ok && i < value->elements; i++) {
-        const double change = other.values[i] - computed->values[i], left = value->values[i] - computed->values[i];
-        if (isfinite(change) && isfinite(left)) {
-            both += change * left;
-            squares += change * change;
+/* How much of what is left of a node is explained by another value of an operand: 1 where the operand is at fault, and near 0
+ * where it is not. */
+typedef struct share {
+    double share, variance; /* infinite where nothing can be said */
+} share;
+
+/* The variance of the sum of rounding errors, each weighted by `change`. */
+static double variance_along(const ls_rounding *r, const double *change, uint64_t rows) {
+    double sum = 0;
+    for (uint64_t c = 0; c < r->m; c++)
+        for (uint64_t k = 0; k < r->k; k++) {
+            double weight = 0;
+            for (uint64_t row = 0; row < rows; row++)
+                weight += change[row * r->m + c] * r->x.values[row * r->k + k];
+            sum += weight * weight * r->weight[c * r->k + k];
         }
-    }
-    if (ok)
-        ls_array_release(&other);
-    const double share = squares > 0 ? both / squares : 0, unsure = squares > 0 ? deviation / sqrt(squares) : INFINITY;
-    return share > CERTAIN * unsure && fabs(share - 1) < CERTAIN * unsure + 1e-3;
+    return sum;
 }
 
-bool ls_walk_unhide(ls_walk *w, size_t node, const ls_array *computed, double deviation) {
-    size_t inputs[INPUTS];
-    ls_sightings possible;
-    bool found = false;
-    const size_t count = open_inputs(w, node, inputs);
-    for (size_t i = 0; i < count && !found; i++) {
-        ls_walk_possible(w, inputs[i], &possible);
-        for (size_t k = 0; k < possible.count && !found; k++)
-            if ((found = is_explained(w, node, computed, deviation, inputs[i], &possible.items[k])))
-                ls_walk_settle(w, inputs[i], &possible.items[k], LS_REPLAY_BY_CONSUMER);
-        ls_sightings_release(&possible);
+static double variance_of_noise(const ls_array *computed, const ls_array *moved, double squares) {
+    double noise = 0;
+    for (uint64_t i = 0; moved->values != NULL && i < computed->elements; i++) {
+        const double d = moved->values[i] - computed->values[i];
+        noise += isfinite(d) ? d * d : 0;
     }
-    return found;
+    return noise / (double)computed->elements * squares;
+}
+
+static share share_in(ls_walk *w, size_t node, size_t operand, const ls_sighting *s) {
+    const ls_array *value = &w->steps[node].value;
+    ls_array computed = {0}, other = {0};
+    const char *reason;
+    ls_rounding r;
+    double both = 0, squares = 0;
+    share out = {0, INFINITY};
+    bool ok = ls_walk_compute(w, node, false, &computed, NULL, &reason);
+    ls_walk_try(w, operand, &s->value);
+    ok = ok && ls_walk_compute(w, node, false, &other, NULL, &reason);
+    ls_walk_untry(w);
+    for (uint64_t i = 0; ok && i < value->elements; i++) {
+        double change = other.values[i] - computed.values[i];
+        const double left = value->values[i] - computed.values[i];
+        change = isfinite(change) && isfinite(left) ? change : 0;
+        other.values[i] = change;
+        both += change != 0 ? change * left : 0;
+        squares += change * change;
+    }
+    if (ok && squares > 0) {
+        const bool rounded = ls_walk_rounding(w, node, &r);
+        const double floor = ls_walk_floor(w, node, w->steps[node].partner) * ls_walk_norm(value);
+        const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
+        const double noise = along ? variance_along(&r, other.values, r.x.elements / r.k) : variance_of_noise(&computed, &w->steps[node].moved, squares);
+        out.share = both / squares;
+        out.variance = (noise + floor * floor / (double)value->elements * squares) / (squares * squares);
+        ls_rounding_release(&r);
+    }
+    ls_array_release(&computed);
+    ls_array_release(&other);
+    return out;
+}
+
+/* Over everything that reads the operand. */
+static bool is_explained(ls_walk *w, const size_t *readers, size_t count, size_t operand, const ls_sighting *s) {
+    const double certain = 4.5;
+    double sum = 0, weight = 0;
+    for (size_t i = 0; i < count; i++) {
+        const share own = share_in(w, readers[i], operand, s);
+        if (isfinite(own.variance) && own.variance > 0) {
+            sum += own.share / own.variance;
+            weight += 1 / own.variance;
+        }
+    }
+    const double all = weight > 0 ? sum / weight : 0, unsure = weight > 0 ? 1 / sqrt(weight) : INFINITY;
+    return all > certain * unsure && fabs(all - 1) < certain * unsure + 1e-3;
+}
+
+void ls_walk_unhide(ls_walk *w, size_t node) {
+    enum { TRIES = 4 };
+    size_t readers[INPUTS];
+    ls_sightings possible;
+    const uint64_t key[2] = {ls_walk_kind(w, node), UINT64_MAX};
+    uint64_t *failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
+    const size_t count = failures != NULL && *failures < TRIES ? ls_walk_readers(w, node, readers, INPUTS) : 0;
+    bool found = count == 0;
+    if (found)
+        return;
+    ls_walk_possible(w, node, &possible);
+    for (size_t k = 0; k < possible.count && !found; k++)
+        if ((found = is_explained(w, readers, count, node, &possible.items[k])))
+            ls_walk_settle(w, node, &possible.items[k], LS_REPLAY_BY_CONSUMER);
+    ls_sightings_release(&possible);
+    *failures += !found;
 }

@@ -32,30 +32,12 @@ static void forget(ls_walk *w, size_t node) {
     s->partner = LS_NONE;
 }
 
-/* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
-static size_t list_region(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
-    enum { INPUTS = 32 };
-    size_t inputs[INPUTS], total = 0;
-    for (size_t from = 0, at = node; from <= total; at = out[from++]) {
-        const size_t count = ls_walk_inputs(w, at, inputs, INPUTS);
-        for (size_t i = 0; i < count; i++) {
-            bool known = !w->steps[inputs[i]].is_open;
-            for (size_t k = 0; k < total && !known; k++)
-                known = out[k] == inputs[i];
-            if (!known && total < capacity)
-                out[total++] = inputs[i];
-        }
-        if (from == total)
-            break;
-    }
-    return total;
-}
-
 enum { REGION = 64 };
 
+/* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
 static void cover(ls_walk *w, size_t node) {
     size_t region[REGION];
-    const size_t count = list_region(w, node, region, REGION);
+    const size_t count = ls_walk_region(w, node, region, REGION);
     for (size_t i = 0; i < count; i++)
         w->steps[region[i]].is_covered = true;
 }
@@ -98,27 +80,6 @@ static bool proves_something(const ls_array *a) {
             seen[count++] = a->values[i];
     }
     return count == DISTINCT;
-}
-
-/* Whether a result that was found only because of what rounding allows hides a fault in front of it. How often a node of this
- * kind did not is learned. */
-static bool was_hidden(ls_walk *w, size_t node, const ls_array *computed) {
-    enum { TRIES = 4 };
-    const ls_step *s = &w->steps[node];
-    const uint64_t key[2] = {ls_walk_kind(w, node), UINT64_MAX};
-    double squares = 0;
-    for (uint64_t i = 0; s->moved.values != NULL && i < computed->elements; i++) {
-        const double d = s->moved.values[i] - computed->values[i];
-        squares += isfinite(d) ? d * d : 0;
-    }
-    uint64_t *failures = squares > 0 ? ls_map_at(&w->learned, (const char *)key, sizeof key) : NULL;
-    if (failures == NULL || *failures >= TRIES)
-        return false;
-    if (ls_walk_unhide(w, node, computed, sqrt(squares / (double)computed->elements)))
-        return true;
-    failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
-    *failures += failures != NULL;
-    return false;
 }
 
 static bool look_up(ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
@@ -228,11 +189,6 @@ void ls_walk_process(ls_walk *w, size_t node, bool again) {
     if (known) {
         ls_walk_compute_moved(w, node, &s->moved);
         if (look_up(w, node, &computed, &s->moved)) {
-            if (!again && was_hidden(w, node, &computed)) {
-                ls_array_release(&computed);
-                ls_walk_process(w, node, true);
-                return;
-            }
             cover(w, node);
             if (s->moved.values != NULL)
                 s->computed = computed;
@@ -280,7 +236,7 @@ static void add_result(ls_walk *w, size_t node, ls_replay *out) {
     if (s->partner != LS_NONE && ls_walk_local_error(w, node, &own.local))
         own.is_origin = ls_local_error_is_fault(&own.local);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
-        own.region_count = list_region(w, node, own.region, REGION);
+        own.region_count = ls_walk_region(w, node, own.region, REGION);
     out->operations[own.class]++;
     out->elements[own.class] += n->elements;
     out->origins += own.is_origin;
@@ -324,6 +280,9 @@ static void replay_pass(ls_walk *w, size_t pass_pair, ls_replay *out) {
         if (is_replayed(&t->nodes[i], pass))
             ls_walk_process(w, i, false);
     pair_ends(w, pass);
+    for (size_t i = 0; i < t->node_count; i++)
+        if (is_replayed(&t->nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
+            ls_walk_unhide(w, i);
     for (size_t i = 0; i < t->node_count; i++) /* with what is known now */
         if (is_replayed(&t->nodes[i], pass) && w->steps[i].partner == LS_NONE)
             carry(w, i);

@@ -65,6 +65,10 @@ bool ls_walk_compute_moved(ls_walk *walk, size_t node, ls_array *out);
 bool ls_walk_operand(ls_walk *walk, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
 size_t ls_walk_inputs(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
+/* Nodes of the same pass with a partner that read a node, through views and caches, likewise. */
+size_t ls_walk_readers(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
+/* Open nodes from which a node is computed, without others with a partner between them. */
+size_t ls_walk_region(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
 /* The weight that a slot holds, through views; LS_NONE. */
 size_t ls_walk_weight(const ls_walk *walk, const ls_node *node, size_t slot);
 /* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
@@ -109,6 +113,8 @@ void ls_walk_possible(ls_walk *walk, size_t node, ls_sightings *out);
 void ls_walk_lay_out(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
 /* Tensors of the reference from which `partner` is computed, other than its own, in the layouts in which a node may have them. */
 void ls_walk_above(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
+/* L2 of an array's numbers. */
+double ls_walk_norm(const ls_array *array);
 /* Relative L2 of what was computed for a node and its value. */
 double ls_walk_differs(const ls_walk *walk, size_t node, const ls_array *computed);
 /* What can be wrong with a result without being a fault, as relative L2. `moved` is NULL, or what rounding may make of it. */
@@ -124,9 +130,9 @@ uint64_t ls_walk_kind(const ls_walk *walk, size_t node);
 
 /* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
 bool ls_walk_substitute(ls_walk *walk, size_t node);
-/* A node was found, but only because of what rounding allows, whose standard deviation is given: whether an open operand is at
- * fault. It is settled, then. */
-bool ls_walk_unhide(ls_walk *walk, size_t node, const ls_array *computed, double deviation);
+/* An open node, whose readers were found: perhaps only because their rounding hides that it is at fault. It is settled, then. How
+ * often a node of its kind was not is learned. */
+void ls_walk_unhide(ls_walk *walk, size_t node);
 
 /* ------------------------------------------------------------------ walk.c */
 
