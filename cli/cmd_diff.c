@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,18 +22,31 @@ static const option_row options[] = {
     {0},
 };
 
+/* Of a model in several files, such as a PyTorch candidate's, nothing is computed. */
+static bool is_directory(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static int run_traces(const arguments *args, const comparison_options *o) {
     ls_diff_options wanted;
     ls_diff *diff;
     lockstep_error error;
+    lockstep_archive *model = NULL;
     if (!comparison_understand("diff", o, &wanted))
         return EXIT_TROUBLE;
-    if (ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error) != LOCKSTEP_OK) {
+    lockstep_status done = o->candidate_model != NULL && !is_directory(o->candidate_model) ? lockstep_archive_open(o->candidate_model, &model, &error) : LOCKSTEP_OK;
+    wanted.models = (ls_model_weights){&model, model != NULL};
+    if (done == LOCKSTEP_OK)
+        done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
+    int status = EXIT_TROUBLE;
+    if (done == LOCKSTEP_OK) {
+        status = comparison_report("diff", o, diff);
+        ls_diff_free(diff);
+    } else {
         fprintf(stderr, "lockstep diff: %s\n", error.message);
-        return EXIT_TROUBLE;
     }
-    int status = comparison_report("diff", o, diff);
-    ls_diff_free(diff);
+    lockstep_archive_close(model);
     return status;
 }
 

@@ -24,10 +24,11 @@ ALLOWED = {
     "eval": {"base", "tensor", "format", "op", "trace"},
     "verify": {"base", "tensor", "format", "op", "trace", "eval"},
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
-    "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match"},
-    "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "diff"},
+    "replay": {"base", "tensor", "op", "trace", "eval", "compare", "match"},
+    "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match", "eval", "verify", "replay"},
+    "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "replay", "verify", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "op", "compare", "preset", "match"},
-    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify"},
+    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify", "replay"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
 

@@ -97,7 +97,7 @@ lockstep_status ls_diagnose(ls_diff *d, ls_diagnosis *out, lockstep_error *error
     const ls_pair *p = d->result.first != LS_NONE ? &d->pairs.items[d->result.first] : NULL;
     if (p == NULL || (p->mark.verdict != LS_VERDICT_DIVERGED && p->mark.verdict != LS_VERDICT_NONFINITE))
         return LOCKSTEP_OK;
-    ls_reorder reorder = p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE;
+    const ls_reorder reorder = ls_pair_reorder(p);
     if (ls_aligned_pair_open(&d->matching, p, reorder, LS_LAYOUT_VOTED, &aligned, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
     ls_find_failing_rows(d, p, &aligned, &out->failing_rows);

@@ -124,7 +124,7 @@ bool ls_fit_missing_term(const ls_evidence *e, ls_cause *out) {
 
 /* The other order within each head, of rotary halves or interleaved pairs. */
 bool ls_fit_rope_pairs(const ls_evidence *e, ls_cause *out) {
-    bool expected = e->pair->rule != NULL && e->pair->rule->reorder == LS_REORDER_ROPE_PAIRS;
+    bool expected = ls_pair_reorder(e->pair) == LS_REORDER_ROPE_PAIRS;
     ls_aligned_pair aligned;
     ls_metrics metrics;
     lockstep_error error;

@@ -7,6 +7,7 @@
 #include "diff/divergence.h"
 #include "diff/outcome.h"
 #include "diff/outputs.h"
+#include "diff/proof.h"
 
 /* ------------------------------------------------------------------ opening */
 
@@ -71,6 +72,8 @@ lockstep_status ls_diff_open(ls_trace *reference, ls_trace *candidate, const ls_
 void ls_diff_free(ls_diff *d) {
     if (d == NULL)
         return;
+    ls_replay_done(&d->replay);
+    ls_verification_done(&d->verification);
     ls_matching_done(&d->matching);
     free(d->pairs.items);
     ls_remarks_done(&d->result.hints);
@@ -112,8 +115,10 @@ lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
 static lockstep_status run(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_diff_grow(d, error));
     ls_token_alignment_judge(&d->matching.tokens);
-    if (d->matching.tokens.status != LS_INPUTS_DIFFER)
+    if (d->matching.tokens.status != LS_INPUTS_DIFFER) {
+        LS_TRY(ls_proof_run(d, error));
         LS_TRY(ls_diff_compare_all(d, error));
+    }
     return ls_diff_finish(d, error);
 }
 

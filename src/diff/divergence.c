@@ -1,8 +1,10 @@
 #include "diff/divergence.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/proof.h"
 #include "diff/reformulated.h"
 #include "diff/walk.h"
 
@@ -80,6 +82,41 @@ static void mark_downstream(ls_walk *w, bool *tainted) {
     }
 }
 
+/* The final output of a pass may differ by what the kernels' rounding explains, and no more. */
+static bool is_output_beyond_noise(const ls_diff *d, const ls_pair *p, const ls_mark *mark) {
+    const size_t pass = d->in.candidate.trace->nodes[p->candidate_value].pass;
+    return pass != LS_NONE && d->matching.facts[pass].output == p->candidate_value + 1 && !(p->metrics.rel_l2 <= fmax(mark->tolerance, ls_proof_noise(d, pass)));
+}
+
+/* Where each operation was computed: what begins at one, what it hands on, and what is rounding alone. */
+static void mark_by_proof(ls_walk *w, bool *tainted) {
+    const ls_diff *d = w->diff;
+    for (size_t i = 0; i < w->graph->node_count; i++) {
+        const ls_node *n = &w->graph->nodes[i];
+        const bool begins = ls_proof_is_origin(d, i);
+        bool above = false;
+        for (size_t k = 0; k <= n->source_count && !above; k++)
+            above = ls_node_input(n, k) != LS_NONE && tainted[ls_node_input(n, k)];
+        const size_t pair = ls_walk_own_pair(w, i);
+        tainted[i] = begins || above;
+        if (pair == 0)
+            continue;
+        ls_mark *mark = &w->marks[pair - 1];
+        const ls_pair *p = &d->pairs.items[pair - 1];
+        const ls_replayed *item = ls_proof_of(d, i);
+        const bool right = item != NULL && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED);
+        if (begins && !ls_mark_fails(mark)) {
+            mark->verdict = LS_VERDICT_DIVERGED;
+            mark->excuse = LS_EXCUSE_NONE;
+        } else if (!begins && !above && right && mark->verdict == LS_VERDICT_DIVERGED && !is_output_beyond_noise(d, p, mark)) {
+            mark->verdict = LS_VERDICT_REFORMULATED;
+            mark->excuse = LS_EXCUSE_REPLAYED;
+        }
+        mark->downstream = ls_mark_fails(mark) && above && !begins;
+        tainted[i] = begins || (above && (ls_mark_fails(mark) || mark->verdict == LS_VERDICT_REFORMULATED || item != NULL)) || (!right && ls_mark_fails(mark));
+    }
+}
+
 /* A pair beside the one that stands for its tensor fails by itself only where that one passes. */
 static void mark_extra(const ls_diff *d, ls_mark *marks) {
     for (size_t i = 0; i < d->pairs.count; i++) {
@@ -97,7 +134,9 @@ static lockstep_status mark(ls_walk *w, lockstep_error *error) {
     if (edges)
         judge_exact_inputs(w, flags);
     lockstep_status status = ls_reformulated_mark(w, error);
-    if (status == LOCKSTEP_OK && edges)
+    if (status == LOCKSTEP_OK && w->diff->is_replayed)
+        mark_by_proof(w, flags + w->graph->node_count + 1);
+    else if (status == LOCKSTEP_OK && edges)
         mark_downstream(w, flags + w->graph->node_count + 1);
     else if (status == LOCKSTEP_OK)
         mark_downstream_in_order(w);

@@ -144,7 +144,7 @@ static lockstep_status compare(ls_diff *d, size_t pair, ls_layout_choice choice,
     bool again = p->is_compared;
     *out_votes = false;
     begin(d, p);
-    lockstep_status status = ls_aligned_pair_open(&d->matching, p, p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE, choice, &aligned, &unreadable);
+    lockstep_status status = ls_aligned_pair_open(&d->matching, p, ls_pair_reorder(p), choice, &aligned, &unreadable);
     if (status != LOCKSTEP_OK) {
         refuse(d, p, status, unreadable.message);
         return LOCKSTEP_OK;

@@ -5,6 +5,8 @@
 #include "compare/tolerance.h"
 #include "diff/remark.h"
 #include "match/matching.h"
+#include "replay/replay.h"
+#include "verify/verify.h"
 
 typedef enum ls_outcome {
     LS_OUTCOME_MATCH,
@@ -24,6 +26,7 @@ typedef struct ls_diff_options {
     const ls_profile *profile;
     bool elementwise;     /* atol and rtol were given: numpy.allclose's rule */
     double atol, rtol, min_coverage;
+    ls_model_weights models;    /* files with the candidate's weights, with which its operations are computed; borrowed */
 } ls_diff_options;
 
 /* Nodes of the graph that was walked (ls_diff_graph), or indexes of pairs. */
@@ -54,6 +57,9 @@ typedef struct ls_diff {
     ls_diff_result result;
     size_t output_count; /* pairs of final outputs among all */
     size_t outputs_seen; /* pass pairs whose final outputs have been paired */
+    bool is_replayed;    /* the two below are there */
+    ls_replay replay;
+    ls_verification verification;
     ls_arena arena;
 } ls_diff;
 

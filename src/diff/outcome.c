@@ -95,6 +95,21 @@ static bool has_failed(const facts *f, ls_remark *out) {
     return f->diff->result.failing > 0;
 }
 
+/* Faults of which no values were recorded. */
+static bool replay_diverged(const facts *f, ls_remark *out) {
+    out->count = f->diff->replay.origins;
+    return out->count > 0;
+}
+
+static bool replay_is_open(const facts *f, ls_remark *out) {
+    const ls_replay *r = &f->diff->replay;
+    out->count = r->operations[LS_REPLAY_OPEN];
+    for (size_t i = 0; i < r->count && out->text == NULL; i++)
+        if (r->items[i].class == LS_REPLAY_OPEN)
+            out->text = f->diff->in.candidate.trace->nodes[r->items[i].node].name;
+    return out->count > 0;
+}
+
 static bool is_unreadable(const facts *f, ls_remark *out) {
     const ls_pairs *pairs = &f->diff->pairs;
     out->total = pairs->count;
@@ -181,6 +196,7 @@ static const struct {
     {selects_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_SELECTED},
     {pairs_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_PAIRED},
     {has_failed, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
+    {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_REPLAY_DIVERGED},
     {is_unreadable, LS_OUTCOME_INCOMPARABLE, LS_REMARK_UNREADABLE},
     {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},
@@ -189,6 +205,7 @@ static const struct {
     {lacks_selection_end, LS_OUTCOME_INCOMPARABLE, LS_REMARK_SELECTION_END},
     {lacks_candidate_output, LS_OUTCOME_INCOMPARABLE, LS_REMARK_CANDIDATE_OUTPUT},
     {lacks_reference_output, LS_OUTCOME_INCOMPARABLE, LS_REMARK_REFERENCE_OUTPUT},
+    {replay_is_open, LS_OUTCOME_INCOMPARABLE, LS_REMARK_REPLAY_OPEN},
     {covers_too_little, LS_OUTCOME_INCOMPARABLE, LS_REMARK_COVERAGE},
 };
 

@@ -22,6 +22,8 @@ typedef enum ls_remark_code {
     LS_REMARK_SELECTION_END,           /* text: the last tensor of the selection, which was not compared */
     LS_REMARK_CANDIDATE_OUTPUT,        /* text: the candidate's final output, which was not compared */
     LS_REMARK_REFERENCE_OUTPUT,        /* text: the reference's */
+    LS_REMARK_REPLAY_DIVERGED,         /* count: operations that are at fault, and were not compared */
+    LS_REMARK_REPLAY_OPEN,             /* count: operations whose result was found nowhere; text: the first */
     LS_REMARK_COVERAGE,                /* fraction compared, less than limit */
     /* hints */
     LS_REMARK_ONE_TOKEN,               /* one token at position 0 hides some faults */
@@ -41,6 +43,7 @@ typedef enum ls_remark_code {
     LS_REMARK_EAGER,                   /* compiled regions ran eagerly */
     LS_REMARK_PASSES_NOT_COMPARED,     /* count: passes of the reference beside the first that make up one of the candidate */
     LS_REMARK_OUTPUT_ROWS,             /* text: a tensor of which the reference computes some rows only */
+    LS_REMARK_NAME_REFUTED,            /* text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */
 } ls_remark_code;
 

@@ -62,7 +62,7 @@ static void *convert(uint8_t *stored, lockstep_dtype from, lockstep_dtype to, ui
 void *ls_resync_values(ls_diff *d, ls_pair *p, lockstep_dtype engine, uint64_t *out_bytes) {
     ls_aligned_pair aligned;
     ls_metrics metrics;
-    if (!is_float(engine) || ls_aligned_pair_open(&d->matching, p, p->rule != NULL ? p->rule->reorder : LS_REORDER_NONE, LS_LAYOUT_VOTED, &aligned, NULL) != LOCKSTEP_OK)
+    if (!is_float(engine) || ls_aligned_pair_open(&d->matching, p, ls_pair_reorder(p), LS_LAYOUT_VOTED, &aligned, NULL) != LOCKSTEP_OK)
         return NULL;
     const ls_view *whole = &aligned.candidate.view;
     uint64_t elements = ls_view_elements(whole);

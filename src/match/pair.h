@@ -17,6 +17,7 @@ typedef enum ls_excuse {
     LS_EXCUSE_MASKED,     /* masked on one side already, on the other only later */
     LS_EXCUSE_SHIFTED,    /* depends on positions, and one side pads its batch in front */
     LS_EXCUSE_ALL_LAYERS, /* the same tensor differs as much in every layer */
+    LS_EXCUSE_REPLAYED,   /* right when it is computed from the reference's values: rounding of weights and kernels has added up */
     LS_EXCUSE_COUNT
 } ls_excuse;
 
@@ -35,6 +36,7 @@ typedef struct ls_pair {
     size_t pass_pair;                        /* its index in the token alignment */
     ls_method method;
     const ls_rule *rule;  /* of the map or the preset; NULL */
+    ls_reorder reorder;   /* of the reference's elements, where no rule says it */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */
     bool is_compared;
     bool has_one_layout;  /* no other permutation makes the shapes agree */
@@ -62,6 +64,8 @@ static inline bool ls_mark_is_known(const ls_mark *mark) { return ls_verdict_is_
 static inline bool ls_mark_fails(const ls_mark *mark) { return ls_verdict_fails(mark->verdict); }
 static inline bool ls_pair_is_known(const ls_pair *pair) { return ls_mark_is_known(&pair->mark); }
 static inline bool ls_pair_fails(const ls_pair *pair) { return ls_mark_fails(&pair->mark); }
+/* What the reference's elements have to be reordered by. */
+static inline ls_reorder ls_pair_reorder(const ls_pair *pair) { return pair->rule != NULL ? pair->rule->reorder : pair->reorder; }
 /* Its metrics are valid. */
 static inline bool ls_pair_has_metrics(const ls_pair *pair) { return ls_verdict_has_metrics(pair->mark.verdict); }
 

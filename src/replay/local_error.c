@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "compare/metrics.h"
-#include "replay/walk.h"
+#include "replay/replayer.h"
 
 /* In units of what is expected. The largest in clean runs are about half of these (docs/replay.md). */
 #define L2_MAX 2
@@ -90,7 +90,7 @@ static void judge(const table *t, const ls_rounding *r, bool is_product, ls_loca
     free(mean);
 }
 
-bool ls_walk_local_error(ls_walk *w, size_t node, ls_local_error *out) {
+bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     ls_array computed, moved = {0};
@@ -98,7 +98,7 @@ bool ls_walk_local_error(ls_walk *w, size_t node, ls_local_error *out) {
     const char *reason;
     double *scale = NULL, scales = 0, norm = 0;
     *out = (ls_local_error){0};
-    if (s->value.values == NULL || !ls_walk_compute(w, node, false, &computed, &scale, &reason))
+    if (s->value.values == NULL || !ls_replayer_compute(w, node, false, &computed, &scale, &reason))
         return false;
     table t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1, .difference = calloc(n->elements + 1, sizeof(double)), .reference = s->value.values};
     t.rows = n->elements / t.columns;
@@ -112,11 +112,11 @@ bool ls_walk_local_error(ls_walk *w, size_t node, ls_local_error *out) {
         scales += scale[i] * scale[i];
         numbers++;
     }
-    const bool rounded = ls_walk_rounding(w, node, &r);
+    const bool rounded = ls_replayer_rounding(w, node, &r);
     t.norm = sqrt(norm);
-    t.floor = ls_walk_floor(w, node, s->partner) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
+    t.floor = ls_replayer_floor(w, node, s->partner) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
     t.variance = rounded ? r.variance : NULL;
-    if (ls_walk_compute_moved(w, node, &moved) && !rounded) { /* of open nodes that it was computed from */
+    if (ls_replayer_compute_moved(w, node, &moved) && !rounded) { /* of open nodes that it was computed from */
         t.variance = calloc(n->elements + 1, sizeof *t.variance);
         double squares = 0;
         for (uint64_t i = 0; i < n->elements; i++)

@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "compare/metrics.h"
 #include "match/aligned_pair.h"
-#include "replay/walk.h"
+#include "replay/replayer.h"
 #include "tensor/rounding.h"
 
 enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
@@ -17,7 +17,7 @@ enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
 /* ------------------------------------------------------------------ kinds, tolerances */
 
 /* The operations that read a node, through views. */
-static uint64_t readers_of(const ls_walk *w, size_t node) {
+static uint64_t readers_of(const ls_replayer *w, size_t node) {
     size_t stack[32], top = 0;
     uint64_t bits = 0;
     stack[top++] = node;
@@ -36,17 +36,17 @@ static uint64_t readers_of(const ls_walk *w, size_t node) {
     return bits;
 }
 
-uint64_t ls_walk_kind(const ls_walk *w, size_t node) {
+uint64_t ls_replayer_kind(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     uint64_t key[12] = {n->kind->id, n->rank > 0 ? n->shape[n->rank - 1] : 1, readers_of(w, node)};
     for (size_t i = 0; i < n->operand_count && i < 8; i++) {
-        const size_t weight = ls_walk_weight(w, n, i);
+        const size_t weight = ls_replayer_weight(w, n, i);
         key[3 + i] = weight != LS_NONE ? w->candidate->nodes[weight].elements : 0;
     }
     return XXH3_64bits(key, sizeof key);
 }
 
-static uint64_t kind_of_partner(const ls_walk *w, size_t partner) {
+static uint64_t kind_of_partner(const ls_replayer *w, size_t partner) {
     const ls_node *n = &w->partners.trace->nodes[partner];
     uint64_t weights = 0;
     for (size_t i = 0; i < n->source_count; i++)
@@ -56,17 +56,17 @@ static uint64_t kind_of_partner(const ls_walk *w, size_t partner) {
 }
 
 /* The type in which the reference computes. */
-static double type_error(const ls_walk *w, size_t partner) {
+static double type_error(const ls_replayer *w, size_t partner) {
     const char *dtype = partner != LS_NONE ? w->partners.trace->nodes[partner].dtype : "f32";
     return strcmp(dtype, "bf16") == 0 ? 3e-3 : strcmp(dtype, "f16") == 0 ? 4e-4 : 1e-6;
 }
 
-static double highest_position(const ls_walk *w) {
+static double highest_position(const ls_replayer *w) {
     const int32_t last = w->m->geometry[w->pass_pair].candidate_last;
     return last > 0 ? (double)last : 0;
 }
 
-double ls_walk_floor(const ls_walk *w, size_t node, size_t partner) {
+double ls_replayer_floor(const ls_replayer *w, size_t node, size_t partner) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t a = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 ? n->operands[0] : LS_NONE;
     const double terms = a != LS_NONE && w->candidate->nodes[a].rank > 0 ? (double)w->candidate->nodes[a].shape[w->candidate->nodes[a].rank - 1] : 1;
@@ -76,22 +76,22 @@ double ls_walk_floor(const ls_walk *w, size_t node, size_t partner) {
     return floor;
 }
 
-double ls_walk_norm(const ls_array *array) {
+double ls_replayer_norm(const ls_array *array) {
     double squares = 0;
     for (uint64_t i = 0; i < array->elements; i++)
         squares += isfinite(array->values[i]) && array->values[i] > LS_MASK_BELOW ? array->values[i] * array->values[i] : 0;
     return sqrt(squares);
 }
 
-static double type_tolerance(const ls_walk *w) {
+static double type_tolerance(const ls_replayer *w) {
     for (size_t i = 0; i < w->partners.trace->node_count; i++)
         if (w->partners.is_value[i])
             return fmax(TOLERANCE, 5 * type_error(w, i));
     return TOLERANCE;
 }
 
-double ls_walk_tolerance(const ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
-    const double base = fmax(type_tolerance(w), 20 * ls_walk_floor(w, node, LS_NONE));
+double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
+    const double base = fmax(type_tolerance(w), 20 * ls_replayer_floor(w, node, LS_NONE));
     double squares = 0;
     if (moved == NULL || moved->values == NULL)
         return base;
@@ -99,7 +99,7 @@ double ls_walk_tolerance(const ls_walk *w, size_t node, const ls_array *computed
         const double d = moved->values[i] - computed->values[i];
         squares += isfinite(d) ? d * d : 0;
     }
-    const double norm = ls_walk_norm(computed);
+    const double norm = ls_replayer_norm(computed);
     return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(squares) / norm : 0));
 }
 
@@ -164,7 +164,7 @@ static ls_view view_of(const ls_node *n, const double *values) {
 }
 
 /* May the two have the same number of elements, once rows are selected and padding is cut? */
-static bool may_fit(const ls_walk *w, size_t node, size_t partner) {
+static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
     const ls_pass_pair *pp = &w->m->tokens.pairs[w->pass_pair];
     const ls_side *r = &w->m->in->reference, *c = &w->m->in->candidate;
@@ -176,7 +176,7 @@ static bool may_fit(const ls_walk *w, size_t node, size_t partner) {
 }
 
 /* Lays a tensor of the reference out as the node. */
-static bool align(ls_walk *w, size_t node, const ls_array *computed, size_t partner, ls_reorder reorder, ls_layout_choice choice, double tolerance, ls_sighting *out) {
+static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, ls_reorder reorder, ls_layout_choice choice, double tolerance, ls_sighting *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
     const ls_view candidate = view_of(n, computed->values);
@@ -187,7 +187,7 @@ static bool align(ls_walk *w, size_t node, const ls_array *computed, size_t part
     if (ls_trace_hold(w->partners.trace, partner, &hold, &error) != LOCKSTEP_OK)
         return false;
     ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, &hold.view, &candidate);
-    q.kind = ls_walk_kind(w, node);
+    q.kind = ls_replayer_kind(w, node);
     if (ls_layout_find(&q, &w->votes, choice, &layout, &error) != LOCKSTEP_OK) {
         ls_hold_release(&hold);
         return false;
@@ -208,7 +208,7 @@ static bool align(ls_walk *w, size_t node, const ls_array *computed, size_t part
 }
 
 /* The first axis whose elements rotary embeddings pair differently. */
-static bool may_have_pairs(const ls_walk *w, size_t node) {
+static bool may_have_pairs(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     const uint64_t head = w->m->facts[w->m->tokens.pairs[w->pass_pair].candidate].head_size;
     return w->of_rotary_pairs && head > 1 && n->rank > 0 && n->shape[n->rank - 1] % head == 0;
@@ -236,12 +236,27 @@ static void insert(ls_sightings *s, ls_sighting *own) {
     s->count++;
 }
 
+/* ------------------------------------------------------------------ what is learned */
+
+/* What is learned of a kind, besides the kinds of its partners. */
+enum { ANY_PARTNER = 0, AS_HALVES = 1, AS_PAIRS = 2 };
+
+static uint64_t times_learned(const ls_replayer *w, uint64_t kind, uint64_t what) {
+    const uint64_t key[2] = {kind, what}, *times = ls_map_find(&w->learned, (const char *)key, sizeof key);
+    return times != NULL ? *times : 0;
+}
+
+/* Whether rotary halves may be pairs, or not, in a node of this kind: as in most others. */
+static bool is_usual(const ls_replayer *w, uint64_t kind, bool pairs) {
+    return 3 * times_learned(w, kind, pairs ? AS_PAIRS : AS_HALVES) >= times_learned(w, kind, pairs ? AS_HALVES : AS_PAIRS);
+}
+
 /* ------------------------------------------------------------------ all within reach */
 
-static size_t pass_of_partner(const ls_walk *w) { return w->m->tokens.pairs[w->pass_pair].reference; }
+static size_t pass_of_partner(const ls_replayer *w) { return w->m->tokens.pairs[w->pass_pair].reference; }
 
 /* Values within reach, nearest first; for what may change nothing, what the operands stand for, too. */
-static size_t reach(ls_walk *w, const ls_node *n, const size_t *roots, size_t root_count, ls_reach out[REACH]) {
+static size_t reach(ls_replayer *w, const ls_node *n, const size_t *roots, size_t root_count, ls_reach out[REACH]) {
     const bool copies = n->kind->role == LS_OP_ROLE_COPY || n->kind->role == LS_OP_ROLE_SELECTION;
     size_t count = 0;
     for (size_t i = 0; i < root_count && copies && count < REACH; i++)
@@ -250,9 +265,11 @@ static size_t reach(ls_walk *w, const ls_node *n, const size_t *roots, size_t ro
     return count + ls_partners_below(&w->partners, pass_of_partner(w), roots, root_count, DEPTH, out + count, REACH - count);
 }
 
-void ls_walk_look_up(ls_walk *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {
+void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
-    const double norm = ls_walk_norm(computed);
+    const double norm = ls_replayer_norm(computed);
+    const uint64_t kind = ls_replayer_kind(w, node);
+    const bool may_pair = may_have_pairs(w, node), halves = !may_pair || is_usual(w, kind, false), pairs = may_pair && is_usual(w, kind, true);
     ls_reach near[REACH];
     out->count = 0;
     const size_t count = norm > 0 ? reach(w, n, roots, root_count, near) : 0;
@@ -266,28 +283,19 @@ void ls_walk_look_up(ls_walk *w, size_t node, const ls_array *computed, const si
             if (!(fabs(norm - other) <= 1.5 * tolerance * fmax(norm, other)))
                 continue;
         }
-        if (align(w, node, computed, partner, LS_REORDER_NONE, LS_LAYOUT_LEARN, tolerance, &own) ||
-            (may_have_pairs(w, node) && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, LS_LAYOUT_LEARN, tolerance, &own))) {
+        if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, LS_LAYOUT_LEARN, tolerance, &own)) ||
+            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, LS_LAYOUT_LEARN, tolerance, &own))) {
             own.depth = near[i].depth;
             insert(out, &own);
         }
     }
 }
 
-/* What is learned of a kind, besides the kinds of its partners. */
-enum { ANY_PARTNER = 0, AS_HALVES = 1, AS_PAIRS = 2 };
-
-static bool is_learned(const ls_walk *w, uint64_t kind, uint64_t of_partner) {
-    const uint64_t key[2] = {kind, of_partner};
-    return ls_map_find(&w->learned, (const char *)key, sizeof key) != NULL;
-}
-
-static void add_possible(ls_walk *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
-    const uint64_t kind = ls_walk_kind(w, node);
-    const bool known[2] = {is_learned(w, kind, AS_HALVES), is_learned(w, kind, AS_PAIRS)};
+static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
+    const uint64_t kind = ls_replayer_kind(w, node);
     ls_sighting own;
     for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
-        if ((known[pairs] || !known[!pairs]) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
+        if (is_usual(w, kind, pairs == 1) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;
             out->items[out->count++] = own;
         }
@@ -295,23 +303,23 @@ static void add_possible(ls_walk *w, size_t node, const ls_array *computed, cons
 
 /* What the operands stand for, and what they were computed from: an operand may have been found as another tensor than the
  * reference uses here. */
-static size_t roots_above(ls_walk *w, size_t node, size_t out[ROOTS]) {
+static size_t roots_above(ls_replayer *w, size_t node, size_t out[ROOTS]) {
     enum { INPUTS = 24 };
     size_t inputs[INPUTS], *given, count = 0;
-    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    const size_t n = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t k = 0; k <= n; k++) {
-        const size_t known = ls_walk_roots(w, k == 0 ? node : inputs[k - 1], &given);
+        const size_t known = ls_replayer_roots(w, k == 0 ? node : inputs[k - 1], &given);
         for (size_t i = 0; i < known && count < ROOTS; i++)
             out[count++] = given[i];
     }
     return count;
 }
 
-void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
+void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    const uint64_t kind = ls_walk_kind(w, node);
-    const bool learned = is_learned(w, kind, ANY_PARTNER);
+    const uint64_t kind = ls_replayer_kind(w, node);
+    const bool learned = times_learned(w, kind, ANY_PARTNER) > 0;
     ls_array none = {0};
     ls_reach near[REACH];
     const char *reason;
@@ -328,22 +336,25 @@ void ls_walk_possible(ls_walk *w, size_t node, ls_sightings *out) {
         for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++) {
             const size_t partner = near[i].node;
             const bool free_ = w->taken[partner] == LS_NONE || w->taken[partner] == node || (s->partner != LS_NONE && s->partner != partner);
-            if (free_ && partner != s->partner && may_fit(w, node, partner) && (round == 1 || is_learned(w, kind, kind_of_partner(w, partner))))
+            if (free_ && partner != s->partner && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, kind_of_partner(w, partner)) > 0))
                 add_possible(w, node, s->value.values != NULL ? &s->value : &none, &near[i], out);
         }
     ls_array_release(&none);
 }
 
-void ls_walk_above(ls_walk *w, size_t node, size_t partner, ls_sightings *out) {
+void ls_replayer_above(ls_replayer *w, size_t node, size_t partner, ls_sightings *out) {
     ls_reach near[REACH];
     const size_t own = w->steps[node].partner, count = ls_partners_above(&w->partners, partner, near, REACH);
+    const uint64_t kind = ls_replayer_kind(w, node);
     out->count = 0;
-    for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++)
-        if (near[i].node != own && near[i].node != partner && may_fit(w, node, near[i].node))
-            add_possible(w, node, &w->steps[node].value, &near[i], out);
+    for (int round = ls_replayer_has_usual_partner(w, node) ? 0 : 1; round < 2 && out->count == 0; round++)
+        for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++)
+            if (near[i].node != own && near[i].node != partner && may_fit(w, node, near[i].node) &&
+                (round == 1 || times_learned(w, kind, kind_of_partner(w, near[i].node)) > 0))
+                add_possible(w, node, &w->steps[node].value, &near[i], out);
 }
 
-double ls_walk_differs(const ls_walk *w, size_t node, const ls_array *computed) {
+double ls_replayer_differs(const ls_replayer *w, size_t node, const ls_array *computed) {
     const ls_array *value = &w->steps[node].value;
     double difference = 0, norm = 0;
     for (uint64_t i = 0; i < value->elements; i++)
@@ -354,16 +365,18 @@ double ls_walk_differs(const ls_walk *w, size_t node, const ls_array *computed) 
     return difference > 0 ? sqrt(difference / norm) : 0;
 }
 
-void ls_walk_lay_out(ls_walk *w, size_t node, size_t partner, ls_sightings *out) {
+void ls_replayer_lay_out(ls_replayer *w, size_t node, size_t partner, ls_sightings *out) {
     const ls_reach one = {partner, 1};
     out->count = 0;
     if (may_fit(w, node, partner))
         add_possible(w, node, &w->steps[node].value, &one, out);
 }
 
+bool ls_replayer_has_usual_partner(const ls_replayer *w, size_t node) { return times_learned(w, ls_replayer_kind(w, node), ANY_PARTNER) > 0; }
+
 /* A node was found by its value: others of its kind have partners of the same kind. */
-void ls_walk_learn(ls_walk *w, size_t node, const ls_sighting *sighting) {
-    const uint64_t kind = ls_walk_kind(w, node);
+void ls_replayer_learn(ls_replayer *w, size_t node, const ls_sighting *sighting) {
+    const uint64_t kind = ls_replayer_kind(w, node);
     const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, kind_of_partner(w, sighting->partner)}};
     for (int i = 0; i < 3; i++) {
         uint64_t *slot = ls_map_at(&w->learned, (const char *)keys[i], sizeof keys[i]);

@@ -7,14 +7,14 @@
 #include "base/grow.h"
 #include "base/hash.h"
 #include "eval/places.h"
-#include "replay/walk.h"
+#include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
 
 #define DECODED_MAX ((uint64_t)1 << 25) /* elements of decoded weights that are kept */
 #define NOTHING_WRITTEN "parts of a cache that were never written in the trace"
 
-bool ls_walk_is_operation(const ls_node *n) {
+bool ls_replayer_is_operation(const ls_node *n) {
     return n->pass != LS_NONE && n->alias_of == LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role != LS_OP_ROLE_VIEW && n->kind->role != LS_OP_ROLE_LEAF;
 }
 
@@ -35,7 +35,7 @@ static size_t base_of(const ls_trace *t, size_t node) {
     return node;
 }
 
-size_t ls_walk_weight(const ls_walk *w, const ls_node *n, size_t slot) {
+size_t ls_replayer_weight(const ls_replayer *w, const ls_node *n, size_t slot) {
     if (slot >= n->operand_count || n->operands[slot] == LS_NONE)
         return LS_NONE;
     const size_t base = base_of(w->candidate, n->operands[slot]);
@@ -43,7 +43,7 @@ size_t ls_walk_weight(const ls_walk *w, const ls_node *n, size_t slot) {
 }
 
 /* The last write to a node's cache before `now`; LS_NONE. */
-static size_t last_write(const ls_walk *w, size_t state, size_t now) {
+static size_t last_write(const ls_replayer *w, size_t state, size_t now) {
     const ls_cache_writes *c = w->cache_of[state] != LS_NONE ? &w->caches[w->cache_of[state]] : NULL;
     size_t low = 0, high = c != NULL ? c->count : 0;
     while (low < high) {
@@ -58,13 +58,13 @@ static size_t last_write(const ls_walk *w, size_t state, size_t now) {
 
 /* The node whose values an operand has, when it is read by the node `now`: a weight, an input, an operation, or the write
  * that left a cache as it is. LS_NONE for a cache to which nothing was written. */
-static size_t holder_of(const ls_walk *w, size_t operand, size_t now) {
+static size_t holder_of(const ls_replayer *w, size_t operand, size_t now) {
     const size_t base = base_of(w->candidate, operand);
     return w->candidate->nodes[base].role == LOCKSTEP_ROLE_STATE ? last_write(w, base, now) : base;
 }
 
 /* The holders from which a node is computed. A write has its cache before it, besides its operands. */
-static size_t holders_of(const ls_walk *w, size_t node, size_t out[LS_EVAL_OPERANDS + 1]) {
+static size_t holders_of(const ls_replayer *w, size_t node, size_t out[LS_EVAL_OPERANDS + 1]) {
     const ls_node *n = &w->candidate->nodes[node];
     size_t count = 0;
     for (size_t i = 0; i < n->operand_count && i < LS_EVAL_OPERANDS; i++) {
@@ -78,7 +78,7 @@ static size_t holders_of(const ls_walk *w, size_t node, size_t out[LS_EVAL_OPERA
     return count;
 }
 
-size_t ls_walk_inputs(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+size_t ls_replayer_inputs(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
     size_t stack[64], top = 0, count = 0, holders[LS_EVAL_OPERANDS + 1];
     stack[top++] = node;
     while (top > 0) {
@@ -102,7 +102,7 @@ size_t ls_walk_inputs(const ls_walk *w, size_t node, size_t *out, size_t capacit
     return count;
 }
 
-size_t ls_walk_readers(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+size_t ls_replayer_readers(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
     enum { INPUTS = 24, STACK = 64 };
     size_t stack[STACK], top = 0, count = 0, inputs[INPUTS];
     stack[top++] = node;
@@ -116,7 +116,7 @@ size_t ls_walk_readers(const ls_walk *w, size_t node, size_t *out, size_t capaci
             if ((n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE) && top < STACK)
                 stack[top++] = c;
             bool reads = false;
-            const size_t all = w->steps[c].partner != LS_NONE ? ls_walk_inputs(w, c, inputs, INPUTS) : 0;
+            const size_t all = w->steps[c].partner != LS_NONE ? ls_replayer_inputs(w, c, inputs, INPUTS) : 0;
             for (size_t i = 0; i < all && !reads; i++)
                 reads = inputs[i] == node;
             for (size_t i = 0; i < count && reads; i++)
@@ -128,11 +128,11 @@ size_t ls_walk_readers(const ls_walk *w, size_t node, size_t *out, size_t capaci
     return count;
 }
 
-size_t ls_walk_region(const ls_walk *w, size_t node, size_t *out, size_t capacity) {
+size_t ls_replayer_region(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
     enum { INPUTS = 24 };
     size_t inputs[INPUTS], total = 0;
     for (size_t from = 0, at = node;; at = out[from++]) {
-        const size_t count = ls_walk_inputs(w, at, inputs, INPUTS);
+        const size_t count = ls_replayer_inputs(w, at, inputs, INPUTS);
         for (size_t i = 0; i < count; i++) {
             bool known = !w->steps[inputs[i]].is_open;
             for (size_t k = 0; k < total && !known; k++)
@@ -147,12 +147,12 @@ size_t ls_walk_region(const ls_walk *w, size_t node, size_t *out, size_t capacit
 
 /* ------------------------------------------------------------------ trying values */
 
-static void touch(ls_walk *w, size_t node) {
+static void touch(ls_replayer *w, size_t node) {
     if (ls_grow((void **)&w->touched, w->touched_count, &w->touched_capacity, sizeof *w->touched))
         w->touched[w->touched_count++] = node;
 }
 
-void ls_walk_try(ls_walk *w, size_t node, const ls_array *value) {
+void ls_replayer_try(ls_replayer *w, size_t node, const ls_array *value) {
     double *copy = malloc((value->elements + 1) * sizeof *copy);
     if (copy == NULL)
         return;
@@ -166,7 +166,7 @@ void ls_walk_try(ls_walk *w, size_t node, const ls_array *value) {
         w->first_tried = node;
 }
 
-void ls_walk_untry(ls_walk *w) {
+void ls_replayer_untry(ls_replayer *w) {
     for (size_t i = 0; i < w->touched_count; i++) {
         ls_array_release(&w->tried[w->touched[i]]);
         w->depends[w->touched[i]] = 0;
@@ -176,7 +176,7 @@ void ls_walk_untry(ls_walk *w) {
 }
 
 /* Whether a node's value changes with what is tried. */
-static bool depends(ls_walk *w, size_t node, int depth) {
+static bool depends(ls_replayer *w, size_t node, int depth) {
     enum { DEEPEST = 24 };
     size_t holders[LS_EVAL_OPERANDS + 1];
     const ls_node *n = &w->candidate->nodes[node];
@@ -206,10 +206,10 @@ static bool copy_of(const ls_node *n, const double *values, ls_array *out, const
     return true;
 }
 
-static bool read_weight(ls_walk *w, size_t node, ls_array *out, const char **out_reason) {
+static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array *kept = &w->decoded[node];
-    if (kept->values == NULL && !(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_weights_read(w->weights, n, kept, out_reason)))
+    if (kept->values == NULL && !(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_model_weights_read(w->weights, n, kept, out_reason)))
         return false;
     if (w->decoded_elements + n->elements > DECODED_MAX) {
         *out = *kept;
@@ -221,7 +221,7 @@ static bool read_weight(ls_walk *w, size_t node, ls_array *out, const char **out
 }
 
 /* The values of what an operand lies in: borrowed, or owned through `out_own`. */
-static const double *values_of(ls_walk *w, size_t holder, bool moved, ls_array *out_own, const char **out_reason) {
+static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_array *out_own, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[holder];
     const ls_step *s = &w->steps[holder];
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
@@ -229,7 +229,7 @@ static const double *values_of(ls_walk *w, size_t holder, bool moved, ls_array *
     if (n->role == LOCKSTEP_ROLE_INPUT)
         return (ls_leaf_stored(w->candidate, holder, out_own, out_reason)) ? out_own->values : NULL;
     if (depends(w, holder, 0)) {
-        if (w->tried[holder].values == NULL && !ls_walk_compute(w, holder, moved, &w->tried[holder], NULL, out_reason))
+        if (w->tried[holder].values == NULL && !ls_replayer_compute(w, holder, moved, &w->tried[holder], NULL, out_reason))
             return NULL;
         return w->tried[holder].values;
     }
@@ -241,10 +241,10 @@ static const double *values_of(ls_walk *w, size_t holder, bool moved, ls_array *
 }
 
 /* The shape of a holder: of a write, its cache's. */
-static const ls_node *node_of_base(const ls_walk *w, size_t operand) { return &w->candidate->nodes[base_of(w->candidate, operand)]; }
+static const ls_node *node_of_base(const ls_replayer *w, size_t operand) { return &w->candidate->nodes[base_of(w->candidate, operand)]; }
 
 /* Follows views from an operand to what it lies in, and back. */
-static bool read_through(ls_walk *w, size_t operand, size_t base, const double *values, ls_array *out, const char **out_reason) {
+static bool read_through(ls_replayer *w, size_t operand, size_t base, const double *values, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[operand];
     const size_t next = operand != base ? behind(n) : LS_NONE;
     ls_array inner = {0};
@@ -268,7 +268,7 @@ static bool read_through(ls_walk *w, size_t operand, size_t base, const double *
     return ok;
 }
 
-bool ls_walk_operand(ls_walk *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
+bool ls_replayer_operand(ls_replayer *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
     const size_t base = base_of(w->candidate, operand), holder = holder_of(w, operand, now);
     ls_array own = {0};
     *out = (ls_array){0};
@@ -285,7 +285,7 @@ bool ls_walk_operand(ls_walk *w, size_t operand, size_t now, bool moved, ls_arra
 }
 
 /* A cache's contents after a write. */
-static bool compute_write(ls_walk *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
+static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node], *state = node_of_base(w, node);
     const size_t before = last_write(w, node, node);
     ls_array values = {0}, index = {0}, own = {0};
@@ -297,7 +297,7 @@ static bool compute_write(ls_walk *w, size_t node, bool moved, ls_array *out, co
         contents[i] = old != NULL ? old[i] : NAN;
     ok = ok && ((n->operand_count > (by_rows ? 1u : 0u) && n->operands[0] != LS_NONE && (!by_rows || n->operands[1] != LS_NONE)) ||
                 ls_no_values(out_reason, "a write without operands"));
-    ok = ok && ls_walk_operand(w, n->operands[0], node, moved, &values, out_reason) && (!by_rows || ls_walk_operand(w, n->operands[1], node, moved, &index, out_reason));
+    ok = ok && ls_replayer_operand(w, n->operands[0], node, moved, &values, out_reason) && (!by_rows || ls_replayer_operand(w, n->operands[1], node, moved, &index, out_reason));
     ok = ok && (ls_place_write(n, state, &values, by_rows ? &index : NULL, contents) || ls_no_values(out_reason, "a write to a cache that is not understood"));
     ls_array_release(&values);
     ls_array_release(&index);
@@ -309,7 +309,7 @@ static bool compute_write(ls_walk *w, size_t node, bool moved, ls_array *out, co
     return ok;
 }
 
-static bool compute_operation(ls_walk *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
+static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     ls_evaluation e = {.node = n, .every = 1};
@@ -317,7 +317,7 @@ static bool compute_operation(ls_walk *w, size_t node, bool moved, ls_array *out
                                                : ls_eval_refuse(&e, "an operation that is not ggml's");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
-            ok = ls_walk_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
+            ok = ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
         }
     double *values = ok ? ls_values_new(n, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(n, &e.reason) : NULL;
@@ -339,16 +339,16 @@ static bool compute_operation(ls_walk *w, size_t node, bool moved, ls_array *out
 }
 
 /* Changes a result by as much as the rounding of the node's own weight may have. */
-static void add_rounding(ls_walk *w, size_t node, ls_array *values) {
+static void add_rounding(ls_replayer *w, size_t node, ls_array *values) {
     ls_rounding r;
-    if (!ls_walk_rounding(w, node, &r))
+    if (!ls_replayer_rounding(w, node, &r))
         return;
     for (uint64_t i = 0; i < values->elements; i++)
         values->values[i] += sqrt(3 * r.variance[i]) * (2 * (double)ls_random_place(i, 1 << 20) / (1 << 20) - 1);
     ls_rounding_release(&r);
 }
 
-bool ls_walk_compute(ls_walk *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
+bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     *out = (ls_array){0};
     if (w->candidate->nodes[node].role == LOCKSTEP_ROLE_WRITE)
         return compute_write(w, node, moved, out, out_reason);
@@ -359,21 +359,21 @@ bool ls_walk_compute(ls_walk *w, size_t node, bool moved, ls_array *out, double 
     return true;
 }
 
-static bool has_rounding(const ls_walk *w, const ls_node *n) {
-    const size_t weight = ls_walk_weight(w, n, 0);
+static bool has_rounding(const ls_replayer *w, const ls_node *n) {
+    const size_t weight = ls_replayer_weight(w, n, 0);
     lockstep_dtype dtype;
     return weight != LS_NONE && ls_dtype_find(w->candidate->nodes[weight].dtype, &dtype) && ls_rounding_is_lossy(dtype);
 }
 
-bool ls_walk_compute_moved(ls_walk *w, size_t node, ls_array *out) {
+bool ls_replayer_compute_moved(ls_replayer *w, size_t node, ls_array *out) {
     size_t inputs[32];
     const char *reason;
     bool any = has_rounding(w, &w->candidate->nodes[node]);
-    const size_t count = ls_walk_inputs(w, node, inputs, 32);
+    const size_t count = ls_replayer_inputs(w, node, inputs, 32);
     for (size_t i = 0; i < count && !any; i++)
         any = (w->steps[inputs[i]].partner == LS_NONE && w->steps[inputs[i]].moved.values != NULL) || depends(w, inputs[i], 0);
     *out = (ls_array){0};
-    return any && ls_walk_compute(w, node, true, out, NULL, &reason);
+    return any && ls_replayer_compute(w, node, true, out, NULL, &reason);
 }
 
 /* ------------------------------------------------------------------ rounding of weights */
@@ -385,7 +385,7 @@ void ls_rounding_release(ls_rounding *r) {
     *r = (ls_rounding){0};
 }
 
-static bool variance_of_weight(ls_walk *w, size_t weight, double **out) {
+static bool variance_of_weight(ls_replayer *w, size_t weight, double **out) {
     const ls_node *n = &w->candidate->nodes[weight];
     const char *reason;
     lockstep_dtype dtype;
@@ -397,14 +397,14 @@ static bool variance_of_weight(ls_walk *w, size_t weight, double **out) {
     return true;
 }
 
-bool ls_walk_rounding(ls_walk *w, size_t node, ls_rounding *r) {
+bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
     const ls_node *n = &w->candidate->nodes[node];
-    const size_t weight = ls_walk_weight(w, n, 0);
+    const size_t weight = ls_replayer_weight(w, n, 0);
     const char *reason;
     *r = (ls_rounding){0};
     if (weight == LS_NONE || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
         return false;
-    if (!variance_of_weight(w, weight, &r->weight) || !ls_walk_operand(w, n->operands[1], node, false, &r->x, &reason)) {
+    if (!variance_of_weight(w, weight, &r->weight) || !ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason)) {
         ls_rounding_release(r);
         return false;
     }
@@ -440,7 +440,7 @@ bool ls_walk_rounding(ls_walk *w, size_t node, ls_rounding *r) {
 
 /* ------------------------------------------------------------------ preparing */
 
-static bool number_cache(ls_walk *w, size_t node) {
+static bool number_cache(ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t base = base_of(w->candidate, node);
     const ls_node *state = &w->candidate->nodes[base];
@@ -466,7 +466,7 @@ static bool number_cache(ls_walk *w, size_t node) {
     return grown;
 }
 
-lockstep_status ls_walk_prepare(ls_walk *w, lockstep_error *error) {
+lockstep_status ls_replayer_prepare(ls_replayer *w, lockstep_error *error) {
     const ls_trace *t = w->candidate;
     bool ok = true;
     for (size_t i = 0; i < t->node_count; i++)

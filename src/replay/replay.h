@@ -36,10 +36,12 @@ typedef struct ls_replayed {
     ls_replay_class class;
     ls_replay_means means;
     size_t partner;      /* of the reference; LS_NONE */
+    size_t likeness;     /* the node of the reference whose values it has instead of its partner's; LS_NONE */
     const char *layout;  /* under which the partner has the candidate's shape; NULL */
     const char *reason;  /* of an unsupported one */
     ls_local_error local;
     size_t *region, region_count; /* of an origin: operations in front of it that belong to it, because the reference has no tensors for them */
+    bool has_pairs;      /* the partner's rotary halves are pairs here */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;
 
@@ -57,7 +59,7 @@ typedef struct ls_replay {
 const char *ls_replay_class_name(ls_replay_class class);
 
 /* The matching has taken in all nodes. Everything is borrowed. */
-lockstep_status ls_replay_run(const ls_matching *matching, const ls_weights *weights, ls_replay *out_replay, lockstep_error *error);
+lockstep_status ls_replay_run(const ls_matching *matching, const ls_model_weights *weights, ls_replay *out_replay, lockstep_error *error);
 void ls_replay_done(ls_replay *replay);
 
 /* What an operation's own weight and the reference's type explain is allowed so many times. */

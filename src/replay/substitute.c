@@ -3,17 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/walk.h"
+#include "replay/replayer.h"
 
-enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 400 };
+enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 200 }; /* trials: for one node */
 
 typedef struct cut {
     size_t nodes[CUT + 1], count; /* ascending; more than CUT are not tried */
 } cut;
 
-static size_t open_inputs(const ls_walk *w, size_t node, size_t out[INPUTS]) {
+static size_t open_inputs(const ls_replayer *w, size_t node, size_t out[INPUTS]) {
     size_t inputs[INPUTS], count = 0;
-    const size_t all = ls_walk_inputs(w, node, inputs, INPUTS);
+    const size_t all = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < all; i++)
         if (w->steps[inputs[i]].is_open)
             out[count++] = inputs[i];
@@ -38,7 +38,7 @@ static void add_to(cut *c, size_t node) {
 static bool are_equal(const cut *a, const cut *b) { return a->count == b->count && memcmp(a->nodes, b->nodes, a->count * sizeof *a->nodes) == 0; }
 
 /* Sets of open nodes through which everything that is open above a node goes, nearest first. */
-static size_t list_cuts(const ls_walk *w, size_t node, cut out[CUTS]) {
+static size_t list_cuts(const ls_replayer *w, size_t node, cut out[CUTS]) {
     enum { QUEUE = 64 };
     cut queue[QUEUE] = {0};
     size_t inputs[INPUTS], from = 0, to = 1, count = 0, n = open_inputs(w, node, inputs);
@@ -94,37 +94,37 @@ static bool is_same(const ls_array *a, const ls_array *b) {
 }
 
 /* An operation that changes nothing (plus 0, times 1, a copy) proves nothing. */
-static bool proves(const ls_walk *w, size_t node, const ls_sighting *s, const cut *c, const ls_sightings *of, const choice *own) {
+static bool proves(const ls_replayer *w, size_t node, const ls_sighting *s, const cut *c, const ls_sightings *of, const choice *own) {
     bool ok = w->taken[s->partner] == LS_NONE || w->taken[s->partner] == node;
     for (size_t i = 0; i < c->count && ok; i++)
         ok = of[i].items[own->at[i]].partner != s->partner && !is_same(&s->value, &of[i].items[own->at[i]].value);
     return ok;
 }
 
-static void try_choice(ls_walk *w, size_t node, const cut *c, ls_sightings *of, choice *own, choice *best) {
+static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *of, choice *own, choice *best) {
     ls_array computed, moved = {0};
     ls_sightings found = {0};
     const char *reason;
     size_t roots[CUT + 64], count = 0;
     for (size_t i = 0; i < c->count; i++) {
         const ls_sighting *s = &of[i].items[own->at[i]];
-        ls_walk_try(w, c->nodes[i], &s->value);
+        ls_replayer_try(w, c->nodes[i], &s->value);
         own->depth += s->depth;
         own->distance += isfinite(s->error) ? fmin(s->error, 1e6) : 1e6;
         roots[count++] = s->partner;
     }
-    size_t *given, known = ls_walk_roots(w, node, &given);
+    size_t *given, known = ls_replayer_roots(w, node, &given);
     for (size_t i = 0; i < known && count < CUT + 64; i++)
         roots[count++] = given[i];
-    const bool ok = ls_walk_compute(w, node, false, &computed, NULL, &reason);
-    ls_walk_untry(w);
+    const bool ok = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
+    ls_replayer_untry(w);
     if (!ok)
         return;
     for (size_t i = 0; i < c->count; i++)
-        ls_walk_try(w, c->nodes[i], &of[i].items[own->at[i]].value);
-    ls_walk_compute_moved(w, node, &moved);
-    ls_walk_untry(w);
-    ls_walk_look_up(w, node, &computed, roots, count, ls_walk_tolerance(w, node, &computed, &moved), &found);
+        ls_replayer_try(w, c->nodes[i], &of[i].items[own->at[i]].value);
+    ls_replayer_compute_moved(w, node, &moved);
+    ls_replayer_untry(w);
+    ls_replayer_look_up(w, node, &computed, roots, count, ls_replayer_tolerance(w, node, &computed, &moved), &found);
     for (size_t i = 0; i < found.count && !own->found; i++)
         if (proves(w, node, &found.items[i], c, of, own)) {
             own->found = true;
@@ -157,9 +157,9 @@ static bool are_distinct(const cut *c, const ls_sightings *of, const size_t at[C
 /* ------------------------------------------------------------------ swapped operands */
 
 /* Another node that was found by its value reads this one's. */
-static bool has_other_proof(const ls_walk *w, size_t node, size_t reader) {
+static bool has_other_proof(const ls_replayer *w, size_t node, size_t reader) {
     size_t readers[INPUTS];
-    const size_t count = ls_walk_readers(w, node, readers, INPUTS);
+    const size_t count = ls_replayer_readers(w, node, readers, INPUTS);
     for (size_t i = 0; i < count; i++)
         if (readers[i] != reader && w->steps[readers[i]].means == LS_REPLAY_BY_VALUE)
             return true;
@@ -167,81 +167,92 @@ static bool has_other_proof(const ls_walk *w, size_t node, size_t reader) {
 }
 
 /* Whether a node is right once other tensors stand for its operands. */
-static bool is_right_with(ls_walk *w, size_t node, const cut *c, ls_sightings *of, const size_t at[CUT]) {
+static bool is_right_with(ls_replayer *w, size_t node, const cut *c, ls_sightings *of, const size_t at[CUT]) {
     ls_array computed;
     const char *reason;
     for (size_t i = 0; i < c->count; i++)
-        ls_walk_try(w, c->nodes[i], &of[i].items[at[i]].value);
-    bool right = ls_walk_compute(w, node, false, &computed, NULL, &reason);
-    ls_walk_untry(w);
+        ls_replayer_try(w, c->nodes[i], &of[i].items[at[i]].value);
+    bool right = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
+    ls_replayer_untry(w);
     if (right) {
-        right = ls_walk_differs(w, node, &computed) <= ls_walk_tolerance(w, node, NULL, NULL);
+        right = ls_replayer_differs(w, node, &computed) <= ls_replayer_tolerance(w, node, NULL, NULL);
         ls_array_release(&computed);
     }
     return right;
 }
 
+/* Tries tensors from which the node's partner is computed for some of its operands. */
+static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings *of) {
+    size_t at[CUT] = {0}, trials = 1;
+    bool found = false;
+    for (size_t i = 0; i < c->count; i++) {
+        ls_replayer_above(w, c->nodes[i], w->steps[node].partner, &of[i]);
+        trials *= of[i].count;
+    }
+    if (trials > 0 && trials <= TRIALS)
+        do
+            found = are_distinct(c, of, at) && is_right_with(w, node, c, of, at);
+        while (!found && next_choice(c, of, at));
+    for (size_t i = 0; i < c->count && found; i++)
+        ls_replayer_settle(w, c->nodes[i], &of[i].items[at[i]], LS_REPLAY_BY_CONSUMER);
+    for (size_t i = 0; i < c->count; i++)
+        ls_sightings_release(&of[i]);
+    return found;
+}
+
 /* A node differs from its partner: perhaps because its operands were found as each other's, or as another tensor that the
  * partner is computed from. */
-static void refute(ls_walk *w, size_t node) {
+static void refute(ls_replayer *w, size_t node) {
     ls_sightings *of = calloc(CUT, sizeof *of);
     size_t inputs[INPUTS];
     cut all = {0};
-    size_t region[INPUTS + 1], regions = 1 + ls_walk_region(w, node, region + 1, INPUTS);
+    size_t region[INPUTS + 1], regions = 1 + ls_replayer_region(w, node, region + 1, INPUTS);
     region[0] = node;
     for (size_t r = 0; r < regions && of != NULL; r++) {
-        const size_t n = ls_walk_inputs(w, region[r], inputs, INPUTS);
+        const size_t n = ls_replayer_inputs(w, region[r], inputs, INPUTS);
         for (size_t i = 0; i < n; i++)
             if (w->steps[inputs[i]].partner != LS_NONE && !has_other_proof(w, inputs[i], region[r]))
                 add_to(&all, inputs[i]);
     }
-    for (size_t size = 1; size <= all.count && all.count <= CUT && of != NULL; size = size == all.count ? CUT + 1 : all.count)
-        for (size_t first = 0; first < (size == 1 ? all.count : 1); first++) {
-            cut c = size == 1 ? (cut){{all.nodes[first]}, 1} : all;
-            size_t at[CUT] = {0}, trials = 1;
-            for (size_t i = 0; i < c.count; i++) {
-                ls_walk_above(w, c.nodes[i], w->steps[node].partner, &of[i]);
-                trials *= of[i].count;
-            }
-            bool found = false;
-            if (trials > 0 && trials <= TRIALS)
-                do
-                    found = are_distinct(&c, of, at) && is_right_with(w, node, &c, of, at);
-                while (!found && next_choice(&c, of, at));
-            for (size_t i = 0; i < c.count && found; i++)
-                ls_walk_settle(w, c.nodes[i], &of[i].items[at[i]], LS_REPLAY_BY_CONSUMER);
-            for (size_t i = 0; i < c.count; i++)
-                ls_sightings_release(&of[i]);
-            if (found)
-                size = first = CUT + 1;
-        }
+    cut cuts[CUTS] = {0};
+    const size_t open = list_cuts(w, node, cuts);
+    bool found = of == NULL;
+    for (size_t i = 0; i < open && !found; i++)
+        found = try_operands(w, node, &cuts[i], of);
+    found = found || all.count > CUT;
+    for (size_t i = 0; i < all.count && !found; i++)
+        found = try_operands(w, node, &(cut){{all.nodes[i]}, 1}, of);
+    if (!found && all.count > 1)
+        try_operands(w, node, &all, of);
     free(of);
 }
 
 /* Nodes that lie between, again. */
-static void process_between(ls_walk *w, size_t from, size_t node) {
+static void process_between(ls_replayer *w, size_t from, size_t node) {
     for (size_t i = from + 1; i < node; i++)
         if (w->steps[i].is_known && w->steps[i].partner == LS_NONE && w->candidate->nodes[i].pass == w->candidate->nodes[node].pass)
-            ls_walk_process(w, i, true);
+            ls_replayer_process(w, i, true);
 }
 
-static bool try_cut(ls_walk *w, size_t node, const cut *c) {
+static bool try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_left) {
     ls_sightings *of = calloc(CUT, sizeof *of);
     size_t at[CUT] = {0}, trials = 1;
     choice best = {0};
     for (size_t i = 0; i < c->count && of != NULL; i++) {
-        ls_walk_possible(w, c->nodes[i], &of[i]);
+        ls_replayer_possible(w, c->nodes[i], &of[i]);
         trials *= of[i].count;
     }
-    if (of != NULL && trials > 0 && trials <= TRIALS)
+    if (of != NULL && trials > 0 && trials <= *trials_left) {
+        *trials_left -= trials;
         do {
             choice own = {0};
             memcpy(own.at, at, sizeof at);
             if (are_distinct(c, of, at))
                 try_choice(w, node, c, of, &own, &best);
         } while (next_choice(c, of, at));
+    }
     for (size_t i = 0; i < c->count && best.found; i++) {
-        ls_walk_settle(w, c->nodes[i], &of[i].items[best.at[i]], LS_REPLAY_BY_CONSUMER);
+        ls_replayer_settle(w, c->nodes[i], &of[i].items[best.at[i]], LS_REPLAY_BY_CONSUMER);
         refute(w, c->nodes[i]);
     }
     for (size_t i = 0; i < c->count && of != NULL; i++)
@@ -252,12 +263,23 @@ static bool try_cut(ls_walk *w, size_t node, const cut *c) {
     return best.found;
 }
 
-bool ls_walk_substitute(ls_walk *w, size_t node) {
+/* Nodes whose kind has partners elsewhere. For another kind, the reference may have no tensors at all: a factor that it
+ * applies later, say. */
+static bool is_usual_cut(const ls_replayer *w, const cut *c) {
+    bool usual = true;
+    for (size_t i = 0; i < c->count && usual; i++)
+        usual = ls_replayer_has_usual_partner(w, c->nodes[i]);
+    return usual;
+}
+
+bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
+    size_t trials_left = TRIALS;
     const size_t count = list_cuts(w, node, cuts);
-    for (size_t i = 0; i < count; i++)
-        if (try_cut(w, node, &cuts[i]))
-            return true;
+    for (int unusual = 0; unusual < 2; unusual++)
+        for (size_t i = 0; i < count; i++)
+            if (is_usual_cut(w, &cuts[i]) != unusual && try_cut(w, node, &cuts[i], &trials_left))
+                return true;
     return false;
 }
 
@@ -291,17 +313,17 @@ static double variance_of_noise(const ls_array *computed, const ls_array *moved,
     return noise / (double)computed->elements * squares;
 }
 
-static share share_in(ls_walk *w, size_t node, size_t operand, const ls_sighting *s) {
+static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sighting *s) {
     const ls_array *value = &w->steps[node].value;
     ls_array computed = {0}, other = {0};
     const char *reason;
     ls_rounding r;
     double both = 0, squares = 0;
     share out = {0, INFINITY};
-    bool ok = ls_walk_compute(w, node, false, &computed, NULL, &reason);
-    ls_walk_try(w, operand, &s->value);
-    ok = ok && ls_walk_compute(w, node, false, &other, NULL, &reason);
-    ls_walk_untry(w);
+    bool ok = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
+    ls_replayer_try(w, operand, &s->value);
+    ok = ok && ls_replayer_compute(w, node, false, &other, NULL, &reason);
+    ls_replayer_untry(w);
     for (uint64_t i = 0; ok && i < value->elements; i++) {
         double change = other.values[i] - computed.values[i];
         const double left = value->values[i] - computed.values[i];
@@ -311,8 +333,8 @@ static share share_in(ls_walk *w, size_t node, size_t operand, const ls_sighting
         squares += change * change;
     }
     if (ok && squares > 0) {
-        const bool rounded = ls_walk_rounding(w, node, &r);
-        const double floor = ls_walk_floor(w, node, w->steps[node].partner) * ls_walk_norm(value);
+        const bool rounded = ls_replayer_rounding(w, node, &r);
+        const double floor = ls_replayer_floor(w, node, w->steps[node].partner) * ls_replayer_norm(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
         const double noise = along ? variance_along(&r, other.values, r.x.elements / r.k) : variance_of_noise(&computed, &w->steps[node].moved, squares);
         out.share = both / squares;
@@ -325,7 +347,7 @@ static share share_in(ls_walk *w, size_t node, size_t operand, const ls_sighting
 }
 
 /* Over everything that reads the operand. */
-static bool is_explained(ls_walk *w, const size_t *readers, size_t count, size_t operand, const ls_sighting *s) {
+static bool is_explained(ls_replayer *w, const size_t *readers, size_t count, size_t operand, const ls_sighting *s) {
     const double certain = 4.5;
     double sum = 0, weight = 0;
     for (size_t i = 0; i < count; i++) {
@@ -339,20 +361,20 @@ static bool is_explained(ls_walk *w, const size_t *readers, size_t count, size_t
     return all > certain * unsure && fabs(all - 1) < certain * unsure + 1e-3;
 }
 
-void ls_walk_unhide(ls_walk *w, size_t node) {
+void ls_replayer_unhide(ls_replayer *w, size_t node) {
     enum { TRIES = 4 };
     size_t readers[INPUTS];
     ls_sightings possible;
-    const uint64_t key[2] = {ls_walk_kind(w, node), UINT64_MAX};
+    const uint64_t key[2] = {ls_replayer_kind(w, node), UINT64_MAX};
     uint64_t *failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
-    const size_t count = failures != NULL && *failures < TRIES ? ls_walk_readers(w, node, readers, INPUTS) : 0;
+    const size_t count = failures != NULL && *failures < TRIES ? ls_replayer_readers(w, node, readers, INPUTS) : 0;
     bool found = count == 0;
     if (found)
         return;
-    ls_walk_possible(w, node, &possible);
+    ls_replayer_possible(w, node, &possible);
     for (size_t k = 0; k < possible.count && !found; k++)
         if ((found = is_explained(w, readers, count, node, &possible.items[k])))
-            ls_walk_settle(w, node, &possible.items[k], LS_REPLAY_BY_CONSUMER);
+            ls_replayer_settle(w, node, &possible.items[k], LS_REPLAY_BY_CONSUMER);
     ls_sightings_release(&possible);
     *failures += !found;
 }

@@ -6,6 +6,7 @@
 
 #include "report/json_values.h"
 #include "report/remarks.h"
+#include "report/replay_report.h"
 #include "report/report.h"
 #include "report/totals.h"
 
@@ -171,6 +172,7 @@ static json_t *summary_json(const ls_comparison *c) {
     json_object_set_new(o, "totals", totals_json(d));
     json_object_set_new(o, "order", json_string(!d->result.order_known ? "unknown" : d->result.order_of_reference ? "reference" : "candidate"));
     json_object_set_new(o, "first_divergence", first_json(d, c->diagnosis));
+    json_object_set_new(o, "replay", ls_report_replay_json(d));
     json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
     for (size_t i = 0; i < d->result.hints.count; i++)
         json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));

@@ -103,6 +103,10 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_SELECTION_END: ls_text_printf(out, "the last tensor of the selection, %s, was not compared; %s", r->text, rest); break;
     case LS_REMARK_CANDIDATE_OUTPUT: ls_text_printf(out, "the final output %s was not compared; %s", r->text, rest); break;
     case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s", r->text, rest); break;
+    case LS_REMARK_REPLAY_DIVERGED: ls_text_printf(out, "%llu operation%s at fault, of which no values were recorded", (unsigned long long)r->count, r->count == 1 ? " is" : "s are"); break;
+    case LS_REMARK_REPLAY_OPEN:
+        ls_text_printf(out, "of %llu operation%s, neither the result nor what is computed from it was found in the reference (first: %s)", (unsigned long long)r->count, r->count == 1 ? "" : "s", r->text);
+        break;
     case LS_REMARK_COVERAGE:
         ls_text_printf(out, "%.1f %% of the candidate's elements were compared, less than the required %.1f %%", 100 * r->fraction, 100 * r->limit);
         break;
@@ -151,6 +155,7 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_PASSES_NOT_COMPARED:
         ls_text_printf(out, "where several passes of the reference correspond to one of the candidate, only the first is compared (%llu are not)", count);
         break;
+    case LS_REMARK_NAME_REFUTED: ls_text_printf(out, "the values of %s are not those of %s, with which its name pairs it", r->text, r->detail); break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;
     }
@@ -168,6 +173,7 @@ const char *ls_excuse_text(ls_excuse excuse) {
                                         "a constant in each row, which the softmax cancels",
                                         "masked earlier on one side than on the other",
                                         "different positions: one side left-pads its batch",
-                                        "the same in every layer"};
+                                        "the same in every layer",
+                                        "right when computed from the reference's values: the rounding of weights and kernels has added up"};
     return texts[excuse];
 }

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "report/cells.h"
 #include "report/remarks.h"
+#include "report/replay_report.h"
 #include "report/report.h"
 #include "report/totals.h"
 
@@ -531,6 +532,7 @@ static void put_head_lines(ls_text *out, const ls_diff *d) {
     put_inputs(out, d);
     if (d->result.outcome != LS_OUTCOME_INPUTS_DIFFER || d->pairs.count > 0) {
         put_pairing(out, d);
+        ls_report_replay_counts(d, out);
         put_totals(out, d);
         put_identical(out, d);
     }
@@ -541,6 +543,7 @@ static void put_tail_lines(ls_text *out, const ls_comparison *c) {
     put_hints(out, d);
     if (d->result.first != LS_NONE)
         put_first(out, d, c->diagnosis);
+    ls_report_replay_origins(d, out);
     if (c->weights != NULL)
         ls_report_weights(c->weights, out);
     ls_text_printf(out, "verdict: %s", ls_diff_verdict(d));

@@ -206,6 +206,7 @@ HOMONYMS = {
     "src/preset/rules.c": "keys of presets, and changes that converters make",
     "src/report/diff_json.c": "keys of the report",
     "src/report/json_values.c": "statistics",
+    "src/report/replay_report.c": "statistics",
     "src/tensor/value_text.c": "statistics",
     "src/record/recorder.c": "statistics",
     "src/record/stats_recording.c": "statistics",

@@ -1,6 +1,6 @@
 /* What the parts of a replay share. */
-#ifndef LS_REPLAY_WALK_H
-#define LS_REPLAY_WALK_H
+#ifndef LS_REPLAY_REPLAYER_H
+#define LS_REPLAY_REPLAYER_H
 
 #include "replay/partners.h"
 #include "replay/replay.h"
@@ -14,6 +14,7 @@ typedef struct ls_step {
     size_t *roots;      /* nodes of the reference that stand for it, or for what it was computed from */
     size_t root_count;
     size_t partner;     /* LS_NONE */
+    size_t likeness;    /* a partner that what is computed from it has refuted; LS_NONE */
     ls_replay_means means;
     const char *layout, *reason;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
@@ -25,10 +26,10 @@ typedef struct ls_cache_writes {
     size_t *nodes, count, capacity;
 } ls_cache_writes;
 
-typedef struct ls_walk {
+typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
-    const ls_weights *weights;
+    const ls_model_weights *weights;
     ls_partners partners;
     ls_step *steps;       /* per node of the candidate */
     size_t *consumers, *first_consumer; /* of each node: consumers[first_consumer[i] … first_consumer[i + 1]) */
@@ -49,28 +50,28 @@ typedef struct ls_walk {
     size_t *touched, touched_count, touched_capacity, first_tried;
     ls_arena *arena;      /* of the result */
     ls_arena scratch;     /* of the pass */
-} ls_walk;
+} ls_replayer;
 
 /* ------------------------------------------------------------------ operands.c */
 
-lockstep_status ls_walk_prepare(ls_walk *walk, lockstep_error *error);
+lockstep_status ls_replayer_prepare(ls_replayer *replayer, lockstep_error *error);
 /* An operation on floats with values of its own: what is looked up. */
-bool ls_walk_is_operation(const ls_node *node);
+bool ls_replayer_is_operation(const ls_node *node);
 /* Computes a node from what is known. `moved`: from what has been moved, where there is some. On success the values are to
  * be freed; `out_scale` may be NULL. */
-bool ls_walk_compute(ls_walk *walk, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason);
+bool ls_replayer_compute(ls_replayer *replayer, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason);
 /* The same from what has been moved, and with the rounding of its own weight; false where neither plays a part. */
-bool ls_walk_compute_moved(ls_walk *walk, size_t node, ls_array *out);
+bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, ls_array *out);
 /* The values of an operand of a node, which are to be freed. */
-bool ls_walk_operand(ls_walk *walk, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
+bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
-size_t ls_walk_inputs(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
+size_t ls_replayer_inputs(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Nodes of the same pass with a partner that read a node, through views and caches, likewise. */
-size_t ls_walk_readers(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
+size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Open nodes from which a node is computed, without others with a partner between them. */
-size_t ls_walk_region(const ls_walk *walk, size_t node, size_t *out, size_t capacity);
+size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* The weight that a slot holds, through views; LS_NONE. */
-size_t ls_walk_weight(const ls_walk *walk, const ls_node *node, size_t slot);
+size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size_t slot);
 /* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
  * common factor (see local_error.c). False where there is none. */
 typedef struct ls_rounding {
@@ -79,11 +80,11 @@ typedef struct ls_rounding {
     ls_array x;             /* the operand that it is multiplied with, to be freed */
     uint64_t m, k;
 } ls_rounding;
-bool ls_walk_rounding(ls_walk *walk, size_t node, ls_rounding *out);
+bool ls_replayer_rounding(ls_replayer *replayer, size_t node, ls_rounding *out);
 void ls_rounding_release(ls_rounding *rounding);
 /* Forgets what was tried. */
-void ls_walk_untry(ls_walk *walk);
-void ls_walk_try(ls_walk *walk, size_t node, const ls_array *value);
+void ls_replayer_untry(ls_replayer *replayer);
+void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
 
 /* ------------------------------------------------------------------ lookup.c */
 
@@ -106,44 +107,46 @@ typedef struct ls_sightings {
 
 void ls_sightings_release(ls_sightings *sightings);
 /* Tensors of the reference within reach of `roots` that equal `computed` within the tolerance, best first. */
-void ls_walk_look_up(ls_walk *walk, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out);
+void ls_replayer_look_up(ls_replayer *replayer, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out);
 /* Tensors of the reference that an open node may stand for, nearest first. */
-void ls_walk_possible(ls_walk *walk, size_t node, ls_sightings *out);
+void ls_replayer_possible(ls_replayer *replayer, size_t node, ls_sightings *out);
 /* One tensor of the reference, in the layouts in which a node may have it. */
-void ls_walk_lay_out(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
+void ls_replayer_lay_out(ls_replayer *replayer, size_t node, size_t partner, ls_sightings *out);
 /* Tensors of the reference from which `partner` is computed, other than its own, in the layouts in which a node may have them. */
-void ls_walk_above(ls_walk *walk, size_t node, size_t partner, ls_sightings *out);
+void ls_replayer_above(ls_replayer *replayer, size_t node, size_t partner, ls_sightings *out);
 /* L2 of an array's numbers. */
-double ls_walk_norm(const ls_array *array);
+double ls_replayer_norm(const ls_array *array);
 /* Relative L2 of what was computed for a node and its value. */
-double ls_walk_differs(const ls_walk *walk, size_t node, const ls_array *computed);
+double ls_replayer_differs(const ls_replayer *replayer, size_t node, const ls_array *computed);
 /* What can be wrong with a result without being a fault, as relative L2. `moved` is NULL, or what rounding may make of it. */
-double ls_walk_tolerance(const ls_walk *walk, size_t node, const ls_array *computed, const ls_array *moved);
+double ls_replayer_tolerance(const ls_replayer *replayer, size_t node, const ls_array *computed, const ls_array *moved);
 /* The reference's precision: how far two computations of one tensor may be apart. */
-double ls_walk_floor(const ls_walk *walk, size_t node, size_t partner);
+double ls_replayer_floor(const ls_replayer *replayer, size_t node, size_t partner);
 /* A node was found by its value: others of its kind will have partners of the same kind. */
-void ls_walk_learn(ls_walk *walk, size_t node, const ls_sighting *sighting);
+void ls_replayer_learn(ls_replayer *replayer, size_t node, const ls_sighting *sighting);
+/* Whether nodes of its kind have been found by their values. */
+bool ls_replayer_has_usual_partner(const ls_replayer *replayer, size_t node);
 /* What kind of node it is: the same in all layers. */
-uint64_t ls_walk_kind(const ls_walk *walk, size_t node);
+uint64_t ls_replayer_kind(const ls_replayer *replayer, size_t node);
 
 /* ------------------------------------------------------------------ substitute.c */
 
 /* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
-bool ls_walk_substitute(ls_walk *walk, size_t node);
+bool ls_replayer_substitute(ls_replayer *replayer, size_t node);
 /* An open node, whose readers were found: perhaps only because their rounding hides that it is at fault. It is settled, then. How
  * often a node of its kind was not is learned. */
-void ls_walk_unhide(ls_walk *walk, size_t node);
+void ls_replayer_unhide(ls_replayer *replayer, size_t node);
 
-/* ------------------------------------------------------------------ walk.c */
+/* ------------------------------------------------------------------ replayer.c */
 
-void ls_walk_settle(ls_walk *walk, size_t node, ls_sighting *sighting, ls_replay_means means);
-void ls_walk_process(ls_walk *walk, size_t node, bool again);
+void ls_replayer_settle(ls_replayer *replayer, size_t node, ls_sighting *sighting, ls_replay_means means);
+void ls_replayer_process(ls_replayer *replayer, size_t node, bool again);
 /* What a node's operands stand for, into a list of the pass's arena. */
-size_t ls_walk_roots(ls_walk *walk, size_t node, size_t **out);
+size_t ls_replayer_roots(ls_replayer *replayer, size_t node, size_t **out);
 
 /* ------------------------------------------------------------------ local_error.c */
 
 /* Of a node with a partner. False where it can't be computed. */
-bool ls_walk_local_error(ls_walk *walk, size_t node, ls_local_error *out);
+bool ls_replayer_local_error(ls_replayer *replayer, size_t node, ls_local_error *out);
 
 #endif

@@ -2,14 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/walk.h"
+#include "replay/replayer.h"
 
 /* ------------------------------------------------------------------ settling */
 
-size_t ls_walk_roots(ls_walk *w, size_t node, size_t **out) {
+size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
     enum { INPUTS = 32, ROOTS = 256 };
     size_t inputs[INPUTS], found[ROOTS], count = 0;
-    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    const size_t n = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < w->steps[inputs[i]].root_count; k++) {
             bool known = false;
@@ -25,7 +25,7 @@ size_t ls_walk_roots(ls_walk *w, size_t node, size_t **out) {
     return count;
 }
 
-static void forget(ls_walk *w, size_t node) {
+static void forget(ls_replayer *w, size_t node) {
     ls_step *s = &w->steps[node];
     if (s->partner != LS_NONE && w->taken[s->partner] == node)
         w->taken[s->partner] = LS_NONE;
@@ -35,15 +35,16 @@ static void forget(ls_walk *w, size_t node) {
 enum { REGION = 64 };
 
 /* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
-static void cover(ls_walk *w, size_t node) {
+static void cover(ls_replayer *w, size_t node) {
     size_t region[REGION];
-    const size_t count = ls_walk_region(w, node, region, REGION);
+    const size_t count = ls_replayer_region(w, node, region, REGION);
     for (size_t i = 0; i < count; i++)
         w->steps[region[i]].is_covered = true;
 }
 
-void ls_walk_settle(ls_walk *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
+void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
+    s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
     forget(w, node);
     ls_array_release(&s->value);
     s->value = sighting->value;
@@ -60,7 +61,7 @@ void ls_walk_settle(ls_walk *w, size_t node, ls_sighting *sighting, ls_replay_me
     if (w->taken[sighting->partner] == LS_NONE)
         w->taken[sighting->partner] = node;
     if (means == LS_REPLAY_BY_VALUE)
-        ls_walk_learn(w, node, sighting);
+        ls_replayer_learn(w, node, sighting);
     else
         cover(w, node);
 }
@@ -82,35 +83,35 @@ static bool proves_something(const ls_array *a) {
     return count == DISTINCT;
 }
 
-static bool look_up(ls_walk *w, size_t node, const ls_array *computed, const ls_array *moved) {
+static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
     ls_step *s = &w->steps[node];
     if (!proves_something(computed))
         return false;
-    ls_walk_look_up(w, node, computed, s->roots, s->root_count, ls_walk_tolerance(w, node, computed, moved), &found);
+    ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
     const bool any = found.count > 0;
     if (any)
-        ls_walk_settle(w, node, &found.items[0], LS_REPLAY_BY_VALUE);
+        ls_replayer_settle(w, node, &found.items[0], LS_REPLAY_BY_VALUE);
     ls_sightings_release(&found);
     return any;
 }
 
 /* W x may have been taken for W x + b, where the rounding of W hides b: goes on with what was computed instead. */
-static bool give_back(ls_walk *w, size_t node) {
+static bool give_back(ls_replayer *w, size_t node) {
     enum { INPUTS = 16 };
     size_t inputs[INPUTS], back[INPUTS], count = 0;
     ls_array values[INPUTS], computed, moved;
     const char *reason;
-    const size_t n = ls_walk_inputs(w, node, inputs, INPUTS);
+    const size_t n = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < n; i++)
         if (w->steps[inputs[i]].partner != LS_NONE && w->steps[inputs[i]].computed.values != NULL)
             back[count++] = inputs[i];
     if (count == 0)
         return false;
     for (size_t i = 0; i < count; i++)
-        ls_walk_try(w, back[i], &w->steps[back[i]].computed);
-    bool found = ls_walk_compute(w, node, false, &computed, NULL, &reason);
-    ls_walk_untry(w);
+        ls_replayer_try(w, back[i], &w->steps[back[i]].computed);
+    bool found = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
+    ls_replayer_untry(w);
     if (!found)
         return false;
     for (size_t i = 0; i < count; i++) {
@@ -124,10 +125,10 @@ static bool give_back(ls_walk *w, size_t node) {
     for (size_t i = 0; i < count; i++) {
         partners[i] = w->steps[back[i]].partner;
         w->steps[back[i]].partner = LS_NONE;
-        w->steps[back[i]].root_count = ls_walk_roots(w, back[i], &w->steps[back[i]].roots);
+        w->steps[back[i]].root_count = ls_replayer_roots(w, back[i], &w->steps[back[i]].roots);
     }
-    own->root_count = ls_walk_roots(w, node, &own->roots);
-    ls_walk_compute_moved(w, node, &moved);
+    own->root_count = ls_replayer_roots(w, node, &own->roots);
+    ls_replayer_compute_moved(w, node, &moved);
     found = look_up(w, node, &computed, &moved);
     for (size_t i = 0; i < count; i++) {
         ls_step *s = &w->steps[back[i]];
@@ -159,21 +160,21 @@ static void hold(ls_step *s, ls_array *value) {
 }
 
 /* What has no partner of its own: writes, indexes. */
-static void carry(ls_walk *w, size_t node) {
+static void carry(ls_replayer *w, size_t node) {
     ls_step *s = &w->steps[node];
     ls_array value;
-    if (ls_walk_compute(w, node, false, &value, NULL, &s->reason))
+    if (ls_replayer_compute(w, node, false, &value, NULL, &s->reason))
         hold(s, &value);
     ls_array_release(&s->moved);
-    ls_walk_compute_moved(w, node, &s->moved);
+    ls_replayer_compute_moved(w, node, &s->moved);
 }
 
-void ls_walk_process(ls_walk *w, size_t node, bool again) {
+void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_step *s = &w->steps[node];
     ls_array computed;
     s->is_known = true;
-    s->root_count = ls_walk_roots(w, node, &s->roots);
+    s->root_count = ls_replayer_roots(w, node, &s->roots);
     if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
         carry(w, node);
         return;
@@ -185,9 +186,9 @@ void ls_walk_process(ls_walk *w, size_t node, bool again) {
     }
     ls_array_release(&s->moved);
     ls_array_release(&s->computed);
-    const bool known = ls_walk_compute(w, node, false, &computed, NULL, &s->reason);
+    const bool known = ls_replayer_compute(w, node, false, &computed, NULL, &s->reason);
     if (known) {
-        ls_walk_compute_moved(w, node, &s->moved);
+        ls_replayer_compute_moved(w, node, &s->moved);
         if (look_up(w, node, &computed, &s->moved)) {
             cover(w, node);
             if (s->moved.values != NULL)
@@ -204,16 +205,16 @@ void ls_walk_process(ls_walk *w, size_t node, bool again) {
     s->is_covered = false;
     if (again || (known && give_back(w, node)))
         return;
-    if (ls_walk_substitute(w, node) && s->is_open)
-        ls_walk_process(w, node, true);
+    if (ls_replayer_substitute(w, node) && s->is_open)
+        ls_replayer_process(w, node, true);
 }
 
 /* ------------------------------------------------------------------ one pass */
 
-static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_walk_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
+static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_replayer_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
 
 /* The end of one graph is the end of the other. */
-static void pair_ends(ls_walk *w, size_t pass) {
+static void pair_ends(ls_replayer *w, size_t pass) {
     const size_t last = w->m->facts[pass].output, partner = w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
     ls_sightings possible;
     if (last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
@@ -221,22 +222,22 @@ static void pair_ends(ls_walk *w, size_t pass) {
     const size_t node = last - 1;
     if (!w->steps[node].is_open || w->steps[node].value.values == NULL)
         return;
-    ls_walk_lay_out(w, node, partner, &possible);
+    ls_replayer_lay_out(w, node, partner, &possible);
     if (possible.count > 0)
-        ls_walk_settle(w, node, &possible.items[0], LS_REPLAY_BY_END);
+        ls_replayer_settle(w, node, &possible.items[0], LS_REPLAY_BY_END);
     ls_sightings_release(&possible);
 }
 
-static void add_result(ls_walk *w, size_t node, ls_replay *out) {
+static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .layout = s->layout};
+    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs};
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
-    if (s->partner != LS_NONE && ls_walk_local_error(w, node, &own.local))
+    if (s->partner != LS_NONE && ls_replayer_local_error(w, node, &own.local))
         own.is_origin = ls_local_error_is_fault(&own.local);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
-        own.region_count = ls_walk_region(w, node, own.region, REGION);
+        own.region_count = ls_replayer_region(w, node, own.region, REGION);
     out->operations[own.class]++;
     out->elements[own.class] += n->elements;
     out->origins += own.is_origin;
@@ -244,7 +245,7 @@ static void add_result(ls_walk *w, size_t node, ls_replay *out) {
 }
 
 /* A write's contents are needed until the next one; the others' values only in their pass. */
-static void release_pass(ls_walk *w, size_t pass) {
+static void release_pass(ls_replayer *w, size_t pass) {
     for (size_t i = 0; i < w->candidate->node_count; i++) {
         const ls_node *n = &w->candidate->nodes[i];
         ls_step *s = &w->steps[i];
@@ -271,30 +272,30 @@ static bool rotates_pairs(const ls_trace *t, size_t pass) {
     return false;
 }
 
-static void replay_pass(ls_walk *w, size_t pass_pair, ls_replay *out) {
+static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const ls_trace *t = w->candidate;
     const size_t pass = w->m->tokens.pairs[pass_pair].candidate;
     w->pass_pair = pass_pair;
     w->of_rotary_pairs = rotates_pairs(t, pass);
     for (size_t i = 0; i < t->node_count; i++)
         if (is_replayed(&t->nodes[i], pass))
-            ls_walk_process(w, i, false);
+            ls_replayer_process(w, i, false);
     pair_ends(w, pass);
     for (size_t i = 0; i < t->node_count; i++)
         if (is_replayed(&t->nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
-            ls_walk_unhide(w, i);
+            ls_replayer_unhide(w, i);
     for (size_t i = 0; i < t->node_count; i++) /* with what is known now */
         if (is_replayed(&t->nodes[i], pass) && w->steps[i].partner == LS_NONE)
             carry(w, i);
     for (size_t i = 0; i < t->node_count; i++)
-        if (ls_walk_is_operation(&t->nodes[i]) && t->nodes[i].pass == pass && !ls_node_is_integer(&t->nodes[i]))
+        if (ls_replayer_is_operation(&t->nodes[i]) && t->nodes[i].pass == pass && !ls_node_is_integer(&t->nodes[i]))
             add_result(w, i, out);
     release_pass(w, pass);
 }
 
 /* ------------------------------------------------------------------ all */
 
-static bool list_consumers(ls_walk *w) {
+static bool list_consumers(ls_replayer *w) {
     const ls_trace *t = w->candidate;
     size_t edges = 0;
     for (size_t i = 0; i < t->node_count; i++)
@@ -318,8 +319,8 @@ static bool list_consumers(ls_walk *w) {
     return ok;
 }
 
-static void walk_done(ls_walk *w) {
-    ls_walk_untry(w);
+static void walk_done(ls_replayer *w) {
+    ls_replayer_untry(w);
     for (size_t i = 0; w->steps != NULL && i < w->candidate->node_count; i++) {
         ls_array_release(&w->steps[i].value);
         ls_array_release(&w->steps[i].computed);
@@ -346,7 +347,7 @@ static void walk_done(ls_walk *w) {
     free(w->touched);
 }
 
-static lockstep_status walk_init(ls_walk *w, lockstep_error *error) {
+static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     const size_t n = w->candidate->node_count, m = w->m->in->reference.trace->node_count;
     LS_TRY(ls_partners_init(w->m->in->reference.trace, &w->partners, error));
     w->steps = calloc(n + 1, sizeof *w->steps);
@@ -359,13 +360,13 @@ static lockstep_status walk_init(ls_walk *w, lockstep_error *error) {
     if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->decoded == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++)
-        w->steps[i].partner = LS_NONE;
+        w->steps[i].partner = w->steps[i].likeness = LS_NONE;
     for (size_t i = 0; i < m; i++)
         w->taken[i] = LS_NONE;
-    return ls_walk_prepare(w, error);
+    return ls_replayer_prepare(w, error);
 }
 
-static void replay_all(ls_walk *w, ls_replay *out) {
+static void replay_all(ls_replayer *w, ls_replay *out) {
     const ls_pass_pair *pairs = w->m->tokens.pairs;
     for (size_t i = 0; i < w->m->tokens.pair_count; i++)
         if (i == 0 || pairs[i].candidate != pairs[i - 1].candidate)
@@ -373,18 +374,18 @@ static void replay_all(ls_walk *w, ls_replay *out) {
 }
 
 /* Forgets everything but what was learned. */
-static void begin_again(ls_walk *w, ls_replay *out) {
+static void begin_again(ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < w->candidate->node_count; i++) {
         ls_array_release(&w->steps[i].value);
-        w->steps[i] = (ls_step){.partner = LS_NONE};
+        w->steps[i] = (ls_step){.partner = LS_NONE, .likeness = LS_NONE};
     }
     for (size_t i = 0; i < w->partners.trace->node_count; i++)
         w->taken[i] = LS_NONE;
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }
 
-lockstep_status ls_replay_run(const ls_matching *m, const ls_weights *weights, ls_replay *out, lockstep_error *error) {
-    ls_walk w = {.m = m, .candidate = m->in->candidate.trace, .weights = weights, .first_tried = LS_NONE};
+lockstep_status ls_replay_run(const ls_matching *m, const ls_model_weights *weights, ls_replay *out, lockstep_error *error) {
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .weights = weights, .first_tried = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

@@ -1,0 +1,93 @@
+#include "diff/proof.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ running */
+
+/* Operations of ggml, and weights to compute them with. */
+static bool can_be_computed(const ls_diff *d) {
+    const ls_trace *t = d->in.candidate.trace;
+    bool operations = false, weights = false;
+    for (size_t i = 0; i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        ls_view view;
+        const char *reason;
+        operations = operations || (n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role == LS_OP_ROLE_PRODUCT && ls_op_is_of_ggml(n->kind, n->op));
+        weights = weights || (n->role == LOCKSTEP_ROLE_WEIGHT && (ls_node_has_values(n) || ls_model_weights_find(&d->options.models, n, &view, &reason)));
+    }
+    return t->is_graph && operations && weights;
+}
+
+/* A name, or a rule, may lead to another tensor than the values do. The values are right. */
+static void correct(ls_diff *d, const ls_replayed *item) {
+    const size_t value = d->in.candidate.values.value_of[item->node], root = d->in.reference.values.value_of[item->partner];
+    ls_pair *p = &d->pairs.items[d->matching.pair_of[value] - 1];
+    if (item->means != LS_REPLAY_BY_VALUE || p->method == LS_METHOD_REPLAY || d->in.reference.values.value_of[p->reference] == root)
+        return;
+    const ls_remark remark = {.code = LS_REMARK_NAME_REFUTED, .text = d->in.candidate.trace->nodes[item->node].name, .detail = d->in.reference.trace->nodes[p->reference].name};
+    ls_remarks_add(&d->result.hints, &remark);
+}
+
+static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
+    const ls_token_alignment *tokens = &d->matching.tokens;
+    for (size_t i = 0; i < d->replay.count; i++) {
+        const ls_replayed *item = &d->replay.items[i];
+        if (item->partner == LS_NONE)
+            continue;
+        const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
+                              .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
+                              .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE};
+        if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] != 0)
+            correct(d, item);
+        else
+            LS_TRY(ls_matching_add(&d->matching, &pair, error));
+    }
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
+    if (ls_diff_is_selective(d) || !d->in.reference.trace->is_graph || !can_be_computed(d))
+        return LOCKSTEP_OK;
+    LS_TRY(ls_replay_run(&d->matching, &d->options.models, &d->replay, error));
+    LS_TRY(ls_verify(d->in.candidate.trace, d->options.models.models, d->options.models.model_count, false, &d->verification, error));
+    d->is_replayed = true;
+    return add_pairs(d, error);
+}
+
+/* ------------------------------------------------------------------ asking */
+
+static int by_node(const void *key, const void *item) {
+    const size_t wanted = *(const size_t *)key, node = ((const ls_replayed *)item)->node;
+    return wanted < node ? -1 : wanted > node;
+}
+
+const ls_replayed *ls_proof_of(const ls_diff *d, size_t node) {
+    return d->replay.count > 0 ? bsearch(&node, d->replay.items, d->replay.count, sizeof *d->replay.items, by_node) : NULL;
+}
+
+static int by_check(const void *key, const void *item) {
+    const size_t wanted = *(const size_t *)key, node = ((const ls_check *)item)->node;
+    return wanted < node ? -1 : wanted > node;
+}
+
+const ls_check *ls_proof_check(const ls_diff *d, size_t node) {
+    return d->verification.count > 0 ? bsearch(&node, d->verification.checks, d->verification.count, sizeof *d->verification.checks, by_check) : NULL;
+}
+
+bool ls_proof_is_origin(const ls_diff *d, size_t node) {
+    const ls_replayed *item = ls_proof_of(d, node);
+    const ls_check *check = ls_proof_check(d, node);
+    return (item != NULL && item->is_origin) || (check != NULL && check->fault != LS_FAULT_NONE);
+}
+
+double ls_proof_noise(const ls_diff *d, size_t pass) {
+    const double amplification = 4; /* by what follows an operation */
+    double squares = 0;
+    for (size_t i = 0; i < d->verification.count; i++) {
+        const ls_check *c = &d->verification.checks[i];
+        if (c->reason == NULL && d->in.candidate.trace->nodes[c->node].pass == pass && isfinite(c->error))
+            squares += c->error * c->error;
+    }
+    return fmin(1, amplification * sqrt(squares));
+}

@@ -1,0 +1,18 @@
+/* What computing the candidate's operations shows, where its weights are at hand: whether the graph and the weights are right
+ * (replay), and whether the kernels are (verify). Differences that neither explains are rounding that has added up. */
+#ifndef LS_DIFF_PROOF_H
+#define LS_DIFF_PROOF_H
+
+#include "diff/model.h"
+
+/* Runs both, if the candidate's operations can be computed, and pairs what replay has found. */
+lockstep_status ls_proof_run(ls_diff *diff, lockstep_error *error);
+/* What was found of a node of the candidate; NULL where nothing was. */
+const ls_replayed *ls_proof_of(const ls_diff *diff, size_t node);
+const ls_check *ls_proof_check(const ls_diff *diff, size_t node);
+/* A fault begins at the node: of the graph or the weights, or of the kernel or the recording. */
+bool ls_proof_is_origin(const ls_diff *diff, size_t node);
+/* The largest relative L2 of a final output that the kernels' rounding explains, as verify has measured it in the pass. */
+double ls_proof_noise(const ls_diff *diff, size_t pass);
+
+#endif
