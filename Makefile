@@ -161,11 +161,14 @@ coverage: ## print which lines of src/ the unit tests and the fuzz seeds run (bu
 fuzz: ## run each fuzz target under libFuzzer for a minute
 	@scripts/fuzz
 
-# Campaigns, not part of `make test`: every planted fault and 100 random kills; then
-# the same engines over and over.
-faults: ## run the longer campaigns: every planted fault, and 100 random kills
+# Campaigns, not part of `make test`: planted faults (TYPE: of the weights; TWO=1: two in each case) and 100 random kills;
+# then the same engines over and over.
+SEED := 1
+CASES := 400
+faults: ## run the longer campaigns: planted faults (SEED=n CASES=n TYPE=q4_0 TWO=1), and 100 random kills
 faults: test-deps all
 	@.deps/venv/bin/python -m pytest -q tests/e2e/test_faults.py
+	@.deps/venv/bin/python tests/e2e/faults.py --seed $(SEED) --cases $(CASES) $(if $(TYPE),--type $(TYPE)) $(if $(TWO),--two)
 	@LOCKSTEP_KILLS=100 .deps/venv/bin/python -m pytest -q tests/capture/test_robustness.py -k kill
 
 soak: ## run the engines' tests ten times

@@ -246,9 +246,11 @@ static uint64_t times_learned(const ls_replayer *w, uint64_t kind, uint64_t what
     return times != NULL ? *times : 0;
 }
 
-/* Whether rotary halves may be pairs, or not, in a node of this kind: as in most others. */
+/* Whether rotary halves may be pairs, or not, in a node of this kind: where many others agree, as in those. */
 static bool is_usual(const ls_replayer *w, uint64_t kind, bool pairs) {
-    return 3 * times_learned(w, kind, pairs ? AS_PAIRS : AS_HALVES) >= times_learned(w, kind, pairs ? AS_HALVES : AS_PAIRS);
+    enum { MANY = 6, RARELY = 3 };
+    const uint64_t own = times_learned(w, kind, pairs ? AS_PAIRS : AS_HALVES), other = times_learned(w, kind, pairs ? AS_HALVES : AS_PAIRS);
+    return other < MANY || RARELY * own >= other;
 }
 
 /* ------------------------------------------------------------------ all within reach */
@@ -342,14 +344,20 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     ls_array_release(&none);
 }
 
-void ls_replayer_above(ls_replayer *w, size_t node, size_t partner, ls_sightings *out) {
+void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings *out) {
+    enum { NEAREST = 8 };
     ls_reach near[REACH];
-    const size_t own = w->steps[node].partner, count = ls_partners_above(&w->partners, partner, near, REACH);
+    const size_t own = w->steps[node].partner;
+    size_t count = 0;
+    if (ls_op_only_moves(w->candidate->nodes[reader].kind)) /* a copy's operand has the copy's values */
+        near[count++] = (ls_reach){w->steps[reader].partner, 0};
+    const size_t partner = w->steps[reader].partner, moved = count;
+    count += ls_partners_above(&w->partners, partner, near + count, REACH - count);
     const uint64_t kind = ls_replayer_kind(w, node);
     out->count = 0;
     for (int round = ls_replayer_has_usual_partner(w, node) ? 0 : 1; round < 2 && out->count == 0; round++)
-        for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++)
-            if (near[i].node != own && near[i].node != partner && may_fit(w, node, near[i].node) &&
+        for (size_t i = 0; i < count && out->count < NEAREST; i++)
+            if (near[i].node != own && (near[i].node != partner || i < moved) && may_fit(w, node, near[i].node) &&
                 (round == 1 || times_learned(w, kind, kind_of_partner(w, near[i].node)) > 0))
                 add_possible(w, node, &w->steps[node].value, &near[i], out);
 }

@@ -112,8 +112,9 @@ void ls_replayer_look_up(ls_replayer *replayer, size_t node, const ls_array *com
 void ls_replayer_possible(ls_replayer *replayer, size_t node, ls_sightings *out);
 /* One tensor of the reference, in the layouts in which a node may have it. */
 void ls_replayer_lay_out(ls_replayer *replayer, size_t node, size_t partner, ls_sightings *out);
-/* Tensors of the reference from which `partner` is computed, other than its own, in the layouts in which a node may have them. */
-void ls_replayer_above(ls_replayer *replayer, size_t node, size_t partner, ls_sightings *out);
+/* Tensors of the reference from which the partner of `reader` is computed, other than the node's own, in the layouts in which it
+ * may have them. */
+void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sightings *out);
 /* L2 of an array's numbers. */
 double ls_replayer_norm(const ls_array *array);
 /* Relative L2 of what was computed for a node and its value. */

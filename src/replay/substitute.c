@@ -182,11 +182,13 @@ static bool is_right_with(ls_replayer *w, size_t node, const cut *c, ls_sighting
 }
 
 /* Tries tensors from which the node's partner is computed for some of its operands. */
-static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings *of) {
+static void refute(ls_replayer *w, size_t node, int depth);
+
+static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings *of, int depth) {
     size_t at[CUT] = {0}, trials = 1;
     bool found = false;
     for (size_t i = 0; i < c->count; i++) {
-        ls_replayer_above(w, c->nodes[i], w->steps[node].partner, &of[i]);
+        ls_replayer_above(w, c->nodes[i], node, &of[i]);
         trials *= of[i].count;
     }
     if (trials > 0 && trials <= TRIALS)
@@ -197,12 +199,17 @@ static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings
         ls_replayer_settle(w, c->nodes[i], &of[i].items[at[i]], LS_REPLAY_BY_CONSUMER);
     for (size_t i = 0; i < c->count; i++)
         ls_sightings_release(&of[i]);
+    for (size_t i = 0; i < c->count && found; i++)
+        refute(w, c->nodes[i], depth + 1);
     return found;
 }
 
 /* A node differs from its partner: perhaps because its operands were found as each other's, or as another tensor that the
  * partner is computed from. */
-static void refute(ls_replayer *w, size_t node) {
+static void refute(ls_replayer *w, size_t node, int depth) {
+    enum { DEEPEST = 4 };
+    if (depth > DEEPEST)
+        return;
     ls_sightings *of = calloc(CUT, sizeof *of);
     size_t inputs[INPUTS];
     cut all = {0};
@@ -218,12 +225,12 @@ static void refute(ls_replayer *w, size_t node) {
     const size_t open = list_cuts(w, node, cuts);
     bool found = of == NULL;
     for (size_t i = 0; i < open && !found; i++)
-        found = try_operands(w, node, &cuts[i], of);
+        found = try_operands(w, node, &cuts[i], of, depth);
     found = found || all.count > CUT;
     for (size_t i = 0; i < all.count && !found; i++)
-        found = try_operands(w, node, &(cut){{all.nodes[i]}, 1}, of);
+        found = try_operands(w, node, &(cut){{all.nodes[i]}, 1}, of, depth);
     if (!found && all.count > 1)
-        try_operands(w, node, &all, of);
+        try_operands(w, node, &all, of, depth);
     free(of);
 }
 
@@ -234,33 +241,52 @@ static void process_between(ls_replayer *w, size_t from, size_t node) {
             ls_replayer_process(w, i, true);
 }
 
-static bool try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_left) {
-    ls_sightings *of = calloc(CUT, sizeof *of);
+/* A cut, and the tensors that make the node right. */
+typedef struct solution {
+    const cut *cut;
+    ls_sightings *of; /* per node of the cut */
+    choice choice;
+} solution;
+
+static void solution_done(solution *s) {
+    for (size_t i = 0; s->of != NULL && i < CUT; i++)
+        ls_sightings_release(&s->of[i]);
+    free(s->of);
+    *s = (solution){0};
+}
+
+/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. */
+static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_left, solution *best) {
+    solution own = {.cut = c, .of = calloc(CUT, sizeof *own.of)};
     size_t at[CUT] = {0}, trials = 1;
-    choice best = {0};
-    for (size_t i = 0; i < c->count && of != NULL; i++) {
-        ls_replayer_possible(w, c->nodes[i], &of[i]);
-        trials *= of[i].count;
+    for (size_t i = 0; i < c->count && own.of != NULL; i++) {
+        ls_replayer_possible(w, c->nodes[i], &own.of[i]);
+        trials *= own.of[i].count;
     }
-    if (of != NULL && trials > 0 && trials <= *trials_left) {
+    if (own.of != NULL && trials > 0 && trials <= *trials_left) {
         *trials_left -= trials;
         do {
-            choice own = {0};
-            memcpy(own.at, at, sizeof at);
-            if (are_distinct(c, of, at))
-                try_choice(w, node, c, of, &own, &best);
-        } while (next_choice(c, of, at));
+            choice one = {0};
+            memcpy(one.at, at, sizeof at);
+            if (are_distinct(c, own.of, at))
+                try_choice(w, node, c, own.of, &one, &own.choice);
+        } while (next_choice(c, own.of, at));
     }
-    for (size_t i = 0; i < c->count && best.found; i++) {
-        ls_replayer_settle(w, c->nodes[i], &of[i].items[best.at[i]], LS_REPLAY_BY_CONSUMER);
-        refute(w, c->nodes[i]);
+    if (own.choice.found && (best->cut == NULL || own.choice.distance < best->choice.distance)) {
+        solution_done(best);
+        *best = own;
+    } else {
+        solution_done(&own);
     }
-    for (size_t i = 0; i < c->count && of != NULL; i++)
-        ls_sightings_release(&of[i]);
-    free(of);
-    if (best.found)
-        process_between(w, c->nodes[0], node);
-    return best.found;
+}
+
+static void accept(ls_replayer *w, size_t node, solution *s) {
+    const cut *c = s->cut;
+    for (size_t i = 0; i < c->count; i++) {
+        ls_replayer_settle(w, c->nodes[i], &s->of[i].items[s->choice.at[i]], LS_REPLAY_BY_CONSUMER);
+        refute(w, c->nodes[i], 0);
+    }
+    process_between(w, c->nodes[0], node);
 }
 
 /* Nodes whose kind has partners elsewhere. For another kind, the reference may have no tensors at all: a factor that it
@@ -275,12 +301,17 @@ static bool is_usual_cut(const ls_replayer *w, const cut *c) {
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
     size_t trials_left = TRIALS;
+    solution best = {0};
     const size_t count = list_cuts(w, node, cuts);
-    for (int unusual = 0; unusual < 2; unusual++)
+    for (int unusual = 0; unusual < 2 && best.cut == NULL; unusual++)
         for (size_t i = 0; i < count; i++)
-            if (is_usual_cut(w, &cuts[i]) != unusual && try_cut(w, node, &cuts[i], &trials_left))
-                return true;
-    return false;
+            if (is_usual_cut(w, &cuts[i]) != unusual)
+                try_cut(w, node, &cuts[i], &trials_left, &best);
+    const bool found = best.cut != NULL;
+    if (found)
+        accept(w, node, &best);
+    solution_done(&best);
+    return found;
 }
 
 /* ------------------------------------------------------------------ hidden faults */
@@ -373,8 +404,10 @@ void ls_replayer_unhide(ls_replayer *w, size_t node) {
         return;
     ls_replayer_possible(w, node, &possible);
     for (size_t k = 0; k < possible.count && !found; k++)
-        if ((found = is_explained(w, readers, count, node, &possible.items[k])))
+        if ((found = is_explained(w, readers, count, node, &possible.items[k]))) {
             ls_replayer_settle(w, node, &possible.items[k], LS_REPLAY_BY_CONSUMER);
+            refute(w, node, 0);
+        }
     ls_sightings_release(&possible);
     *failures += !found;
 }
