@@ -85,20 +85,40 @@ static void name_weights(const ls_diff *diff, ls_text *out) {
     ls_text_printf(out, ")$");
 }
 
-/* The weights behind the first divergence, in both checkpoints; false where there are
- * none, or no checkpoints. */
+/* The weights in both checkpoints: all of them where the operations were computed, because coarse types hide what a
+ * weight's own values show, or else those behind the first divergence. False where there are none, or no checkpoints. */
 static bool compare_weights(const char *command, const comparison_options *o, const ls_diff *diff, ls_checkpoint_diff *out) {
     ls_text names = {0};
     lockstep_error error;
-    if (o->reference_model == NULL || o->candidate_model == NULL || diff->result.weights.count == 0)
+    if (o->reference_model == NULL || o->candidate_model == NULL || (diff->result.weights.count == 0 && !diff->is_replayed))
         return false;
-    name_weights(diff, &names);
+    if (!diff->is_replayed)
+        name_weights(diff, &names);
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
-    bool ok = names.data != NULL && ls_checkpoint_diff_run(o->reference_model, o->candidate_model, &wanted, out, &error) == LOCKSTEP_OK;
+    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(o->reference_model, o->candidate_model, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok)
-        fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL ? error.message : "out of memory");
+        fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
     ls_text_done(&names);
     return ok;
+}
+
+static bool is_read(const ls_trace *trace, const char *weight) {
+    for (size_t i = 0; i < trace->node_count; i++)
+        if (trace->nodes[i].role == LOCKSTEP_ROLE_WEIGHT && strcmp(trace->nodes[i].name, weight) == 0)
+            return true;
+    return false;
+}
+
+/* A weight that an operation reads, and that is not the reference's, is a divergence, even where rounding hides it. */
+static void judge_weights(ls_diff *diff, const ls_checkpoint_diff *weights) {
+    for (size_t i = 0; i < weights->weights.pair_count && diff->result.outcome == LS_OUTCOME_MATCH; i++) {
+        const ls_weight_pair *p = &weights->weights.pairs[i];
+        const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
+        if (!ls_weight_fails(p) || !is_read(diff->in.candidate.trace, name))
+            continue;
+        diff->result.outcome = LS_OUTCOME_DIVERGED;
+        diff->result.reason = (ls_remark){.code = LS_REMARK_WEIGHT_DIFFERS, .text = name};
+    }
 }
 
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
@@ -106,6 +126,8 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
     out->is_weighed = compare_weights(command, o, diff, &out->weights);
+    if (out->is_weighed)
+        judge_weights(diff, &out->weights);
     out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
     out->status = ls_outcome_exit_status(diff->result.outcome);
 }

@@ -204,7 +204,9 @@ def verifications():
         held = {} if more.get("role") in ("state", "write", "view") else {"file": f"tensors/{i}.npy"}
         rows.append({"i": i, "pass": 0, "layer": 0, "name": name, "op": op, "dtype": "f32", "shape": shape, "src": sources, "occurrence": 0, **held, **more})
     rows.append({"end": True, "tensors": len(nodes), "dropped": 0, "exit": 0})
-    put("verify", "operations.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
+    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    put("verify", "operations.jsonl", text.encode())
+    put("diff", "replayed.jsonl", (text + "\n" + text).encode())
 
 
 def comparisons():

@@ -24,6 +24,7 @@ typedef enum ls_remark_code {
     LS_REMARK_REFERENCE_OUTPUT,        /* text: the reference's */
     LS_REMARK_REPLAY_DIVERGED,         /* count: operations that are at fault, and were not compared */
     LS_REMARK_REPLAY_OPEN,             /* count: operations whose result was found nowhere; text: the first */
+    LS_REMARK_WEIGHT_DIFFERS,          /* text: a weight of the candidate that is not the reference's */
     LS_REMARK_COVERAGE,                /* fraction compared, less than limit */
     /* hints */
     LS_REMARK_ONE_TOKEN,               /* one token at position 0 hides some faults */

@@ -90,6 +90,24 @@ static void judge(const table *t, const ls_rounding *r, bool is_product, ls_loca
     free(mean);
 }
 
+/* The operation whose weight's rounding a result has: itself, or an open product to which it only adds something. */
+static size_t source_of_rounding(const ls_replayer *w, size_t node) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS], open = LS_NONE;
+    const ls_node *n = &w->candidate->nodes[node];
+    if (n->kind->role != LS_OP_ROLE_SUM)
+        return node;
+    const size_t count = ls_replayer_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < count; i++) {
+        if (!w->steps[inputs[i]].is_open)
+            continue;
+        if (open != LS_NONE || w->candidate->nodes[inputs[i]].elements != n->elements)
+            return node;
+        open = inputs[i];
+    }
+    return open != LS_NONE ? open : node;
+}
+
 bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
@@ -112,7 +130,8 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
         scales += scale[i] * scale[i];
         numbers++;
     }
-    const bool rounded = ls_replayer_rounding(w, node, &r);
+    const size_t source = source_of_rounding(w, node);
+    const bool rounded = source != LS_NONE && ls_replayer_rounding(w, source, &r);
     t.norm = sqrt(norm);
     t.floor = ls_replayer_floor(w, node, s->partner) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
     t.variance = rounded ? r.variance : NULL;
@@ -130,7 +149,9 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
         reference[i] = isfinite(s->value.values[i]) && s->value.values[i] > LS_MASK_BELOW ? s->value.values[i] : 0;
     t.reference = reference;
     if (ok)
-        judge(&t, &r, rounded && n->kind->id == LS_OP_MUL_MAT, out);
+        judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
+    if (!rounded && t.variance != NULL) /* it is not independent from token to token, in a way that is not known */
+        out->mean = out->scale = 0;
     if (!rounded)
         free(t.variance);
     free(reference);

@@ -86,8 +86,6 @@ static bool proves_something(const ls_array *a) {
 static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
     ls_step *s = &w->steps[node];
-    if (!proves_something(computed))
-        return false;
     ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
     const bool any = found.count > 0;
     if (any)
@@ -129,7 +127,7 @@ static bool give_back(ls_replayer *w, size_t node) {
     }
     own->root_count = ls_replayer_roots(w, node, &own->roots);
     ls_replayer_compute_moved(w, node, &moved);
-    found = look_up(w, node, &computed, &moved);
+    found = proves_something(&computed) && look_up(w, node, &computed, &moved);
     for (size_t i = 0; i < count; i++) {
         ls_step *s = &w->steps[back[i]];
         if (found) {
@@ -187,9 +185,11 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     ls_array_release(&s->moved);
     ls_array_release(&s->computed);
     const bool known = ls_replayer_compute(w, node, false, &computed, NULL, &s->reason);
+    bool proves = true;
     if (known) {
         ls_replayer_compute_moved(w, node, &s->moved);
-        if (look_up(w, node, &computed, &s->moved)) {
+        proves = proves_something(&computed);
+        if (proves && look_up(w, node, &computed, &s->moved)) {
             cover(w, node);
             if (s->moved.values != NULL)
                 s->computed = computed;
@@ -203,13 +203,18 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     }
     s->is_open = true;
     s->is_covered = false;
-    if (again || (known && give_back(w, node)))
+    if (again || !proves || (known && give_back(w, node)))
         return;
     if (ls_replayer_substitute(w, node) && s->is_open)
         ls_replayer_process(w, node, true);
 }
 
 /* ------------------------------------------------------------------ one pass */
+
+static size_t first_of(const ls_replayer *w, size_t pass) {
+    const size_t first = w->candidate->passes[pass].first_node;
+    return first != LS_NONE ? first : 0;
+}
 
 static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_replayer_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
 
@@ -244,18 +249,24 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     out->items[out->count++] = own;
 }
 
-/* A write's contents are needed until the next one; the others' values only in their pass. */
+/* Of what was written to a cache, only the last contents are needed later. */
+static void release_writes(ls_replayer *w, size_t write) {
+    ls_cache_writes *c = w->cache_of[write] != LS_NONE ? &w->caches[w->cache_of[write]] : NULL;
+    for (; c != NULL && c->released < c->count && c->nodes[c->released] < write; c->released++)
+        ls_array_release(&w->steps[c->nodes[c->released]].value);
+}
+
 static void release_pass(ls_replayer *w, size_t pass) {
-    for (size_t i = 0; i < w->candidate->node_count; i++) {
+    for (size_t i = first_of(w, pass); i < w->last_node[pass]; i++) {
         const ls_node *n = &w->candidate->nodes[i];
         ls_step *s = &w->steps[i];
+        if (n->pass != pass)
+            continue;
         ls_array_release(&s->moved);
         ls_array_release(&s->computed);
-        const ls_cache_writes *c = n->role == LOCKSTEP_ROLE_WRITE && w->cache_of[i] != LS_NONE ? &w->caches[w->cache_of[i]] : NULL;
-        bool last = c != NULL;
-        for (size_t k = c != NULL ? c->count : 0; k-- > 0 && last;)
-            last = c->nodes[k] <= i || !w->steps[c->nodes[k]].is_known;
-        if (n->pass <= pass && !last)
+        if (n->role == LOCKSTEP_ROLE_WRITE)
+            release_writes(w, i);
+        else
             ls_array_release(&s->value);
         s->roots = NULL;
         s->root_count = 0;
@@ -263,32 +274,33 @@ static void release_pass(ls_replayer *w, size_t pass) {
     ls_arena_done(&w->scratch);
 }
 
-static bool rotates_pairs(const ls_trace *t, size_t pass) {
-    for (size_t i = 0; i < t->node_count; i++) {
-        const double *mode = t->nodes[i].pass == pass && t->nodes[i].kind->id == LS_OP_ROPE ? ls_node_parameter(&t->nodes[i], "mode") : NULL;
-        if (t->nodes[i].pass == pass && t->nodes[i].kind->id == LS_OP_ROPE)
+static bool rotates_pairs(const ls_replayer *w, size_t pass) {
+    for (size_t i = first_of(w, pass); i < w->last_node[pass]; i++) {
+        const ls_node *n = &w->candidate->nodes[i];
+        const double *mode = n->pass == pass && n->kind->id == LS_OP_ROPE ? ls_node_parameter(n, "mode") : NULL;
+        if (n->pass == pass && n->kind->id == LS_OP_ROPE)
             return mode == NULL || *mode == 0;
     }
     return false;
 }
 
 static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
-    const ls_trace *t = w->candidate;
-    const size_t pass = w->m->tokens.pairs[pass_pair].candidate;
+    const ls_node *nodes = w->candidate->nodes;
+    const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = first_of(w, pass), last = w->last_node[pass];
     w->pass_pair = pass_pair;
-    w->of_rotary_pairs = rotates_pairs(t, pass);
-    for (size_t i = 0; i < t->node_count; i++)
-        if (is_replayed(&t->nodes[i], pass))
+    w->of_rotary_pairs = rotates_pairs(w, pass);
+    for (size_t i = first; i < last; i++)
+        if (is_replayed(&nodes[i], pass))
             ls_replayer_process(w, i, false);
     pair_ends(w, pass);
-    for (size_t i = 0; i < t->node_count; i++)
-        if (is_replayed(&t->nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
+    for (size_t i = first; i < last; i++)
+        if (is_replayed(&nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
             ls_replayer_unhide(w, i);
-    for (size_t i = 0; i < t->node_count; i++) /* with what is known now */
-        if (is_replayed(&t->nodes[i], pass) && w->steps[i].partner == LS_NONE)
+    for (size_t i = first; i < last; i++) /* with what is known now */
+        if (is_replayed(&nodes[i], pass) && w->steps[i].partner == LS_NONE)
             carry(w, i);
-    for (size_t i = 0; i < t->node_count; i++)
-        if (ls_replayer_is_operation(&t->nodes[i]) && t->nodes[i].pass == pass && !ls_node_is_integer(&t->nodes[i]))
+    for (size_t i = first; i < last; i++)
+        if (ls_replayer_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
     release_pass(w, pass);
 }
@@ -340,6 +352,7 @@ static void walk_done(ls_replayer *w) {
     free(w->first_consumer);
     free(w->caches);
     free(w->cache_of);
+    free(w->last_node);
     free(w->decoded);
     free(w->taken);
     free(w->tried);
@@ -353,14 +366,18 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->steps = calloc(n + 1, sizeof *w->steps);
     w->first_consumer = calloc(n + 2, sizeof *w->first_consumer);
     w->cache_of = calloc(n + 1, sizeof *w->cache_of);
+    w->last_node = calloc(w->candidate->pass_count + 1, sizeof *w->last_node);
     w->decoded = calloc(n + 1, sizeof *w->decoded);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->decoded == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;
+        if (w->candidate->nodes[i].pass != LS_NONE)
+            w->last_node[w->candidate->nodes[i].pass] = i + 1;
+    }
     for (size_t i = 0; i < m; i++)
         w->taken[i] = LS_NONE;
     return ls_replayer_prepare(w, error);
@@ -381,6 +398,8 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
     }
     for (size_t i = 0; i < w->partners.trace->node_count; i++)
         w->taken[i] = LS_NONE;
+    for (size_t i = 0; i < w->cache_count; i++)
+        w->caches[i].released = 0;
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }
 

@@ -24,6 +24,7 @@ typedef struct ls_step {
 /* The writes to one cache, in order. */
 typedef struct ls_cache_writes {
     size_t *nodes, count, capacity;
+    size_t released; /* the first whose contents are still held */
 } ls_cache_writes;
 
 typedef struct ls_replayer {
@@ -36,6 +37,7 @@ typedef struct ls_replayer {
     ls_map cache_numbers; /* "process/context/name" -> index + 1 */
     ls_cache_writes *caches;
     size_t cache_count, cache_capacity;
+    size_t *last_node;    /* per pass of the candidate: behind its last node */
     size_t *cache_of;     /* per node: of a state or a write, LS_NONE otherwise */
     ls_array *decoded;    /* per node: weights, up to a limit */
     uint64_t decoded_elements;

@@ -281,9 +281,15 @@ void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, int width, ls_
 }
 
 void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
+    enum { ALL_SHOWN = 8 };
     char title[LS_SIDES][NAME], text[600];
+    size_t alike = 0;
     for (size_t i = 0; i < d->weights.pair_count; i++) {
         const ls_weight_pair *p = &d->weights.pairs[i];
+        if (d->weights.pair_count > ALL_SHOWN && !ls_weight_fails(p)) {
+            alike++;
+            continue;
+        }
         for (int side = 0; side < LS_SIDES; side++) {
             ls_weight_title(&d->weights, side, &p->part[side], text, sizeof text);
             escaped(text, title[side], NAME);
@@ -301,6 +307,8 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
         }
         ls_text_printf(out, "\n");
     }
+    if (alike > 0)
+        ls_text_printf(out, "weights: %zu of %zu are the reference's, as far as their types can tell\n", alike, d->weights.pair_count);
     if (d->weights.pair_count == 0)
         ls_text_printf(out, "weight: no weight that went into it is in both checkpoints\n");
 }

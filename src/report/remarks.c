@@ -107,6 +107,7 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_REPLAY_OPEN:
         ls_text_printf(out, "of %llu operation%s, neither the result nor what is computed from it was found in the reference (first: %s)", (unsigned long long)r->count, r->count == 1 ? "" : "s", r->text);
         break;
+    case LS_REMARK_WEIGHT_DIFFERS: ls_text_printf(out, "the weight %s is not the reference's, although its type's rounding hides that in the activations", r->text); break;
     case LS_REMARK_COVERAGE:
         ls_text_printf(out, "%.1f %% of the candidate's elements were compared, less than the required %.1f %%", 100 * r->fraction, 100 * r->limit);
         break;

@@ -300,15 +300,23 @@ def origins(result):
     return [{by_node[n] for n in [o["node"], *o["region"]] if n in by_node} for o in result["replay"]["operations"] if o["origin"]]
 
 
-def run_case(lab, case, folder):
-    """A dictionary: how much the fault changes the logits, and whether it was found where it is."""
+def origins_in_weights(result, trace):
+    """The operations that read a weight which the comparison of the checkpoints rejects."""
+    wrong = [w["candidate"]["name"] for w in result["weights"] or [] if w["verdict"] not in ("identical", "match")]
+    return [operations_at(trace, {"weights": [w]}) for w in wrong]
+
+
+def run_case(lab, case, folder, with_weights=False):
+    """A dictionary: how much the fault changes the logits, and whether it was found where it is. with_weights: the
+    reference's checkpoint is at hand, too."""
     folder = pathlib.Path(folder)
     path = folder / "faulty.gguf"
     places = case.write(lab, path)
     trace = lab.candidate(case.family, gguf=path, flash=case.flash)
     before, after = logits(clean(lab, case.family, case.type, case.flash)[0]), logits(trace)
-    status, result = conftest.diff(reference(lab, case.family), trace, "--preset", "none", "--candidate-model", path)
-    wanted, found = [operations_at(trace, place) for place in places], origins(result)
+    options = ["--reference-model", lab.hf(case.family)] if with_weights else []
+    status, result = conftest.diff(reference(lab, case.family), trace, "--preset", "none", "--candidate-model", path, *options)
+    wanted, found = [operations_at(trace, place) for place in places], origins(result) + origins_in_weights(result, trace)
     hits = [any(group & place for group in found) for place in wanted]
     stray = [group for group in found if not any(group & place for place in wanted)]
     verdict = "right" if all(hits) and not stray else "missed" if not found else "partly" if any(hits) else "wrong"
@@ -322,6 +330,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--type", choices=TYPES, help="of the weights; all of them otherwise")
+    parser.add_argument("--weights", action="store_true", help="the reference's checkpoint is given, too")
     parser.add_argument("--two", action="store_true", help="two faults in each case")
     asked = parser.parse_args()
     counts = collections.Counter()
@@ -329,7 +338,7 @@ def main():
         lab = conftest.Lab(pathlib.Path(folder))
         for seed in range(asked.seed, asked.seed + asked.cases):
             case = Case(seed, (asked.type,) if asked.type else TYPES, asked.two)
-            result = run_case(lab, case, folder)
+            result = run_case(lab, case, folder, asked.weights)
             size = "invisible" if result["change"] < LEAST else "visible" if result["change"] >= VISIBLE else "small"
             counts[case.type, size, result["verdict"]] += 1
             if result["verdict"] != "right" and size != "invisible":
