@@ -15,6 +15,8 @@
 #define SCALE_MAX 6
 
 bool ls_local_error_is_fault(const ls_local_error *l) {
+    if (l->error == 0)
+        return false;
     return !(l->error <= L2_MAX * l->expected) || l->channel > CHANNEL_MAX || l->mean > MEAN_MAX || l->scale > SCALE_MAX;
 }
 

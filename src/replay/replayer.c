@@ -42,6 +42,31 @@ static void cover(ls_replayer *w, size_t node) {
         w->steps[region[i]].is_covered = true;
 }
 
+/* A bias. */
+static bool adds_weight(const ls_replayer *w, const ls_node *n) {
+    bool any = false;
+    for (size_t i = 0; i < n->operand_count && n->kind->role == LS_OP_ROLE_SUM; i++)
+        any = any || ls_replayer_weight(w, n, i) != LS_NONE;
+    return any;
+}
+
+/* Where W x + b differs from its partner, W x is part of the difference, even if rounding let it pass for another tensor. */
+static void open_product(ls_replayer *w, size_t node) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const size_t count = adds_weight(w, &w->candidate->nodes[node]) ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    for (size_t i = 0; i < count; i++) {
+        ls_step *s = &w->steps[inputs[i]];
+        if (s->partner == LS_NONE || s->computed.values == NULL)
+            continue;
+        forget(w, inputs[i]);
+        ls_array_release(&s->value);
+        s->value = s->computed;
+        s->computed = (ls_array){0};
+        s->is_open = true;
+    }
+}
+
 void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
     s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
@@ -60,10 +85,12 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
         s->roots[0] = sighting->partner;
     if (w->taken[sighting->partner] == LS_NONE)
         w->taken[sighting->partner] = node;
-    if (means == LS_REPLAY_BY_VALUE)
+    if (means == LS_REPLAY_BY_VALUE) {
         ls_replayer_learn(w, node, sighting);
-    else
-        cover(w, node);
+        return;
+    }
+    open_product(w, node);
+    cover(w, node);
 }
 
 /* ------------------------------------------------------------------ one node */
@@ -203,7 +230,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     }
     s->is_open = true;
     s->is_covered = false;
-    if (again || !proves || (known && give_back(w, node)))
+    if (again || !proves || (known && adds_weight(w, n) && give_back(w, node)))
         return;
     if (ls_replayer_substitute(w, node) && s->is_open)
         ls_replayer_process(w, node, true);

@@ -1,0 +1,202 @@
+"""Replay on a model in NumPy, whose two sides share no names: a gated block with biases, run twice, with its weights in the trace."""
+import json
+
+import numpy as np
+import pytest
+
+from traces import Trace, diff, report
+
+TOKENS, WIDTH, INNER, LAYERS = 6, 16, 24, 3
+
+
+def weights(seed=0):
+    rng = np.random.default_rng(seed)
+    made = {"embed": rng.standard_normal((40, WIDTH))}
+    for layer in range(LAYERS):
+        made[f"norm{layer}"] = 1 + 0.3 * rng.standard_normal(WIDTH)
+        for name, shape in (("gate", (INNER, WIDTH)), ("up", (INNER, WIDTH)), ("down", (WIDTH, INNER))):
+            made[f"{name}{layer}"] = rng.standard_normal(shape) / shape[1] ** 0.5
+        made[f"bias{layer}"] = 0.5 * rng.standard_normal(WIDTH)
+    return {name: value.astype("f4") for name, value in made.items()}
+
+
+def norm(x, eps=1e-6):
+    return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + eps)
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def reference(path, w, tokens=range(TOKENS), spoil=lambda name, value: value):
+    """As PyTorch records it: a product with its bias is one tensor."""
+    t = Trace(path).begin(tokens)
+
+    def keep(name, value, sources, op, layer):
+        return t.add(name, spoil(name, value).astype("f4"), sources, op=op, layer=layer)
+    x = w["embed"].astype("f8")[list(tokens)]
+    at = keep("tok", x, [], "embedding", -1)
+    for n in range(LAYERS):
+        h = norm(x) * w[f"norm{n}"]
+        normed = keep(f"b.{n}.ln", h, [at], "mul", n)
+        gate, up = h @ w[f"gate{n}"].T.astype("f8"), h @ w[f"up{n}"].T.astype("f8")
+        g, u = keep(f"b.{n}.g", gate, [normed], "linear", n), keep(f"b.{n}.u", up, [normed], "linear", n)
+        act = keep(f"b.{n}.a", silu(gate), [g], "silu", n)
+        mixed = keep(f"b.{n}.m", silu(gate) * up, [act, u], "mul", n)
+        out = (silu(gate) * up) @ w[f"down{n}"].T.astype("f8") + w[f"bias{n}"]
+        o = keep(f"b.{n}.o", out, [mixed], "linear", n)
+        x = x + out
+        at = keep(f"b.{n}", x, [at, o], "add", n)
+    return t.write()
+
+
+def candidate(path, w, tokens=range(TOKENS), op=lambda name: name, eps=1e-6, with_weights=True, spoil=lambda name, value: value, extra=None):
+    """As ggml records it, with the weights' values."""
+    t = Trace(path).begin(tokens)
+    given = {name: t.add(name, value if with_weights else None, role="weight", **({} if with_weights else {"shape": list(value.shape), "dtype": "f32"})) for name, value in w.items()}
+    ids = t.add("ids", np.array(list(tokens), "i4"), role="input")
+
+    def keep(name, value, sources, kind, layer, **more):
+        return t.add(name, spoil(name, value).astype("f4"), sources, op=op(kind), layer=layer, **more)
+    x = w["embed"].astype("f8")[list(tokens)]
+    at = keep("e", x, [given["embed"], ids], "GET_ROWS", -1)
+    for n in range(LAYERS):
+        h = norm(x, eps)
+        normed = keep(f"n-{n}", h, [at], "RMS_NORM", n, params={"eps": eps})
+        h = h * w[f"norm{n}"]
+        scaled = keep(f"nw-{n}", h, [normed, given[f"norm{n}"]], "MUL", n)
+        gate, up = h @ w[f"gate{n}"].T.astype("f8"), h @ w[f"up{n}"].T.astype("f8")
+        g, u = keep(f"g-{n}", gate, [given[f"gate{n}"], scaled], "MUL_MAT", n), keep(f"u-{n}", up, [given[f"up{n}"], scaled], "MUL_MAT", n)
+        mixed = keep(f"m-{n}", silu(gate) * up, [g, u], "SWIGLU", n)
+        product = (silu(gate) * up) @ w[f"down{n}"].T.astype("f8")
+        p = keep(f"p-{n}", product, [given[f"down{n}"], mixed], "MUL_MAT", n)
+        o = keep(f"o-{n}", product + w[f"bias{n}"], [p, given[f"bias{n}"]], "ADD", n)
+        x = x + product + w[f"bias{n}"]
+        at = keep(f"x-{n}", x, [at, o], "ADD", n)
+        if extra is not None and n == extra:
+            x = x * 2
+            at = keep(f"twice-{n}", x, [at], "SCALE", n, params={"scale": 2})
+    return t.write()
+
+
+def compare(tmp_path, w=None, *, clean=None, **more):
+    clean = clean if clean is not None else weights()
+    return diff(reference(tmp_path / "r", clean), candidate(tmp_path / "c", w if w is not None else clean, **more), "--preset", "none")
+
+
+def named(result):
+    return {o["name"] for o in result["replay"]["operations"] if o["origin"]}
+
+
+def classes(result):
+    return {o["name"]: o["class"] for o in result["replay"]["operations"]}
+
+
+def test_sides_without_a_common_name(tmp_path):
+    status, result = compare(tmp_path)
+    assert status == 0 and result["verdict"] == "match" and result["replay"]["origins"] == 0
+    found = classes(result)
+    assert all(found[f"{name}-{n}"] == "found" for name in ("nw", "g", "u", "m", "o", "x") for n in range(LAYERS)) and found["e"] == "found"
+    assert all(found[f"{name}-{n}"] == "covered" for name in ("n", "p") for n in range(LAYERS)), "the reference has neither"
+    partner = {o["name"]: o.get("reference") for o in result["replay"]["operations"]}
+    assert partner["g-1"] == "b.1.g" and partner["o-2"] == "b.2.o" and partner["x-0"] == "b.0"
+
+
+@pytest.mark.parametrize("change,expected", [
+    (lambda w: w.update(gate1=w["gate1"] * np.float32(1.001)), {"g-1"}),
+    (lambda w: w.update(down0=w["down0"][:, ::-1].copy()), {"o-0"}),
+    (lambda w: w.update(bias2=w["bias2"] + np.float32(0.01)), {"o-2"}),
+    (lambda w: w.update(norm0=w["norm0"] + np.float32(1)), {"nw-0"}),
+    (lambda w: w.update(gate2=w["up2"], up2=w["gate2"]), {"g-2", "u-2"}),
+    (lambda w: w.update(up0=w["up1"]), {"u-0"}),
+    (lambda w: w.update(embed=np.roll(w["embed"], 1, 0)), {"e"}),
+    (lambda w: (w.update(up0=w["up0"] * np.float32(2)), w.update(down2=w["down2"] * np.float32(-1))), {"u-0", "o-2"}),
+], ids=["factor", "columns", "bias", "norm", "swapped", "layer", "rows", "two"])
+def test_a_fault_is_named_alone(tmp_path, change, expected):
+    wrong = weights()
+    change(wrong)
+    status, result = compare(tmp_path, wrong)
+    assert status == 1 and result["verdict"] == "diverged" and named(result) == expected
+    assert result["first_divergence"]["candidate"]["name"] in expected
+
+
+def test_a_fault_of_a_parameter(tmp_path):
+    """eps is in every norm: the operation that the reference has a tensor for is named, with the norm in front of it."""
+    status, result = compare(tmp_path, eps=1e-3)
+    assert status == 1 and named(result) == {f"nw-{n}" for n in range(LAYERS)}
+    by_node = {o["node"]: o["name"] for o in result["replay"]["operations"]}
+    assert {by_node[i] for o in result["replay"]["operations"] if o["name"] == "nw-1" for i in o["region"]} == {"n-1"}
+
+
+def test_an_operation_that_the_reference_does_not_have(tmp_path):
+    """The norm behind it doesn't notice a factor, but the sum of the residual stream does: the two are named together."""
+    status, result = compare(tmp_path, extra=1)
+    by_node = {o["node"]: o["name"] for o in result["replay"]["operations"]}
+    assert status == 1 and named(result) == {"x-2"}
+    assert {by_node[i] for o in result["replay"]["operations"] if o["origin"] for i in o["region"]} == {"twice-1"}
+
+
+def test_a_wrong_kernel(tmp_path):
+    """The recorded values of one product are wrong, and its graph and weights are right."""
+    status, result = compare(tmp_path, spoil=lambda name, value: value * (1.01 if name == "u-1" else 1))
+    assert status == 1 and result["replay"]["origins"] == 0 and result["replay"]["kernels"]["differ"] >= 1
+    assert result["first_divergence"]["candidate"]["name"] == "u-1" and result["first_divergence"]["causes"][0]["id"] == "kernel"
+
+
+def test_operations_that_are_not_covered(tmp_path):
+    """They, and what is computed from them, are compared by their values, up to where the reference's values are found again."""
+    status, result = compare(tmp_path, op=lambda kind: "CROSS_ENTROPY_LOSS" if kind == "SWIGLU" else kind)
+    assert status != 1 and named(result) == set()
+    assert {classes(result)[f"m-{n}"] for n in range(LAYERS)} <= {"unsupported", "found", "covered"} and classes(result)["x-2"] == "found"
+
+
+def test_what_proves_nothing(tmp_path):
+    """A model of zeros: every tensor equals every other."""
+    zeros = {name: np.zeros_like(value) for name, value in weights().items()}
+    status, result = compare(tmp_path, clean=zeros)
+    assert named(result) == set() and result["replay"]["counts"]["found"] == 0 and status != 1
+
+
+def test_nan_in_the_weights(tmp_path):
+    broken = weights()
+    broken["up1"][3, 2] = np.nan
+    status, result = compare(tmp_path, broken)
+    assert status == 1 and result["verdict"] == "diverged"
+
+
+def test_nan_on_both_sides(tmp_path):
+    broken = weights()
+    broken["up1"][3, 2] = np.nan
+    status, _ = compare(tmp_path, clean=broken)
+    assert status == 1, "NaN is never a match"
+
+
+def test_without_weights(tmp_path):
+    _, result = compare(tmp_path, with_weights=False)
+    assert result["replay"] is None
+
+
+def test_a_reference_that_has_some_tensors_only(tmp_path):
+    """Every other tensor was recorded."""
+    w = weights()
+    path = reference(tmp_path / "r", w)
+    lines = [json.loads(line) for line in (path / "trace.jsonl").read_text().splitlines()]
+    for line in lines:
+        if "i" in line and line["name"].endswith((".g", ".a", ".ln")):
+            line.pop("file")
+    (path / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    status, result = diff(path, candidate(tmp_path / "c", w), "--preset", "none")
+    assert status == 0 and result["replay"]["counts"]["open"] == 0 and named(result) == set()
+    wrong = dict(w, gate1=w["gate1"] * np.float32(1.5))
+    status, result = diff(path, candidate(tmp_path / "d", wrong), "--preset", "none")
+    assert status == 1 and named(result) == {"m-1"}
+    by_node = {o["node"]: o["name"] for o in result["replay"]["operations"]}
+    assert "g-1" in {by_node[i] for o in result["replay"]["operations"] if o["origin"] for i in o["region"]}
+
+
+def test_the_report_names_what_is_at_fault(tmp_path):
+    w = weights()
+    wrong = dict(w, up1=w["up1"] * np.float32(1.5))
+    text = report(reference(tmp_path / "r", w), candidate(tmp_path / "c", wrong), "--preset", "none")
+    assert "at fault, computed from the reference's own values:" in text and "u-1 (MUL_MAT), layer 1, in 1 pass: added here 5.0e-01" in text
+    assert "weights: up1" in text and "cause: scale: the candidate is the reference times 1.5" in text
