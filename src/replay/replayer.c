@@ -252,7 +252,7 @@ static void pair_ends(ls_replayer *w, size_t pass) {
     if (last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
         return;
     const size_t node = last - 1;
-    if (!w->steps[node].is_open || w->steps[node].value.values == NULL)
+    if (!w->steps[node].is_open || w->steps[node].value.values == NULL || !(ls_partners_norm(&w->partners, partner) > 0))
         return;
     ls_replayer_lay_out(w, node, partner, &possible);
     if (possible.count > 0)
