@@ -31,6 +31,9 @@ bool ls_eval(ls_evaluation *evaluation);
 /* Whether there is a row for the operation. */
 bool ls_eval_covers(const ls_op *op);
 
+/* a [m, k] times b [n, k] -> [n, m], on all cores. */
+void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out);
+
 /* For the families. */
 
 /* Sets the reason. Always false. */

@@ -1,6 +1,7 @@
 /* Matrix products. */
 #include <math.h>
 
+#include "base/pool.h"
 #include "eval/eval.h"
 
 typedef struct row_product {
@@ -8,7 +9,7 @@ typedef struct row_product {
 } row_product;
 
 /* A factor of 0 (what a mask left out) makes the other one irrelevant, even if it is not known. */
-static row_product multiply(const double *a, const double *b, uint64_t n) {
+static row_product multiply_carefully(const double *a, const double *b, uint64_t n) {
     row_product p = {0, 0};
     for (uint64_t i = 0; i < n; i++) {
         const double term = a[i] == 0 || b[i] == 0 ? 0 : a[i] * b[i];
@@ -18,27 +19,110 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
     return p;
 }
 
+typedef double lanes __attribute__((vector_size(32), aligned(8)));
+enum { LANES = 4 };
+
+__attribute__((always_inline)) static inline row_product multiply_in_lanes(const double *a, const double *b, uint64_t n) {
+    lanes sum[2] = {{0}}, squares[2] = {{0}};
+    row_product p = {0, 0};
+    uint64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES)
+        for (int k = 0; k < 2; k++) {
+            const lanes term = *(const lanes *)(const void *)(a + i + k * LANES) * *(const lanes *)(const void *)(b + i + k * LANES);
+            sum[k] += term;
+            squares[k] += term * term;
+        }
+    for (; i < n; i++) {
+        p.sum += a[i] * b[i];
+        p.squares += a[i] * b[i] * (a[i] * b[i]);
+    }
+    for (int k = 0; k < 2 * LANES; k++) {
+        p.sum += sum[k / LANES][k % LANES];
+        p.squares += squares[k / LANES][k % LANES];
+    }
+    return p;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static row_product multiply_avx2(const double *a, const double *b, uint64_t n) { return multiply_in_lanes(a, b, n); }
+#endif
+
+static row_product multiply(const double *a, const double *b, uint64_t n) {
+#ifdef __x86_64__
+    const row_product p = __builtin_cpu_supports("avx2") ? multiply_avx2(a, b, n) : multiply_in_lanes(a, b, n);
+#else
+    const row_product p = multiply_in_lanes(a, b, n);
+#endif
+    return isfinite(p.squares) ? p : multiply_carefully(a, b, n);
+}
+
+/* a [.., m, k] times b [.., n, k], in blocks of rows of `a`, which stay in the cache for all rows of `b`. */
+typedef struct product {
+    ls_evaluation *e;
+    const double *a, *b;
+    uint64_t k, m, n, blocks, of_a[2], of_b[2];
+} product;
+
+enum { BLOCK = 8, WORTH_THREADS = 1 << 20 }; /* multiplications */
+
+static void multiply_block(void *context, uint64_t task, int worker) {
+    const product *p = context;
+    const uint64_t outer = task / p->blocks, first = task % p->blocks * BLOCK, last = first + BLOCK < p->m ? first + BLOCK : p->m;
+    const uint64_t inner_a = outer % p->of_b[0] / (p->of_b[0] / p->of_a[0]), outer_a = outer / p->of_b[0] / (p->of_b[1] / p->of_a[1]);
+    const double *a = p->a + (outer_a * p->of_a[0] + inner_a) * p->m * p->k;
+    (void)worker;
+    for (uint64_t row = outer * p->n; row < (outer + 1) * p->n; row++) {
+        const bool wanted = ls_eval_wants(p->e, row, p->of_b[1] * p->of_b[0] * p->n);
+        for (uint64_t i = first; i < last; i++) {
+            const row_product one = wanted ? multiply(a + i * p->k, p->b + row * p->k, p->k) : (row_product){NAN, 0};
+            p->e->out[row * p->m + i] = one.sum;
+            if (wanted)
+                p->e->scale[row * p->m + i] = fmax(fabs(one.sum), sqrt(one.squares));
+        }
+    }
+}
+
 /* a [.., m, k] times b [.., n, k] -> [.., n, m]; b's outer axes are multiples of a's. */
 bool ls_eval_mul_mat(ls_evaluation *e) {
     if (!ls_eval_has(e, 2))
         return false;
     const ls_array *a = e->operands[0], *b = e->operands[1];
-    const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1), n = ls_array_size(b, 1), of_a[2] = {ls_array_size(a, 2), ls_array_size(a, 3)},
-                   of_b[2] = {ls_array_size(b, 2), ls_array_size(b, 3)};
-    if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != of_b[1] * of_b[0] * n * m ||
-        b->elements != of_b[1] * of_b[0] * n * k || a->elements != of_a[1] * of_a[0] * m * k)
+    product p = {.e = e, .a = a->values, .b = b->values, .k = ls_array_size(a, 0), .m = ls_array_size(a, 1), .n = ls_array_size(b, 1),
+                 .of_a = {ls_array_size(a, 2), ls_array_size(a, 3)}, .of_b = {ls_array_size(b, 2), ls_array_size(b, 3)}};
+    if (a->elements == 0 || ls_array_size(b, 0) != p.k || p.of_b[0] % p.of_a[0] != 0 || p.of_b[1] % p.of_a[1] != 0 ||
+        e->node->elements != p.of_b[1] * p.of_b[0] * p.n * p.m || b->elements != p.of_b[1] * p.of_b[0] * p.n * p.k || a->elements != p.of_a[1] * p.of_a[0] * p.m * p.k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t i = 0; i < e->node->elements; i++) {
-        const uint64_t row = i / m;
-        e->out[i] = NAN;
-        if (!ls_eval_wants(e, row, of_b[1] * of_b[0] * n))
-            continue;
-        const uint64_t outer = row / n, inner_a = outer % of_b[0] / (of_b[0] / of_a[0]), outer_a = outer / of_b[0] / (of_b[1] / of_a[1]);
-        const row_product p = multiply(a->values + ((outer_a * of_a[0] + inner_a) * m + i % m) * k, b->values + row * k, k);
-        e->out[i] = p.sum;
-        e->scale[i] = fmax(fabs(p.sum), sqrt(p.squares));
-    }
+    p.blocks = (p.m + BLOCK - 1) / BLOCK;
+    const uint64_t tasks = p.of_b[1] * p.of_b[0] * p.blocks;
+    if (e->node->elements * p.k >= WORTH_THREADS)
+        ls_pool_run(tasks, multiply_block, &p);
+    for (uint64_t i = 0; i < tasks && e->node->elements * p.k < WORTH_THREADS; i++)
+        multiply_block(&p, i, 0);
     return true;
+}
+
+typedef struct plain_product {
+    const double *a, *b;
+    double *out;
+    uint64_t m, n, k;
+} plain_product;
+
+static void multiply_rows(void *context, uint64_t task, int worker) {
+    const plain_product *p = context;
+    const uint64_t last = (task + 1) * BLOCK < p->m ? (task + 1) * BLOCK : p->m;
+    (void)worker;
+    for (uint64_t row = 0; row < p->n; row++)
+        for (uint64_t i = task * BLOCK; i < last; i++)
+            p->out[row * p->m + i] = multiply(p->a + i * p->k, p->b + row * p->k, p->k).sum;
+}
+
+void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
+    plain_product p = {a, b, out, m, n, k};
+    const uint64_t tasks = (m + BLOCK - 1) / BLOCK;
+    if (m * n * k >= WORTH_THREADS)
+        ls_pool_run(tasks, multiply_rows, &p);
+    for (uint64_t i = 0; i < tasks && m * n * k < WORTH_THREADS; i++)
+        multiply_rows(&p, i, 0);
 }
 
 /* experts [experts, m, k], b [tokens, used or 1, k], ids [tokens, used] -> [tokens, used, m] */

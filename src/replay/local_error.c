@@ -52,19 +52,6 @@ static void worst_channels(const table *t, const ls_rounding *r, const double *m
     }
 }
 
-/* The variance of the common factor: of each weight, weighted by how much it contributes. */
-static double variance_of_factor(const table *t, const ls_rounding *r) {
-    double sum = 0;
-    for (uint64_t c = 0; c < r->m; c++)
-        for (uint64_t k = 0; k < r->k; k++) {
-            double weight = 0;
-            for (uint64_t row = 0; row < t->rows; row++)
-                weight += t->reference[row * t->columns + c] * r->x.values[row * r->k + k];
-            sum += weight * weight * r->weight[c * r->k + k];
-        }
-    return sum / (t->norm * t->norm * t->norm * t->norm);
-}
-
 static double *mean_of_x(const ls_rounding *r, uint64_t rows) {
     double *mean = calloc(r->k + 1, sizeof *mean);
     for (uint64_t i = 0; mean != NULL && i < rows * r->k; i++)
@@ -86,9 +73,10 @@ static void judge(const table *t, const ls_rounding *r, bool is_product, ls_loca
     out->factor = norm2 > 0 ? product / norm2 : 1;
     double *mean = is_product && r->x.elements == t->rows * r->k ? mean_of_x(r, t->rows) : NULL;
     worst_channels(t, r, mean, out);
-    const double variance = norm2 > 0 ? mean != NULL ? variance_of_factor(t, r) : explained / norm2 / (double)elements : 0;
+    const double variance = norm2 > 0 ? mean != NULL ? ls_rounding_along(r, t->reference) / (norm2 * norm2) : explained / norm2 / (double)elements : 0;
     const double of_floor = norm2 > 0 ? sqrt(floor2 / norm2) : 0;
-    out->scale = norm2 > 0 ? fabs(out->factor - 1) / (sqrt(variance) + fmax(of_floor, 1e-9)) : 0;
+    const double bias = norm2 > 0 ? explained / norm2 : 0; /* rounding may shrink by as much */
+    out->scale = norm2 > 0 ? fmax(0, fabs(out->factor - 1) - bias) / (sqrt(variance) + fmax(of_floor, 1e-9)) : 0;
     free(mean);
 }
 
@@ -137,7 +125,7 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
     t.norm = sqrt(norm);
     t.floor = ls_replayer_floor(w, node, s->partner) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
     t.variance = rounded ? r.variance : NULL;
-    if (ls_replayer_compute_moved(w, node, &moved) && !rounded) { /* of open nodes that it was computed from */
+    if (!rounded && ls_replayer_compute_moved(w, node, &computed, &moved)) { /* of open nodes that it was computed from */
         t.variance = calloc(n->elements + 1, sizeof *t.variance);
         double squares = 0;
         for (uint64_t i = 0; i < n->elements; i++)

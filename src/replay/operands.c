@@ -338,10 +338,16 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
     return ok;
 }
 
+static bool has_rounding(const ls_replayer *w, const ls_node *n) {
+    const size_t weight = ls_replayer_weight(w, n, 0);
+    lockstep_dtype dtype;
+    return weight != LS_NONE && ls_dtype_find(w->candidate->nodes[weight].dtype, &dtype) && ls_rounding_is_lossy(dtype);
+}
+
 /* Changes a result by as much as the rounding of the node's own weight may have. */
 static void add_rounding(ls_replayer *w, size_t node, ls_array *values) {
     ls_rounding r;
-    if (!ls_replayer_rounding(w, node, &r))
+    if (!has_rounding(w, &w->candidate->nodes[node]) || !ls_replayer_rounding(w, node, &r))
         return;
     for (uint64_t i = 0; i < values->elements; i++)
         values->values[i] += sqrt(3 * r.variance[i]) * (2 * (double)ls_random_place(i, 1 << 20) / (1 << 20) - 1);
@@ -359,21 +365,22 @@ bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out,
     return true;
 }
 
-static bool has_rounding(const ls_replayer *w, const ls_node *n) {
-    const size_t weight = ls_replayer_weight(w, n, 0);
-    lockstep_dtype dtype;
-    return weight != LS_NONE && ls_dtype_find(w->candidate->nodes[weight].dtype, &dtype) && ls_rounding_is_lossy(dtype);
-}
-
-bool ls_replayer_compute_moved(ls_replayer *w, size_t node, ls_array *out) {
+bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *computed, ls_array *out) {
     size_t inputs[32];
     const char *reason;
-    bool any = has_rounding(w, &w->candidate->nodes[node]);
+    const ls_node *n = &w->candidate->nodes[node];
+    const bool rounded = has_rounding(w, n);
+    bool inherited = false;
     const size_t count = ls_replayer_inputs(w, node, inputs, 32);
-    for (size_t i = 0; i < count && !any; i++)
-        any = (w->steps[inputs[i]].partner == LS_NONE && w->steps[inputs[i]].moved.values != NULL) || depends(w, inputs[i], 0);
+    for (size_t i = 0; i < count && !inherited; i++)
+        inherited = (w->steps[inputs[i]].partner == LS_NONE && w->steps[inputs[i]].moved.values != NULL) || depends(w, inputs[i], 0);
     *out = (ls_array){0};
-    return any && ls_replayer_compute(w, node, true, out, NULL, &reason);
+    if (inherited || (rounded && computed == NULL))
+        return ls_replayer_compute(w, node, true, out, NULL, &reason);
+    if (!rounded || !copy_of(n, computed->values, out, &reason))
+        return false;
+    add_rounding(w, node, out);
+    return true;
 }
 
 /* ------------------------------------------------------------------ rounding of weights */
@@ -428,14 +435,39 @@ bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
         ls_rounding_release(r);
         return false;
     }
-    for (uint64_t t = 0; t < rows; t++)
-        for (uint64_t c = 0; c < r->m; c++) {
-            double sum = 0;
-            for (uint64_t j = 0; j < r->k; j++)
-                sum += r->x.values[t * r->k + j] * r->x.values[t * r->k + j] * r->weight[c * r->k + j];
-            r->variance[t * r->m + c] = sum;
-        }
+    double *squares = malloc((r->x.elements + 1) * sizeof *squares);
+    for (uint64_t i = 0; squares != NULL && i < r->x.elements; i++)
+        squares[i] = r->x.values[i] * r->x.values[i];
+    if (squares == NULL) {
+        ls_rounding_release(r);
+        return false;
+    }
+    ls_multiply(r->weight, squares, r->m, rows, r->k, r->variance);
+    free(squares);
     return true;
+}
+
+static double *transposed(const double *values, uint64_t rows, uint64_t columns) {
+    double *out = malloc((rows * columns + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < rows * columns; i++)
+        out[i % columns * rows + i / columns] = values[i];
+    return out;
+}
+
+double ls_rounding_along(const ls_rounding *r, const double *direction) {
+    const uint64_t rows = r->x.elements / r->k;
+    double *x = transposed(r->x.values, rows, r->k), *d = transposed(direction, rows, r->m), *weights = malloc((r->m * r->k + 1) * sizeof *weights), sum = 0;
+    if (x != NULL && d != NULL && weights != NULL) {
+        ls_multiply(x, d, r->k, r->m, rows, weights);
+        for (uint64_t i = 0; i < r->m * r->k; i++)
+            sum += weights[i] * weights[i] * r->weight[i];
+    } else {
+        sum = INFINITY;
+    }
+    free(x);
+    free(d);
+    free(weights);
+    return sum;
 }
 
 /* ------------------------------------------------------------------ preparing */

@@ -153,7 +153,7 @@ static bool give_back(ls_replayer *w, size_t node) {
         w->steps[back[i]].root_count = ls_replayer_roots(w, back[i], &w->steps[back[i]].roots);
     }
     own->root_count = ls_replayer_roots(w, node, &own->roots);
-    ls_replayer_compute_moved(w, node, &moved);
+    ls_replayer_compute_moved(w, node, &computed, &moved);
     found = proves_something(&computed) && look_up(w, node, &computed, &moved);
     for (size_t i = 0; i < count; i++) {
         ls_step *s = &w->steps[back[i]];
@@ -186,12 +186,13 @@ static void hold(ls_step *s, ls_array *value) {
 
 /* What has no partner of its own: writes, indexes. */
 static void carry(ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
     ls_step *s = &w->steps[node];
     ls_array value;
     if (ls_replayer_compute(w, node, false, &value, NULL, &s->reason))
         hold(s, &value);
     ls_array_release(&s->moved);
-    ls_replayer_compute_moved(w, node, &s->moved);
+    ls_replayer_compute_moved(w, node, s->value.values != NULL && n->role != LOCKSTEP_ROLE_WRITE ? &s->value : NULL, &s->moved);
 }
 
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
@@ -214,7 +215,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     const bool known = ls_replayer_compute(w, node, false, &computed, NULL, &s->reason);
     bool proves = true;
     if (known) {
-        ls_replayer_compute_moved(w, node, &s->moved);
+        ls_replayer_compute_moved(w, node, &computed, &s->moved);
         proves = proves_something(&computed);
         if (proves && look_up(w, node, &computed, &s->moved)) {
             cover(w, node);

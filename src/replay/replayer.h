@@ -62,8 +62,9 @@ bool ls_replayer_is_operation(const ls_node *node);
 /* Computes a node from what is known. `moved`: from what has been moved, where there is some. On success the values are to
  * be freed; `out_scale` may be NULL. */
 bool ls_replayer_compute(ls_replayer *replayer, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason);
-/* The same from what has been moved, and with the rounding of its own weight; false where neither plays a part. */
-bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, ls_array *out);
+/* The same from what has been moved, and with the rounding of its own weight; false where neither plays a part. `computed`: what
+ * ls_replayer_compute has given, or NULL. */
+bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_array *computed, ls_array *out);
 /* The values of an operand of a node, which are to be freed. */
 bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
@@ -83,6 +84,8 @@ typedef struct ls_rounding {
     uint64_t m, k;
 } ls_rounding;
 bool ls_replayer_rounding(ls_replayer *replayer, size_t node, ls_rounding *out);
+/* The variance of the sum of the errors of a product's result, each times an element of `direction`. */
+double ls_rounding_along(const ls_rounding *rounding, const double *direction);
 void ls_rounding_release(ls_rounding *rounding);
 /* Forgets what was tried. */
 void ls_replayer_untry(ls_replayer *replayer);

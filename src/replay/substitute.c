@@ -122,7 +122,7 @@ static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *
         return;
     for (size_t i = 0; i < c->count; i++)
         ls_replayer_try(w, c->nodes[i], &of[i].items[own->at[i]].value);
-    ls_replayer_compute_moved(w, node, &moved);
+    ls_replayer_compute_moved(w, node, NULL, &moved);
     ls_replayer_untry(w);
     ls_replayer_look_up(w, node, &computed, roots, count, ls_replayer_tolerance(w, node, &computed, &moved), &found);
     for (size_t i = 0; i < found.count && !own->found; i++)
@@ -320,20 +320,8 @@ bool ls_replayer_substitute(ls_replayer *w, size_t node) {
  * where it is not. */
 typedef struct share {
     double share, variance; /* infinite where nothing can be said */
+    double bias;            /* of the share, by rounding that shrinks weights */
 } share;
-
-/* The variance of the sum of rounding errors, each weighted by `change`. */
-static double variance_along(const ls_rounding *r, const double *change, uint64_t rows) {
-    double sum = 0;
-    for (uint64_t c = 0; c < r->m; c++)
-        for (uint64_t k = 0; k < r->k; k++) {
-            double weight = 0;
-            for (uint64_t row = 0; row < rows; row++)
-                weight += change[row * r->m + c] * r->x.values[row * r->k + k];
-            sum += weight * weight * r->weight[c * r->k + k];
-        }
-    return sum;
-}
 
 static double variance_of_noise(const ls_array *computed, const ls_array *moved, double squares) {
     double noise = 0;
@@ -350,7 +338,7 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
     const char *reason;
     ls_rounding r;
     double both = 0, squares = 0;
-    share out = {0, INFINITY};
+    share out = {0, INFINITY, 0};
     bool ok = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
     ls_replayer_try(w, operand, &s->value);
     ok = ok && ls_replayer_compute(w, node, false, &other, NULL, &reason);
@@ -367,7 +355,12 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
         const bool rounded = ls_replayer_rounding(w, node, &r);
         const double floor = ls_replayer_floor(w, node, w->steps[node].partner) * ls_replayer_norm(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
-        const double noise = along ? variance_along(&r, other.values, r.x.elements / r.k) : variance_of_noise(&computed, &w->steps[node].moved, squares);
+        const double noise = along ? ls_rounding_along(&r, other.values) : variance_of_noise(&computed, &w->steps[node].moved, squares);
+        const double norm = ls_replayer_norm(value);
+        double explained = 0;
+        for (uint64_t i = 0; rounded && i < value->elements; i++)
+            explained += r.variance[i];
+        out.bias = norm > 0 ? explained / norm / sqrt(squares) : 0;
         out.share = both / squares;
         out.variance = (noise + floor * floor / (double)value->elements * squares) / (squares * squares);
         ls_rounding_release(&r);
@@ -381,17 +374,18 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
  * in its place, is meant to be that tensor, unless its readers say otherwise. */
 static bool is_explained(ls_replayer *w, const size_t *readers, size_t count, size_t operand, const ls_sighting *s) {
     const double certain = 4.5, nearly = 0.1;
-    double sum = 0, weight = 0;
+    double sum = 0, weight = 0, bias = 0;
     for (size_t i = 0; i < count; i++) {
         const share own = share_in(w, readers[i], operand, s);
         if (isfinite(own.variance) && own.variance > 0) {
             sum += own.share / own.variance;
             weight += 1 / own.variance;
+            bias += own.bias / own.variance;
         }
     }
-    const double all = weight > 0 ? sum / weight : 0, unsure = weight > 0 ? 1 / sqrt(weight) : INFINITY;
+    const double all = weight > 0 ? sum / weight : 0, margin = weight > 0 ? certain / sqrt(weight) + bias / weight : INFINITY;
     const bool is_near = w->steps[operand].moved.values == NULL && s->error < nearly && weight > 0;
-    return (all > certain * unsure || is_near) && fabs(all - 1) < certain * unsure + 1e-3;
+    return (all > margin || is_near) && fabs(all - 1) < margin + 1e-3;
 }
 
 void ls_replayer_unhide(ls_replayer *w, size_t node) {

@@ -19,6 +19,7 @@ enum { TYPES = sizeof types / sizeof types[0] };
 #define EXACT 1e-7
 #define GPU_PRODUCT 2e-3
 #define GPU_ROUNDED 1e-5
+#define ANGLE 4e-8 /* for each position: angles, and the powers of the base that they are multiples of, are rounded to f32; measured 8e-9 */
 
 static double by_type(const char *type, bool product) {
     for (size_t i = 0; i < TYPES; i++)
@@ -47,6 +48,15 @@ uint64_t ls_bound_rows(const ls_node *n) {
     return rows;
 }
 
+/* The highest position of a node's pass, as a power of two, so that passes of a run have few different bounds; 0 where unknown. */
+static double highest_position(const ls_trace *t, const ls_node *n) {
+    const ls_pass *pass = n->pass != LS_NONE ? &t->passes[n->pass] : NULL;
+    int32_t highest = 0;
+    for (size_t i = 0; pass != NULL && pass->positions != NULL && i < pass->rows; i++)
+        highest = pass->positions[i] > highest ? pass->positions[i] : highest;
+    return highest > 0 ? exp2(ceil(log2(highest))) : 0;
+}
+
 static double by_operation(const ls_trace *t, const ls_node *n, const char *type) {
     switch ((int)n->kind->role) {
     case LS_OP_ROLE_PRODUCT:
@@ -61,7 +71,8 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
     case LS_OP_ROLE_MASKING:
         return EXACT;
     default:
-        return fmax(n->kind->precision == LS_OP_F16_TABLE ? TABLE : ROUNDED, is_gpu(n) ? GPU_ROUNDED : 0);
+        return fmax(n->kind->precision == LS_OP_F16_TABLE ? TABLE : ROUNDED, is_gpu(n) ? GPU_ROUNDED : 0) +
+               (n->kind->traits & LS_OP_ANGULAR ? ANGLE * highest_position(t, n) : 0);
     }
 }
 
