@@ -83,7 +83,7 @@ double ls_replayer_norm(const ls_array *array) {
     return sqrt(squares);
 }
 
-static double type_tolerance(const ls_replayer *w) {
+double ls_replayer_type_tolerance(const ls_replayer *w) {
     for (size_t i = 0; i < w->partners.trace->node_count; i++)
         if (w->partners.is_value[i])
             return fmax(TOLERANCE, 5 * type_error(w, i));
@@ -91,7 +91,7 @@ static double type_tolerance(const ls_replayer *w) {
 }
 
 double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
-    const double base = fmax(type_tolerance(w), 20 * ls_replayer_floor(w, node, LS_NONE));
+    const double base = fmax(w->tolerance, 20 * ls_replayer_floor(w, node, LS_NONE));
     double squares = 0;
     if (moved == NULL || moved->values == NULL)
         return base;

@@ -29,9 +29,14 @@ static size_t behind(const ls_node *n) {
     return n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0 ? n->sources[0] : LS_NONE;
 }
 
+/* What a node lies in. A view of views, too deep, lies in one of these, whose values are not known. */
 static size_t base_of(const ls_trace *t, size_t node) {
-    for (size_t next = behind(&t->nodes[node]); next != LS_NONE; next = behind(&t->nodes[node]))
+    enum { DEEPEST = 64 };
+    size_t next = behind(&t->nodes[node]);
+    for (int depth = 0; next != LS_NONE && depth < DEEPEST; depth++) {
         node = next;
+        next = behind(&t->nodes[node]);
+    }
     return node;
 }
 
@@ -79,16 +84,17 @@ static size_t holders_of(const ls_replayer *w, size_t node, size_t out[LS_EVAL_O
 }
 
 size_t ls_replayer_inputs(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
-    size_t stack[64], top = 0, count = 0, holders[LS_EVAL_OPERANDS + 1];
+    enum { STACK = 64, LOOKS = 32 }; /* looks: at writes to one cache within a pass */
+    size_t stack[STACK], top = 0, count = 0, holders[LS_EVAL_OPERANDS + 1];
     stack[top++] = node;
-    while (top > 0) {
+    for (int looks = 0; top > 0 && looks < LOOKS; looks++) {
         const size_t at = stack[--top], found = holders_of(w, at, holders);
         for (size_t i = 0; i < found; i++) {
             const ls_node *h = &w->candidate->nodes[holders[i]];
             if (h->pass != w->candidate->nodes[node].pass || h->role == LOCKSTEP_ROLE_WEIGHT || h->role == LOCKSTEP_ROLE_INPUT)
                 continue;
             if (h->role == LOCKSTEP_ROLE_WRITE) {
-                if (top < 64)
+                if (top < STACK)
                     stack[top++] = holders[i];
                 continue;
             }

@@ -74,7 +74,7 @@ static size_t in_order(const ls_partners *p, size_t pass, size_t from, ls_reach 
 }
 
 size_t ls_partners_below(ls_partners *p, size_t pass, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity) {
-    enum { FIRST = 24, LATER = 64 };
+    enum { FIRST = 24, LATER = 64, LOOKS = 1 << 14 };
     size_t count = 0, from = 0, to = 0, latest = 0;
     for (size_t i = 0; i < root_count; i++)
         latest = roots[i] + 1 > latest ? roots[i] + 1 : latest;
@@ -86,9 +86,9 @@ size_t ls_partners_below(ls_partners *p, size_t pass, const size_t *roots, size_
             p->stamp[roots[i]] = p->stamps;
             p->queue[to++] = roots[i];
         }
-    for (int level = 1; level <= depth && from < to; level++) { /* queue[from … to) are the values of the last level */
+    for (int level = 1; level <= depth && from < to && to < LOOKS; level++) { /* queue[from … to) are the values of the last level */
         const size_t end = to;
-        for (size_t i = from; i < to; i++) {
+        for (size_t i = from; i < to && to < LOOKS; i++) {
             const size_t node = p->queue[i];
             if (i >= end && p->is_value[node])
                 continue; /* it begins the next level */

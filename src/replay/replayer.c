@@ -4,6 +4,8 @@
 
 #include "replay/replayer.h"
 
+enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
+
 /* ------------------------------------------------------------------ settling */
 
 size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
@@ -408,6 +410,8 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     }
     for (size_t i = 0; i < m; i++)
         w->taken[i] = LS_NONE;
+    w->tolerance = ls_replayer_type_tolerance(w);
+    w->trials_left = TRIALS_EACH * n;
     return ls_replayer_prepare(w, error);
 }
 
@@ -428,6 +432,7 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
         w->taken[i] = LS_NONE;
     for (size_t i = 0; i < w->cache_count; i++)
         w->caches[i].released = 0;
+    w->trials_left = TRIALS_EACH * w->candidate->node_count;
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }
 

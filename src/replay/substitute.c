@@ -5,7 +5,7 @@
 
 #include "replay/replayer.h"
 
-enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 200 }; /* trials: for one node */
+enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 200 }; /* trials: for one node, as long as the replay has some left */
 
 typedef struct cut {
     size_t nodes[CUT + 1], count; /* ascending; more than CUT are not tried */
@@ -191,10 +191,12 @@ static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings
         ls_replayer_above(w, c->nodes[i], node, &of[i]);
         trials *= of[i].count;
     }
-    if (trials > 0 && trials <= TRIALS)
+    if (trials > 0 && trials <= TRIALS && trials <= w->trials_left) {
+        w->trials_left -= trials;
         do
             found = are_distinct(c, of, at) && is_right_with(w, node, c, of, at);
         while (!found && next_choice(c, of, at));
+    }
     for (size_t i = 0; i < c->count && found; i++)
         ls_replayer_settle(w, c->nodes[i], &of[i].items[at[i]], LS_REPLAY_BY_CONSUMER);
     for (size_t i = 0; i < c->count; i++)
@@ -263,8 +265,9 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_le
         ls_replayer_possible(w, c->nodes[i], &own.of[i]);
         trials *= own.of[i].count;
     }
-    if (own.of != NULL && trials > 0 && trials <= *trials_left) {
+    if (own.of != NULL && trials > 0 && trials <= *trials_left && trials <= w->trials_left) {
         *trials_left -= trials;
+        w->trials_left -= trials;
         do {
             choice one = {0};
             memcpy(one.at, at, sizeof at);
@@ -302,7 +305,7 @@ bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
     size_t trials_left = TRIALS;
     solution best = {0};
-    const size_t count = list_cuts(w, node, cuts);
+    const size_t count = w->trials_left > 0 ? list_cuts(w, node, cuts) : 0;
     for (int unusual = 0; unusual < 2 && best.cut == NULL; unusual++)
         for (size_t i = 0; i < count; i++)
             if (is_usual_cut(w, &cuts[i]) != unusual)
