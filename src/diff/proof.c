@@ -52,6 +52,9 @@ lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_replay_run(&d->matching, &d->options.models, &d->replay, error));
     LS_TRY(ls_verify(d->in.candidate.trace, d->options.models.models, d->options.models.model_count, false, &d->verification, error));
     d->is_replayed = true;
+    const ls_remark other = {.code = LS_REMARK_OTHER_MODEL, .count = d->verification.failed, .total = d->verification.checked};
+    if (4 * other.count > other.total)
+        ls_remarks_add(&d->result.hints, &other);
     return add_pairs(d, error);
 }
 

@@ -44,6 +44,7 @@ typedef enum ls_remark_code {
     LS_REMARK_EAGER,                   /* compiled regions ran eagerly */
     LS_REMARK_PASSES_NOT_COMPARED,     /* count: passes of the reference beside the first that make up one of the candidate */
     LS_REMARK_OUTPUT_ROWS,             /* text: a tensor of which the reference computes some rows only */
+    LS_REMARK_OTHER_MODEL,             /* count of total operations give other values with the model file's weights than were recorded */
     LS_REMARK_NAME_REFUTED,            /* text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */
 } ls_remark_code;

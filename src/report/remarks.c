@@ -156,6 +156,9 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_PASSES_NOT_COMPARED:
         ls_text_printf(out, "where several passes of the reference correspond to one of the candidate, only the first is compared (%llu are not)", count);
         break;
+    case LS_REMARK_OTHER_MODEL:
+        ls_text_printf(out, "%llu of %llu operations give other values than were recorded: the process may have loaded another model file than --candidate-model names", (unsigned long long)r->count, (unsigned long long)r->total);
+        break;
     case LS_REMARK_NAME_REFUTED: ls_text_printf(out, "the values of %s are not those of %s, with which its name pairs it", r->text, r->detail); break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;

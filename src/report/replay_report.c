@@ -93,8 +93,13 @@ static void put_origin(const ls_diff *d, const ls_replayed *item, size_t passes,
     }
     put_weights(d, item, out);
     put_region(d, item, out);
-    for (size_t i = 0; i < n->parameter_count; i++)
-        ls_text_printf(out, "%s%s %.10g", i == 0 ? "; " : ", ", n->parameters[i].key, n->parameters[i].value);
+    const char *separator = "; ";
+    for (size_t i = 0; i < n->parameter_count; i++) {
+        if (n->parameters[i].value == 0)
+            continue; /* the same as none */
+        ls_text_printf(out, "%s%s %.10g", separator, n->parameters[i].key, n->parameters[i].value);
+        separator = ", ";
+    }
     ls_text_printf(out, "\n");
 }
 
