@@ -123,7 +123,7 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
     const size_t source = source_of_rounding(w, node);
     const bool rounded = source != LS_NONE && ls_replayer_rounding(w, source, &r);
     t.norm = sqrt(norm);
-    t.floor = ls_replayer_floor(w, node, s->partner) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
+    t.floor = ls_replayer_floor(w, node) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
     t.variance = rounded ? r.variance : NULL;
     if (!rounded && ls_replayer_compute_moved(w, node, &computed, &moved)) { /* of open nodes that it was computed from */
         t.variance = calloc(n->elements + 1, sizeof *t.variance);
@@ -133,6 +133,11 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
         for (uint64_t i = 0; t.variance != NULL && i < n->elements; i++)
             t.variance[i] = squares / (double)n->elements;
     }
+    if (w->type_error > 0 && t.variance == NULL)
+        t.variance = calloc(n->elements + 1, sizeof *t.variance);
+    const double typical = numbers > 0 ? norm / (double)numbers : 0; /* where terms cancel, that of a weight counts, which is not known */
+    for (uint64_t i = 0; w->type_error > 0 && t.variance != NULL && i < n->elements; i++)
+        t.variance[i] += w->type_error * w->type_error * (typical + (isfinite(scale[i]) ? scale[i] * scale[i] : 0));
     double *reference = malloc((n->elements + 1) * sizeof *reference); /* without what is masked */
     const bool ok = t.difference != NULL && reference != NULL && numbers > 0;
     for (uint64_t i = 0; ok && i < n->elements; i++)
@@ -140,7 +145,7 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
     t.reference = reference;
     if (ok)
         judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
-    if (!rounded && t.variance != NULL) /* it is not independent from token to token, in a way that is not known */
+    if ((!rounded && t.variance != NULL) || w->type_error > 0) /* it is not independent from token to token, in a way that is not known */
         out->mean = out->scale = 0;
     if (!rounded)
         free(t.variance);

@@ -13,6 +13,7 @@ enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
 #define TOLERANCE_MAX 0.5
+#define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
 /* ------------------------------------------------------------------ kinds, tolerances */
 
@@ -55,25 +56,36 @@ static uint64_t kind_of_partner(const ls_replayer *w, size_t partner) {
     return ((uint64_t)n->kind->id ^ weights) + 1000;
 }
 
-/* The type in which the reference computes. */
-static double type_error(const ls_replayer *w, size_t partner) {
-    const char *dtype = partner != LS_NONE ? w->partners.trace->nodes[partner].dtype : "f32";
-    return strcmp(dtype, "bf16") == 0 ? 3e-3 : strcmp(dtype, "f16") == 0 ? 4e-4 : 1e-6;
-}
-
 static double highest_position(const ls_replayer *w) {
     const int32_t last = w->m->geometry[w->pass_pair].candidate_last;
     return last > 0 ? (double)last : 0;
 }
 
-double ls_replayer_floor(const ls_replayer *w, size_t node, size_t partner) {
+double ls_replayer_floor(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t a = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 ? n->operands[0] : LS_NONE;
     const double terms = a != LS_NONE && w->candidate->nodes[a].rank > 0 ? (double)w->candidate->nodes[a].shape[w->candidate->nodes[a].rank - 1] : 1;
-    double floor = type_error(w, partner) * fmax(1, sqrt(terms) / 32);
+    double floor = F32_ERROR * fmax(1, sqrt(terms) / 32);
     if (n->kind->traits & LS_OP_ANGULAR)
         floor += 1.2e-7 * highest_position(w); /* angles are rounded to f32 */
     return floor;
+}
+
+double ls_replayer_type_error(const ls_replayer *w) {
+    static const struct {
+        const char *dtype;
+        double error;
+    } types[] = {{"bf16", 4e-3}, {"f16", 5e-4}}; /* of a few operations, and of weights that were rounded to the type */
+    size_t all = 0, of_type[2] = {0};
+    for (size_t i = 0; i < w->partners.trace->node_count; i++)
+        for (size_t k = 0; w->partners.is_value[i] && k < 2; k++) {
+            all += k == 0;
+            of_type[k] += strcmp(w->partners.trace->nodes[i].dtype, types[k].dtype) == 0;
+        }
+    for (size_t k = 0; k < 2; k++)
+        if (10 * of_type[k] > all)
+            return types[k].error;
+    return 0;
 }
 
 double ls_replayer_norm(const ls_array *array) {
@@ -83,15 +95,8 @@ double ls_replayer_norm(const ls_array *array) {
     return sqrt(squares);
 }
 
-double ls_replayer_type_tolerance(const ls_replayer *w) {
-    for (size_t i = 0; i < w->partners.trace->node_count; i++)
-        if (w->partners.is_value[i])
-            return fmax(TOLERANCE, 5 * type_error(w, i));
-    return TOLERANCE;
-}
-
 double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
-    const double base = fmax(w->tolerance, 20 * ls_replayer_floor(w, node, LS_NONE));
+    const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
     double squares = 0;
     if (moved == NULL || moved->values == NULL)
         return base;

@@ -410,7 +410,7 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     }
     for (size_t i = 0; i < m; i++)
         w->taken[i] = LS_NONE;
-    w->tolerance = ls_replayer_type_tolerance(w);
+    w->type_error = ls_replayer_type_error(w);
     w->trials_left = TRIALS_EACH * n;
     return ls_replayer_prepare(w, error);
 }

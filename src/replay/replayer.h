@@ -44,7 +44,7 @@ typedef struct ls_replayer {
     ls_map learned;       /* (kind of the candidate's node, kind of its partner) -> 1; (kind, 0) -> how many */
     ls_map votes;         /* for layouts */
     size_t trials_left;   /* of substitutions: where everything differs, they would lead nowhere */
-    double tolerance;     /* that the type in which the reference computes explains, as relative L2 */
+    double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
     size_t pass_pair;     /* of the pass that is replayed */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
     size_t *taken;        /* per node of the reference: the candidate's that was settled on it, or LS_NONE */
@@ -126,12 +126,11 @@ void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sig
 double ls_replayer_norm(const ls_array *array);
 /* Relative L2 of what was computed for a node and its value. */
 double ls_replayer_differs(const ls_replayer *replayer, size_t node, const ls_array *computed);
-/* What the type in which the reference computes explains. */
-double ls_replayer_type_tolerance(const ls_replayer *replayer);
+double ls_replayer_type_error(const ls_replayer *replayer);
 /* What can be wrong with a result without being a fault, as relative L2. `moved` is NULL, or what rounding may make of it. */
 double ls_replayer_tolerance(const ls_replayer *replayer, size_t node, const ls_array *computed, const ls_array *moved);
-/* The reference's precision: how far two computations of one tensor may be apart. */
-double ls_replayer_floor(const ls_replayer *replayer, size_t node, size_t partner);
+/* Relative error of a node that is computed in f32. */
+double ls_replayer_floor(const ls_replayer *replayer, size_t node);
 /* A node was found by its value: others of its kind will have partners of the same kind. */
 void ls_replayer_learn(ls_replayer *replayer, size_t node, const ls_sighting *sighting);
 /* Whether nodes of its kind have been found by their values. */

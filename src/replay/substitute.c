@@ -356,7 +356,7 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
     }
     if (ok && squares > 0) {
         const bool rounded = ls_replayer_rounding(w, node, &r);
-        const double floor = ls_replayer_floor(w, node, w->steps[node].partner) * ls_replayer_norm(value);
+        const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_replayer_norm(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
         const double noise = along ? ls_rounding_along(&r, other.values) : variance_of_noise(&computed, &w->steps[node].moved, squares);
         const double norm = ls_replayer_norm(value);

@@ -21,6 +21,17 @@ def test_a_clean_run_is_found_whole(lab, family, kind, flash):
     assert replay["kernels"]["checked"] == replay["kernels"]["operations"] > 500 and replay["kernels"]["differ"] == 0
 
 
+def test_a_reference_in_bfloat16(lab):
+    """Its own rounding, of activations and weights, is no fault; reversed heads are."""
+    trace, model = faults.clean(lab, "llama", "f32", False)
+    reference = lab.reference("llama", dtype="bfloat16")
+    status, result = diff(reference, trace, "--preset", "none", "--candidate-model", model)
+    assert status == 0 and result["replay"]["origins"] == result["replay"]["counts"]["open"] == 0
+    wrong = lab.faulty("llama", "replay-heads", lambda t: t.update({"blk.2.attn_v.weight": faults.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
+    status, result = diff(reference, lab.candidate("llama", gguf=wrong), "--preset", "none", "--candidate-model", wrong)
+    assert status == 1 and {o["name"] for o in result["replay"]["operations"] if o["origin"]} == {"Vcur-2"}
+
+
 def test_what_is_found_is_what_the_preset_says(lab):
     """The rules of a family, which were written by hand, and the values, which know no names, lead to the same tensors."""
     trace, model = faults.clean(lab, "qwen3", "f32", False)
