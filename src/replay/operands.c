@@ -108,27 +108,29 @@ size_t ls_replayer_inputs(const ls_replayer *w, size_t node, size_t *out, size_t
     return count;
 }
 
+/* A step on the way from a node to its readers. */
+static bool leads_on(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    return n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || (w->steps[node].is_open && w->steps[node].is_covered);
+}
+
 size_t ls_replayer_readers(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
-    enum { INPUTS = 24, STACK = 64 };
-    size_t stack[STACK], top = 0, count = 0, inputs[INPUTS];
+    enum { STACK = 64, LOOKS = 256 };
+    size_t stack[STACK], top = 0, count = 0;
     stack[top++] = node;
-    while (top > 0) {
+    for (int looks = 0; top > 0 && looks < LOOKS; looks++) {
         const size_t at = stack[--top];
         for (size_t k = w->first_consumer[at]; k < w->first_consumer[at + 1]; k++) {
             const size_t c = w->consumers[k];
-            const ls_node *n = &w->candidate->nodes[c];
-            if (n->pass != w->candidate->nodes[node].pass)
+            bool known = w->candidate->nodes[c].pass != w->candidate->nodes[node].pass;
+            for (size_t i = 0; i < count && !known; i++)
+                known = out[i] == c;
+            if (known)
                 continue;
-            if ((n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE) && top < STACK)
-                stack[top++] = c;
-            bool reads = false;
-            const size_t all = w->steps[c].partner != LS_NONE ? ls_replayer_inputs(w, c, inputs, INPUTS) : 0;
-            for (size_t i = 0; i < all && !reads; i++)
-                reads = inputs[i] == node;
-            for (size_t i = 0; i < count && reads; i++)
-                reads = out[i] != c;
-            if (reads && count < capacity)
+            if (w->steps[c].partner != LS_NONE && count < capacity)
                 out[count++] = c;
+            else if (leads_on(w, c) && top < STACK)
+                stack[top++] = c;
         }
     }
     return count;

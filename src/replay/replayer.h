@@ -71,7 +71,7 @@ bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_arra
 bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
 size_t ls_replayer_inputs(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
-/* Nodes of the same pass with a partner that read a node, through views and caches, likewise. */
+/* Nodes of the same pass with a partner that read a node, through views, and through open nodes that belong to them. */
 size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Open nodes from which a node is computed, without others with a partner between them. */
 size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);

@@ -63,3 +63,16 @@ def test_a_lost_bias_is_found(lab, reference):
     assert status == 1
     assert title(result["first_divergence"]["candidate"]) == "ffn_out-2 (ADD)"
     assert result["first_divergence"]["causes"][0]["id"] == "channel-offset"
+
+
+def test_replay_names_the_other_gelu_in_each_layer(lab, reference):
+    """llama.cpp computes BERT's GELU in its tanh form; the model says erf. Everything else is right, and a fault beside it shows."""
+    def change(tensors):
+        tensors["blk.2.attn_q.bias"][:] = 0
+    for name, plant, more in (("replayed", None, set()), ("replayed-lost", change, {("Qcur-2", "ADD")})):
+        trace = candidate(lab, name, change=plant)
+        status, result = diff(reference, trace, "--preset", "none", "--candidate-model", lab.folder / f"{name}.gguf")
+        at_fault = [o for o in result["replay"]["operations"] if o["origin"]]
+        assert status == 1 and {(o["name"], o["op"]) for o in at_fault} == {(f"ffn_gelu-{n}", "GELU") for n in range(6)} | more
+        assert all(3e-4 < o["added"]["rel_l2"] < 1e-3 for o in at_fault if o["op"] == "GELU")
+        assert result["replay"]["counts"]["open"] == result["replay"]["counts"]["unsupported"] == result["replay"]["kernels"]["differ"] == 0
