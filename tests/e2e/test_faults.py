@@ -160,8 +160,9 @@ def test_the_checkpoints_tell_whether_a_weight_is_to_blame(lab):
     for gguf, verdicts in ((lab.faulty("qwen3", "weight-to-blame", change), {"blk.2.attn_k.weight": "differs"}),
                            (lab.faulty("qwen3", "eps-to-blame", eps=1e-2), {})):
         _, result = diff(lab.reference("qwen3"), lab.candidate("qwen3", gguf=gguf), "--reference-model", lab.hf("qwen3"), "--candidate-model", gguf)
-        found = {p["candidate"]["name"]: p["verdict"] for p in result["weights"] or []}
-        assert found == verdicts, found
+        found = {p["candidate"]["name"]: p["verdict"] for p in result["weights"]}
+        assert len(found) > 80, "all of them are compared"
+        assert {name: verdict for name, verdict in found.items() if verdict not in ("identical", "match")} == verdicts
 
 
 def reverse_heads(layer):
