@@ -19,10 +19,10 @@ static bool can_be_computed(const ls_diff *d) {
     return t->is_graph && operations && weights;
 }
 
-/* A name, or a rule, may lead to another tensor than the values do. The values are right. */
-static void correct(ls_diff *d, const ls_replayed *item) {
+/* A name, or a rule, may lead to another tensor than the values do. */
+static void note_refuted(ls_diff *d, const ls_replayed *item) {
     const size_t value = d->in.candidate.values.value_of[item->node], root = d->in.reference.values.value_of[item->partner];
-    ls_pair *p = &d->pairs.items[d->matching.pair_of[value] - 1];
+    const ls_pair *p = &d->pairs.items[d->matching.pair_of[value] - 1];
     if (item->means != LS_REPLAY_BY_VALUE || p->method == LS_METHOD_REPLAY || d->in.reference.values.value_of[p->reference] == root)
         return;
     const ls_remark remark = {.code = LS_REMARK_NAME_REFUTED, .text = d->in.candidate.trace->nodes[item->node].name, .detail = d->in.reference.trace->nodes[p->reference].name};
@@ -39,7 +39,7 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
                               .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE};
         if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] != 0)
-            correct(d, item);
+            note_refuted(d, item);
         else
             LS_TRY(ls_matching_add(&d->matching, &pair, error));
     }

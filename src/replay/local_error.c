@@ -8,7 +8,7 @@
 #include "compare/metrics.h"
 #include "replay/replayer.h"
 
-/* In units of what is expected. The largest in clean runs are about half of these (docs/replay.md). */
+/* In units of what is expected. docs/replay.md has the largest in clean runs. */
 #define L2_MAX 2
 #define CHANNEL_MAX 8
 #define MEAN_MAX 7
@@ -121,15 +121,13 @@ bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
         numbers++;
     }
     const size_t source = source_of_rounding(w, node);
-    const bool rounded = source != LS_NONE && ls_replayer_rounding(w, source, &r);
+    const bool rounded = ls_replayer_rounding(w, source, &r);
     t.norm = sqrt(norm);
     t.floor = ls_replayer_floor(w, node) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
     t.variance = rounded ? r.variance : NULL;
     if (!rounded && ls_replayer_compute_moved(w, node, &computed, &moved)) { /* of open nodes that it was computed from */
         t.variance = calloc(n->elements + 1, sizeof *t.variance);
-        double squares = 0;
-        for (uint64_t i = 0; i < n->elements; i++)
-            squares += isfinite(moved.values[i] - computed.values[i]) ? (moved.values[i] - computed.values[i]) * (moved.values[i] - computed.values[i]) : 0;
+        const double squares = ls_replayer_moved_squares(&computed, &moved);
         for (uint64_t i = 0; t.variance != NULL && i < n->elements; i++)
             t.variance[i] = squares / (double)n->elements;
     }

@@ -7,7 +7,6 @@
 #include "compare/metrics.h"
 #include "match/aligned_pair.h"
 #include "replay/replayer.h"
-#include "tensor/rounding.h"
 
 enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
@@ -39,12 +38,14 @@ static uint64_t readers_of(const ls_replayer *w, size_t node) {
 
 uint64_t ls_replayer_kind(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
+    if (w->steps[node].kind != 0)
+        return w->steps[node].kind;
     uint64_t key[12] = {n->kind->id, n->rank > 0 ? n->shape[n->rank - 1] : 1, readers_of(w, node)};
     for (size_t i = 0; i < n->operand_count && i < 8; i++) {
         const size_t weight = ls_replayer_weight(w, n, i);
         key[3 + i] = weight != LS_NONE ? w->candidate->nodes[weight].elements : 0;
     }
-    return XXH3_64bits(key, sizeof key);
+    return w->steps[node].kind = XXH3_64bits(key, sizeof key);
 }
 
 static uint64_t kind_of_partner(const ls_replayer *w, size_t partner) {
@@ -95,17 +96,21 @@ double ls_replayer_norm(const ls_array *array) {
     return sqrt(squares);
 }
 
-double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
-    const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
+double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved) {
     double squares = 0;
-    if (moved == NULL || moved->values == NULL)
-        return base;
-    for (uint64_t i = 0; i < computed->elements; i++) {
+    for (uint64_t i = 0; moved->values != NULL && i < computed->elements; i++) {
         const double d = moved->values[i] - computed->values[i];
         squares += isfinite(d) ? d * d : 0;
     }
+    return squares;
+}
+
+double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
+    const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
+    if (moved == NULL || moved->values == NULL)
+        return base;
     const double norm = ls_replayer_norm(computed);
-    return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(squares) / norm : 0));
+    return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
 }
 
 /* ------------------------------------------------------------------ one tensor */

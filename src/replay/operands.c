@@ -14,10 +14,6 @@
 #define DECODED_MAX ((uint64_t)1 << 25) /* elements of decoded weights that are kept */
 #define NOTHING_WRITTEN "parts of a cache that were never written in the trace"
 
-bool ls_replayer_is_operation(const ls_node *n) {
-    return n->pass != LS_NONE && n->alias_of == LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role != LS_OP_ROLE_VIEW && n->kind->role != LS_OP_ROLE_LEAF;
-}
-
 /* ------------------------------------------------------------------ what lies behind a node */
 
 /* The node of which this one is another name, another shape or a part; LS_NONE if it is none. */

@@ -246,7 +246,7 @@ static size_t first_of(const ls_replayer *w, size_t pass) {
     return first != LS_NONE ? first : 0;
 }
 
-static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_replayer_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
+static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_node_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
 
 /* The end of one graph is the end of the other. */
 static void pair_ends(ls_replayer *w, size_t pass) {
@@ -330,7 +330,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
         if (is_replayed(&nodes[i], pass) && w->steps[i].partner == LS_NONE)
             carry(w, i);
     for (size_t i = first; i < last; i++)
-        if (ls_replayer_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
+        if (ls_node_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
     release_pass(w, pass);
 }
@@ -436,6 +436,11 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }
 
+static int by_node(const void *a, const void *b) {
+    const size_t x = ((const ls_replayed *)a)->node, y = ((const ls_replayed *)b)->node;
+    return x < y ? -1 : x > y;
+}
+
 lockstep_status ls_replay_run(const ls_matching *m, const ls_model_weights *weights, ls_replay *out, lockstep_error *error) {
     ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .weights = weights, .first_tried = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
@@ -447,6 +452,8 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_model_weights *weig
         begin_again(&w, out);
         replay_all(&w, out);
     }
+    if (status == LOCKSTEP_OK && out->count > 0)
+        qsort(out->items, out->count, sizeof *out->items, by_node); /* passes of several contexts may overlap */
     walk_done(&w);
     if (status != LOCKSTEP_OK)
         ls_replay_done(out);

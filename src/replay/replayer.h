@@ -10,7 +10,7 @@ typedef struct ls_step {
     ls_array value;     /* the partner's in this node's layout; what was computed where there is none; of a write: the cache's contents */
     ls_array computed;  /* of a node with a partner, if the weights' rounding matters to it */
     ls_array moved;     /* computed, with the rounding of the weights that went into it changed at random */
-    double *scale;      /* while a node is computed: what rounding errors are relative to */
+    uint64_t kind;      /* see ls_replayer_kind; 0 as long as nobody has asked */
     size_t *roots;      /* nodes of the reference that stand for it, or for what it was computed from */
     size_t root_count;
     size_t partner;     /* LS_NONE */
@@ -59,8 +59,6 @@ typedef struct ls_replayer {
 /* ------------------------------------------------------------------ operands.c */
 
 lockstep_status ls_replayer_prepare(ls_replayer *replayer, lockstep_error *error);
-/* An operation on floats with values of its own: what is looked up. */
-bool ls_replayer_is_operation(const ls_node *node);
 /* Computes a node from what is known. `moved`: from what has been moved, where there is some. On success the values are to
  * be freed; `out_scale` may be NULL. */
 bool ls_replayer_compute(ls_replayer *replayer, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason);
@@ -124,6 +122,8 @@ void ls_replayer_lay_out(ls_replayer *replayer, size_t node, size_t partner, ls_
 void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sightings *out);
 /* L2 of an array's numbers. */
 double ls_replayer_norm(const ls_array *array);
+/* Sum of the squares by which rounding may move a result; 0 where `moved` has no values. */
+double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved);
 /* Relative L2 of what was computed for a node and its value. */
 double ls_replayer_differs(const ls_replayer *replayer, size_t node, const ls_array *computed);
 double ls_replayer_type_error(const ls_replayer *replayer);

@@ -326,15 +326,6 @@ typedef struct share {
     double bias;            /* of the share, by rounding that shrinks weights */
 } share;
 
-static double variance_of_noise(const ls_array *computed, const ls_array *moved, double squares) {
-    double noise = 0;
-    for (uint64_t i = 0; moved->values != NULL && i < computed->elements; i++) {
-        const double d = moved->values[i] - computed->values[i];
-        noise += isfinite(d) ? d * d : 0;
-    }
-    return noise / (double)computed->elements * squares;
-}
-
 static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sighting *s) {
     const ls_array *value = &w->steps[node].value;
     ls_array computed = {0}, other = {0};
@@ -358,7 +349,7 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
         const bool rounded = ls_replayer_rounding(w, node, &r);
         const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_replayer_norm(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
-        const double noise = along ? ls_rounding_along(&r, other.values) : variance_of_noise(&computed, &w->steps[node].moved, squares);
+        const double noise = along ? ls_rounding_along(&r, other.values) : ls_replayer_moved_squares(&computed, &w->steps[node].moved) / (double)computed.elements * squares;
         const double norm = ls_replayer_norm(value);
         double explained = 0;
         for (uint64_t i = 0; rounded && i < value->elements; i++)
@@ -398,8 +389,8 @@ void ls_replayer_unhide(ls_replayer *w, size_t node) {
     const uint64_t key[2] = {ls_replayer_kind(w, node), UINT64_MAX};
     uint64_t *failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
     const size_t count = failures != NULL && *failures < TRIES ? ls_replayer_readers(w, node, readers, INPUTS) : 0;
-    bool found = count == 0;
-    if (found)
+    bool found = false;
+    if (count == 0)
         return;
     ls_replayer_possible(w, node, &possible);
     for (size_t k = 0; k < possible.count && !found; k++)
@@ -408,5 +399,7 @@ void ls_replayer_unhide(ls_replayer *w, size_t node) {
             refute(w, node, 0);
         }
     ls_sightings_release(&possible);
-    *failures += !found;
+    failures = ls_map_at(&w->learned, (const char *)key, sizeof key); /* it may have moved */
+    if (failures != NULL)
+        *failures += !found;
 }

@@ -112,6 +112,11 @@ static inline bool ls_node_is_integer(const ls_node *node) {
 }
 /* Whether the node has values that can be held. */
 static inline bool ls_node_has_values(const ls_node *node) { return node->file != NULL; }
+/* An operation with values of its own: no view, no other name, no write to a cache. */
+static inline bool ls_node_is_operation(const ls_node *node) {
+    return node->pass != LS_NONE && node->alias_of == LS_NONE && node->role == LOCKSTEP_ROLE_COMPUTED && node->kind->role != LS_OP_ROLE_VIEW &&
+           node->kind->role != LS_OP_ROLE_LEAF;
+}
 /* The first pass whose token ids are known, or LS_NONE. */
 size_t ls_trace_first_with_tokens(const ls_trace *trace);
 /* NULL if the node has no such parameter. */

@@ -391,17 +391,13 @@ static bool any_suspect(const ls_verification *v) {
 
 /* ------------------------------------------------------------------ all */
 
-static bool is_operation(const ls_node *n) {
-    return n->pass != LS_NONE && n->alias_of == LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role != LS_OP_ROLE_VIEW && n->kind->role != LS_OP_ROLE_LEAF;
-}
-
 static lockstep_status check_all(run *r, lockstep_error *error) {
     ls_verification *v = r->v;
     for (size_t i = 0; i < v->trace->node_count; i++) {
         const ls_node *n = &v->trace->nodes[i];
         if (n->role == LOCKSTEP_ROLE_WRITE)
             ls_recorded_write(&r->values, i);
-        if (!is_operation(n))
+        if (!ls_node_is_operation(n))
             continue;
         if (!ls_grow((void **)&v->checks, v->count, &v->capacity, sizeof *v->checks))
             return no_memory(error);
