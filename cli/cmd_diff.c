@@ -22,23 +22,30 @@ static const option_row options[] = {
     {0},
 };
 
-/* Of a model in several files, such as a PyTorch candidate's, nothing is computed. */
 static bool is_directory(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* Those whose weights an engine may have read; the model in a folder is only compared with the reference's. */
+static option_list files_among(const option_list *paths) {
+    option_list files = {.count = 0};
+    for (size_t i = 0; i < paths->count; i++)
+        if (!is_directory(paths->items[i]))
+            files.items[files.count++] = paths->items[i];
+    return files;
 }
 
 static int run_traces(const arguments *args, const comparison_options *o) {
     ls_diff_options wanted;
     ls_diff *diff;
     lockstep_error error;
-    lockstep_archive *model = NULL;
+    const option_list files = files_among(&o->candidate_models);
     if (!comparison_understand("diff", o, &wanted))
         return EXIT_TROUBLE;
-    lockstep_status done = o->candidate_model != NULL && !is_directory(o->candidate_model) ? lockstep_archive_open(o->candidate_model, &model, &error) : LOCKSTEP_OK;
-    wanted.models = (ls_model_weights){&model, model != NULL};
-    if (done == LOCKSTEP_OK)
-        done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
+    wanted.models = files.items;
+    wanted.model_count = files.count;
+    lockstep_status done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
     int status = EXIT_TROUBLE;
     if (done == LOCKSTEP_OK) {
         status = comparison_report("diff", o, diff);
@@ -46,7 +53,6 @@ static int run_traces(const arguments *args, const comparison_options *o) {
     } else {
         fprintf(stderr, "lockstep diff: %s\n", error.message);
     }
-    lockstep_archive_close(model);
     return status;
 }
 

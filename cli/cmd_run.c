@@ -435,7 +435,10 @@ static int run(const arguments *args, const void *parsed) {
         return EXIT_TROUBLE;
     }
     comparison_options comparison = {.map = parity.map, .preset = parity.preset, .profile = parity.profile, .tensors = parity.tensors,
-                                     .layers = parity.layers, .atol = parity.atol, .rtol = parity.rtol, .min_coverage = parity.min_coverage};
+                                     .layers = parity.layers, .atol = parity.atol, .rtol = parity.rtol, .min_coverage = parity.min_coverage,
+                                     .accept.count = parity.accept_count};
+    memcpy(comparison.accept.items, parity.accept, sizeof parity.accept);
+    _Static_assert(sizeof parity.accept == sizeof comparison.accept.items, "both hold as many");
     int out = comparison_understand("run", &comparison, &wanted) ? open_out(&parity) : -1;
     int status = out >= 0 ? run_all(&parity, parsed, &comparison, &wanted) : EXIT_TROUBLE;
     if (out >= 0)

@@ -8,13 +8,14 @@
 #include "verify/verify.h"
 
 typedef struct verify_options {
-    const char *model, *json;
+    option_list models;
+    const char *json;
     bool all, exact;
 } verify_options;
 
 #define FIELD(name) offsetof(verify_options, name)
 static const option_row options[] = {
-    {"--model", OPTION_PATH, FIELD(model), "FILE", "the GGUF file with the weights, unless the trace was recorded with --weights", NULL},
+    {"--model", OPTION_PATHS, FIELD(models), "FILE", "a file with the weights (repeatable; default: the files that the engine opened)", NULL},
     {"--exact", OPTION_FLAG, FIELD(exact), NULL, "compute all rows of large products, too", NULL},
     {"--all", OPTION_FLAG, FIELD(all), NULL, "list every operation, not only those that fail", NULL},
     {"--json", OPTION_PATH, FIELD(json), "FILE", "write the result as JSON; - for standard output, instead of the table", NULL},
@@ -45,16 +46,16 @@ static lockstep_status check_trace(const ls_trace *trace, lockstep_error *error)
 static int run(const arguments *args, const void *parsed) {
     const verify_options *o = parsed;
     ls_trace *trace = NULL;
-    lockstep_archive *model = NULL;
+    ls_models models = {0};
     ls_verification v = {0};
     lockstep_error error;
     lockstep_status status = ls_trace_open(args->positional[0], &trace, &error);
     if (status == LOCKSTEP_OK)
         status = check_trace(trace, &error);
-    if (status == LOCKSTEP_OK && o->model != NULL)
-        status = lockstep_archive_open(o->model, &model, &error);
     if (status == LOCKSTEP_OK)
-        status = ls_verify(trace, &model, model != NULL, o->exact, &v, &error);
+        status = ls_models_open(trace, o->models.items, o->models.count, &models, &error);
+    if (status == LOCKSTEP_OK)
+        status = ls_verify(trace, &models, o->exact, &v, &error);
     int result = EXIT_TROUBLE;
     if (status != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep verify: %s\n", error.message);
@@ -65,7 +66,7 @@ static int run(const arguments *args, const void *parsed) {
             result = EXIT_TROUBLE;
     }
     ls_verification_done(&v);
-    lockstep_archive_close(model);
+    ls_models_done(&models);
     ls_trace_close(trace);
     return result;
 }

@@ -63,6 +63,8 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
                              .atol = isnan(o->atol) ? 0 : o->atol, .rtol = isnan(o->rtol) ? 0 : o->rtol,
                              .elementwise = !isnan(o->atol) || !isnan(o->rtol),
                              .min_coverage = isnan(o->min_coverage) ? LS_MIN_COVERAGE : o->min_coverage};
+    out->accept = o->accept.items;
+    out->accept_count = o->accept.count;
     out->profile = ls_profile_find(o->profile != NULL ? o->profile : "auto");
     if (out->profile == NULL)
         list_profiles(command, o->profile);
@@ -85,17 +87,24 @@ static void name_weights(const ls_diff *diff, ls_text *out) {
     ls_text_printf(out, ")$");
 }
 
+/* The given one, or the first that the candidate opened. */
+static const char *candidate_model(const comparison_options *o, const ls_diff *diff) {
+    const ls_trace *trace = diff->in.candidate.trace;
+    return o->candidate_models.count > 0 ? o->candidate_models.items[0] : trace->model_file_count > 0 ? trace->model_files[0].path : NULL;
+}
+
 /* The weights in both checkpoints: all of them where the operations were computed, because coarse types hide what a
  * weight's own values show, or else those behind the first divergence. False where there are none, or no checkpoints. */
 static bool compare_weights(const char *command, const comparison_options *o, const ls_diff *diff, ls_checkpoint_diff *out) {
     ls_text names = {0};
     lockstep_error error;
-    if (o->reference_model == NULL || o->candidate_model == NULL || (diff->result.weights.count == 0 && !diff->is_replayed))
+    const char *candidate = candidate_model(o, diff);
+    if (o->reference_model == NULL || candidate == NULL || (diff->result.weights.count == 0 && !diff->is_replayed))
         return false;
     if (!diff->is_replayed)
         name_weights(diff, &names);
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
-    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(o->reference_model, o->candidate_model, &wanted, out, &error) == LOCKSTEP_OK;
+    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(o->reference_model, candidate, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok)
         fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
     ls_text_done(&names);

@@ -40,6 +40,15 @@ static void list_choices(const char *const *choices, ls_text *out) {
         ls_text_printf(out, "%s%s", i == 0 ? "" : choices[i + 1] != NULL ? ", " : " or ", choices[i]);
 }
 
+static bool add_to_list(option_list *list, const char *value, ls_text *expected) {
+    if (list->count == OPTION_LIST_MAX) {
+        ls_text_printf(expected, "at most %d of these options", OPTION_LIST_MAX);
+        return false;
+    }
+    list->items[list->count++] = value;
+    return true;
+}
+
 /* False if the value is refused; then `expected` says what it must be. */
 static bool set_option(const option_row *o, const char *value, char *options, ls_text *expected) {
     void *field = options + o->offset;
@@ -57,6 +66,8 @@ static bool set_option(const option_row *o, const char *value, char *options, ls
         *(double *)field = number;
         return true;
     }
+    if (o->kind == OPTION_PATHS || o->kind == OPTION_TEXTS)
+        return add_to_list(field, value, expected);
     const char *const *choice = o->choices;
     while (choice != NULL && *choice != NULL && strcmp(*choice, value) != 0)
         choice++;

@@ -12,8 +12,16 @@ typedef enum option_kind {
     OPTION_FLAG,   /* bool */
     OPTION_TEXT,   /* const char * */
     OPTION_PATH,   /* const char *; completion offers files and folders */
+    OPTION_TEXTS,  /* option_list: may be given several times */
+    OPTION_PATHS,  /* option_list; the same, which may be given several times */
     OPTION_NUMBER, /* double, finite and not negative; NaN when it isn't given */
 } option_kind;
+
+enum { OPTION_LIST_MAX = 16 };
+typedef struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    size_t count;
+} option_list;
 
 typedef struct option_row {
     const char *name; /* "--json", or "-o" for a short one */
@@ -23,6 +31,8 @@ typedef struct option_row {
     const char *help;
     const char *const *choices; /* NULL-terminated; NULL when free */
 } option_row;
+
+static inline bool option_is_path(const option_row *row) { return row->kind == OPTION_PATH || row->kind == OPTION_PATHS; }
 
 typedef struct arguments {
     const char **positional; /* up to "--" */

@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ls_source *log;
     ls_trace *trace = NULL;
     ls_verification v;
+    const ls_models models = {.trace = NULL}; /* no files */
     lockstep_error error = {0};
     for (size_t i = 0; i < VALUES; i++)
         values[i] = (float)(i % 5);
@@ -36,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             ls_trace_close(trace); /* slow, and nothing else */
             return 0;
         }
-    if (ls_verify(trace, NULL, 0, false, &v, &error) == LOCKSTEP_OK) {
+    if (ls_verify(trace, &models, false, &v, &error) == LOCKSTEP_OK) {
         ls_text text = {0};
         ls_report_verification(&v, true, 80, &text);
         ls_report_verification_json(&v, &text);

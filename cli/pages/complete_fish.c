@@ -15,7 +15,7 @@ static void put(const char *text) {
 static void put_option(const command_row *row, const option_row *o) {
     bool is_long = o->name[1] == '-';
     printf("complete -c lockstep -n '__fish_seen_subcommand_from %s' -%c %s", row->name, is_long ? 'l' : 's', o->name + (is_long ? 2 : 1));
-    if (o->kind == OPTION_PATH)
+    if (option_is_path(o))
         printf(" -r -F");
     else if (o->kind != OPTION_FLAG)
         printf(" -x");

@@ -22,7 +22,7 @@ static void put_option(const option_row *o) {
     printf("]");
     if (o->kind != OPTION_FLAG) {
         printf(":%s:", o->value);
-        if (o->kind == OPTION_PATH)
+        if (option_is_path(o))
             printf("_files");
         for (const char *const *choice = o->choices; choice != NULL && *choice != NULL; choice++)
             printf("%s%s", choice == o->choices ? "(" : " ", *choice);

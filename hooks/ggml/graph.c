@@ -308,12 +308,12 @@ static lockstep_role role_of(const graph_pass *p, const struct ggml_tensor *leaf
     return named_so ? LOCKSTEP_ROLE_WEIGHT : LOCKSTEP_ROLE_INPUT;
 }
 
-/* Some CPU buffers hold weights repacked for their kernels, whose bytes are not in the
- * layout of the tensor's type. */
+/* Some CPU buffers hold weights repacked for their kernels, whose bytes are not in the layout of the tensor's type,
+ * and which can't be read. */
 static bool is_repacked(const graph_pass *p, const struct ggml_tensor *leaf) {
     void *buffer = root_of(leaf)->buffer;
     const char *name = buffer != NULL ? p->api->backend_buffer_name(buffer) : NULL;
-    return name != NULL && (strstr(name, "REPACK") != NULL || strstr(name, "AARCH64") != NULL || strstr(name, "AMX") != NULL);
+    return name != NULL && !p->api->backend_buffer_is_host(buffer) && (strncmp(name, "CPU", 3) == 0 || strstr(name, "AMX") != NULL);
 }
 
 static void note_repacked(const struct ggml_tensor *leaf) {
@@ -328,6 +328,17 @@ static uint64_t *known_leaf(const graph_pass *p, const struct ggml_tensor *leaf)
     memcpy(key, &leaf, sizeof leaf);
     memcpy(key + sizeof leaf, leaf->name, sizeof leaf->name);
     return ls_map_at(&p->context->leafs, key, sizeof key);
+}
+
+static void send_weight(const graph_pass *p, const description *d, uint64_t id, const struct ggml_tensor *leaf) {
+    const bool repacked = is_repacked(p, leaf);
+    uint64_t sample;
+    if (ls_filter_weights() && repacked)
+        note_repacked(leaf);
+    if (ls_filter_weights() && !repacked)
+        send_description(p, d, id, leaf, true);
+    else
+        ls_frame_weight(&d->node, id, !repacked && values_sample(p->api, leaf, &sample) ? &sample : NULL);
 }
 
 static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
@@ -349,10 +360,10 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     map_set(&p->ids, leaf, id);
     bool input = role == LOCKSTEP_ROLE_INPUT && p->wanted &&
                  (ls_filter_input(leaf->name) || map_get(&p->wanted_leafs, leaf) != 0);
-    bool weight = role == LOCKSTEP_ROLE_WEIGHT && ls_filter_weights(), repacked = weight && is_repacked(p, leaf);
-    if (repacked)
-        note_repacked(leaf);
-    send_description(p, &d, id, leaf, input || (weight && !repacked));
+    if (role == LOCKSTEP_ROLE_WEIGHT)
+        send_weight(p, &d, id, leaf);
+    else
+        send_description(p, &d, id, leaf, input);
 }
 
 static void send_leafs(graph_pass *p) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "copies.h"
+#include "files.h"
 #include "ggml_abi.h"
 #include "graph.h"
 #include "wire/channel.h"
@@ -95,8 +96,11 @@ static bool recording(const ggml_api *api) {
     if (depth > 0 || !ls_channel_open() || api == NULL || !api->usable)
         return false;
     int self = (int)getpid();
-    if (atomic_exchange(&announced_for, self) != self)
+    if (atomic_exchange(&announced_for, self) != self) {
         ls_frame_start(&(ls_start_event){.engine = api->engine, .version = api->engine_version, .context = LS_NO_CONTEXT});
+        files_send_again();
+    }
+    files_send();
     return true;
 }
 

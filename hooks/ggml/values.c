@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/sampled.h"
 #include "wire/frame_writer.h"
 
 static void *buffer_of(const struct ggml_tensor *t) {
@@ -76,6 +77,37 @@ static bool is_contiguous(const ls_strided *s) {
         next *= (int64_t)s->count[i];
     }
     return true;
+}
+
+typedef struct sampled {
+    const ggml_api *api;
+    const struct ggml_tensor *tensor;
+    bool is_host;
+    uint8_t copy[64 * 1024]; /* as much as a sample's pieces have */
+} sampled;
+
+static const void *piece_of(void *context, uint64_t at, size_t count) {
+    sampled *s = context;
+    if (s->is_host)
+        return (const uint8_t *)s->tensor->data + at;
+    if (count > sizeof s->copy)
+        return NULL;
+    s->api->backend_tensor_get(s->tensor, s->copy, (size_t)at, count);
+    return s->copy;
+}
+
+bool values_sample(const ggml_api *api, const struct ggml_tensor *t, uint64_t *out_hash) {
+    ls_strided values;
+    void *buffer = buffer_of(t);
+    sampled *s = measure(api, t, &values) && is_contiguous(&values) ? malloc(sizeof *s) : NULL;
+    if (s == NULL)
+        return false;
+    s->api = api;
+    s->tensor = t;
+    s->is_host = buffer == NULL || api->backend_buffer_is_host(buffer);
+    const bool hashed = ls_sample_hash(values.bytes, piece_of, s, out_hash);
+    free(s);
+    return hashed;
 }
 
 void values_resync(const ggml_api *api, const struct ggml_tensor *t, uint64_t id) {

@@ -1,6 +1,6 @@
 #include "compare/sample.h"
 
-#include "base/hash.h"
+#include "base/random_place.h"
 #include "compare/metrics.h"
 #include "compare/relative.h"
 #include "tensor/pages.h"

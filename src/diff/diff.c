@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/ranges.h"
+#include "diff/accepted.h"
 #include "diff/divergence.h"
 #include "diff/outcome.h"
 #include "diff/outputs.h"
@@ -46,6 +47,7 @@ static lockstep_status open_both(ls_diff *d, ls_trace *reference, ls_trace *cand
     LS_TRY(other);
     d->in.tensors = d->options.tensors;
     d->in.layers = d->options.layers;
+    LS_TRY(ls_accepted_check(&d->options, error));
     LS_TRY(ls_ranges_check("--layers", d->in.layers, error));
     LS_TRY(load_rules(d, error));
     LS_TRY(open_reference(&d->in.reference, error));
@@ -73,6 +75,7 @@ void ls_diff_free(ls_diff *d) {
     if (d == NULL)
         return;
     ls_replay_done(&d->replay);
+    ls_models_done(&d->models);
     ls_verification_done(&d->verification);
     ls_matching_done(&d->matching);
     free(d->pairs.items);

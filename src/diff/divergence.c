@@ -91,6 +91,7 @@ static bool is_output_beyond_noise(const ls_diff *d, const ls_pair *p, const ls_
 /* Where each operation was computed: what begins at one, what it hands on, and what is rounding alone. */
 static void mark_by_proof(ls_walk *w, bool *tainted) {
     const ls_diff *d = w->diff;
+    bool accepted = false; /* something has been so far: what it does to the outputs is not known */
     for (size_t i = 0; i < w->graph->node_count; i++) {
         const ls_node *n = &w->graph->nodes[i];
         const bool begins = ls_proof_is_origin(d, i);
@@ -104,13 +105,14 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
         ls_mark *mark = &w->marks[pair - 1];
         const ls_pair *p = &d->pairs.items[pair - 1];
         const ls_replayed *item = ls_proof_of(d, i);
+        accepted = accepted || (item != NULL && item->is_accepted);
         const bool right = item != NULL && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED);
         if (begins && !ls_mark_fails(mark)) {
             mark->verdict = LS_VERDICT_DIVERGED;
             mark->excuse = LS_EXCUSE_NONE;
-        } else if (!begins && !above && right && mark->verdict == LS_VERDICT_DIVERGED && !is_output_beyond_noise(d, p, mark)) {
+        } else if (!begins && !above && right && mark->verdict == LS_VERDICT_DIVERGED && (accepted || !is_output_beyond_noise(d, p, mark))) {
             mark->verdict = LS_VERDICT_REFORMULATED;
-            mark->excuse = LS_EXCUSE_REPLAYED;
+            mark->excuse = item->is_accepted ? LS_EXCUSE_ACCEPTED : LS_EXCUSE_REPLAYED;
         }
         mark->downstream = ls_mark_fails(mark) && above && !begins;
         tainted[i] = begins || (above && (ls_mark_fails(mark) || mark->verdict == LS_VERDICT_REFORMULATED || item != NULL)) || (!right && ls_mark_fails(mark));

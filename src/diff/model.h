@@ -26,7 +26,10 @@ typedef struct ls_diff_options {
     const ls_profile *profile;
     bool elementwise;     /* atol and rtol were given: numpy.allclose's rule */
     double atol, rtol, min_coverage;
-    ls_model_weights models;    /* files with the candidate's weights, with which its operations are computed; borrowed */
+    const char *const *models; /* paths of files with the candidate's weights; none: those that its trace names */
+    size_t model_count;
+    const char *const *accept;  /* RULE or RULE@OPERATIONS: faults that are known, and by design */
+    size_t accept_count;
 } ls_diff_options;
 
 /* Nodes of the graph that was walked (ls_diff_graph), or indexes of pairs. */
@@ -57,6 +60,7 @@ typedef struct ls_diff {
     ls_diff_result result;
     size_t output_count; /* pairs of final outputs among all */
     size_t outputs_seen; /* pass pairs whose final outputs have been paired */
+    ls_models models;    /* that have the candidate's weights */
     bool is_replayed;    /* the two below are there */
     ls_replay replay;
     ls_verification verification;

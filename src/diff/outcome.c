@@ -101,6 +101,21 @@ static bool replay_diverged(const facts *f, ls_remark *out) {
     return out->count > 0;
 }
 
+static bool differ_in_memory(const facts *f, ls_remark *out) {
+    const ls_models *m = &f->diff->models;
+    out->count = m->by_state[LS_WEIGHT_CHANGED];
+    for (int i = 0; i < LS_WEIGHT_STATES; i++)
+        out->total += m->by_state[i];
+    out->text = out->count > 0 ? m->trace->nodes[m->first_changed].name : NULL;
+    return out->count > 0;
+}
+
+/* Something has changed weights after they were read from the file. */
+static bool weights_changed(const facts *f, ls_remark *out) { return f->diff->models.are_recorded && differ_in_memory(f, out); }
+
+/* The user has named another file than the engine has read. */
+static bool weights_are_of_another_file(const facts *f, ls_remark *out) { return !f->diff->models.are_recorded && differ_in_memory(f, out); }
+
 static bool replay_is_open(const facts *f, ls_remark *out) {
     const ls_replay *r = &f->diff->replay;
     out->count = r->operations[LS_REPLAY_OPEN];
@@ -197,6 +212,8 @@ static const struct {
     {pairs_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_PAIRED},
     {has_failed, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
     {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_REPLAY_DIVERGED},
+    {weights_changed, LS_OUTCOME_DIVERGED, LS_REMARK_WEIGHTS_CHANGED},
+    {weights_are_of_another_file, LS_OUTCOME_INCOMPARABLE, LS_REMARK_WEIGHTS_OTHER},
     {is_unreadable, LS_OUTCOME_INCOMPARABLE, LS_REMARK_UNREADABLE},
     {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},

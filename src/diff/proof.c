@@ -3,7 +3,15 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "diff/accepted.h"
+
 /* ------------------------------------------------------------------ running */
+
+static bool has_weight(const ls_diff *d, size_t node) {
+    ls_view view;
+    const char *reason;
+    return ls_node_has_values(&d->in.candidate.trace->nodes[node]) || ls_models_find(&d->models, node, &view, &reason);
+}
 
 /* Operations of ggml, and weights to compute them with. */
 static bool can_be_computed(const ls_diff *d) {
@@ -11,10 +19,8 @@ static bool can_be_computed(const ls_diff *d) {
     bool operations = false, weights = false;
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        ls_view view;
-        const char *reason;
         operations = operations || (n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role == LS_OP_ROLE_PRODUCT && ls_op_is_of_ggml(n->kind, n->op));
-        weights = weights || (n->role == LOCKSTEP_ROLE_WEIGHT && (ls_node_has_values(n) || ls_model_weights_find(&d->options.models, n, &view, &reason)));
+        weights = weights || (n->role == LOCKSTEP_ROLE_WEIGHT && has_weight(d, i));
     }
     return t->is_graph && operations && weights;
 }
@@ -46,11 +52,23 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
+static void note_models(ls_diff *d) {
+    const ls_models *m = &d->models;
+    const ls_remark unopened = {.code = LS_REMARK_MODEL_UNOPENED, .text = m->unopened}, stale = {.code = LS_REMARK_MODEL_STALE, .count = m->by_state[LS_WEIGHT_STALE]};
+    if (m->unopened[0] != '\0')
+        ls_remarks_add(&d->result.hints, &unopened);
+    if (stale.count > 0)
+        ls_remarks_add(&d->result.hints, &stale);
+}
+
 lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
+    LS_TRY(ls_models_open(d->in.candidate.trace, d->options.models, d->options.model_count, &d->models, error));
+    note_models(d);
     if (ls_diff_is_selective(d) || !d->in.reference.trace->is_graph || !can_be_computed(d))
         return LOCKSTEP_OK;
-    LS_TRY(ls_replay_run(&d->matching, &d->options.models, &d->replay, error));
-    LS_TRY(ls_verify(d->in.candidate.trace, d->options.models.models, d->options.models.model_count, false, &d->verification, error));
+    LS_TRY(ls_replay_run(&d->matching, &d->models, &d->replay, error));
+    LS_TRY(ls_accepted_apply(d, error));
+    LS_TRY(ls_verify(d->in.candidate.trace, &d->models, false, &d->verification, error));
     d->is_replayed = true;
     const ls_remark other = {.code = LS_REMARK_OTHER_MODEL, .count = d->verification.failed, .total = d->verification.checked};
     if (4 * other.count > other.total)

@@ -25,6 +25,8 @@ typedef enum ls_remark_code {
     LS_REMARK_REPLAY_DIVERGED,         /* count: operations that are at fault, and were not compared */
     LS_REMARK_REPLAY_OPEN,             /* count: operations whose result was found nowhere; text: the first */
     LS_REMARK_WEIGHT_DIFFERS,          /* text: a weight of the candidate that is not the reference's */
+    LS_REMARK_WEIGHTS_CHANGED,         /* count of total weights in the engine's memory are not those of the file that it opened; text: the first */
+    LS_REMARK_WEIGHTS_OTHER,           /* the same, of a file that was named by the user */
     LS_REMARK_COVERAGE,                /* fraction compared, less than limit */
     /* hints */
     LS_REMARK_ONE_TOKEN,               /* one token at position 0 hides some faults */
@@ -44,6 +46,8 @@ typedef enum ls_remark_code {
     LS_REMARK_EAGER,                   /* compiled regions ran eagerly */
     LS_REMARK_PASSES_NOT_COMPARED,     /* count: passes of the reference beside the first that make up one of the candidate */
     LS_REMARK_OUTPUT_ROWS,             /* text: a tensor of which the reference computes some rows only */
+    LS_REMARK_MODEL_UNOPENED,          /* text: why a model file that the run opened can't be read now */
+    LS_REMARK_MODEL_STALE,             /* count weights are of a model file that was changed after the run */
     LS_REMARK_OTHER_MODEL,             /* count of total operations give other values with the model file's weights than were recorded */
     LS_REMARK_NAME_REFUTED,            /* text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */

@@ -44,17 +44,7 @@ bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const cha
     return ok;
 }
 
-bool ls_model_weights_find(const ls_model_weights *w, const ls_node *n, ls_view *out_view, const char **out_reason) {
-    for (size_t i = 0; i < w->model_count; i++) {
-        const size_t at = ls_archive_find(w->models[i], n->name);
-        if (at == SIZE_MAX || ls_archive_view(w->models[i], at, out_view, NULL) != LOCKSTEP_OK)
-            continue;
-        return ls_view_elements(out_view) == n->elements || ls_no_values(out_reason, "a weight of another shape than in the model file");
-    }
-    return ls_no_values(out_reason, w->model_count == 0 ? "weights that were not recorded: --model names their file" : "weights that no model file has");
-}
-
-bool ls_model_weights_read(const ls_model_weights *w, const ls_node *n, ls_array *out, const char **out_reason) {
+bool ls_leaf_weight(const ls_models *m, size_t node, ls_array *out, const char **out_reason) {
     ls_view view;
-    return ls_model_weights_find(w, n, &view, out_reason) && read_view(&view, n, out, out_reason);
+    return ls_models_find(m, node, &view, out_reason) && read_view(&view, &m->trace->nodes[node], out, out_reason);
 }

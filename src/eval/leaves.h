@@ -3,21 +3,14 @@
 #define LS_EVAL_LEAVES_H
 
 #include "eval/eval.h"
-
-/* Model files that have the weights, which traces usually lack. Borrowed. */
-typedef struct ls_model_weights {
-    lockstep_archive *const *models;
-    size_t model_count;
-} ls_model_weights;
+#include "eval/models.h"
 
 /* Each of these fails with a reason, and leaves `out` alone; otherwise out->values is to be freed. */
 
 /* The values that were stored for a node. */
 bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const char **out_reason);
 /* A weight of a model file. */
-bool ls_model_weights_read(const ls_model_weights *weights, const ls_node *node, ls_array *out, const char **out_reason);
-/* The same as it is in the file. */
-bool ls_model_weights_find(const ls_model_weights *weights, const ls_node *node, ls_view *out_view, const char **out_reason);
+bool ls_leaf_weight(const ls_models *models, size_t node, ls_array *out, const char **out_reason);
 
 /* Room for a node's values; NULL, with a reason, if there is none. */
 double *ls_values_new(const ls_node *node, const char **out_reason);

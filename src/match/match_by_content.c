@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random_place.h"
 #include "match/aligned_pair.h"
-#include "base/hash.h"
 
 enum { SAMPLES = 256, GLANCE = 16, LAYOUTS_TRIED = 32 };
 #define CLOSE 0.5       /* two tensors with a larger relative error are not taken for the same */

@@ -18,6 +18,7 @@ typedef enum ls_excuse {
     LS_EXCUSE_SHIFTED,    /* depends on positions, and one side pads its batch in front */
     LS_EXCUSE_ALL_LAYERS, /* the same tensor differs as much in every layer */
     LS_EXCUSE_REPLAYED,   /* right when it is computed from the reference's values: rounding of weights and kernels has added up */
+    LS_EXCUSE_ACCEPTED,   /* the user has accepted what explains it */
     LS_EXCUSE_COUNT
 } ls_excuse;
 

@@ -212,6 +212,17 @@ static lockstep_status read_prompt(parsing *p, yaml_node_t *node) {
 
 /* ------------------------------------------------------------------ the whole */
 
+static lockstep_status read_accept(parsing *p, const yaml_node_t *node, ls_parity *parity) {
+    if (node->type != YAML_SEQUENCE_NODE)
+        return bad(p, node, "accept is a list: [gelu-variant]");
+    for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
+        if (parity->accept_count == LS_PARITY_ACCEPT_MAX)
+            return bad(p, node, "accept has too many entries");
+        LS_TRY(read_text(p, yaml_document_get_node(&p->yaml->document, *i), &parity->accept[parity->accept_count++]));
+    }
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status read_comparison(parsing *p, const char *key, yaml_node_t *value, void *context) {
     ls_parity *parity = context;
     const struct {
@@ -228,7 +239,9 @@ static lockstep_status read_comparison(parsing *p, const char *key, yaml_node_t 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(key, numbers[i].key) == 0)
             return read_number(p, value, numbers[i].field);
-    return bad(p, value, "found an unknown key, expected map, preset, profile, tensors, layers, atol, rtol or min-coverage");
+    if (strcmp(key, "accept") == 0)
+        return read_accept(p, value, parity);
+    return bad(p, value, "found an unknown key, expected map, preset, profile, tensors, layers, atol, rtol, min-coverage or accept");
 }
 
 static lockstep_status read_top(parsing *p, const char *key, yaml_node_t *value, void *context) {

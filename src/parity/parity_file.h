@@ -19,11 +19,15 @@ typedef struct ls_parity_prompt {
     const char *tokens; /* "1,2,3", or NULL */
 } ls_parity_prompt;
 
+enum { LS_PARITY_ACCEPT_MAX = 16 };
+
 typedef struct ls_parity {
     ls_parity_side reference, candidate;
     ls_parity_prompt *prompts;
     size_t prompt_count, prompt_capacity;
     const char *map, *preset, *profile, *tensors, *layers; /* may be NULL */
+    const char *accept[LS_PARITY_ACCEPT_MAX];              /* faults that are by design */
+    size_t accept_count;
     double atol, rtol, min_coverage;                       /* NaN if not given */
     const char *out;
     ls_arena arena;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/grow.h"
@@ -390,7 +391,7 @@ static bool is_among(const char *key, const char *const *keys, size_t count) {
 /* Keys of a line that only the recorder writes; a process's own are dropped. */
 static bool is_reserved(const char *key) {
     static const char *const reserved[] = {"i",    "file", "at",  "bytes", "member", "stats",  "xxh3",          "lost", "occurrence", "event",
-                                           "note", "end", "ended", "engine", "pass", "lockstep_trace"};
+                                           "note", "end", "ended", "engine", "pass", "model_file", "lockstep_trace"};
     return is_among(key, reserved, sizeof reserved / sizeof reserved[0]);
 }
 
@@ -579,6 +580,23 @@ static void record_note(ls_recorder *r, const ls_frame_content *content) {
         write_compiled_note(r, text, ls_frame_string(content, "compiled", &r->frame_memory));
 }
 
+/* With what tells later whether it is still the same file. */
+static void record_model_file(ls_recorder *r, unsigned process, const ls_frame_content *content) {
+    const char *path = ls_frame_string(content, "path", &r->frame_memory);
+    struct stat info;
+    if (path == NULL || *path != '/')
+        return;
+    ls_text_clear(&r->line);
+    ls_text_printf(&r->line, "{\"model_file\":");
+    ls_text_json(&r->line, path, strlen(path));
+    if (stat(path, &info) == 0) {
+        add_integer(&r->line, ",\"bytes\":", (uint64_t)info.st_size);
+        add_integer(&r->line, ",\"modified\":", (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
+    }
+    add_integer(&r->line, ",\"process\":", process);
+    end_line(r);
+}
+
 static void answer(ls_recorder *r, const process_state *p, const ls_frame *frame, const ls_frame_content *content) {
     const struct id_pair *line = find_id(p, (uint64_t)content->id);
     uint64_t bytes = 0;
@@ -610,6 +628,9 @@ static bool record_event(ls_recorder *r, process_state *p, const ls_frame *frame
         return true;
     case LS_EVENT_NOTE:
         record_note(r, content);
+        return true;
+    case LS_EVENT_MODEL_FILE:
+        record_model_file(r, frame->process, content);
         return true;
     case LS_EVENT_END:
         r->totals.ended += !p->said_end;

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/grow.h"
-#include "base/hash.h"
+#include "base/random_place.h"
 #include "eval/places.h"
-#include "replay/replayer.h"
+#include "replay/variants.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
 
@@ -213,7 +213,7 @@ static bool copy_of(const ls_node *n, const double *values, ls_array *out, const
 static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array *kept = &w->decoded[node];
-    if (kept->values == NULL && !(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_model_weights_read(w->weights, n, kept, out_reason)))
+    if (kept->values == NULL && !(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_leaf_weight(w->models, node, kept, out_reason)))
         return false;
     if (w->decoded_elements + n->elements > DECODED_MAX) {
         *out = *kept;
@@ -316,13 +316,16 @@ static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out
 static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
-    ls_evaluation e = {.node = n, .every = 1};
+    const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
+    ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = 1};
     bool ok = ls_op_is_of_ggml(n->kind, n->op) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
                                                : ls_eval_refuse(&e, "an operation that is not ggml's");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
             ok = ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
+            if (ok && altered != NULL)
+                ls_alteration_apply(altered, i, &operands[i]);
         }
     double *values = ok ? ls_values_new(n, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(n, &e.reason) : NULL;
     e.out = values;

@@ -41,7 +41,11 @@ typedef struct ls_replayed {
     const char *reason;  /* of an unsupported one */
     ls_local_error local;
     size_t *region, region_count; /* of an origin: operations in front of it that belong to it, because the reference has no tensors for them */
+    const char *rule;    /* of an origin: what is known to be done differently (ls_replay_rule), and explains it; or NULL */
+    const char *instead; /* how it gives the reference's values */
+    double left;         /* relative L2 then */
     bool has_pairs;      /* the partner's rotary halves are pairs here */
+    bool is_accepted;    /* an origin that the user has accepted by its rule: is_origin is false */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;
 
@@ -51,15 +55,18 @@ typedef struct ls_replay {
     size_t count, capacity;
     size_t operations[LS_REPLAY_CLASS_COUNT];
     uint64_t elements[LS_REPLAY_CLASS_COUNT];
-    size_t origins;
+    size_t origins, accepted;
     ls_arena arena;
 } ls_replay;
 
 /* The names of the classes. */
 const char *ls_replay_class_name(ls_replay_class class);
 
+/* The ids of the rules by which an operation at fault can be explained, from 0; NULL after the last one. */
+const char *ls_replay_rule(size_t index);
+
 /* The matching has taken in all nodes. Everything is borrowed. */
-lockstep_status ls_replay_run(const ls_matching *matching, const ls_model_weights *weights, ls_replay *out_replay, lockstep_error *error);
+lockstep_status ls_replay_run(const ls_matching *matching, const ls_models *models, ls_replay *out_replay, lockstep_error *error);
 void ls_replay_done(ls_replay *replay);
 
 /* What an operation's own weight and the reference's type explain is allowed so many times. */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/replayer.h"
+#include "replay/variants.h"
 
 enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
 
@@ -273,6 +273,8 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
         own.is_origin = ls_local_error_is_fault(&own.local);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
+    if (own.is_origin)
+        ls_replayer_vary(w, &own);
     out->operations[own.class]++;
     out->elements[own.class] += n->elements;
     out->origins += own.is_origin;
@@ -441,8 +443,8 @@ static int by_node(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-lockstep_status ls_replay_run(const ls_matching *m, const ls_model_weights *weights, ls_replay *out, lockstep_error *error) {
-    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .weights = weights, .first_tried = LS_NONE};
+lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, ls_replay *out, lockstep_error *error) {
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .first_tried = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

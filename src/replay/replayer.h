@@ -30,7 +30,7 @@ typedef struct ls_cache_writes {
 typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
-    const ls_model_weights *weights;
+    const ls_models *models;
     ls_partners partners;
     ls_step *steps;       /* per node of the candidate */
     size_t *consumers, *first_consumer; /* of each node: consumers[first_consumer[i] … first_consumer[i + 1]) */
@@ -52,6 +52,7 @@ typedef struct ls_replayer {
     ls_array *tried;      /* per node */
     unsigned char *depends; /* per node: 0 not known, 1 no, 2 yes */
     size_t *touched, touched_count, touched_capacity, first_tried;
+    const struct ls_alteration *altered; /* how one node is computed for an experiment; or NULL */
     ls_arena *arena;      /* of the result */
     ls_arena scratch;     /* of the pass */
 } ls_replayer;

@@ -108,6 +108,12 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
         ls_text_printf(out, "of %llu operation%s, neither the result nor what is computed from it was found in the reference (first: %s)", (unsigned long long)r->count, r->count == 1 ? "" : "s", r->text);
         break;
     case LS_REMARK_WEIGHT_DIFFERS: ls_text_printf(out, "the weight %s is not the reference's, although its type's rounding hides that in the activations", r->text); break;
+    case LS_REMARK_WEIGHTS_CHANGED:
+        ls_text_printf(out, "%llu of %llu weights in the engine's memory are not those of its model file: they were changed after loading (first: %s)", count, total, r->text);
+        break;
+    case LS_REMARK_WEIGHTS_OTHER:
+        ls_text_printf(out, "%llu of %llu weights in the engine's memory are not those of --candidate-model: it had opened another file (first: %s)", count, total, r->text);
+        break;
     case LS_REMARK_COVERAGE:
         ls_text_printf(out, "%.1f %% of the candidate's elements were compared, less than the required %.1f %%", 100 * r->fraction, 100 * r->limit);
         break;
@@ -156,6 +162,8 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_PASSES_NOT_COMPARED:
         ls_text_printf(out, "where several passes of the reference correspond to one of the candidate, only the first is compared (%llu are not)", count);
         break;
+    case LS_REMARK_MODEL_UNOPENED: ls_text_printf(out, "the model file that the engine opened can't be read, so its operations were not computed: %s", r->text); break;
+    case LS_REMARK_MODEL_STALE: ls_text_printf(out, "the model file was changed after the run: operations with %llu of its weights were not computed", count); break;
     case LS_REMARK_OTHER_MODEL:
         ls_text_printf(out, "%llu of %llu operations give other values than were recorded: the process may have loaded another model file than --candidate-model names", (unsigned long long)r->count, (unsigned long long)r->total);
         break;
@@ -178,6 +186,7 @@ const char *ls_excuse_text(ls_excuse excuse) {
                                         "masked earlier on one side than on the other",
                                         "different positions: one side left-pads its batch",
                                         "the same in every layer",
-                                        "right when computed from the reference's values: the rounding of weights and kernels has added up"};
+                                        "right when computed from the reference's values: the rounding of weights and kernels has added up",
+                                        "accepted by its rule"};
     return texts[excuse];
 }

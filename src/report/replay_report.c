@@ -15,6 +15,23 @@ static const ls_node *partner_of(const ls_diff *d, const ls_replayed *item) { re
 
 /* ------------------------------------------------------------------ text */
 
+/* Where the weights came from, and how much is known of that. */
+static void put_models(const ls_models *m, ls_text *out) {
+    char name[NAME_TEXT];
+    if (m->count == 0)
+        return;
+    const char *path = m->archives[0]->path, *base = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    ls_escape(base, strlen(base), name, sizeof name);
+    ls_text_printf(out, "weights    of %s%s", name, m->are_recorded ? ", which the engine opened" : "");
+    if (m->count > 1)
+        ls_text_printf(out, ", and %zu more", m->count - 1);
+    ls_text_printf(out, ": %zu as in the engine's memory, %zu assumed", m->by_state[LS_WEIGHT_VERIFIED], m->by_state[LS_WEIGHT_ASSUMED]);
+    const size_t not_used = m->by_state[LS_WEIGHT_CHANGED] + m->by_state[LS_WEIGHT_OTHER] + m->by_state[LS_WEIGHT_STALE];
+    if (not_used > 0)
+        ls_text_printf(out, ", %zu NOT as in the file", not_used);
+    ls_text_printf(out, "\n");
+}
+
 void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
     const ls_replay *r = &d->replay;
     const ls_verification *v = &d->verification;
@@ -23,7 +40,11 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
         return;
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
         all += r->elements[i];
-    ls_text_printf(out, "replay     %zu operations computed from the reference's values, %zu at fault; of their elements", r->count, r->origins);
+    put_models(&d->models, out);
+    ls_text_printf(out, "replay     %zu operations computed from the reference's values, %zu at fault", r->count, r->origins);
+    if (r->accepted > 0)
+        ls_text_printf(out, ", %zu accepted", r->accepted);
+    ls_text_printf(out, "; of their elements");
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
         ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", all > 0 ? 100 * (double)r->elements[i] / (double)all : 0, ls_replay_class_name((ls_replay_class)i));
     ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong\n", v->checked, v->count, v->failed);
@@ -31,18 +52,46 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
 
 static bool is_same_operation(const ls_node *a, const ls_node *b) { return a->layer == b->layer && strcmp(a->name, b->name) == 0 && strcmp(a->op, b->op) == 0; }
 
-/* An operation is listed once, with the number of passes in which it is at fault. */
-static size_t passes_of(const ls_diff *d, size_t item) {
+/* One line of the list: an operation in all of its passes, or all operations of a kind that one rule explains. */
+static bool are_one(const ls_diff *d, const ls_replayed *a, const ls_replayed *b) {
+    const ls_node *x = node_of(d, a), *y = node_of(d, b);
+    if (a->is_accepted != b->is_accepted)
+        return false;
+    if (a->rule != NULL && b->rule != NULL)
+        return x->kind == y->kind && strcmp(a->rule, b->rule) == 0 && strcmp(a->instead, b->instead) == 0;
+    return a->rule == b->rule && is_same_operation(x, y);
+}
+
+typedef struct line {
+    const ls_replayed *first, *worst; /* worst: what was added is the largest */
+    size_t count, layers, passes;
+} line;
+
+/* The line that begins with this operation; false if it belongs to an earlier one. */
+static bool line_of(const ls_diff *d, size_t item, bool accepted, line *out) {
     const ls_replay *r = &d->replay;
-    size_t count = 0;
+    const ls_replayed *first = &r->items[item], *last = NULL;
+    *out = (line){.first = first, .worst = first};
+    if (accepted ? !first->is_accepted : !first->is_origin)
+        return false;
+    int layer = -2;
     for (size_t i = 0; i < r->count; i++) {
-        if (!r->items[i].is_origin || !is_same_operation(node_of(d, &r->items[i]), node_of(d, &r->items[item])))
+        const ls_replayed *other = &r->items[i];
+        if (!(other->is_origin || other->is_accepted) || !are_one(d, other, first))
             continue;
         if (i < item)
-            return 0;
-        count++;
+            return false;
+        const ls_node *n = node_of(d, other);
+        if (n->pass == node_of(d, first)->pass && n->layer != layer) {
+            layer = n->layer;
+            out->layers++;
+        }
+        out->passes += last == NULL || n->pass != node_of(d, last)->pass;
+        out->count++;
+        out->worst = other->local.error > out->worst->local.error ? other : out->worst;
+        last = other;
     }
-    return count;
+    return true;
 }
 
 /* The weights that an operation and its region read. */
@@ -75,24 +124,19 @@ static void put_region(const ls_diff *d, const ls_replayed *item, ls_text *out) 
         ls_text_printf(out, " in front of it, for which the reference has no tensors");
 }
 
-static void put_origin(const ls_diff *d, const ls_replayed *item, size_t passes, ls_text *out) {
-    const ls_node *n = node_of(d, item), *r = &d->in.reference.trace->nodes[item->partner];
-    char name[NAME_TEXT], op[80], partner[NAME_TEXT];
-    ls_escape(n->name, strlen(n->name), name, sizeof name);
-    ls_escape(n->op, strlen(n->op), op, sizeof op);
-    ls_escape(r->name, strlen(r->name), partner, sizeof partner);
-    ls_text_printf(out, "  %s (%s)", name, op);
-    if (n->layer >= 0)
-        ls_text_printf(out, ", layer %d", n->layer);
-    ls_text_printf(out, ", in %zu pass%s: added here %.1e, expected %.1e", passes, passes == 1 ? "" : "es", item->local.error, item->local.expected);
+static void put_partner(const ls_diff *d, const ls_replayed *item, ls_text *out) {
+    char partner[NAME_TEXT];
+    const char *name = d->in.reference.trace->nodes[item->partner].name;
+    ls_escape(name, strlen(name), partner, sizeof partner);
     ls_text_printf(out, "; reference %s", partner);
-    if (item->likeness != LS_NONE) {
-        const char *other = d->in.reference.trace->nodes[item->likeness].name;
-        ls_escape(other, strlen(other), partner, sizeof partner);
-        ls_text_printf(out, ", but its values are those of %s", partner);
-    }
-    put_weights(d, item, out);
-    put_region(d, item, out);
+    if (item->likeness == LS_NONE)
+        return;
+    name = d->in.reference.trace->nodes[item->likeness].name;
+    ls_escape(name, strlen(name), partner, sizeof partner);
+    ls_text_printf(out, ", but its values are those of %s", partner);
+}
+
+static void put_parameters(const ls_node *n, ls_text *out) {
     const char *separator = "; ";
     for (size_t i = 0; i < n->parameter_count; i++) {
         if (n->parameters[i].value == 0)
@@ -100,23 +144,49 @@ static void put_origin(const ls_diff *d, const ls_replayed *item, size_t passes,
         ls_text_printf(out, "%s%s %.10g", separator, n->parameters[i].key, n->parameters[i].value);
         separator = ", ";
     }
+}
+
+static void put_line(const ls_diff *d, const line *l, ls_text *out) {
+    const ls_replayed *item = l->first;
+    const ls_node *n = node_of(d, item);
+    char name[NAME_TEXT], op[80];
+    ls_escape(n->name, strlen(n->name), name, sizeof name);
+    ls_escape(n->op, strlen(n->op), op, sizeof op);
+    ls_text_printf(out, "  %s (%s)", name, op);
+    if (l->layers > 1)
+        ls_text_printf(out, " and the same in %zu layers", l->layers);
+    else if (n->layer >= 0)
+        ls_text_printf(out, ", layer %d", n->layer);
+    ls_text_printf(out, ", in %zu pass%s: added here %s%.1e, expected %.1e", l->passes, l->passes == 1 ? "" : "es", l->count > 1 ? "up to " : "", l->worst->local.error,
+                   l->worst->local.expected);
+    put_partner(d, item, out);
+    put_weights(d, item, out);
+    put_region(d, item, out);
+    put_parameters(n, out);
+    if (item->rule != NULL)
+        ls_text_printf(out, "\n    %s: the reference's values come out with %s (%.1e is left)", item->rule, item->instead, l->worst->left);
     ls_text_printf(out, "\n");
 }
 
-void ls_report_replay_origins(const ls_diff *d, ls_text *out) {
+static void put_lines(const ls_diff *d, bool accepted, const char *title, ls_text *out) {
     const ls_replay *r = &d->replay;
     size_t count = 0;
-    for (size_t i = 0; i < r->count; i++)
-        if (r->items[i].is_origin && passes_of(d, i) > 0 && count++ == 0)
-            ls_text_printf(out, "at fault, computed from the reference's own values:\n");
-    count = 0;
+    line l;
     for (size_t i = 0; i < r->count; i++) {
-        const size_t passes = r->items[i].is_origin ? passes_of(d, i) : 0;
-        if (passes > 0 && count++ < SHOWN)
-            put_origin(d, &r->items[i], passes, out);
+        if (!line_of(d, i, accepted, &l))
+            continue;
+        if (count++ == 0)
+            ls_text_printf(out, "%s", title);
+        if (count <= SHOWN)
+            put_line(d, &l, out);
     }
     if (count > SHOWN)
         ls_text_printf(out, "  and %zu more\n", count - SHOWN);
+}
+
+void ls_report_replay_origins(const ls_diff *d, ls_text *out) {
+    put_lines(d, false, "at fault, computed from the reference's own values:\n", out);
+    put_lines(d, true, "different by design (--accept):\n", out);
 }
 
 /* ------------------------------------------------------------------ JSON */
@@ -144,9 +214,23 @@ static json_t *operation_json(const ls_diff *d, const ls_replayed *item) {
                                                   ls_json_number(item->local.scale), "factor", ls_json_number(item->local.factor)));
     }
     json_object_set_new(o, "origin", json_boolean(item->is_origin));
+    json_object_set_new(o, "accepted", json_boolean(item->is_accepted));
+    json_object_set_new(o, "rule", item->rule == NULL ? json_null() : json_pack("{s:s, s:o, s:o}", "id", item->rule, "instead", ls_json_text(item->instead), "left", ls_json_number(item->left)));
     for (size_t i = 0; i < item->region_count; i++)
         json_array_append_new(region, ls_json_count(item->region[i]));
     json_object_set_new(o, "region", region);
+    return o;
+}
+
+static json_t *weights_json(const ls_models *m) {
+    static const char *const states[LS_WEIGHT_STATES] = {"in_no_file", "verified", "assumed", "changed", "of_other_type", "stale"};
+    json_t *o = json_object(), *files = json_array();
+    for (size_t i = 0; i < m->count; i++)
+        json_array_append_new(files, ls_json_text(m->archives[i]->path));
+    json_object_set_new(o, "files", files);
+    json_object_set_new(o, "opened_by_engine", json_boolean(m->count > 0 && m->are_recorded));
+    for (int i = 0; i < LS_WEIGHT_STATES; i++)
+        json_object_set_new(o, states[i], ls_json_count(m->by_state[i]));
     return o;
 }
 
@@ -159,9 +243,11 @@ json_t *ls_report_replay_json(const ls_diff *d) {
         json_object_set_new(counts, ls_replay_class_name((ls_replay_class)i), ls_json_count(r->operations[i]));
         json_object_set_new(elements, ls_replay_class_name((ls_replay_class)i), ls_json_count(r->elements[i]));
     }
+    json_object_set_new(o, "weights", weights_json(&d->models));
     json_object_set_new(o, "counts", counts);
     json_object_set_new(o, "elements", elements);
     json_object_set_new(o, "origins", ls_json_count(r->origins));
+    json_object_set_new(o, "accepted", ls_json_count(r->accepted));
     json_object_set_new(o, "kernels", json_pack("{s:o, s:o, s:o}", "operations", ls_json_count(d->verification.count), "checked", ls_json_count(d->verification.checked), "differ",
                                                 ls_json_count(d->verification.failed)));
     for (size_t i = 0; i < r->count; i++)

@@ -17,6 +17,7 @@ void ls_trace_close(ls_trace *trace) {
     free(trace->nodes);
     free(trace->passes);
     free(trace->notes);
+    free(trace->model_files);
     ls_map_done(&trace->kinds);
     ls_arena_done(&trace->arena);
     free(trace);

@@ -45,7 +45,15 @@ typedef struct ls_node {
     size_t parameter_count;
     size_t stored;     /* index in the trace's archive, if it has one */
     const char *lost;  /* why expected values are missing; or NULL */
+    const uint64_t *sample; /* of a weight: the hash of a sample of its bytes (base/sampled.h); NULL if unknown */
 } ls_node;
+
+/* A file with weights that the run opened. */
+typedef struct ls_model_file {
+    const char *path;  /* absolute */
+    uint64_t bytes;    /* 0 if unknown */
+    uint64_t modified; /* nanoseconds since 1970 */
+} ls_model_file;
 
 typedef struct ls_pass {
     size_t rows; /* 0: unknown */
@@ -71,6 +79,8 @@ typedef struct ls_trace {
     size_t pass_count, ended_count;
     const char **notes;
     size_t note_count;
+    ls_model_file *model_files; /* in the order in which they were opened */
+    size_t model_file_count;
     uint64_t dropped;
     ls_segments segments; /* files with the nodes' values */
     lockstep_archive *archive; /* has the values, if they are not in files of their own */

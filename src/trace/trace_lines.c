@@ -291,6 +291,18 @@ static lockstep_status read_extent(ls_trace_lines *r, const json_t *object, ls_n
     return mark_unreadable(r, t->node_count) ? LOCKSTEP_OK : LOCKSTEP_NO_MEMORY;
 }
 
+/* 64 bits in hexadecimal; NULL if there are none. */
+static const uint64_t *sample_of(ls_trace_lines *r, const json_t *object) {
+    const json_t *value = value_of(object, "sample_xxh3");
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    uint64_t *out = *text != '\0' ? ls_arena_array(&r->trace->arena, 1, sizeof *out) : NULL;
+    if (value != NULL && (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16))
+        refuse(r, "sample_xxh3", "16 hexadecimal digits");
+    else if (out != NULL)
+        *out = strtoull(text, NULL, 16);
+    return out;
+}
+
 static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     ls_trace *t = r->trace;
     if (!grow(&t->nodes, t->node_count, &r->node_capacity, sizeof *t->nodes))
@@ -304,6 +316,7 @@ static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     node->backend = text_of(r, object, "backend");
     node->file = text_of(r, object, "file");
     node->lost = text_of(r, object, "lost");
+    node->sample = sample_of(r, object);
     node->role = ls_role_of(text_of(r, object, "role"));
     node->layer = (int)integer_of(r, object, "layer", -1, INT_MAX, -1);
     node->occurrence = (unsigned)integer_of(r, object, "occurrence", 0, UINT_MAX, 0);
@@ -357,6 +370,22 @@ static lockstep_status read_note(ls_trace_lines *r, const json_t *object) {
     return LOCKSTEP_OK;
 }
 
+/* The same file may be opened several times, by several processes. */
+static lockstep_status read_model_file(ls_trace_lines *r, const json_t *object) {
+    ls_trace *t = r->trace;
+    const ls_model_file file = {text_of(r, object, "model_file"), (uint64_t)integer_of(r, object, "bytes", 0, INT64_MAX, 0),
+                                (uint64_t)integer_of(r, object, "modified", 0, INT64_MAX, 0)};
+    if (file.path == NULL)
+        return LOCKSTEP_OK;
+    for (size_t i = 0; i < t->model_file_count; i++)
+        if (strcmp(t->model_files[i].path, file.path) == 0)
+            return LOCKSTEP_OK;
+    if (!grow(&t->model_files, t->model_file_count, &r->model_file_capacity, sizeof *t->model_files))
+        return LOCKSTEP_NO_MEMORY;
+    t->model_files[t->model_file_count++] = file;
+    return LOCKSTEP_OK;
+}
+
 /* How many tensors there are, with the weights or without, shows whether lines are missing. */
 static void read_end(ls_trace_lines *r, const json_t *object) {
     ls_trace *t = r->trace;
@@ -377,6 +406,8 @@ static lockstep_status read_line(ls_trace_lines *r, json_t *object) {
         return read_engine(r, object);
     if (json_object_get(object, "note") != NULL)
         return read_note(r, object);
+    if (json_object_get(object, "model_file") != NULL)
+        return read_model_file(r, object);
     if (json_object_get(object, "lockstep_trace") != NULL)
         r->trace->only = text_of(r, object, "only");
     if (json_object_get(object, "end") != NULL)

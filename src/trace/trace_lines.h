@@ -9,7 +9,7 @@ typedef struct ls_trace_lines {
     ls_trace *trace;
     const char *name;    /* of the log, for messages */
     uint64_t bytes;      /* of the log, so far */
-    size_t node_capacity, pass_capacity, note_capacity;
+    size_t node_capacity, pass_capacity, note_capacity, model_file_capacity;
     bool has_files;      /* values are in files in the trace's directory */
     bool said;           /* error has a message already */
     const char *wrong;   /* the first key of the line whose value is not `expected`; or NULL */

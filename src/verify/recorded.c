@@ -117,7 +117,7 @@ static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **ou
     if (ls_node_has_values(n))
         return ls_leaf_stored(r->trace, node, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
-        return ls_model_weights_read(&r->weights, n, out, out_reason);
+        return ls_leaf_weight(r->models, node, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_STATE)
         return read_cache(r, node, out, out_reason);
     if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || moves))

@@ -7,7 +7,7 @@
 
 typedef struct ls_recorded {
     const ls_trace *trace;
-    ls_model_weights weights;
+    const ls_models *models;
     ls_map caches;                   /* "process/context/name" -> cache + 1 */
     struct ls_cache *items;
     size_t count, capacity;

@@ -406,20 +406,20 @@ static lockstep_status check_all(run *r, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-static ls_recorded values_of(const ls_trace *trace, lockstep_archive *const *models, size_t model_count) {
-    return (ls_recorded){.trace = trace, .weights = {models, model_count}, .replaced = LS_NONE};
+static ls_recorded values_of(const ls_trace *trace, const ls_models *models) {
+    return (ls_recorded){.trace = trace, .models = models, .replaced = LS_NONE};
 }
 
-lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, bool exact, ls_verification *out,
+lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool exact, ls_verification *out,
                           lockstep_error *error) {
     *out = (ls_verification){.trace = trace};
-    run r = {.v = out, .exact = exact, .values = values_of(trace, models, model_count)};
+    run r = {.v = out, .exact = exact, .values = values_of(trace, models)};
     lockstep_status status = check_all(&r, error);
     if (status == LOCKSTEP_OK && (!look_at_families(out) || !list_reasons(out)))
         status = no_memory(error);
     if (status == LOCKSTEP_OK && any_suspect(out)) {
         ls_recorded_done(&r.values);
-        r.values = values_of(trace, models, model_count);
+        r.values = values_of(trace, models);
         status = judge_suspects(&r, error);
     }
     for (size_t i = 0; i < out->count; i++)

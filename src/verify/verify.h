@@ -4,7 +4,7 @@
 #define LS_VERIFY_VERIFY_H
 
 #include "base/arena.h"
-#include "trace/trace.h"
+#include "eval/models.h"
 
 typedef enum ls_fault {
     LS_FAULT_NONE,
@@ -54,7 +54,7 @@ typedef struct ls_verification {
 
 /* models: files that have the weights, which traces usually lack. exact: of large products, too, all rows are computed.
  * Everything is borrowed. */
-lockstep_status ls_verify(const ls_trace *trace, lockstep_archive *const *models, size_t model_count, bool exact, ls_verification *out_verification,
+lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool exact, ls_verification *out_verification,
                           lockstep_error *error);
 void ls_verification_done(ls_verification *verification);
 

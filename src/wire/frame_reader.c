@@ -254,7 +254,8 @@ static ls_event event_of(const char *name) {
         ls_event event;
     } events[] = {{"start", LS_EVENT_START},       {"pass", LS_EVENT_PASS},     {"rows", LS_EVENT_ROWS},
                   {"pass_end", LS_EVENT_PASS_END}, {"tensor", LS_EVENT_TENSOR}, {"resync", LS_EVENT_RESYNC},
-                  {"note", LS_EVENT_NOTE},         {"end", LS_EVENT_END}};
+                  {"note", LS_EVENT_NOTE},         {"model_file", LS_EVENT_MODEL_FILE},
+                  {"end", LS_EVENT_END}};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
         if (strcmp(events[i].name, name) == 0)
             return events[i].event;
@@ -322,6 +323,7 @@ static lockstep_status check_event(reading *r, uint64_t data_bytes) {
     case LS_EVENT_OTHER:
     case LS_EVENT_START:
     case LS_EVENT_NOTE:
+    case LS_EVENT_MODEL_FILE:
     case LS_EVENT_END:
         break;
     }

@@ -23,6 +23,7 @@ typedef enum ls_event {
     LS_EVENT_TENSOR,
     LS_EVENT_RESYNC,
     LS_EVENT_NOTE,
+    LS_EVENT_MODEL_FILE,
     LS_EVENT_END,
 } ls_event;
 

@@ -308,28 +308,50 @@ static void add_view(ls_text *line, const lockstep_node *node) {
     ls_text_append(line, "]", 1);
 }
 
+/* Everything but the end of a tensor's line. */
+static void put_node(ls_text *line, const lockstep_node *node, uint64_t id, long pass) {
+    begin_event(line, "tensor");
+    add_integer(line, "id", (int64_t)id);
+    if (pass != LS_NO_PASS)
+        add_integer(line, "pass", pass);
+    add_integer(line, "layer", node->layer >= 0 ? node->layer : -1);
+    add_text(line, "name", node->name);
+    add_text(line, "op", node->op != NULL ? node->op : "");
+    const bool is_other = node->dtype == LOCKSTEP_OPAQUE && node->dtype_name != NULL;
+    add_text(line, "dtype", is_other ? node->dtype_name : lockstep_dtype_name(node->dtype));
+    add_shape(line, node);
+    add_text(line, "role", ls_role_name(node->role));
+    add_sources(line, node);
+    add_operands(line, node);
+    add_view(line, node);
+    if (node->alias != 0)
+        add_integer(line, "alias_of", (int64_t)node->alias);
+    add_parameters(line, node);
+    add_text(line, "where", node->where);
+    add_text(line, "backend", node->backend);
+}
+
 bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_strided *values) {
     ls_text line = {0};
-    begin_event(&line, "tensor");
-    add_integer(&line, "id", (int64_t)id);
-    if (pass != LS_NO_PASS)
-        add_integer(&line, "pass", pass);
-    add_integer(&line, "layer", node->layer >= 0 ? node->layer : -1);
-    add_text(&line, "name", node->name);
-    add_text(&line, "op", node->op != NULL ? node->op : "");
-    const bool is_other = node->dtype == LOCKSTEP_OPAQUE && node->dtype_name != NULL;
-    add_text(&line, "dtype", is_other ? node->dtype_name : lockstep_dtype_name(node->dtype));
-    add_shape(&line, node);
-    add_text(&line, "role", ls_role_name(node->role));
-    add_sources(&line, node);
-    add_operands(&line, node);
-    add_view(&line, node);
-    if (node->alias != 0)
-        add_integer(&line, "alias_of", (int64_t)node->alias);
-    add_parameters(&line, node);
-    add_text(&line, "where", node->where);
-    add_text(&line, "backend", node->backend);
+    put_node(&line, node, id, pass);
     return send_line(&line, values);
+}
+
+bool ls_frame_weight(const lockstep_node *node, uint64_t id, const uint64_t *sample) {
+    ls_text line = {0};
+    char hash[20] = "";
+    if (sample != NULL)
+        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)*sample);
+    put_node(&line, node, id, LS_NO_PASS);
+    add_text(&line, "sample_xxh3", sample != NULL ? hash : NULL);
+    return send_line(&line, NULL);
+}
+
+void ls_frame_model_file(const char *path) {
+    ls_text line = {0};
+    begin_event(&line, "model_file");
+    add_text(&line, "path", path);
+    send_line(&line, NULL);
 }
 
 void ls_frame_note_compiled(const char *text, const char *compiled) {
