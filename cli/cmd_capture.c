@@ -19,7 +19,7 @@
 typedef struct capture_options {
     const char *out, *tensors, *ops, *layers, *passes, *observe, *format, *naming;
     double sources;
-    bool stats_only, stats, weights, kv, listen, check_observer, compiled;
+    bool graph_only, stats_only, stats, weights, kv, listen, check_observer, compiled;
 } capture_options;
 
 static const char *const formats[] = {"gguf", "npz", "safetensors", NULL};
@@ -43,6 +43,7 @@ static const option_row options[] = {
     {"--format", OPTION_TEXT, FIELD(format), "NAME", "OUT is one file, not a directory: gguf, npz or safetensors", formats},
     {"--naming", OPTION_TEXT, FIELD(naming), "NAMES", "kqv-trace: the names of KQV trace monitors, with --format gguf", namings},
     {"--stats-only", OPTION_FLAG, FIELD(stats_only), NULL, "statistics and hashes, no values on disk", NULL},
+    {"--graph-only", OPTION_FLAG, FIELD(graph_only), NULL, "the graph and its inputs, but nothing that is computed: diff then judges the model (ggml)", NULL},
     {"--listen", OPTION_FLAG, FIELD(listen), NULL, "no command: print the channel and the hook, record until standard input ends", NULL},
     {0},
 };
@@ -195,7 +196,9 @@ static const char *objection(const capture_options *o, bool has_command) {
         return "--sources needs --tensors or --ops";
     if (o->naming != NULL && (o->format == NULL || strcmp(o->format, "gguf") != 0))
         return "--naming needs --format gguf";
-    if (o->check_observer && (o->listen || o->stats_only))
+    if (o->graph_only && (o->stats_only || o->observe != NULL))
+        return "--graph-only excludes --observe and --stats-only";
+    if (o->check_observer && (o->listen || o->stats_only || o->graph_only))
         return "--check-observer needs a command, and values";
     return NULL;
 }
@@ -225,7 +228,7 @@ static int run(const arguments *args, const void *parsed) {
     snprintf(levels, sizeof levels, "%.0f", o->sources);
     ls_recording recording;
     ls_observe_options wanted = {.directory = place, .tensors = o->tensors, .ops = o->ops, .layers = o->layers,
-                                 .passes = o->passes, .what = o->observe, .stats_only = o->stats_only,
+                                 .passes = o->passes, .what = o->observe, .stats_only = o->stats_only, .graph_only = o->graph_only,
                                  .sources = o->sources > 0 ? levels : NULL, .weights = o->weights, .caches = o->kv, .compiled = o->compiled};
     ls_observed done;
     lockstep_error error;

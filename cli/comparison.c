@@ -120,7 +120,7 @@ static bool is_read(const ls_trace *trace, const char *weight) {
 
 /* A weight that an operation reads, and that is not the reference's, is a divergence, even where rounding hides it. */
 static void judge_weights(ls_diff *diff, const ls_checkpoint_diff *weights) {
-    for (size_t i = 0; i < weights->weights.pair_count && diff->result.outcome == LS_OUTCOME_MATCH; i++) {
+    for (size_t i = 0; i < weights->weights.pair_count && ls_outcome_is_match(diff->result.outcome); i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
         const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
         if (!ls_weight_fails(p) || !is_read(diff->in.candidate.trace, name))
@@ -138,7 +138,7 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     if (out->is_weighed)
         judge_weights(diff, &out->weights);
     out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
-    out->status = ls_outcome_exit_status(diff->result.outcome);
+    out->status = o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {

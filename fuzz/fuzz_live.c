@@ -27,7 +27,7 @@ static void prepare(void) {
 static void receive(const ls_recording *recording, const uint8_t *data, size_t size, ls_recorder_totals *totals) {
     ls_recorder *recorder;
     lockstep_error error;
-    if (ls_recorder_open(recording, false, NULL, NULL, &recorder, &error) != LOCKSTEP_OK)
+    if (ls_recorder_open(recording, &(ls_recorder_options){0}, &recorder, &error) != LOCKSTEP_OK)
         abort();
     if (!ls_receiver_replay(&(ls_receiver_events){recorder, ls_recorder_frame, ls_recorder_closed}, data, size))
         abort();

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (ls_trace_feed_open("fuzz", &m.feed, &trace, &error) != LOCKSTEP_OK)
         abort();
     const ls_recording recording = {&m, put_line, begin_values, put_values, end_values, NULL, NULL, NULL, leave};
-    if (ls_recorder_open(&recording, false, NULL, NULL, &recorder, &error) != LOCKSTEP_OK)
+    if (ls_recorder_open(&recording, &(ls_recorder_options){0}, &recorder, &error) != LOCKSTEP_OK)
         abort();
     if (!ls_receiver_replay(&(ls_receiver_events){recorder, ls_recorder_frame, ls_recorder_closed}, data, size))
         abort();

@@ -356,9 +356,10 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     }
     description d;
     describe_leaf(&d, p, leaf, role);
-    add_source(&d, role == LOCKSTEP_ROLE_INPUT ? produced_as(root_of(leaf)) : 0); /* if another graph computed it */
+    const uint64_t producer = role == LOCKSTEP_ROLE_INPUT ? produced_as(root_of(leaf)) : 0; /* if another graph computed it */
+    add_source(&d, producer);
     map_set(&p->ids, leaf, id);
-    bool input = role == LOCKSTEP_ROLE_INPUT && p->wanted &&
+    bool input = role == LOCKSTEP_ROLE_INPUT && p->wanted && (producer == 0 || ls_filter_observe() != LS_OBSERVE_INPUTS) &&
                  (ls_filter_input(leaf->name) || map_get(&p->wanted_leafs, leaf) != 0);
     if (role == LOCKSTEP_ROLE_WEIGHT)
         send_weight(p, &d, id, leaf);
@@ -435,6 +436,8 @@ static bool keeps(const graph_pass *p, const struct pass_node *node) {
         if (is_auto_name(t->name))
             return false;
         break;
+    case LS_OBSERVE_INPUTS:
+        return false;
     case LS_OBSERVE_LAST:
         return node == &p->nodes[p->count - 1];
     case LS_OBSERVE_ALL:

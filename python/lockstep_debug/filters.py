@@ -41,6 +41,8 @@ class Filters:
             return self._caches and (not self._passes or self._passes(number))
         if self.observe == "last":
             return kind is MODULE and outer and "." not in name
+        if self.observe == "inputs" and kind is not INPUT:
+            return False
         if self.observe == "named" and kind is OPERATION:
             return False
         if self.observe == "outputs" and not (kind is INPUT or (kind is MODULE and outer)):

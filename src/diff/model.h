@@ -10,6 +10,7 @@
 
 typedef enum ls_outcome {
     LS_OUTCOME_MATCH,
+    LS_OUTCOME_MODEL_MATCH, /* the graph and the weights are right; nothing that was computed was recorded */
     LS_OUTCOME_DIVERGED,
     LS_OUTCOME_INPUTS_DIFFER,
     LS_OUTCOME_INCOMPARABLE,
@@ -82,6 +83,7 @@ static inline bool ls_diff_is_selective(const ls_diff *diff) {
 }
 /* What a command that compares exits with: 0 match, 1 diverged or other inputs, 2 not comparable. */
 int ls_outcome_exit_status(ls_outcome outcome);
+static inline bool ls_outcome_is_match(ls_outcome outcome) { return outcome == LS_OUTCOME_MATCH || outcome == LS_OUTCOME_MODEL_MATCH; }
 /* The outcome's name, with what limits a match. */
 const char *ls_diff_verdict(const ls_diff *diff);
 

@@ -5,6 +5,7 @@
 
 #include "diff/coverage.h"
 #include "diff/outputs.h"
+#include "diff/proof.h"
 
 /* ------------------------------------------------------------------ what was not compared */
 
@@ -125,6 +126,35 @@ static bool replay_is_open(const facts *f, ls_remark *out) {
     return out->count > 0;
 }
 
+static bool is_not_replayed(const facts *f, ls_remark *out) {
+    out->text = f->diff->in.candidate.trace->path;
+    return !f->diff->is_replayed;
+}
+
+static bool replay_is_unsupported(const facts *f, ls_remark *out) {
+    const ls_replay *r = &f->diff->replay;
+    out->count = r->operations[LS_REPLAY_UNSUPPORTED];
+    for (size_t i = 0; i < r->count && out->text == NULL; i++)
+        if (r->items[i].class == LS_REPLAY_UNSUPPORTED) {
+            out->text = f->diff->in.candidate.trace->nodes[r->items[i].node].name;
+            out->detail = r->items[i].reason;
+        }
+    return out->count > 0;
+}
+
+/* A final output that is not the reference's, although nothing before it is at fault. */
+static bool replay_lacks_output(const facts *f, ls_remark *out) {
+    const ls_diff *d = f->diff;
+    for (size_t i = 0; i < d->matching.tokens.pair_count && out->text == NULL; i++) {
+        const ls_pass_pair *p = &d->matching.tokens.pairs[i];
+        const size_t output = d->matching.facts[p->candidate].output;
+        const ls_replayed *item = output != 0 && !is_silent(d, p) ? ls_proof_of(d, output - 1) : NULL;
+        if (item != NULL && item->class != LS_REPLAY_FOUND)
+            out->text = d->in.candidate.trace->nodes[output - 1].name;
+    }
+    return out->text != NULL;
+}
+
 static bool is_unreadable(const facts *f, ls_remark *out) {
     const ls_pairs *pairs = &f->diff->pairs;
     out->total = pairs->count;
@@ -200,12 +230,14 @@ static bool covers_too_little(const facts *f, ls_remark *out) {
     return out->fraction < out->limit;
 }
 
-/* The first that applies decides; where none does, the runs match. */
-static const struct {
+typedef struct decision {
     predicate applies;
     ls_outcome outcome;
     ls_remark_code reason;
-} decisions[] = {
+} decision;
+
+/* The first that applies decides; where none does, the runs match. */
+static const decision decisions[] = {
     {holds_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NO_VALUES},
     {inputs_differ, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {selects_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_SELECTED},
@@ -226,14 +258,31 @@ static const struct {
     {covers_too_little, LS_OUTCOME_INCOMPARABLE, LS_REMARK_COVERAGE},
 };
 
+/* The same for a candidate of which only the graph was recorded: nothing but its replay can decide. */
+static const decision model_decisions[] = {
+    {inputs_differ, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
+    {is_not_replayed, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOT_REPLAYED},
+    {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
+    {weights_changed, LS_OUTCOME_DIVERGED, LS_REMARK_WEIGHTS_CHANGED},
+    {weights_are_of_another_file, LS_OUTCOME_INCOMPARABLE, LS_REMARK_WEIGHTS_OTHER},
+    {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
+    {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},
+    {replay_is_unsupported, LS_OUTCOME_INCOMPARABLE, LS_REMARK_REPLAY_UNSUPPORTED},
+    {replay_is_open, LS_OUTCOME_INCOMPARABLE, LS_REMARK_REPLAY_OPEN},
+    {replay_lacks_output, LS_OUTCOME_INCOMPARABLE, LS_REMARK_CANDIDATE_OUTPUT},
+};
+
 static void decide(const facts *f, ls_diff_result *out) {
-    out->outcome = LS_OUTCOME_MATCH;
+    const bool model = f->diff->in.candidate.trace->is_graph_only;
+    const decision *table = model ? model_decisions : decisions;
+    const size_t count = model ? sizeof model_decisions / sizeof *model_decisions : sizeof decisions / sizeof *decisions;
+    out->outcome = model ? LS_OUTCOME_MODEL_MATCH : LS_OUTCOME_MATCH;
     out->reason = (ls_remark){0};
-    for (size_t i = 0; i < sizeof decisions / sizeof decisions[0]; i++) {
-        ls_remark reason = {.code = decisions[i].reason};
-        if (!decisions[i].applies(f, &reason))
+    for (size_t i = 0; i < count; i++) {
+        ls_remark reason = {.code = table[i].reason};
+        if (!table[i].applies(f, &reason))
             continue;
-        out->outcome = decisions[i].outcome;
+        out->outcome = table[i].outcome;
         out->reason = reason;
         return;
     }
@@ -366,7 +415,7 @@ lockstep_status ls_outcome_decide(ls_diff *d, lockstep_error *error) {
     if (!find_left_out(d, &f))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (d->matching.tokens.status != LS_INPUTS_DIFFER)
-        d->result.coverage = ls_coverage_of(d);
+        d->result.coverage = d->in.candidate.trace->is_graph_only ? ls_proof_coverage(d) : ls_coverage_of(d);
     decide(&f, &d->result);
     add_hints(d, &f);
     return d->result.hints.failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;

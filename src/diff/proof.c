@@ -112,3 +112,9 @@ double ls_proof_noise(const ls_diff *d, size_t pass) {
     }
     return fmin(1, amplification * sqrt(squares));
 }
+
+double ls_proof_coverage(const ls_diff *d) {
+    const uint64_t *e = d->replay.elements;
+    const double compared = (double)(e[LS_REPLAY_FOUND] + e[LS_REPLAY_COVERED]), all = compared + (double)(e[LS_REPLAY_UNSUPPORTED] + e[LS_REPLAY_OPEN]);
+    return all > 0 ? compared / all : 0;
+}

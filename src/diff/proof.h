@@ -15,4 +15,7 @@ bool ls_proof_is_origin(const ls_diff *diff, size_t node);
 /* The largest relative L2 of a final output that the kernels' rounding explains, as verify has measured it in the pass. */
 double ls_proof_noise(const ls_diff *diff, size_t pass);
 
+/* Share of the elements of the candidate's operations that were found or are covered. */
+double ls_proof_coverage(const ls_diff *diff);
+
 #endif

@@ -23,6 +23,8 @@ typedef enum ls_remark_code {
     LS_REMARK_CANDIDATE_OUTPUT,        /* text: the candidate's final output, which was not compared */
     LS_REMARK_REFERENCE_OUTPUT,        /* text: the reference's */
     LS_REMARK_REPLAY_DIVERGED,         /* count: operations that are at fault, and were not compared */
+    LS_REMARK_NOT_REPLAYED,            /* text: the path of a trace with only the graph, whose operations could not be computed */
+    LS_REMARK_REPLAY_UNSUPPORTED,      /* count: operations that can't be computed; text: the first; detail: why */
     LS_REMARK_REPLAY_OPEN,             /* count: operations whose result was found nowhere; text: the first */
     LS_REMARK_WEIGHT_DIFFERS,          /* text: a weight of the candidate that is not the reference's */
     LS_REMARK_WEIGHTS_CHANGED,         /* count of total weights in the engine's memory are not those of the file that it opened; text: the first */

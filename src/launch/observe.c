@@ -47,7 +47,7 @@ static lockstep_status options_text(const ls_observe_options *o, ls_text *out, l
     const struct {
         const char *key, *value;
     } pairs[] = {{"tensors", o->tensors}, {"ops", o->ops}, {"layers", o->layers}, {"passes", o->passes},
-                 {"observe", o->what}, {"stats_only", o->stats_only ? "1" : NULL}, {"resync", o->resync}, {"sources", o->sources},
+                 {"observe", o->graph_only ? "inputs" : o->what}, {"stats_only", o->stats_only ? "1" : NULL}, {"resync", o->resync}, {"sources", o->sources},
                  {"weights", o->weights ? "1" : NULL}, {"kv", o->caches ? "1" : NULL}, {"compiled", o->compiled ? "1" : NULL}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (pairs[i].value != NULL)
@@ -100,7 +100,7 @@ static lockstep_status open_recorder(const ls_observe_options *options, char **c
     else
         LS_TRY(ls_trace_writer_open(options->directory, &recording, error));
     ls_selection_text(options->layers, options->tensors, options->ops, &only);
-    lockstep_status status = ls_recorder_open(&recording, options->stats_only, only.data, command, out_recorder, error);
+    lockstep_status status = ls_recorder_open(&recording, &(ls_recorder_options){options->stats_only, options->graph_only, only.data, command}, out_recorder, error);
     ls_text_done(&only);
     return status;
 }

@@ -15,7 +15,7 @@ typedef struct ls_observe_options {
     const char *const *environment; /* "NAME=value" for the command, NULL-terminated; may be NULL */
     const char *resync; /* "layer" or a regular expression; may be NULL */
     const char *sources; /* a number of levels; may be NULL */
-    bool stats_only, weights, caches;
+    bool stats_only, graph_only, weights, caches;
     bool compiled; /* regions of torch.compile run compiled, and are not entered */
 } ls_observe_options;
 

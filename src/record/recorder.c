@@ -94,7 +94,7 @@ static void write_compiled_note(ls_recorder *r, const char *text, const char *co
 static void write_note(ls_recorder *r, const char *text) { write_compiled_note(r, text, NULL); }
 
 /* Arguments need not be UTF-8; ls_text_json sees to it that the line is. */
-static bool write_first_line(ls_recorder *r, const char *only, char *const *argv) {
+static bool write_first_line(ls_recorder *r, const ls_recorder_options *o) {
     char when[32] = "";
     time_t now = time(NULL);
     struct tm utc;
@@ -102,20 +102,21 @@ static bool write_first_line(ls_recorder *r, const char *only, char *const *argv
         strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     ls_text_clear(&r->line);
     ls_text_printf(&r->line, "{\"lockstep_trace\":1,\"started\":\"%s\",\"argv\":[", when);
-    for (char *const *argument = argv; argument != NULL && *argument != NULL; argument++) {
-        ls_text_append(&r->line, ",", argument > argv ? 1 : 0);
+    for (char *const *argument = o->argv; argument != NULL && *argument != NULL; argument++) {
+        ls_text_append(&r->line, ",", argument > o->argv ? 1 : 0);
         ls_text_json(&r->line, *argument, strlen(*argument));
     }
     ls_text_append(&r->line, "]", 1);
-    if (only != NULL) {
+    if (o->only != NULL) {
         ls_text_printf(&r->line, ",\"only\":");
-        ls_text_json(&r->line, only, strlen(only));
+        ls_text_json(&r->line, o->only, strlen(o->only));
     }
+    if (o->graph_only)
+        ls_text_printf(&r->line, ",\"graph_only\":true");
     return end_line(r);
 }
 
-lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, const char *only, char *const *argv,
-                                 ls_recorder **out_recorder, lockstep_error *error) {
+lockstep_status ls_recorder_open(const ls_recording *recording, const ls_recorder_options *options, ls_recorder **out_recorder, lockstep_error *error) {
     ls_recorder *r = calloc(1, sizeof *r);
     float *tile = malloc(TILE * sizeof *tile);
     if (r == NULL || tile == NULL) {
@@ -124,9 +125,9 @@ lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only,
         recording->close(recording->context, false);
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     }
-    *r = (ls_recorder){.recording = *recording, .stats_only = stats_only, .tile = tile};
+    *r = (ls_recorder){.recording = *recording, .stats_only = options->stats_only, .tile = tile};
     pthread_mutex_init(&r->lock, NULL);
-    if (!write_first_line(r, only, argv)) {
+    if (!write_first_line(r, options)) {
         ls_recorder_totals totals;
         ls_fail(error, LOCKSTEP_IO, "the trace can't be written: %s", r->totals.reason);
         ls_recorder_close(r, false, 0, &totals);

@@ -21,10 +21,15 @@ typedef struct ls_recorder_totals {
     char note[200];     /* the first of them */
 } ls_recorder_totals;
 
-/* Takes ownership of the recording, also on failure, and closes it at the end. `only`: the filter under which it is
- * recorded (selection.h), or NULL. argv may be NULL. */
-lockstep_status ls_recorder_open(const ls_recording *recording, bool stats_only, const char *only, char *const *argv,
-                                 ls_recorder **out_recorder, lockstep_error *error);
+typedef struct ls_recorder_options {
+    bool stats_only;   /* no values are kept */
+    bool graph_only;   /* only the inputs' values are sent */
+    const char *only;  /* the filter under which it is recorded (selection.h), or NULL */
+    char *const *argv; /* of the command; may be NULL */
+} ls_recorder_options;
+
+/* Takes ownership of the recording, also on failure, and closes it at the end. Zeroed options: everything. */
+lockstep_status ls_recorder_open(const ls_recording *recording, const ls_recorder_options *options, ls_recorder **out_recorder, lockstep_error *error);
 /* The callbacks for ls_receiver_events; the context is the recorder. */
 bool ls_recorder_frame(void *recorder, const ls_frame *frame);
 void ls_recorder_closed(void *recorder, unsigned process, ls_ending ending);

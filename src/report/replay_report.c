@@ -47,6 +47,10 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
     ls_text_printf(out, "; of their elements");
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
         ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", all > 0 ? 100 * (double)r->elements[i] / (double)all : 0, ls_replay_class_name((ls_replay_class)i));
+    if (d->in.candidate.trace->is_graph_only) {
+        ls_text_printf(out, "\nkernels    not checked (graph-only)\n");
+        return;
+    }
     ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong\n", v->checked, v->count, v->failed);
 }
 

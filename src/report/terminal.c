@@ -531,7 +531,8 @@ static void put_head_lines(ls_text *out, const ls_diff *d) {
     put_side(out, "candidate", d->in.candidate.trace, &d->in.candidate.values);
     put_inputs(out, d);
     if (d->result.outcome != LS_OUTCOME_INPUTS_DIFFER || d->pairs.count > 0) {
-        put_pairing(out, d);
+        if (!d->in.candidate.trace->is_graph_only)
+            put_pairing(out, d);
         ls_report_replay_counts(d, out);
         put_totals(out, d);
         put_identical(out, d);

@@ -68,6 +68,7 @@ typedef struct ls_trace {
     const char *path;
     bool is_graph;       /* false for a container without order, operations and passes */
     bool is_ordered;     /* its nodes are in the order in which they were computed or written */
+    bool is_graph_only;  /* it was recorded without anything that is computed */
     bool complete;       /* the log has its last line */
     bool compiled_eagerly; /* a note says that compiled regions ran eagerly */
     bool is_torch;       /* recorded by the PyTorch hook */

@@ -408,8 +408,10 @@ static lockstep_status read_line(ls_trace_lines *r, json_t *object) {
         return read_note(r, object);
     if (json_object_get(object, "model_file") != NULL)
         return read_model_file(r, object);
-    if (json_object_get(object, "lockstep_trace") != NULL)
+    if (json_object_get(object, "lockstep_trace") != NULL) {
         r->trace->only = text_of(r, object, "only");
+        r->trace->is_graph_only = is_true(r, object, "graph_only");
+    }
     if (json_object_get(object, "end") != NULL)
         read_end(r, object);
     return LOCKSTEP_OK; /* other lines belong to later versions */

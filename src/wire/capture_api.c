@@ -195,6 +195,8 @@ static bool wanted(const lockstep_node *node, long pass) {
     if (node->role == LOCKSTEP_ROLE_WEIGHT || node->role == LOCKSTEP_ROLE_STATE ||
         node->role == LOCKSTEP_ROLE_WRITE || (node->role == LOCKSTEP_ROLE_VIEW && !ls_filter_has_names()))
         return false;
+    if (ls_filter_observe() == LS_OBSERVE_INPUTS && node->role != LOCKSTEP_ROLE_INPUT)
+        return false;
     if (ls_filter_observe() == LS_OBSERVE_OUTPUTS && !node->output && node->role != LOCKSTEP_ROLE_INPUT)
         return false;
     return ls_filter_pass(pass) && ls_filter_tensor(node->name, node->op != NULL ? node->op : "", node->layer);

@@ -46,6 +46,7 @@ static void parse(filters *f) {
         f->what = strcmp(text, "named") == 0     ? LS_OBSERVE_NAMED
                   : strcmp(text, "outputs") == 0 ? LS_OBSERVE_OUTPUTS
                   : strcmp(text, "last") == 0    ? LS_OBSERVE_LAST
+                  : strcmp(text, "inputs") == 0  ? LS_OBSERVE_INPUTS
                                                  : LS_OBSERVE_ALL;
 }
 

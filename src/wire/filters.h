@@ -9,6 +9,7 @@ typedef enum ls_observe_level {
     LS_OBSERVE_NAMED,
     LS_OBSERVE_OUTPUTS,
     LS_OBSERVE_LAST, /* only the final outputs of a pass */
+    LS_OBSERVE_INPUTS, /* nothing that is computed */
 } ls_observe_level;
 
 ls_observe_level ls_filter_observe(void);

@@ -34,7 +34,7 @@ static int begin(void **state) {
     snprintf(o->folder, sizeof o->folder, "%s/t", o->parent);
     ls_recording recording;
     if (ls_trace_writer_open(o->folder, &recording, &error) != LOCKSTEP_OK ||
-        ls_recorder_open(&recording, false, NULL, NULL, &o->recorder, &error) != LOCKSTEP_OK)
+        ls_recorder_open(&recording, &(ls_recorder_options){0}, &o->recorder, &error) != LOCKSTEP_OK)
         return -1;
     ls_receiver_events events = {o->recorder, ls_recorder_frame, ls_recorder_closed};
     if (ls_receiver_open("tensors=x\n", RING, &events, &o->receiver, &error) != LOCKSTEP_OK)
