@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import struct
+import sys
 import zipfile
 
 import gguf
@@ -13,6 +14,8 @@ import safetensors.numpy
 import torch
 
 SEEDS = pathlib.Path(__file__).resolve().parent / "seeds"
+sys.path.insert(0, str(SEEDS.parent.parent / "tests" / "formats"))
+import ggml_models  # noqa: E402
 
 
 def put(target, name, data):
@@ -91,6 +94,16 @@ def gguf_files():
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+
+
+def ggml_files():
+    values = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+    tensors = [ggml_models.tensor("encoder.conv1.bias", (2, 64), 0, values.tobytes()), ggml_models.tensor("half", (64, 2), 1, values.astype(np.float16).tobytes()),
+               ggml_models.tensor("scalar", (), 0, values[0, :1].tobytes()), ggml_models.tensor("empty", (0, 3), 0)]
+    quantized = [ggml_models.tensor(kind.name, (2, 64), kind.value, gguf.quants.quantize(values, kind).tobytes())
+                 for kind in (gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q5_0)]
+    put("ggml", "whisper.bin", ggml_models.whisper(*tensors, *quantized))
+    put("ggml", "vad.bin", ggml_models.vad(*tensors))
 
 
 def torch_files():
@@ -273,5 +286,6 @@ if __name__ == "__main__":
     npz()
     safetensors_files()
     gguf_files()
+    ggml_files()
     torch_files()
     texts()

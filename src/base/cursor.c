@@ -1,5 +1,7 @@
 #include "base/cursor.h"
 
+#include <string.h>
+
 lockstep_status ls_cursor_bytes(ls_cursor *c, uint64_t length, const char *what,
                                 const uint8_t **out_bytes, lockstep_error *error) {
     if (length > ls_cursor_left(c))
@@ -8,6 +10,19 @@ lockstep_status ls_cursor_bytes(ls_cursor *c, uint64_t length, const char *what,
                           (unsigned long long)ls_cursor_left(c), (unsigned long long)length);
     *out_bytes = c->bytes + c->at;
     c->at += length;
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_cursor_copy_name(const ls_cursor *c, uint64_t length, const char *what, ls_arena *arena,
+                                    const char **out_name, lockstep_error *error) {
+    const char *text = (const char *)c->bytes + (c->at - length);
+    if (memchr(text, 0, (size_t)length) != NULL)
+        return ls_fail_at(error, LOCKSTEP_MALFORMED, c->file, ls_cursor_offset(c) - length,
+                          "%s: found a NUL in '%.*s'", what, (int)length, text);
+    const char *copy = ls_arena_copy(arena, text, (size_t)length);
+    if (copy == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", c->file);
+    *out_name = copy;
     return LOCKSTEP_OK;
 }
 

@@ -3,6 +3,7 @@
 #ifndef LS_BASE_CURSOR_H
 #define LS_BASE_CURSOR_H
 
+#include "base/arena.h"
 #include "base/error.h"
 
 typedef struct ls_cursor {
@@ -19,6 +20,10 @@ static inline uint64_t ls_cursor_offset(const ls_cursor *c) { return c->origin +
 /* The next `length` bytes, borrowed. Fails with LOCKSTEP_TRUNCATED. */
 lockstep_status ls_cursor_bytes(ls_cursor *c, uint64_t length, const char *what,
                                 const uint8_t **out_bytes, lockstep_error *error);
+/* Copies the `length` bytes before the cursor, which are used as a C string. Fails with
+ * LOCKSTEP_MALFORMED if they have a NUL. */
+lockstep_status ls_cursor_copy_name(const ls_cursor *c, uint64_t length, const char *what, ls_arena *arena,
+                                    const char **out_name, lockstep_error *error);
 /* Unsigned integers in the cursor's byte order. */
 lockstep_status ls_cursor_u8(ls_cursor *c, const char *what, uint8_t *out, lockstep_error *error);
 lockstep_status ls_cursor_u16(ls_cursor *c, const char *what, uint16_t *out, lockstep_error *error);

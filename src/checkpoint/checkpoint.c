@@ -179,7 +179,8 @@ lockstep_status ls_checkpoint_open(const char *path, ls_checkpoint *out_checkpoi
     ls_checkpoint c = {.directory = "", .architecture = "", .model = ""};
     LS_TRY(lockstep_archive_open(path, &c.archive, error));
     c.gguf = strcmp(c.archive->format, "gguf") == 0 || strcmp(c.archive->format, "ggufdir") == 0;
-    lockstep_status status = c.gguf ? LOCKSTEP_OK : find_companions(&c, path, error);
+    bool is_alone = c.gguf || strcmp(c.archive->format, "ggml") == 0;
+    lockstep_status status = is_alone ? LOCKSTEP_OK : find_companions(&c, path, error);
     if (status == LOCKSTEP_OK && strcmp(c.archive->format, "trace") == 0)
         status = ls_archive_keep_weights(c.archive, error);
     if (status != LOCKSTEP_OK) {

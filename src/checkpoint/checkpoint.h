@@ -9,7 +9,7 @@
 
 typedef struct ls_checkpoint {
     lockstep_archive *archive;
-    const char *directory;    /* of the companion files; "" for a GGUF file, which has none */
+    const char *directory;    /* of the companion files; "" for a file of GGUF or ggml, which has none */
     bool gguf;
     json_t *config;           /* config.json, or NULL */
     const char *config_trouble; /* why an existing config.json can't be read; or NULL */

@@ -4,7 +4,7 @@
 
 #include "format/archive.h"
 
-extern const ls_format ls_format_trace, ls_format_safetensors, ls_format_gguf, ls_format_npy,
+extern const ls_format ls_format_trace, ls_format_safetensors, ls_format_gguf, ls_format_ggml, ls_format_npy,
     ls_format_npz, ls_format_npy_directory,
     ls_format_torch, ls_format_gguf_directory, ls_format_text, ls_format_text_directory,
     ls_format_raw;

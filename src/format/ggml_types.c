@@ -3,7 +3,11 @@
 #include <stddef.h>
 
 /* From ggml.h (enum ggml_type) and the block structs in ggml-common.h. */
-static const ls_ggml_type types[] = {
+static const struct {
+    const char *name; /* NULL for an id that ggml has removed */
+    uint32_t block_elements, block_bytes;
+    lockstep_dtype dtype;
+} types[] = {
     [0] = {"f32", 1, 4, LOCKSTEP_F32},
     [1] = {"f16", 1, 2, LOCKSTEP_F16},
     [2] = {"q4_0", 32, 18, LOCKSTEP_Q4_0},
@@ -41,8 +45,14 @@ static const ls_ggml_type types[] = {
     [42] = {"q2_0", 64, 18, LOCKSTEP_Q2_0},
 };
 
-const ls_ggml_type *ls_ggml_type_of(uint32_t id) {
-    return id < sizeof types / sizeof types[0] && types[id].name != NULL ? &types[id] : NULL;
+lockstep_status ls_ggml_type_set(ls_tensor *t, uint32_t id, uint64_t type_at, uint64_t shape_at,
+                                 lockstep_error *error) {
+    if (id >= sizeof types / sizeof types[0] || types[id].name == NULL)
+        return ls_fail_at(error, LOCKSTEP_UNSUPPORTED, t->source->name, type_at,
+                          "tensor '%s': found type %u, which ggml doesn't know or has removed", t->name, id);
+    t->file_dtype = types[id].name;
+    t->dtype = types[id].dtype;
+    return ls_tensor_measure(t, types[id].block_elements, types[id].block_bytes * 8, shape_at, error);
 }
 
 int ls_ggml_type_id(lockstep_dtype dtype) {

@@ -75,12 +75,7 @@ static lockstep_status read_name(ls_cursor *c, const char *what, uint64_t least,
                           "%s: found a length of %llu bytes, expected %llu to %llu", what,
                           (unsigned long long)length, (unsigned long long)least,
                           (unsigned long long)most);
-    if (memchr(text, 0, (size_t)length) != NULL)
-        return ls_fail_at(error, LOCKSTEP_MALFORMED, c->file, at + 8, "%s: found a NUL in '%.*s'",
-                          what, (int)length, text);
-    *out = ls_arena_copy(arena, text, (size_t)length);
-    return *out != NULL ? LOCKSTEP_OK
-                        : ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", c->file);
+    return ls_cursor_copy_name(c, length, what, arena, out, error);
 }
 
 /* Skips texts without a call for each, because vocabularies have hundreds of thousands. */
@@ -258,16 +253,8 @@ static lockstep_status read_tensor(ls_cursor *c, ls_arena *arena, ls_tensor *t,
     }
     uint64_t type_at = ls_cursor_offset(c);
     LS_TRY(ls_cursor_u32(c, t->name, &id, error));
-    const ls_ggml_type *type = ls_ggml_type_of(id);
-    if (type == NULL)
-        return ls_fail_at(error, LOCKSTEP_UNSUPPORTED, c->file, type_at,
-                          "tensor '%s': found type %u, which ggml doesn't know or has removed",
-                          t->name, id);
-    t->file_dtype = type->name;
-    t->dtype = type->dtype;
     t->swap = c->big_endian;
-    LS_TRY(ls_tensor_measure(t, type->block_elements, type->block_bytes * 8, at, error));
-    return LOCKSTEP_OK;
+    return ls_ggml_type_set(t, id, type_at, at, error);
 }
 
 /* Reads the tensors' descriptions and leaves their offsets relative to the data. */

@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 import pytest
 
+import malformed_ggml
 import malformed_text
 import malformed_torch
 from lockstep_library import LOCKSTEP, ROOT
@@ -284,7 +285,7 @@ many = ",".join('"%d":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}' % i for i
 st_case("20,000 overlapping entries", safetensors("{" + many + "}"), None, "found its data at 0, expected 4")
 st_case("5 MB of spaces", safetensors(" " * 5_000_000), 8 + 5_000_000, "found the end of the text")
 
-for row in malformed_torch.ROWS + malformed_text.ROWS:
+for row in malformed_torch.ROWS + malformed_text.ROWS + malformed_ggml.ROWS:
     case(*row)
 
 
