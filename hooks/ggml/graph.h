@@ -12,6 +12,7 @@ typedef struct graph_context {
     ls_map leafs;  /* (pointer, name) of a weight or a cache -> id */
     ls_map writes; /* pointer of a cache -> id of the last write into it */
     ls_map kinds;  /* pointer of an operation's name -> its row in the table of operations + 1 */
+    ls_map shapes; /* hash of a graph whose lines were sent -> number of its pass + 1; kept where only graphs are recorded */
     ls_map copies; /* made by the scheduler in the graph that it allocated last (copies.h) */
 } graph_context;
 
@@ -21,6 +22,7 @@ typedef struct graph_pass {
     void *sched;   /* the scheduler that computes it, or NULL */
     long number;   /* of the pass in this process */
     bool wanted;   /* values are recorded, not only lines */
+    bool is_like;  /* an earlier pass has the same graph: only the inputs are sent */
     int count;     /* of nodes */
     int next;      /* the lines of nodes before this one were sent */
     struct pass_node {

@@ -86,6 +86,7 @@ static void forget_owner(const void *key) {
             ls_map_done(&gone->context.writes);
             ls_map_done(&gone->context.kinds);
             ls_map_done(&gone->context.copies);
+            ls_map_done(&gone->context.shapes);
             free(gone);
             break;
         }

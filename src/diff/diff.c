@@ -121,6 +121,7 @@ static lockstep_status run(ls_diff *d, lockstep_error *error) {
     if (d->matching.tokens.status != LS_INPUTS_DIFFER) {
         LS_TRY(ls_proof_run(d, error));
         LS_TRY(ls_diff_compare_all(d, error));
+        ls_proof_note_refuted(d);
     }
     return ls_diff_finish(d, error);
 }

@@ -25,16 +25,6 @@ static bool can_be_computed(const ls_diff *d) {
     return t->is_graph && operations && weights;
 }
 
-/* A name, or a rule, may lead to another tensor than the values do. */
-static void note_refuted(ls_diff *d, const ls_replayed *item) {
-    const size_t value = d->in.candidate.values.value_of[item->node], root = d->in.reference.values.value_of[item->partner];
-    const ls_pair *p = &d->pairs.items[d->matching.pair_of[value] - 1];
-    if (item->means != LS_REPLAY_BY_VALUE || p->method == LS_METHOD_REPLAY || d->in.reference.values.value_of[p->reference] == root)
-        return;
-    const ls_remark remark = {.code = LS_REMARK_NAME_REFUTED, .text = d->in.candidate.trace->nodes[item->node].name, .detail = d->in.reference.trace->nodes[p->reference].name};
-    ls_remarks_add(&d->result.hints, &remark);
-}
-
 static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
     const ls_token_alignment *tokens = &d->matching.tokens;
     for (size_t i = 0; i < d->replay.count; i++) {
@@ -44,9 +34,7 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
         const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
                               .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE};
-        if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] != 0)
-            note_refuted(d, item);
-        else
+        if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] == 0)
             LS_TRY(ls_matching_add(&d->matching, &pair, error));
     }
     return LOCKSTEP_OK;
@@ -74,6 +62,19 @@ lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
     if (4 * other.count > other.total)
         ls_remarks_add(&d->result.hints, &other);
     return add_pairs(d, error);
+}
+
+void ls_proof_note_refuted(ls_diff *d) {
+    for (size_t i = 0; i < d->replay.count; i++) {
+        const ls_replayed *item = &d->replay.items[i];
+        const size_t pair = d->matching.pair_of[d->in.candidate.values.value_of[item->node]];
+        const ls_pair *p = pair != 0 ? &d->pairs.items[pair - 1] : NULL;
+        if (p == NULL || p->mark.verdict != LS_VERDICT_DIVERGED || item->means != LS_REPLAY_BY_VALUE || item->partner == LS_NONE || p->method == LS_METHOD_REPLAY ||
+            d->in.reference.values.value_of[p->reference] == d->in.reference.values.value_of[item->partner])
+            continue;
+        const ls_remark remark = {.code = LS_REMARK_NAME_REFUTED, .text = d->in.candidate.trace->nodes[item->node].name, .detail = d->in.reference.trace->nodes[p->reference].name};
+        ls_remarks_add(&d->result.hints, &remark);
+    }
 }
 
 /* ------------------------------------------------------------------ asking */

@@ -7,6 +7,8 @@
 
 /* Runs both, if the candidate's operations can be computed, and pairs what replay has found. */
 lockstep_status ls_proof_run(ls_diff *diff, lockstep_error *error);
+/* Names and rules that lead to another tensor than the values do. Call when the pairs have been compared. */
+void ls_proof_note_refuted(ls_diff *diff);
 /* What was found of a node of the candidate; NULL where nothing was. */
 const ls_replayed *ls_proof_of(const ls_diff *diff, size_t node);
 const ls_check *ls_proof_check(const ls_diff *diff, size_t node);

@@ -16,6 +16,10 @@ static const void *piece_of(void *context, uint64_t at, size_t count) {
     return ((const ls_view *)context)->data + at;
 }
 
+typedef struct sample_key {
+    uint64_t hash, bytes;
+} sample_key;
+
 static bool has_other_bytes(const ls_node *n, const ls_tensor *tensor, ls_view *view) {
     uint64_t hash;
     return !ls_view_is_contiguous(view) || view->swap || !ls_sample_hash(tensor->bytes, piece_of, view, &hash) || hash != *n->sample;
@@ -40,6 +44,42 @@ static ls_weight_state state_of(const ls_node *n, const ls_model_weight *w, bool
     return is_stale ? LS_WEIGHT_STALE : LS_WEIGHT_CHANGED;
 }
 
+/* The tensors of all files by a sample of their bytes: engines may give weights other names, or none. */
+static bool index_samples(ls_models *m) {
+    for (size_t i = 0; i < m->count; i++)
+        for (size_t k = 0; k < m->archives[i]->tensor_count; k++) {
+            const ls_tensor *tensor = &m->archives[i]->tensors[k];
+            ls_view view;
+            sample_key key = {.bytes = tensor->bytes};
+            if (tensor->source == NULL || ls_archive_view(m->archives[i], k, &view, NULL) != LOCKSTEP_OK || !ls_view_is_contiguous(&view) ||
+                !ls_sample_hash(tensor->bytes, piece_of, &view, &key.hash))
+                continue;
+            uint64_t *at = ls_map_at(&m->samples, (const char *)&key, sizeof key);
+            if (at == NULL)
+                return false;
+            *at = *at == 0 ? (uint64_t)i << 32 | (k + 1) : *at;
+        }
+    return true;
+}
+
+static void find_by_sample(ls_models *m, size_t node) {
+    const ls_node *n = &m->trace->nodes[node];
+    lockstep_dtype type;
+    uint64_t bytes;
+    if (n->sample == NULL || !ls_dtype_find(n->dtype, &type) || !ls_dtype_bytes(type, n->elements, n->rank > 0 ? n->shape[n->rank - 1] : 1, &bytes))
+        return;
+    if (!m->has_samples)
+        m->has_samples = index_samples(m);
+    const sample_key key = {*n->sample, bytes};
+    const uint64_t *at = ls_map_find(&m->samples, (const char *)&key, sizeof key);
+    if (at == NULL || *at == 0)
+        return;
+    const lockstep_archive *archive = m->archives[*at >> 32];
+    const size_t tensor = (size_t)(*at & UINT32_MAX) - 1;
+    if (!is_other(n, &archive->tensors[tensor]))
+        m->weights[node] = (ls_model_weight){archive, tensor, LS_WEIGHT_VERIFIED};
+}
+
 /* Files may have tensors of the same name, as a model and its adapter: a verified one is preferred, then the first. */
 static void find_weight(const ls_models *m, size_t node, const bool *is_stale) {
     ls_model_weight *best = &m->weights[node];
@@ -61,6 +101,8 @@ static lockstep_status find_weights(ls_models *m, const bool *is_stale, lockstep
         if (m->trace->nodes[i].role != LOCKSTEP_ROLE_WEIGHT)
             continue;
         find_weight(m, i, is_stale);
+        if (m->weights[i].archive == NULL && m->count > 0)
+            find_by_sample(m, i);
         if (m->weights[i].state == LS_WEIGHT_CHANGED && m->by_state[LS_WEIGHT_CHANGED] == 0)
             m->first_changed = i;
         m->by_state[m->weights[i].state]++;
@@ -117,6 +159,7 @@ void ls_models_done(ls_models *m) {
         lockstep_archive_close(m->archives[i]);
     free(m->archives);
     free(m->weights);
+    ls_map_done(&m->samples);
     *m = (ls_models){0};
 }
 

@@ -28,6 +28,8 @@ typedef struct ls_models {
     bool are_recorded; /* they are those that the run opened */
     char unopened[500]; /* why one of those could not be opened; or "" */
     ls_model_weight *weights; /* by node */
+    ls_map samples;    /* hash and size of a file's tensor -> its file << 32 | its index + 1; made when a name is in no file */
+    bool has_samples;
     size_t by_state[LS_WEIGHT_STATES]; /* weights of the trace */
     size_t first_changed; /* node */
 } ls_models;

@@ -544,6 +544,18 @@ static bool is_row_key(const char *key, size_t *out) {
     return false;
 }
 
+/* The number, in the trace, of the earlier pass with the same graph. False for one that never was. */
+static bool put_like(ls_recorder *r, unsigned process, const ls_frame_content *content) {
+    int64_t like;
+    if (!ls_frame_integer(content, "like", &like))
+        return true;
+    const uint64_t *slot = like >= 0 ? pass_slot(r, process, like) : NULL;
+    if (slot == NULL || *slot == 0)
+        return false;
+    add_integer(&r->line, ",\"like\":", *slot - 1);
+    return true;
+}
+
 static bool record_pass(ls_recorder *r, process_state *p, unsigned process, const ls_frame_content *content, pass_event what) {
     bool fits[ROW_KEYS];
     size_t k;
@@ -563,13 +575,15 @@ static bool record_pass(ls_recorder *r, process_state *p, unsigned process, cons
     add_integer(&r->line, "{\"pass\":", (uint64_t)pass);
     for (size_t m = 0; m < content->member_count; m++) {
         const char *key = content->members[m].key;
-        const bool ours = is_reserved(key) || (what == PASS_BEGINS && strcmp(key, "process") == 0);
+        const bool ours = is_reserved(key) || (what == PASS_BEGINS && (strcmp(key, "process") == 0 || strcmp(key, "like") == 0));
         if (!ours && (!is_row_key(key, &k) || fits[k]))
             ls_frame_put_member(&r->line, content, &content->members[m]);
     }
     if (what == PASS_BEGINS)
         add_integer(&r->line, ",\"process\":", process);
-    else if (what == PASS_ENDS)
+    if (what == PASS_BEGINS && !put_like(r, process, content))
+        return false;
+    if (what == PASS_ENDS)
         ls_text_printf(&r->line, ",\"ended\":true");
     end_line(r);
     return true;

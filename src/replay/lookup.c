@@ -327,29 +327,40 @@ static size_t roots_above(ls_replayer *w, size_t node, size_t out[ROOTS]) {
     return count;
 }
 
+/* The node's value, or zeros in its shape where it is not known: `none` owns them. NULL if out of memory. */
+static const ls_array *value_or_zeros(const ls_replayer *w, size_t node, ls_array *none) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const char *reason;
+    *none = (ls_array){0};
+    if (w->steps[node].value.values != NULL)
+        return &w->steps[node].value;
+    double *zeros = ls_values_new(n, &reason);
+    if (zeros == NULL)
+        return NULL;
+    memset(zeros, 0, n->elements * sizeof *zeros);
+    ls_values_give(n, zeros, none);
+    return none;
+}
+
 void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     const uint64_t kind = ls_replayer_kind(w, node);
     const bool learned = times_learned(w, kind, ANY_PARTNER) > 0;
-    ls_array none = {0};
+    ls_array none;
     ls_reach near[REACH];
-    const char *reason;
     out->count = 0;
     size_t roots[ROOTS];
     const size_t count = reach(w, n, roots, roots_above(w, node, roots), near);
-    if (s->value.values == NULL) {
-        ls_values_give(n, ls_values_new(n, &reason), &none);
-        if (none.values == NULL)
-            return;
-        memset(none.values, 0, n->elements * sizeof *none.values);
-    }
+    const ls_array *value = value_or_zeros(w, node, &none);
+    if (value == NULL)
+        return;
     for (int round = learned ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++) {
             const size_t partner = near[i].node;
             const bool free_ = w->taken[partner] == LS_NONE || w->taken[partner] == node || (s->partner != LS_NONE && s->partner != partner);
             if (free_ && partner != s->partner && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, kind_of_partner(w, partner)) > 0))
-                add_possible(w, node, s->value.values != NULL ? &s->value : &none, &near[i], out);
+                add_possible(w, node, value, &near[i], out);
         }
     ls_array_release(&none);
 }
@@ -359,17 +370,22 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
     ls_reach near[REACH];
     const size_t own = w->steps[node].partner;
     size_t count = 0;
+    ls_array none;
+    const ls_array *value = value_or_zeros(w, node, &none);
+    out->count = 0;
+    if (value == NULL)
+        return;
     if (ls_op_only_moves(w->candidate->nodes[reader].kind)) /* a copy's operand has the copy's values */
         near[count++] = (ls_reach){w->steps[reader].partner, 0};
     const size_t partner = w->steps[reader].partner, moved = count;
     count += ls_partners_above(&w->partners, partner, near + count, REACH - count);
     const uint64_t kind = ls_replayer_kind(w, node);
-    out->count = 0;
     for (int round = ls_replayer_has_usual_partner(w, node) ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < NEAREST; i++)
             if (near[i].node != own && (near[i].node != partner || i < moved) && may_fit(w, node, near[i].node) &&
                 (round == 1 || times_learned(w, kind, kind_of_partner(w, near[i].node)) > 0))
-                add_possible(w, node, &w->steps[node].value, &near[i], out);
+                add_possible(w, node, value, &near[i], out);
+    ls_array_release(&none);
 }
 
 double ls_replayer_differs(const ls_replayer *w, size_t node, const ls_array *computed) {

@@ -16,22 +16,32 @@
 
 /* ------------------------------------------------------------------ what lies behind a node */
 
-/* The node of which this one is another name, another shape or a part; LS_NONE if it is none. */
-static size_t behind(const ls_node *n) {
+/* The node of another graph that has computed an input. */
+static size_t producer_of(const ls_trace *t, const ls_node *n) {
+    if (n->role != LOCKSTEP_ROLE_INPUT || n->source_count != 1)
+        return LS_NONE;
+    const ls_node *source = &t->nodes[n->sources[0]];
+    const bool computed = source->role == LOCKSTEP_ROLE_COMPUTED && source->pass != LS_NONE && source->pass < n->pass;
+    return computed && source->elements == n->elements ? n->sources[0] : LS_NONE;
+}
+
+/* The node of which this one is another name, another shape or a part, or that has computed it elsewhere; LS_NONE if there is none. */
+static size_t behind(const ls_trace *t, size_t node) {
+    const ls_node *n = &t->nodes[node];
     if (n->alias_of != LS_NONE)
         return n->alias_of;
     if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || n->kind->role == LS_OP_ROLE_VIEW))
         return n->view_of;
-    return n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0 ? n->sources[0] : LS_NONE;
+    return n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0 ? n->sources[0] : producer_of(t, n);
 }
 
 /* What a node lies in. A view of views, too deep, lies in one of these, whose values are not known. */
 static size_t base_of(const ls_trace *t, size_t node) {
     enum { DEEPEST = 64 };
-    size_t next = behind(&t->nodes[node]);
+    size_t next = behind(t, node);
     for (int depth = 0; next != LS_NONE && depth < DEEPEST; depth++) {
         node = next;
-        next = behind(&t->nodes[node]);
+        next = behind(t, node);
     }
     return node;
 }
@@ -76,6 +86,15 @@ static size_t holders_of(const ls_replayer *w, size_t node, size_t out[LS_EVAL_O
     const size_t before = n->role == LOCKSTEP_ROLE_WRITE ? last_write(w, node, node) : LS_NONE;
     if (before != LS_NONE)
         out[count++] = before;
+    return count;
+}
+
+size_t ls_replayer_handed_on(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
+    size_t holders[LS_EVAL_OPERANDS + 1], count = 0;
+    const size_t found = holders_of(w, node, holders);
+    for (size_t i = 0; i < found && count < capacity; i++)
+        if (w->is_handed_on[holders[i]] && w->candidate->nodes[holders[i]].pass != w->candidate->nodes[node].pass)
+            out[count++] = holders[i];
     return count;
 }
 
@@ -250,7 +269,7 @@ static const ls_node *node_of_base(const ls_replayer *w, size_t operand) { retur
 /* Follows views from an operand to what it lies in, and back. */
 static bool read_through(ls_replayer *w, size_t operand, size_t base, const double *values, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[operand];
-    const size_t next = operand != base ? behind(n) : LS_NONE;
+    const size_t next = operand != base ? behind(w->candidate, operand) : LS_NONE;
     ls_array inner = {0};
     if (next == LS_NONE)
         return copy_of(n, values, out, out_reason);
@@ -510,6 +529,9 @@ lockstep_status ls_replayer_prepare(ls_replayer *w, lockstep_error *error) {
     bool ok = true;
     for (size_t i = 0; i < t->node_count; i++)
         w->cache_of[i] = LS_NONE;
+    for (size_t i = 0; i < t->node_count; i++)
+        if (producer_of(t, &t->nodes[i]) != LS_NONE)
+            w->is_handed_on[base_of(t, i)] = true;
     for (size_t i = 0; i < t->node_count && ok; i++)
         if (t->nodes[i].role == LOCKSTEP_ROLE_WRITE || t->nodes[i].role == LOCKSTEP_ROLE_STATE)
             ok = number_cache(w, i);

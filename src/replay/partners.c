@@ -127,8 +127,10 @@ size_t ls_partners_above(ls_partners *p, size_t node, ls_reach *out, size_t capa
                 continue;
             p->stamp[above] = p->stamps;
             p->queue[to++] = above;
-            if (p->is_value[above] && count < capacity)
-                out[count++] = (ls_reach){above, (int)count + 1};
+            if (p->is_value[above] && count < capacity) {
+                out[count] = (ls_reach){above, (int)count + 1};
+                count++;
+            }
         }
     }
     return count;

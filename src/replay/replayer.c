@@ -8,18 +8,28 @@ enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
 
 /* ------------------------------------------------------------------ settling */
 
+enum { ROOTS = 256 };
+
+static size_t add_root(size_t *list, size_t count, size_t root) {
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == root)
+            return count;
+    if (count < ROOTS)
+        list[count++] = root;
+    return count;
+}
+
 size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
-    enum { INPUTS = 32, ROOTS = 256 };
+    enum { INPUTS = 32 };
     size_t inputs[INPUTS], found[ROOTS], count = 0;
-    const size_t n = ls_replayer_inputs(w, node, inputs, INPUTS);
+    size_t n = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < w->steps[inputs[i]].root_count; k++) {
-            bool known = false;
-            for (size_t j = 0; j < count && !known; j++)
-                known = found[j] == w->steps[inputs[i]].roots[k];
-            if (!known && count < ROOTS)
-                found[count++] = w->steps[inputs[i]].roots[k];
-        }
+        for (size_t k = 0; k < w->steps[inputs[i]].root_count; k++)
+            count = add_root(found, count, w->steps[inputs[i]].roots[k]);
+    n = ls_replayer_handed_on(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < n; i++)
+        if (w->steps[inputs[i]].partner != LS_NONE)
+            count = add_root(found, count, w->steps[inputs[i]].partner);
     *out = ls_arena_alloc(&w->scratch, (count + 1) * sizeof **out);
     if (*out == NULL)
         return 0;
@@ -298,7 +308,7 @@ static void release_pass(ls_replayer *w, size_t pass) {
         ls_array_release(&s->computed);
         if (n->role == LOCKSTEP_ROLE_WRITE)
             release_writes(w, i);
-        else
+        else if (!w->is_handed_on[i])
             ls_array_release(&s->value);
         s->roots = NULL;
         s->root_count = 0;
@@ -386,6 +396,7 @@ static void walk_done(ls_replayer *w) {
     free(w->cache_of);
     free(w->last_node);
     free(w->decoded);
+    free(w->is_handed_on);
     free(w->taken);
     free(w->tried);
     free(w->depends);
@@ -400,10 +411,11 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->cache_of = calloc(n + 1, sizeof *w->cache_of);
     w->last_node = calloc(w->candidate->pass_count + 1, sizeof *w->last_node);
     w->decoded = calloc(n + 1, sizeof *w->decoded);
+    w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->is_handed_on == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;

@@ -47,6 +47,7 @@ typedef struct ls_replayer {
     double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
     size_t pass_pair;     /* of the pass that is replayed */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     size_t *taken;        /* per node of the reference: the candidate's that was settled on it, or LS_NONE */
     /* Trying values in place of a node's: */
     ls_array *tried;      /* per node */
@@ -70,6 +71,8 @@ bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_arra
 bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
 size_t ls_replayer_inputs(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
+/* Nodes of earlier passes that it is computed from, as their graphs' results. */
+size_t ls_replayer_handed_on(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Nodes of the same pass with a partner that read a node, through views, and through open nodes that belong to them. */
 size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Open nodes from which a node is computed, without others with a partner between them. */

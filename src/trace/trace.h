@@ -61,6 +61,8 @@ typedef struct ls_pass {
     unsigned context, process;
     bool ended;
     size_t first_node; /* the first that belongs to it; LS_NONE if none so far */
+    size_t end_node;   /* behind the last that does */
+    size_t like;       /* an earlier pass with the same graph, whose lines stand for this one's; LS_NONE */
     bool told_later; /* its positions are recorded after it has begun */
 } ls_pass;
 

@@ -97,7 +97,7 @@ static lockstep_status read_pass(ls_trace_lines *r, const json_t *object) {
     if ((size_t)number == t->pass_count) {
         if (!grow(&t->passes, t->pass_count, &r->pass_capacity, sizeof *t->passes))
             return LOCKSTEP_NO_MEMORY;
-        t->passes[t->pass_count++] = (ls_pass){.first_node = LS_NONE};
+        t->passes[t->pass_count++] = (ls_pass){.first_node = LS_NONE, .like = LS_NONE};
     }
     ls_pass *pass = &t->passes[number];
     size_t rows = 0;
@@ -115,11 +115,16 @@ static lockstep_status read_pass(ls_trace_lines *r, const json_t *object) {
     pass->told_later = is_true(r, object, "told_later") || pass->told_later;
     pass->context = (unsigned)integer_of(r, object, "context", 0, UINT_MAX, pass->context);
     pass->process = (unsigned)integer_of(r, object, "process", 0, UINT_MAX, pass->process);
-    if (is_true(r, object, "ended") && !pass->ended) {
-        pass->ended = true;
-        t->ended_count++;
-    }
-    return LOCKSTEP_OK;
+    const int64_t like = integer_of(r, object, "like", 0, INT64_MAX, -1);
+    if (like >= number)
+        refuse(r, "like", "an earlier pass");
+    else if (like >= 0)
+        pass->like = (size_t)like;
+    if (!is_true(r, object, "ended") || pass->ended)
+        return LOCKSTEP_OK;
+    pass->ended = true;
+    t->ended_count++;
+    return pass->like != LS_NONE ? ls_trace_repeat(r, (size_t)number) : LOCKSTEP_OK;
 }
 
 static bool read_shape(const json_t *shape, ls_node *node) {
@@ -303,9 +308,11 @@ static const uint64_t *sample_of(ls_trace_lines *r, const json_t *object) {
     return out;
 }
 
+bool ls_trace_grow_nodes(ls_trace_lines *r) { return grow(&r->trace->nodes, r->trace->node_count, &r->node_capacity, sizeof *r->trace->nodes); }
+
 static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     ls_trace *t = r->trace;
-    if (!grow(&t->nodes, t->node_count, &r->node_capacity, sizeof *t->nodes))
+    if (!ls_trace_grow_nodes(r))
         return LOCKSTEP_NO_MEMORY;
     ls_node *node = &t->nodes[t->node_count];
     *node = (ls_node){0};
@@ -335,8 +342,7 @@ static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
         return LOCKSTEP_NO_MEMORY;
     LS_TRY(read_extent(r, object, node));
     LS_TRY(remember_order(r, (uint64_t)integer_of(r, object, "i", 0, INT64_MAX, -1), t->node_count));
-    if (node->pass != LS_NONE && t->passes[node->pass].first_node == LS_NONE)
-        t->passes[node->pass].first_node = t->node_count;
+    ls_trace_place_node(r, t->node_count);
     t->node_count++;
     return LOCKSTEP_OK;
 }
@@ -389,12 +395,13 @@ static lockstep_status read_model_file(ls_trace_lines *r, const json_t *object) 
 /* How many tensors there are, with the weights or without, shows whether lines are missing. */
 static void read_end(ls_trace_lines *r, const json_t *object) {
     ls_trace *t = r->trace;
+    const size_t lines = t->node_count - r->repeated;
     size_t weights = 0;
     for (size_t i = 0; i < t->node_count; i++)
         weights += t->nodes[i].role == LOCKSTEP_ROLE_WEIGHT;
-    const uint64_t tensors = (uint64_t)integer_of(r, object, "tensors", 0, INT64_MAX, (int64_t)t->node_count);
+    const uint64_t tensors = (uint64_t)integer_of(r, object, "tensors", 0, INT64_MAX, (int64_t)lines);
     t->dropped = (uint64_t)integer_of(r, object, "dropped", 0, INT64_MAX, 0);
-    t->complete = is_true(r, object, "end") && (tensors == t->node_count || tensors == t->node_count - weights);
+    t->complete = is_true(r, object, "end") && (tensors == lines || tensors == lines - weights);
 }
 
 static lockstep_status read_line(ls_trace_lines *r, json_t *object) {
@@ -442,6 +449,8 @@ lockstep_status ls_trace_read_line(ls_trace_lines *r, const char *text, size_t l
         status = refuse_value(r, object);
     else if (status == LOCKSTEP_MALFORMED && !r->said)
         ls_fail_at(r->error, status, r->name, at, "found a line with missing, impossible or repeated values");
+    else if (status == LOCKSTEP_LIMIT)
+        ls_fail_at(r->error, status, r->name, at, "found passes like earlier ones that stand for more than 2^21 tensors");
     else if (status == LOCKSTEP_NO_MEMORY)
         no_memory(r->error, r->name);
     json_decref(object);
@@ -464,4 +473,5 @@ lockstep_status ls_trace_read_lines(ls_trace_lines *r, const char *bytes, size_t
 void ls_trace_lines_done(ls_trace_lines *r) {
     free(r->by_order);
     free(r->unreadable);
+    ls_map_done(&r->last_writes);
 }

@@ -385,10 +385,12 @@ ls_frame_list ls_frame_list_of(const ls_frame_content *content, const char *name
     return list;
 }
 
-/* Reads an integer: digits, perhaps after a sign. check_number has accepted the text as a number. */
+/* Reads an integer: digits, perhaps after a sign. The text is a JSON value; a number has been checked for its range. */
 static bool whole_number(const char *text, size_t length, int64_t *out) {
-    const bool negative = text[0] == '-';
+    const bool negative = length > 0 && text[0] == '-';
     uint64_t value = 0;
+    if (length == (size_t)negative)
+        return false;
     for (size_t i = negative; i < length; i++) {
         if (text[i] < '0' || text[i] > '9')
             return false;
@@ -396,6 +398,11 @@ static bool whole_number(const char *text, size_t length, int64_t *out) {
     }
     *out = (int64_t)(negative ? -value : value);
     return true;
+}
+
+bool ls_frame_integer(const ls_frame_content *content, const char *name, int64_t *out) {
+    const ls_frame_member *member = ls_frame_find(content, name);
+    return member != NULL && whole_number(content->text + member->begin, member->end - member->begin, out);
 }
 
 bool ls_frame_list_next(ls_frame_list *list, bool *out_whole, int64_t *out_number) {

@@ -73,6 +73,9 @@ const ls_frame_member *ls_frame_find(const ls_frame_content *content, const char
 /* The string value of a key, in the arena; NULL if there is none, or if out of memory. */
 const char *ls_frame_string(const ls_frame_content *content, const char *key, ls_arena *arena);
 
+/* The integer value of a key; false if it has none. */
+bool ls_frame_integer(const ls_frame_content *content, const char *key, int64_t *out_number);
+
 /* Iterates over the list that is a key's value; a value of any other kind has no elements. */
 typedef struct ls_frame_list {
     ls_json json;

@@ -229,6 +229,8 @@ static void send_pass(const char *name, const ls_pass_event *event) {
         add_integer(&line, "nodes", event->nodes);
     if (event->rows_follow)
         add_flag(&line, "told_later");
+    if (event->like != NULL)
+        add_integer(&line, "like", *event->like);
     if (event->rows != NULL && event->rows->count <= ROWS_MAX) {
         add_ids(&line, "tokens", event->rows->tokens, event->rows->count);
         add_ids(&line, "positions", event->rows->positions, event->rows->count);

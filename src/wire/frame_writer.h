@@ -29,6 +29,7 @@ typedef struct ls_pass_event {
     int nodes;                 /* number of nodes of the computed graph; 0 if unknown */
     const lockstep_rows *rows; /* may be NULL */
     bool rows_follow;          /* positions will be sent later */
+    const long *like;          /* an earlier pass with the same graph, whose lines are not sent again; or NULL */
 } ls_pass_event;
 
 void ls_frame_pass_begin(const ls_pass_event *event);

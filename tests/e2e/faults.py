@@ -268,7 +268,8 @@ def clean(lab, family, kind, flash):
         path = lab.gguf(family)
         if kind != "f32":
             path = lab.folder / family / f"clean-{kind}.gguf"
-            models.write_gguf(path, lab.model(family), family, models.gguf_tensors(lab.model(family), family), quantize=kind)
+            if not path.exists():
+                models.write_gguf(path, lab.model(family), family, models.gguf_tensors(lab.model(family), family), quantize=kind)
         return lab.candidate(family, gguf=path, flash=flash), path
     return lab.once(("clean", family, kind, flash), make)
 

@@ -1,6 +1,8 @@
 """Replay on real engines, without any naming rules: clean runs are found whole, and faults are named where they are."""
+import ctypes
 import json
 
+import gguf
 import pytest
 
 import faults
@@ -78,17 +80,122 @@ def test_a_wrong_kernel_is_told_from_a_wrong_model(lab, tmp_path):
 
 
 def test_weights_other_than_the_files(lab):
-    """The process had other weights than the model file that is named: the products differ on their own operands."""
+    """The user names another model file than the process has read: nothing is concluded from it."""
     trace, _ = faults.clean(lab, "llama", "f32", False)
     other = lab.faulty("llama", "replay-other", lambda t: t.update({"blk.1.ffn_up.weight": t["blk.1.ffn_up.weight"] * 1.05}))
     status, result = diff(faults.reference(lab, "llama"), trace, "--preset", "none", "--candidate-model", other)
-    assert status == 1 and {o["name"] for o in result["replay"]["operations"] if o["origin"]} == {"ffn_up-1"}
+    assert status == 2 and result["replay"]["origins"] == 0 and result["replay"]["weights"]["changed"] == 1
+    assert "blk.1.ffn_up.weight" in result["reason"] and "--candidate-model" in result["reason"]
 
 
-def test_without_the_weights_nothing_is_computed(lab):
+def test_the_engines_model_file_is_found(lab):
+    """Nobody names it: the engine has opened it, and its memory has the same bytes."""
+    trace, model = faults.clean(lab, "llama", "q4_0", True)
+    status, result = diff(faults.reference(lab, "llama"), trace)
+    weights = result["replay"]["weights"]
+    assert status == 0 and weights["files"] == [str(model)] and weights["opened_by_engine"]
+    assert weights["verified"] + weights["assumed"] == len([t for t in Trace(trace).tensors if t.get("role") == "weight"]) and weights["verified"] > 0
+    assert run(LOCKSTEP, "verify", trace).returncode == 0
+
+
+def copy_of_trace(trace, folder, change):
+    """With each line of its log changed."""
+    run("cp", "-r", trace, folder)
+    lines = [json.loads(line) for line in open(folder / "trace.jsonl")]
+    (folder / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in map(change, lines) if line is not None))
+    return folder
+
+
+def test_weights_that_were_changed_after_loading(lab, tmp_path):
     trace, _ = faults.clean(lab, "llama", "f32", False)
+
+    def change(line):
+        if line.get("name") == "blk.3.attn_k.weight":
+            line["sample_xxh3"] = "0123456789abcdef"
+        return line
+    status, result = diff(faults.reference(lab, "llama"), copy_of_trace(trace, tmp_path / "t", change))
+    assert status == 1 and result["verdict"] == "diverged"
+    assert "blk.3.attn_k.weight" in result["reason"] and "changed after loading" in result["reason"]
+
+
+def test_a_model_file_that_was_written_to_is_not_relied_on(lab, tmp_path):
+    """Where memory shows which weights are still the same, these are used; the others are not."""
+    case = faults.Case(1)
+    case.kinds, case.layers, case.family, case.type, case.flash = ["gate and up swapped"], [3], "llama", "f32", False
+    path = tmp_path / "m.gguf"
+    path.write_bytes(lab.gguf("llama").read_bytes())
+    trace = lab.candidate("llama", gguf=path)
+    case.write(lab, path)
     _, result = diff(faults.reference(lab, "llama"), trace)
-    assert result["replay"] is None
+    assert result["replay"]["weights"]["stale"] == 2 and result["replay"]["origins"] == 0
+    assert any("changed after the run" in hint for hint in result["hints"])
+    path.unlink()
+    _, result = diff(faults.reference(lab, "llama"), trace)
+    assert result["replay"] is None and any("m.gguf" in hint for hint in result["hints"])
+
+
+def test_the_sample_of_a_weight_is_what_the_documents_say(lab):
+    """XXH3 by libxxhash itself, over the pieces of docs/trace-format.md, of the file that the engine has mapped."""
+    xxhash = ctypes.CDLL("libxxhash.so.0").XXH3_64bits_withSeed
+    xxhash.restype, xxhash.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+    trace, model = faults.clean(lab, "llama", "f32", False)
+    lines = {t["name"]: t for t in Trace(trace).tensors if "sample_xxh3" in t}
+    checked = 0
+    for tensor in gguf.GGUFReader(model).tensors:
+        data = tensor.data.tobytes()
+        if tensor.name in lines:
+            assert lines[tensor.name]["sample_xxh3"] == f"{sample(xxhash, data):016x}", tensor.name
+            checked += 1
+    assert checked > 50
+
+
+def sample(xxhash, data):
+    end, block, mask = 65536, 4096, (1 << 64) - 1
+    if len(data) <= 2 * end + 16 * block:
+        pieces = [(at, min(end, len(data) - at)) for at in range(0, len(data), end)]
+    else:
+        pieces = [(0, end), (len(data) - end, end)]
+        for k in range(16):
+            h = (k + 1) * 0x9E3779B97F4A7C15 & mask
+            h = (h ^ h >> 30) * 0xBF58476D1CE4E5B9 & mask
+            h = (h ^ h >> 27) * 0x94D049BB133111EB & mask
+            pieces.append(((h ^ h >> 31) % (len(data) - block + 1), block))
+    hash_ = 0
+    for at, count in pieces:
+        hash_ = xxhash(data[at:at + count], count, hash_)
+    return hash_
+
+
+def test_the_graph_alone(lab, tmp_path):
+    """Nothing that was computed is recorded; the model is judged all the same, and said to be all that was judged."""
+    trace = lab.candidate("qwen3", options=["--graph-only"])
+    reference = faults.reference(lab, "qwen3")
+    assert all(t.get("file") is None or t["role"] == "input" for t in Trace(trace).tensors)
+    log = (trace / "trace.jsonl").read_text().splitlines()
+    size = {n: sum(len(line) for line in log if f'"pass":{n},' in line) for n in range(5)}
+    assert all(size[n] < 20_000 for n in (2, 3, 4)) and size[1] > 50_000  # the passes of one token have one graph
+    status, result = diff(reference, trace)
+    assert status == 2 and result["verdict"] == "model match" and result["coverage"] > 0.999
+    assert result["replay"]["origins"] == result["replay"]["counts"]["open"] == 0 and result["replay"]["counts"]["found"] > 800
+    done = run(LOCKSTEP, "diff", reference, trace, "--model-only")
+    assert done.returncode == 0 and "kernels    not checked (graph-only)" in done.stdout and done.stdout.endswith("verdict: model match\n")
+    full = run(LOCKSTEP, "diff", reference, faults.clean(lab, "qwen3", "f32", False)[0], "--json", "-")
+    same = [(o["name"], o["op"], o["pass"], o["class"], o.get("reference")) for o in result["replay"]["operations"]]
+    assert same == [(o["name"], o["op"], o["pass"], o["class"], o.get("reference")) for o in json.loads(full.stdout)["replay"]["operations"]]
+
+
+def test_a_fault_in_the_graph_alone(lab, tmp_path):
+    wrong = lab.faulty("llama", "graph-only", lambda t: t.update({"blk.2.attn_v.weight": faults.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
+    status, result = diff(faults.reference(lab, "llama"), lab.candidate("llama", gguf=wrong, options=["--graph-only"]), "--model-only")
+    assert status == 1 and result["verdict"] == "diverged"
+    assert {(o["name"], o["pass"]) for o in result["replay"]["operations"] if o["origin"]} == {("Vcur-2", n) for n in range(5)}
+
+
+def test_the_graph_alone_needs_weights(lab):
+    trace = copy_of_trace(lab.candidate("llama", options=["--graph-only"]), lab.folder / "no-weights", lambda line: None if "model_file" in line else line)
+    done = run(LOCKSTEP, "diff", faults.reference(lab, "llama"), trace, "--model-only")
+    assert done.returncode == 2 and "--candidate-model names their file" in done.stdout
+    assert run(LOCKSTEP, "diff", faults.reference(lab, "llama"), trace, "--model-only", "--candidate-model", lab.gguf("llama")).returncode == 0
 
 
 def test_the_report(lab, tmp_path):
