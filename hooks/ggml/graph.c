@@ -248,13 +248,16 @@ static void describe_operands(description *d, const graph_pass *p, const struct 
 }
 
 /* Where the tensor lies in another one's memory: ggml's views, and results that are written into a cache or over an
- * operand. */
+ * operand. The memory's own tensor may belong to another graph: then it is that of the view's source. */
 static void describe_view(description *d, const graph_pass *p, const struct ggml_tensor *t) {
+    const struct ggml_tensor *source = t->src[0];
     if (t->view_src == NULL)
         return;
     for (int i = 0; i < d->node.rank; i++)
         d->strides[i] = (int64_t)t->nb[d->node.rank - 1 - i];
     d->view = (lockstep_view){map_get(&p->ids, t->view_src), t->view_offs, d->strides};
+    if (d->view.of == 0 && source != NULL && source->view_src == t->view_src && t->view_offs >= source->view_offs)
+        d->view = (lockstep_view){map_get(&p->ids, source), t->view_offs - source->view_offs, d->strides};
     d->node.view = &d->view;
 }
 

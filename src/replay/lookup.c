@@ -274,7 +274,7 @@ static size_t reach(ls_replayer *w, const ls_node *n, const size_t *roots, size_
     for (size_t i = 0; i < root_count && copies && count < REACH; i++)
         if (w->partners.is_value[roots[i]])
             out[count++] = (ls_reach){roots[i], 0};
-    return count + ls_partners_below(&w->partners, pass_of_partner(w), roots, root_count, DEPTH, out + count, REACH - count);
+    return count + ls_partners_below(&w->partners, pass_of_partner(w), ls_replayer_is_silent(w), roots, root_count, DEPTH, out + count, REACH - count);
 }
 
 void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {

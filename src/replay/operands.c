@@ -16,13 +16,14 @@
 
 /* ------------------------------------------------------------------ what lies behind a node */
 
-/* The node of another graph that has computed an input. */
+/* The node of another graph that has computed an input, or the cache that another graph has written to. */
 static size_t producer_of(const ls_trace *t, const ls_node *n) {
     if (n->role != LOCKSTEP_ROLE_INPUT || n->source_count != 1)
         return LS_NONE;
     const ls_node *source = &t->nodes[n->sources[0]];
-    const bool computed = source->role == LOCKSTEP_ROLE_COMPUTED && source->pass != LS_NONE && source->pass < n->pass;
-    return computed && source->elements == n->elements ? n->sources[0] : LS_NONE;
+    const size_t producer = source->role == LOCKSTEP_ROLE_WRITE ? source->view_of : n->sources[0];
+    const bool computed = source->role == LOCKSTEP_ROLE_COMPUTED || source->role == LOCKSTEP_ROLE_WRITE;
+    return computed && source->pass != LS_NONE && source->pass < n->pass && producer != LS_NONE && t->nodes[producer].elements == n->elements ? producer : LS_NONE;
 }
 
 /* The node of which this one is another name, another shape or a part, or that has computed it elsewhere; LS_NONE if there is none. */
@@ -86,6 +87,49 @@ static size_t holders_of(const ls_replayer *w, size_t node, size_t out[LS_EVAL_O
     const size_t before = n->role == LOCKSTEP_ROLE_WRITE ? last_write(w, node, node) : LS_NONE;
     if (before != LS_NONE)
         out[count++] = before;
+    return count;
+}
+
+typedef struct extent {
+    int64_t from, to; /* bytes of what a node lies in */
+} extent;
+
+static extent extent_of(const ls_node *n) {
+    const int64_t size = 1; /* at least: the first byte of the last element */
+    extent e = {(int64_t)n->offset, (int64_t)n->offset + size};
+    for (int axis = 0; axis < n->rank && n->strides != NULL; axis++) {
+        int64_t span;
+        if (n->shape[axis] == 0 || __builtin_mul_overflow((int64_t)(n->shape[axis] - 1), n->strides[axis], &span))
+            return (extent){0, 0};
+        if (__builtin_add_overflow(span < 0 ? e.from : e.to, span, span < 0 ? &e.from : &e.to))
+            return (extent){0, 0};
+    }
+    return e;
+}
+
+/* The part of a cache that an operand is. */
+static extent part_of_cache(const ls_trace *t, size_t operand) {
+    while (t->nodes[operand].view_of == LS_NONE && t->nodes[operand].role == LOCKSTEP_ROLE_VIEW && t->nodes[operand].source_count > 0)
+        operand = t->nodes[operand].sources[0];
+    return t->nodes[operand].view_of != LS_NONE ? extent_of(&t->nodes[operand]) : (extent){0, INT64_MAX};
+}
+
+size_t ls_replayer_earlier_writes(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
+    const ls_trace *t = w->candidate;
+    const ls_node *n = &t->nodes[node];
+    size_t count = 0;
+    for (size_t i = 0; i < n->operand_count; i++) {
+        const size_t base = n->operands[i] != LS_NONE ? base_of(t, n->operands[i]) : LS_NONE;
+        if (base == LS_NONE || t->nodes[base].role != LOCKSTEP_ROLE_STATE || w->cache_of[base] == LS_NONE)
+            continue;
+        const ls_cache_writes *c = &w->caches[w->cache_of[base]];
+        const extent read = part_of_cache(t, n->operands[i]);
+        for (size_t k = 0; k < c->count && c->nodes[k] < node && count < capacity; k++) {
+            const extent wrote = extent_of(&t->nodes[c->nodes[k]]);
+            if (w->is_silent[t->nodes[c->nodes[k]].pass] && wrote.from < read.to && read.from < wrote.to)
+                out[count++] = c->nodes[k];
+        }
+    }
     return count;
 }
 

@@ -10,16 +10,41 @@ static bool is_value(const ls_node *n) {
            n->kind->role != LS_OP_ROLE_VIEW;
 }
 
-/* Whether another node is computed from this one, or is another name of it. */
-static size_t parents(const ls_node *n, size_t index) { return index < n->source_count ? n->sources[index] : n->alias_of; }
+/* From which another node is computed, or which it is another name or a copy of; LS_NONE. Indexes to the number of its sources + 1. */
+static size_t parents(const ls_partners *p, size_t node, size_t index) {
+    const ls_node *n = &p->trace->nodes[node];
+    return index < n->source_count ? n->sources[index] : index == n->source_count ? n->alias_of : p->copy_of[node];
+}
+
+/* What a program computes and gives to a model as its input is recorded apart: the two have the same content. */
+static bool find_copies(ls_partners *p) {
+    const ls_trace *t = p->trace;
+    ls_map values = {0};
+    bool ok = true;
+    for (size_t i = 0; i < t->node_count && ok; i++) {
+        const ls_node *n = &t->nodes[i];
+        const uint64_t key[] = {n->xxh3, n->elements};
+        p->copy_of[i] = LS_NONE;
+        if (n->xxh3 == 0 || ls_node_is_integer(n) || (!is_value(n) && n->role != LOCKSTEP_ROLE_INPUT))
+            continue;
+        uint64_t *at = ls_map_at(&values, (const char *)key, sizeof key);
+        ok = at != NULL;
+        if (ok && n->role == LOCKSTEP_ROLE_INPUT)
+            p->copy_of[i] = *at != 0 ? (size_t)*at - 1 : LS_NONE;
+        else if (ok && *at == 0)
+            *at = i + 1;
+    }
+    ls_map_done(&values);
+    return ok;
+}
 
 static bool list_children(ls_partners *p) {
     const ls_trace *t = p->trace;
     size_t edges = 0;
     for (size_t i = 0; i < t->node_count; i++)
-        for (size_t k = 0; k <= t->nodes[i].source_count; k++)
-            if (parents(&t->nodes[i], k) != LS_NONE) {
-                p->first_child[parents(&t->nodes[i], k) + 1]++;
+        for (size_t k = 0; k <= t->nodes[i].source_count + 1; k++)
+            if (parents(p, i, k) != LS_NONE) {
+                p->first_child[parents(p, i, k) + 1]++;
                 edges++;
             }
     p->has_edges = edges > 0;
@@ -31,18 +56,18 @@ static bool list_children(ls_partners *p) {
         next[i] = p->first_child[i];
     }
     for (size_t i = 0; i < t->node_count && ok; i++)
-        for (size_t k = 0; k <= t->nodes[i].source_count; k++)
-            if (parents(&t->nodes[i], k) != LS_NONE)
-                p->children[next[parents(&t->nodes[i], k)]++] = i;
+        for (size_t k = 0; k <= t->nodes[i].source_count + 1; k++)
+            if (parents(p, i, k) != LS_NONE)
+                p->children[next[parents(p, i, k)]++] = i;
     free(next);
     return ok;
 }
 
 lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_error *error) {
     const size_t n = t->node_count;
-    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms),
+    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of),
                        .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue)};
-    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->stamp != NULL && p->queue != NULL && list_children(p);
+    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && find_copies(p) && list_children(p);
     for (size_t i = 0; i < n && ok; i++) {
         p->is_value[i] = is_value(&t->nodes[i]);
         p->norms[i] = -1;
@@ -57,6 +82,7 @@ void ls_partners_done(ls_partners *p) {
     free(p->children);
     free(p->first_child);
     free(p->norms);
+    free(p->copy_of);
     free(p->stamp);
     free(p->queue);
     *p = (ls_partners){0};
@@ -73,7 +99,7 @@ static size_t in_order(const ls_partners *p, size_t pass, size_t from, ls_reach 
     return count;
 }
 
-size_t ls_partners_below(ls_partners *p, size_t pass, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity) {
+size_t ls_partners_below(ls_partners *p, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity) {
     enum { FIRST = 24, LATER = 64, LOOKS = 1 << 14 };
     size_t count = 0, from = 0, to = 0, latest = 0;
     for (size_t i = 0; i < root_count; i++)
@@ -98,7 +124,7 @@ size_t ls_partners_below(ls_partners *p, size_t pass, const size_t *roots, size_
                     continue;
                 p->stamp[child] = p->stamps;
                 p->queue[to++] = child;
-                if (p->is_value[child] && p->trace->nodes[child].pass == pass && count < capacity)
+                if (p->is_value[child] && (elsewhere || p->trace->nodes[child].pass == pass) && count < capacity)
                     out[count++] = (ls_reach){child, level};
             }
         }
@@ -121,8 +147,8 @@ size_t ls_partners_above(ls_partners *p, size_t node, ls_reach *out, size_t capa
     p->stamp[node] = p->stamps;
     for (size_t from = 0; from < to && from < LOOKS; from++) {
         const ls_node *n = &nodes[p->queue[from]];
-        for (size_t k = 0; k <= n->source_count; k++) {
-            const size_t above = parents(n, k);
+        for (size_t k = 0; k <= n->source_count + 1; k++) {
+            const size_t above = parents(p, p->queue[from], k);
             if (above == LS_NONE || p->stamp[above] == p->stamps || nodes[above].pass != nodes[node].pass)
                 continue;
             p->stamp[above] = p->stamps;

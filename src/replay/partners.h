@@ -8,6 +8,7 @@ typedef struct ls_partners {
     const ls_trace *trace;
     bool *is_value;   /* per node: a computed float tensor with values of its own */
     size_t *children, *first_child; /* children[first_child[i] … first_child[i + 1]) are computed from node i, or other names of it */
+    size_t *copy_of;  /* of an input: the value that it has the content of; LS_NONE */
     double *norms;    /* per node: L2 of its numbers; negative where not known yet */
     bool has_edges;
     /* For a search. */
@@ -24,8 +25,8 @@ typedef struct ls_reach {
 } ls_reach;
 
 /* The values of a pass that are computed from `roots`, at most `depth` values below them, nearest first; without roots,
- * the first ones of the pass. Returns how many of `capacity` were written. */
-size_t ls_partners_below(ls_partners *partners, size_t pass, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
+ * the first ones of the pass. `elsewhere`: in other passes, too. Returns how many of `capacity` were written. */
+size_t ls_partners_below(ls_partners *partners, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
 /* The values of the same pass from which a node is computed, nearest first. */
 size_t ls_partners_above(ls_partners *partners, size_t node, ls_reach *out, size_t capacity);
 /* L2 of a node's numbers; NaN if its values can't be read. */

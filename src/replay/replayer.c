@@ -47,11 +47,23 @@ static void forget(ls_replayer *w, size_t node) {
 enum { REGION = 64 };
 
 /* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
-static void cover(ls_replayer *w, size_t node) {
-    size_t region[REGION];
-    const size_t count = ls_replayer_region(w, node, region, REGION);
+static size_t cover_region(ls_replayer *w, size_t node, size_t out[REGION]) {
+    const size_t count = ls_replayer_region(w, node, out, REGION);
     for (size_t i = 0; i < count; i++)
-        w->steps[region[i]].is_covered = true;
+        w->steps[out[i]].is_covered = true;
+    return count;
+}
+
+/* So does what an earlier pass has left in a cache for one of them. */
+static void cover(ls_replayer *w, size_t node) {
+    size_t region[REGION + 1], writes[REGION], behind[REGION];
+    const size_t count = 1 + cover_region(w, node, region + 1);
+    region[0] = node;
+    for (size_t i = 0; i < count; i++) {
+        const size_t earlier = ls_replayer_earlier_writes(w, region[i], writes, REGION);
+        for (size_t k = 0; k < earlier; k++)
+            cover_region(w, writes[k], behind);
+    }
 }
 
 /* A bias. */
@@ -258,11 +270,13 @@ static size_t first_of(const ls_replayer *w, size_t pass) {
 
 static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_node_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
 
+bool ls_replayer_is_silent(const ls_replayer *w) { return w->is_silent[w->m->tokens.pairs[w->pass_pair].candidate]; }
+
 /* The end of one graph is the end of the other. */
 static void pair_ends(ls_replayer *w, size_t pass) {
     const size_t last = w->m->facts[pass].output, partner = w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
     ls_sightings possible;
-    if (last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
+    if (ls_replayer_is_silent(w) || last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
         return;
     const size_t node = last - 1;
     if (!w->steps[node].is_open || w->steps[node].value.values == NULL || !(ls_partners_norm(&w->partners, partner) > 0))
@@ -397,6 +411,7 @@ static void walk_done(ls_replayer *w) {
     free(w->last_node);
     free(w->decoded);
     free(w->is_handed_on);
+    free(w->is_silent);
     free(w->taken);
     free(w->tried);
     free(w->depends);
@@ -412,10 +427,11 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->last_node = calloc(w->candidate->pass_count + 1, sizeof *w->last_node);
     w->decoded = calloc(n + 1, sizeof *w->decoded);
     w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
+    w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->is_handed_on == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->is_handed_on == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;
@@ -424,9 +440,26 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     }
     for (size_t i = 0; i < m; i++)
         w->taken[i] = LS_NONE;
+    for (size_t i = 0; i < w->m->tokens.pair_count; i++)
+        w->is_silent[w->m->tokens.pairs[i].candidate] = w->m->tokens.status != LS_INPUTS_UNKNOWN && w->m->tokens.pairs[i].rows == NULL;
     w->type_error = ls_replayer_type_error(w);
     w->trials_left = TRIALS_EACH * n;
     return ls_replayer_prepare(w, error);
+}
+
+/* Later passes have shown that some is right. */
+static void classify_again(const ls_replayer *w, ls_replay *out) {
+    for (size_t i = 0; i < out->count; i++) {
+        ls_replayed *item = &out->items[i];
+        const uint64_t elements = w->candidate->nodes[item->node].elements;
+        if (item->class != LS_REPLAY_OPEN || !w->steps[item->node].is_covered)
+            continue;
+        item->class = LS_REPLAY_COVERED;
+        out->operations[LS_REPLAY_OPEN]--;
+        out->operations[LS_REPLAY_COVERED]++;
+        out->elements[LS_REPLAY_OPEN] -= elements;
+        out->elements[LS_REPLAY_COVERED] += elements;
+    }
 }
 
 static void replay_all(ls_replayer *w, ls_replay *out) {
@@ -434,6 +467,7 @@ static void replay_all(ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < w->m->tokens.pair_count; i++)
         if (i == 0 || pairs[i].candidate != pairs[i - 1].candidate)
             replay_pass(w, i, out);
+    classify_again(w, out);
 }
 
 /* Forgets everything but what was learned. */

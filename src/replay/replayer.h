@@ -47,6 +47,7 @@ typedef struct ls_replayer {
     double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
     size_t pass_pair;     /* of the pass that is replayed */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     size_t *taken;        /* per node of the reference: the candidate's that was settled on it, or LS_NONE */
     /* Trying values in place of a node's: */
@@ -71,6 +72,8 @@ bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_arra
 bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */
 size_t ls_replayer_inputs(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
+/* Writes of earlier passes without tokens into the parts of caches that it reads. */
+size_t ls_replayer_earlier_writes(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Nodes of earlier passes that it is computed from, as their graphs' results. */
 size_t ls_replayer_handed_on(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Nodes of the same pass with a partner that read a node, through views, and through open nodes that belong to them. */
@@ -154,6 +157,9 @@ void ls_replayer_unhide(ls_replayer *replayer, size_t node);
 
 void ls_replayer_settle(ls_replayer *replayer, size_t node, ls_sighting *sighting, ls_replay_means means);
 void ls_replayer_process(ls_replayer *replayer, size_t node, bool again);
+/* Whether the pass has no tokens, among others that do: an encoder, or what prepares a decoder's caches. The reference may compute
+ * its tensors in several passes. */
+bool ls_replayer_is_silent(const ls_replayer *replayer);
 /* What a node's operands stand for, into a list of the pass's arena. */
 size_t ls_replayer_roots(ls_replayer *replayer, size_t node, size_t **out);
 

@@ -45,6 +45,7 @@ typedef struct ls_node {
     size_t parameter_count;
     size_t stored;     /* index in the trace's archive, if it has one */
     const char *lost;  /* why expected values are missing; or NULL */
+    uint64_t xxh3;     /* of the values as stored; 0 if unknown */
     const uint64_t *sample; /* of a weight: the hash of a sample of its bytes (base/sampled.h); NULL if unknown */
 } ls_node;
 

@@ -296,15 +296,22 @@ static lockstep_status read_extent(ls_trace_lines *r, const json_t *object, ls_n
     return mark_unreadable(r, t->node_count) ? LOCKSTEP_OK : LOCKSTEP_NO_MEMORY;
 }
 
-/* 64 bits in hexadecimal; NULL if there are none. */
-static const uint64_t *sample_of(ls_trace_lines *r, const json_t *object) {
-    const json_t *value = value_of(object, "sample_xxh3");
+/* 64 bits in hexadecimal. False if there are none. */
+static bool hash_of(ls_trace_lines *r, const json_t *object, const char *key, uint64_t *out) {
+    const json_t *value = value_of(object, key);
     const char *text = json_is_string(value) ? json_string_value(value) : "";
-    uint64_t *out = *text != '\0' ? ls_arena_array(&r->trace->arena, 1, sizeof *out) : NULL;
     if (value != NULL && (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16))
-        refuse(r, "sample_xxh3", "16 hexadecimal digits");
-    else if (out != NULL)
-        *out = strtoull(text, NULL, 16);
+        refuse(r, key, "16 hexadecimal digits");
+    *out = strtoull(text, NULL, 16);
+    return *text != '\0';
+}
+
+/* NULL if there is none. */
+static const uint64_t *sample_of(ls_trace_lines *r, const json_t *object) {
+    uint64_t sample;
+    uint64_t *out = hash_of(r, object, "sample_xxh3", &sample) ? ls_arena_array(&r->trace->arena, 1, sizeof *out) : NULL;
+    if (out != NULL)
+        *out = sample;
     return out;
 }
 
@@ -324,6 +331,7 @@ static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     node->file = text_of(r, object, "file");
     node->lost = text_of(r, object, "lost");
     node->sample = sample_of(r, object);
+    hash_of(r, object, "xxh3", &node->xxh3);
     node->role = ls_role_of(text_of(r, object, "role"));
     node->layer = (int)integer_of(r, object, "layer", -1, INT_MAX, -1);
     node->occurrence = (unsigned)integer_of(r, object, "occurrence", 0, UINT_MAX, 0);

@@ -44,7 +44,8 @@ def whisper(tmp_path_factory):
 
 @pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
 def test_a_clean_run_matches(whisper, tmp_path, flash):
-    status, result = diff(whisper.reference, capture(tmp_path / "cand", *whisper.cpp("clean", flash=flash)))
+    trace = capture(tmp_path / "cand", *whisper.cpp("clean", flash=flash))
+    status, result = diff(whisper.reference, trace, "--accept", "gelu-variant")
     assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
     assert result["inputs"]["status"] == "equal" and result["inputs"]["rows_paired"] == len(PROMPT + STEPS)
     assert result["pairing"]["coverage"] > 0.9
@@ -98,11 +99,26 @@ def test_fused_attention_that_sees_the_padding_of_its_cache(tmp_path_factory, mo
     encoder sees the zeros up to the next: a real divergence, named at the operation."""
     monkeypatch.setattr(whisper_models, "FRAMES", 200)
     whisper = Whisper(tmp_path_factory.mktemp("padded"))
-    status, result = diff(whisper.reference, capture(whisper.folder / "plain", *whisper.cpp("plain")))
+    status, result = diff(whisper.reference, capture(whisper.folder / "plain", *whisper.cpp("plain")), "--accept", "gelu-variant")
     assert status == 0, result["first_divergence"]
     status, result = diff(whisper.reference, capture(whisper.folder / "fused", *whisper.cpp("fused", flash=True)))
     assert status == 1 and title(result["first_divergence"]["candidate"]) == "FLASH_ATTN_EXT (FLASH_ATTN_EXT)"
     assert result["first_divergence"]["reference"]["name"] == "layers.0.self_attn/scaled_dot_product_attention"
+
+
+@pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
+def test_replay_needs_no_names(whisper, tmp_path, flash):
+    """whisper.cpp names neither its weights nor its nodes; its file, from before GGUF, is found by what the weights are. It computes
+    GELU in its tanh form, which is all that differs."""
+    trace = capture(tmp_path / "cand", *whisper.cpp("clean", flash=flash))
+    status, result = diff(whisper.reference, trace, "--preset", "none")
+    replay = result["replay"]
+    assert replay["weights"]["verified"] == 128 and replay["weights"]["opened_by_engine"]
+    assert replay["counts"]["open"] == replay["counts"]["unsupported"] == replay["kernels"]["differ"] == 0
+    at_fault = [o for o in replay["operations"] if o["origin"]]
+    assert status == 1 and at_fault and all(o["op"] == "GELU" and o["rule"]["id"] == "gelu-variant" and o["rule"]["left"] < 1e-6 for o in at_fault)
+    status, result = diff(whisper.reference, trace, "--preset", "none", "--accept", "gelu-variant")
+    assert status == 0 and result["verdict"] == "match"
 
 
 @pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])
