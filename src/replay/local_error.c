@@ -43,7 +43,7 @@ static void worst_channels(const table *t, const ls_rounding *r, const double *m
         if (t->rows <= 3)
             continue;
         for (uint64_t k = 0; mean_x != NULL && k < r->k; k++)
-            of_mean += r->weight[c * r->k + k] * mean_x[k] * mean_x[k];
+            of_mean += r->weight[(c * r->k + k) / r->group] * mean_x[k] * mean_x[k];
         if (mean_x == NULL)
             of_mean = explained / (double)(t->rows * t->rows);
         const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;

@@ -462,15 +462,18 @@ void ls_rounding_release(ls_rounding *r) {
     *r = (ls_rounding){0};
 }
 
-static bool variance_of_weight(ls_replayer *w, size_t weight, double **out) {
+static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out) {
     const ls_node *n = &w->candidate->nodes[weight];
     const char *reason;
     lockstep_dtype dtype;
     ls_array values;
     if (!ls_dtype_find(n->dtype, &dtype) || !ls_rounding_is_lossy(dtype) || !read_weight(w, weight, &values, &reason))
         return false;
-    ls_rounding_variance(dtype, values.values, values.elements, n->shape[n->rank - 1], values.values);
-    *out = values.values;
+    out->k = n->shape[n->rank - 1];
+    out->m = n->elements / out->k;
+    out->group = ls_rounding_group(dtype, out->k);
+    ls_rounding_variance(dtype, values.values, values.elements, out->group, values.values);
+    out->weight = values.values;
     return true;
 }
 
@@ -481,13 +484,11 @@ bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
     *r = (ls_rounding){0};
     if (weight == LS_NONE || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
         return false;
-    if (!variance_of_weight(w, weight, &r->weight) || !ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason)) {
+    if (!variance_of_weight(w, weight, r) || !ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason)) {
         ls_rounding_release(r);
         return false;
     }
     const ls_node *a = &w->candidate->nodes[weight];
-    r->k = a->shape[a->rank - 1];
-    r->m = a->elements / r->k;
     r->variance = calloc(n->elements + 1, sizeof *r->variance);
     if (r->variance == NULL) {
         ls_rounding_release(r);
@@ -496,7 +497,7 @@ bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
     if (n->kind->id == LS_OP_GET_ROWS) {
         for (uint64_t i = 0; i < n->elements; i++) {
             const double row = i / r->k < r->x.elements ? r->x.values[i / r->k] : -1;
-            r->variance[i] = row >= 0 && row < (double)r->m ? r->weight[(uint64_t)row * r->k + i % r->k] : 0;
+            r->variance[i] = row >= 0 && row < (double)r->m ? r->weight[((uint64_t)row * r->k + i % r->k) / r->group] : 0;
         }
         return true;
     }
@@ -505,32 +506,37 @@ bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
         ls_rounding_release(r);
         return false;
     }
-    double *squares = malloc((r->x.elements + 1) * sizeof *squares);
+    double *squares = calloc(r->x.elements / r->group + 1, sizeof *squares);
     for (uint64_t i = 0; squares != NULL && i < r->x.elements; i++)
-        squares[i] = r->x.values[i] * r->x.values[i];
+        squares[i / r->group] += r->x.values[i] * r->x.values[i];
     if (squares == NULL) {
         ls_rounding_release(r);
         return false;
     }
-    ls_multiply(r->weight, squares, r->m, rows, r->k, r->variance);
+    ls_multiply(r->weight, squares, r->m, rows, r->k / r->group, r->variance);
     free(squares);
     return true;
 }
 
-static double *transposed(const double *values, uint64_t rows, uint64_t columns) {
-    double *out = malloc((rows * columns + 1) * sizeof *out);
-    for (uint64_t i = 0; out != NULL && i < rows * columns; i++)
-        out[i % columns * rows + i / columns] = values[i];
+/* Every `step`-th column of a table of `rows`, as rows. */
+static double *transposed(const double *values, uint64_t rows, uint64_t columns, uint64_t step) {
+    const uint64_t kept = (columns + step - 1) / step;
+    double *out = malloc((rows * kept + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < rows * kept; i++)
+        out[i % kept * rows + i / kept] = values[i / kept * columns + i % kept * step];
     return out;
 }
 
+/* Of many channels, some stand for all: an estimate of a variance need not be exact. */
 double ls_rounding_along(const ls_rounding *r, const double *direction) {
-    const uint64_t rows = r->x.elements / r->k;
-    double *x = transposed(r->x.values, rows, r->k), *d = transposed(direction, rows, r->m), *weights = malloc((r->m * r->k + 1) * sizeof *weights), sum = 0;
+    enum { CHANNELS = 192 };
+    const uint64_t rows = r->x.elements / r->k, step = 1 + (r->m - 1) / CHANNELS, kept = (r->m + step - 1) / step;
+    double *x = transposed(r->x.values, rows, r->k, 1), *d = transposed(direction, rows, r->m, step), *weights = malloc((kept * r->k + 1) * sizeof *weights), sum = 0;
     if (x != NULL && d != NULL && weights != NULL) {
-        ls_multiply(x, d, r->k, r->m, rows, weights);
-        for (uint64_t i = 0; i < r->m * r->k; i++)
-            sum += weights[i] * weights[i] * r->weight[i];
+        ls_multiply(x, d, r->k, kept, rows, weights);
+        for (uint64_t i = 0; i < kept * r->k; i++)
+            sum += weights[i] * weights[i] * r->weight[(i / r->k * step * r->k + i % r->k) / r->group];
+        sum *= (double)r->m / (double)kept;
     } else {
         sum = INFINITY;
     }

@@ -86,9 +86,9 @@ size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size
  * common factor (see local_error.c). False where there is none. */
 typedef struct ls_rounding {
     double *variance;       /* per element of the result, to be freed */
-    double *weight;         /* per element of the weight [m, k], to be freed */
+    double *weight;         /* of the weight [m, k], per group of elements of a row, to be freed */
     ls_array x;             /* the operand that it is multiplied with, to be freed */
-    uint64_t m, k;
+    uint64_t m, k, group;   /* elements of a group */
 } ls_rounding;
 bool ls_replayer_rounding(ls_replayer *replayer, size_t node, ls_rounding *out);
 /* The variance of the sum of the errors of a product's result, each times an element of `direction`. */

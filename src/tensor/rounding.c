@@ -50,17 +50,19 @@ static const struct row *row_of(lockstep_dtype dtype) {
 
 bool ls_rounding_is_lossy(lockstep_dtype dtype) { return row_of(dtype) != NULL; }
 
-void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t row_length, double *out) {
+uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length) {
     const struct row *row = row_of(dtype);
-    for (uint64_t from = 0, to; from < elements; from = to) {
-        const uint64_t left = row_length > 0 ? row_length - from % row_length : elements - from, block = row != NULL ? row->block : 1;
+    const uint64_t block = row != NULL ? row->block : 1;
+    return row_length % block == 0 ? block : 1; /* types with blocks have no other rows */
+}
+
+void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t group, double *out) {
+    const struct row *row = row_of(dtype);
+    for (uint64_t from = 0; from < elements; from += group) {
         double largest = 0;
-        to = from + (block < left ? block : left);
-        to = to < elements ? to : elements;
-        for (uint64_t i = from; i < to; i++)
+        for (uint64_t i = from; i < from + group && i < elements; i++)
             largest = fmax(largest, fabs(values[i]));
         const double deviation = row != NULL ? row->relative * largest : 0;
-        for (uint64_t i = from; i < to; i++)
-            out[i] = deviation * deviation;
+        out[from / group] = deviation * deviation;
     }
 }
