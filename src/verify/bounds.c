@@ -60,6 +60,7 @@ static double highest_position(const ls_trace *t, const ls_node *n) {
 static double by_operation(const ls_trace *t, const ls_node *n, const char *type) {
     switch ((int)n->kind->role) {
     case LS_OP_ROLE_PRODUCT:
+    case LS_OP_ROLE_CONVOLUTION:
         return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     case LS_OP_ROLE_ATTENTION:
         return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_bound_keys(t, n))));

@@ -20,23 +20,28 @@ def load(path):
     return library
 
 
-def read_names(function, data, lasts):
-    """The names of a constant array whose length nothing tells: up to the last operation that this version has."""
-    last = next(name for name in lasts if b"\0" + name.encode() + b"\0" in data)
+def read_names(function, last):
+    """The names of a constant array whose length nothing tells."""
     names = []
     while not names or names[-1] != last:
         names.append(function(len(names)).decode())
     return names
 
 
+def last_of(data, names):
+    """The last one that this version has."""
+    return next(name for name in names if b"\0" + name.encode() + b"\0" in data)
+
+
 def names_of(path):
     """All operations that the library names: ordinary ones, functions of one number, gates."""
     library, data = load(path), path.read_bytes()
-    names = read_names(library.ggml_op_name, data, ("GLU", "OPT_STEP_ADAMW"))
-    names += read_names(library.ggml_unary_op_name, data, ("TRUNC", "XIELU", "GELU_ERF", "EXP"))
-    if hasattr(library, "ggml_glu_op_name"):
+    has_gates = hasattr(library, "ggml_glu_op_name")
+    names = read_names(library.ggml_op_name, "GLU" if has_gates else "OPT_STEP_ADAMW")
+    names += read_names(library.ggml_unary_op_name, last_of(data, ("TRUNC", "XIELU", "GELU_ERF", "EXP")))
+    if has_gates:
         library.ggml_glu_op_name.restype = ctypes.c_char_p
-        names += read_names(library.ggml_glu_op_name, data, ("SWIGLU_CLAMP", "GEGLU_QUICK", "SWIGLU"))
+        names += read_names(library.ggml_glu_op_name, last_of(data, ("SWIGLU_CLAMP", "GEGLU_QUICK", "SWIGLU")))
     return names
 
 
