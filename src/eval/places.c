@@ -3,8 +3,7 @@
 #include "eval/leaves.h"
 #include "tensor/dtype.h"
 
-/* Bytes of an element; 0 for a type whose elements have no addresses. */
-static uint64_t element_bytes(const ls_node *n) {
+uint64_t ls_node_element_bytes(const ls_node *n) {
     lockstep_dtype dtype;
     return ls_dtype_find(n->dtype, &dtype) && dtype != LOCKSTEP_OPAQUE && ls_dtype(dtype)->block_elements == 1 ? ls_dtype(dtype)->block_bytes : 0;
 }
@@ -17,7 +16,7 @@ typedef struct walk {
 } walk;
 
 static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
-    const uint64_t size = element_bytes(base);
+    const uint64_t size = ls_node_element_bytes(base);
     *out = (walk){.view = view, .size = size, .limit = base->elements, .offset = size > 0 ? (int64_t)(view->offset / size) : 0};
     bool whole = size > 0 && view->offset % size == 0;
     int64_t step = 1;

@@ -4,6 +4,8 @@
 
 #include "eval/eval.h"
 
+/* Bytes of an element; 0 for a type whose elements have no addresses. */
+uint64_t ls_node_element_bytes(const ls_node *node);
 /* The elements of a view of `base`, whose values are given. Fails, with a reason, where it goes beyond them. */
 bool ls_place_read(const ls_node *view, const ls_node *base, const double *values, double *out, const char **out_reason);
 /* Writes values into the contents of `base`, as the node does: all of them, or rows to the rows that `index` names. False,

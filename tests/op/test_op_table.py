@@ -170,6 +170,7 @@ HOMONYMS = {
     "src/base/role.c": "roles in the trace",
     "src/eval/eval_elements.c": "parameters",
     "src/eval/eval_moves.c": "parameters",
+    "src/eval/eval_recurrence.c": "parameters",
     "src/eval/eval_rows.c": "parameters",
     "src/match/output_rows.c": "parameters of slices",
     "src/trace/trace_lines.c": "keys of the trace",

@@ -11,7 +11,9 @@ torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "compare"))
+sys.path[:0] = [str(ROOT / "tests" / "compare"), str(ROOT / "tests" / "op")]
+from ggml_operations import CASES  # noqa: E402
+from table import rows  # noqa: E402
 from traces import LOCKSTEP, Trace  # noqa: E402
 
 SEEDS = range(4)
@@ -294,15 +296,20 @@ OPERATIONS = {
     "MEAN": unary(lambda x: x.mean(-1, keepdim=True)), "CUMSUM": unary(lambda x: x.cumsum(-1)), "ARGSORT": argsort, "DIAG_MASK_INF": mask_diagonal(-torch.inf),
     "DIAG_MASK_ZERO": mask_diagonal(0), "ARANGE": arange,
     "IM2COL": im2col(False), "IM2COL flat": im2col(True), "POOL_1D max": pool(1, 0), "POOL_1D mean": pool(1, 1), "POOL_2D max": pool(2, 0), "POOL_2D mean": pool(2, 1),
-    "PAD": pad, "PAD_REFLECT_1D": pad_reflect, "SSM_CONV": ssm_conv,
+    "PAD": pad, "PAD_REFLECT_1D": pad_reflect, "SSM_CONV": ssm_conv, **CASES,
 }
+TYPES = {torch.int32: "i4", torch.int64: "i8", torch.half: "f2"}
+
+
+def array_of(x):
+    return x.numpy().astype(TYPES.get(x.dtype, "f4"))
 
 
 def record(t, op, seed, spoil=None):
-    """Adds one operation, as float32, with operands of its own."""
-    operands, params, result = OPERATIONS[op](np.random.default_rng([seed, *op.encode()]))
-    numbers = [None if x is None else t.add(f"{op}.{seed}.{i}", x.numpy().astype("i4" if x.dtype == torch.int32 else "f4"), role="input") for i, x in enumerate(operands)]
-    values = result.numpy().astype("i4" if result.dtype == torch.int32 else "f4")
+    """Adds one operation, with operands of its own."""
+    operands, params, result, *_ = OPERATIONS[op](np.random.default_rng([seed, *op.encode()]))
+    numbers = [None if x is None else t.add(f"{op}.{seed}.{i}", array_of(x), role="input") for i, x in enumerate(operands)]
+    values = array_of(result)
     if spoil is not None:
         values = spoil(values)
     t.add(f"{op}.{seed}", values, [n for n in numbers if n is not None], op=op.split()[0], params=params, operands=numbers)
@@ -321,8 +328,9 @@ def test_every_operation_agrees_with_torch(tmp_path):
 
 def test_every_row_of_the_table_is_tested():
     table = (ROOT / "src/eval/eval_table.h").read_text()
-    rows = {line.split("(")[1].split(",")[0] for line in table.splitlines() if line.startswith("LS_EVAL_ROW(")}
-    assert rows - {"COPY", "RESHAPE"} == {op.split()[0] for op in OPERATIONS} - {"CONT"}
+    identities = {line.split("(")[1].split(",")[0] for line in table.splitlines() if line.startswith("LS_EVAL_ROW(")}
+    by_spelling = {spelling: row.id for row in rows().values() for spelling in row.ggml}
+    assert identities - {"RESHAPE"} == {by_spelling[op.split()[0]] for op in OPERATIONS}
 
 
 @pytest.mark.parametrize("op", OPERATIONS)
@@ -331,16 +339,13 @@ def test_a_wrong_result_is_found(tmp_path, op):
         values = values.copy()
         flat = values.reshape(-1)
         at = int(np.argmax(np.where(np.isfinite(flat), np.abs(flat), -1)))
-        if op == "ARGSORT":
-            row = at // values.shape[-1] * values.shape[-1]
-            flat[row] = flat[row + values.shape[-1] - 1]
+        if values.dtype.kind == "i":
+            flat[0] += 1  # another index, or none
         else:
             factor = 1.5 if op.startswith("FLASH") else 1.01  # half-precision keys are usual there
             flat[at] = flat[at] * factor if flat[at] != 0 else 0.01
         return values
     for seed in SEEDS:
-        if op == "ARGSORT" and OPERATIONS[op](np.random.default_rng([seed, *op.encode()]))[2].shape[-1] == 1:
-            continue
         t = Trace(tmp_path / f"t{seed}").begin([1])
         record(t, op, seed, spoil)
         status, result = verify(t.write())
@@ -356,7 +361,57 @@ def test_shapes_that_do_not_fit_are_not_computed(tmp_path):
             t.add(op, np.zeros((7, 11), "f4"), numbers, op=op, params={"n_dims": 2**40, "eps": 0, "groups": 2**50, "dim": -1, "swapped": 1})
     status, result = verify(t.write())
     known = {o["name"] for o in result["operations"] if o["verdict"] != "unchecked"}
-    assert status in (1, 2) and not known - {"REPEAT", "SOFT_MAX"}
+    assert status in (1, 2) and not known - {"REPEAT", "SOFT_MAX", "FILL", "UPSCALE"}
+
+
+HOSTILE = (-1, 0, 0.5, 7, 2**31 - 1, -2**31, 2**53, 1e300, "nan", "inf")
+
+
+def test_hostile_parameters(tmp_path):
+    """Any value in place of any parameter: the operation is computed, or refused."""
+    t = Trace(tmp_path / "t").begin([1])
+    for op in OPERATIONS:
+        operands, params, result, *_ = OPERATIONS[op](np.random.default_rng([1, *op.encode()]))
+        numbers = [None if x is None else t.add(f"{op}.{i}", array_of(x), role="input") for i, x in enumerate(operands)]
+        keys = next(row.parameters for row in rows().values() if op.split()[0] in row.ggml)
+        for key in keys:
+            for value in HOSTILE:
+                t.add(f"{op} {key} {value}", array_of(result), [n for n in numbers if n is not None], op=op.split()[0], params={**params, key: value}, operands=numbers)
+    status, found = verify(t.write())
+    assert status in (0, 1, 2) and len(found["operations"]) > 1000
+
+
+def other_shapes(rng, x):
+    """An operand with fewer or more elements along some axis, with its axes reversed, with another axis, with none."""
+    x, axis = array_of(x), int(rng.integers(x.dim()))
+    yield np.take(x, [], axis)
+    yield np.take(x, range(x.shape[axis] - 1), axis)
+    yield np.concatenate([x, x], axis)
+    yield np.ascontiguousarray(x.T)
+    yield x[None, None, None, None]
+    yield np.ascontiguousarray(np.broadcast_to(x[None, None, None, None], (2, 1, 1, 1, *x.shape)))
+    yield x.reshape(-1)
+    yield x.reshape(-1)[:1]
+    yield np.full_like(x, -1)
+    yield np.full_like(x, 2**30 if x.dtype.kind == "i" else np.nan)
+
+
+def test_hostile_operands(tmp_path):
+    """Any operand of another shape, or with other values, or missing."""
+    t = Trace(tmp_path / "t").begin([1])
+    rng = np.random.default_rng(5)
+    for op in OPERATIONS:
+        operands, params, result, *_ = OPERATIONS[op](np.random.default_rng([1, *op.encode()]))
+        numbers = [None if x is None else t.add(f"{op}.{i}", array_of(x), role="input") for i, x in enumerate(operands)]
+        for slot, x in enumerate(operands):
+            others = [] if x is None else [t.add(f"{op}.{slot} {i}", y, role="input") for i, y in enumerate(other_shapes(rng, x))]
+            for number in [*others, None]:
+                slots = [*numbers[:slot], number, *numbers[slot + 1:]]
+                t.add(f"{op} {slot}", array_of(result), [n for n in slots if n is not None], op=op.split()[0], params=params, operands=slots)
+        for shape in other_shapes(rng, result):
+            t.add(f"{op} result", shape, [n for n in numbers if n is not None], op=op.split()[0], params=params, operands=numbers)
+    status, found = verify(t.write())
+    assert status in (0, 1, 2) and len(found["operations"]) > 1000
 
 
 # ------------------------------------------------------------------ what is at fault
