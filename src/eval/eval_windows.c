@@ -82,22 +82,35 @@ bool ls_eval_im2col_3d(ls_evaluation *e) {
 /* Kinds of ggml_op_pool. */
 enum { POOL_MAX = 0, POOL_AVERAGE = 1 };
 
+/* The windows of a pooling, whose sizes are parameters. */
+static bool set_pool_windows(ls_evaluation *e, int axes, ls_window out[2]) {
+    static const char *const keys[2][3] = {{"kernel_0", "stride_0", "padding_0"}, {"kernel_1", "stride_1", "padding_1"}};
+    for (int i = 0; i < 2; i++) {
+        out[i] = (ls_window){.size = 1, .stride = 1, .dilation = 1};
+        if (i < axes && (!ls_eval_integer(e, keys[i][0], 1, INT32_MAX, &out[i].size) || !ls_eval_integer(e, keys[i][1], 1, INT32_MAX, &out[i].stride) ||
+                         !ls_eval_integer(e, keys[i][2], 0, INT32_MAX, &out[i].padding)))
+            return false;
+    }
+    return true;
+}
+
 /* x [.., columns] or [.., rows, columns]: the largest or the mean of each window. A mean divides by the whole
  * window's size in two axes. */
 static bool pool(ls_evaluation *e, bool flat) {
-    if (!ls_eval_has(e, 1))
+    ls_window w[2];
+    if (!ls_eval_has(e, 1) || !set_pool_windows(e, flat ? 1 : 2, w))
         return false;
     const ls_array *x = e->operands[0];
     const double kind = ls_eval_parameter(e, "kind", 0);
-    const ls_window across = {(int64_t)ls_eval_parameter(e, "kernel_0", 0), (int64_t)ls_eval_parameter(e, "stride_0", 0), (int64_t)ls_eval_parameter(e, "padding_0", 0), 1};
-    const ls_window down = {flat ? 1 : (int64_t)ls_eval_parameter(e, "kernel_1", 0), flat ? 1 : (int64_t)ls_eval_parameter(e, "stride_1", 0),
-                         flat ? 0 : (int64_t)ls_eval_parameter(e, "padding_1", 0), 1};
+    const ls_window across = w[0], down = w[1];
     const uint64_t columns = ls_array_size(x, 0), rows = flat ? 1 : ls_array_size(x, 1), out_columns = ls_eval_size(e, 0), out_rows = flat ? 1 : ls_eval_size(e, 1);
     if ((kind != POOL_MAX && kind != POOL_AVERAGE) || (flat && across.padding != 0))
         return ls_eval_refuse(e, "a kind of pooling that is not covered");
     if (!ls_window_is_possible(&across) || !ls_window_is_possible(&down) || columns == 0 || rows == 0 || out_columns == 0 || out_rows == 0 ||
         x->elements / (columns * rows) != e->node->elements / (out_columns * out_rows))
         return ls_eval_refuse(e, "operands whose shapes don't fit");
+    if (!ls_eval_affords(e, (double)e->node->elements * (double)across.size * (double)down.size))
+        return false;
     for (uint64_t i = 0; i < e->node->elements; i++) {
         const double *plane = x->values + i / out_columns / out_rows * rows * columns;
         double most = -INFINITY, sum = 0;

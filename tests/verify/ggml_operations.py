@@ -292,7 +292,8 @@ def upscale(mode, flags=0, name=None):
         b, c, h, w, more_h, more_w = sizes(rng, 6, 8)
         antialias, align = bool(flags & 0x200), bool(flags & 0x100)
         x = tensor(rng, b, c, h, w)
-        size = (int(rng.integers(1, 2 * h + more_h)), int(rng.integers(1, 2 * w + more_w)))
+        least = 2 if antialias else 1  # torch's antialiasing is wrong where many channels become one column wide
+        size = (int(rng.integers(least, 2 * h + more_h + 1)), int(rng.integers(least, 2 * w + more_w + 1)))
         result = F.interpolate(x, size, mode=name, **({} if name == "nearest" else {"align_corners": align, "antialias": antialias}))
         shape = [i64(n) for n in (size[1], size[0], c, b)]
         return [x], {"mode": mode | flags}, result, lambda g, t: g.call("ggml_interpolate", t[0], *shape, mode | flags)

@@ -548,6 +548,31 @@ def test_a_large_product_is_sampled(tmp_path):
     assert "sampled    of 1 large product, only some rows" in done.stdout
 
 
+def test_a_large_convolution_is_sampled(tmp_path):
+    rng = np.random.default_rng(7)
+    kernel, x = tensor(rng, 64, 64, 3, 3), tensor(rng, 1, 64, 100, 100)
+    result = F.conv2d(x, kernel)
+    params = {"stride_0": 1, "stride_1": 1, "dilation_0": 1, "dilation_1": 1}
+    for name, row in (("clean", None), ("last", 97), ("between", 96)):
+        t, spoiled = Trace(tmp_path / name).begin([1]), array_of(result).copy()
+        if row is not None:
+            spoiled[0, 63, row] *= 1.1
+        t.add("y", spoiled, [t.add("w", array_of(kernel), role="weight"), t.add("x", array_of(x), role="input")], op="CONV_2D", params=params)
+        t.write()
+    status, found = verify(tmp_path / "clean")
+    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["every"] == 2 and found["operations"][0]["elements"] == 64 * 98 // 2 * 98
+    assert verify(tmp_path / "last")[0] == 1 and verify(tmp_path / "between")[0] == 0
+
+
+def test_a_pooling_with_windows_beyond_all_measure(tmp_path):
+    t = Trace(tmp_path / "t").begin([1])
+    huge = 2**24 - 1
+    params = {"kind": 1, "kernel_0": huge, "kernel_1": huge, "stride_0": 1, "stride_1": 1, "padding_0": huge, "padding_1": huge}
+    t.add("y", np.ones((4, 4), "f4"), [t.add("x", np.ones((4, 4), "f4"), role="input")], op="POOL_2D", params=params)
+    status, found = verify(t.write())
+    assert status == 2 and found["operations"][0]["reason"] == "too large to be computed again"
+
+
 def test_what_is_typed_wrong(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros(3))
     for words, said in (([tmp_path / "x.npy"], "has no graph"), ([tmp_path / "none"], "No such file"), ([], "too few arguments")):
