@@ -208,6 +208,46 @@ def gated_delta_net(rng):
     return [q, k, v, decay, beta, first], {"snapshots": snapshots}, result, lambda g, t: g.call("ggml_gated_delta_net", *t, i64(snapshots))
 
 
+# ------------------------------------------------------------------ DeepSeek
+
+def lightning_indexer(rng):
+    sequences, tokens, heads, keys, n = sizes(rng, 5, 9)
+    q, k, w = tensor(rng, sequences, tokens, heads, n), tensor(rng, sequences, keys, 1, n), tensor(rng, sequences, 1, tokens, heads)
+    mask = torch.where(torch.tensor(rng.random((sequences, 1, tokens, keys)) < 0.3), -torch.inf, 0.0)
+    scores = torch.einsum("sthn,skn->sthk", q, k[:, :, 0]).relu()
+    result = torch.einsum("sthk,sth->stk", scores, w[:, 0])[:, None] + mask
+    return [q, k, w, mask.half()], {}, result, lambda g, t: g.call("ggml_lightning_indexer", *t)
+
+
+def hc_comb(rng):
+    tokens, rounds, eps = int(rng.integers(1, 9)), int(rng.integers(1, 21)), single(1e-3)
+    mixes, scales, base = tensor(rng, tokens, 24), tensor(rng, 3), tensor(rng, 24)
+    m = (mixes * scales[2] + base)[:, 8:].reshape(tokens, 4, 4).softmax(-1) + eps
+    for i in range(rounds):
+        m = m / (m.sum(-1, keepdim=True) + eps) if i > 0 else m
+        m = m / (m.sum(-2, keepdim=True) + eps)
+    return [mixes, scales, base], {"eps": eps, "rounds": rounds}, m, lambda g, t: g.call("ggml_dsv4_hc_comb", *t, eps, rounds)
+
+
+def hc_pre(gated):
+    def make(rng):
+        tokens, streams, n = sizes(rng, 3, 9)
+        x, gate = tensor(rng, tokens, streams, n), tensor(rng, tokens, streams, n)
+        if gated:
+            return [x, gate], {"gated": 1, "scale": 0.25}, 0.25 * (x * gate.sigmoid()).sum(1), lambda g, t: g.call("ggml_dsv4_hc_pre_gated", *t, 0.25)
+        return [x, gate[..., 0]], {"scale": 1.0}, (x * gate[..., :1]).sum(1), lambda g, t: g.call("ggml_dsv4_hc_pre", *t)
+    return make
+
+
+def hc_post(mixes):
+    def make(rng):
+        tokens, n, streams = *sizes(rng, 2, 9), 4
+        x, residual, post, mix = tensor(rng, tokens, n), tensor(rng, tokens, streams, n), tensor(rng, tokens, streams), tensor(rng, tokens, streams, streams)
+        result = x[:, None] * post[..., None] + (torch.einsum("tfn,tfs->tsn", residual, mix) if mixes else residual)
+        return [x, residual, post, *([mix] if mixes else [])], {}, result, lambda g, t: g.call("ggml_dsv4_hc_post", *t, *([] if mixes else [None]))
+    return make
+
+
 # ------------------------------------------------------------------ picks and moves
 
 def top_k(rng):
@@ -459,4 +499,6 @@ CASES = {
     "WIN_PART": window_partition, "WIN_UNPART": window_unpartition, "GET_REL_POS": get_rel_pos, "ADD_REL_POS": add_rel_pos, "SWIGLU_CLAMP": swiglu_clamp, "OUT_PROD": out_prod,
     "SOLVE_TRI": solve_tri, "CONV_2D": conv_2d(), "CONV_2D half": conv_2d(True), "CONV_2D_DW": conv_2d_dw, "CONV_3D": conv_3d, "CONV_TRANSPOSE_1D": conv_transpose_1d,
     "CONV_TRANSPOSE_2D": conv_transpose_2d, "IM2COL_3D": im2col_3d, "COL2IM_1D": col2im_1d,
+    "LIGHTNING_INDEXER": lightning_indexer, "DSV4_HC_COMB": hc_comb, "DSV4_HC_PRE": hc_pre(False), "DSV4_HC_PRE gated": hc_pre(True), "DSV4_HC_POST": hc_post(True),
+    "DSV4_HC_POST alone": hc_post(False),
 }
