@@ -65,7 +65,7 @@ bool ls_eval_concat(ls_evaluation *e) {
     if (!(dim >= 0 && dim < LOCKSTEP_MAX_RANK))
         return ls_eval_refuse(e, "an axis that doesn't fit");
     uint64_t inner = 1, both, of_a;
-    bool fits = a->elements + b->elements == e->node->elements && a->elements > 0 && b->elements > 0;
+    bool fits = a->elements + b->elements == e->node->elements;
     for (int axis = 0; axis < LOCKSTEP_MAX_RANK; axis++) {
         const uint64_t x = ls_array_size(a, axis), y = ls_array_size(b, axis);
         fits = fits && ls_eval_size(e, axis) == (axis == (int)dim ? x + y : x) && (axis == (int)dim || x == y);

@@ -54,14 +54,20 @@ bool ls_place_read(const ls_node *view, const ls_node *base, const double *value
     return true;
 }
 
-static bool write_all(double *contents, walk *w, const ls_array *values) {
+/* What is written is values * scale + bias: engines clear a state with a scale of 0, which makes it known. */
+static bool write_all(double *contents, walk *w, const ls_array *values, double scale, double bias) {
     uint64_t index;
     for (uint64_t i = 0; i < values->elements; i++) {
         if (!next_index(w, &index))
             return false;
-        contents[index] = values->values[i];
+        contents[index] = (scale == 0 ? 0 : values->values[i] * scale) + bias;
     }
     return true;
+}
+
+static bool write_scaled(double *contents, walk *w, const ls_array *values) {
+    const double *scale = ls_node_parameter(w->view, "scale"), *bias = ls_node_parameter(w->view, "bias");
+    return scale != NULL && write_all(contents, w, values, *scale, bias != NULL ? *bias : 0);
 }
 
 /* Rows [count, n] go to the rows of the destination that the index names. */
@@ -88,5 +94,7 @@ bool ls_place_write(const ls_node *write, const ls_node *base, const ls_array *v
         return false;
     if (write->kind->id == LS_OP_SET_ROWS)
         return index != NULL && write_rows(contents, &w, values, index);
-    return write->kind->role == LS_OP_ROLE_COPY && values->elements == write->elements && write_all(contents, &w, values);
+    if (values->elements != write->elements)
+        return false;
+    return write->kind->id == LS_OP_SCALE ? write_scaled(contents, &w, values) : write->kind->role == LS_OP_ROLE_COPY && write_all(contents, &w, values, 1, 0);
 }

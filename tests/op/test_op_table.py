@@ -174,6 +174,7 @@ HOMONYMS = {
     "src/eval/eval_moves.c": "parameters",
     "src/eval/eval_recurrence.c": "parameters",
     "src/eval/eval_streams.c": "parameters",
+    "src/eval/places.c": "parameters",
     "src/eval/eval_rows.c": "parameters",
     "src/match/output_rows.c": "parameters of slices",
     "src/trace/trace_lines.c": "keys of the trace",

@@ -204,6 +204,13 @@ def concat(rng):
     return [x, y], {"dim": axis}, torch.cat([x, y], 2 - axis)
 
 
+def concat_nothing(rng):
+    """As of a state before the first token."""
+    rows, n = sizes(rng, 2)
+    x, y = tensor(rng, 0, n), tensor(rng, rows, n)
+    return ([x, y] if rng.integers(2) else [y, x]), {"dim": 1}, y
+
+
 def repeat(rng):
     x, times = tensor(rng, *sizes(rng, 3)), sizes(rng, 3, 4)
     return [x], {}, x.repeat(times)
@@ -292,7 +299,7 @@ OPERATIONS = {
     "ROPE": rope(False), "ROPE neox": rope(True), "ROPE factors": rope(True, factors=True), "ROPE yarn": rope(False, yarn=True), "ROPE yarn neox": rope(True, True, True),
     "SOFT_MAX": softmax(False), "SOFT_MAX mask": softmax(True), "SOFT_MAX alibi": softmax(True, alibi=True), "SOFT_MAX sinks": softmax(True, sinks=True),
     "FLASH_ATTN_EXT": attention(), "FLASH_ATTN_EXT softcap": attention(2.0), "CONT": unary(lambda x: x), "GET_ROWS": get_rows, "GET_ROWS batches": get_rows_of_batches,
-    "REPEAT": repeat, "CONCAT": concat, "SUM": unary(lambda x: x.sum().reshape(1)), "SUM_ROWS": unary(lambda x: x.sum(-1, keepdim=True)),
+    "REPEAT": repeat, "CONCAT": concat, "CONCAT nothing": concat_nothing, "SUM": unary(lambda x: x.sum().reshape(1)), "SUM_ROWS": unary(lambda x: x.sum(-1, keepdim=True)),
     "MEAN": unary(lambda x: x.mean(-1, keepdim=True)), "CUMSUM": unary(lambda x: x.cumsum(-1)), "ARGSORT": argsort, "DIAG_MASK_INF": mask_diagonal(-torch.inf),
     "DIAG_MASK_ZERO": mask_diagonal(0), "ARANGE": arange,
     "IM2COL": im2col(False), "IM2COL flat": im2col(True), "POOL_1D max": pool(1, 0), "POOL_1D mean": pool(1, 1), "POOL_2D max": pool(2, 0), "POOL_2D mean": pool(2, 1),
@@ -507,6 +514,21 @@ def test_what_is_read_from_a_cache(tmp_path):
     assert [o["elements"] for o in result["operations"] if o["name"] == "scores"] == [2 * 3 * 3, 2 * 1 * 4], "cells that were never written are left out"
     status, result = verify(cached(tmp_path / "bad", 0.01))
     assert status == 1 and [(o["name"], o["pass"]) for o in result["operations"] if o["verdict"] != "agrees"] == [("scores", 1)]
+
+
+@pytest.mark.parametrize("params,known", [({"scale": 0}, True), ({"scale": 0, "bias": 2}, True), ({"scale": 2}, False), ({}, False)])
+def test_a_state_that_is_cleared(tmp_path, params, known):
+    """What was never written is not known, but 0 times it is."""
+    t = Trace(tmp_path / "t").begin([1])
+    state = t.add("state", None, role="state", shape=[4, 3], dtype="f32")
+    row = t.add("state (view)", None, [state], op="VIEW", role="view", shape=[3], dtype="f32", view_of=state, offset=12, strides=[4])
+    written = t.add("cleared", None, [row, state], op="SCALE", role="write", shape=[3], dtype="f32", view_of=state, offset=12, strides=[4], params=params, operands=[row])
+    nothing = t.add("state (view)", None, [state, written], op="VIEW", role="view", shape=[0], dtype="f32", view_of=state, offset=0, strides=[4], operands=[state])
+    last = t.add("nothing", None, [nothing, state], op="CPY", role="write", shape=[0], dtype="f32", view_of=state, offset=0, strides=[4], operands=[nothing])
+    after = t.add("state (view)", None, [state, last], op="VIEW", role="view", shape=[2, 3], dtype="f32", view_of=state, offset=0, strides=[12, 4], operands=[state])
+    t.add("y", np.array([[5, 5, 5], [params.get("bias", 0) ** 2] * 3], "f4"), [after], op="SQR")
+    result = verify(t.write())[1]["operations"][-1]
+    assert (result["verdict"], result.get("elements")) == (("agrees", 3) if known else ("unchecked", None))
 
 
 def test_views_that_do_not_fit(tmp_path):
