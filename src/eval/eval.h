@@ -5,7 +5,7 @@
 
 #include "trace/trace.h"
 
-enum { LS_EVAL_OPERANDS = 8 };
+enum { LS_EVAL_OPERANDS = 8, LS_EVAL_AXES = 4 /* of ggml's tensors */ };
 
 /* Elements in row-major order, outermost axis first. */
 typedef struct ls_array {
@@ -38,16 +38,30 @@ void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint6
 
 /* Sets the reason. Always false. */
 bool ls_eval_refuse(ls_evaluation *evaluation, const char *reason);
+/* Refuses operands whose shapes don't fit. Always false. */
+bool ls_eval_misfit(ls_evaluation *evaluation);
 /* A parameter of the operation; `otherwise` where it was not recorded (zeros are not). */
 double ls_eval_parameter(const ls_evaluation *evaluation, const char *key, double otherwise);
+/* An integer parameter, 0 where it was not recorded. Refuses one outside of [least, most]. */
+bool ls_eval_integer(ls_evaluation *evaluation, const char *key, int64_t least, int64_t most, int64_t *out);
 /* Whether the first `count` operands are there. */
 bool ls_eval_has(ls_evaluation *evaluation, int count);
 /* Whether a row of `rows` is computed. */
 bool ls_eval_wants(const ls_evaluation *evaluation, uint64_t row, uint64_t rows);
+/* Whether so many multiplications, of all rows, take minutes at most. Refuses more. */
+bool ls_eval_affords(ls_evaluation *evaluation, double multiplications);
 /* The size of an axis counted from the innermost, 0; 1 beyond the rank. */
 uint64_t ls_array_size(const ls_array *array, int axis);
 /* The result's, likewise. */
 uint64_t ls_eval_size(const ls_evaluation *evaluation, int axis);
+/* Whether the axes have these sizes, the innermost first, and there are no others. */
+bool ls_array_is(const ls_array *array, uint64_t n0, uint64_t n1, uint64_t n2, uint64_t n3);
+/* Whether the result has this shape, likewise. */
+bool ls_eval_gives(const ls_evaluation *evaluation, uint64_t n0, uint64_t n1, uint64_t n2, uint64_t n3);
+/* The place of an element of the result along each axis, the innermost first. */
+void ls_eval_place(const ls_evaluation *evaluation, uint64_t index, uint64_t out_at[LS_EVAL_AXES]);
+/* The index of the element at a place, which must be inside. */
+uint64_t ls_array_index(const ls_array *array, const uint64_t at[LS_EVAL_AXES]);
 
 #define LS_EVAL_ROW(op, function) bool function(ls_evaluation *evaluation);
 #include "eval/eval_table.h"

@@ -82,6 +82,23 @@ bool ls_eval_add_id(ls_evaluation *e) {
     return true;
 }
 
+/* x [.., n, n] + down [.., n], for each row, + across [.., n], for each column */
+bool ls_eval_add_rel_pos(ls_evaluation *e) {
+    if (!ls_eval_has(e, 3))
+        return false;
+    const ls_array *x = e->operands[0], *across = e->operands[1], *down = e->operands[2];
+    const uint64_t n = ls_array_size(across, 0);
+    if (n == 0 || x->elements != e->node->elements || x->elements % n != 0 || across->elements != x->elements / n || down->elements != across->elements ||
+        across->elements % n != 0)
+        return ls_eval_misfit(e);
+    for (uint64_t i = 0; i < e->node->elements; i++) {
+        const double w = across->values[i / n / n * n + i % n], h = down->values[i / n];
+        e->out[i] = x->values[i] + w + h;
+        e->scale[i] = fabs(x->values[i]) + fabs(w) + fabs(h);
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------ of one operand */
 
 static bool has_equal(ls_evaluation *e) {
@@ -180,6 +197,8 @@ bool ls_eval_gate(ls_evaluation *e) {
             y = fmax(fmin(y, limit), -limit);
             e->out[i] = x / (1 + exp(-alpha * x)) * (y + 1);
             e->scale[i] = fabs(x / (1 + exp(-alpha * x))) * (fabs(y) + 1);
+        } else if (e->node->kind->id == LS_OP_SWIGLU_CLAMP) {
+            e->out[i] = ls_silu(fmin(x, limit)) * fmax(fmin(y, limit), -limit);
         } else {
             e->out[i] = gate_of(e->node->kind->id, x) * y;
         }

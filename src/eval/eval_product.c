@@ -149,3 +149,67 @@ bool ls_eval_mul_mat_id(ls_evaluation *e) {
     }
     return true;
 }
+
+/* a [.., k, m], b [.., k, n] -> [.., n, m]: a sum of outer products; b's outer axes are multiples of a's. */
+bool ls_eval_out_prod(ls_evaluation *e) {
+    if (!ls_eval_has(e, 2))
+        return false;
+    const ls_array *a = e->operands[0], *b = e->operands[1];
+    const uint64_t m = ls_array_size(a, 0), n = ls_array_size(b, 0), k = ls_array_size(a, 1), of_a[2] = {ls_array_size(a, 2), ls_array_size(a, 3)},
+                   of_b[2] = {ls_array_size(b, 2), ls_array_size(b, 3)};
+    if (a->elements == 0 || b->elements == 0 || a->rank > LS_EVAL_AXES || !ls_array_is(b, n, k, of_b[0], of_b[1]) || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 ||
+        !ls_eval_gives(e, m, n, of_b[0], of_b[1]))
+        return ls_eval_misfit(e);
+    if (!ls_eval_affords(e, (double)e->node->elements * (double)k))
+        return false;
+    for (uint64_t i = 0; i < e->node->elements; i++) {
+        uint64_t at[LS_EVAL_AXES];
+        ls_eval_place(e, i, at);
+        const uint64_t outer_a = at[3] / (of_b[1] / of_a[1]) * of_a[0] + at[2] / (of_b[0] / of_a[0]), outer_b = at[3] * of_b[0] + at[2];
+        double sum = 0, squares = 0;
+        e->out[i] = NAN;
+        if (!ls_eval_wants(e, i / m, e->node->elements / m))
+            continue;
+        for (uint64_t j = 0; j < k; j++) {
+            const double term = a->values[(outer_a * k + j) * m + at[0]] * b->values[(outer_b * k + j) * n + at[1]];
+            sum += term;
+            squares += term * term;
+        }
+        e->out[i] = sum;
+        e->scale[i] = fmax(fabs(sum), sqrt(squares));
+    }
+    return true;
+}
+
+/* Solves for one column of x, which starts at `at`. The errors of earlier rows go into later ones. */
+static void solve_column(ls_evaluation *e, const double *a, const double *b, uint64_t n, uint64_t columns, uint64_t at) {
+    for (uint64_t row = 0; row < n; row++) {
+        double sum = b[row * columns], squares = sum * sum;
+        for (uint64_t i = 0; i < row; i++) {
+            const double factor = a[row * n + i], term = factor * e->out[at + i * columns], error = factor * e->scale[at + i * columns];
+            sum -= term;
+            squares += term * term + error * error;
+        }
+        e->out[at + row * columns] = sum / a[row * n + row];
+        e->scale[at + row * columns] = sqrt(squares) / fabs(a[row * n + row]);
+    }
+}
+
+/* a [.., n, n], of which the part above the diagonal is ignored, b [.., n, columns] -> x [.., n, columns] with a x = b */
+bool ls_eval_solve_tri(ls_evaluation *e) {
+    if (!ls_eval_has(e, 2))
+        return false;
+    const ls_array *a = e->operands[0], *b = e->operands[1];
+    const uint64_t n = ls_array_size(a, 0), columns = ls_array_size(b, 0), of[2] = {ls_array_size(a, 2), ls_array_size(a, 3)};
+    if (a->elements == 0 || b->elements == 0 || !ls_array_is(a, n, n, of[0], of[1]) || !ls_array_is(b, columns, n, of[0], of[1]) ||
+        !ls_eval_gives(e, columns, n, of[0], of[1]))
+        return ls_eval_misfit(e);
+    if (!ls_eval_affords(e, (double)e->node->elements * (double)n / 2 * (double)(e->every > 1 ? e->every : 1)))
+        return false;
+    for (uint64_t outer = 0; outer < of[0] * of[1]; outer++)
+        for (uint64_t column = 0; column < columns; column++) {
+            const uint64_t at = outer * n * columns + column;
+            solve_column(e, a->values + outer * n * n, b->values + at, n, columns, at);
+        }
+    return true;
+}

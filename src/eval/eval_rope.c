@@ -1,12 +1,19 @@
-/* Rotary position embedding, with the scalings of YaRN and frequency factors. */
+/* Embeddings of positions: rotary ones, with the scalings of YaRN, frequency factors and sections, and sines of timesteps. */
 #include <math.h>
 
 #include "eval/eval.h"
 
-enum { NEOX = 2 }; /* pairs are a half apart; otherwise they are neighbors */
+/* Kinds of ggml_rope. The pairs of NORMAL are neighbors; those of the others are half of the rotated dimensions
+ * apart. The last three have a position for each section: time, height, width, and one more. */
+enum { NORMAL = 0, NEOX = 2, MROPE = 8, VISION = 24, IMROPE = 40 };
+enum { SECTIONS = 4 };
 
 typedef struct rotation {
-    uint64_t dims; /* that are rotated */
+    int64_t mode;
+    uint64_t dims;               /* of which the frequencies are fractions */
+    uint64_t first, pairs;       /* what is rotated */
+    uint64_t sections[SECTIONS]; /* pairs of each, which repeat after `period` */
+    uint64_t period;
     double base, frequency_scale, extrapolation, magnitude, low, high;
     const ls_array *factors;
 } rotation;
@@ -14,21 +21,67 @@ typedef struct rotation {
 /* The dimension that makes so many turns over the original context. */
 static double correction(double dims, double context, double turns, double base) { return dims * log(context / (turns * 2 * M_PI)) / (2 * log(base)); }
 
-static rotation rotation_of(const ls_evaluation *e) {
-    rotation r = {.dims = (uint64_t)ls_eval_parameter(e, "n_dims", 0), .base = ls_eval_parameter(e, "freq_base", 0), .frequency_scale = ls_eval_parameter(e, "freq_scale", 0),
-                  .extrapolation = ls_eval_parameter(e, "ext_factor", 0), .magnitude = ls_eval_parameter(e, "attn_factor", 0), .factors = e->operands[2]};
-    const double dims = (double)r.dims, context = ls_eval_parameter(e, "n_ctx_orig", 0);
-    if (r.extrapolation == 0)
-        return r;
-    r.low = fmax(0, floor(correction(dims, context, ls_eval_parameter(e, "beta_fast", 0), r.base)));
-    r.high = fmin(dims - 1, ceil(correction(dims, context, ls_eval_parameter(e, "beta_slow", 0), r.base)));
-    r.magnitude *= 1 + 0.1 * log(1 / r.frequency_scale);
-    return r;
+static void set_scaling(const ls_evaluation *e, rotation *r) {
+    r->base = ls_eval_parameter(e, "freq_base", 0);
+    r->frequency_scale = ls_eval_parameter(e, "freq_scale", 0);
+    r->extrapolation = ls_eval_parameter(e, "ext_factor", 0);
+    r->magnitude = ls_eval_parameter(e, "attn_factor", 0);
+    const double dims = (double)r->dims, context = ls_eval_parameter(e, "n_ctx_orig", 0);
+    if (r->extrapolation == 0)
+        return;
+    r->low = fmax(0, floor(correction(dims, context, ls_eval_parameter(e, "beta_fast", 0), r->base)));
+    r->high = fmin(dims - 1, ceil(correction(dims, context, ls_eval_parameter(e, "beta_slow", 0), r->base)));
+    r->magnitude *= 1 + 0.1 * log(1 / r->frequency_scale);
+}
+
+/* ggml's frequencies of VISION begin anew with each section, except where one is empty. */
+static bool set_sections(ls_evaluation *e, rotation *r) {
+    static const char *const keys[SECTIONS] = {"section_0", "section_1", "section_2", "section_3"};
+    const bool several = r->mode != NORMAL && r->mode != NEOX;
+    for (int i = 0; i < SECTIONS && several; i++) {
+        int64_t size;
+        if (!ls_eval_integer(e, keys[i], 0, INT32_MAX, &size))
+            return false;
+        const bool follows_empty = i > 0 && r->sections[i - 1] == 0;
+        if (r->mode == VISION && ((i < 2 && size == 0) || (size > 0 && follows_empty)))
+            return ls_eval_refuse(e, "sections of a rotary embedding that are not covered");
+        r->sections[i] = (uint64_t)size;
+        r->period += (uint64_t)size;
+    }
+    return !several || r->period > 0 || ls_eval_refuse(e, "a rotary embedding of empty sections");
+}
+
+static bool set_rotation(ls_evaluation *e, rotation *r) {
+    int64_t dims, first;
+    if (!ls_eval_integer(e, "mode", 0, INT32_MAX, &r->mode) || !ls_eval_integer(e, "n_dims", 2, INT32_MAX, &dims) || !ls_eval_integer(e, "offset", 0, INT32_MAX, &first))
+        return false;
+    if (r->mode != NORMAL && r->mode != NEOX && r->mode != MROPE && r->mode != VISION && r->mode != IMROPE)
+        return ls_eval_refuse(e, "a kind of rotary embedding that is not covered");
+    r->dims = (uint64_t)dims;
+    r->first = (uint64_t)first;
+    r->pairs = r->mode == VISION ? r->dims : r->dims / 2;
+    r->factors = e->operands[2];
+    set_scaling(e, r);
+    return set_sections(e, r);
+}
+
+/* The section to which a pair belongs. `out_power` is the pair's number in the series of frequencies. */
+static int section_of(const rotation *r, uint64_t pair, uint64_t *out_power) {
+    int section = 0;
+    uint64_t at = r->period > 0 ? pair % r->period : 0;
+    *out_power = pair;
+    if (r->mode == IMROPE)
+        return at < 3 * r->sections[at % 3] ? (int)(at % 3) : SECTIONS - 1;
+    for (; r->period > 0 && at >= r->sections[section]; section++)
+        at -= r->sections[section];
+    if (r->mode == VISION)
+        *out_power = at;
+    return section;
 }
 
 /* The angle of a pair at a position. */
-static double angle_of(const rotation *r, uint64_t pair, double position) {
-    const double factor = r->factors != NULL ? r->factors->values[pair] : 1, own = position * pow(r->base, -2 * (double)pair / (double)r->dims) / factor;
+static double angle_of(const rotation *r, uint64_t pair, uint64_t power, double position) {
+    const double factor = r->factors != NULL ? r->factors->values[pair] : 1, own = position * pow(r->base, -2 * (double)power / (double)r->dims) / factor;
     const double scaled = own * r->frequency_scale;
     if (r->extrapolation == 0)
         return scaled;
@@ -36,31 +89,52 @@ static double angle_of(const rotation *r, uint64_t pair, double position) {
     return scaled * (1 - mix) + own * mix;
 }
 
-/* x [sequences, tokens, heads, n], positions [tokens] */
+/* Rotates one row. `positions` has the token's position; that of each further section is `tokens` behind. */
+static void rotate_row(ls_evaluation *e, const rotation *r, uint64_t at, const double *positions, uint64_t tokens) {
+    const double *x = e->operands[0]->values;
+    for (uint64_t i = 0; i < ls_eval_size(e, 0); i++)
+        e->out[at + i] = x[at + i];
+    for (uint64_t pair = 0; pair < r->pairs; pair++) {
+        uint64_t power;
+        const int section = section_of(r, pair, &power);
+        const uint64_t first = at + r->first + (r->mode == NORMAL ? 2 * pair : pair), second = first + (r->mode == NORMAL ? 1 : r->pairs);
+        const double angle = angle_of(r, pair, power, positions[(uint64_t)section * tokens]), c = cos(angle) * r->magnitude, s = sin(angle) * r->magnitude;
+        e->out[first] = x[first] * c - x[second] * s;
+        e->out[second] = x[first] * s + x[second] * c;
+        /* the angle is computed in floats: its error grows with the position */
+        e->scale[first] = e->scale[second] = hypot(x[first], x[second]) * fabs(r->magnitude) * (1 + fabs(angle) / 16);
+    }
+}
+
+/* x [sequences, tokens, heads, n], positions [sections, tokens] */
 bool ls_eval_rope(ls_evaluation *e) {
-    if (!ls_eval_has(e, 2))
+    rotation r = {0};
+    if (!ls_eval_has(e, 2) || !set_rotation(e, &r))
         return false;
     const ls_array *x = e->operands[0], *positions = e->operands[1];
-    const rotation r = rotation_of(e);
-    const double mode = ls_eval_parameter(e, "mode", 0);
-    const uint64_t n = ls_eval_size(e, 0), heads = ls_eval_size(e, 1), tokens = ls_eval_size(e, 2), gap = mode == NEOX ? r.dims / 2 : 1;
-    if (mode != 0 && mode != NEOX)
-        return ls_eval_refuse(e, "rotary embeddings of several sections");
-    if (x->elements != e->node->elements || positions->elements != tokens || r.dims < 2 || r.dims % 2 != 0 || r.dims > n || !(r.base > 0) ||
-        (r.factors != NULL && r.factors->elements < r.dims / 2))
-        return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t at = 0; at < x->elements; at += n) {
-        const double position = positions->values[at / n / heads % tokens];
-        for (uint64_t i = r.dims; i < n; i++)
-            e->out[at + i] = x->values[at + i];
-        for (uint64_t pair = 0; pair < r.dims / 2; pair++) {
-            const uint64_t first = at + (mode == NEOX ? pair : 2 * pair), second = first + gap;
-            const double angle = angle_of(&r, pair, position), c = cos(angle) * r.magnitude, s = sin(angle) * r.magnitude;
-            e->out[first] = x->values[first] * c - x->values[second] * s;
-            e->out[second] = x->values[first] * s + x->values[second] * c;
-            /* the angle is computed in floats: its error grows with the position */
-            e->scale[first] = e->scale[second] = hypot(x->values[first], x->values[second]) * fabs(r.magnitude) * (1 + fabs(angle) / 16);
-        }
+    const uint64_t n = ls_eval_size(e, 0), heads = ls_eval_size(e, 1), tokens = ls_eval_size(e, 2), sections = r.period > 0 ? SECTIONS : 1;
+    if (x->elements != e->node->elements || positions->elements != sections * tokens || r.dims % 2 != 0 || r.first + 2 * r.pairs > n ||
+        (r.mode == VISION && r.first + 2 * r.pairs != n) || !(r.base > 0) || (r.factors != NULL && r.factors->elements < r.pairs))
+        return ls_eval_misfit(e);
+    for (uint64_t at = 0; at < x->elements; at += n)
+        rotate_row(e, &r, at, positions->values + at / n / heads % tokens, tokens);
+    return true;
+}
+
+/* timesteps [n] -> [n, dim]: cosines of the products with falling frequencies, then sines. */
+bool ls_eval_timestep_embedding(ls_evaluation *e) {
+    int64_t dim, period;
+    if (!ls_eval_has(e, 1) || !ls_eval_integer(e, "dim", 1, INT32_MAX, &dim) || !ls_eval_integer(e, "max_period", 1, INT32_MAX, &period))
+        return false;
+    const ls_array *timesteps = e->operands[0];
+    const uint64_t n = (uint64_t)dim, half = n / 2;
+    if (!ls_array_is(timesteps, ls_eval_size(e, 1), 1, 1, 1) || !ls_eval_gives(e, n, timesteps->elements, 1, 1))
+        return ls_eval_misfit(e);
+    for (uint64_t i = 0; i < e->node->elements; i++) {
+        const uint64_t column = i % n;
+        const double power = half > 0 ? log((double)period) * (double)(column % half) / (double)half : 0, angle = timesteps->values[i / n] * exp(-power);
+        e->out[i] = column >= 2 * half ? 0 : column < half ? cos(angle) : sin(angle);
+        e->scale[i] = 1 + fabs(angle) * (1 + power) / 8; /* angle and power are rounded to f32 */
     }
     return true;
 }

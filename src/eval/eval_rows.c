@@ -1,6 +1,7 @@
 /* Operations on rows, the innermost axis. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "eval/eval.h"
 
@@ -12,7 +13,12 @@ static bool has_rows(ls_evaluation *e, uint64_t *out_width) {
 }
 
 static bool has_equal_rows(ls_evaluation *e, uint64_t *out_width) {
-    return has_rows(e, out_width) && (e->operands[0]->elements == e->node->elements || ls_eval_refuse(e, "operands whose shapes don't fit"));
+    if (!has_rows(e, out_width))
+        return false;
+    for (int axis = 0; axis < LOCKSTEP_MAX_RANK; axis++)
+        if (ls_eval_size(e, axis) != ls_array_size(e->operands[0], axis))
+            return ls_eval_misfit(e);
+    return true;
 }
 
 /* ------------------------------------------------------------------ norms */
@@ -43,9 +49,10 @@ bool ls_eval_norm(ls_evaluation *e) {
 /* Groups of channels, the third axis from the innermost, are normalized together. */
 bool ls_eval_group_norm(ls_evaluation *e) {
     uint64_t n;
-    if (!has_equal_rows(e, &n))
+    int64_t count;
+    if (!has_equal_rows(e, &n) || !ls_eval_integer(e, "groups", 0, INT32_MAX, &count))
         return false;
-    const uint64_t groups = (uint64_t)ls_eval_parameter(e, "groups", 0), channels = ls_eval_size(e, 2), plane = n * ls_eval_size(e, 1);
+    const uint64_t groups = (uint64_t)count, channels = ls_eval_size(e, 2), plane = n * ls_eval_size(e, 1);
     if (groups == 0 || groups > channels)
         return ls_eval_refuse(e, "a number of groups that doesn't fit");
     const uint64_t each = (channels + groups - 1) / groups;
@@ -228,18 +235,85 @@ typedef struct ranking {
 static int by_value(const void *a, const void *b, void *context) {
     const ranking *r = context;
     const double x = r->values[(uint64_t)*(const double *)a] * r->sign, y = r->values[(uint64_t)*(const double *)b] * r->sign;
-    return (x > y) - (x < y);
+    const int broken = isnan(x) - isnan(y);
+    return broken != 0 ? broken : (x > y) - (x < y);
+}
+
+/* The places of the elements, in the order of their values, which are multiplied by `sign`. */
+static void sort_indexes(const double *values, uint64_t n, double sign, double *out) {
+    ranking r = {values, sign};
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = (double)i;
+    qsort_r(out, n, sizeof *out, by_value, &r);
 }
 
 bool ls_eval_argsort(ls_evaluation *e) {
     uint64_t n;
     if (!has_equal_rows(e, &n))
         return false;
-    for (uint64_t at = 0; at < e->node->elements; at += n) {
-        ranking r = {e->operands[0]->values + at, ls_eval_parameter(e, "order", 0) != 0 ? -1 : 1};
-        for (uint64_t i = 0; i < n; i++)
-            e->out[at + i] = (double)i;
-        qsort_r(e->out + at, n, sizeof *e->out, by_value, &r);
+    for (uint64_t at = 0; at < e->node->elements; at += n)
+        sort_indexes(e->operands[0]->values + at, n, ls_eval_parameter(e, "order", 0) != 0 ? -1 : 1, e->out + at);
+    return true;
+}
+
+/* The indexes of the largest elements, the largest first. ggml gives them in any order. */
+bool ls_eval_top_k(ls_evaluation *e) {
+    uint64_t n;
+    if (!has_rows(e, &n))
+        return false;
+    const ls_array *x = e->operands[0];
+    const uint64_t k = ls_eval_size(e, 0), rows = x->elements / n;
+    double *indexes = k > 0 && k <= n && e->node->elements / k == rows ? malloc(n * sizeof *indexes) : NULL;
+    if (indexes == NULL)
+        return k <= n && k > 0 && e->node->elements / k == rows ? ls_eval_refuse(e, "out of memory") : ls_eval_misfit(e);
+    for (uint64_t row = 0; row < rows; row++) {
+        sort_indexes(x->values + row * n, n, -1, indexes);
+        memcpy(e->out + row * k, indexes, k * sizeof *indexes);
+    }
+    free(indexes);
+    return true;
+}
+
+bool ls_eval_argmax(ls_evaluation *e) {
+    uint64_t n;
+    if (!has_rows(e, &n))
+        return false;
+    const double *x = e->operands[0]->values;
+    if (e->operands[0]->elements / n != e->node->elements)
+        return ls_eval_misfit(e);
+    for (uint64_t row = 0; row < e->node->elements; row++) {
+        uint64_t most = 0;
+        for (uint64_t i = 1; i < n; i++)
+            most = x[row * n + i] > x[row * n + most] ? i : most;
+        e->out[row] = (double)most;
+    }
+    return true;
+}
+
+bool ls_eval_count_equal(ls_evaluation *e) {
+    if (!ls_eval_has(e, 2))
+        return false;
+    const ls_array *a = e->operands[0], *b = e->operands[1];
+    if (e->node->elements != 1 || a->elements != b->elements)
+        return ls_eval_misfit(e);
+    e->out[0] = 0;
+    for (uint64_t i = 0; i < a->elements; i++)
+        e->out[0] += a->values[i] == b->values[i];
+    return true;
+}
+
+/* Kinds of ggml_tri: which elements are kept. */
+enum { UPPER_WITH_DIAGONAL, UPPER, LOWER_WITH_DIAGONAL, LOWER, TRIANGLES };
+
+bool ls_eval_tri(ls_evaluation *e) {
+    uint64_t n;
+    int64_t kind;
+    if (!has_equal_rows(e, &n) || !ls_eval_integer(e, "kind", 0, TRIANGLES - 1, &kind))
+        return false;
+    for (uint64_t i = 0; i < e->node->elements; i++) {
+        const uint64_t column = i % n, row = i / n % ls_eval_size(e, 1);
+        const bool kept = kind == UPPER_WITH_DIAGONAL ? column >= row : kind == UPPER ? column > row : kind == LOWER_WITH_DIAGONAL ? column <= row : column < row;
+        e->out[i] = kept ? e->operands[0]->values[i] : 0;
     }
     return true;
 }
@@ -247,9 +321,10 @@ bool ls_eval_argsort(ls_evaluation *e) {
 /* What a query may not see yet: later columns. */
 bool ls_eval_diag_mask(ls_evaluation *e) {
     uint64_t n;
-    if (!has_equal_rows(e, &n))
+    int64_t before;
+    if (!has_equal_rows(e, &n) || !ls_eval_integer(e, "n_past", 0, INT32_MAX, &before))
         return false;
-    const uint64_t past = (uint64_t)ls_eval_parameter(e, "n_past", 0), queries = ls_eval_size(e, 1);
+    const uint64_t past = (uint64_t)before, queries = ls_eval_size(e, 1);
     const double masked = e->node->kind->id == LS_OP_DIAG_MASK_INF ? -INFINITY : 0;
     for (uint64_t i = 0; i < e->node->elements; i++)
         e->out[i] = i % n > past + i / n % queries ? masked : e->operands[0]->values[i];

@@ -3,8 +3,7 @@
 #include "eval/leaves.h"
 #include "tensor/dtype.h"
 
-/* Bytes of an element; 0 for a type whose elements have no addresses. */
-static uint64_t element_bytes(const ls_node *n) {
+uint64_t ls_node_element_bytes(const ls_node *n) {
     lockstep_dtype dtype;
     return ls_dtype_find(n->dtype, &dtype) && dtype != LOCKSTEP_OPAQUE && ls_dtype(dtype)->block_elements == 1 ? ls_dtype(dtype)->block_bytes : 0;
 }
@@ -17,7 +16,7 @@ typedef struct walk {
 } walk;
 
 static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
-    const uint64_t size = element_bytes(base);
+    const uint64_t size = ls_node_element_bytes(base);
     *out = (walk){.view = view, .size = size, .limit = base->elements, .offset = size > 0 ? (int64_t)(view->offset / size) : 0};
     bool whole = size > 0 && view->offset % size == 0;
     int64_t step = 1;
@@ -55,14 +54,20 @@ bool ls_place_read(const ls_node *view, const ls_node *base, const double *value
     return true;
 }
 
-static bool write_all(double *contents, walk *w, const ls_array *values) {
+/* What is written is values * scale + bias: engines clear a state with a scale of 0, which makes it known. */
+static bool write_all(double *contents, walk *w, const ls_array *values, double scale, double bias) {
     uint64_t index;
     for (uint64_t i = 0; i < values->elements; i++) {
         if (!next_index(w, &index))
             return false;
-        contents[index] = values->values[i];
+        contents[index] = (scale == 0 ? 0 : values->values[i] * scale) + bias;
     }
     return true;
+}
+
+static bool write_scaled(double *contents, walk *w, const ls_array *values) {
+    const double *scale = ls_node_parameter(w->view, "scale"), *bias = ls_node_parameter(w->view, "bias");
+    return scale != NULL && write_all(contents, w, values, *scale, bias != NULL ? *bias : 0);
 }
 
 /* Rows [count, n] go to the rows of the destination that the index names. */
@@ -89,5 +94,7 @@ bool ls_place_write(const ls_node *write, const ls_node *base, const ls_array *v
         return false;
     if (write->kind->id == LS_OP_SET_ROWS)
         return index != NULL && write_rows(contents, &w, values, index);
-    return write->kind->role == LS_OP_ROLE_COPY && values->elements == write->elements && write_all(contents, &w, values);
+    if (values->elements != write->elements)
+        return false;
+    return write->kind->id == LS_OP_SCALE ? write_scaled(contents, &w, values) : write->kind->role == LS_OP_ROLE_COPY && write_all(contents, &w, values, 1, 0);
 }

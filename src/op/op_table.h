@@ -33,7 +33,7 @@ LS_OP_ROW(WINDOW_PARTITION, "window_partition", SELECTION, EXACT, 0, "WIN_PART",
 LS_OP_ROW(WINDOW_UNPARTITION, "window_unpartition", SELECTION, EXACT, 0, "WIN_UNPART", "", P("window", I32, 0))
 LS_OP_ROW(GET_REL_POS, "get_rel_pos", SELECTION, EXACT, 0, "GET_REL_POS", "")
 LS_OP_ROW(PAD, "pad", JOIN, EXACT, 0, "PAD", "pad constant_pad_nd", P("before_0", I32, 0), P("after_0", I32, 1), P("before_1", I32, 2), P("after_1", I32, 3),
-          P("before_2", I32, 4), P("after_2", I32, 5), P("before_3", I32, 6), P("after_3", I32, 7))
+          P("before_2", I32, 4), P("after_2", I32, 5), P("before_3", I32, 6), P("after_3", I32, 7), P("circular", I32, 8))
 LS_OP_ROW(PAD_REFLECT_1D, "pad_reflect_1d", JOIN, EXACT, 0, "PAD_REFLECT_1D", "reflection_pad1d", P("before", I32, 0), P("after", I32, 1))
 LS_OP_ROW(CONCAT, "concat", JOIN, EXACT, 0, "CONCAT", "cat concat stack hstack vstack", P("dim", I32, 0))
 LS_OP_ROW(DIAG, "diag", JOIN, EXACT, 0, "DIAG", "diag diag_embed")
@@ -59,7 +59,7 @@ LS_OP_ROW(IM2COL, "im2col", SELECTION, EXACT, 0, "IM2COL", "im2col unfold", P("s
           P("dilation_0", I32, 4), P("dilation_1", I32, 5), P("is_2d", I32, 6))
 LS_OP_ROW(IM2COL_3D, "im2col_3d", SELECTION, EXACT, 0, "IM2COL_3D", "", P("stride_0", I32, 0), P("stride_1", I32, 1), P("stride_2", I32, 2), P("padding_0", I32, 3),
           P("padding_1", I32, 4), P("padding_2", I32, 5), P("dilation_0", I32, 6), P("dilation_1", I32, 7), P("dilation_2", I32, 8), P("channels", I32, 9))
-LS_OP_ROW(COL2IM_1D, "col2im_1d", SUM, ROUNDED, 0, "COL2IM_1D", "col2im")
+LS_OP_ROW(COL2IM_1D, "col2im_1d", SUM, ROUNDED, 0, "COL2IM_1D", "col2im", P("stride_0", I32, 0), P("channels", I32, 1), P("padding_0", I32, 2))
 LS_OP_ROW(CONV_1D, "conv_1d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "", "conv1d")
 LS_OP_ROW(CONV_2D, "conv_2d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CONV_2D", "conv2d convolution _convolution mkldnn_convolution", P("stride_0", I32, 0), P("stride_1", I32, 1),
           P("padding_0", I32, 2), P("padding_1", I32, 3), P("dilation_0", I32, 4), P("dilation_1", I32, 5))
@@ -83,7 +83,7 @@ LS_OP_ROW(INSTANCE_NORM, "instance_norm", NORM, ROUNDED, 0, "", "instance_norm")
 /* Attention. */
 LS_OP_ROW(ROPE, "rope", ROTATION, ROUNDED, LS_OP_MULTIPLIES | LS_OP_ANGULAR, "ROPE", "", P("n_dims", I32, 1), P("mode", I32, 2), P("n_ctx_orig", I32, 4), P("freq_base", F32, 5),
           P("freq_scale", F32, 6), P("ext_factor", F32, 7), P("attn_factor", F32, 8), P("beta_fast", F32, 9), P("beta_slow", F32, 10), P("section_0", I32, 11),
-          P("section_1", I32, 12), P("section_2", I32, 13), P("section_3", I32, 14))
+          P("section_1", I32, 12), P("section_2", I32, 13), P("section_3", I32, 14), P("offset", I32, 15))
 LS_OP_ROW(SOFT_MAX, "softmax", SOFTMAX, ROUNDED, LS_OP_MULTIPLIES, "SOFT_MAX", "softmax _softmax _safe_softmax special_softmax", P("scale", F32, 0), P("max_bias", F32, 1))
 LS_OP_ROW(LOG_SOFTMAX, "log_softmax", ACTIVATION, ROUNDED, 0, "", "log_softmax _log_softmax")
 LS_OP_ROW(FLASH_ATTN_EXT, "flash_attention", ATTENTION, ROUNDED, LS_OP_MULTIPLIES, "FLASH_ATTN_EXT",
@@ -139,6 +139,7 @@ LS_OP_ROW(GEGLU_ERF, "geglu_erf", GATE, ROUNDED, LS_OP_MULTIPLIES, "GEGLU_ERF", 
 LS_OP_ROW(GEGLU_QUICK, "geglu_quick", GATE, F16_TABLE, LS_OP_MULTIPLIES, "GEGLU_QUICK", "", P("swapped", I32, 1))
 LS_OP_ROW(SWIGLU, "swiglu", GATE, ROUNDED, LS_OP_MULTIPLIES, "SWIGLU", "", P("swapped", I32, 1))
 LS_OP_ROW(SWIGLU_OAI, "swiglu_oai", GATE, ROUNDED, LS_OP_MULTIPLIES, "SWIGLU_OAI", "", P("swapped", I32, 1), P("alpha", F32, 2), P("limit", F32, 3))
+LS_OP_ROW(SWIGLU_CLAMP, "swiglu_clamp", GATE, ROUNDED, LS_OP_MULTIPLIES, "SWIGLU_CLAMP", "", P("swapped", I32, 1), P("limit", F32, 3))
 
 /* Reductions and ranks. */
 LS_OP_ROW(SUM, "sum", REDUCTION, ROUNDED, 0, "SUM", "sum")
@@ -166,13 +167,15 @@ LS_OP_ROW(TIMESTEP_EMBEDDING, "timestep_embedding", CONSTANT, ROUNDED, LS_OP_ANG
 
 /* State carried from token to token. */
 LS_OP_ROW(SSM_CONV, "ssm_conv", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "SSM_CONV", "")
-LS_OP_ROW(SSM_SCAN, "ssm_scan", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "SSM_SCAN", "")
+LS_OP_ROW(SSM_SCAN, "ssm_scan", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "SSM_SCAN", "", P("snapshots", I32, 0))
 LS_OP_ROW(RWKV_WKV6, "rwkv_wkv6", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "RWKV_WKV6", "")
 LS_OP_ROW(RWKV_WKV7, "rwkv_wkv7", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "RWKV_WKV7", "")
 LS_OP_ROW(GATED_LINEAR_ATTN, "gated_linear_attn", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "GATED_LINEAR_ATTN", "", P("scale", F32, 0))
-LS_OP_ROW(GATED_DELTA_NET, "gated_delta_net", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "GATED_DELTA_NET", "")
+LS_OP_ROW(GATED_DELTA_NET, "gated_delta_net", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "GATED_DELTA_NET", "", P("snapshots", I32, 0))
 LS_OP_ROW(LIGHTNING_INDEXER, "lightning_indexer", OTHER, ROUNDED, LS_OP_MULTIPLIES, "LIGHTNING_INDEXER", "")
-LS_OP_ROW(HYPER_CONNECTION, "hyper_connection", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_COMB DSV4_HC_PRE DSV4_HC_POST", "")
+LS_OP_ROW(HC_COMB, "hc_comb", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_COMB", "", P("eps", F32, 0), P("rounds", I32, 1))
+LS_OP_ROW(HC_PRE, "hc_pre", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_PRE", "", P("scale", F32, 0), P("gated", I32, 1))
+LS_OP_ROW(HC_POST, "hc_post", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_POST", "")
 LS_OP_ROW(LSTM, "lstm", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "lstm mkldnn_rnn_layer _thnn_fused_lstm_cell")
 LS_OP_ROW(GRU, "gru", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "gru")
 

@@ -30,8 +30,10 @@ static double by_type(const char *type, bool product) {
 
 static bool is_gpu(const ls_node *n) { return n->backend != NULL && strncmp(n->backend, "CPU", 3) != 0 && strncmp(n->backend, "cpu", 3) != 0; }
 
+static bool reads_keys(const ls_node *n) { return n->kind->role == LS_OP_ROLE_ATTENTION || n->kind->id == LS_OP_LIGHTNING_INDEXER; }
+
 const char *ls_bound_type(const ls_trace *t, const ls_node *n) {
-    const size_t slot = n->kind->role == LS_OP_ROLE_ATTENTION ? 1 : 0;
+    const size_t slot = reads_keys(n) ? 1 : 0;
     return n->operand_count > slot && n->operands[slot] != LS_NONE ? t->nodes[n->operands[slot]].dtype : n->dtype;
 }
 
@@ -58,8 +60,11 @@ static double highest_position(const ls_trace *t, const ls_node *n) {
 }
 
 static double by_operation(const ls_trace *t, const ls_node *n, const char *type) {
+    if (n->kind->id == LS_OP_LIGHTNING_INDEXER)
+        return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     switch ((int)n->kind->role) {
     case LS_OP_ROLE_PRODUCT:
+    case LS_OP_ROLE_CONVOLUTION:
         return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     case LS_OP_ROLE_ATTENTION:
         return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_bound_keys(t, n))));

@@ -27,12 +27,24 @@ static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, 
 
 /* ------------------------------------------------------------------ computing */
 
+/* How many terms each element of a product is a sum of, where its first operand has this shape; for a transposed
+ * convolution, about as many. */
+static double terms_of(const ls_node *n, const ls_node *a) {
+    if (n->kind->role == LS_OP_ROLE_CONVOLUTION) {
+        const double *filters = ls_node_parameter(n, "channels_out");
+        const int axis = n->kind->id == LS_OP_CONV_TRANSPOSE_1D ? 3 : 4; /* from the innermost, 1 */
+        return (double)a->elements / fmax(1, filters != NULL ? *filters : a->rank >= axis ? (double)a->shape[a->rank - axis] : 1);
+    }
+    return n->kind->id == LS_OP_OUT_PROD && a->rank > 1 ? (double)a->shape[a->rank - 2] : (double)a->shape[a->rank - 1];
+}
+
 /* Multiplications of a product in double precision; 0 for anything else. */
 static double cost_of(const ls_trace *t, const ls_node *n) {
     if (n->kind->role == LS_OP_ROLE_ATTENTION)
         return 2 * ls_bound_keys(t, n) * (double)n->elements; /* scores, and their sums of values */
-    const ls_node *a = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
-    return a != NULL && a->rank > 0 ? (double)a->shape[a->rank - 1] * (double)n->elements : 0;
+    const bool multiplies = (n->kind->role == LS_OP_ROLE_PRODUCT && n->kind->id != LS_OP_SOLVE_TRI) || n->kind->role == LS_OP_ROLE_CONVOLUTION;
+    const ls_node *a = multiplies && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
+    return a != NULL && a->rank > 0 ? terms_of(n, a) * (double)n->elements : 0;
 }
 
 /* Every how many rows a product is computed: as many rows as are cheap enough, but some at least. */
@@ -106,22 +118,13 @@ static void add(distance *d, double recorded, double computed, double scale) {
 
 static double relative(const distance *d) { return d->broken ? INFINITY : d->squares == 0 ? 0 : sqrt(d->squares) / sqrt(d->scale); }
 
-/* Ranks are equal where what they rank is: the order of equal values is nobody's fault. */
-static double ranked(const ls_array *values, uint64_t row, double index) {
-    const uint64_t n = values->shape[values->rank - 1];
-    return index >= 0 && index < (double)n ? values->values[row * n + (uint64_t)index] : NAN;
-}
-
-static void measure(const ls_array *recorded, const ls_array *computed, const double *scale, const ls_array *keys, ls_check *out) {
+static void measure(const ls_array *recorded, const ls_array *computed, const double *scale, ls_check *out) {
     const uint64_t n = recorded->rank > 0 && recorded->elements > 0 ? recorded->shape[recorded->rank - 1] : 1;
     distance all = {0};
     for (uint64_t row = 0; row * n < recorded->elements; row++) {
         distance own = {0};
-        for (uint64_t i = row * n; i < (row + 1) * n; i++) {
-            const double x = keys != NULL ? ranked(keys, row, recorded->values[i]) : recorded->values[i];
-            const double y = keys != NULL ? ranked(keys, row, computed->values[i]) : computed->values[i];
-            add(&own, x, y, keys != NULL ? fabs(y) : scale[i]);
-        }
+        for (uint64_t i = row * n; i < (row + 1) * n; i++)
+            add(&own, recorded->values[i], computed->values[i], scale[i]);
         all.squares += own.squares;
         all.scale += own.scale;
         all.compared += own.compared;
@@ -135,15 +138,46 @@ static void measure(const ls_array *recorded, const ls_array *computed, const do
     out->error = relative(&all);
 }
 
-/* Compares a computed node with its recorded values. */
-static void compare(run *r, const ls_node *n, const ls_array *recorded, const ls_array *computed, ls_check *out) {
-    const bool ranks = n->kind->role == LS_OP_ROLE_ORDER;
+static int by_number(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    const int broken = isnan(x) - isnan(y);
+    return broken != 0 ? broken : (x > y) - (x < y);
+}
+
+/* Replaces indexes by the elements that they name, in rows of `keys`; NaN for those that name none. */
+static void look_up(ls_array *indexes, const ls_array *keys) {
+    const uint64_t n = keys->rank > 0 ? keys->shape[keys->rank - 1] : 1, rows = n > 0 ? keys->elements / n : 0, each = rows > 0 ? indexes->elements / rows : 0;
+    for (uint64_t i = 0; i < indexes->elements; i++) {
+        const double at = indexes->values[i];
+        indexes->values[i] = each > 0 && i / each < rows && at >= 0 && at < (double)n ? keys->values[i / each * n + (uint64_t)at] : NAN;
+    }
+}
+
+/* Indexes are equal where what they name is: the order of equal values is nobody's fault. The order of what TOP_K picks
+ * is not defined. */
+static bool compare_picks(run *r, const ls_node *n, ls_array *recorded, ls_array *computed, ls_check *out) {
     ls_array keys = {0};
-    if (!ranks || ls_recorded_read(&r->values, n->operands[0], &keys, &out->reason))
-        measure(recorded, computed, r->scale, ranks ? &keys : NULL, out);
+    const uint64_t width = ls_array_size(recorded, 0);
+    if (!ls_recorded_read(&r->values, n->operands[0], &keys, &out->reason))
+        return false;
+    look_up(recorded, &keys);
+    look_up(computed, &keys);
+    for (uint64_t at = 0; at < recorded->elements && n->kind->id == LS_OP_TOP_K; at += width) {
+        qsort(recorded->values + at, width, sizeof *recorded->values, by_number);
+        qsort(computed->values + at, width, sizeof *computed->values, by_number);
+    }
+    for (uint64_t i = 0; i < computed->elements; i++)
+        r->scale[i] = fabs(computed->values[i]);
+    ls_array_release(&keys);
+    return true;
+}
+
+/* Compares a computed node with its recorded values. */
+static void compare(run *r, const ls_node *n, ls_array *recorded, ls_array *computed, ls_check *out) {
+    if (n->kind->role != LS_OP_ROLE_ORDER || compare_picks(r, n, recorded, computed, out))
+        measure(recorded, computed, r->scale, out);
     if (out->reason == NULL && out->compared == 0)
         out->reason = "it depends on parts of a cache that were never written in the trace";
-    ls_array_release(&keys);
 }
 
 /* The recorded values come first: they are what a trace can't claim to have. */
@@ -177,11 +211,6 @@ static ls_check_family *family_of(ls_verification *v, ls_check *c) {
         return NULL;
     v->families[v->family_count] = own;
     return &v->families[v->family_count++];
-}
-
-static int by_number(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static double median(double *values, size_t count) {

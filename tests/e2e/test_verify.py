@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import models
+import other_models
 from conftest import HERE, PROMPTS, STEPS, Trace, capture, run, LOCKSTEP
 
 TYPES = {"f32": None, "q8_0": "q8_0", "q4_0": "q4_0", "f16": "f16"}
@@ -37,6 +38,17 @@ def test_a_clean_run_agrees(recorded, family, kind, flash):
     trace, model = recorded(family, kind, flash)
     status, result = verify(trace, "--model", model)
     assert status == 0 and result["verdict"] == "agrees" and result["checked"] == len(result["operations"]) > 500
+
+
+@pytest.mark.parametrize("architecture,op,count", [("mamba", "ssm_scan", 2), ("mamba2", "ssm_scan", 2), ("rwkv6", "rwkv_wkv6", 2), ("rwkv7", "rwkv_wkv7", 2),
+                                                   ("qwen2vl", "rope", 4), ("qwen3vl", "rope", 4)])
+def test_states_and_sections(lab, tmp_path, architecture, op, count):
+    """Engines clear states, write them and read them again. All but results without elements are checked."""
+    model = other_models.write(tmp_path / "m.gguf", architecture)
+    trace = lab.candidate(architecture, gguf=model, prompt=PROMPTS[24][:5] + [33])
+    status, result = verify(trace, "--model", model)
+    assert status == 0 and {o.get("reason") for o in result["operations"]} <= {None, "a result without elements"}
+    assert sum(f["checked"] for f in result["families"] if f["op"] == op) == count * (1 + len(STEPS))
 
 
 @pytest.mark.parametrize("name,op", [("ffn_swiglu-2", "SWIGLU"), ("Kcur-1", "ROPE"), ("kq_soft_max-3", "SOFT_MAX"), ("attn_norm-4", "MUL"), ("Vcur-0", "MUL_MAT"), ("l_out-1", "ADD")])

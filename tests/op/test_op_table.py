@@ -1,20 +1,13 @@
 """The table of operations against the engines whose operations it names."""
 import ctypes
 import re
-import struct
 
 import pytest
 
+from ggml_library import I, LIBRARIES, NEWEST, Ggml, names_of
 from table import ROOT, rows
 
 ROWS = rows()
-LIBRARIES = sorted((ROOT / ".deps").glob("*/node_modules/@node-llama-cpp/*/bins/*/libggml-base.so"))
-
-
-def load(path):
-    library = ctypes.CDLL(str(path))
-    library.ggml_op_name.restype = library.ggml_unary_op_name.restype = ctypes.c_char_p
-    return library
 
 
 def test_each_spelling_belongs_to_one_row():
@@ -22,69 +15,19 @@ def test_each_spelling_belongs_to_one_row():
         assert sorted(spellings) == sorted(set(spellings))
 
 
-def read_names(function, data, lasts):
-    """The names of a constant array whose length nothing tells: up to the last operation that this version has."""
-    last = next(name for name in lasts if b"\0" + name.encode() + b"\0" in data)
-    names = []
-    while not names or names[-1] != last:
-        names.append(function(len(names)).decode())
-    return names
-
-
 @pytest.mark.parametrize("path", LIBRARIES, ids=lambda p: p.relative_to(ROOT / ".deps").parts[0])
 def test_every_operation_of_ggml_has_a_row(path):
-    library, data = load(path), path.read_bytes()
-    names = read_names(library.ggml_op_name, data, ("GLU", "OPT_STEP_ADAMW"))
-    names += read_names(library.ggml_unary_op_name, data, ("TRUNC", "XIELU", "GELU_ERF", "EXP"))
-    if hasattr(library, "ggml_glu_op_name"):
-        library.ggml_glu_op_name.restype = ctypes.c_char_p
-        names += read_names(library.ggml_glu_op_name, data, ("GEGLU_QUICK", "SWIGLU"))
+    names = names_of(path)
     assert len(names) > 80
     unknown = set(names) - {s for row in ROWS.values() for s in row.ggml}
     assert not unknown
 
 
-F, I, P = ctypes.c_float, ctypes.c_int, ctypes.c_void_p
-OP_PARAMS, WORDS = 84, 16  # struct ggml_tensor: type, buffer, ne[4], nb[4], op, op_params
-
-
-class Ggml:
-    """Graph nodes without memory, made by the library's own functions."""
-
-    def __init__(self, path):
-        self.library = load(path)
-        self.library.ggml_init.restype = P
-
-        class Init(ctypes.Structure):
-            _fields_ = [("size", ctypes.c_size_t), ("memory", P), ("no_alloc", ctypes.c_bool)]
-
-        self.library.ggml_init.argtypes = [Init]
-        self.context = P(self.library.ggml_init(Init(16 << 20, None, True)))
-
-    def tensor(self, *shape, kind=0):
-        new = self.library.ggml_new_tensor
-        new.restype, new.argtypes = P, [P, I, I, ctypes.POINTER(ctypes.c_int64)]
-        return P(new(self.context, kind, len(shape), (ctypes.c_int64 * len(shape))(*shape)))
-
-    def call(self, name, *arguments):
-        """`arguments` in C's order without the context; Python floats are C floats."""
-        function = getattr(self.library, name)
-        function.restype = P
-        given = [F(a) if isinstance(a, float) else I(a) if isinstance(a, int) else a for a in arguments]
-        return function(self.context, *given)
-
-    def parameters(self, node, row):
-        raw = ctypes.string_at(node + OP_PARAMS, 4 * WORDS)
-        read = {"I32": "<i", "F32": "<f", "U64": "<Q"}
-        return {name: struct.unpack_from(read[kind], raw, 4 * word)[0] for name, (kind, word) in row.parameters.items()}
-
-
 @pytest.fixture(scope="module")
 def ggml():
-    newest = [p for p in LIBRARIES if "llama-v0.5.0" in str(p)]
-    if not newest:
+    if NEWEST is None:
         pytest.skip("no prebuilt ggml")
-    return Ggml(newest[0])
+    return Ggml(NEWEST)
 
 
 def size(value):
@@ -105,14 +48,16 @@ MADE = [
     ("SOFT_MAX", lambda g: g.call("ggml_soft_max_ext", SQUARE(g), g.tensor(8, 8), 0.5, 8.0), {"scale": 0.5, "max_bias": 8.0}),
     ("ROPE", lambda g: g.call("ggml_rope_ext", g.tensor(8, 2, 4), g.tensor(4, kind=26), None, 8, 2, 77, 500.0, 0.5, 0.25, 1.5, 32.0, 2.0),
      {"n_dims": 8, "mode": 2, "n_ctx_orig": 77, "freq_base": 500.0, "freq_scale": 0.5, "ext_factor": 0.25, "attn_factor": 1.5, "beta_fast": 32.0,
-      "beta_slow": 2.0, "section_0": 0, "section_1": 0, "section_2": 0, "section_3": 0}),
+      "beta_slow": 2.0, "section_0": 0, "section_1": 0, "section_2": 0, "section_3": 0, "offset": 0}),
     ("ROPE", lambda g: g.call("ggml_rope_multi", g.tensor(8, 2, 4), g.tensor(16, kind=26), None, 8, (I * 4)(3, 2, 1, 4), 8, 77, 500.0, 0.5, 0.25, 1.5, 32.0, 2.0),
      {"n_dims": 8, "mode": 8, "n_ctx_orig": 77, "freq_base": 500.0, "freq_scale": 0.5, "ext_factor": 0.25, "attn_factor": 1.5, "beta_fast": 32.0,
-      "beta_slow": 2.0, "section_0": 3, "section_1": 2, "section_2": 1, "section_3": 4}),
+      "beta_slow": 2.0, "section_0": 3, "section_1": 2, "section_2": 1, "section_3": 4, "offset": 0}),
     ("FLASH_ATTN_EXT", lambda g: g.call("ggml_flash_attn_ext", g.tensor(8, 4, 2), g.tensor(8, 6, 2), g.tensor(8, 6, 2), None, 0.5, 0.0, 30.0),
      {"scale": 0.5, "max_bias": 0.0, "logit_softcap": 30.0, "precision": 0}),
     ("PAD", lambda g: g.call("ggml_pad_ext", SQUARE(g), 1, 2, 3, 4, 5, 6, 7, 8),
-     {"before_0": 1, "after_0": 2, "before_1": 3, "after_1": 4, "before_2": 5, "after_2": 6, "before_3": 7, "after_3": 8}),
+     {"before_0": 1, "after_0": 2, "before_1": 3, "after_1": 4, "before_2": 5, "after_2": 6, "before_3": 7, "after_3": 8, "circular": 0}),
+    ("PAD", lambda g: g.call("ggml_pad_ext_circular", SQUARE(g), 1, 2, 3, 4, 5, 6, 7, 8),
+     {"before_0": 1, "after_0": 2, "before_1": 3, "after_1": 4, "before_2": 5, "after_2": 6, "before_3": 7, "after_3": 8, "circular": 1}),
     ("PAD_REFLECT_1D", lambda g: g.call("ggml_pad_reflect_1d", SQUARE(g), 1, 2), {"before": 1, "after": 2}),
     ("ROLL", lambda g: g.call("ggml_roll", g.tensor(8, 8, 8, 8), 1, 2, 3, 4), {"shift_0": 1, "shift_1": 2, "shift_2": 3, "shift_3": 4}),
     ("ARANGE", lambda g: g.call("ggml_arange", 1.0, 9.0, 2.0), {"start": 1.0, "stop": 9.0, "step": 2.0}),
@@ -142,9 +87,17 @@ MADE = [
     ("PERMUTE", lambda g: g.call("ggml_permute", g.tensor(2, 3, 4, 5), 3, 0, 2, 1), {"axis_0": 3, "axis_1": 0, "axis_2": 2, "axis_3": 1}),
     ("VIEW", lambda g: g.call("ggml_view_1d", SQUARE(g), ctypes.c_int64(5), size(12)), {"offset": 12}),
     ("SWIGLU_OAI", lambda g: g.call("ggml_swiglu_oai", SQUARE(g), g.tensor(8, 8), 1.5, 7.0), {"swapped": 0, "alpha": 1.5, "limit": 7.0}),
+    ("SWIGLU_CLAMP", lambda g: g.call("ggml_swiglu_clamp", SQUARE(g), g.tensor(8, 8), 7.0), {"swapped": 0, "limit": 7.0}),
     ("SWIGLU", lambda g: g.call("ggml_glu", SQUARE(g), 2, 1), {"swapped": 1}),
     ("GATED_LINEAR_ATTN", lambda g: g.call("ggml_gated_linear_attn", g.tensor(8, 2, 4), g.tensor(8, 2, 4), g.tensor(8, 2, 4), g.tensor(8, 2, 4), g.tensor(128), 0.5),
      {"scale": 0.5}),
+    ("GATED_DELTA_NET", lambda g: g.call("ggml_gated_delta_net", *[g.tensor(8, 2, 4) for _ in range(3)], g.tensor(1, 2, 4), g.tensor(1, 2, 4), g.tensor(8, 8, 2), ctypes.c_int64(3)),
+     {"snapshots": 3}),
+    ("SSM_SCAN", lambda g: g.call("ggml_ssm_scan", g.tensor(16, 4, 2), g.tensor(4, 2, 3), g.tensor(2, 3), g.tensor(1, 2), g.tensor(16, 1, 3), g.tensor(16, 1, 3),
+                                  g.tensor(1, kind=26), ctypes.c_int64(3)), {"snapshots": 3}),
+    ("COL2IM_1D", lambda g: g.call("ggml_col2im_1d", g.tensor(12, 5), 2, 3, 1), {"stride_0": 2, "channels": 3, "padding_0": 1}),
+    ("HC_COMB", lambda g: g.call("ggml_dsv4_hc_comb", g.tensor(24, 5), g.tensor(3), g.tensor(24), 0.25, 20), {"eps": 0.25, "rounds": 20}),
+    ("HC_PRE", lambda g: g.call("ggml_dsv4_hc_pre_gated", g.tensor(8, 4, 5), g.tensor(8, 4, 5), 0.25), {"scale": 0.25, "gated": 1}),
     ("FILL", lambda g: g.call("ggml_fill", SQUARE(g), 0.5), {"value": 0.5}),
     ("TRI", lambda g: g.call("ggml_tri", SQUARE(g), 2), {"kind": 2}),
     ("WINDOW_PARTITION", lambda g: g.call("ggml_win_part", g.tensor(3, 14, 14), 7), {"windows_x": 2, "windows_y": 2, "window": 7}),
@@ -157,6 +110,12 @@ MADE = [
 def test_a_parameter_lies_where_ggml_puts_it(ggml, identity, make, expected):
     assert set(ROWS[identity].parameters) == set(expected), "each parameter has to be tried"
     assert ggml.parameters(make(ggml), ROWS[identity]) == expected
+
+
+def test_the_offset_of_a_rotation_lies_where_ggml_puts_it(ggml):
+    node = ggml.call("ggml_rope_ext", ggml.tensor(8, 2, 4), ggml.tensor(4, kind=26), None, 4, 2, 77, 500.0, 0.5, 0.25, 1.5, 32.0, 2.0)
+    ggml.library.ggml_rope_set_offset(ctypes.c_void_p(node), 2)
+    assert ggml.parameters(node, ROWS["ROPE"])["offset"] == 2
 
 
 def test_a_parameter_of_an_activation_lies_where_ggml_puts_it(ggml):
@@ -213,6 +172,9 @@ HOMONYMS = {
     "src/base/role.c": "roles in the trace",
     "src/eval/eval_elements.c": "parameters",
     "src/eval/eval_moves.c": "parameters",
+    "src/eval/eval_recurrence.c": "parameters",
+    "src/eval/eval_streams.c": "parameters",
+    "src/eval/places.c": "parameters",
     "src/eval/eval_rows.c": "parameters",
     "src/match/output_rows.c": "parameters of slices",
     "src/trace/trace_lines.c": "keys of the trace",
