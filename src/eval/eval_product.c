@@ -1,7 +1,10 @@
 /* Matrix products. */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/pool.h"
+#include "eval/blas.h"
 #include "eval/eval.h"
 
 typedef struct row_product {
@@ -56,29 +59,128 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
     return isfinite(p.squares) ? p : multiply_carefully(a, b, n);
 }
 
-/* a [.., m, k] times b [.., n, k], in blocks of rows of `a`, which stay in the cache for all rows of `b`. */
+/* ------------------------------------------------------------------ two matrices */
+
+/* a [m, k] times b [n, k] -> out [n, m], in blocks of rows of `a`: the same on any number of threads. `scale` (as in ls_evaluation)
+ * may be NULL. */
 typedef struct product {
-    ls_evaluation *e;
     const double *a, *b;
-    uint64_t k, m, n, blocks, of_a[2], of_b[2];
+    const float *squares_a, *squares_b; /* for the scale by BLAS; or NULL */
+    uint64_t m, n, k;
+    double *out, *scale;
 } product;
 
-enum { BLOCK = 8, WORTH_THREADS = 1 << 20 }; /* multiplications */
+enum { BLOCK = 8, BLAS_BLOCK = 64, WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications */
+
+static void multiply_one(const product *p, uint64_t row, uint64_t i) {
+    const row_product one = multiply(p->a + i * p->k, p->b + row * p->k, p->k);
+    p->out[row * p->m + i] = one.sum;
+    if (p->scale != NULL)
+        p->scale[row * p->m + i] = fmax(fabs(one.sum), sqrt(one.squares));
+}
 
 static void multiply_block(void *context, uint64_t task, int worker) {
     const product *p = context;
-    const uint64_t outer = task / p->blocks, first = task % p->blocks * BLOCK, last = first + BLOCK < p->m ? first + BLOCK : p->m;
-    const uint64_t inner_a = outer % p->of_b[0] / (p->of_b[0] / p->of_a[0]), outer_a = outer / p->of_b[0] / (p->of_b[1] / p->of_a[1]);
-    const double *a = p->a + (outer_a * p->of_a[0] + inner_a) * p->m * p->k;
+    const uint64_t first = task * BLOCK, last = first + BLOCK < p->m ? first + BLOCK : p->m;
     (void)worker;
-    for (uint64_t row = outer * p->n; row < (outer + 1) * p->n; row++) {
-        const bool wanted = ls_eval_wants(p->e, row, p->of_b[1] * p->of_b[0] * p->n);
+    for (uint64_t row = 0; row < p->n; row++)
+        for (uint64_t i = first; i < last; i++)
+            multiply_one(p, row, i);
+}
+
+/* What is not finite, or too large for the squares, is computed by itself. */
+static void multiply_block_by_blas(void *context, uint64_t task, int worker) {
+    const product *p = context;
+    const uint64_t first = task * BLAS_BLOCK, last = first + BLAS_BLOCK < p->m ? first + BLAS_BLOCK : p->m, width = last - first;
+    float *squares = p->scale != NULL ? malloc(p->n * width * sizeof *squares) : NULL;
+    (void)worker;
+    ls_blas_f64(p->a + first * p->k, p->b, width, p->n, p->k, p->out + first, p->m);
+    if (squares != NULL)
+        ls_blas_f32(p->squares_a + first * p->k, p->squares_b, width, p->n, p->k, squares, width);
+    for (uint64_t row = 0; row < p->n; row++)
         for (uint64_t i = first; i < last; i++) {
-            const row_product one = wanted ? multiply(a + i * p->k, p->b + row * p->k, p->k) : (row_product){NAN, 0};
-            p->e->out[row * p->m + i] = one.sum;
-            if (wanted)
-                p->e->scale[row * p->m + i] = fmax(fabs(one.sum), sqrt(one.squares));
+            const double sum = p->out[row * p->m + i];
+            if (!isfinite(sum) || (p->scale != NULL && (squares == NULL || !isfinite(squares[row * width + i - first]))))
+                multiply_one(p, row, i);
+            else if (p->scale != NULL)
+                p->scale[row * p->m + i] = fmax(fabs(sum), sqrt((double)squares[row * width + i - first]));
         }
+    free(squares);
+}
+
+static float *squares_of(const double *values, uint64_t count) {
+    float *out = malloc((count + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count; i++)
+        out[i] = (float)(values[i] * values[i]);
+    return out;
+}
+
+static void run_blocks(product *p, uint64_t block, void (*run)(void *, uint64_t, int)) {
+    const uint64_t tasks = (p->m + block - 1) / block;
+    if (p->m * p->n * p->k >= WORTH_THREADS)
+        ls_pool_run(tasks, run, p);
+    for (uint64_t i = 0; i < tasks && p->m * p->n * p->k < WORTH_THREADS; i++)
+        run(p, i, 0);
+}
+
+static void multiply_all(product *p) {
+    const bool worth = p->n >= BLAS_ROWS && p->m * p->n * p->k >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX;
+    if (!worth || !ls_blas_is_there()) {
+        run_blocks(p, BLOCK, multiply_block);
+        return;
+    }
+    float *a = p->scale != NULL ? squares_of(p->a, p->m * p->k) : NULL, *b = p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
+    p->squares_a = a;
+    p->squares_b = b;
+    if (p->scale == NULL || (a != NULL && b != NULL))
+        run_blocks(p, BLAS_BLOCK, multiply_block_by_blas);
+    else
+        run_blocks(p, BLOCK, multiply_block);
+    free(a);
+    free(b);
+}
+
+void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
+    multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = out});
+}
+
+/* ------------------------------------------------------------------ operations */
+
+/* Rows of which some only are computed, side by side. */
+typedef struct some_rows {
+    uint64_t *numbers, count;
+    double *b, *out, *scale;
+} some_rows;
+
+static bool rows_init(some_rows *r, uint64_t rows, uint64_t m, uint64_t k) {
+    *r = (some_rows){.numbers = malloc((rows + 1) * sizeof *r->numbers), .b = malloc((rows * k + 1) * sizeof(double)), .out = malloc((rows * m + 1) * sizeof(double)),
+                     .scale = malloc((rows * m + 1) * sizeof(double))};
+    return r->numbers != NULL && r->b != NULL && r->out != NULL && r->scale != NULL;
+}
+
+static void rows_done(some_rows *r) {
+    free(r->numbers);
+    free(r->b);
+    free(r->out);
+    free(r->scale);
+}
+
+/* Multiplies the wanted rows among [first, first + n) of b; the others are NaN. */
+static void multiply_some(const ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
+    r->count = 0;
+    for (uint64_t row = first; row < first + n; row++) {
+        if (ls_eval_wants(e, row, all)) {
+            memcpy(r->b + r->count * k, b + row * k, k * sizeof *b);
+            r->numbers[r->count++] = row;
+            continue;
+        }
+        for (uint64_t i = 0; i < m; i++)
+            e->out[row * m + i] = NAN;
+    }
+    multiply_all(&(product){.a = a, .b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale});
+    for (uint64_t i = 0; i < r->count; i++) {
+        memcpy(e->out + r->numbers[i] * m, r->out + i * m, m * sizeof *r->out);
+        memcpy(e->scale + r->numbers[i] * m, r->scale + i * m, m * sizeof *r->scale);
     }
 }
 
@@ -87,42 +189,26 @@ bool ls_eval_mul_mat(ls_evaluation *e) {
     if (!ls_eval_has(e, 2))
         return false;
     const ls_array *a = e->operands[0], *b = e->operands[1];
-    product p = {.e = e, .a = a->values, .b = b->values, .k = ls_array_size(a, 0), .m = ls_array_size(a, 1), .n = ls_array_size(b, 1),
-                 .of_a = {ls_array_size(a, 2), ls_array_size(a, 3)}, .of_b = {ls_array_size(b, 2), ls_array_size(b, 3)}};
-    if (a->elements == 0 || ls_array_size(b, 0) != p.k || p.of_b[0] % p.of_a[0] != 0 || p.of_b[1] % p.of_a[1] != 0 ||
-        e->node->elements != p.of_b[1] * p.of_b[0] * p.n * p.m || b->elements != p.of_b[1] * p.of_b[0] * p.n * p.k || a->elements != p.of_a[1] * p.of_a[0] * p.m * p.k)
+    const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1), n = ls_array_size(b, 1);
+    const uint64_t of_a[] = {ls_array_size(a, 2), ls_array_size(a, 3)}, of_b[] = {ls_array_size(b, 2), ls_array_size(b, 3)}, outer = of_b[0] * of_b[1];
+    if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != outer * n * m ||
+        b->elements != outer * n * k || a->elements != of_a[1] * of_a[0] * m * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    p.blocks = (p.m + BLOCK - 1) / BLOCK;
-    const uint64_t tasks = p.of_b[1] * p.of_b[0] * p.blocks;
-    if (e->node->elements * p.k >= WORTH_THREADS)
-        ls_pool_run(tasks, multiply_block, &p);
-    for (uint64_t i = 0; i < tasks && e->node->elements * p.k < WORTH_THREADS; i++)
-        multiply_block(&p, i, 0);
+    some_rows some = {0};
+    if (e->every > 1 && !rows_init(&some, n, m, k)) {
+        rows_done(&some);
+        return ls_eval_refuse(e, "out of memory");
+    }
+    for (uint64_t i = 0; i < outer; i++) {
+        const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]);
+        const double *matrix = a->values + (outer_a * of_a[0] + inner_a) * m * k;
+        if (e->every > 1)
+            multiply_some(e, matrix, b->values, i * n, n, outer * n, m, k, &some);
+        else
+            multiply_all(&(product){.a = matrix, .b = b->values + i * n * k, .m = m, .n = n, .k = k, .out = e->out + i * n * m, .scale = e->scale + i * n * m});
+    }
+    rows_done(&some);
     return true;
-}
-
-typedef struct plain_product {
-    const double *a, *b;
-    double *out;
-    uint64_t m, n, k;
-} plain_product;
-
-static void multiply_rows(void *context, uint64_t task, int worker) {
-    const plain_product *p = context;
-    const uint64_t last = (task + 1) * BLOCK < p->m ? (task + 1) * BLOCK : p->m;
-    (void)worker;
-    for (uint64_t row = 0; row < p->n; row++)
-        for (uint64_t i = task * BLOCK; i < last; i++)
-            p->out[row * p->m + i] = multiply(p->a + i * p->k, p->b + row * p->k, p->k).sum;
-}
-
-void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
-    plain_product p = {a, b, out, m, n, k};
-    const uint64_t tasks = (m + BLOCK - 1) / BLOCK;
-    if (m * n * k >= WORTH_THREADS)
-        ls_pool_run(tasks, multiply_rows, &p);
-    for (uint64_t i = 0; i < tasks && m * n * k < WORTH_THREADS; i++)
-        multiply_rows(&p, i, 0);
 }
 
 /* experts [experts, m, k], b [tokens, used or 1, k], ids [tokens, used] -> [tokens, used, m] */

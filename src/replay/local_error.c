@@ -23,9 +23,9 @@ bool ls_local_error_is_fault(const ls_local_error *l) {
 /* Rows are tokens, columns channels. */
 typedef struct table {
     uint64_t rows, columns;
-    double *difference, *reference, *variance; /* variance: NULL if nothing is rounded */
+    double *difference, *reference, *variance; /* reference: without what is masked; variance: NULL if nothing is rounded */
     double floor;  /* standard deviation of an element's rounding error, without the weights' */
-    double norm;   /* of the reference */
+    double norm, typical; /* of the reference: L2, and the mean square */
 } table;
 
 static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
@@ -98,60 +98,115 @@ static size_t source_of_rounding(const ls_replayer *w, size_t node) {
     return open != LS_NONE ? open : node;
 }
 
-bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
-    const ls_node *n = &w->candidate->nodes[node];
-    const ls_step *s = &w->steps[node];
-    ls_array computed, moved = {0};
-    ls_rounding r;
-    const char *reason;
-    double *scale = NULL, scales = 0, norm = 0;
-    *out = (ls_local_error){0};
-    if (s->value.values == NULL || !ls_replayer_compute(w, node, false, &computed, &scale, &reason))
-        return false;
-    table t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1, .difference = calloc(n->elements + 1, sizeof(double)), .reference = s->value.values};
-    t.rows = n->elements / t.columns;
+/* The rows that were computed, which have a number at least. */
+static bool *known_rows(const ls_array *computed, uint64_t columns) {
+    bool *known = calloc(computed->elements / columns + 1, sizeof *known);
+    for (uint64_t i = 0; known != NULL && i < computed->elements; i++)
+        known[i / columns] = known[i / columns] || !isnan(computed->values[i]);
+    return known;
+}
+
+/* Leaves the others out of a table of `rows`. Returns how many are left. */
+static uint64_t keep_rows(double *values, uint64_t rows, uint64_t columns, const bool *known) {
+    uint64_t kept = 0;
+    for (uint64_t row = 0; row < rows; row++)
+        if (known[row])
+            memmove(values + kept++ * columns, values + row * columns, columns * sizeof *values);
+    return kept;
+}
+
+/* Fills the table but for its variances; `scale` as in ls_evaluation. */
+static bool compare(table *t, const ls_array *computed, const ls_array *value, const double *scale, const bool *known) {
+    t->difference = calloc(computed->elements + 1, sizeof *t->difference);
+    t->reference = calloc(computed->elements + 1, sizeof *t->reference);
+    double scales = 0, norm = 0;
     uint64_t numbers = 0;
-    for (uint64_t i = 0; t.difference != NULL && i < n->elements; i++) {
-        const double d = computed.values[i] - s->value.values[i];
-        if (!isfinite(d) || s->value.values[i] <= LS_MASK_BELOW)
+    for (uint64_t i = 0; i < computed->elements && t->difference != NULL && t->reference != NULL; i++) {
+        const double d = computed->values[i] - value->values[i];
+        const bool masked = value->values[i] <= LS_MASK_BELOW;
+        t->reference[i] = isfinite(value->values[i]) && !masked ? value->values[i] : 0;
+        if (!isfinite(d) || masked)
             continue;
-        t.difference[i] = d;
-        norm += s->value.values[i] * s->value.values[i];
+        t->difference[i] = d;
+        norm += value->values[i] * value->values[i];
         scales += scale[i] * scale[i];
         numbers++;
     }
-    const size_t source = source_of_rounding(w, node);
-    const bool rounded = ls_replayer_rounding(w, source, &r);
-    t.norm = sqrt(norm);
-    t.floor = ls_replayer_floor(w, node) * sqrt(fmax(norm, scales) / (double)(numbers > 0 ? numbers : 1));
-    t.variance = rounded ? r.variance : NULL;
-    if (!rounded && ls_replayer_compute_moved(w, node, &computed, &moved)) { /* of open nodes that it was computed from */
-        t.variance = calloc(n->elements + 1, sizeof *t.variance);
-        const double squares = ls_replayer_moved_squares(&computed, &moved);
-        for (uint64_t i = 0; t.variance != NULL && i < n->elements; i++)
-            t.variance[i] = squares / (double)n->elements;
-    }
-    if (w->type_error > 0 && t.variance == NULL)
-        t.variance = calloc(n->elements + 1, sizeof *t.variance);
-    const double typical = numbers > 0 ? norm / (double)numbers : 0; /* where terms cancel, that of a weight counts, which is not known */
-    for (uint64_t i = 0; w->type_error > 0 && t.variance != NULL && i < n->elements; i++)
-        t.variance[i] += w->type_error * w->type_error * (typical + (isfinite(scale[i]) ? scale[i] * scale[i] : 0));
-    double *reference = malloc((n->elements + 1) * sizeof *reference); /* without what is masked */
-    const bool ok = t.difference != NULL && reference != NULL && numbers > 0;
-    for (uint64_t i = 0; ok && i < n->elements; i++)
-        reference[i] = isfinite(s->value.values[i]) && s->value.values[i] > LS_MASK_BELOW ? s->value.values[i] : 0;
-    t.reference = reference;
-    if (ok)
-        judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
-    if ((!rounded && t.variance != NULL) || w->type_error > 0) /* it is not independent from token to token, in a way that is not known */
-        out->mean = out->scale = 0;
-    if (!rounded)
-        free(t.variance);
-    free(reference);
-    free(t.difference);
-    free(scale);
-    ls_rounding_release(&r);
-    ls_array_release(&computed);
+    if (numbers == 0)
+        return false;
+    t->norm = sqrt(norm);
+    t->floor = sqrt(fmax(norm, scales) / (double)numbers);
+    t->typical = norm / (double)numbers;
+    keep_rows(t->reference, t->rows, t->columns, known);
+    t->rows = keep_rows(t->difference, t->rows, t->columns, known);
+    return true;
+}
+
+/* What the rounding of open nodes explains that it was computed from, spread over all elements. */
+static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *computed) {
+    ls_array moved;
+    if (!ls_replayer_compute_moved(w, node, computed, &moved))
+        return NULL;
+    double *variance = calloc(computed->elements + 1, sizeof *variance);
+    const double squares = ls_replayer_moved_squares(computed, &moved);
+    for (uint64_t i = 0; variance != NULL && i < computed->elements; i++)
+        variance[i] = squares / (double)computed->elements;
     ls_array_release(&moved);
+    return variance;
+}
+
+/* Where terms cancel, what counts is the type's rounding of a weight, which is not known. */
+static void add_type(const ls_replayer *w, table *t, const ls_array *computed, const double *scale) {
+    if (w->type_error > 0 && t->variance == NULL)
+        t->variance = calloc(computed->elements + 1, sizeof *t->variance);
+    for (uint64_t i = 0; w->type_error > 0 && t->variance != NULL && i < computed->elements; i++)
+        t->variance[i] += w->type_error * w->type_error * (t->typical + (isfinite(scale[i]) ? scale[i] * scale[i] : 0));
+}
+
+bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, const double *scale, ls_local_error *out) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t source = source_of_rounding(w, node);
+    ls_rounding r = {0};
+    table t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1};
+    t.rows = n->elements / t.columns;
+    *out = (ls_local_error){0};
+    bool *known = known_rows(computed, t.columns);
+    const uint64_t rows = t.rows;
+    const bool ok = known != NULL && w->steps[node].value.values != NULL && compare(&t, computed, &w->steps[node].value, scale, known);
+    const bool rounded = ok && ls_replayer_rounding(w, source, &r);
+    if (ok) {
+        t.floor *= ls_replayer_floor(w, node);
+        t.variance = rounded ? r.variance : variance_of_moved(w, node, computed);
+        r.variance = NULL;
+        add_type(w, &t, computed, scale);
+        if (t.variance != NULL)
+            keep_rows(t.variance, rows, t.columns, known);
+        if (rounded && r.x.elements == rows * r.k)
+            r.x.elements = keep_rows(r.x.values, rows, r.k, known) * r.k;
+        judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
+        if ((!rounded && t.variance != NULL) || w->type_error > 0) /* it is not independent from token to token, in a way that is not known */
+            out->mean = out->scale = 0;
+    }
+    ls_rounding_release(&r);
+    free(t.difference);
+    free(t.reference);
+    free(t.variance);
+    free(known);
+    return ok;
+}
+
+bool ls_replayer_local_error(ls_replayer *w, size_t node, ls_local_error *out) {
+    ls_array computed;
+    const char *reason;
+    double *scale = NULL;
+    *out = (ls_local_error){0};
+    w->sampled = node;
+    const bool known = w->steps[node].value.values != NULL && ls_replayer_compute(w, node, false, &computed, &scale, &reason);
+    w->sampled = LS_NONE;
+    if (!known)
+        return false;
+    const bool ok = ls_replayer_measure(w, node, &computed, scale, out);
+    free(scale);
+    ls_array_release(&computed);
     return ok;
 }

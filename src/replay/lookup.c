@@ -11,6 +11,7 @@
 enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
+#define CLEARLY 16          /* times the tolerance: two tensors are not the same */
 #define TOLERANCE_MAX 0.5
 #define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
@@ -122,7 +123,8 @@ typedef struct distance {
 
 static bool is_number(double x) { return isfinite(x) && x > LS_MASK_BELOW; }
 
-static double error_between(const ls_view *reference, const ls_view *candidate) {
+/* Infinite as soon as it is plain that they differ by much more than the limit. */
+static double error_between(const ls_view *reference, const ls_view *candidate, double limit) {
     double r[CHUNK], c[CHUNK];
     distance d = {0};
     const uint64_t elements = ls_view_elements(reference);
@@ -138,6 +140,8 @@ static double error_between(const ls_view *reference, const ls_view *candidate) 
             } else {
                 d.apart += is_number(r[i]) != is_number(c[i]) && !isnan(c[i]);
             }
+        if (d.numbers >= 16 * CHUNK && d.difference > CLEARLY * CLEARLY * limit * limit * d.norm)
+            return INFINITY;
     }
     const double relative = d.norm > 0 ? sqrt(d.difference / d.norm) : d.difference > 0 ? INFINITY : 0;
     return d.numbers == 0 ? INFINITY : relative + (d.apart > 0 ? (double)d.apart / (double)(d.apart + d.numbers) : 0);
@@ -202,7 +206,7 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
         ls_hold_release(&hold);
         return false;
     }
-    *out = (ls_sighting){.partner = partner, .error = error_between(&layout.reference, &layout.candidate), .vote = layout.vote,
+    *out = (ls_sighting){.partner = partner, .error = error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
                          .has_vote = layout.has_vote, .has_pairs = reorder == LS_REORDER_ROPE_PAIRS};
     double *values = out->error < tolerance ? ls_values_new(n, &reason) : NULL;
     if (values != NULL) {
@@ -285,12 +289,13 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
     ls_reach near[REACH];
     out->count = 0;
     const size_t count = norm > 0 ? reach(w, n, roots, root_count, near) : 0;
+    const bool whole = w->sampled != node; /* otherwise the norm is that of some rows */
     for (size_t i = 0; i < count; i++) {
         const size_t partner = near[i].node;
         ls_sighting own;
         if (!may_fit(w, node, partner))
             continue;
-        if (n->elements == w->partners.trace->nodes[partner].elements) {
+        if (whole && n->elements == w->partners.trace->nodes[partner].elements) {
             const double other = ls_partners_norm(&w->partners, partner);
             if (!(fabs(norm - other) <= 1.5 * tolerance * fmax(norm, other)))
                 continue;

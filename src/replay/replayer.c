@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/sampling.h"
 #include "replay/variants.h"
 
 enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
@@ -91,8 +92,16 @@ static void open_product(ls_replayer *w, size_t node) {
     }
 }
 
+void ls_replayer_unmeasure(ls_replayer *w, size_t node) {
+    const size_t pass = w->candidate->nodes[node].pass;
+    for (size_t i = node; i < w->last_node[pass]; i++)
+        w->steps[i].is_measured = false;
+}
+
 void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
+    if (s->is_known && means != LS_REPLAY_BY_VALUE)
+        ls_replayer_unmeasure(w, node);
     s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
     forget(w, node);
     ls_array_release(&s->value);
@@ -185,6 +194,7 @@ static bool give_back(ls_replayer *w, size_t node) {
             if (w->taken[partners[i]] == back[i])
                 w->taken[partners[i]] = LS_NONE;
             s->is_open = true;
+            ls_replayer_unmeasure(w, back[i]);
             ls_array_release(&values[i]);
         } else {
             s->computed = s->value;
@@ -219,10 +229,46 @@ static void carry(ls_replayer *w, size_t node) {
     ls_replayer_compute_moved(w, node, s->value.values != NULL && n->role != LOCKSTEP_ROLE_WRITE ? &s->value : NULL, &s->moved);
 }
 
+/* A bias is added to it: then all of its rows are needed, and it may be given back. */
+static bool feeds_bias(const ls_replayer *w, size_t node) {
+    bool any = false;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++) {
+        const ls_node *c = &w->candidate->nodes[w->consumers[k]];
+        any = adds_weight(w, c) || (c->role == LOCKSTEP_ROLE_VIEW && feeds_bias(w, w->consumers[k]));
+    }
+    return any;
+}
+
+/* Looks a result up of which, where it is a large product, only some rows are computed; and measures it. */
+static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_proves) {
+    ls_step *s = &w->steps[node];
+    double *scale = NULL;
+    const bool keeps = feeds_bias(w, node);
+    w->sampled = !keeps && ls_eval_every(w->candidate, &w->candidate->nodes[node]) > 1 ? node : LS_NONE;
+    const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
+    if (known)
+        ls_replayer_compute_moved(w, node, computed, &s->moved);
+    *out_proves = !known || proves_something(computed);
+    const bool found = known && *out_proves && look_up(w, node, computed, &s->moved);
+    w->sampled = LS_NONE;
+    if (found) {
+        cover(w, node);
+        s->is_measured = ls_replayer_measure(w, node, computed, scale, &s->local);
+    }
+    if (found && keeps && s->moved.values != NULL) {
+        s->computed = *computed;
+        *computed = (ls_array){0};
+    } else if (found) {
+        ls_array_release(&s->moved);
+    }
+    free(scale);
+    return found;
+}
+
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_step *s = &w->steps[node];
-    ls_array computed;
+    ls_array computed = {0};
     s->is_known = true;
     s->root_count = ls_replayer_roots(w, node, &s->roots);
     if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
@@ -236,19 +282,16 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     }
     ls_array_release(&s->moved);
     ls_array_release(&s->computed);
-    const bool known = ls_replayer_compute(w, node, false, &computed, NULL, &s->reason);
-    bool proves = true;
-    if (known) {
-        ls_replayer_compute_moved(w, node, &computed, &s->moved);
-        proves = proves_something(&computed);
-        if (proves && look_up(w, node, &computed, &s->moved)) {
-            cover(w, node);
-            if (s->moved.values != NULL)
-                s->computed = computed;
-            else
-                ls_array_release(&computed);
-            return;
-        }
+    bool proves;
+    if (find(w, node, &computed, &proves)) {
+        ls_array_release(&computed);
+        return;
+    }
+    const bool known = computed.values != NULL;
+    if (known && ls_eval_every(w->candidate, n) > 1 && !feeds_bias(w, node)) { /* what is computed from it needs all rows */
+        ls_array_release(&computed);
+        carry(w, node);
+    } else if (known) {
         hold(s, &computed);
     } else {
         ls_array_release(&s->value);
@@ -293,7 +336,8 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs};
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
-    if (s->partner != LS_NONE && ls_replayer_local_error(w, node, &own.local))
+    own.local = s->local;
+    if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
         own.is_origin = ls_local_error_is_fault(&own.local);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
@@ -490,7 +534,7 @@ static int by_node(const void *a, const void *b) {
 }
 
 lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, ls_replay *out, lockstep_error *error) {
-    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .first_tried = LS_NONE};
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .first_tried = LS_NONE, .sampled = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

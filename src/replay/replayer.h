@@ -17,6 +17,8 @@ typedef struct ls_step {
     size_t likeness;    /* a partner that what is computed from it has refuted; LS_NONE */
     ls_replay_means means;
     const char *layout, *reason;
+    ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
+    bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
@@ -54,6 +56,7 @@ typedef struct ls_replayer {
     ls_array *tried;      /* per node */
     unsigned char *depends; /* per node: 0 not known, 1 no, 2 yes */
     size_t *touched, touched_count, touched_capacity, first_tried;
+    size_t sampled;       /* a node of which only some rows are computed, or LS_NONE */
     const struct ls_alteration *altered; /* how one node is computed for an experiment; or NULL */
     ls_arena *arena;      /* of the result */
     ls_arena scratch;     /* of the pass */
@@ -155,6 +158,8 @@ void ls_replayer_unhide(ls_replayer *replayer, size_t node);
 
 /* ------------------------------------------------------------------ replayer.c */
 
+/* What was measured of later nodes of the pass may have been computed from what this one stood for until now. */
+void ls_replayer_unmeasure(ls_replayer *replayer, size_t node);
 void ls_replayer_settle(ls_replayer *replayer, size_t node, ls_sighting *sighting, ls_replay_means means);
 void ls_replayer_process(ls_replayer *replayer, size_t node, bool again);
 /* Whether the pass has no tokens, among others that do: an encoder, or what prepares a decoder's caches. The reference may compute
@@ -167,5 +172,7 @@ size_t ls_replayer_roots(ls_replayer *replayer, size_t node, size_t **out);
 
 /* Of a node with a partner. False where it can't be computed. */
 bool ls_replayer_local_error(ls_replayer *replayer, size_t node, ls_local_error *out);
+/* The same from what was computed for it. Rows that were not are NaN. */
+bool ls_replayer_measure(ls_replayer *replayer, size_t node, const ls_array *computed, const double *scale, ls_local_error *out);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "eval/sampling.h"
+
 /* Measured on ggml's CPU kernels: products of f32 up to 2e-7, of f16 4e-4, of quantized weights 1.4e-2 (activations
  * are quantized, too); norms, softmax, RoPE and SwiGLU below 3e-7; GELU by a table of f16 3e-4; attention of f16 keys
  * 6e-4 for a few keys, and 2.8e-3 for 256 and one query, because it is summed up in f16. On GPUs, TF32 products up to 8e-4. */
@@ -37,19 +39,6 @@ const char *ls_bound_type(const ls_trace *t, const ls_node *n) {
     return n->operand_count > slot && n->operands[slot] != LS_NONE ? t->nodes[n->operands[slot]].dtype : n->dtype;
 }
 
-double ls_bound_keys(const ls_trace *t, const ls_node *n) {
-    const ls_node *keys = n->operand_count > 1 && n->operands[1] != LS_NONE ? &t->nodes[n->operands[1]] : NULL;
-    return keys != NULL && keys->rank > 1 ? (double)keys->shape[keys->rank - 2] : 1;
-}
-
-uint64_t ls_bound_rows(const ls_node *n) {
-    const int inner = n->kind->role == LS_OP_ROLE_ATTENTION ? 2 : 1;
-    uint64_t rows = 1;
-    for (int i = 0; i < n->rank - inner; i++)
-        rows *= n->shape[i];
-    return rows;
-}
-
 /* The highest position of a node's pass, as a power of two, so that passes of a run have few different bounds; 0 where unknown. */
 static double highest_position(const ls_trace *t, const ls_node *n) {
     const ls_pass *pass = n->pass != LS_NONE ? &t->passes[n->pass] : NULL;
@@ -67,7 +56,7 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
     case LS_OP_ROLE_CONVOLUTION:
         return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     case LS_OP_ROLE_ATTENTION:
-        return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_bound_keys(t, n))));
+        return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_eval_keys(t, n))));
     case LS_OP_ROLE_VIEW:
     case LS_OP_ROLE_COPY:
     case LS_OP_ROLE_SELECTION:

@@ -9,9 +9,4 @@ const char *ls_bound_type(const ls_trace *trace, const ls_node *node);
 /* Relative L2 that any correct kernel stays below. */
 double ls_bound_of(const ls_trace *trace, const ls_node *node);
 
-/* Rows of a result, each of one token: kernels treat a single one in another way. */
-uint64_t ls_bound_rows(const ls_node *node);
-/* Keys of an attention. */
-double ls_bound_keys(const ls_trace *trace, const ls_node *node);
-
 #endif

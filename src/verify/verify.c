@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/grow.h"
+#include "eval/sampling.h"
 #include "verify/bounds.h"
 #include "verify/recorded.h"
 
@@ -13,7 +14,7 @@
 #define OUTLIER 5
 #define ROW_MARGIN 6
 #define OUTLIER_FLOOR 1e-6
-enum { SIBLINGS_LEAST = 4, COST_MAX = 1 << 28, ROWS_LEAST = 32 };
+enum { SIBLINGS_LEAST = 4 };
 
 typedef struct run {
     ls_verification *v;
@@ -26,33 +27,6 @@ typedef struct run {
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
 /* ------------------------------------------------------------------ computing */
-
-/* How many terms each element of a product is a sum of, where its first operand has this shape; for a transposed
- * convolution, about as many. */
-static double terms_of(const ls_node *n, const ls_node *a) {
-    if (n->kind->role == LS_OP_ROLE_CONVOLUTION) {
-        const double *filters = ls_node_parameter(n, "channels_out");
-        const int axis = n->kind->id == LS_OP_CONV_TRANSPOSE_1D ? 3 : 4; /* from the innermost, 1 */
-        return (double)a->elements / fmax(1, filters != NULL ? *filters : a->rank >= axis ? (double)a->shape[a->rank - axis] : 1);
-    }
-    return n->kind->id == LS_OP_OUT_PROD && a->rank > 1 ? (double)a->shape[a->rank - 2] : (double)a->shape[a->rank - 1];
-}
-
-/* Multiplications of a product in double precision; 0 for anything else. */
-static double cost_of(const ls_trace *t, const ls_node *n) {
-    if (n->kind->role == LS_OP_ROLE_ATTENTION)
-        return 2 * ls_bound_keys(t, n) * (double)n->elements; /* scores, and their sums of values */
-    const bool multiplies = (n->kind->role == LS_OP_ROLE_PRODUCT && n->kind->id != LS_OP_SOLVE_TRI) || n->kind->role == LS_OP_ROLE_CONVOLUTION;
-    const ls_node *a = multiplies && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
-    return a != NULL && a->rank > 0 ? terms_of(n, a) * (double)n->elements : 0;
-}
-
-/* Every how many rows a product is computed: as many rows as are cheap enough, but some at least. */
-static uint64_t sampling_of(const run *r, const ls_node *n) {
-    const double cost = cost_of(r->v->trace, n), wanted = ceil(cost / COST_MAX);
-    const uint64_t most = ls_bound_rows(n) / ROWS_LEAST;
-    return r->exact || wanted <= 1 || most <= 1 ? 1 : wanted < (double)most ? (uint64_t)wanted : most;
-}
 
 static bool read_operands(run *r, const ls_node *n, ls_array operands[LS_EVAL_OPERANDS], ls_evaluation *e) {
     if (n->operand_count > LS_EVAL_OPERANDS)
@@ -80,7 +54,7 @@ static bool make_room(run *r, const ls_node *n) {
 static bool compute(run *r, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->v->trace->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
-    ls_evaluation e = {.node = n, .every = sampling_of(r, n)};
+    ls_evaluation e = {.node = n, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n)};
     bool ok = read_operands(r, n, operands, &e);
     double *values = ok && make_room(r, n) ? malloc((n->elements + 1) * sizeof *values) : NULL;
     e.out = values;
@@ -184,7 +158,7 @@ static void compare(run *r, const ls_node *n, ls_array *recorded, ls_array *comp
 static void check_node(run *r, size_t node, ls_check *out) {
     const ls_node *n = &r->v->trace->nodes[node];
     ls_array recorded = {0}, computed = {0};
-    *out = (ls_check){.node = node, .every = sampling_of(r, n), .bound = ls_bound_of(r->v->trace, n), .family = SIZE_MAX};
+    *out = (ls_check){.node = node, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n), .bound = ls_bound_of(r->v->trace, n), .family = SIZE_MAX};
     if (!ls_op_is_of_ggml(n->kind, n->op))
         out->reason = "an operation that is not ggml's";
     else if (n->elements == 0)
@@ -201,7 +175,7 @@ static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= 
 
 static ls_check_family *family_of(ls_verification *v, ls_check *c) {
     const ls_node *n = &v->trace->nodes[c->node];
-    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = ls_bound_rows(n) == 1, .bound = c->bound};
+    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = ls_eval_rows(n) == 1, .bound = c->bound};
     for (c->family = 0; c->family < v->family_count; c->family++) {
         ls_check_family *f = &v->families[c->family];
         if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->bound == own.bound)
