@@ -84,7 +84,7 @@ static void begin_mix(double *matrix, const double *mixes, double scale, const d
 /* mixes [tokens, 24], scales [3], base [24] -> [tokens, 4, 4]: matrices whose rows and columns are made to sum to 1 (Sinkhorn) */
 bool ls_eval_hc_comb(ls_evaluation *e) {
     int64_t rounds;
-    if (!ls_eval_has(e, 3) || !ls_eval_integer(e, "rounds", 0, 1 << 16, &rounds))
+    if (!ls_eval_has(e, 3) || !ls_eval_integer(e, "rounds", 0, 1 << 10, &rounds))
         return false;
     const ls_array *mixes = e->operands[0], *scales = e->operands[1], *base = e->operands[2];
     const uint64_t tokens = ls_array_size(mixes, 1);

@@ -94,35 +94,44 @@ static bool set_pool_windows(ls_evaluation *e, int axes, ls_window out[2]) {
     return true;
 }
 
-/* x [.., columns] or [.., rows, columns]: the largest or the mean of each window. A mean divides by the whole
- * window's size in two axes. */
+/* The part of a window that is inside: [first, last). */
+static void clamp_window(const ls_window *w, uint64_t at, uint64_t limit, uint64_t *out_first, uint64_t *out_last) {
+    const int64_t first = ls_window_source(w, at, 0), last = first + w->size;
+    *out_first = first < 0 ? 0 : (uint64_t)first;
+    *out_last = last < 0 ? 0 : (uint64_t)last < limit ? (uint64_t)last : limit;
+}
+
+/* The largest or the mean of a window of an image. A mean divides by the whole window's size. */
+static double pool_window(const double *image, uint64_t columns, uint64_t rows, const ls_window w[2], uint64_t column, uint64_t row, bool mean) {
+    uint64_t left, right, top, bottom;
+    double most = -INFINITY, sum = 0;
+    clamp_window(&w[0], column, columns, &left, &right);
+    clamp_window(&w[1], row, rows, &top, &bottom);
+    for (uint64_t y = top; y < bottom; y++)
+        for (uint64_t x = left; x < right; x++) {
+            most = fmax(most, image[y * columns + x]);
+            sum += image[y * columns + x];
+        }
+    return mean ? sum / (double)(w[0].size * w[1].size) : most;
+}
+
+/* x [.., columns] or [.., rows, columns] */
 static bool pool(ls_evaluation *e, bool flat) {
     ls_window w[2];
     if (!ls_eval_has(e, 1) || !set_pool_windows(e, flat ? 1 : 2, w))
         return false;
     const ls_array *x = e->operands[0];
     const double kind = ls_eval_parameter(e, "kind", 0);
-    const ls_window across = w[0], down = w[1];
     const uint64_t columns = ls_array_size(x, 0), rows = flat ? 1 : ls_array_size(x, 1), out_columns = ls_eval_size(e, 0), out_rows = flat ? 1 : ls_eval_size(e, 1);
-    if ((kind != POOL_MAX && kind != POOL_AVERAGE) || (flat && across.padding != 0))
+    if ((kind != POOL_MAX && kind != POOL_AVERAGE) || (flat && w[0].padding != 0))
         return ls_eval_refuse(e, "a kind of pooling that is not covered");
-    if (!ls_window_is_possible(&across) || !ls_window_is_possible(&down) || columns == 0 || rows == 0 || out_columns == 0 || out_rows == 0 ||
+    if (!ls_window_is_possible(&w[0]) || !ls_window_is_possible(&w[1]) || columns == 0 || rows == 0 || out_columns == 0 || out_rows == 0 ||
         x->elements / (columns * rows) != e->node->elements / (out_columns * out_rows))
-        return ls_eval_refuse(e, "operands whose shapes don't fit");
-    if (!ls_eval_affords(e, (double)e->node->elements * (double)across.size * (double)down.size))
+        return ls_eval_misfit(e);
+    if (!ls_eval_affords(e, (double)e->node->elements * fmin((double)w[0].size, (double)columns) * fmin((double)w[1].size, (double)rows)))
         return false;
-    for (uint64_t i = 0; i < e->node->elements; i++) {
-        const double *plane = x->values + i / out_columns / out_rows * rows * columns;
-        double most = -INFINITY, sum = 0;
-        for (int64_t k = 0; k < across.size * down.size; k++) {
-            const int64_t column = ls_window_source(&across, i % out_columns, (uint64_t)(k % across.size)), row = ls_window_source(&down, i / out_columns % out_rows, (uint64_t)(k / across.size));
-            if (column < 0 || (uint64_t)column >= columns || row < 0 || (uint64_t)row >= rows)
-                continue;
-            most = fmax(most, plane[(uint64_t)row * columns + (uint64_t)column]);
-            sum += plane[(uint64_t)row * columns + (uint64_t)column];
-        }
-        e->out[i] = kind == POOL_MAX ? most : sum / (double)(across.size * down.size);
-    }
+    for (uint64_t i = 0; i < e->node->elements; i++)
+        e->out[i] = pool_window(x->values + i / out_columns / out_rows * rows * columns, columns, rows, w, i % out_columns, i / out_columns % out_rows, kind == POOL_AVERAGE);
     return true;
 }
 
