@@ -8,7 +8,7 @@
 #include "base/random_place.h"
 #include "eval/places.h"
 #include "eval/sampling.h"
-#include "replay/variants.h"
+#include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
 

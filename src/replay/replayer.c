@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "eval/sampling.h"
-#include "replay/variants.h"
+#include "replay/replayer.h"
 
 enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
 

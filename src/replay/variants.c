@@ -1,4 +1,4 @@
-#include "replay/variants.h"
+#include "replay/replayer.h"
 
 #include <math.h>
 #include <stdio.h>
