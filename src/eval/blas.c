@@ -13,9 +13,27 @@ typedef void (*gemm_f32)(int order, int of_a, int of_b, int m, int n, int k, flo
 static gemm_f64 f64;
 static gemm_f32 f32;
 
+static void *open_library(void) { return dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL); }
+
+/* Processors that are newer than the library, and virtual ones, get its oldest kernels, unless it is told which to take. */
+static void *open_for_processor(void) {
+    void *library = open_library();
+#ifdef __x86_64__
+    const char *(*core_name)(void) = NULL;
+    void *symbol = library != NULL ? dlsym(library, "openblas_get_corename") : NULL;
+    memcpy(&core_name, &symbol, sizeof core_name);
+    if (core_name == NULL || strcmp(core_name(), "Prescott") != 0 || !__builtin_cpu_supports("avx2") || getenv("OPENBLAS_CORETYPE") != NULL)
+        return library;
+    setenv("OPENBLAS_CORETYPE", __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") ? "SkylakeX" : "Haswell", 1);
+    dlclose(library);
+    library = open_library();
+#endif
+    return library;
+}
+
 static void find(void) {
     const char *wanted = getenv("LOCKSTEP_BLAS");
-    void *library = wanted != NULL && strcmp(wanted, "0") == 0 ? NULL : dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    void *library = wanted != NULL && strcmp(wanted, "0") == 0 ? NULL : open_for_processor();
     void (*set_threads)(int) = NULL;
     void *const symbols[] = {library != NULL ? dlsym(library, "cblas_dgemm") : NULL, library != NULL ? dlsym(library, "cblas_sgemm") : NULL,
                              library != NULL ? dlsym(library, "openblas_set_num_threads") : NULL};

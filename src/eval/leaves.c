@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "format/archive.h"
 #include "tensor/dtype.h"
 
@@ -25,11 +26,27 @@ void ls_values_give(const ls_node *n, double *values, ls_array *out) {
     memcpy(out->shape, n->shape, sizeof out->shape);
 }
 
+typedef struct decoding {
+    const ls_view *view;
+    uint64_t elements;
+    double *values;
+} decoding;
+
+enum { DECODED_AT_ONCE = 1 << 17 };
+
+static void decode_part(void *context, uint64_t i, int worker) {
+    const decoding *d = context;
+    const uint64_t at = i * DECODED_AT_ONCE, left = d->elements - at;
+    (void)worker;
+    ls_view_read_f64(d->view, at, left < DECODED_AT_ONCE ? (size_t)left : DECODED_AT_ONCE, d->values + at);
+}
+
 static bool read_view(const ls_view *view, const ls_node *n, ls_array *out, const char **out_reason) {
     double *values = ls_values_new(n, out_reason);
     if (values == NULL)
         return false;
-    ls_view_read_f64(view, 0, n->elements, values);
+    decoding d = {view, n->elements, values};
+    ls_pool_run((n->elements + DECODED_AT_ONCE - 1) / DECODED_AT_ONCE, decode_part, &d);
     ls_values_give(n, values, out);
     return true;
 }

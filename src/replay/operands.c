@@ -458,24 +458,38 @@ bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *comp
 
 void ls_rounding_release(ls_rounding *r) {
     free(r->variance);
-    free(r->weight);
+    if (!r->is_borrowed)
+        free(r->weight);
     ls_array_release(&r->x);
     *r = (ls_rounding){0};
 }
 
+/* The groups of a weight are decoded once. */
+static double *new_variances(ls_replayer *w, size_t weight, lockstep_dtype dtype, uint64_t group) {
+    ls_array values;
+    const char *reason;
+    if (!read_weight(w, weight, &values, &reason))
+        return NULL;
+    ls_rounding_variance(dtype, values.values, values.elements, group, values.values);
+    double *fewer = realloc(values.values, (values.elements / group + 1) * sizeof *fewer);
+    return fewer != NULL ? fewer : values.values;
+}
+
 static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out) {
     const ls_node *n = &w->candidate->nodes[weight];
-    const char *reason;
     lockstep_dtype dtype;
-    ls_array values;
-    if (!ls_dtype_find(n->dtype, &dtype) || !ls_rounding_is_lossy(dtype) || !read_weight(w, weight, &values, &reason))
+    if (!ls_dtype_find(n->dtype, &dtype) || !ls_rounding_is_lossy(dtype))
         return false;
     out->k = n->shape[n->rank - 1];
     out->m = n->elements / out->k;
     out->group = ls_rounding_group(dtype, out->k);
-    ls_rounding_variance(dtype, values.values, values.elements, out->group, values.values);
-    out->weight = values.values;
-    return true;
+    out->is_borrowed = out->group > 1;
+    out->weight = out->is_borrowed ? w->variances[weight] : NULL;
+    if (out->weight == NULL)
+        out->weight = new_variances(w, weight, dtype, out->group);
+    if (out->is_borrowed)
+        w->variances[weight] = out->weight;
+    return out->weight != NULL;
 }
 
 bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {

@@ -440,6 +440,9 @@ static void walk_done(ls_replayer *w) {
     }
     for (size_t i = 0; w->decoded != NULL && i < w->candidate->node_count; i++)
         ls_array_release(&w->decoded[i]);
+    for (size_t i = 0; w->variances != NULL && i < w->candidate->node_count; i++)
+        free(w->variances[i]);
+    free(w->variances);
     for (size_t i = 0; i < w->cache_count; i++)
         free(w->caches[i].nodes);
     ls_partners_done(&w->partners);
@@ -470,12 +473,13 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->cache_of = calloc(n + 1, sizeof *w->cache_of);
     w->last_node = calloc(w->candidate->pass_count + 1, sizeof *w->last_node);
     w->decoded = calloc(n + 1, sizeof *w->decoded);
+    w->variances = calloc(n + 1, sizeof *w->variances);
     w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
     w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->is_handed_on == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;

@@ -42,6 +42,7 @@ typedef struct ls_replayer {
     size_t *last_node;    /* per pass of the candidate: behind its last node */
     size_t *cache_of;     /* per node: of a state or a write, LS_NONE otherwise */
     ls_array *decoded;    /* per node: weights, up to a limit */
+    double **variances;   /* per node: of the groups of a rounded weight, where they are few */
     uint64_t decoded_elements;
     ls_map learned;       /* (kind of the candidate's node, kind of its partner) -> 1; (kind, 0) -> how many */
     ls_map votes;         /* for layouts */
@@ -89,7 +90,8 @@ size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size
  * common factor (see local_error.c). False where there is none. */
 typedef struct ls_rounding {
     double *variance;       /* per element of the result, to be freed */
-    double *weight;         /* of the weight [m, k], per group of elements of a row, to be freed */
+    double *weight;         /* of the weight [m, k], per group of elements of a row, to be freed unless it is borrowed */
+    bool is_borrowed;
     ls_array x;             /* the operand that it is multiplied with, to be freed */
     uint64_t m, k, group;   /* elements of a group */
 } ls_rounding;

@@ -50,6 +50,16 @@ static const struct row *row_of(lockstep_dtype dtype) {
 
 bool ls_rounding_is_lossy(lockstep_dtype dtype) { return row_of(dtype) != NULL; }
 
+/* Four at a time, because each waits for the one before. */
+static double largest_of(const double *values, uint64_t count) {
+    double largest[4] = {0};
+    for (uint64_t i = 0; i < count; i++) {
+        const double magnitude = fabs(values[i]);
+        largest[i % 4] = magnitude > largest[i % 4] ? magnitude : largest[i % 4];
+    }
+    return fmax(fmax(largest[0], largest[1]), fmax(largest[2], largest[3]));
+}
+
 uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length) {
     const struct row *row = row_of(dtype);
     const uint64_t block = row != NULL ? row->block : 1;
@@ -59,9 +69,7 @@ uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length) {
 void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t group, double *out) {
     const struct row *row = row_of(dtype);
     for (uint64_t from = 0; from < elements; from += group) {
-        double largest = 0;
-        for (uint64_t i = from; i < from + group && i < elements; i++)
-            largest = fmax(largest, fabs(values[i]));
+        const double largest = largest_of(values + from, group < elements - from ? group : elements - from);
         const double deviation = row != NULL ? row->relative * largest : 0;
         out[from / group] = deviation * deviation;
     }
