@@ -11,7 +11,7 @@ typedef struct comparison_options {
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */
     double atol, rtol, min_coverage;
-    bool all, model_only;
+    bool all, model_only, exact;
 } comparison_options;
 
 #define COMPARISON_FIELD(name) offsetof(comparison_options, name)

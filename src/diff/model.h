@@ -31,6 +31,7 @@ typedef struct ls_diff_options {
     size_t model_count;
     const char *const *accept;  /* RULE or RULE@OPERATIONS: faults that are known, and by design */
     size_t accept_count;
+    bool exact;                 /* all rows of large products are computed, however long it takes */
 } ls_diff_options;
 
 /* Nodes of the graph that was walked (ls_diff_graph), or indexes of pairs. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "diff/accepted.h"
+#include "eval/sampling.h"
 
 /* ------------------------------------------------------------------ running */
 
@@ -40,6 +41,16 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
+/* Multiplications, of the sampled rows: about an hour on two cores at most. */
+#define COST_MAX 0x1p43
+
+static double cost_of(const ls_trace *t) {
+    double cost = 0;
+    for (size_t i = 0; i < t->node_count; i++)
+        cost += ls_eval_cost(t, &t->nodes[i]) / (double)ls_eval_every(t, &t->nodes[i]);
+    return 2 * cost; /* for replay and verify */
+}
+
 static void note_models(ls_diff *d) {
     const ls_models *m = &d->models;
     const ls_remark unopened = {.code = LS_REMARK_MODEL_UNOPENED, .text = m->unopened}, stale = {.code = LS_REMARK_MODEL_STALE, .count = m->by_state[LS_WEIGHT_STALE]};
@@ -54,9 +65,15 @@ lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
     note_models(d);
     if (ls_diff_is_selective(d) || !d->in.reference.trace->is_graph || !can_be_computed(d))
         return LOCKSTEP_OK;
-    LS_TRY(ls_replay_run(&d->matching, &d->models, &d->replay, error));
+    const double cost = cost_of(d->in.candidate.trace);
+    const ls_remark dear = {.code = LS_REMARK_TOO_DEAR, .fraction = cost};
+    if (cost > COST_MAX && !d->options.exact) {
+        ls_remarks_add(&d->result.hints, &dear);
+        return LOCKSTEP_OK;
+    }
+    LS_TRY(ls_replay_run(&d->matching, &d->models, d->options.exact, &d->replay, error));
     LS_TRY(ls_accepted_apply(d, error));
-    LS_TRY(ls_verify(d->in.candidate.trace, &d->models, false, &d->verification, error));
+    LS_TRY(ls_verify(d->in.candidate.trace, &d->models, d->options.exact, &d->verification, error));
     d->is_replayed = true;
     const ls_remark other = {.code = LS_REMARK_OTHER_MODEL, .count = d->verification.failed, .total = d->verification.checked};
     if (4 * other.count > other.total)

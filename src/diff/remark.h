@@ -49,6 +49,7 @@ typedef enum ls_remark_code {
     LS_REMARK_PASSES_NOT_COMPARED,     /* count: passes of the reference beside the first that make up one of the candidate */
     LS_REMARK_OUTPUT_ROWS,             /* text: a tensor of which the reference computes some rows only */
     LS_REMARK_MODEL_UNOPENED,          /* text: why a model file that the run opened can't be read now */
+    LS_REMARK_TOO_DEAR,                /* fraction: multiplications that computing the operations would take */
     LS_REMARK_MODEL_STALE,             /* count weights are of a model file that was changed after the run */
     LS_REMARK_OTHER_MODEL,             /* count of total operations give other values with the model file's weights than were recorded */
     LS_REMARK_NAME_REFUTED,            /* text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */

@@ -377,11 +377,13 @@ static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out
     return ok;
 }
 
+uint64_t ls_replayer_every(const ls_replayer *w, size_t node) { return w->exact ? 1 : ls_eval_every(w->candidate, &w->candidate->nodes[node]); }
+
 static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
-    ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_eval_every(w->candidate, n) : 1};
+    ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_replayer_every(w, node) : 1};
     bool ok = ls_op_is_of_ggml(n->kind, n->op) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
                                                : ls_eval_refuse(&e, "an operation that is not ggml's");
     for (size_t i = 0; i < n->operand_count && ok; i++)

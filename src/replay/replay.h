@@ -56,6 +56,7 @@ typedef struct ls_replay {
     size_t operations[LS_REPLAY_CLASS_COUNT];
     uint64_t elements[LS_REPLAY_CLASS_COUNT];
     size_t origins, accepted;
+    size_t sampled; /* large products of which only some rows were computed */
     ls_arena arena;
 } ls_replay;
 
@@ -65,8 +66,8 @@ const char *ls_replay_class_name(ls_replay_class class);
 /* The ids of the rules by which an operation at fault can be explained, from 0; NULL after the last one. */
 const char *ls_replay_rule(size_t index);
 
-/* The matching has taken in all nodes. Everything is borrowed. */
-lockstep_status ls_replay_run(const ls_matching *matching, const ls_models *models, ls_replay *out_replay, lockstep_error *error);
+/* The matching has taken in all nodes. exact: all rows of large products are computed. Everything is borrowed. */
+lockstep_status ls_replay_run(const ls_matching *matching, const ls_models *models, bool exact, ls_replay *out_replay, lockstep_error *error);
 void ls_replay_done(ls_replay *replay);
 
 /* What an operation's own weight and the reference's type explain is allowed so many times. */

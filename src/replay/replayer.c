@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/sampling.h"
 #include "replay/replayer.h"
 
+enum { VIEWS_DEEPEST = 8 }; /* views of views that are followed */
 enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
 
 /* ------------------------------------------------------------------ settling */
@@ -230,11 +230,11 @@ static void carry(ls_replayer *w, size_t node) {
 }
 
 /* A bias is added to it: then all of its rows are needed, and it may be given back. */
-static bool feeds_bias(const ls_replayer *w, size_t node) {
+static bool feeds_bias(const ls_replayer *w, size_t node, int depth) {
     bool any = false;
-    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++) {
+    for (size_t k = w->first_consumer[node]; depth < VIEWS_DEEPEST && k < w->first_consumer[node + 1] && !any; k++) {
         const ls_node *c = &w->candidate->nodes[w->consumers[k]];
-        any = adds_weight(w, c) || (c->role == LOCKSTEP_ROLE_VIEW && feeds_bias(w, w->consumers[k]));
+        any = adds_weight(w, c) || (c->role == LOCKSTEP_ROLE_VIEW && feeds_bias(w, w->consumers[k], depth + 1));
     }
     return any;
 }
@@ -243,8 +243,8 @@ static bool feeds_bias(const ls_replayer *w, size_t node) {
 static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_proves) {
     ls_step *s = &w->steps[node];
     double *scale = NULL;
-    const bool keeps = feeds_bias(w, node);
-    w->sampled = !keeps && ls_eval_every(w->candidate, &w->candidate->nodes[node]) > 1 ? node : LS_NONE;
+    const bool keeps = feeds_bias(w, node, 0);
+    w->sampled = !keeps && ls_replayer_every(w, node) > 1 ? node : LS_NONE;
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
         ls_replayer_compute_moved(w, node, computed, &s->moved);
@@ -288,7 +288,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
         return;
     }
     const bool known = computed.values != NULL;
-    if (known && ls_eval_every(w->candidate, n) > 1 && !feeds_bias(w, node)) { /* what is computed from it needs all rows */
+    if (known && ls_replayer_every(w, node) > 1 && !feeds_bias(w, node, 0)) { /* what is computed from it needs all rows */
         ls_array_release(&computed);
         carry(w, node);
     } else if (known) {
@@ -302,6 +302,44 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
         return;
     if (ls_replayer_substitute(w, node) && s->is_open)
         ls_replayer_process(w, node, true);
+}
+
+/* ------------------------------------------------------------------ memory */
+
+#define HELD_MAX ((uint64_t)1 << 25) /* elements */
+
+/* Found, right, and computed from nothing that is open: nothing will be tried here again. */
+static bool is_settled(const ls_replayer *w, size_t node) {
+    size_t region[REGION];
+    const ls_step *s = &w->steps[node];
+    return s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && s->is_measured && !ls_local_error_is_fault(&s->local) &&
+           ls_replayer_region(w, node, region, REGION) == 0;
+}
+
+/* Whether all that reads a node is settled, too. */
+static bool is_read(const ls_replayer *w, size_t node, size_t now, int depth) {
+    if (depth == VIEWS_DEEPEST)
+        return false;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1]; k++) {
+        const size_t c = w->consumers[k];
+        const ls_node *n = &w->candidate->nodes[c];
+        const bool done = n->role == LOCKSTEP_ROLE_VIEW ? is_read(w, c, now, depth + 1) : c <= now && (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n) || is_settled(w, c));
+        if (!done)
+            return false;
+    }
+    return true;
+}
+
+/* The values of a pass may be larger than memory: the oldest ones that nothing needs any more are released. */
+static void release_oldest(ls_replayer *w, size_t pass, size_t now) {
+    for (; w->held > HELD_MAX && w->oldest < now; w->oldest++) {
+        ls_step *s = &w->steps[w->oldest];
+        const ls_node *n = &w->candidate->nodes[w->oldest];
+        if (n->pass != pass || n->role == LOCKSTEP_ROLE_WRITE || s->value.values == NULL || w->is_handed_on[w->oldest] || !is_settled(w, w->oldest) || !is_read(w, w->oldest, now, 0))
+            continue;
+        ls_array_release(&s->value);
+        w->held -= n->elements;
+    }
 }
 
 /* ------------------------------------------------------------------ one pass */
@@ -343,6 +381,7 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
     if (own.is_origin)
         ls_replayer_vary(w, &own);
+    out->sampled += s->partner != LS_NONE && ls_replayer_every(w, node) > 1;
     out->operations[own.class]++;
     out->elements[own.class] += n->elements;
     out->origins += own.is_origin;
@@ -389,9 +428,15 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = first_of(w, pass), last = w->last_node[pass];
     w->pass_pair = pass_pair;
     w->of_rotary_pairs = rotates_pairs(w, pass);
-    for (size_t i = first; i < last; i++)
-        if (is_replayed(&nodes[i], pass))
-            ls_replayer_process(w, i, false);
+    w->oldest = first;
+    w->held = 0;
+    for (size_t i = first; i < last; i++) {
+        if (!is_replayed(&nodes[i], pass))
+            continue;
+        ls_replayer_process(w, i, false);
+        w->held += w->steps[i].value.values != NULL ? nodes[i].elements : 0;
+        release_oldest(w, pass, i);
+    }
     pair_ends(w, pass);
     for (size_t i = first; i < last; i++)
         if (is_replayed(&nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
@@ -537,8 +582,8 @@ static int by_node(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, ls_replay *out, lockstep_error *error) {
-    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .first_tried = LS_NONE, .sampled = LS_NONE};
+lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, bool exact, ls_replay *out, lockstep_error *error) {
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

@@ -33,6 +33,7 @@ typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
     const ls_models *models;
+    bool exact;           /* all rows of large products are computed */
     ls_partners partners;
     ls_step *steps;       /* per node of the candidate */
     size_t *consumers, *first_consumer; /* of each node: consumers[first_consumer[i] … first_consumer[i + 1]) */
@@ -57,6 +58,8 @@ typedef struct ls_replayer {
     ls_array *tried;      /* per node */
     unsigned char *depends; /* per node: 0 not known, 1 no, 2 yes */
     size_t *touched, touched_count, touched_capacity, first_tried;
+    uint64_t held;        /* elements of the pass's values */
+    size_t oldest;        /* the first node of the pass whose value may still be released */
     size_t sampled;       /* a node of which only some rows are computed, or LS_NONE */
     const struct ls_alteration *altered; /* how one node is computed for an experiment; or NULL */
     ls_arena *arena;      /* of the result */
@@ -72,6 +75,8 @@ bool ls_replayer_compute(ls_replayer *replayer, size_t node, bool moved, ls_arra
 /* The same from what has been moved, and with the rounding of its own weight; false where neither plays a part. `computed`: what
  * ls_replayer_compute has given, or NULL. */
 bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_array *computed, ls_array *out);
+/* Every how many rows of a node are computed where some are enough. */
+uint64_t ls_replayer_every(const ls_replayer *replayer, size_t node);
 /* The values of an operand of a node, which are to be freed. */
 bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */

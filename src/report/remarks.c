@@ -169,6 +169,9 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
         ls_text_printf(out, "where several passes of the reference correspond to one of the candidate, only the first is compared (%llu are not)", count);
         break;
     case LS_REMARK_MODEL_UNOPENED: ls_text_printf(out, "the model file that the engine opened can't be read, so its operations were not computed: %s", r->text); break;
+    case LS_REMARK_TOO_DEAR:
+        ls_text_printf(out, "the operations were not computed, which would take %.1e multiplications: --exact computes them all the same", r->fraction);
+        break;
     case LS_REMARK_MODEL_STALE: ls_text_printf(out, "the model file was changed after the run: operations with %llu of its weights were not computed", count); break;
     case LS_REMARK_OTHER_MODEL:
         ls_text_printf(out, "%llu of %llu operations give other values than were recorded: the process may have loaded another model file than --candidate-model names", (unsigned long long)r->count, (unsigned long long)r->total);
