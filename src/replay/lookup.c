@@ -8,6 +8,7 @@
 #include "match/aligned_pair.h"
 #include "replay/replayer.h"
 
+enum { OFTEN = 2 }; /* then others of a kind have no layout of their own: scores of swapped queries and keys are transposed */
 enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
@@ -300,8 +301,9 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
             if (!(fabs(norm - other) <= 1.5 * tolerance * fmax(norm, other)))
                 continue;
         }
-        if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, LS_LAYOUT_LEARN, tolerance, &own)) ||
-            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, LS_LAYOUT_LEARN, tolerance, &own))) {
+        const ls_layout_choice choice = times_learned(w, kind, kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
+        if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, choice, tolerance, &own)) ||
+            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own))) {
             own.depth = near[i].depth;
             insert(out, &own);
         }
@@ -416,6 +418,8 @@ bool ls_replayer_has_usual_partner(const ls_replayer *w, size_t node) { return t
 /* A node was found by its value: others of its kind have partners of the same kind. */
 void ls_replayer_learn(ls_replayer *w, size_t node, const ls_sighting *sighting) {
     const uint64_t kind = ls_replayer_kind(w, node);
+    if (w->teaches_nothing)
+        return;
     const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, kind_of_partner(w, sighting->partner)}};
     for (int i = 0; i < 3; i++) {
         uint64_t *slot = ls_map_at(&w->learned, (const char *)keys[i], sizeof keys[i]);

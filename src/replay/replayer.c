@@ -5,6 +5,7 @@
 #include "replay/replayer.h"
 
 enum { VIEWS_DEEPEST = 8 }; /* views of views that are followed */
+enum { LOST = 100 }; /* operations in a row of which none was found: then nothing will be */
 enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
 
 /* ------------------------------------------------------------------ settling */
@@ -284,6 +285,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     ls_array_release(&s->computed);
     bool proves;
     if (find(w, node, &computed, &proves)) {
+        w->lost_for = 0;
         ls_array_release(&computed);
         return;
     }
@@ -300,7 +302,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     s->is_covered = false;
     if (again || !proves || (known && adds_weight(w, n) && give_back(w, node)))
         return;
-    if (ls_replayer_substitute(w, node) && s->is_open)
+    if (w->lost_for++ < LOST && ls_replayer_substitute(w, node) && s->is_open)
         ls_replayer_process(w, node, true);
 }
 
@@ -423,11 +425,17 @@ static bool rotates_pairs(const ls_replayer *w, size_t pass) {
     return false;
 }
 
+static bool has_one_token(const ls_pass *pass) { return pass->rows == 1 && (pass->positions == NULL || pass->positions[0] == 0); }
+
 static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const ls_node *nodes = w->candidate->nodes;
     const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = first_of(w, pass), last = w->last_node[pass];
     w->pass_pair = pass_pair;
+    w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->of_rotary_pairs = rotates_pairs(w, pass);
+    for (size_t i = 0; i < w->partners.trace->node_count; i++) /* several passes may make up one of the reference */
+        w->taken[i] = LS_NONE;
+    w->lost_for = 0;
     w->oldest = first;
     w->held = 0;
     for (size_t i = first; i < last; i++) {
@@ -531,8 +539,6 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
         if (w->candidate->nodes[i].pass != LS_NONE)
             w->last_node[w->candidate->nodes[i].pass] = i + 1;
     }
-    for (size_t i = 0; i < m; i++)
-        w->taken[i] = LS_NONE;
     for (size_t i = 0; i < w->m->tokens.pair_count; i++)
         w->is_silent[w->m->tokens.pairs[i].candidate] = w->m->tokens.status != LS_INPUTS_UNKNOWN && w->m->tokens.pairs[i].rows == NULL;
     w->type_error = ls_replayer_type_error(w);
@@ -569,8 +575,6 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
         ls_array_release(&w->steps[i].value);
         w->steps[i] = (ls_step){.partner = LS_NONE, .likeness = LS_NONE};
     }
-    for (size_t i = 0; i < w->partners.trace->node_count; i++)
-        w->taken[i] = LS_NONE;
     for (size_t i = 0; i < w->cache_count; i++)
         w->caches[i].released = 0;
     w->trials_left = TRIALS_EACH * w->candidate->node_count;

@@ -47,13 +47,15 @@ typedef struct ls_replayer {
     uint64_t decoded_elements;
     ls_map learned;       /* (kind of the candidate's node, kind of its partner) -> 1; (kind, 0) -> how many */
     ls_map votes;         /* for layouts */
+    size_t lost_for;      /* operations since the last that was found */
     size_t trials_left;   /* of substitutions: where everything differs, they would lead nowhere */
     double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
     size_t pass_pair;     /* of the pass that is replayed */
+    bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
-    size_t *taken;        /* per node of the reference: the candidate's that was settled on it, or LS_NONE */
+    size_t *taken;        /* per node of the reference: the node of the pass that was settled on it, or LS_NONE */
     /* Trying values in place of a node's: */
     ls_array *tried;      /* per node */
     unsigned char *depends; /* per node: 0 not known, 1 no, 2 yes */
@@ -186,7 +188,7 @@ struct ls_alteration {
     ls_node node;       /* with another kind or other parameters */
     ls_parameter parameters[LS_OP_PARAMETERS_MAX + 1];
     int window;         /* columns by which the window of its mask is longer; negative: shorter */
-    char text[60];      /* for people */
+    char text[100];     /* for people */
 };
 
 /* Tries every variant of an operation at fault. Sets the rule of the one that leaves least, if what it leaves is no fault. */

@@ -20,7 +20,7 @@ static bool take_kind(alteration *a, const ls_op_id *kinds, size_t count, size_t
     if (k >= count || !is_among(own, kinds, count))
         return false;
     a->node.kind = ls_op_at(kinds[k]);
-    snprintf(a->text, sizeof a->text, "%s", ls_op_at(kinds[k])->ggml);
+    snprintf(a->text, sizeof a->text, "%s instead of %s", ls_op_at(kinds[k])->ggml, ls_op_at(own)->ggml);
     return true;
 }
 
@@ -48,12 +48,24 @@ static void set_parameter(alteration *a, const char *key, double value) {
     a->node.parameter_count = count;
 }
 
+static bool other_rotation(alteration *a, size_t k) {
+    enum { PAIRS = 0, HALVES = 2 };
+    const double *mode = ls_node_parameter(&a->node, "mode");
+    const bool halves = mode != NULL && *mode == HALVES;
+    if (k > 0 || a->node.kind->id != LS_OP_ROPE || !(halves || mode == NULL || *mode == PAIRS))
+        return false;
+    set_parameter(a, "mode", halves ? PAIRS : HALVES);
+    snprintf(a->text, sizeof a->text, "%s rotated instead of %s", halves ? "neighbouring elements" : "halves", halves ? "halves" : "neighbouring elements");
+    return true;
+}
+
 static bool other_eps(alteration *a, size_t k) {
     static const double values[] = {1e-6, 1e-5, 1e-12, 1e-8, 1e-7, 1e-4, 1e-3};
     if (k >= COUNT(values) || a->node.kind->role != LS_OP_ROLE_NORM)
         return false;
+    const double *own = ls_node_parameter(&a->node, "eps");
+    snprintf(a->text, sizeof a->text, "eps %g instead of %g", values[k], own != NULL ? *own : 0);
     set_parameter(a, "eps", values[k]);
-    snprintf(a->text, sizeof a->text, "eps %g", values[k]);
     return true;
 }
 
@@ -73,6 +85,7 @@ static const struct {
 } variants[] = {
     {"gelu-variant", other_gelu},
     {"norm-eps", other_eps},
+    {"rope-interleave", other_rotation},
     {"window", other_window},
     {"activation", other_activation},
 };
