@@ -7,6 +7,8 @@
 #include "compare/metrics.h"
 #include "match/aligned_pair.h"
 #include "replay/replayer.h"
+#include "tensor/dtype.h"
+#include "tensor/rounding.h"
 
 enum { OFTEN = 2 }; /* then others of a kind have no layout of their own: scores of swapped queries and keys are transposed */
 enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
@@ -74,6 +76,28 @@ double ls_replayer_floor(const ls_replayer *w, size_t node) {
     return floor;
 }
 
+/* What ggml's kernels add to an operation's result where they don't compute in f32: products on a GPU, of f16, and of quantized
+ * weights, whose activations are quantized, too; functions that are looked up in a table of f16; fused attention. */
+static double error_of_engine(const ls_trace *t, const ls_node *n) {
+    const double half = 5e-4, quantized = 1e-2;
+    lockstep_dtype type;
+    if (!ls_op_is_of_ggml(n->kind, n->op))
+        return 0;
+    const bool gpu = n->backend != NULL && strncmp(n->backend, "CPU", 3) != 0;
+    const ls_node *weight = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
+    const bool rounded = weight != NULL && ls_dtype_find(weight->dtype, &type) && ls_rounding_is_lossy(type);
+    if (rounded && ls_dtype(type)->block_elements > 1)
+        return quantized;
+    return rounded || (gpu && weight != NULL) || n->kind->precision == LS_OP_F16_TABLE || n->kind->role == LS_OP_ROLE_ATTENTION ? half : 0;
+}
+
+static double error_of_kernels(const ls_trace *t) {
+    double largest = 0;
+    for (size_t i = 0; i < t->node_count; i++)
+        largest = fmax(largest, error_of_engine(t, &t->nodes[i]));
+    return largest;
+}
+
 double ls_replayer_type_error(const ls_replayer *w) {
     static const struct {
         const char *dtype;
@@ -87,8 +111,8 @@ double ls_replayer_type_error(const ls_replayer *w) {
         }
     for (size_t k = 0; k < 2; k++)
         if (10 * of_type[k] > all)
-            return types[k].error;
-    return 0;
+            return fmax(types[k].error, error_of_kernels(w->partners.trace));
+    return error_of_kernels(w->partners.trace);
 }
 
 double ls_replayer_norm(const ls_array *array) {

@@ -171,11 +171,16 @@ static void check_node(run *r, size_t node, ls_check *out) {
 
 static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= c->bound && c->row_error <= ROW_MARGIN * c->bound; }
 
+/* A product of many heads has a matrix for each: what counts is how many rows one of them has. */
+static bool is_of_one_token(const ls_node *n) {
+    return n->kind->role == LS_OP_ROLE_PRODUCT && n->rank > 1 ? n->shape[n->rank - 2] == 1 : ls_eval_rows(n) == 1;
+}
+
 /* ------------------------------------------------------------------ families */
 
 static ls_check_family *family_of(ls_verification *v, ls_check *c) {
     const ls_node *n = &v->trace->nodes[c->node];
-    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = ls_eval_rows(n) == 1, .bound = c->bound};
+    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = is_of_one_token(n), .bound = c->bound};
     for (c->family = 0; c->family < v->family_count; c->family++) {
         ls_check_family *f = &v->families[c->family];
         if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->bound == own.bound)
