@@ -1,7 +1,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,29 +21,12 @@ static const option_row options[] = {
     {0},
 };
 
-static bool is_directory(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-/* Those whose weights an engine may have read; the model in a folder is only compared with the reference's. */
-static option_list files_among(const option_list *paths) {
-    option_list files = {.count = 0};
-    for (size_t i = 0; i < paths->count; i++)
-        if (!is_directory(paths->items[i]))
-            files.items[files.count++] = paths->items[i];
-    return files;
-}
-
 static int run_traces(const arguments *args, const comparison_options *o) {
     ls_diff_options wanted;
     ls_diff *diff;
     lockstep_error error;
-    const option_list files = files_among(&o->candidate_models);
     if (!comparison_understand("diff", o, &wanted))
         return EXIT_TROUBLE;
-    wanted.models = files.items;
-    wanted.model_count = files.count;
     lockstep_status done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
     int status = EXIT_TROUBLE;
     if (done == LOCKSTEP_OK) {

@@ -43,6 +43,16 @@ static lockstep_status check_trace(const ls_trace *trace, lockstep_error *error)
                            : ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s has no graph: expected a trace that `lockstep capture` recorded", trace->path);
 }
 
+/* What the operations were computed with are not the weights that the engine had. Returns the exit status. */
+static int judge_weights(const ls_models *m, int status) {
+    const size_t changed = m->by_state[LS_WEIGHT_CHANGED];
+    if (changed == 0)
+        return status;
+    fprintf(stderr, "lockstep verify: %zu weight%s in the engine's memory %s not %s (first: %s)\n", changed, changed == 1 ? "" : "s", changed == 1 ? "is" : "are",
+            m->are_recorded ? "that of its model file: changed after loading" : "that of --model: the engine had opened another file", m->trace->nodes[m->first_changed].name);
+    return m->are_recorded ? EXIT_DIVERGED : EXIT_TROUBLE;
+}
+
 static int run(const arguments *args, const void *parsed) {
     const verify_options *o = parsed;
     ls_trace *trace = NULL;
@@ -61,6 +71,7 @@ static int run(const arguments *args, const void *parsed) {
         fprintf(stderr, "lockstep verify: %s\n", error.message);
     } else {
         result = v.failed > 0 ? EXIT_DIVERGED : v.checked > 0 && trace->complete ? EXIT_MATCH : EXIT_TROUBLE;
+        result = judge_weights(&models, result);
         const bool table = o->json == NULL || strcmp(o->json, "-") != 0;
         if ((table && !print(&v, o->all)) || (o->json != NULL && !write_json(&v, o->json)))
             result = EXIT_TROUBLE;

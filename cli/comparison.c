@@ -63,6 +63,8 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
                              .atol = isnan(o->atol) ? 0 : o->atol, .rtol = isnan(o->rtol) ? 0 : o->rtol,
                              .elementwise = !isnan(o->atol) || !isnan(o->rtol),
                              .min_coverage = isnan(o->min_coverage) ? LS_MIN_COVERAGE : o->min_coverage};
+    out->models = o->candidate_models.items;
+    out->model_count = o->candidate_models.count;
     out->exact = o->exact;
     out->accept = o->accept.items;
     out->accept_count = o->accept.count;

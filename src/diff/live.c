@@ -6,6 +6,7 @@
 
 #include "diff/divergence.h"
 #include "diff/outputs.h"
+#include "diff/proof.h"
 #include "diff/resync.h"
 #include "base/grow.h"
 
@@ -16,6 +17,7 @@ enum {
     PINNED_MAX = 64,
 };
 #define MEMORY_BYTES (256ull << 20)
+#define INPUTS_BYTES (64ull << 20)
 
 /* A value of the candidate that is kept in memory. */
 typedef struct held {
@@ -35,7 +37,8 @@ struct ls_live {
     uint64_t filled;
     held *values; /* per node of the candidate */
     size_t value_capacity, value_count;
-    uint64_t bytes, pinned_bytes; /* held */
+    uint64_t bytes, pinned_bytes; /* held, without the inputs */
+    uint64_t input_bytes;
     size_t pinned;
     size_t oldest;   /* values of nodes before it have been dropped to make room */
     size_t first_open; /* nodes before it belong to passes that have ended, and hold no values */
@@ -106,9 +109,14 @@ static bool take_values(ls_live *live, size_t node) {
     if (!ls_extend(&live->values, live->value_capacity, capacity, sizeof *live->values))
         return false;
     live->value_capacity = capacity;
-    live->values[node] = live->coming;
+    held *h = &live->values[node];
+    *h = live->coming;
     live->value_count = node + 1;
-    live->bytes += live->coming.bytes != NULL ? live->coming.size : 0;
+    h->pinned = live->diff->in.candidate.trace->nodes[node].role == LOCKSTEP_ROLE_INPUT && h->size <= INPUTS_BYTES - live->input_bytes;
+    if (h->bytes != NULL && h->pinned)
+        live->input_bytes += h->size; /* replay needs it at the end */
+    else if (h->bytes != NULL)
+        live->bytes += h->size;
     live->coming.bytes = NULL;
     return true;
 }
@@ -376,6 +384,8 @@ static lockstep_status finish(ls_live *live) {
         LS_TRY(ls_trace_feed_line(live->feed, said, sizeof said - 1, &live->error));
     }
     LS_TRY(advance(live, true));
+    if (!live->over && d->matching.tokens.status != LS_INPUTS_DIFFER)
+        LS_TRY(ls_proof_replay(d, &live->error));
     LS_TRY(ls_diff_finish(d, &live->error));
     if (live->over && d->result.first != LS_NONE)
         d->in.candidate.trace->complete = true; /* complete up to where it was to be observed */

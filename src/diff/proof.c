@@ -60,7 +60,7 @@ static void note_models(ls_diff *d) {
         ls_remarks_add(&d->result.hints, &stale);
 }
 
-lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
+lockstep_status ls_proof_replay(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_models_open(d->in.candidate.trace, d->options.models, d->options.model_count, &d->models, error));
     note_models(d);
     if (ls_diff_is_selective(d) || !d->in.reference.trace->is_graph || !can_be_computed(d))
@@ -72,9 +72,15 @@ lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
         return LOCKSTEP_OK;
     }
     LS_TRY(ls_replay_run(&d->matching, &d->models, d->options.exact, &d->replay, error));
-    LS_TRY(ls_accepted_apply(d, error));
-    LS_TRY(ls_verify(d->in.candidate.trace, &d->models, d->options.exact, &d->verification, error));
     d->is_replayed = true;
+    return ls_accepted_apply(d, error);
+}
+
+lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
+    LS_TRY(ls_proof_replay(d, error));
+    if (!d->is_replayed)
+        return LOCKSTEP_OK;
+    LS_TRY(ls_verify(d->in.candidate.trace, &d->models, d->options.exact, &d->verification, error));
     const ls_remark other = {.code = LS_REMARK_OTHER_MODEL, .count = d->verification.failed, .total = d->verification.checked};
     if (4 * other.count > other.total)
         ls_remarks_add(&d->result.hints, &other);

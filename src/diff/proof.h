@@ -5,6 +5,8 @@
 
 #include "diff/model.h"
 
+/* Runs the first, which needs none of the candidate's values but its inputs. */
+lockstep_status ls_proof_replay(ls_diff *diff, lockstep_error *error);
 /* Runs both, if the candidate's operations can be computed, and pairs what replay has found. */
 lockstep_status ls_proof_run(ls_diff *diff, lockstep_error *error);
 /* Names and rules that lead to another tensor than the values do. Call when the pairs have been compared. */

@@ -112,9 +112,25 @@ static lockstep_status find_weights(ls_models *m, const bool *is_stale, lockstep
 
 /* ------------------------------------------------------------------- files */
 
+static bool is_directory(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* No ggml engine reads its weights from a folder, whose names are others. */
+static size_t count_files(const char *const *paths, size_t count) {
+    size_t files = 0;
+    for (size_t i = 0; i < count; i++)
+        files += !is_directory(paths[i]);
+    return files;
+}
+
 static lockstep_status open_given(ls_models *m, const char *const *paths, size_t count, lockstep_error *error) {
-    for (; m->count < count; m->count++)
-        LS_TRY(lockstep_archive_open(paths[m->count], &m->archives[m->count], error));
+    for (size_t i = 0; i < count; i++)
+        if (!is_directory(paths[i])) {
+            LS_TRY(lockstep_archive_open(paths[i], &m->archives[m->count], error));
+            m->count++;
+        }
     return LOCKSTEP_OK;
 }
 
@@ -137,12 +153,12 @@ static void open_recorded(ls_models *m, bool *out_is_stale) {
 }
 
 lockstep_status ls_models_open(const ls_trace *trace, const char *const *paths, size_t count, ls_models *out, lockstep_error *error) {
-    const size_t most = count > 0 ? count : trace->model_file_count;
-    *out = (ls_models){.trace = trace, .are_recorded = count == 0};
+    const size_t given = count_files(paths, count), most = given > 0 ? given : trace->model_file_count;
+    *out = (ls_models){.trace = trace, .are_recorded = given == 0};
     out->archives = calloc(most + 1, sizeof(lockstep_archive *));
     bool *is_stale = calloc(most + 1, sizeof *is_stale);
     lockstep_status status = out->archives != NULL && is_stale != NULL ? LOCKSTEP_OK : no_memory(error);
-    if (status == LOCKSTEP_OK && count > 0)
+    if (status == LOCKSTEP_OK && given > 0)
         status = open_given(out, paths, count, error);
     else if (status == LOCKSTEP_OK)
         open_recorded(out, is_stale);

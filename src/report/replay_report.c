@@ -53,6 +53,10 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
         ls_text_printf(out, "\nkernels    not checked (graph-only)\n");
         return;
     }
+    if (v->count == 0) {
+        ls_text_printf(out, "\nkernels    not checked: no values were kept\n");
+        return;
+    }
     ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong\n", v->checked, v->count, v->failed);
 }
 

@@ -175,7 +175,7 @@ def test_the_graph_alone(lab, tmp_path):
     size = {n: sum(len(line) for line in log if f'"pass":{n},' in line) for n in range(5)}
     assert all(size[n] < 20_000 for n in (2, 3, 4)) and size[1] > 50_000  # the passes of one token have one graph
     status, result = diff(reference, trace)
-    assert status == 2 and result["verdict"] == "model match" and result["coverage"] > 0.999
+    assert status == 2 and result["verdict"] == "model match" and result["pairing"]["coverage"] > 0.999
     assert result["replay"]["origins"] == result["replay"]["counts"]["open"] == 0 and result["replay"]["counts"]["found"] > 800
     done = run(LOCKSTEP, "diff", reference, trace, "--model-only")
     assert done.returncode == 0 and "kernels    not checked (graph-only)" in done.stdout and done.stdout.endswith("verdict: model match\n")

@@ -1,5 +1,6 @@
 """`lockstep verify` on traces of real engines: nothing is flagged in a clean run, and what was changed in one is."""
 import json
+import re
 import sys
 
 import numpy as np
@@ -65,10 +66,16 @@ def test_a_dump_that_was_changed_is_named_alone(recorded, tmp_path, name, op):
     assert status == 1 and bad == [(name, 0, "dump-error")]
 
 
-def test_weights_of_another_model_are_not_right(recorded, lab):
+def test_weights_of_another_model_are_not_right(recorded, lab, tmp_path):
     trace, _ = recorded("llama", "f32", False)
     other = lab.faulty("llama", "verify-other", lambda t: t.update({"blk.1.ffn_up.weight": t["blk.1.ffn_up.weight"] * 1.001}))
     status, result = verify(trace, "--model", other)
+    unchecked = [o for o in result["operations"] if o["verdict"] != "agrees"]
+    assert status == 2 and {(o["name"], o["verdict"], o["reason"]) for o in unchecked} == {("ffn_up-1", "unchecked", "weights that are not the model file's")}
+    run("cp", "-r", trace, tmp_path / "t")  # where the engine's memory couldn't be read, its kernel is what is wrong
+    log = (trace / "trace.jsonl").read_text()
+    (tmp_path / "t" / "trace.jsonl").write_text(re.sub(r',"sample_xxh3":"[0-9a-f]*"', "", log))
+    status, result = verify(tmp_path / "t", "--model", other)
     bad = [o for o in result["operations"] if o["verdict"] != "agrees"]
     assert status == 1 and {o["verdict"] for o in bad} == {"wrong-kernel"} and {o["name"] for o in bad} == {"ffn_up-1"} and len(bad) == 1 + len(STEPS)
 
