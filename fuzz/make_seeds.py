@@ -49,6 +49,8 @@ def events():
         "data": b"1" + json.dumps({**tensor, "dtype": "f32", "alias_of": 1, "where": "a.c:3", "role": "view"}).encode(),
         "axes": b"0" + json.dumps({**tensor, "dtype": "q9", "shape": [1] * 12, "name": "\u00e9\U0001f600"}).encode(),
         "pass": b"0" + json.dumps({"event": "pass", "pass": 0, "context": 1, "tokens": [5, 7], "positions": [0, -1]}).encode(),
+        "like": b"0" + json.dumps({"event": "pass", "pass": 1, "like": 0}).encode(),
+        "model_file": b"0" + json.dumps({"event": "model_file", "path": "/models/m.gguf"}).encode(),
     }
     for name, data in kept.items():
         put("event", name, data)
@@ -161,6 +163,9 @@ def frames():
     put_frames("graph", begin + tensor(1, "w", "f32", [2], role="weight") + tensor(2, "h", "bf16", [2], bytes(4), src=[1])
         + tensor(3, "h", "bf16", [2], src=[2], alias_of=2, role="view") + frame({"event": "note", "text": "n"})
         + frame({"event": "rows", "pass": 0, "positions": [4, 5]}) + end)
+    put_frames("again", begin + tensor(1, "w", "f32", [2], role="weight", sample_xxh3="0123456789abcdef") + frame({"event": "model_file", "path": "/m.gguf"})
+        + tensor(2, "ids", "i32", [2], bytes(8), role="input") + frame({"event": "pass_end", "pass": 0}) + frame({"event": "pass", "pass": 1, "like": 0})
+        + tensor(3, "ids", "i32", [2], bytes(8), role="input", **{"pass": 1}) + frame({"event": "pass_end", "pass": 1}) + frame({"event": "end"}))
     put_frames("axes", begin + tensor(1, "r", "i32", [1, 2, 1, 1, 1, 1, 1, 1, 1, 2], bytes(16)) + end)
     put_frames("unbegun", begin + tensor(1, "late", "f32", [2], bytes(8), **{"pass": 7}) + frame({"event": "pass", "pass": 7}) + end)
 
@@ -174,6 +179,23 @@ def logs():
             {"i": 2, "pass": 0, "name": "x (view)", "op": "VIEW", "dtype": "f32", "shape": [3, 2], "src": [1],
              "role": "view", "alias_of": 1}, {"pass": 0, "ended": True}, {"note": "n"},
             {"end": True, "tensors": 2, "dropped": 0, "exit": 0}]
+    leaf = {"op": "NONE", "layer": -1, "src": []}
+    again = [{"lockstep_trace": 1, "argv": ["x"], "graph_only": True}, {"model_file": "/models/m.gguf", "bytes": 100, "modified": 5, "process": 0},
+             {"pass": 0, "tokens": [1, 2], "positions": [0, 1]},
+             {"i": 0, **leaf, "name": "w", "dtype": "f32", "shape": [3, 3], "role": "weight", "sample_xxh3": "0123456789abcdef"},
+             {"i": 1, **leaf, "pass": 0, "name": "ids", "dtype": "i32", "shape": [2], "role": "input"},
+             {"i": 2, **leaf, "pass": 0, "name": "cache", "dtype": "f32", "shape": [4, 3], "role": "state"},
+             {"i": 3, "pass": 0, "layer": 0, "name": "k", "op": "GET_ROWS", "dtype": "f32", "shape": [2, 3], "src": [0, 1]},
+             {"i": 4, "pass": 0, "layer": 0, "name": "written", "op": "CPY", "dtype": "f32", "shape": [2, 3], "src": [3, 2], "role": "write",
+              "view_of": 2, "offset": 0, "strides": [12, 4]},
+             {"i": 5, "pass": 0, "layer": 0, "name": "seen", "op": "VIEW", "dtype": "f32", "shape": [2, 3], "src": [2, 4], "role": "view",
+              "view_of": 2, "offset": 0, "strides": [12, 4]},
+             {"i": 6, "pass": 0, "layer": 0, "name": "y", "op": "MUL_MAT", "dtype": "f32", "shape": [2, 3], "src": [0, 5]},
+             {"pass": 0, "ended": True}, {"pass": 1, "like": 0, "tokens": [1, 2], "positions": [2, 3]},
+             {"i": 7, **leaf, "pass": 1, "name": "ids", "dtype": "i32", "shape": [2], "role": "input"}, {"pass": 1, "ended": True},
+             {"end": True, "tensors": 8, "dropped": 0, "exit": 0}]
+    for target in ("trace", "verify"):
+        put(target, "repeated.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in again).encode())
     put("trace", "graph.jsonl", "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
 
 

@@ -545,12 +545,12 @@ static bool is_row_key(const char *key, size_t *out) {
 }
 
 /* The number, in the trace, of the earlier pass with the same graph. False for one that never was. */
-static bool put_like(ls_recorder *r, unsigned process, const ls_frame_content *content) {
+static bool put_like(ls_recorder *r, unsigned process, int64_t pass, const ls_frame_content *content) {
     int64_t like;
     if (!ls_frame_integer(content, "like", &like))
         return true;
     const uint64_t *slot = like >= 0 ? pass_slot(r, process, like) : NULL;
-    if (slot == NULL || *slot == 0)
+    if (slot == NULL || *slot == 0 || (int64_t)*slot > pass)
         return false;
     add_integer(&r->line, ",\"like\":", *slot - 1);
     return true;
@@ -581,7 +581,7 @@ static bool record_pass(ls_recorder *r, process_state *p, unsigned process, cons
     }
     if (what == PASS_BEGINS)
         add_integer(&r->line, ",\"process\":", process);
-    if (what == PASS_BEGINS && !put_like(r, process, content))
+    if (what == PASS_BEGINS && !put_like(r, process, pass, content))
         return false;
     if (what == PASS_ENDS)
         ls_text_printf(&r->line, ",\"ended\":true");

@@ -37,6 +37,24 @@ static void add_to(cut *c, size_t node) {
 
 static bool are_equal(const cut *a, const cut *b) { return a->count == b->count && memcmp(a->nodes, b->nodes, a->count * sizeof *a->nodes) == 0; }
 
+/* What never has a partner of its own gets none as long as something above it is open that has one elsewhere: the fault is there. */
+static bool is_below_usual(const ls_replayer *w, size_t node, int depth) {
+    enum { DEEPEST = 3 };
+    size_t inputs[INPUTS];
+    bool any = false;
+    const size_t n = depth < DEEPEST ? open_inputs(w, node, inputs) : 0;
+    for (size_t i = 0; i < n && !any; i++)
+        any = ls_replayer_has_usual_partner(w, inputs[i]) || is_below_usual(w, inputs[i], depth + 1);
+    return any;
+}
+
+static bool may_be_settled(const ls_replayer *w, const cut *c) {
+    bool may = true;
+    for (size_t i = 0; i < c->count && may; i++)
+        may = ls_replayer_has_usual_partner(w, c->nodes[i]) || !is_below_usual(w, c->nodes[i], 0);
+    return may;
+}
+
 /* Sets of open nodes through which everything that is open above a node goes, nearest first. */
 static size_t list_cuts(const ls_replayer *w, size_t node, cut out[CUTS]) {
     enum { QUEUE = 64 };
@@ -51,7 +69,8 @@ static size_t list_cuts(const ls_replayer *w, size_t node, cut out[CUTS]) {
             known = are_equal(&out[i], c);
         if (known)
             continue;
-        out[count++] = *c;
+        if (may_be_settled(w, c))
+            out[count++] = *c;
         for (size_t x = c->count; x-- > 0 && to < QUEUE;) {
             cut next = {0};
             n = open_inputs(w, c->nodes[x], inputs);

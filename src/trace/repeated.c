@@ -132,7 +132,11 @@ lockstep_status ls_trace_repeat(ls_trace_lines *r, size_t pass) {
     p.mapped = calloc(p.end - p.first + 1, sizeof *p.mapped);
     if (p.mapped == NULL)
         return LOCKSTEP_NO_MEMORY;
-    const lockstep_status status = map_inputs(&p) ? copy_nodes(&p) : LOCKSTEP_MALFORMED;
+    lockstep_status status = LOCKSTEP_OK;
+    if (map_inputs(&p))
+        status = copy_nodes(&p);
+    else
+        r->is_torn = true; /* the engine has said it, and it is not so: its nodes are missing */
     free(p.mapped);
     return status;
 }

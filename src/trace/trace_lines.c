@@ -409,7 +409,7 @@ static void read_end(ls_trace_lines *r, const json_t *object) {
         weights += t->nodes[i].role == LOCKSTEP_ROLE_WEIGHT;
     const uint64_t tensors = (uint64_t)integer_of(r, object, "tensors", 0, INT64_MAX, (int64_t)lines);
     t->dropped = (uint64_t)integer_of(r, object, "dropped", 0, INT64_MAX, 0);
-    t->complete = is_true(r, object, "end") && (tensors == lines || tensors == lines - weights);
+    t->complete = is_true(r, object, "end") && !r->is_torn && (tensors == lines || tensors == lines - weights);
 }
 
 static lockstep_status read_line(ls_trace_lines *r, json_t *object) {

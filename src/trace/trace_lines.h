@@ -20,6 +20,7 @@ typedef struct ls_trace_lines {
     size_t *by_order; /* "i" of a line -> node index + 1 */
     uint64_t order_capacity;
     ls_map last_writes;   /* node of a cache -> the last write into it + 1 */
+    bool is_torn;         /* tensors are missing */
     size_t repeated;      /* nodes without a line of their own */
     size_t looked_at;     /* nodes, for that */
     lockstep_error *error;

@@ -153,17 +153,20 @@ static lockstep_status check_any(reading *r, int depth) {
     return status;
 }
 
-typedef enum kind { STRING, BOOLEAN, OBJECT, COUNT, SIZE, LAYER } kind;
+typedef enum kind { STRING, BOOLEAN, OBJECT, COUNT, SIZE, LAYER, HASH } kind;
 
 /* Keys that the recorder copies to the trace, whose reader wants these kinds of values. */
 static const struct {
     const char *key;
     kind kind;
 } kinds[] = {{"layer", LAYER},    {"role", STRING},           {"where", STRING}, {"backend", STRING}, {"lost", STRING},      {"context", COUNT}, {"offset", SIZE},    {"params", OBJECT},
-             {"engine", STRING}, {"engine_version", STRING}, {"model", STRING}, {"device", STRING},  {"framework", STRING}, {"told_later", BOOLEAN}};
+             {"engine", STRING}, {"engine_version", STRING}, {"model", STRING}, {"device", STRING},  {"framework", STRING}, {"told_later", BOOLEAN},
+             {"like", SIZE}, {"path", STRING}, {"sample_xxh3", HASH}};
 
 static bool is_of_kind(kind k, const char *text, size_t length) {
     char digits[24];
+    if (k == HASH)
+        return text[0] == 'n' || (length == 18 && text[0] == '"' && strspn(text + 1, "0123456789abcdef") == 16);
     const bool is_number = length > 0 && length < sizeof digits && (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'));
     if (!is_number)
         return (k == STRING && text[0] == '"') || (k == BOOLEAN && (text[0] == 't' || text[0] == 'f')) || (k == OBJECT && text[0] == '{') || text[0] == 'n';
@@ -177,7 +180,7 @@ static bool is_of_kind(kind k, const char *text, size_t length) {
 
 /* The value of a key that is not interpreted here ends at the current position. */
 static lockstep_status check_kind(reading *r, const char *name, uint64_t begin) {
-    static const char *const expected[] = {"a string", "true or false", "an object", "an integer from 0 to 2^32 - 1", "an integer from 0", "an integer from -1 to 2^31 - 1"};
+    static const char *const expected[] = {"a string", "true or false", "an object", "an integer from 0 to 2^32 - 1", "an integer from 0", "an integer from -1 to 2^31 - 1", "16 hexadecimal digits"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kinds[i].key, name) == 0 && !is_of_kind(kinds[i].kind, r->json.text + begin, (size_t)(r->json.at - begin)))
             return ls_fail_at(r->error, LOCKSTEP_MALFORMED, file, begin, "found another value of '%s', expected %s", name, expected[kinds[i].kind]);

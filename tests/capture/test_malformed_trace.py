@@ -104,6 +104,14 @@ WRONG = {
     "strides of other axes": ([FIRST, PASS, X, dict(Y, view_of=0, strides=[4]), END], 'found "strides": [4], expected a list of integers, one for each axis'),
     "strides that are no integers": ([FIRST, PASS, X, dict(Y, view_of=0, strides=[12, "4"]), END], 'found "strides": [12,"4"]'),
     "a list for parameters": ([FIRST, PASS, X, dict(Y, params=[1]), END], 'found "params": [1], expected an object'),
+    "a pass like a later one": ([FIRST, dict(PASS, like=1), X, Y, END], 'found "like": 1, expected an earlier pass'),
+    "a pass like itself": ([FIRST, dict(PASS, like=0), X, Y, END], 'found "like": 0, expected an earlier pass'),
+    "a string for a pass that is like": ([FIRST, dict(PASS, like="0"), X, Y, END], 'found "like": "0", expected an integer from 0'),
+    "a number for a model file": ([FIRST, {"model_file": 1}, PASS, X, Y, END], 'found "model_file": 1, expected a string'),
+    "a model file of a size below zero": ([FIRST, {"model_file": "/m", "bytes": -1}, PASS, X, Y, END], 'found "bytes": -1, expected an integer from 0'),
+    "a hash that is too short": ([FIRST, PASS, dict(X, xxh3="12"), Y, END], 'found "xxh3": "12", expected 16 hexadecimal digits'),
+    "a number for a sample's hash": ([FIRST, PASS, dict(X, sample_xxh3=5), Y, END], 'found "sample_xxh3": 5, expected 16 hexadecimal digits'),
+    "a graph alone that is neither": ([dict(FIRST, graph_only="yes"), PASS, X, Y, END], 'found "graph_only": "yes", expected true or false'),
     "a number for a role": ([FIRST, PASS, dict(X, role=1), Y, END], 'found "role": 1, expected a string'),
 }
 
@@ -115,6 +123,32 @@ def test_values_of_other_types_are_named(tmp_path, name):
     bad = next(i for i, row in enumerate(rows) if row not in (FIRST, PASS, X, Y, END))
     offset = sum(len(json.dumps(row)) + 1 for row in rows[:bad])
     assert done.returncode == 2 and done.stdout == "" and f"offset {offset}: {message}" in done.stderr, done.stderr
+
+
+def test_a_pass_with_the_graph_of_an_earlier_one(tmp_path):
+    """Its inputs have lines, and everything else is repeated: with sources of its own, and the last write before it."""
+    def node(i, name, pass_=0, **more):
+        return dict(tensor(i, name, **more), **{"pass": pass_})
+    rows = [dict(FIRST, graph_only=True), PASS, node(0, "ids", role="input"), node(1, "cache", role="state"), node(2, "written", role="write", view_of=1, src=[0, 1]),
+            node(3, "y", src=[2, 0]), {"pass": 0, "ended": True}, {"pass": 1, "like": 0, "tokens": [1, 2], "positions": [2, 3]}, node(4, "ids", 1, role="input"),
+            {"pass": 1, "ended": True}, dict(END, tensors=5)]
+    done = run(LOCKSTEP, "ls", "--json", write(tmp_path / "t", rows))
+    assert done.returncode == 0, done.stderr
+    assert "INCOMPLETE" not in done.stdout + done.stderr
+
+
+def test_a_pass_with_other_inputs_than_it_says_leaves_a_trace_incomplete(tmp_path):
+    ids = tensor(2, "ids", role="input")
+    for other in ([], [dict(ids, i=3, name="other", **{"pass": 1})], [dict(ids, i=3, shape=[9], **{"pass": 1})]):
+        rows = [FIRST, PASS, X, Y, ids, {"pass": 1, "like": 0}, *other, {"pass": 1, "ended": True}, dict(END, tensors=3 + len(other))]
+        assert "incomplete" in diff(write(tmp_path / f"t{len(other)}{other != [] and other[0]['name']}", rows)).stdout
+
+
+def test_few_lines_do_not_stand_for_more_than_memory(tmp_path):
+    nodes = [tensor(i, f"n{i}", src=[max(i - 1, 0)]) for i in range(2000)]
+    repeats = [line for n in range(1, 1500) for line in ({"pass": n, "like": 0}, {"pass": n, "ended": True})]
+    done = diff(write(tmp_path / "t", [FIRST, {"pass": 0}, *nodes, {"pass": 0, "ended": True}, *repeats, END]))
+    assert done.returncode == 2 and "found passes like earlier ones that stand for more than 2^21 tensors" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("tensors", [0, 1, 3, 999])

@@ -5,6 +5,7 @@ biases are random, a few channels are outliers, and each block's output is some 
 of percent of the residual that it is added to. A fault anywhere then changes the
 logits (tests assert it).
 """
+import ctypes
 import pathlib
 import sys
 
@@ -12,6 +13,8 @@ import gguf
 import numpy as np
 import torch
 import transformers
+
+GGML = next((pathlib.Path(__file__).resolve().parents[2] / ".deps/llama-v0.5.0").rglob("libggml-base.so"), None)
 
 VOCAB = 320
 LAYERS = 8
@@ -30,6 +33,9 @@ def config_of(family):
         return transformers.Qwen3Config(**small, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "llama":
         return transformers.LlamaConfig(**COMMON, rope_theta=10000.0, tie_word_embeddings=False)
+    if family == "llama-wide":  # rows of whole blocks of the K- and I-types
+        wide = dict(COMMON, hidden_size=256, intermediate_size=512, num_hidden_layers=3, head_dim=64)
+        return transformers.LlamaConfig(**wide, rope_theta=10000.0, tie_word_embeddings=False)
     if family == "llama-biased":
         return transformers.LlamaConfig(**COMMON, rope_theta=10000.0, tie_word_embeddings=False, attention_bias=True)
     if family == "gemma2":
@@ -100,7 +106,7 @@ LAYER_NAMES = {
     "mlp.down_proj.weight": "ffn_down.weight",
 }
 GEMMAS = ("gemma2", "gemma3")
-LLAMAS = ("llama", "llama-biased")
+LLAMAS = ("llama", "llama-biased", "llama-wide")
 POST_NORM = {
     "llama": {"post_attention_layernorm.weight": "ffn_norm.weight"},
     "gemma3": {"post_attention_layernorm.weight": "post_attention_norm.weight",
@@ -135,6 +141,23 @@ def gguf_tensors(model, family, permuted=True):
             value = permute_rows(value, config.num_key_value_heads)
         out[target] = np.ascontiguousarray(value, dtype=np.float32)
     return out
+
+
+def quantized(value, kind):
+    """By gguf's own Python where it can, or else by the function that the engine exports."""
+    try:
+        return gguf.quants.quantize(value, kind)
+    except NotImplementedError:
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        rows, columns = value.shape
+        out, importance = np.empty((rows, columns // block * size), np.uint8), np.ones(columns, np.float32)
+        function = ctypes.CDLL(str(GGML)).ggml_quantize_chunk
+        function.restype = ctypes.c_size_t
+        function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + 3 * [ctypes.c_int64] + [ctypes.c_void_p]
+        values = np.ascontiguousarray(value, np.float32)
+        written = function(int(kind), values.ctypes.data, out.ctypes.data, 0, rows, columns, importance.ctypes.data)
+        assert columns % block == 0 and written == out.nbytes
+        return out
 
 
 def write_gguf(path, model, family, tensors, rope_base=None, eps=None, quantize=None):
@@ -172,7 +195,7 @@ def write_gguf(path, model, family, tensors, rope_base=None, eps=None, quantize=
         kind = gguf.GGMLQuantizationType.F32
         if quantize and value.ndim == 2 and "blk." in name:
             kind = gguf.GGMLQuantizationType[quantize.upper()]
-            value = gguf.quants.quantize(value, kind)
+            value = quantized(value, kind)
         writer.add_tensor(name, value, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -77,7 +77,7 @@ def test_replay_names_the_other_gelu_in_each_layer(lab, reference):
         at_fault = [o for o in result["replay"]["operations"] if o["origin"]]
         assert status == 1 and {(o["name"], o["op"]) for o in at_fault} == {(f"ffn_gelu-{n}", "GELU") for n in range(6)} | more
         assert all(3e-4 < o["added"]["rel_l2"] < 1e-3 for o in at_fault if o["op"] == "GELU")
-        assert all(o["rule"]["id"] == "gelu-variant" and o["rule"]["instead"] == "GELU_ERF" and o["rule"]["left"] < 1e-6 for o in at_fault if o["op"] == "GELU")
+        assert all(o["rule"]["id"] == "gelu-variant" and o["rule"]["instead"] == "GELU_ERF instead of GELU" and o["rule"]["left"] < 1e-6 for o in at_fault if o["op"] == "GELU")
         assert all(o["rule"] is None for o in at_fault if o["op"] != "GELU")
         assert result["replay"]["counts"]["open"] == result["replay"]["counts"]["unsupported"] == result["replay"]["kernels"]["differ"] == 0
 

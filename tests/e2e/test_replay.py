@@ -23,6 +23,21 @@ def test_a_clean_run_is_found_whole(lab, family, kind, flash):
     assert replay["kernels"]["checked"] == replay["kernels"]["operations"] > 500 and replay["kernels"]["differ"] == 0
 
 
+@pytest.mark.parametrize("kind,flash", [("q4_k", False), ("q6_k", True), ("iq4_xs", False), ("q2_k", True)])
+def test_weights_in_blocks_of_256(lab, kind, flash):
+    """Quantized by the engine's own functions; most are repacked for its kernels, where their bytes can't be compared with the file's."""
+    trace, model = faults.clean(lab, "llama-wide", kind, flash)
+    products = [t["dtype"] for t in Trace(trace).tensors if t.get("role") == "weight" and t["name"].startswith("blk.") and len(t["shape"]) == 2]
+    assert len(products) == 3 * 7 and {dtype.lower() for dtype in products} == {kind}
+    status, result = diff(faults.reference(lab, "llama-wide"), trace, "--preset", "none")
+    replay = result["replay"]
+    assert status == 0 and result["verdict"] == "match"
+    assert replay["origins"] == replay["counts"]["open"] == replay["counts"]["unsupported"] == replay["kernels"]["differ"] == 0
+    swapped = lab.faulty("llama-wide", f"swapped-{kind}", lambda t: t.update({"blk.1.attn_k.weight": t["blk.1.attn_v.weight"], "blk.1.attn_v.weight": t["blk.1.attn_k.weight"]}), quantize=kind)
+    status, result = diff(faults.reference(lab, "llama-wide"), lab.candidate("llama-wide", flash=flash, gguf=swapped), "--preset", "none")
+    assert status == 1 and {o["name"] for o in result["replay"]["operations"] if o["origin"]} == {"Kcur-1", "Vcur-1"}
+
+
 def test_a_reference_in_bfloat16(lab):
     """Its own rounding, of activations and weights, is no fault; reversed heads are."""
     trace, model = faults.clean(lab, "llama", "f32", False)

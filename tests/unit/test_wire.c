@@ -179,6 +179,11 @@ static const struct {
     {TENSOR "\"shape\":[2],\"offset\":-1}", 8, LOCKSTEP_MALFORMED, 80},
     {TENSOR "\"shape\":[2],\"role\":1}", 8, LOCKSTEP_MALFORMED, 78},
     {"{\"event\":\"pass\",\"pass\":0,\"told_later\":1}", 0, LOCKSTEP_MALFORMED, 38},
+    {"{\"event\":\"pass\",\"pass\":1,\"like\":-1}", 0, LOCKSTEP_MALFORMED, 32},
+    {"{\"event\":\"pass\",\"pass\":1,\"like\":\"0\"}", 0, LOCKSTEP_MALFORMED, 32},
+    {"{\"event\":\"model_file\",\"path\":5}", 0, LOCKSTEP_MALFORMED, 29},
+    {"{\"event\":\"note\",\"sample_xxh3\":\"0123456789abcdeg\"}", 0, LOCKSTEP_MALFORMED, 30},
+    {"{\"event\":\"note\",\"sample_xxh3\":\"0123\"}", 0, LOCKSTEP_MALFORMED, 30},
     {TENSOR "\"shape\":[2]}", 7, LOCKSTEP_MALFORMED, LOCKSTEP_NO_OFFSET},
     {"{\"event\":\"tensor\",\"id\":1,\"pass\":0,\"name\":\"x\",\"dtype\":\"q8_0\",\"shape\":[31]}", 34, LOCKSTEP_MALFORMED, LOCKSTEP_NO_OFFSET},
 };
