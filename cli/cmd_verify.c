@@ -48,8 +48,8 @@ static int judge_weights(const ls_models *m, int status) {
     const size_t changed = m->by_state[LS_WEIGHT_CHANGED];
     if (changed == 0)
         return status;
-    fprintf(stderr, "lockstep verify: %zu weight%s in the engine's memory %s not %s (first: %s)\n", changed, changed == 1 ? "" : "s", changed == 1 ? "is" : "are",
-            m->are_recorded ? "that of its model file: changed after loading" : "that of --model: the engine had opened another file", m->trace->nodes[m->first_changed].name);
+    fprintf(stderr, "lockstep verify: %zu weight%s in the engine's memory %s not as in %s (first: %s)\n", changed, changed == 1 ? "" : "s", changed == 1 ? "is" : "are",
+            m->are_recorded ? "its model file: changed after loading" : "--model: the engine had opened another file", m->trace->nodes[m->first_changed].name);
     return m->are_recorded ? EXIT_DIVERGED : EXIT_TROUBLE;
 }
 

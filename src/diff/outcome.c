@@ -261,10 +261,10 @@ static const decision decisions[] = {
 /* The same for a candidate of which only the graph was recorded: nothing but its replay can decide. */
 static const decision model_decisions[] = {
     {inputs_differ, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
-    {is_not_replayed, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOT_REPLAYED},
-    {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
     {weights_changed, LS_OUTCOME_DIVERGED, LS_REMARK_WEIGHTS_CHANGED},
     {weights_are_of_another_file, LS_OUTCOME_INCOMPARABLE, LS_REMARK_WEIGHTS_OTHER},
+    {is_not_replayed, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOT_REPLAYED},
+    {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
     {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},
     {replay_is_unsupported, LS_OUTCOME_INCOMPARABLE, LS_REMARK_REPLAY_UNSUPPORTED},

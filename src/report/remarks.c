@@ -105,7 +105,7 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s", r->text, rest); break;
     case LS_REMARK_REPLAY_DIVERGED: ls_text_printf(out, "%llu operation%s at fault, of which no values were recorded", (unsigned long long)r->count, r->count == 1 ? " is" : "s are"); break;
     case LS_REMARK_NOT_REPLAYED:
-        ls_text_printf(out, "%s has only the graph, and its operations could not be computed without the weights: --candidate-model names their file", r->text);
+        ls_text_printf(out, "%s has only the graph, and its operations could not be computed: only those of ggml can, with the weights (--candidate-model names their file)", r->text);
         break;
     case LS_REMARK_REPLAY_UNSUPPORTED:
         ls_text_printf(out, "%llu operation%s can't be computed (first: %s: %s)", (unsigned long long)r->count, r->count == 1 ? "" : "s", r->text, r->detail);
