@@ -409,6 +409,7 @@ def bench_observe(folder):
     report("  --stats-only, all nodes, against that callback", f"{ratio:.2f} x", "<= 1.3", ratio <= 1.3)
     report("  all nodes to .npy, against that callback", f"{inside['all'] / inside['null']:.2f} x")
     report("  check, against that callback", f"{inside['check'] / inside['null']:.2f} x")
+    report("diff, which computes every operation twice, against evaluation", f"{statistics.median(compared) / inside['plain']:.1f} x", "of one thread")
     both = whole["all"] + statistics.median(compared)
     report("check, against capture and then diff (whole processes)", f"{whole['check'] / both:.2f} x", "< 1", whole["check"] < both)
 
