@@ -1,16 +1,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "commands.h"
 #include "comparison.h"
 #include "format/archive.h"
 #include "report/verify_report.h"
+#include "verify/rerun.h"
 #include "verify/verify.h"
 
 typedef struct verify_options {
     option_list models;
-    const char *json;
-    bool all, exact;
+    const char *json, *out, *from, *to;
+    bool all, exact, replay;
 } verify_options;
 
 #define FIELD(name) offsetof(verify_options, name)
@@ -18,6 +20,10 @@ static const option_row options[] = {
     {"--model", OPTION_PATHS, FIELD(models), "FILE", "a file with the weights (repeatable; default: the files that the engine opened)", NULL},
     {"--exact", OPTION_FLAG, FIELD(exact), NULL, "compute all rows of large products, too", NULL},
     {"--all", OPTION_FLAG, FIELD(all), NULL, "list every operation, not only those that fail", NULL},
+    {"--replay", OPTION_FLAG, FIELD(replay), NULL, "compute the whole run in double precision instead, each operation on what was computed before it", NULL},
+    {"-o", OPTION_PATH, FIELD(out), "OUT", "with --replay: the trace to write", NULL},
+    {"--from", OPTION_TEXT, FIELD(from), "NAME", "with --replay: begin at this operation in each pass; those before it keep their recorded values", NULL},
+    {"--to", OPTION_TEXT, FIELD(to), "NAME", "with --replay: end at this operation in each pass", NULL},
     {"--json", OPTION_PATH, FIELD(json), "FILE", "write the result as JSON; - for standard output, instead of the table", NULL},
     {0},
 };
@@ -53,8 +59,39 @@ static int judge_weights(const ls_models *m, int status) {
     return m->are_recorded ? EXIT_DIVERGED : EXIT_TROUBLE;
 }
 
+static const char *objection(const verify_options *o) {
+    if (o->replay && o->out == NULL)
+        return "--replay needs -o OUT, the trace to write";
+    if (o->replay && (o->json != NULL || o->all))
+        return "--replay writes a trace: --json and --all don't apply to it";
+    if (!o->replay && (o->out != NULL || o->from != NULL || o->to != NULL))
+        return "-o, --from and --to need --replay";
+    return NULL;
+}
+
+static int write_replay(const ls_trace *trace, const ls_models *models, const verify_options *o) {
+    ls_rerun done;
+    lockstep_error error;
+    if (ls_rerun_write(trace, models, &(ls_rerun_options){o->from, o->to}, o->out, &done, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep verify: %s\n", error.message);
+        return EXIT_TROUBLE;
+    }
+    fprintf(stderr, "lockstep: computed %zu operations in double precision, in %s; %zu kept their recorded values, %zu have none", done.computed, o->out, done.recorded, done.unknown);
+    if (done.reason != NULL) {
+        char name[300];
+        ls_escape(trace->nodes[done.first].name, strlen(trace->nodes[done.first].name), name, sizeof name);
+        fprintf(stderr, " (first: %s: %s)", name, done.reason);
+    }
+    fprintf(stderr, "\n");
+    return done.computed > 0 && done.unknown == 0 ? EXIT_MATCH : EXIT_TROUBLE;
+}
+
 static int run(const arguments *args, const void *parsed) {
     const verify_options *o = parsed;
+    if (objection(o) != NULL) {
+        fprintf(stderr, "lockstep verify: %s\n", objection(o));
+        return EXIT_TROUBLE;
+    }
     ls_trace *trace = NULL;
     ls_models models = {0};
     ls_verification v = {0};
@@ -64,6 +101,12 @@ static int run(const arguments *args, const void *parsed) {
         status = check_trace(trace, &error);
     if (status == LOCKSTEP_OK)
         status = ls_models_open(trace, o->models.items, o->models.count, &models, &error);
+    if (status == LOCKSTEP_OK && o->replay) {
+        const int written = judge_weights(&models, write_replay(trace, &models, o));
+        ls_models_done(&models);
+        ls_trace_close(trace);
+        return written;
+    }
     if (status == LOCKSTEP_OK)
         status = ls_verify(trace, &models, o->exact, &v, &error);
     int result = EXIT_TROUBLE;

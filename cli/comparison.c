@@ -140,11 +140,15 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     out->is_weighed = compare_weights(command, o, diff, &out->weights);
     if (out->is_weighed)
         judge_weights(diff, &out->weights);
-    out->comparison = (ls_comparison){diff, &out->diagnosis, out->is_weighed ? &out->weights : NULL};
-    out->status = o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
+    const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
+    if (o->oracle != NULL && !asked)
+        fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
+    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, out->is_weighed ? &out->weights : NULL};
+    out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {
+    ls_oracle_done(&result->oracle);
     if (result->is_weighed)
         ls_checkpoint_diff_done(&result->weights);
 }

@@ -8,6 +8,7 @@
 /* The first member of each command's options; comparison_rows.h has their rows. */
 typedef struct comparison_options {
     const char *map, *preset, *tensors, *layers, *profile, *reference_model;
+    const char *oracle;
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */
     double atol, rtol, min_coverage;
@@ -23,6 +24,7 @@ typedef struct comparison_result {
     ls_comparison comparison;
     ls_diagnosis diagnosis;
     ls_checkpoint_diff weights;
+    ls_oracle oracle;
     bool is_weighed; /* weights hold something */
     int status;      /* the exit status */
 } comparison_result;

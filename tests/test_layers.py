@@ -22,7 +22,7 @@ ALLOWED = {
     "preset": {"base", "io"},
     "parity": {"base", "io"},
     "eval": {"base", "tensor", "format", "op", "trace"},
-    "verify": {"base", "tensor", "format", "op", "trace", "eval"},
+    "verify": {"base", "tensor", "format", "op", "record", "trace", "eval"},
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
     "replay": {"base", "tensor", "op", "trace", "eval", "compare", "match"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match", "eval", "verify", "replay"},

@@ -103,7 +103,7 @@ lockstep_status lockstep_trace_comparison_write_json(const lockstep_trace_compar
     FILE *file = fopen(path, "w");
     if (file == NULL)
         return ls_fail(error, LOCKSTEP_IO, "%s: %s", path, strerror(errno));
-    bool written = ls_report_json(&(ls_comparison){c->diff, &c->diagnosis, NULL}, file);
+    bool written = ls_report_json(&(ls_comparison){.diff = c->diff, .diagnosis = &c->diagnosis}, file);
     bool closed = fclose(file) == 0;
     return written && closed ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_IO, "%s: could not be written", path);
 }

@@ -158,6 +158,17 @@ static json_t *totals_json(const ls_diff *d) {
 }
 
 /* Everything but the pairs. */
+static json_t *oracle_json(const ls_comparison *c) {
+    json_t *list = c->oracle != NULL ? json_array() : json_null();
+    for (size_t i = 0; c->oracle != NULL && i < c->oracle->count; i++) {
+        const ls_opinion *o = &c->oracle->opinions[i];
+        const ls_node *n = &c->diff->in.candidate.trace->nodes[o->node];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", ls_json_text(n->name), "op", ls_json_text(n->op), "pass", ls_json_count(n->pass), "reference",
+                                              ls_json_number(o->reference), "candidate", ls_json_number(o->candidate)));
+    }
+    return list;
+}
+
 static json_t *summary_json(const ls_comparison *c) {
     const ls_diff *d = c->diff;
     json_t *o = json_object(), *hints = json_array();
@@ -173,6 +184,7 @@ static json_t *summary_json(const ls_comparison *c) {
     json_object_set_new(o, "order", json_string(!d->result.order_known ? "unknown" : d->result.order_of_reference ? "reference" : "candidate"));
     json_object_set_new(o, "first_divergence", first_json(d, c->diagnosis));
     json_object_set_new(o, "replay", ls_report_replay_json(d));
+    json_object_set_new(o, "oracle", oracle_json(c));
     json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
     for (size_t i = 0; i < d->result.hints.count; i++)
         json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));

@@ -7,12 +7,14 @@
 #include "diagnose/diagnose.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "checkpoint/tokenizer.h"
+#include "diff/oracle.h"
 #include "match/sequence.h"
 
 /* What is reported about two traces. */
 typedef struct ls_comparison {
     const ls_diff *diff;
     const ls_diagnosis *diagnosis;
+    const ls_oracle *oracle;           /* a third opinion; or NULL */
     const ls_checkpoint_diff *weights; /* those behind the first divergence, in the traces' checkpoints; or NULL */
 } ls_comparison;
 

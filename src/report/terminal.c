@@ -539,12 +539,28 @@ static void put_head_lines(ls_text *out, const ls_diff *d) {
     }
 }
 
+static void put_oracle(ls_text *out, const ls_comparison *c) {
+    enum { SHOWN = 6 };
+    char name[300];
+    for (size_t i = 0; c->oracle != NULL && i < c->oracle->count && i < SHOWN; i++) {
+        const ls_opinion *o = &c->oracle->opinions[i];
+        const ls_node *n = &c->diff->in.candidate.trace->nodes[o->node];
+        ls_escape(n->name, strlen(n->name), name, sizeof name);
+        ls_text_printf(out, "oracle     %s, pass %zu: ", name, n->pass);
+        if (isnan(o->reference) || isnan(o->candidate))
+            ls_text_printf(out, "could not be compared\n");
+        else
+            ls_text_printf(out, "the reference is %.1e from it, the candidate %.1e: the %s is the less exact\n", o->reference, o->candidate, o->candidate > o->reference ? "candidate" : "reference");
+    }
+}
+
 static void put_tail_lines(ls_text *out, const ls_comparison *c) {
     const ls_diff *d = c->diff;
     put_hints(out, d);
     if (d->result.first != LS_NONE)
         put_first(out, d, c->diagnosis);
     ls_report_replay_origins(d, out);
+    put_oracle(out, c);
     if (c->weights != NULL)
         ls_report_weights(c->weights, out);
     ls_text_printf(out, "verdict: %s", ls_diff_verdict(d));

@@ -97,24 +97,40 @@ static bool read_as(ls_recorded *r, size_t node, size_t source, ls_array *out, c
     return ls_no_values(out_reason, "a view whose place was not recorded");
 }
 
-static bool copy_replacement(const ls_recorded *r, ls_array *out, const char **out_reason) {
-    const ls_node *n = &r->trace->nodes[r->replaced];
+static bool copy(const ls_node *n, const ls_array *from, ls_array *out, const char **out_reason) {
     double *values = ls_values_new(n, out_reason);
     if (values == NULL)
         return false;
-    memcpy(values, r->replacement->values, n->elements * sizeof *values);
+    memcpy(values, from->values, n->elements * sizeof *values);
     ls_values_give(n, values, out);
     return true;
+}
+
+static bool has_stored(const ls_recorded *r, const ls_node *n) {
+    return ls_node_has_values(n) && (r->computed == NULL || n->role == LOCKSTEP_ROLE_INPUT || n->role == LOCKSTEP_ROLE_WEIGHT);
+}
+
+/* An input that another graph has computed. */
+static size_t producer_of(const ls_recorded *r, const ls_node *n) {
+    if (r->computed == NULL || n->role != LOCKSTEP_ROLE_INPUT || n->source_count != 1)
+        return LS_NONE;
+    const ls_node *source = &r->trace->nodes[n->sources[0]];
+    const size_t producer = source->role == LOCKSTEP_ROLE_WRITE ? source->view_of : n->sources[0];
+    return producer != LS_NONE && r->trace->nodes[producer].elements == n->elements ? producer : LS_NONE;
 }
 
 static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->trace->nodes[node];
     if (node == r->replaced)
-        return copy_replacement(r, out, out_reason);
+        return copy(n, r->replacement, out, out_reason);
+    if (r->computed != NULL && r->computed[node].values != NULL)
+        return copy(n, &r->computed[node], out, out_reason);
+    if (producer_of(r, n) != LS_NONE)
+        return read_as(r, node, producer_of(r, n), out, out_reason);
     const bool moves = n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0;
-    if (n->alias_of != LS_NONE && (!ls_node_has_values(n) || ls_recorded_is_view_of(r->trace, node, r->replaced)))
+    if (n->alias_of != LS_NONE && (!has_stored(r, n) || ls_recorded_is_view_of(r->trace, node, r->replaced)))
         return read_as(r, node, n->alias_of, out, out_reason);
-    if (ls_node_has_values(n))
+    if (has_stored(r, n))
         return ls_leaf_stored(r->trace, node, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return ls_leaf_weight(r->models, node, out, out_reason);

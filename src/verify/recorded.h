@@ -15,6 +15,7 @@ typedef struct ls_recorded {
     /* A node that takes other values than its own, or LS_NONE. */
     size_t replaced;
     const ls_array *replacement;
+    const ls_array *computed; /* per node, what takes the place of everything that was recorded but inputs and weights; NULL: nothing does */
     int depth; /* of the views that are being read */
 } ls_recorded;
 

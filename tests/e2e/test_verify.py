@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import models
 import other_models
@@ -85,3 +86,74 @@ def test_what_is_not_covered_is_listed(lab, tmp_path):
     trace = capture(tmp_path / "hf", sys.executable, HERE / "run_hf.py", json.dumps(options))
     done = run(LOCKSTEP, "verify", trace)
     assert done.returncode == 2 and "an operation that is not ggml's" in done.stdout and done.stdout.endswith("verdict: nothing checked\n")
+
+
+ANGLES = (len(PROMPTS[24]) + len(STEPS)) * 2 ** -24  # half a unit in the last place of the largest angle, the last position
+
+
+def rerun(trace, out, *options):
+    done = run(LOCKSTEP, "verify", trace, "--replay", "-o", out, *options)
+    return done.returncode, done.stderr
+
+
+def float64_logits(lab, family):
+    """transformers in double precision: of the whole prompt and the later tokens in one pass, the rows that the engine computed."""
+    model = lab.model(family).double().eval()
+    with torch.no_grad():
+        logits = model(torch.tensor([PROMPTS[24] + STEPS])).logits[0]
+    model.float()
+    return logits[len(PROMPTS[24]) - 1:].numpy()
+
+
+@pytest.mark.parametrize("family,flash", [("llama", False), ("qwen3", True), ("gemma2", False)])
+def test_the_run_again_in_double_precision(lab, recorded, tmp_path, family, flash):
+    """Its logits are transformers' in float64, but for RoPE's angles, which transformers rounds to f32."""
+    trace, _ = recorded(family, "f32", flash)
+    status, said = rerun(trace, tmp_path / "gold")
+    assert status == 0 and "0 kept their recorded values, 0 have none" in said
+    gold, expected = Trace(tmp_path / "gold"), float64_logits(lab, family)
+    for pass_, row in enumerate(expected):
+        values = gold.values(gold.find("result_output", pass_=pass_))
+        assert values.dtype == np.float64 and np.linalg.norm(values.ravel() - row) < ANGLES * np.linalg.norm(row)
+
+
+def test_a_graph_alone_can_be_run(lab, tmp_path):
+    """Its passes that repeat others, too."""
+    status, said = rerun(lab.candidate("llama", options=["--graph-only"]), tmp_path / "gold")
+    assert status == 0, said
+    gold, expected = Trace(tmp_path / "gold"), float64_logits(lab, "llama")
+    for pass_, row in enumerate(expected):
+        assert np.linalg.norm(gold.values(gold.find("result_output", pass_=pass_)).ravel() - row) < ANGLES * np.linalg.norm(row)
+
+
+def test_the_less_exact_side(lab, recorded, tmp_path):
+    """The engine's Q4_0 kernels quantize activations; a reference that computes in f32 with the same weights is nearer to exact."""
+    trace, model = recorded("qwen3", "q4_0", False)
+    other, _ = recorded("qwen3", "f32", False)
+    assert rerun(trace, tmp_path / "gold")[0] == 0
+    done = run(LOCKSTEP, "diff", tmp_path / "gold", trace, "--oracle", tmp_path / "gold", "--json", "-")
+    opinions = json.loads(done.stdout)["oracle"]
+    assert len(opinions) >= 1 + len(STEPS) and all(o["reference"] == 0 < o["candidate"] < 0.2 for o in opinions)
+    text = run(LOCKSTEP, "diff", lab.reference("qwen3"), trace, "--oracle", tmp_path / "gold").stdout
+    assert "the reference is the less exact" in text  # its weights are not rounded, so it computes another model
+    wrong = run(LOCKSTEP, "diff", lab.reference("qwen3"), other, "--oracle", lab.reference("llama"))
+    assert wrong.returncode == 2 and "is not the run of" in wrong.stderr
+
+
+def test_a_part_of_the_run_again(recorded, tmp_path):
+    """What comes before keeps the recorded values, and so does what comes after."""
+    trace, _ = recorded("llama", "f32", False)
+    status, said = rerun(trace, tmp_path / "gold", "--from", "ffn_norm-2", "--to", "l_out-2")
+    assert status == 0, said
+    gold, old = Trace(tmp_path / "gold"), Trace(trace)
+    for name, same in (("l_out-1", True), ("ffn_norm-2", False), ("l_out-2", False), ("attn_norm-3", True), ("result_output", True)):
+        a, b = gold.values(gold.find(name)), old.values(old.find(name))
+        assert np.array_equal(a, b.astype(np.float64)) is same and np.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options,message", [(["--replay"], "needs -o OUT"), (["-o", "x"], "need --replay"), (["--replay", "-o", "x", "--all"], "don't apply"),
+                                             (["--replay", "-o", "x", "--from", "nothing"], "no operation has the name 'nothing'")])
+def test_options_of_a_run_again(recorded, tmp_path, options, message):
+    trace, _ = recorded("llama", "f32", False)
+    done = run(LOCKSTEP, "verify", trace, *options, cwd=tmp_path)
+    assert done.returncode == 2 and message in done.stderr and not any(tmp_path.iterdir())
