@@ -135,6 +135,7 @@ static void judge_weights(ls_diff *diff, const ls_checkpoint_diff *weights) {
 
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
     lockstep_error error;
+    out->oracle = (ls_oracle){0};
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
     out->is_weighed = compare_weights(command, o, diff, &out->weights);
