@@ -165,6 +165,7 @@ HOMONYMS = {
     "src/preset/rules.c": "keys of presets, and changes that converters make",
     "src/report/diff_json.c": "keys of the report",
     "src/report/json_values.c": "statistics",
+    "src/verify/rerun.c": "keys of a trace",
     "src/report/replay_report.c": "statistics",
     "src/tensor/value_text.c": "statistics",
     "src/record/recorder.c": "statistics",
