@@ -334,9 +334,20 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
     }
 }
 
+/* A node has a row for each expert of each token. Implementations gather the rows of each expert, in an order of their own: what is
+ * computed from rows in any order is consistent, and proves nothing. */
+static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    if (!w->steps[node].is_of_experts || n->rank == 0 || p->rank == 0)
+        return false;
+    return p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
+}
+
 static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
     const uint64_t kind = ls_replayer_kind(w, node);
     ls_sighting own;
+    if (is_gathered(w, node, near->node))
+        return;
     for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
         if (is_usual(w, kind, pairs == 1) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;

@@ -273,11 +273,26 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     return found;
 }
 
+static uint64_t rows_of(const ls_node *n) { return n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1); }
+
+/* A product of experts, or what is computed from it row by row. */
+static bool is_of_experts(const ls_replayer *w, size_t node) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const ls_node *n = &w->candidate->nodes[node];
+    bool any = n->kind->id == LS_OP_MUL_MAT_ID;
+    const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < count && !any; i++)
+        any = w->steps[inputs[i]].is_of_experts && rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n);
+    return any;
+}
+
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_step *s = &w->steps[node];
     ls_array computed = {0};
     s->is_known = true;
+    s->is_of_experts = is_of_experts(w, node);
     s->root_count = ls_replayer_roots(w, node, &s->roots);
     if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
         carry(w, node);

@@ -20,6 +20,7 @@ typedef struct ls_step {
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
+    bool is_of_experts; /* it has a row for each expert of each token */
     bool is_reserved;   /* what it will stand for has been looked up before its turn */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
