@@ -303,4 +303,4 @@ def test_rows_that_are_gathered_by_expert(tmp_path):
             ("m", "SWIGLU", ["g", "u"], swiglu), ("d", "MUL_MAT_ID", ["Wde", "m", "experts"], experts), ("y", "MUL_MAT", ["Wx", "d"], linear), ("z", "MUL_MAT", ["Wg", "y"], linear)]
     cand.insert(1, ("x3", "CONT", ["x"], lambda x: x[:, None]))
     status, result = two_sides(tmp_path, ref, cand, MANY)
-    assert status == 0 and not named(result) and {classes(result)[f"c-{name}"] for name in "gum"} == {"covered"} and classes(result)["c-d"] == "found"
+    assert status == 0 and not named(result) and {classes(result)[f"c-{name}"] for name in "gum"} == {"covered"} and classes(result)["c-d"] == "found" and result["pairing"]["coverage"] == 1
