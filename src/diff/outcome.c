@@ -302,6 +302,8 @@ static bool is_one_token(const ls_diff *d) {
         most = p->rows > most ? p->rows : most;
         for (size_t r = 0; p->positions != NULL && r < p->rows; r++)
             furthest = p->positions[r] > furthest ? p->positions[r] : furthest;
+        if (p->positions == NULL && p->rows > 1)
+            furthest = 1;
     }
     return most > 0 && furthest == 0;
 }
