@@ -95,7 +95,7 @@ class Rows:
 
     def settle(self):
         """Counts the positions from the cache's length when nothing in the pass gives them."""
-        if self.positions is None and self.batch:
+        if self.positions is None and self.batch and self._offset is not None:
             self.positions = [self._offset + t for _ in range(self.batch) for t in range(self.length)]
 
     def event(self, keys):
@@ -121,7 +121,10 @@ def _past_length(named):
     for name, value in named:
         if name in CACHE_NAMES and value is not None:
             if hasattr(value, "get_seq_length"):
-                return int(value.get_seq_length())
+                try:
+                    return int(value.get_seq_length())
+                except ValueError:  # it holds states only, which don't tell
+                    return None
             if isinstance(value, (list, tuple)) and value:  # a tuple with one (key, value) per layer
                 first = next((tensor for _, tensor in walk(value)), None)
                 return first.shape[-2] if first is not None else 0

@@ -1,5 +1,6 @@
 #include "diff/outcome.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -301,6 +302,8 @@ static bool is_one_token(const ls_diff *d) {
         most = p->rows > most ? p->rows : most;
         for (size_t r = 0; p->positions != NULL && r < p->rows; r++)
             furthest = p->positions[r] > furthest ? p->positions[r] : furthest;
+        if (p->positions == NULL && p->rows > 1)
+            furthest = 1;
     }
     return most > 0 && furthest == 0;
 }
@@ -409,13 +412,21 @@ static void add_hints(ls_diff *d, const facts *f) {
         hint(d, (ls_remark){.code = LS_REMARK_INPUTS_PARTIAL});
 }
 
+/* What was computed from the reference's values is compared by that, as far as kernels were checked on their recorded inputs. */
+static double coverage_of(const ls_diff *d) {
+    const ls_verification *v = &d->verification;
+    if (d->in.candidate.trace->is_graph_only)
+        return ls_proof_coverage(d);
+    return fmax(ls_coverage_of(d), v->count > 0 ? fmin(ls_proof_coverage(d), (double)v->checked / (double)v->count) : 0);
+}
+
 lockstep_status ls_outcome_decide(ls_diff *d, lockstep_error *error) {
     const bool reference = d->in.reference.trace->is_graph, candidate = d->in.candidate.trace->is_graph;
     facts f = {.diff = d, .graphs = reference && candidate, .dump = reference && !candidate};
     if (!find_left_out(d, &f))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (d->matching.tokens.status != LS_INPUTS_DIFFER)
-        d->result.coverage = d->in.candidate.trace->is_graph_only ? ls_proof_coverage(d) : ls_coverage_of(d);
+        d->result.coverage = coverage_of(d);
     decide(&f, &d->result);
     add_hints(d, &f);
     return d->result.hints.failed ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : LOCKSTEP_OK;

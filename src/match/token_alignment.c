@@ -24,6 +24,7 @@ typedef struct side {
     ls_map histories;
     ls_map rows_of;    /* (pass, history, position) -> the first such row + 1; of the reference */
     uint32_t **next;   /* per pass, per row: the next such row + 1, or 0 */
+    ls_map ends;       /* (process, context, sequence) -> the position after its last token */
     ls_map first_positions; /* (process, context, sequence) -> position of its first token after padding */
     size_t rows, padding;
 } side;
@@ -107,11 +108,16 @@ static bool file_row(side *s, size_t p, size_t r) {
     return true;
 }
 
-/* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. */
-static bool identify_row(side *s, size_t p, size_t r, bool fresh) {
+/* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. `continues`: without positions, it
+ * comes after the passes before. */
+static bool identify_row(side *s, size_t p, size_t r, bool fresh, bool continues) {
     const ls_pass *pass = &s->trace->passes[p];
-    int32_t position = pass->positions != NULL ? pass->positions[r] : (int32_t)r;
     int32_t sequence = pass->sequences != NULL ? pass->sequences[r] : 0;
+    uint64_t *end = first_position(&s->ends, pass, sequence);
+    if (end == NULL)
+        return false;
+    int32_t position = pass->positions != NULL ? pass->positions[r] : continues && *end < INT32_MAX ? (int32_t)*end : (int32_t)r;
+    *end = position >= 0 ? (uint64_t)position + 1 : 0;
     const uint64_t *before = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
     uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
     bool begins = before == NULL || *before == 0;
@@ -129,7 +135,7 @@ static bool identify_row(side *s, size_t p, size_t r, bool fresh) {
 }
 
 /* Identifies the rows of the next pass. */
-static bool identify(side *s) {
+static bool identify(side *s, bool continues) {
     size_t p = s->seen;
     if (!make_room(s, p + 1))
         return false;
@@ -150,7 +156,7 @@ static bool identify(side *s) {
             s->padding++;
             after_padding = true;
         } else {
-            ok = identify_row(s, p, r, after_padding);
+            ok = identify_row(s, p, r, after_padding, continues);
         }
     }
     free(padding);
@@ -171,6 +177,7 @@ static void forget(side *s) {
     ls_map_done(&s->rows_of);
     ls_map_done(&s->histories);
     ls_map_done(&s->first_positions);
+    ls_map_done(&s->ends);
 }
 
 /* The row after the last of the sequence that this row begins. */
@@ -194,6 +201,30 @@ static size_t free_row(const side *ref, size_t rp, const row_id *id, const int32
         if (!ref->used[rp][r - 1] && (sequence == NULL || sequence_of(&ref->trace->passes[rp], r - 1) == *sequence))
             return r - 1;
     return LS_NONE;
+}
+
+/* A graph without positions (ALiBi) doesn't tell whether a pass continues the one before: it does where the reference has such rows,
+ * and otherwise it begins again. */
+static bool identify_candidate(side *cand, const side *ref) {
+    const size_t cp = cand->seen;
+    const ls_pass *pass = &cand->trace->passes[cp];
+    const size_t padding = cand->padding;
+    if (!identify(cand, true))
+        return false;
+    if (pass->tokens == NULL || pass->positions != NULL)
+        return true;
+    for (size_t rp = 0; rp < ref->seen; rp++)
+        for (size_t r = 0; ref->ids[rp] != NULL && r < pass->rows; r++)
+            if (!cand->ids[cp][r].padding && free_row(ref, rp, &cand->ids[cp][r], NULL) != LS_NONE)
+                return true;
+    free(cand->ids[cp]);
+    free(cand->used[cp]);
+    free(cand->next[cp]);
+    cand->rows -= pass->rows - (cand->padding - padding);
+    cand->padding = padding;
+    cand->used_count[cp] = 0;
+    cand->seen = cp;
+    return identify(cand, false);
 }
 
 /* Lists equal, unpaired rows of two passes, and returns how many there are. Several sequences may begin with
@@ -453,13 +484,13 @@ static bool grow(ls_token_alignment *a) {
     struct ls_token_alignment_state *state = a->state;
     side *ref = &state->reference, *cand = &state->candidate;
     while (ref->seen < ref->trace->pass_count)
-        if (!identify(ref))
+        if (!identify(ref, false))
             return false;
     if (!state->decided && cand->trace->pass_count > 0)
         decide(a);
     while (cand->seen < cand->trace->pass_count && !is_still_told(cand->trace, &cand->trace->passes[cand->seen])) {
         size_t cp = cand->seen;
-        if (!identify(cand))
+        if (!identify_candidate(cand, ref))
             return false;
         if (a->in_order ? cp < ref->seen && !add_pair(a, cp, cp, NULL, 0, true)
                             : cand->ids[cp] != NULL ? !pair_pass(a, cp) : !pair_silent(a, cp))

@@ -334,9 +334,20 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
     }
 }
 
+/* A node has a row for each expert of each token. Implementations gather the rows of each expert, in an order of their own: what is
+ * computed from rows in any order is consistent, and proves nothing. */
+static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    if (!w->steps[node].is_of_experts || n->rank == 0 || p->rank == 0)
+        return false;
+    return p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
+}
+
 static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
     const uint64_t kind = ls_replayer_kind(w, node);
     ls_sighting own;
+    if (is_gathered(w, node, near->node))
+        return;
     for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
         if (is_usual(w, kind, pairs == 1) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;
@@ -373,11 +384,38 @@ static const ls_array *value_or_zeros(const ls_replayer *w, size_t node, ls_arra
     return none;
 }
 
+static bool has_weight(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    for (size_t i = 0; i < n->operand_count; i++)
+        if (ls_replayer_weight(w, n, i) != LS_NONE)
+            return true;
+    return false;
+}
+
+/* Whether a weight plays a part in a node or in what is open in front of it, or it has another one's values. */
+static bool may_have_weight(const ls_replayer *w, size_t node) {
+    enum { REGION = 64 };
+    size_t region[REGION];
+    bool any = has_weight(w, node) || ls_op_only_moves(w->candidate->nodes[node].kind);
+    const size_t count = any ? 0 : ls_replayer_region(w, node, region, REGION);
+    for (size_t i = 0; i < count && !any; i++)
+        any = has_weight(w, region[i]);
+    return any || count == REGION;
+}
+
+static bool is_of_weight(const ls_replayer *w, size_t partner) {
+    const ls_node *n = &w->partners.trace->nodes[partner];
+    for (size_t i = 0; i < n->source_count; i++)
+        if (w->partners.trace->nodes[n->sources[i]].role == LOCKSTEP_ROLE_WEIGHT)
+            return true;
+    return false;
+}
+
 void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     const uint64_t kind = ls_replayer_kind(w, node);
-    const bool learned = times_learned(w, kind, ANY_PARTNER) > 0;
+    const bool learned = times_learned(w, kind, ANY_PARTNER) > 0, of_weights = may_have_weight(w, node);
     ls_array none;
     ls_reach near[REACH];
     out->count = 0;
@@ -389,8 +427,9 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     for (int round = learned ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++) {
             const size_t partner = near[i].node;
-            const bool free_ = w->taken[partner] == LS_NONE || w->taken[partner] == node || (s->partner != LS_NONE && s->partner != partner);
-            if (free_ && partner != s->partner && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, kind_of_partner(w, partner)) > 0))
+            const size_t taken = w->taken[w->partners.alike[partner]];
+            const bool free_ = taken == LS_NONE || taken == node || (s->partner != LS_NONE && s->partner != partner);
+            if (free_ && partner != s->partner && (of_weights || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, kind_of_partner(w, partner)) > 0))
                 add_possible(w, node, value, &near[i], out);
         }
     ls_array_release(&none);

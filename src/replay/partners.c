@@ -16,7 +16,7 @@ static size_t parents(const ls_partners *p, size_t node, size_t index) {
     return index < n->source_count ? n->sources[index] : index == n->source_count ? n->alias_of : p->copy_of[node];
 }
 
-/* What a program computes and gives to a model as its input is recorded apart: the two have the same content. */
+/* Values with the same content. What a program computes and gives to a model as its input is recorded apart, too. */
 static bool find_copies(ls_partners *p) {
     const ls_trace *t = p->trace;
     ls_map values = {0};
@@ -25,6 +25,7 @@ static bool find_copies(ls_partners *p) {
         const ls_node *n = &t->nodes[i];
         const uint64_t key[] = {n->xxh3, n->elements};
         p->copy_of[i] = LS_NONE;
+        p->alike[i] = i;
         if (n->xxh3 == 0 || ls_node_is_integer(n) || (!is_value(n) && n->role != LOCKSTEP_ROLE_INPUT))
             continue;
         uint64_t *at = ls_map_at(&values, (const char *)key, sizeof key);
@@ -33,6 +34,8 @@ static bool find_copies(ls_partners *p) {
             p->copy_of[i] = *at != 0 ? (size_t)*at - 1 : LS_NONE;
         else if (ok && *at == 0)
             *at = i + 1;
+        else if (ok)
+            p->alike[i] = (size_t)*at - 1;
     }
     ls_map_done(&values);
     return ok;
@@ -65,9 +68,9 @@ static bool list_children(ls_partners *p) {
 
 lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_error *error) {
     const size_t n = t->node_count;
-    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of),
+    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of), .alike = malloc((n + 1) * sizeof *p->alike),
                        .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue)};
-    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && find_copies(p) && list_children(p);
+    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && find_copies(p) && list_children(p);
     for (size_t i = 0; i < n && ok; i++) {
         p->is_value[i] = is_value(&t->nodes[i]);
         p->norms[i] = -1;
@@ -83,6 +86,7 @@ void ls_partners_done(ls_partners *p) {
     free(p->first_child);
     free(p->norms);
     free(p->copy_of);
+    free(p->alike);
     free(p->stamp);
     free(p->queue);
     *p = (ls_partners){0};

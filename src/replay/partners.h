@@ -9,6 +9,7 @@ typedef struct ls_partners {
     bool *is_value;   /* per node: a computed float tensor with values of its own */
     size_t *children, *first_child; /* children[first_child[i] … first_child[i + 1]) are computed from node i, or other names of it */
     size_t *copy_of;  /* of an input: the value that it has the content of; LS_NONE */
+    size_t *alike;    /* per node: the first value with its content, which is itself as a rule */
     double *norms;    /* per node: L2 of its numbers; negative where not known yet */
     bool has_edges;
     /* For a search. */

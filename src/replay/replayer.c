@@ -39,10 +39,17 @@ size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
     return count;
 }
 
+/* Where it is the one that was settled on a partner, others may be. */
+static void give_up(ls_replayer *w, size_t node, size_t partner) {
+    size_t *taken = &w->taken[w->partners.alike[partner]];
+    if (*taken == node)
+        *taken = LS_NONE;
+}
+
 static void forget(ls_replayer *w, size_t node) {
     ls_step *s = &w->steps[node];
-    if (s->partner != LS_NONE && w->taken[s->partner] == node)
-        w->taken[s->partner] = LS_NONE;
+    if (s->partner != LS_NONE)
+        give_up(w, node, s->partner);
     s->partner = LS_NONE;
 }
 
@@ -117,8 +124,9 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->root_count = s->roots != NULL;
     if (s->roots != NULL)
         s->roots[0] = sighting->partner;
-    if (w->taken[sighting->partner] == LS_NONE)
-        w->taken[sighting->partner] = node;
+    size_t *taken = &w->taken[w->partners.alike[sighting->partner]];
+    if (*taken == LS_NONE)
+        *taken = node;
     if (means == LS_REPLAY_BY_VALUE) {
         ls_replayer_learn(w, node, sighting);
         return;
@@ -192,8 +200,7 @@ static bool give_back(ls_replayer *w, size_t node) {
     for (size_t i = 0; i < count; i++) {
         ls_step *s = &w->steps[back[i]];
         if (found) {
-            if (w->taken[partners[i]] == back[i])
-                w->taken[partners[i]] = LS_NONE;
+            give_up(w, back[i], partners[i]);
             s->is_open = true;
             ls_replayer_unmeasure(w, back[i]);
             ls_array_release(&values[i]);
@@ -266,11 +273,26 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     return found;
 }
 
+static uint64_t rows_of(const ls_node *n) { return n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1); }
+
+/* A product of experts, or what is computed from it row by row. */
+static bool is_of_experts(const ls_replayer *w, size_t node) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const ls_node *n = &w->candidate->nodes[node];
+    bool any = n->kind->id == LS_OP_MUL_MAT_ID;
+    const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < count && !any; i++)
+        any = w->steps[inputs[i]].is_of_experts && rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n);
+    return any;
+}
+
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_step *s = &w->steps[node];
     ls_array computed = {0};
     s->is_known = true;
+    s->is_of_experts = is_of_experts(w, node);
     s->root_count = ls_replayer_roots(w, node, &s->roots);
     if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
         carry(w, node);

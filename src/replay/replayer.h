@@ -20,6 +20,8 @@ typedef struct ls_step {
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
+    bool is_of_experts; /* it has a row for each expert of each token */
+    bool is_reserved;   /* what it will stand for has been looked up before its turn */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
 
@@ -55,7 +57,7 @@ typedef struct ls_replayer {
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
-    size_t *taken;        /* per node of the reference: the node of the pass that was settled on it, or LS_NONE */
+    size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
     /* Trying values in place of a node's: */
     ls_array *tried;      /* per node */
     unsigned char *depends; /* per node: 0 not known, 1 no, 2 yes */

@@ -114,7 +114,8 @@ static bool is_same(const ls_array *a, const ls_array *b) {
 
 /* An operation that changes nothing (plus 0, times 1, a copy) proves nothing. */
 static bool proves(const ls_replayer *w, size_t node, const ls_sighting *s, const cut *c, const ls_sightings *of, const choice *own) {
-    bool ok = w->taken[s->partner] == LS_NONE || w->taken[s->partner] == node;
+    const size_t taken = w->taken[w->partners.alike[s->partner]];
+    bool ok = taken == LS_NONE || taken == node;
     for (size_t i = 0; i < c->count && ok; i++)
         ok = of[i].items[own->at[i]].partner != s->partner && !is_same(&s->value, &of[i].items[own->at[i]].value);
     return ok;
@@ -320,11 +321,46 @@ static bool is_usual_cut(const ls_replayer *w, const cut *c) {
     return usual;
 }
 
+/* A node whose turn has not come yet, and that has a tensor of the reference's values: no other node stands for that. */
+static void reserve(ls_replayer *w, size_t node) {
+    ls_array computed;
+    ls_sightings found = {0};
+    const char *reason;
+    size_t *roots, count = ls_replayer_roots(w, node, &roots);
+    w->steps[node].is_reserved = true;
+    w->sampled = ls_replayer_every(w, node) > 1 ? node : LS_NONE;
+    if (count > 0 && ls_replayer_compute(w, node, false, &computed, NULL, &reason)) {
+        ls_replayer_look_up(w, node, &computed, roots, count, ls_replayer_tolerance(w, node, NULL, NULL), &found);
+        ls_array_release(&computed);
+    }
+    w->sampled = LS_NONE;
+    size_t *taken = found.count > 0 ? &w->taken[w->partners.alike[found.items[0].partner]] : NULL;
+    if (taken != NULL && *taken == LS_NONE)
+        *taken = node;
+    ls_sightings_release(&found);
+}
+
+/* What else is computed from a node's operands: another branch of the same shape. */
+static void reserve_siblings(ls_replayer *w, size_t node) {
+    size_t inputs[INPUTS];
+    const size_t count = ls_replayer_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = w->first_consumer[inputs[i]]; w->steps[inputs[i]].partner != LS_NONE && k < w->first_consumer[inputs[i] + 1]; k++) {
+            const size_t c = w->consumers[k];
+            const ls_node *n = &w->candidate->nodes[c];
+            if (n->pass == w->candidate->nodes[node].pass && ls_node_is_operation(n) && !ls_node_is_integer(n) && !w->steps[c].is_known && !w->steps[c].is_reserved)
+                reserve(w, c);
+        }
+}
+
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
     size_t trials_left = TRIALS;
     solution best = {0};
     const size_t count = w->trials_left > 0 ? list_cuts(w, node, cuts) : 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < cuts[i].count; k++)
+            reserve_siblings(w, cuts[i].nodes[k]);
     for (int unusual = 0; unusual < 2 && best.cut == NULL; unusual++)
         for (size_t i = 0; i < count; i++)
             if (is_usual_cut(w, &cuts[i]) != unusual)

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +222,24 @@ static bool read_place(ls_trace_lines *r, const json_t *object, ls_node *node) {
     return true;
 }
 
+/* Infinities and NaN, which JSON doesn't have, are strings. */
+static bool is_parameter(const json_t *value, double *out) {
+    static const struct {
+        const char *text;
+        double value;
+    } others[] = {{"inf", INFINITY}, {"-inf", -INFINITY}, {"nan", NAN}};
+    if (json_is_number(value)) {
+        *out = json_number_value(value);
+        return true;
+    }
+    for (size_t i = 0; json_is_string(value) && i < sizeof others / sizeof *others; i++)
+        if (strcmp(json_string_value(value), others[i].text) == 0) {
+            *out = others[i].value;
+            return true;
+        }
+    return false;
+}
+
 static bool read_parameters(ls_trace_lines *r, json_t *object, ls_node *node) {
     json_t *parameters = json_object_get(object, "params"), *value;
     const char *key;
@@ -230,12 +249,13 @@ static bool read_parameters(ls_trace_lines *r, json_t *object, ls_node *node) {
     if (node->parameters == NULL)
         return false;
     json_object_foreach(parameters, key, value) {
-        if (!json_is_number(value))
+        double number;
+        if (!is_parameter(value, &number))
             continue;
         const char *copy = ls_arena_copy(&r->trace->arena, key, strlen(key));
         if (copy == NULL)
             return false;
-        node->parameters[node->parameter_count++] = (ls_parameter){copy, json_number_value(value)};
+        node->parameters[node->parameter_count++] = (ls_parameter){copy, number};
     }
     return true;
 }

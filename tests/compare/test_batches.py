@@ -173,3 +173,20 @@ def test_a_shape_of_another_width_is_a_divergence_in_a_shorter_prompt_too(tmp_pa
         t.write()
     status, result = diff(tmp_path / "r", tmp_path / "c")
     assert status == 1 and first_name(result) == "attn"
+
+
+def test_passes_of_a_graph_without_positions(tmp_path):
+    """An engine's graph with ALiBi has none: a pass continues the one before where the reference has such rows, or begins again."""
+    def run(path, told):
+        t, history = Trace(path), []
+        for tokens in ([5, 6, 7], [8], [8], [5, 6, 7], [9]):
+            history = history if len(tokens) == 1 else []
+            t.begin(tokens, range(len(history), len(history) + len(tokens)))
+            if not told:
+                del t.lines[-1]["positions"]
+            rows = [history + tokens[:n + 1] for n in range(len(tokens))]
+            t.add("state", np.stack([noise("state", tuple(h), size=WIDTH) for h in rows]).astype("f4"), op="add")
+            history = rows[-1]
+        return t.write()
+    status, result = diff(run(tmp_path / "r", True), run(tmp_path / "c", False))
+    assert status == 0 and result["totals"]["compared"] == 5 and result["inputs"]["status"] == "equal" and not any("position" in h for h in result["hints"])

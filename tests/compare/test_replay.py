@@ -200,3 +200,107 @@ def test_the_report_names_what_is_at_fault(tmp_path):
     text = report(reference(tmp_path / "r", w), candidate(tmp_path / "c", wrong), "--preset", "none")
     assert "at fault, computed from the reference's own values:" in text and "u-1 (MUL_MAT), layer 1, in 1 pass: added here 5.0e-01" in text
     assert "weights: up1" in text and "cause: scale: the candidate is the reference times 1.5" in text
+
+
+# ------------------------------------------------------------------ what a clean run must not be taken for
+
+def two_sides(tmp_path, ref, cand, tokens):
+    """Each side is a list of (name, op, sources, value, more); a source is a name, and weights begin with W."""
+    made = np.random.default_rng(5)
+    shapes = {"W0": (40, WIDTH), "Wx": (WIDTH, WIDTH), "Wr": (8, WIDTH), "Wh": (WIDTH, 8), "Wg": (INNER, WIDTH), "Wu": (INNER, WIDTH), "Wd": (WIDTH, INNER), "Wg2": (INNER, WIDTH),
+              "Wu2": (INNER, WIDTH), "Wd2": (WIDTH, INNER), "Wge": (4, INNER, WIDTH), "Wue": (4, INNER, WIDTH), "Wde": (4, WIDTH, INNER)}
+    weights = {name: (made.standard_normal(shape) / shape[-1] ** 0.5).astype("f4") for name, shape in shapes.items()}
+
+    def write(path, lines, own):
+        t = Trace(path).begin(tokens)
+        at = {name: t.add(name, value, role="weight") for name, value in weights.items()}
+        at["ids"] = t.add("ids", np.array(list(tokens), "i4"), role="input")
+        at["experts"] = t.add("experts", EXPERTS[:, None].astype("i4"), role="input")
+        values = dict(weights, ids=np.array(list(tokens)))
+        for name, op, sources, function, *more in lines:
+            values[name] = np.asarray(function(*(values[s] for s in sources if s != "experts")), "f8")
+            at[name] = t.add(f"{own}{name}", values[name].astype("f4"), [at[s] for s in sources], op=op, layer=0, **(more[0] if more else {}))
+        return t.write()
+    return diff(write(tmp_path / "r", ref, "r."), write(tmp_path / "c", cand, "c-"), "--preset", "none")
+
+
+EXPERTS = np.array([3, 1, 0, 2, 1, 3, 0, 0, 2, 1, 3, 2])
+MANY = range(12)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def linear(w, x):
+    return x @ w.T.astype("f8")
+
+
+def take(w, ids):
+    return w.astype("f8")[ids]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def swiglu(g, u):
+    return silu(g) * u
+
+
+def test_a_scale_that_the_reference_applies_later(tmp_path):
+    """A copy of what is scaled is not what the scale should have given."""
+    same = {"xxh3": "00000000000000a1"}
+    ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i), same), ("copy", "cat", ["x"], lambda x: x, same), ("s", "linear", ["copy", "Wx"], lambda x, w: linear(w, x)),
+           ("p", "softmax", ["s"], lambda s: softmax(0.25 * s)), ("o", "linear", ["p", "Wg"], lambda p, w: linear(w, p))]
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("q", "SCALE", ["x"], lambda x: 0.25 * x, {"params": {"scale": 0.25}}), ("s", "MUL_MAT", ["Wx", "q"], linear),
+            ("p", "SOFT_MAX", ["s"], softmax, {"params": {"scale": 1}}), ("o", "MUL_MAT", ["Wg", "p"], linear)]
+    status, result = two_sides(tmp_path, ref, cand, MANY)
+    assert status == 0 and not named(result) and classes(result)["c-q"] == classes(result)["c-s"] == "covered"
+
+
+def test_another_branch_keeps_its_tensors(tmp_path):
+    """Two gated branches of one shape, of which the reference has the second one's tensors only."""
+    branch = [("g", "linear", ["x", "Wg"], lambda x, w: linear(w, x)), ("u", "linear", ["x", "Wu"], lambda x, w: linear(w, x)), ("m", "mul", ["g", "u"], swiglu),
+              ("d", "linear", ["m", "Wd"], lambda m, w: linear(w, m))]
+    first = ("e", "moe", ["x", "Wg2", "Wu2", "Wd2"], lambda x, g, u, d: linear(d, swiglu(linear(g, x), linear(u, x))))
+    ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i)), first, *branch, ("o", "add", ["e", "d"], np.add)]
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take)]
+    for end, sources in (("2", ["Wg2", "Wu2", "Wd2"]), ("", ["Wg", "Wu", "Wd"])):
+        cand += [("g" + end, "MUL_MAT", [sources[0], "x"], linear), ("u" + end, "MUL_MAT", [sources[1], "x"], linear), ("m" + end, "SWIGLU", ["g" + end, "u" + end], swiglu),
+                 ("d" + end, "MUL_MAT", [sources[2], "m" + end], linear)]
+    status, result = two_sides(tmp_path, ref, cand + [("o", "ADD", ["d2", "d"], np.add)], MANY)
+    assert status == 0 and not named(result) and classes(result)["c-g2"] == "covered" and classes(result)["c-d2"] == "found"
+
+
+def test_what_no_weight_goes_into_is_no_product(tmp_path):
+    """A later pair of tensors that would be consistent with an operation that the reference lacks."""
+    def total(x):
+        return x.sum(-1, keepdims=True)
+    ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i)), ("l", "linear", ["x", "Wr"], lambda x, w: linear(w, x)), ("c", "norm", ["l"], lambda x: sigmoid(x) / total(sigmoid(x))),
+           ("h", "linear", ["c", "Wh"], lambda x, w: linear(w, x)), ("l2", "linear", ["h", "Wr"], lambda x, w: linear(w, x)), ("s2", "sum", ["l2"], total), ("o", "div", ["l2", "s2"], np.divide)]
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("l", "MUL_MAT", ["Wr", "x"], linear), ("a", "SIGMOID", ["l"], sigmoid), ("b", "SUM_ROWS", ["a"], total), ("c", "DIV", ["a", "b"], np.divide),
+            ("h", "MUL_MAT", ["Wh", "c"], linear), ("l2", "MUL_MAT", ["Wr", "h"], linear), ("s2", "SUM_ROWS", ["l2"], total), ("o", "DIV", ["l2", "s2"], np.divide)]
+    status, result = two_sides(tmp_path, ref, cand, MANY)
+    assert status == 0 and not named(result) and classes(result)["c-a"] == classes(result)["c-b"] == "covered"
+
+
+def test_rows_that_are_gathered_by_expert(tmp_path):
+    """The reference computes each expert's rows together; the candidate does it token by token."""
+    order = np.argsort(EXPERTS, kind="stable")
+
+    def gathered(x, w):
+        return np.einsum("tok,tk->to", w.astype("f8")[EXPERTS[order]], x)
+
+    def experts(w, x):
+        return np.einsum("tok,tik->tio", w.astype("f8")[EXPERTS], x.reshape(len(EXPERTS), 1, -1))
+    ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i)), ("i", "index", ["x"], lambda x: x[order]), ("g", "grouped_mm", ["i", "Wge"], gathered),
+           ("u", "grouped_mm", ["i", "Wue"], gathered), ("m", "mul", ["g", "u"], swiglu), ("d", "grouped_mm", ["m", "Wde"], gathered),
+           ("o", "index", ["d"], lambda d: d[np.argsort(order)]), ("y", "linear", ["o", "Wx"], lambda x, w: linear(w, x)),
+           ("z", "linear", ["y", "Wg"], lambda x, w: linear(w, x))]
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("g", "MUL_MAT_ID", ["Wge", "x3", "experts"], experts), ("u", "MUL_MAT_ID", ["Wue", "x3", "experts"], experts),
+            ("m", "SWIGLU", ["g", "u"], swiglu), ("d", "MUL_MAT_ID", ["Wde", "m", "experts"], experts), ("y", "MUL_MAT", ["Wx", "d"], linear), ("z", "MUL_MAT", ["Wg", "y"], linear)]
+    cand.insert(1, ("x3", "CONT", ["x"], lambda x: x[:, None]))
+    status, result = two_sides(tmp_path, ref, cand, MANY)
+    assert status == 0 and not named(result) and {classes(result)[f"c-{name}"] for name in "gum"} == {"covered"} and classes(result)["c-d"] == "found" and result["pairing"]["coverage"] == 1

@@ -76,6 +76,11 @@ def clamp(rng):
     return [x], {"min": -1, "max": 2}, x.clamp(-1, 2)
 
 
+def clamp_below(rng):
+    x = (3 * tensor(rng, *sizes(rng, 2))).float().double()
+    return [x], {"min": 0.5, "max": "inf"}, x.clamp(min=0.5)
+
+
 def leaky(rng):
     x = tensor(rng, *sizes(rng, 2))
     return [x], {"negative_slope": 0.125}, F.leaky_relu(x, 0.125)
@@ -287,7 +292,7 @@ def ssm_conv(rng):
 gelu_tanh = lambda x: F.gelu(x, approximate="tanh")  # noqa: E731
 gelu_quick = lambda x: x * torch.sigmoid(1.702 * x)  # noqa: E731
 OPERATIONS = {
-    "ADD": binary(torch.add), "SUB": binary(torch.sub), "MUL": binary(torch.mul), "DIV": binary(torch.div), "ADD_ID": add_id, "SCALE": scale, "CLAMP": clamp,
+    "ADD": binary(torch.add), "SUB": binary(torch.sub), "MUL": binary(torch.mul), "DIV": binary(torch.div), "ADD_ID": add_id, "SCALE": scale, "CLAMP": clamp, "CLAMP below": clamp_below,
     "LEAKY_RELU": leaky, "XIELU": xielu, "SQR": unary(torch.square), "SQRT": unary(torch.sqrt, True), "LOG": unary(torch.log, True), "SIN": unary(torch.sin),
     "COS": unary(torch.cos), "ABS": unary(torch.abs), "SGN": unary(torch.sign), "NEG": unary(torch.neg), "STEP": unary(lambda x: (x > 0).double()),
     "TANH": unary(torch.tanh), "ELU": unary(F.elu), "RELU": unary(F.relu), "SIGMOID": unary(torch.sigmoid), "GELU": unary(gelu_tanh), "GELU_ERF": unary(F.gelu),
