@@ -106,7 +106,8 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
         const ls_pair *p = &d->pairs.items[pair - 1];
         const ls_replayed *item = ls_proof_of(d, i);
         accepted = accepted || (item != NULL && item->is_accepted);
-        const bool right = item != NULL && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED);
+        /* of a covered one, what is computed from it was found, but perhaps not from all of it */
+        const bool right = item != NULL && (item->class == LS_REPLAY_FOUND || (item->class == LS_REPLAY_COVERED && p->metrics.cosine >= 0.9));
         if (begins && !ls_mark_fails(mark)) {
             mark->verdict = LS_VERDICT_DIVERGED;
             mark->excuse = LS_EXCUSE_NONE;

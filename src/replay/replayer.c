@@ -63,7 +63,7 @@ static size_t cover_region(ls_replayer *w, size_t node, size_t out[REGION]) {
     return count;
 }
 
-/* So does what an earlier pass has left in a cache for one of them. */
+/* So does what an earlier pass has left in a cache for one of them, where the node itself is right. */
 static void cover(ls_replayer *w, size_t node) {
     size_t region[REGION + 1], writes[REGION], behind[REGION];
     const size_t count = 1 + cover_region(w, node, region + 1);
@@ -108,6 +108,7 @@ void ls_replayer_unmeasure(ls_replayer *w, size_t node) {
 
 void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
+    size_t region[REGION];
     if (s->is_known && means != LS_REPLAY_BY_VALUE)
         ls_replayer_unmeasure(w, node);
     s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
@@ -132,7 +133,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
         return;
     }
     open_product(w, node);
-    cover(w, node);
+    cover_region(w, node, region);
 }
 
 /* ------------------------------------------------------------------ one node */
