@@ -66,7 +66,7 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
 typedef struct product {
     const double *a, *b;
     const float *squares_a, *squares_b; /* for the scale by BLAS; or NULL */
-    uint64_t m, n, k;
+    uint64_t m, n, k, stride;           /* stride: of out and scale, at least m */
     double *out, *scale;
 } product;
 
@@ -74,9 +74,9 @@ enum { BLOCK = 8, BLAS_BLOCK = 64, WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16
 
 static void multiply_one(const product *p, uint64_t row, uint64_t i) {
     const row_product one = multiply(p->a + i * p->k, p->b + row * p->k, p->k);
-    p->out[row * p->m + i] = one.sum;
+    p->out[row * p->stride + i] = one.sum;
     if (p->scale != NULL)
-        p->scale[row * p->m + i] = fmax(fabs(one.sum), sqrt(one.squares));
+        p->scale[row * p->stride + i] = fmax(fabs(one.sum), sqrt(one.squares));
 }
 
 static void multiply_block(void *context, uint64_t task, int worker) {
@@ -94,16 +94,16 @@ static void multiply_block_by_blas(void *context, uint64_t task, int worker) {
     const uint64_t first = task * BLAS_BLOCK, last = first + BLAS_BLOCK < p->m ? first + BLAS_BLOCK : p->m, width = last - first;
     float *squares = p->scale != NULL ? malloc(p->n * width * sizeof *squares) : NULL;
     (void)worker;
-    ls_blas_f64(p->a + first * p->k, p->b, width, p->n, p->k, p->out + first, p->m);
+    ls_blas_f64(p->a + first * p->k, p->b, width, p->n, p->k, p->out + first, p->stride);
     if (squares != NULL)
         ls_blas_f32(p->squares_a + first * p->k, p->squares_b, width, p->n, p->k, squares, width);
     for (uint64_t row = 0; row < p->n; row++)
         for (uint64_t i = first; i < last; i++) {
-            const double sum = p->out[row * p->m + i];
+            const double sum = p->out[row * p->stride + i];
             if (!isfinite(sum) || (p->scale != NULL && (squares == NULL || !isfinite(squares[row * width + i - first]))))
                 multiply_one(p, row, i);
             else if (p->scale != NULL)
-                p->scale[row * p->m + i] = fmax(fabs(sum), sqrt((double)squares[row * width + i - first]));
+                p->scale[row * p->stride + i] = fmax(fabs(sum), sqrt((double)squares[row * width + i - first]));
         }
     free(squares);
 }
@@ -123,7 +123,7 @@ static void run_blocks(product *p, uint64_t block, void (*run)(void *, uint64_t,
         run(p, i, 0);
 }
 
-static void multiply_all(product *p) {
+static void multiply_known(product *p) {
     const bool worth = p->n >= BLAS_ROWS && p->m * p->n * p->k >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX;
     if (!worth || !ls_blas_is_there()) {
         run_blocks(p, BLOCK, multiply_block);
@@ -136,6 +136,79 @@ static void multiply_all(product *p) {
         run_blocks(p, BLAS_BLOCK, multiply_block_by_blas);
     else
         run_blocks(p, BLOCK, multiply_block);
+    free(a);
+    free(b);
+}
+
+static bool is_unknown(const double *row, uint64_t n) {
+    uint64_t i = 0;
+    while (i < n && isnan(row[i]))
+        i++;
+    return i == n;
+}
+
+static bool is_zero(const double *row, uint64_t n) {
+    uint64_t i = 0;
+    while (i < n && row[i] == 0)
+        i++;
+    return i == n;
+}
+
+/* Rows at the end of `a` of which nothing is known: cells of a cache that were never written. */
+static void leave_out_unknown(product *p) {
+    while (p->m > 0 && is_unknown(p->a + (p->m - 1) * p->k, p->k))
+        p->m--;
+    for (uint64_t row = 0; row < p->n && p->m < p->stride; row++) {
+        const double value = is_zero(p->b + row * p->k, p->k) ? 0 : NAN;
+        for (uint64_t i = p->m; i < p->stride; i++) {
+            p->out[row * p->stride + i] = value;
+            if (p->scale != NULL)
+                p->scale[row * p->stride + i] = value;
+        }
+    }
+}
+
+/* The columns in which `b` has anything but zeros, ascending; their number. NULL where these are all, or out of memory. */
+static uint64_t *list_columns(const product *p, uint64_t *out_count) {
+    uint64_t row = 0, *columns = NULL, zeros = p->k;
+    bool *used = p->n > 0 ? calloc(p->k + 1, sizeof *used) : NULL;
+    for (; used != NULL && row < p->n && zeros > 0; row++)
+        for (uint64_t i = 0; i < p->k; i++)
+            if (!used[i] && p->b[row * p->k + i] != 0) {
+                used[i] = true;
+                zeros--;
+            }
+    *out_count = 0;
+    if (zeros > 0 && used != NULL && (columns = malloc((p->k + 1) * sizeof *columns)) != NULL)
+        for (uint64_t i = 0; i < p->k; i++)
+            if (used[i])
+                columns[(*out_count)++] = i;
+    free(used);
+    return columns;
+}
+
+static double *columns_of(const double *values, uint64_t rows, uint64_t k, const uint64_t *columns, uint64_t count) {
+    double *out = malloc((rows * count + 1) * sizeof *out);
+    for (uint64_t row = 0; out != NULL && row < rows; row++)
+        for (uint64_t i = 0; i < count; i++)
+            out[row * count + i] = values[row * k + columns[i]];
+    return out;
+}
+
+/* What a mask has left out in all rows is left out. */
+static void multiply_all(product *p) {
+    uint64_t count, *columns;
+    p->stride = p->m;
+    leave_out_unknown(p);
+    columns = list_columns(p, &count);
+    double *a = columns != NULL ? columns_of(p->a, p->m, p->k, columns, count) : NULL, *b = a != NULL ? columns_of(p->b, p->n, p->k, columns, count) : NULL;
+    if (b != NULL) {
+        p->a = a;
+        p->b = b;
+        p->k = count;
+    }
+    multiply_known(p);
+    free(columns);
     free(a);
     free(b);
 }

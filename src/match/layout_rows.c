@@ -18,11 +18,10 @@ void ls_layout_say(ls_layout_steps *s, const char *format, ...) {
 }
 
 lockstep_status ls_layout_mismatch(const ls_layout_request *q, lockstep_error *error) {
-    char shapes[2][120];
+    char shapes[2][120] = {"", ""};
     const ls_view *views[2] = {&q->reference, &q->candidate};
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 2 && error != NULL; k++) {
         size_t used = 0;
-        shapes[k][0] = '\0';
         for (int i = 0; i < views[k]->rank && used + 24 < sizeof shapes[k]; i++)
             used += (size_t)snprintf(shapes[k] + used, sizeof shapes[k] - used, "%s%llu", i > 0 ? "," : "",
                                      (unsigned long long)views[k]->shape[i]);

@@ -52,7 +52,7 @@ uint64_t ls_replayer_kind(const ls_replayer *w, size_t node) {
     return w->steps[node].kind = XXH3_64bits(key, sizeof key);
 }
 
-static uint64_t kind_of_partner(const ls_replayer *w, size_t partner) {
+uint64_t ls_replayer_kind_of_partner(const ls_replayer *w, size_t partner) {
     const ls_node *n = &w->partners.trace->nodes[partner];
     uint64_t weights = 0;
     for (size_t i = 0; i < n->source_count; i++)
@@ -219,18 +219,15 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
     const ls_node *n = &w->candidate->nodes[node];
     const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
     const ls_view candidate = view_of(n, computed->values);
-    lockstep_error error;
-    ls_hold hold;
+    const ls_view *reference = ls_partners_values(&w->partners, partner);
     ls_layout layout;
     const char *reason;
-    if (ls_trace_hold(w->partners.trace, partner, &hold, &error) != LOCKSTEP_OK)
+    if (reference == NULL)
         return false;
-    ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, &hold.view, &candidate);
+    ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, reference, &candidate);
     q.kind = ls_replayer_kind(w, node);
-    if (ls_layout_find(&q, &w->votes, choice, &layout, &error) != LOCKSTEP_OK) {
-        ls_hold_release(&hold);
+    if (ls_layout_find(&q, &w->votes, choice, &layout, NULL) != LOCKSTEP_OK)
         return false;
-    }
     *out = (ls_sighting){.partner = partner, .error = error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
                          .has_vote = layout.has_vote, .has_pairs = reorder == LS_REORDER_ROPE_PAIRS};
     double *values = out->error < tolerance ? ls_values_new(n, &reason) : NULL;
@@ -242,7 +239,6 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
         out->layout = ls_arena_copy(w->arena, layout.text, strlen(layout.text));
     }
     ls_layout_done(&layout);
-    ls_hold_release(&hold);
     return values != NULL;
 }
 
@@ -325,7 +321,7 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
             if (!(fabs(norm - other) <= 1.5 * tolerance * fmax(norm, other)))
                 continue;
         }
-        const ls_layout_choice choice = times_learned(w, kind, kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
+        const ls_layout_choice choice = times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
         if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, choice, tolerance, &own)) ||
             (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own))) {
             own.depth = near[i].depth;
@@ -429,7 +425,7 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
             const size_t partner = near[i].node;
             const size_t taken = w->taken[w->partners.alike[partner]];
             const bool free_ = taken == LS_NONE || taken == node || (s->partner != LS_NONE && s->partner != partner);
-            if (free_ && partner != s->partner && (of_weights || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, kind_of_partner(w, partner)) > 0))
+            if (free_ && partner != s->partner && (of_weights || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) > 0))
                 add_possible(w, node, value, &near[i], out);
         }
     ls_array_release(&none);
@@ -453,7 +449,7 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
     for (int round = ls_replayer_has_usual_partner(w, node) ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < NEAREST; i++)
             if (near[i].node != own && (near[i].node != partner || i < moved) && may_fit(w, node, near[i].node) &&
-                (round == 1 || times_learned(w, kind, kind_of_partner(w, near[i].node)) > 0))
+                (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, near[i].node)) > 0))
                 add_possible(w, node, value, &near[i], out);
     ls_array_release(&none);
 }
@@ -483,7 +479,7 @@ void ls_replayer_learn(ls_replayer *w, size_t node, const ls_sighting *sighting)
     const uint64_t kind = ls_replayer_kind(w, node);
     if (w->teaches_nothing)
         return;
-    const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, kind_of_partner(w, sighting->partner)}};
+    const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, ls_replayer_kind_of_partner(w, sighting->partner)}};
     for (int i = 0; i < 3; i++) {
         uint64_t *slot = ls_map_at(&w->learned, (const char *)keys[i], sizeof keys[i]);
         if (slot != NULL)

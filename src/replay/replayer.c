@@ -525,6 +525,7 @@ static void walk_done(ls_replayer *w) {
     ls_map_done(&w->cache_numbers);
     ls_map_done(&w->learned);
     ls_map_done(&w->votes);
+    ls_map_done(&w->lessons);
     ls_arena_done(&w->scratch);
     free(w->steps);
     free(w->consumers);
@@ -600,6 +601,7 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
     }
     for (size_t i = 0; i < w->cache_count; i++)
         w->caches[i].released = 0;
+    ls_map_done(&w->lessons);
     w->trials_left = TRIALS_EACH * w->candidate->node_count;
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }

@@ -49,6 +49,7 @@ typedef struct ls_replayer {
     uint64_t decoded_elements;
     ls_map learned;       /* (kind of the candidate's node, kind of its partner) -> 1; (kind, 0) -> how many */
     ls_map votes;         /* for layouts */
+    ls_map lessons;       /* situation in which a substitution was needed -> what solved it; see substitute.c */
     size_t lost_for;      /* operations since the last that was found */
     size_t trials_left;   /* of substitutions: where everything differs, they would lead nowhere */
     double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
@@ -158,6 +159,7 @@ void ls_replayer_learn(ls_replayer *replayer, size_t node, const ls_sighting *si
 bool ls_replayer_has_usual_partner(const ls_replayer *replayer, size_t node);
 /* What kind of node it is: the same in all layers. */
 uint64_t ls_replayer_kind(const ls_replayer *replayer, size_t node);
+uint64_t ls_replayer_kind_of_partner(const ls_replayer *replayer, size_t partner);
 
 /* ------------------------------------------------------------------ substitute.c */
 

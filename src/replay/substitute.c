@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "replay/replayer.h"
 
 enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 200 }; /* trials: for one node, as long as the replay has some left */
@@ -263,6 +264,31 @@ static void process_between(ls_replayer *w, size_t from, size_t node) {
             ls_replayer_process(w, i, true);
 }
 
+/* ------------------------------------------------------------------ lessons */
+
+/* What solved a situation solves it in the next layer, too, where the same operations are open, and as many of their kinds have
+ * been found elsewhere. */
+static uint64_t situation_of(const ls_replayer *w, size_t node, const cut *cuts, size_t count) {
+    uint64_t hash = ls_replayer_kind(w, node);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k <= cuts[i].count; k++) {
+            const bool end = k == cuts[i].count;
+            const uint64_t key[] = {hash, end ? 0 : ls_replayer_kind(w, cuts[i].nodes[k]), end ? 0 : ls_replayer_has_usual_partner(w, cuts[i].nodes[k])};
+            hash = XXH3_64bits(key, sizeof key);
+        }
+    return hash;
+}
+
+/* The kinds of the tensors that were chosen; never 0. */
+static uint64_t kinds_chosen(const ls_replayer *w, const cut *c, const ls_sightings *of, const size_t at[CUT]) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const uint64_t key[] = {hash, c->nodes[i] - c->nodes[0], ls_replayer_kind_of_partner(w, of[i].items[at[i]].partner)};
+        hash = XXH3_64bits(key, sizeof key);
+    }
+    return hash != 0 ? hash : 1;
+}
+
 /* A cut, and the tensors that make the node right. */
 typedef struct solution {
     const cut *cut;
@@ -277,8 +303,9 @@ static void solution_done(solution *s) {
     *s = (solution){0};
 }
 
-/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. */
-static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_left, solution *best) {
+/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. kinds: of the
+ * tensors that are tried; 0 for all. */
+static void try_cut(ls_replayer *w, size_t node, const cut *c, uint64_t kinds, size_t *trials_left, solution *best) {
     solution own = {.cut = c, .of = calloc(CUT, sizeof *own.of)};
     size_t at[CUT] = {0}, trials = 1;
     for (size_t i = 0; i < c->count && own.of != NULL; i++) {
@@ -291,7 +318,7 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_le
         do {
             choice one = {0};
             memcpy(one.at, at, sizeof at);
-            if (are_distinct(c, own.of, at))
+            if (are_distinct(c, own.of, at) && (kinds == 0 || kinds == kinds_chosen(w, c, own.of, at)))
                 try_choice(w, node, c, own.of, &one, &own.choice);
         } while (next_choice(c, own.of, at));
     }
@@ -353,18 +380,38 @@ static void reserve_siblings(ls_replayer *w, size_t node) {
         }
 }
 
+static void search_cuts(ls_replayer *w, size_t node, const cut *cuts, size_t count, solution *best) {
+    size_t trials_left = TRIALS;
+    for (int unusual = 0; unusual < 2 && best->cut == NULL; unusual++)
+        for (size_t i = 0; i < count; i++)
+            if (is_usual_cut(w, &cuts[i]) != unusual)
+                try_cut(w, node, &cuts[i], 0, &trials_left, best);
+}
+
+/* Tries what solved the situation before, and all else if that does not solve it. */
+static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, solution *best) {
+    const uint64_t situation = situation_of(w, node, cuts, count);
+    size_t trials_left = TRIALS;
+    const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)&situation, sizeof situation);
+    for (size_t i = 0; lesson != NULL && i < count && best->cut == NULL; i++)
+        try_cut(w, node, &cuts[i], *lesson, &trials_left, best);
+    if (best->cut != NULL)
+        return;
+    search_cuts(w, node, cuts, count, best);
+    uint64_t *slot = best->cut != NULL ? ls_map_at(&w->lessons, (const char *)&situation, sizeof situation) : NULL;
+    if (slot != NULL)
+        *slot = kinds_chosen(w, best->cut, best->of, best->choice.at);
+}
+
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
-    size_t trials_left = TRIALS;
     solution best = {0};
     const size_t count = w->trials_left > 0 ? list_cuts(w, node, cuts) : 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < cuts[i].count; k++)
             reserve_siblings(w, cuts[i].nodes[k]);
-    for (int unusual = 0; unusual < 2 && best.cut == NULL; unusual++)
-        for (size_t i = 0; i < count; i++)
-            if (is_usual_cut(w, &cuts[i]) != unusual)
-                try_cut(w, node, &cuts[i], &trials_left, &best);
+    if (count > 0)
+        solve(w, node, cuts, count, &best);
     const bool found = best.cut != NULL;
     if (found)
         accept(w, node, &best);
