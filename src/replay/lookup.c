@@ -4,17 +4,18 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/pool.h"
 #include "compare/metrics.h"
 #include "match/aligned_pair.h"
+#include "replay/distances.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
 
 enum { OFTEN = 2 }; /* then others of a kind have no layout of their own: scores of swapped queries and keys are transposed */
-enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
+enum { DEPTH = 9, REACH = 512, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
-#define CLEARLY 16          /* times the tolerance: two tensors are not the same */
 #define TOLERANCE_MAX 0.5
 #define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
@@ -115,62 +116,24 @@ double ls_replayer_type_error(const ls_replayer *w) {
     return error_of_kernels(w->partners.trace);
 }
 
-double ls_replayer_norm(const ls_array *array) {
-    double squares = 0;
-    for (uint64_t i = 0; i < array->elements; i++)
-        squares += isfinite(array->values[i]) && array->values[i] > LS_MASK_BELOW ? array->values[i] * array->values[i] : 0;
-    return sqrt(squares);
-}
-
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved) {
-    double squares = 0;
-    for (uint64_t i = 0; moved->values != NULL && i < computed->elements; i++) {
-        const double d = moved->values[i] - computed->values[i];
-        squares += isfinite(d) ? d * d : 0;
-    }
-    return squares;
+    return moved->values != NULL ? ls_distance_of(computed->values, moved->values, computed->elements).difference : 0;
 }
 
 double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
     if (moved == NULL || moved->values == NULL)
         return base;
-    const double norm = ls_replayer_norm(computed);
+    const double norm = ls_norm_of(computed);
     return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
 }
 
 /* ------------------------------------------------------------------ one tensor */
 
-typedef struct distance {
-    double difference, norm;
-    uint64_t numbers, apart;
-} distance;
+enum { CHUNK = 1024, BLOCK = 1 << 15 };
 
-static bool is_number(double x) { return isfinite(x) && x > LS_MASK_BELOW; }
-
-/* Infinite as soon as it is plain that they differ by much more than the limit. */
-static double error_between(const ls_view *reference, const ls_view *candidate, double limit) {
-    double r[CHUNK], c[CHUNK];
-    distance d = {0};
-    const uint64_t elements = ls_view_elements(reference);
-    for (uint64_t at = 0; at < elements; at += CHUNK) {
-        const size_t n = elements - at < CHUNK ? (size_t)(elements - at) : CHUNK;
-        ls_view_read_f64(reference, at, n, r);
-        ls_view_read_f64(candidate, at, n, c);
-        for (size_t i = 0; i < n; i++)
-            if (is_number(r[i]) && is_number(c[i])) {
-                d.difference += (r[i] - c[i]) * (r[i] - c[i]);
-                d.norm += r[i] * r[i];
-                d.numbers++;
-            } else {
-                d.apart += is_number(r[i]) != is_number(c[i]) && !isnan(c[i]);
-            }
-        if (d.numbers >= 16 * CHUNK && d.difference > CLEARLY * CLEARLY * limit * limit * d.norm)
-            return INFINITY;
-    }
-    const double relative = d.norm > 0 ? sqrt(d.difference / d.norm) : d.difference > 0 ? INFINITY : 0;
-    return d.numbers == 0 ? INFINITY : relative + (d.apart > 0 ? (double)d.apart / (double)(d.apart + d.numbers) : 0);
-}
+/* Whether the reference's number stands for what was computed. */
+static bool replaces(double reference, double computed) { return ls_is_number(reference) && !(isfinite(computed) && computed <= LS_MASK_BELOW); }
 
 /* Writes the reference's numbers over what was computed. The view is one of `values`. */
 static void scatter(const ls_view *reference, const ls_view *candidate, const double *computed, double *values) {
@@ -182,7 +145,7 @@ static void scatter(const ls_view *reference, const ls_view *candidate, const do
         const size_t n = elements - from < CHUNK ? (size_t)(elements - from) : CHUNK;
         ls_view_read_f64(reference, from, n, r);
         for (size_t i = 0; i < n; i++) {
-            if (is_number(r[i]) && !(isfinite(values[at]) && values[at] <= LS_MASK_BELOW))
+            if (replaces(r[i], values[at]))
                 values[at] = r[i];
             for (int axis = candidate->rank - 1; axis >= 0; axis--) {
                 at += candidate->strides[axis];
@@ -193,6 +156,36 @@ static void scatter(const ls_view *reference, const ls_view *candidate, const do
             }
         }
     }
+}
+
+typedef struct overlay {
+    const ls_view *reference;
+    const double *computed;
+    double *out;
+} overlay;
+
+static void overlay_block(void *context, uint64_t block, int worker) {
+    const overlay *o = context;
+    const uint64_t first = block * BLOCK, elements = ls_view_elements(o->reference), count = elements - first < BLOCK ? elements - first : BLOCK;
+    (void)worker;
+    ls_view_read_f64(o->reference, first, count, o->out + first);
+    for (uint64_t i = first; i < first + count; i++)
+        o->out[i] = replaces(o->out[i], o->computed[i]) ? o->out[i] : o->computed[i];
+}
+
+/* The reference's numbers in the node's layout, and what was computed where there are none. */
+static double *merge(const ls_node *n, const ls_layout *layout, const ls_array *computed) {
+    const char *reason;
+    double *values = ls_values_new(n, &reason);
+    const bool whole = layout->candidate.data == (const uint8_t *)computed->values && ls_view_is_contiguous(&layout->candidate) && ls_view_elements(&layout->candidate) == n->elements;
+    if (values != NULL && whole) {
+        ls_pool_run((n->elements + BLOCK - 1) / BLOCK, overlay_block, &(overlay){&layout->reference, computed->values, values});
+    } else if (values != NULL) {
+        memcpy(values, computed->values, n->elements * sizeof *values);
+        if (layout->gathered[1] == NULL)
+            scatter(&layout->reference, &layout->candidate, computed->values, values);
+    }
+    return values;
 }
 
 static ls_view view_of(const ls_node *n, const double *values) {
@@ -221,20 +214,16 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
     const ls_view candidate = view_of(n, computed->values);
     const ls_view *reference = ls_partners_values(&w->partners, partner);
     ls_layout layout;
-    const char *reason;
     if (reference == NULL)
         return false;
     ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, reference, &candidate);
     q.kind = ls_replayer_kind(w, node);
     if (ls_layout_find(&q, &w->votes, choice, &layout, NULL) != LOCKSTEP_OK)
         return false;
-    *out = (ls_sighting){.partner = partner, .error = error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
+    *out = (ls_sighting){.partner = partner, .error = ls_error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
                          .has_vote = layout.has_vote, .has_pairs = reorder == LS_REORDER_ROPE_PAIRS};
-    double *values = out->error < tolerance ? ls_values_new(n, &reason) : NULL;
+    double *values = out->error < tolerance ? merge(n, &layout, computed) : NULL;
     if (values != NULL) {
-        memcpy(values, computed->values, n->elements * sizeof *values);
-        if (layout.gathered[1] == NULL)
-            scatter(&layout.reference, &layout.candidate, computed->values, values);
         ls_values_give(n, values, &out->value);
         out->layout = ls_arena_copy(w->arena, layout.text, strlen(layout.text));
     }
@@ -304,7 +293,7 @@ static size_t reach(ls_replayer *w, const ls_node *n, const size_t *roots, size_
 
 void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
-    const double norm = ls_replayer_norm(computed);
+    const double norm = ls_norm_of(computed);
     const uint64_t kind = ls_replayer_kind(w, node);
     const bool may_pair = may_have_pairs(w, node), halves = !may_pair || is_usual(w, kind, false), pairs = may_pair && is_usual(w, kind, true);
     ls_reach near[REACH];
@@ -455,14 +444,8 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
 }
 
 double ls_replayer_differs(const ls_replayer *w, size_t node, const ls_array *computed) {
-    const ls_array *value = &w->steps[node].value;
-    double difference = 0, norm = 0;
-    for (uint64_t i = 0; i < value->elements; i++)
-        if (is_number(value->values[i]) && isfinite(computed->values[i])) {
-            difference += (computed->values[i] - value->values[i]) * (computed->values[i] - value->values[i]);
-            norm += value->values[i] * value->values[i];
-        }
-    return difference > 0 ? sqrt(difference / norm) : 0;
+    const ls_distance d = ls_distance_of(w->steps[node].value.values, computed->values, computed->elements);
+    return d.difference > 0 ? sqrt(d.difference / d.norm) : 0;
 }
 
 void ls_replayer_lay_out(ls_replayer *w, size_t node, size_t partner, ls_sightings *out) {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "compare/metrics.h"
+#include "replay/distances.h"
 
 static bool is_value(const ls_node *n) {
     return n->pass != LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && ls_node_has_values(n) && !ls_node_is_integer(n) &&
@@ -188,19 +188,8 @@ const ls_view *ls_partners_values(ls_partners *p, size_t node) {
 }
 
 double ls_partners_norm(ls_partners *p, size_t node) {
-    enum { CHUNK = 1024 };
-    double values[CHUNK], squares = 0;
     if (p->norms[node] >= 0 || isnan(p->norms[node]))
         return p->norms[node];
     const ls_view *view = ls_partners_values(p, node);
-    if (view == NULL)
-        return p->norms[node] = NAN;
-    const uint64_t elements = ls_view_elements(view);
-    for (uint64_t at = 0; at < elements; at += CHUNK) {
-        const size_t n = elements - at < CHUNK ? (size_t)(elements - at) : CHUNK;
-        ls_view_read_f64(view, at, n, values);
-        for (size_t i = 0; i < n; i++)
-            squares += isfinite(values[i]) && values[i] > LS_MASK_BELOW ? values[i] * values[i] : 0;
-    }
-    return p->norms[node] = sqrt(squares);
+    return p->norms[node] = view != NULL ? sqrt(ls_distance_between(view, view).norm) : NAN;
 }

@@ -142,8 +142,6 @@ void ls_replayer_lay_out(ls_replayer *replayer, size_t node, size_t partner, ls_
 /* Tensors of the reference from which the partner of `reader` is computed, other than the node's own, in the layouts in which it
  * may have them. */
 void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sightings *out);
-/* L2 of an array's numbers. */
-double ls_replayer_norm(const ls_array *array);
 /* Sum of the squares by which rounding may move a result; 0 where `moved` has no values. */
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved);
 /* Relative L2 of what was computed for a node and its value. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "replay/distances.h"
 #include "replay/replayer.h"
 
 enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 200 }; /* trials: for one node, as long as the replay has some left */
@@ -102,15 +103,10 @@ static bool is_better(const choice *a, const choice *b) {
 }
 
 static bool is_same(const ls_array *a, const ls_array *b) {
-    double difference = 0, norm = 0;
     if (a->elements != b->elements)
         return false;
-    for (uint64_t i = 0; i < a->elements; i++)
-        if (isfinite(a->values[i]) && isfinite(b->values[i])) {
-            difference += (a->values[i] - b->values[i]) * (a->values[i] - b->values[i]);
-            norm += b->values[i] * b->values[i];
-        }
-    return difference <= 1e-12 * norm;
+    const ls_distance d = ls_distance_of(b->values, a->values, a->elements);
+    return d.difference <= 1e-12 * d.norm;
 }
 
 /* An operation that changes nothing (plus 0, times 1, a copy) proves nothing. */
@@ -449,10 +445,10 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
     }
     if (ok && squares > 0) {
         const bool rounded = ls_replayer_rounding(w, node, &r);
-        const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_replayer_norm(value);
+        const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_norm_of(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
         const double noise = along ? ls_rounding_along(&r, other.values) : ls_replayer_moved_squares(&computed, &w->steps[node].moved) / (double)computed.elements * squares;
-        const double norm = ls_replayer_norm(value);
+        const double norm = ls_norm_of(value);
         double explained = 0;
         for (uint64_t i = 0; rounded && i < value->elements; i++)
             explained += r.variance[i];
