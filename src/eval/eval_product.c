@@ -61,51 +61,33 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
 
 /* ------------------------------------------------------------------ two matrices */
 
-/* a [m, k] times b [n, k] -> out [n, m], in blocks of rows of `a`: the same on any number of threads. `scale` (as in ls_evaluation)
+/* a [m, k] times b [n, k] -> out [n, m], in tiles of rows of `a`: the same on any number of threads. `scale` (as in ls_evaluation)
  * may be NULL. */
 typedef struct product {
     const double *a, *b;
-    const float *squares_a, *squares_b; /* for the scale by BLAS; or NULL */
-    uint64_t m, n, k, stride;           /* stride: of out and scale, at least m */
+    const ls_array *weight;  /* in place of a, where that is stored: its elements from `at` on */
+    uint64_t at;
+    const float *squares_b;  /* for the scale by BLAS; or NULL */
+    uint64_t m, n, k, stride; /* stride: of out and scale, at least m */
+    uint64_t tile;           /* rows of a */
     double *out, *scale;
+    bool by_blas, failed;    /* failed: out of memory */
 } product;
 
-enum { BLOCK = 8, BLAS_BLOCK = 64, WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications */
+enum { WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications; rows of b */
 
-static void multiply_one(const product *p, uint64_t row, uint64_t i) {
-    const row_product one = multiply(p->a + i * p->k, p->b + row * p->k, p->k);
+/* `a`: row i, as it was decoded. */
+static void multiply_one(const product *p, const double *a, uint64_t row, uint64_t i) {
+    const row_product one = multiply(a, p->b + row * p->k, p->k);
     p->out[row * p->stride + i] = one.sum;
     if (p->scale != NULL)
         p->scale[row * p->stride + i] = fmax(fabs(one.sum), sqrt(one.squares));
 }
 
-static void multiply_block(void *context, uint64_t task, int worker) {
-    const product *p = context;
-    const uint64_t first = task * BLOCK, last = first + BLOCK < p->m ? first + BLOCK : p->m;
-    (void)worker;
+static void multiply_by_rows(const product *p, const double *a, uint64_t first, uint64_t count) {
     for (uint64_t row = 0; row < p->n; row++)
-        for (uint64_t i = first; i < last; i++)
-            multiply_one(p, row, i);
-}
-
-/* What is not finite, or too large for the squares, is computed by itself. */
-static void multiply_block_by_blas(void *context, uint64_t task, int worker) {
-    const product *p = context;
-    const uint64_t first = task * BLAS_BLOCK, last = first + BLAS_BLOCK < p->m ? first + BLAS_BLOCK : p->m, width = last - first;
-    float *squares = p->scale != NULL ? malloc(p->n * width * sizeof *squares) : NULL;
-    (void)worker;
-    ls_blas_f64(p->a + first * p->k, p->b, width, p->n, p->k, p->out + first, p->stride);
-    if (squares != NULL)
-        ls_blas_f32(p->squares_a + first * p->k, p->squares_b, width, p->n, p->k, squares, width);
-    for (uint64_t row = 0; row < p->n; row++)
-        for (uint64_t i = first; i < last; i++) {
-            const double sum = p->out[row * p->stride + i];
-            if (!isfinite(sum) || (p->scale != NULL && (squares == NULL || !isfinite(squares[row * width + i - first]))))
-                multiply_one(p, row, i);
-            else if (p->scale != NULL)
-                p->scale[row * p->stride + i] = fmax(fabs(sum), sqrt((double)squares[row * width + i - first]));
-        }
-    free(squares);
+        for (uint64_t i = 0; i < count; i++)
+            multiply_one(p, a + i * p->k, row, first + i);
 }
 
 static float *squares_of(const double *values, uint64_t count) {
@@ -115,29 +97,69 @@ static float *squares_of(const double *values, uint64_t count) {
     return out;
 }
 
-static void run_blocks(product *p, uint64_t block, void (*run)(void *, uint64_t, int)) {
-    const uint64_t tasks = (p->m + block - 1) / block;
-    if (p->m * p->n * p->k >= WORTH_THREADS)
-        ls_pool_run(tasks, run, p);
-    for (uint64_t i = 0; i < tasks && p->m * p->n * p->k < WORTH_THREADS; i++)
-        run(p, i, 0);
+/* What is not finite, or too large for the squares, is computed by itself. */
+static bool multiply_by_blas(const product *p, const double *a, uint64_t first, uint64_t count) {
+    float *squares_a = p->scale != NULL ? squares_of(a, count * p->k) : NULL, *squares = p->scale != NULL ? malloc((p->n * count + 1) * sizeof *squares) : NULL;
+    const bool ok = p->scale == NULL || (squares_a != NULL && squares != NULL);
+    if (ok)
+        ls_blas_f64(a, p->b, count, p->n, p->k, p->out + first, p->stride);
+    if (ok && p->scale != NULL)
+        ls_blas_f32(squares_a, p->squares_b, count, p->n, p->k, squares, count);
+    for (uint64_t row = 0; row < p->n && ok; row++)
+        for (uint64_t i = 0; i < count; i++) {
+            const double sum = p->out[row * p->stride + first + i];
+            if (!isfinite(sum) || (p->scale != NULL && !isfinite(squares[row * count + i])))
+                multiply_one(p, a + i * p->k, row, first + i);
+            else if (p->scale != NULL)
+                p->scale[row * p->stride + first + i] = fmax(fabs(sum), sqrt((double)squares[row * count + i]));
+        }
+    free(squares_a);
+    free(squares);
+    return ok;
 }
 
-static void multiply_known(product *p) {
-    const bool worth = p->n >= BLAS_ROWS && p->m * p->n * p->k >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX;
-    if (!worth || !ls_blas_is_there()) {
-        run_blocks(p, BLOCK, multiply_block);
-        return;
+static void multiply_tile(void *context, uint64_t task, int worker) {
+    product *p = context;
+    const uint64_t first = task * p->tile, count = p->m - first < p->tile ? p->m - first : p->tile;
+    double *buffer = p->weight != NULL ? malloc((count * p->k + 1) * sizeof *buffer) : NULL;
+    bool ok = p->weight == NULL || buffer != NULL;
+    const double *a = !ok ? NULL : p->weight != NULL ? ls_array_part(p->weight, p->at + first * p->k, count * p->k, buffer) : p->a + first * p->k;
+    (void)worker;
+    if (ok && p->by_blas)
+        ok = multiply_by_blas(p, a, first, count);
+    else if (ok)
+        multiply_by_rows(p, a, first, count);
+    if (!ok)
+        __atomic_store_n(&p->failed, true, __ATOMIC_RELAXED);
+    free(buffer);
+}
+
+/* Rows of `a` that a tile has: as many as stay in a cache. */
+static uint64_t tile_of(const product *p) {
+    enum { ELEMENTS = 1 << 16, LEAST = 8, MOST = 64 };
+    const uint64_t rows = ELEMENTS / p->k;
+    return !p->by_blas || rows < LEAST ? LEAST : rows < MOST ? rows : MOST;
+}
+
+static bool multiply_known(product *p) {
+    const uint64_t multiplications = p->m * p->n * p->k;
+    if (multiplications == 0) {
+        for (uint64_t i = 0; i < p->n * p->m; i++)
+            multiply_one(p, NULL, i / p->m, i % p->m);
+        return true;
     }
-    float *a = p->scale != NULL ? squares_of(p->a, p->m * p->k) : NULL, *b = p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
-    p->squares_a = a;
-    p->squares_b = b;
-    if (p->scale == NULL || (a != NULL && b != NULL))
-        run_blocks(p, BLAS_BLOCK, multiply_block_by_blas);
-    else
-        run_blocks(p, BLOCK, multiply_block);
-    free(a);
-    free(b);
+    p->by_blas = p->n >= BLAS_ROWS && multiplications >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX && ls_blas_is_there();
+    float *squares = p->by_blas && p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
+    p->squares_b = squares;
+    p->by_blas = p->by_blas && (p->scale == NULL || squares != NULL);
+    p->tile = tile_of(p);
+    const uint64_t tasks = (p->m + p->tile - 1) / p->tile;
+    if (multiplications >= WORTH_THREADS)
+        ls_pool_run(tasks, multiply_tile, p);
+    for (uint64_t i = 0; i < tasks && multiplications < WORTH_THREADS; i++)
+        multiply_tile(p, i, 0);
+    free(squares);
+    return !p->failed;
 }
 
 static bool is_unknown(const double *row, uint64_t n) {
@@ -195,31 +217,34 @@ static double *columns_of(const double *values, uint64_t rows, uint64_t k, const
     return out;
 }
 
-/* What a mask has left out in all rows is left out. */
-static void multiply_all(product *p) {
-    uint64_t count, *columns;
+/* What a mask has left out in all rows is left out. False if out of memory. */
+static bool multiply_all(product *p) {
+    uint64_t count = 0, *columns = NULL;
     p->stride = p->m;
-    leave_out_unknown(p);
-    columns = list_columns(p, &count);
+    if (p->weight == NULL) {
+        leave_out_unknown(p);
+        columns = list_columns(p, &count);
+    }
     double *a = columns != NULL ? columns_of(p->a, p->m, p->k, columns, count) : NULL, *b = a != NULL ? columns_of(p->b, p->n, p->k, columns, count) : NULL;
     if (b != NULL) {
         p->a = a;
         p->b = b;
         p->k = count;
     }
-    multiply_known(p);
+    const bool ok = multiply_known(p);
     free(columns);
     free(a);
     free(b);
+    return ok;
 }
 
-void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
-    multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = out});
+bool ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
+    return multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = out});
 }
 
 /* ------------------------------------------------------------------ operations */
 
-/* Rows of which some only are computed, side by side. */
+/* Rows of b that are multiplied with the same matrix, side by side, and what they give. */
 typedef struct some_rows {
     uint64_t *numbers, count;
     double *b, *out, *scale;
@@ -238,23 +263,46 @@ static void rows_done(some_rows *r) {
     free(r->scale);
 }
 
-/* Multiplies the wanted rows among [first, first + n) of b; the others are NaN. */
-static void multiply_some(const ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
-    r->count = 0;
-    for (uint64_t row = first; row < first + n; row++) {
-        if (ls_eval_wants(e, row, all)) {
-            memcpy(r->b + r->count * k, b + row * k, k * sizeof *b);
-            r->numbers[r->count++] = row;
-            continue;
-        }
-        for (uint64_t i = 0; i < m; i++)
-            e->out[row * m + i] = NAN;
-    }
-    multiply_all(&(product){.a = a, .b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale});
+/* The result's row of this number is to be computed from these elements. */
+static void rows_add(some_rows *r, uint64_t number, const double *b, uint64_t k) {
+    memcpy(r->b + r->count * k, b, k * sizeof *b);
+    r->numbers[r->count++] = number;
+}
+
+/* Multiplies a matrix, which begins at `at` of the array, with the rows, and takes them away. */
+static bool rows_multiply(some_rows *r, ls_evaluation *e, const ls_array *a, uint64_t at, uint64_t m, uint64_t k) {
+    product p = {.weight = a->values == NULL ? a : NULL, .at = at, .b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale};
+    p.a = a->values != NULL ? a->values + at : NULL;
+    if (!multiply_all(&p))
+        return ls_eval_refuse(e, "out of memory");
     for (uint64_t i = 0; i < r->count; i++) {
         memcpy(e->out + r->numbers[i] * m, r->out + i * m, m * sizeof *r->out);
         memcpy(e->scale + r->numbers[i] * m, r->scale + i * m, m * sizeof *r->scale);
     }
+    r->count = 0;
+    return true;
+}
+
+static void set_unknown(ls_evaluation *e, uint64_t row, uint64_t m) {
+    for (uint64_t i = 0; i < m; i++)
+        e->out[row * m + i] = NAN;
+}
+
+/* Multiplies the wanted rows among [first, first + n) of b. */
+static bool multiply_some(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
+    for (uint64_t row = first; row < first + n; row++)
+        if (ls_eval_wants(e, row, all))
+            rows_add(r, row, e->operands[1]->values + row * k, k);
+        else
+            set_unknown(e, row, m);
+    return rows_multiply(r, e, e->operands[0], at, m, k);
+}
+
+static bool multiply_rows(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t m, uint64_t k) {
+    const ls_array *a = e->operands[0];
+    product p = {.weight = a->values == NULL ? a : NULL, .at = at, .b = e->operands[1]->values + first * k, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m};
+    p.a = a->values != NULL ? a->values + at : NULL;
+    return multiply_all(&p) || ls_eval_refuse(e, "out of memory");
 }
 
 /* a [.., m, k] times b [.., n, k] -> [.., n, m]; b's outer axes are multiples of a's. */
@@ -262,26 +310,24 @@ bool ls_eval_mul_mat(ls_evaluation *e) {
     if (!ls_eval_has(e, 2))
         return false;
     const ls_array *a = e->operands[0], *b = e->operands[1];
-    const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1), n = ls_array_size(b, 1);
-    const uint64_t of_a[] = {ls_array_size(a, 2), ls_array_size(a, 3)}, of_b[] = {ls_array_size(b, 2), ls_array_size(b, 3)}, outer = of_b[0] * of_b[1];
-    if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != outer * n * m ||
-        b->elements != outer * n * k || a->elements != of_a[1] * of_a[0] * m * k)
+    const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1);
+    uint64_t n = ls_array_size(b, 1), of_a[] = {ls_array_size(a, 2), ls_array_size(a, 3)}, of_b[] = {ls_array_size(b, 2), ls_array_size(b, 3)};
+    const uint64_t all = of_b[0] * of_b[1] * n;
+    if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != all * m || b->elements != all * k ||
+        a->elements != of_a[1] * of_a[0] * m * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    some_rows some = {0};
-    if (e->every > 1 && !rows_init(&some, n, m, k)) {
-        rows_done(&some);
-        return ls_eval_refuse(e, "out of memory");
+    if (of_a[0] * of_a[1] == 1) { /* one matrix for all rows */
+        n = all;
+        of_b[0] = of_b[1] = 1;
     }
-    for (uint64_t i = 0; i < outer; i++) {
-        const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]);
-        const double *matrix = a->values + (outer_a * of_a[0] + inner_a) * m * k;
-        if (e->every > 1)
-            multiply_some(e, matrix, b->values, i * n, n, outer * n, m, k, &some);
-        else
-            multiply_all(&(product){.a = matrix, .b = b->values + i * n * k, .m = m, .n = n, .k = k, .out = e->out + i * n * m, .scale = e->scale + i * n * m});
+    some_rows some = {0};
+    bool ok = e->every <= 1 || rows_init(&some, n, m, k) || ls_eval_refuse(e, "out of memory");
+    for (uint64_t i = 0; i < of_b[0] * of_b[1] && ok; i++) {
+        const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]), at = (outer_a * of_a[0] + inner_a) * m * k;
+        ok = e->every > 1 ? multiply_some(e, at, i * n, n, all, m, k, &some) : multiply_rows(e, at, i * n, n, m, k);
     }
     rows_done(&some);
-    return true;
+    return ok;
 }
 
 /* experts [experts, m, k], b [tokens, used or 1, k], ids [tokens, used] -> [tokens, used, m] */
@@ -291,22 +337,24 @@ bool ls_eval_mul_mat_id(ls_evaluation *e) {
     const ls_array *a = e->operands[0], *b = e->operands[1], *ids = e->operands[2];
     const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1), experts = ls_array_size(a, 2), used = ls_array_size(ids, 0), own = ls_array_size(b, 1),
                    tokens = ls_array_size(b, 2);
-    if (a->elements == 0 || ls_array_size(b, 0) != k || own == 0 || used % own != 0 || ids->elements != tokens * used || e->node->elements != tokens * used * m ||
-        b->elements != tokens * own * k)
+    if (a->elements == 0 || a->elements != experts * m * k || ls_array_size(b, 0) != k || own == 0 || used % own != 0 || ids->elements != tokens * used ||
+        e->node->elements != tokens * used * m || b->elements != tokens * own * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t i = 0; i < e->node->elements; i++) {
-        const uint64_t slot = i / m, token = slot / used;
-        const double id = ids->values[slot];
-        e->out[i] = NAN;
-        if (!ls_eval_wants(e, slot, tokens * used))
-            continue;
-        if (!(id >= 0 && id < (double)experts))
-            return ls_eval_refuse(e, "an index out of range");
-        const row_product p = multiply(a->values + ((uint64_t)id * m + i % m) * k, b->values + (token * own + slot % used % own) * k, k);
-        e->out[i] = p.sum;
-        e->scale[i] = fmax(fabs(p.sum), sqrt(p.squares));
+    some_rows some;
+    bool ok = rows_init(&some, tokens * used, m, k) || ls_eval_refuse(e, "out of memory");
+    for (uint64_t slot = 0; slot < tokens * used && ok; slot++) {
+        set_unknown(e, slot, m);
+        if (ls_eval_wants(e, slot, tokens * used) && !(ids->values[slot] >= 0 && ids->values[slot] < (double)experts))
+            ok = ls_eval_refuse(e, "an index out of range");
     }
-    return true;
+    for (uint64_t expert = 0; expert < experts && ok; expert++) {
+        for (uint64_t slot = 0; slot < tokens * used; slot++)
+            if (ls_eval_wants(e, slot, tokens * used) && (uint64_t)ids->values[slot] == expert)
+                rows_add(&some, slot, b->values + (slot / used * own + slot % used % own) * k, k);
+        ok = some.count == 0 || rows_multiply(&some, e, a, expert * m * k, m, k);
+    }
+    rows_done(&some);
+    return ok;
 }
 
 /* a [.., k, m], b [.., k, n] -> [.., n, m]: a sum of outer products; b's outer axes are multiples of a's. */

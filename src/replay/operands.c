@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/grow.h"
+#include "base/pool.h"
 #include "base/random_place.h"
 #include "eval/places.h"
 #include "eval/sampling.h"
@@ -388,7 +389,7 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
                                                : ls_eval_refuse(&e, "an operation that is not ggml's");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
-            ok = ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
+            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
             if (ok && altered != NULL)
                 ls_alteration_apply(altered, i, &operands[i]);
@@ -483,15 +484,42 @@ void ls_rounding_release(ls_rounding *r) {
     *r = (ls_rounding){0};
 }
 
-/* The groups of a weight are decoded once. */
+/* A weight, whose groups are looked at in parts of so many elements. */
+typedef struct grouping {
+    const ls_array *weight;
+    lockstep_dtype dtype;
+    uint64_t group, part;
+    double *out;
+} grouping;
+
+static void group_part(void *context, uint64_t i, int worker) {
+    const grouping *g = context;
+    const uint64_t at = i * g->part, count = g->weight->elements - at < g->part ? g->weight->elements - at : g->part;
+    double *buffer = malloc((count + 1) * sizeof *buffer);
+    (void)worker;
+    if (buffer != NULL)
+        ls_rounding_variance(g->dtype, ls_array_part(g->weight, at, count, buffer), count, g->group, g->out + at / g->group);
+    free(buffer);
+}
+
+/* The variances of a weight's groups; where there is no memory to decode them, 0. */
 static double *new_variances(ls_replayer *w, size_t weight, lockstep_dtype dtype, uint64_t group) {
-    ls_array values;
+    enum { PARTS = 1 << 10 };
+    const ls_node *n = &w->candidate->nodes[weight];
+    ls_array values = {0};
+    ls_view view;
     const char *reason;
-    if (!read_weight(w, weight, &values, &reason))
+    if (!ls_node_has_values(n) && ls_models_find(w->models, weight, &view, &reason)) {
+        ls_values_give(n, NULL, &values);
+        values.stored = view;
+    } else if (!read_weight(w, weight, &values, &reason)) {
         return NULL;
-    ls_rounding_variance(dtype, values.values, values.elements, group, values.values);
-    double *fewer = realloc(values.values, (values.elements / group + 1) * sizeof *fewer);
-    return fewer != NULL ? fewer : values.values;
+    }
+    grouping g = {.weight = &values, .dtype = dtype, .group = group, .part = group * PARTS, .out = calloc(n->elements / group + 1, sizeof *g.out)};
+    if (g.out != NULL)
+        ls_pool_run((n->elements + g.part - 1) / g.part, group_part, &g);
+    ls_array_release(&values);
+    return g.out;
 }
 
 static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out) {
@@ -547,9 +575,11 @@ bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
         ls_rounding_release(r);
         return false;
     }
-    ls_multiply(r->weight, squares, r->m, rows, r->k / r->group, r->variance);
+    const bool ok = ls_multiply(r->weight, squares, r->m, rows, r->k / r->group, r->variance);
     free(squares);
-    return true;
+    if (!ok)
+        ls_rounding_release(r);
+    return ok;
 }
 
 /* Every `step`-th column of a table of `rows`, as rows. */
@@ -566,8 +596,7 @@ double ls_rounding_along(const ls_rounding *r, const double *direction) {
     enum { CHANNELS = 192 };
     const uint64_t rows = r->x.elements / r->k, step = 1 + (r->m - 1) / CHANNELS, kept = (r->m + step - 1) / step;
     double *x = transposed(r->x.values, rows, r->k, 1), *d = transposed(direction, rows, r->m, step), *weights = malloc((kept * r->k + 1) * sizeof *weights), sum = 0;
-    if (x != NULL && d != NULL && weights != NULL) {
-        ls_multiply(x, d, r->k, kept, rows, weights);
+    if (x != NULL && d != NULL && weights != NULL && ls_multiply(x, d, r->k, kept, rows, weights)) {
         for (uint64_t i = 0; i < kept * r->k; i++)
             sum += weights[i] * weights[i] * r->weight[(i / r->k * step * r->k + i % r->k) / r->group];
         sum *= (double)r->m / (double)kept;

@@ -34,7 +34,7 @@ static bool read_operands(run *r, const ls_node *n, ls_array operands[LS_EVAL_OP
     for (size_t i = 0; i < n->operand_count; i++) {
         if (n->operands[i] == LS_NONE)
             continue;
-        if (!ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
+        if (!ls_leaf_borrow(r->values.models, n, i, &operands[i]) && !ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
             return false;
         e->operands[i] = &operands[i];
     }
