@@ -22,6 +22,7 @@ typedef struct ls_evaluation {
     const ls_node *node;                        /* the operation: its parameters, and its result's shape */
     const ls_array *operands[LS_EVAL_OPERANDS]; /* NULL for an empty slot */
     uint64_t every;                             /* of a product: 1 computes all rows, n every n-th one, among them the last; the others are NaN */
+    bool is_rough;                              /* products with weights that are rounded far more coarsely may be summed in single precision */
     double *out;                                /* room for the result's elements */
     double *scale; /* room for as many: what each element's rounding errors are relative to, where terms cancel */
     const char *reason;                         /* set on failure */

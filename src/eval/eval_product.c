@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "eval/blas.h"
 #include "eval/eval.h"
+#include "tensor/rounding.h"
 
 typedef struct row_product {
     double sum, squares;
@@ -59,6 +60,41 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
     return isfinite(p.squares) ? p : multiply_carefully(a, b, n);
 }
 
+typedef float narrow_lanes __attribute__((vector_size(16), aligned(4)));
+
+/* The same with a row of a weight in single precision, which nothing is squared of that could overflow. */
+__attribute__((always_inline)) static inline row_product multiply_narrow_in_lanes(const float *a, const double *b, uint64_t n) {
+    lanes sum = {0}, squares = {0};
+    row_product p = {0, 0};
+    uint64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const lanes term = __builtin_convertvector(*(const narrow_lanes *)(const void *)(a + i), lanes) * *(const lanes *)(const void *)(b + i);
+        sum += term;
+        squares += term * term;
+    }
+    for (; i < n; i++) {
+        p.sum += (double)a[i] * b[i];
+        p.squares += (double)a[i] * b[i] * ((double)a[i] * b[i]);
+    }
+    for (int k = 0; k < LANES; k++) {
+        p.sum += sum[k];
+        p.squares += squares[k];
+    }
+    return p;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static row_product multiply_narrow_avx2(const float *a, const double *b, uint64_t n) { return multiply_narrow_in_lanes(a, b, n); }
+#endif
+
+static row_product multiply_narrow(const float *a, const double *b, uint64_t n) {
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") ? multiply_narrow_avx2(a, b, n) : multiply_narrow_in_lanes(a, b, n);
+#else
+    return multiply_narrow_in_lanes(a, b, n);
+#endif
+}
+
 /* ------------------------------------------------------------------ two matrices */
 
 /* a [m, k] times b [n, k] -> out [n, m], in tiles of rows of `a`: the same on any number of threads. `scale` (as in ls_evaluation)
@@ -67,11 +103,12 @@ typedef struct product {
     const double *a, *b;
     const ls_array *weight;  /* in place of a, where that is stored: its elements from `at` on */
     uint64_t at;
+    const float *narrow_b;   /* b in single precision; NULL to sum in double */
     const float *squares_b;  /* for the scale by BLAS; or NULL */
     uint64_t m, n, k, stride; /* stride: of out and scale, at least m */
     uint64_t tile;           /* rows of a */
     double *out, *scale;
-    bool by_blas, failed;    /* failed: out of memory */
+    bool by_blas, is_rough, failed; /* is_rough: as in ls_evaluation; failed: out of memory */
 } product;
 
 enum { WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications; rows of b */
@@ -88,6 +125,20 @@ static void multiply_by_rows(const product *p, const double *a, uint64_t first, 
     for (uint64_t row = 0; row < p->n; row++)
         for (uint64_t i = 0; i < count; i++)
             multiply_one(p, a + i * p->k, row, first + i);
+}
+
+static float *squares_of_floats(const float *values, uint64_t count) {
+    float *out = malloc((count + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count; i++)
+        out[i] = values[i] * values[i];
+    return out;
+}
+
+static float *narrowed(const double *values, uint64_t count) {
+    float *out = malloc((count + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count; i++)
+        out[i] = (float)values[i];
+    return out;
 }
 
 static float *squares_of(const double *values, uint64_t count) {
@@ -118,9 +169,73 @@ static bool multiply_by_blas(const product *p, const double *a, uint64_t first, 
     return ok;
 }
 
+/* ------------------------------------------------------------------ weights in single precision */
+
+/* A row that is computed in double precision after all. */
+static bool multiply_row_again(const product *p, const float *a, uint64_t row, uint64_t i) {
+    double *wide = malloc((p->k + 1) * sizeof *wide);
+    for (uint64_t x = 0; x < p->k && wide != NULL; x++)
+        wide[x] = (double)a[x];
+    if (wide != NULL)
+        multiply_one(p, wide, row, i);
+    free(wide);
+    return wide != NULL;
+}
+
+static bool multiply_narrow_by_blas(const product *p, float *a, uint64_t first, uint64_t count, float *sums, float *squares) {
+    bool ok = true;
+    ls_blas_f32(a, p->narrow_b, count, p->n, p->k, sums, count);
+    float *squares_a = squares_of_floats(a, count * p->k);
+    if (squares_a == NULL)
+        return false;
+    ls_blas_f32(squares_a, p->squares_b, count, p->n, p->k, squares, count);
+    for (uint64_t row = 0; row < p->n && ok; row++)
+        for (uint64_t i = 0; i < count && ok; i++) {
+            const float sum = sums[row * count + i], of_squares = squares[row * count + i];
+            p->out[row * p->stride + first + i] = (double)sum;
+            p->scale[row * p->stride + first + i] = fmax(fabs((double)sum), sqrt((double)of_squares));
+            if (!isfinite(sum) || !isfinite(of_squares))
+                ok = multiply_row_again(p, a + i * p->k, row, first + i);
+        }
+    free(squares_a);
+    return ok;
+}
+
+static bool multiply_narrow_by_rows(const product *p, const float *a, uint64_t first, uint64_t count) {
+    bool ok = true;
+    for (uint64_t row = 0; row < p->n; row++)
+        for (uint64_t i = 0; i < count && ok; i++) {
+            const row_product one = multiply_narrow(a + i * p->k, p->b + row * p->k, p->k);
+            p->out[row * p->stride + first + i] = one.sum;
+            p->scale[row * p->stride + first + i] = fmax(fabs(one.sum), sqrt(one.squares));
+            if (!isfinite(one.squares))
+                ok = multiply_row_again(p, a + i * p->k, row, first + i);
+        }
+    return ok;
+}
+
+static bool multiply_narrow_tile(const product *p, uint64_t first, uint64_t count) {
+    float *a = malloc((count * p->k + 1) * sizeof *a), *results = malloc((2 * p->n * count + 1) * sizeof *results);
+    bool ok = a != NULL && results != NULL;
+    if (ok) {
+        ls_view_read_f32(&p->weight->stored, p->at + first * p->k, count * p->k, a);
+        ok = p->by_blas ? multiply_narrow_by_blas(p, a, first, count, results, results + p->n * count) : multiply_narrow_by_rows(p, a, first, count);
+    }
+    free(a);
+    free(results);
+    return ok;
+}
+
+/* ------------------------------------------------------------------ tiles */
+
 static void multiply_tile(void *context, uint64_t task, int worker) {
     product *p = context;
     const uint64_t first = task * p->tile, count = p->m - first < p->tile ? p->m - first : p->tile;
+    if (p->narrow_b != NULL) {
+        if (!multiply_narrow_tile(p, first, count))
+            __atomic_store_n(&p->failed, true, __ATOMIC_RELAXED);
+        return;
+    }
     double *buffer = p->weight != NULL ? malloc((count * p->k + 1) * sizeof *buffer) : NULL;
     bool ok = p->weight == NULL || buffer != NULL;
     const double *a = !ok ? NULL : p->weight != NULL ? ls_array_part(p->weight, p->at + first * p->k, count * p->k, buffer) : p->a + first * p->k;
@@ -152,6 +267,8 @@ static bool multiply_known(product *p) {
     float *squares = p->by_blas && p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
     p->squares_b = squares;
     p->by_blas = p->by_blas && (p->scale == NULL || squares != NULL);
+    float *narrow = p->is_rough && p->scale != NULL ? narrowed(p->b, p->n * p->k) : NULL;
+    p->narrow_b = narrow;
     p->tile = tile_of(p);
     const uint64_t tasks = (p->m + p->tile - 1) / p->tile;
     if (multiplications >= WORTH_THREADS)
@@ -159,6 +276,7 @@ static bool multiply_known(product *p) {
     for (uint64_t i = 0; i < tasks && multiplications < WORTH_THREADS; i++)
         multiply_tile(p, i, 0);
     free(squares);
+    free(narrow);
     return !p->failed;
 }
 
@@ -269,10 +387,19 @@ static void rows_add(some_rows *r, uint64_t number, const double *b, uint64_t k)
     r->numbers[r->count++] = number;
 }
 
+/* The matrix that begins at `at` of the array. */
+static void set_matrix(product *p, const ls_evaluation *e, uint64_t at) {
+    const ls_array *a = e->operands[0];
+    p->a = a->values != NULL ? a->values + at : NULL;
+    p->weight = a->values == NULL ? a : NULL;
+    p->at = at;
+    p->is_rough = e->is_rough && a->values == NULL && ls_rounding_is_lossy(a->stored.dtype);
+}
+
 /* Multiplies a matrix, which begins at `at` of the array, with the rows, and takes them away. */
-static bool rows_multiply(some_rows *r, ls_evaluation *e, const ls_array *a, uint64_t at, uint64_t m, uint64_t k) {
-    product p = {.weight = a->values == NULL ? a : NULL, .at = at, .b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale};
-    p.a = a->values != NULL ? a->values + at : NULL;
+static bool rows_multiply(some_rows *r, ls_evaluation *e, uint64_t at, uint64_t m, uint64_t k) {
+    product p = {.b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale};
+    set_matrix(&p, e, at);
     if (!multiply_all(&p))
         return ls_eval_refuse(e, "out of memory");
     for (uint64_t i = 0; i < r->count; i++) {
@@ -295,13 +422,12 @@ static bool multiply_some(ls_evaluation *e, uint64_t at, uint64_t first, uint64_
             rows_add(r, row, e->operands[1]->values + row * k, k);
         else
             set_unknown(e, row, m);
-    return rows_multiply(r, e, e->operands[0], at, m, k);
+    return rows_multiply(r, e, at, m, k);
 }
 
 static bool multiply_rows(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t m, uint64_t k) {
-    const ls_array *a = e->operands[0];
-    product p = {.weight = a->values == NULL ? a : NULL, .at = at, .b = e->operands[1]->values + first * k, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m};
-    p.a = a->values != NULL ? a->values + at : NULL;
+    product p = {.b = e->operands[1]->values + first * k, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m};
+    set_matrix(&p, e, at);
     return multiply_all(&p) || ls_eval_refuse(e, "out of memory");
 }
 
@@ -351,7 +477,7 @@ bool ls_eval_mul_mat_id(ls_evaluation *e) {
         for (uint64_t slot = 0; slot < tokens * used; slot++)
             if (ls_eval_wants(e, slot, tokens * used) && (uint64_t)ids->values[slot] == expert)
                 rows_add(&some, slot, b->values + (slot / used * own + slot % used % own) * k, k);
-        ok = some.count == 0 || rows_multiply(&some, e, a, expert * m * k, m, k);
+        ok = some.count == 0 || rows_multiply(&some, e, expert * m * k, m, k);
     }
     rows_done(&some);
     return ok;

@@ -28,35 +28,54 @@ typedef struct table {
     double norm, typical; /* of the reference: L2, and the mean square */
 } table;
 
-static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
-    for (uint64_t c = 0; c < t->columns; c++) {
-        double difference = 0, sum = 0, explained = 0, of_mean = 0;
-        for (uint64_t row = 0; row < t->rows; row++) {
-            const uint64_t i = row * t->columns + c;
-            difference += t->difference[i] * t->difference[i];
-            sum += t->difference[i];
-            explained += t->variance != NULL ? t->variance[i] : 0;
+/* Over the rows of one channel. */
+typedef struct channel {
+    double difference, sum, explained; /* sums: of the squares, of the differences, and of their variances */
+} channel;
+
+static channel *sum_channels(const table *t) {
+    channel *all = calloc(t->columns + 1, sizeof *all);
+    for (uint64_t row = 0; row < t->rows && all != NULL; row++) {
+        const double *difference = t->difference + row * t->columns, *variance = t->variance != NULL ? t->variance + row * t->columns : NULL;
+        for (uint64_t c = 0; c < t->columns; c++) {
+            all[c].difference += difference[c] * difference[c];
+            all[c].sum += difference[c];
+            all[c].explained += variance != NULL ? variance[c] : 0;
         }
-        const double floor = t->floor * t->floor * (double)t->rows;
-        if (difference > 0)
-            out->channel = fmax(out->channel, sqrt(difference / (explained + floor)));
-        if (t->rows <= 3)
-            continue;
-        for (uint64_t k = 0; mean_x != NULL && k < r->k; k++)
-            of_mean += r->weight[(c * r->k + k) / r->group] * mean_x[k] * mean_x[k];
-        if (mean_x == NULL)
-            of_mean = explained / (double)(t->rows * t->rows);
-        const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;
-        if (sum != 0)
-            out->mean = fmax(out->mean, fabs(sum) / (double)t->rows / sqrt(of_mean + deviation * deviation));
     }
+    return all;
 }
 
-static double *mean_of_x(const ls_rounding *r, uint64_t rows) {
-    double *mean = calloc(r->k + 1, sizeof *mean);
-    for (uint64_t i = 0; mean != NULL && i < rows * r->k; i++)
-        mean[i % r->k] += r->x.values[i] / (double)rows;
-    return mean;
+static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
+    channel *all = sum_channels(t);
+    const double floor = t->floor * t->floor * (double)t->rows;
+    for (uint64_t c = 0; c < t->columns && all != NULL; c++) {
+        const channel *own = &all[c];
+        double of_mean = 0;
+        if (own->difference > 0)
+            out->channel = fmax(out->channel, sqrt(own->difference / (own->explained + floor)));
+        if (t->rows <= 3 || own->sum == 0)
+            continue;
+        for (uint64_t k = 0; mean_x != NULL && k < r->k; k += r->group)
+            of_mean += r->weight[(c * r->k + k) / r->group] * mean_x[k / r->group];
+        if (mean_x == NULL)
+            of_mean = own->explained / (double)(t->rows * t->rows);
+        const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;
+        out->mean = fmax(out->mean, fabs(own->sum) / (double)t->rows / sqrt(of_mean + deviation * deviation));
+    }
+    free(all);
+}
+
+/* The squares of the operand's means over all rows, summed over the elements of each group. */
+static double *squares_of_mean_x(const ls_rounding *r, uint64_t rows) {
+    double *mean = calloc(r->k + 1, sizeof *mean), *squares = calloc(r->k / r->group + 1, sizeof *squares);
+    for (uint64_t row = 0; mean != NULL && row < rows; row++)
+        for (uint64_t k = 0; k < r->k; k++)
+            mean[k] += r->x.values[row * r->k + k] / (double)rows;
+    for (uint64_t k = 0; mean != NULL && squares != NULL && k < r->k; k++)
+        squares[k / r->group] += mean[k] * mean[k];
+    free(mean);
+    return squares;
 }
 
 static void judge(const table *t, const ls_rounding *r, bool is_product, ls_local_error *out) {
@@ -71,7 +90,7 @@ static void judge(const table *t, const ls_rounding *r, bool is_product, ls_loca
     out->error = difference == 0 ? 0 : sqrt(difference / norm2);
     out->expected = sqrt((explained + floor2) / norm2);
     out->factor = norm2 > 0 ? product / norm2 : 1;
-    double *mean = is_product && r->x.elements == t->rows * r->k ? mean_of_x(r, t->rows) : NULL;
+    double *mean = is_product && r->x.elements == t->rows * r->k ? squares_of_mean_x(r, t->rows) : NULL;
     worst_channels(t, r, mean, out);
     const double variance = norm2 > 0 ? mean != NULL ? ls_rounding_along(r, t->reference) / (norm2 * norm2) : explained / norm2 / (double)elements : 0;
     const double of_floor = norm2 > 0 ? sqrt(floor2 / norm2) : 0;

@@ -384,19 +384,23 @@ static void search_cuts(ls_replayer *w, size_t node, const cut *cuts, size_t cou
                 try_cut(w, node, &cuts[i], 0, &trials_left, best);
 }
 
-/* Tries what solved the situation before, and all else if that does not solve it. */
+/* Tries what solved the situation before, and all else if that does not solve it, or nothing has often enough. */
 static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, solution *best) {
-    const uint64_t situation = situation_of(w, node, cuts, count);
+    enum { HOPELESS = 3, SOLVED = 0, UNSOLVED = 1 };
+    const uint64_t situation = situation_of(w, node, cuts, count), solved[2] = {situation, SOLVED}, unsolved[2] = {situation, UNSOLVED};
     size_t trials_left = TRIALS;
-    const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)&situation, sizeof situation);
+    const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)solved, sizeof solved), *failures = ls_map_find(&w->lessons, (const char *)unsolved, sizeof unsolved);
+    if (lesson == NULL && failures != NULL && *failures >= HOPELESS)
+        return;
     for (size_t i = 0; lesson != NULL && i < count && best->cut == NULL; i++)
         try_cut(w, node, &cuts[i], *lesson, &trials_left, best);
     if (best->cut != NULL)
         return;
     search_cuts(w, node, cuts, count, best);
-    uint64_t *slot = best->cut != NULL ? ls_map_at(&w->lessons, (const char *)&situation, sizeof situation) : NULL;
+    const bool found = best->cut != NULL;
+    uint64_t *slot = ls_map_at(&w->lessons, (const char *)(found ? solved : unsolved), sizeof solved);
     if (slot != NULL)
-        *slot = kinds_chosen(w, best->cut, best->of, best->choice.at);
+        *slot = found ? kinds_chosen(w, best->cut, best->of, best->choice.at) : *slot + 1;
 }
 
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {

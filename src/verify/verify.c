@@ -54,7 +54,7 @@ static bool make_room(run *r, const ls_node *n) {
 static bool compute(run *r, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->v->trace->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
-    ls_evaluation e = {.node = n, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n)};
+    ls_evaluation e = {.node = n, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n), .is_rough = !r->exact};
     bool ok = read_operands(r, n, operands, &e);
     double *values = ok && make_room(r, n) ? malloc((n->elements + 1) * sizeof *values) : NULL;
     e.out = values;
