@@ -97,21 +97,27 @@ size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out,
 /* The weight that a slot holds, through views; LS_NONE. */
 size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size_t slot);
 /* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
- * common factor (see local_error.c). False where there is none. */
+ * common factor (see local_error.c). False where there is none. known: the rows that are wanted, of which there is one at least; NULL
+ * for all. */
 typedef struct ls_rounding {
-    double *variance;       /* per element of the result, to be freed */
+    double *variance;       /* per element of the result's wanted rows, to be freed */
     double *weight;         /* of the weight [m, k], per group of elements of a row, to be freed unless it is borrowed */
     bool is_borrowed;
-    ls_array x;             /* the operand that it is multiplied with, to be freed */
+    ls_array x;             /* the operand that it is multiplied with, of a product its wanted rows, to be freed */
     uint64_t m, k, group;   /* elements of a group */
 } ls_rounding;
-bool ls_replayer_rounding(ls_replayer *replayer, size_t node, ls_rounding *out);
+bool ls_replayer_rounding(ls_replayer *replayer, size_t node, const bool *known, ls_rounding *out);
 /* The variance of the sum of the errors of a product's result, each times an element of `direction`. */
 double ls_rounding_along(const ls_rounding *rounding, const double *direction);
 void ls_rounding_release(ls_rounding *rounding);
 /* Forgets what was tried. */
 void ls_replayer_untry(ls_replayer *replayer);
 void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
+
+/* ------------------------------------------------------------------ local_error.c */
+
+/* The rows that were computed, which have a number at least: how many, and which; to be freed, NULL if out of memory. */
+uint64_t ls_rows_known(const ls_array *computed, uint64_t columns, bool **out_known);
 
 /* ------------------------------------------------------------------ lookup.c */
 

@@ -448,7 +448,7 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
         squares += change * change;
     }
     if (ok && squares > 0) {
-        const bool rounded = ls_replayer_rounding(w, node, &r);
+        const bool rounded = ls_replayer_rounding(w, node, NULL, &r);
         const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_norm_of(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
         const double noise = along ? ls_rounding_along(&r, other.values) : ls_replayer_moved_squares(&computed, &w->steps[node].moved) / (double)computed.elements * squares;
