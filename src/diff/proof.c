@@ -30,7 +30,7 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
     const ls_token_alignment *tokens = &d->matching.tokens;
     for (size_t i = 0; i < d->replay.count; i++) {
         const ls_replayed *item = &d->replay.items[i];
-        if (item->partner == LS_NONE)
+        if (item->partner == LS_NONE || item->by_rows) /* a pair has no layout for that */
             continue;
         const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),

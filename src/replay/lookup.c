@@ -9,6 +9,7 @@
 #include "match/aligned_pair.h"
 #include "replay/distances.h"
 #include "replay/replayer.h"
+#include "replay/row_order.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
 
@@ -231,6 +232,49 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
     return values != NULL;
 }
 
+/* ------------------------------------------------------------------ rows of experts */
+
+/* A node has a row for each expert of each token. Implementations gather the rows of each expert, in an order of their own: what is
+ * computed from rows in any order is consistent, and proves nothing. */
+static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    if (w->steps[node].experts == 0 || n->rank == 0 || p->rank == 0)
+        return false;
+    return p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
+}
+
+/* The node that chooses the experts, by whose choice the reference orders the rows. */
+static size_t chooser_of(const ls_replayer *w, size_t node) {
+    const ls_node *product = &w->candidate->nodes[w->steps[node].experts - 1];
+    return product->operand_count > 2 ? product->operands[2] : LS_NONE;
+}
+
+/* The order of the reference's rows: known from another node of the same experts, or found by what the rows hold, and then it is
+ * known if they agree. */
+static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, double tolerance, ls_sighting *out) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    const ls_view *view = is_gathered(w, node, partner) && p->rank == 2 && p->elements == n->elements && p->shape[1] == n->shape[n->rank - 1] ? ls_partners_values(&w->partners, partner) : NULL;
+    const size_t chooser = view != NULL ? chooser_of(w, node) : LS_NONE;
+    if (chooser == LS_NONE)
+        return false;
+    const uint64_t rows = p->shape[0], columns = p->shape[1], *known = w->orders[chooser];
+    uint64_t *found = known == NULL && isfinite(tolerance) && w->sampled != node ? ls_row_order_find(computed->values, view, rows, columns) : NULL;
+    double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known : found, view, rows, columns) : NULL;
+    const ls_view ordered = view_of(p, values), own = view_of(p, computed->values);
+    const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance) : INFINITY;
+    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(&w->scratch, rows * sizeof *kept) : NULL;
+    if (kept != NULL)
+        w->orders[chooser] = memcpy(kept, found, rows * sizeof *kept);
+    free(found);
+    if (!(values != NULL && error < tolerance)) {
+        free(values);
+        return false;
+    }
+    *out = (ls_sighting){.partner = partner, .error = error, .by_rows = true, .layout = "rows by expert"};
+    ls_values_give(n, values, &out->value);
+    return true;
+}
+
 /* The first axis whose elements rotary embeddings pair differently. */
 static bool may_have_pairs(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
@@ -312,27 +356,24 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
         }
         const ls_layout_choice choice = times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
         if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, choice, tolerance, &own)) ||
-            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own))) {
+            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own)) ||
+            align_gathered(w, node, computed, partner, tolerance, &own)) {
             own.depth = near[i].depth;
             insert(out, &own);
         }
     }
 }
 
-/* A node has a row for each expert of each token. Implementations gather the rows of each expert, in an order of their own: what is
- * computed from rows in any order is consistent, and proves nothing. */
-static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
-    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
-    if (!w->steps[node].is_of_experts || n->rank == 0 || p->rank == 0)
-        return false;
-    return p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
-}
-
 static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
     const uint64_t kind = ls_replayer_kind(w, node);
     ls_sighting own;
-    if (is_gathered(w, node, near->node))
+    if (is_gathered(w, node, near->node)) {
+        if (align_gathered(w, node, computed, near->node, INFINITY, &own)) {
+            own.depth = near->depth;
+            out->items[out->count++] = own;
+        }
         return;
+    }
     for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
         if (is_usual(w, kind, pairs == 1) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;

@@ -119,6 +119,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->partner = sighting->partner;
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
+    s->by_rows = sighting->by_rows;
     s->means = means;
     s->is_open = false;
     s->roots = ls_arena_alloc(&w->scratch, sizeof *s->roots);
@@ -276,16 +277,18 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
 
 static uint64_t rows_of(const ls_node *n) { return n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1); }
 
-/* A product of experts, or what is computed from it row by row. */
-static bool is_of_experts(const ls_replayer *w, size_t node) {
+/* The product of experts that a node is, or what is done to each of its rows: its node + 1; or 0. */
+static size_t experts_of(const ls_replayer *w, size_t node) {
     enum { INPUTS = 8 };
-    size_t inputs[INPUTS];
+    size_t inputs[INPUTS], product = 0;
     const ls_node *n = &w->candidate->nodes[node];
-    bool any = n->kind->id == LS_OP_MUL_MAT_ID;
-    const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS);
-    for (size_t i = 0; i < count && !any; i++)
-        any = w->steps[inputs[i]].is_of_experts && rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n);
-    return any;
+    if (n->kind->id == LS_OP_MUL_MAT_ID)
+        return node + 1;
+    const size_t count = ls_replayer_inputs(w, node, inputs, INPUTS);
+    for (size_t i = 0; i < count && product == 0; i++)
+        if (rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n))
+            product = w->steps[inputs[i]].experts;
+    return product;
 }
 
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
@@ -293,7 +296,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     ls_step *s = &w->steps[node];
     ls_array computed = {0};
     s->is_known = true;
-    s->is_of_experts = is_of_experts(w, node);
+    s->experts = experts_of(w, node);
     s->root_count = ls_replayer_roots(w, node, &s->roots);
     if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
         carry(w, node);
@@ -396,7 +399,7 @@ static void pair_ends(ls_replayer *w, size_t pass) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs};
+    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .by_rows = s->by_rows};
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
@@ -434,6 +437,7 @@ static void release_pass(ls_replayer *w, size_t pass) {
             ls_array_release(&s->value);
         s->roots = NULL;
         s->root_count = 0;
+        w->orders[i] = NULL;
     }
     ls_arena_done(&w->scratch);
 }
@@ -536,6 +540,7 @@ static void walk_done(ls_replayer *w) {
     free(w->decoded);
     free(w->is_handed_on);
     free(w->is_silent);
+    free(w->orders);
     free(w->taken);
     free(w->tried);
     free(w->depends);
@@ -552,11 +557,12 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->decoded = calloc(n + 1, sizeof *w->decoded);
     w->variances = calloc(n + 1, sizeof *w->variances);
     w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
+    w->orders = calloc(n + 1, sizeof *w->orders);
     w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;

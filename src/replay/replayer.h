@@ -20,7 +20,8 @@ typedef struct ls_step {
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
-    bool is_of_experts; /* it has a row for each expert of each token */
+    size_t experts;     /* it has a row for each expert of each token, as this product of experts: its node + 1; or 0 */
+    bool by_rows;       /* the partner's rows are in another order */
     bool is_reserved;   /* what it will stand for has been looked up before its turn */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
@@ -56,6 +57,7 @@ typedef struct ls_replayer {
     size_t pass_pair;     /* of the pass that is replayed */
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    const uint64_t **orders; /* per node that chooses experts: the order in which the reference has their rows (row_order.h), where it is known */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
@@ -129,7 +131,7 @@ typedef struct ls_sighting {
     ls_array value;     /* to be freed */
     const char *layout;
     ls_layout_vote vote;
-    bool has_vote, has_pairs;
+    bool has_vote, has_pairs, by_rows;
 } ls_sighting;
 
 enum { LS_SIGHTINGS = 16 };
