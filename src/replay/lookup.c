@@ -253,18 +253,24 @@ static size_t chooser_of(const ls_replayer *w, size_t node) {
  * known if they agree. */
 static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, double tolerance, ls_sighting *out) {
     const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
-    const ls_view *view = is_gathered(w, node, partner) && p->rank == 2 && p->elements == n->elements && p->shape[1] == n->shape[n->rank - 1] ? ls_partners_values(&w->partners, partner) : NULL;
+    const bool fits = is_gathered(w, node, partner) && p->rank == 2 && p->shape[1] == n->shape[n->rank - 1] && p->elements >= n->elements; /* of the last layer, some rows may be left out */
+    const ls_view *view = fits ? ls_partners_values(&w->partners, partner) : NULL;
     const size_t chooser = view != NULL ? chooser_of(w, node) : LS_NONE;
     if (chooser == LS_NONE)
         return false;
-    const uint64_t rows = p->shape[0], columns = p->shape[1], *known = w->orders[chooser];
+    const uint64_t columns = p->shape[1], rows = n->elements / columns, *known = w->orders[chooser];
+    if (known != NULL && known[0] != p->shape[0])
+        return false;
     uint64_t *found = known == NULL && isfinite(tolerance) && w->sampled != node ? ls_row_order_find(computed->values, view, rows, columns) : NULL;
-    double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known : found, view, rows, columns) : NULL;
-    const ls_view ordered = view_of(p, values), own = view_of(p, computed->values);
+    double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known + 1 : found, view, rows, columns) : NULL;
+    const ls_view ordered = view_of(n, values), own = view_of(n, computed->values);
     const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance) : INFINITY;
-    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(&w->scratch, rows * sizeof *kept) : NULL;
-    if (kept != NULL)
-        w->orders[chooser] = memcpy(kept, found, rows * sizeof *kept);
+    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(&w->scratch, (rows + 1) * sizeof *kept) : NULL;
+    if (kept != NULL) {
+        kept[0] = p->shape[0];
+        memcpy(kept + 1, found, rows * sizeof *kept);
+        w->orders[chooser] = kept;
+    }
     free(found);
     if (!(values != NULL && error < tolerance)) {
         free(values);

@@ -50,6 +50,13 @@ typedef struct ls_replayed {
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;
 
+/* Operations that are covered by one that was found: without those that only move values, and how many of them multiply with a weight.
+ * Several that multiply the same operand count as one. Larger ones than the limits hide too much, and their operations are open. */
+typedef struct ls_region_size {
+    size_t operations, products, node; /* node: the one that was found */
+} ls_region_size;
+enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1 };
+
 typedef struct ls_replay {
     const ls_matching *matching;
     ls_replayed *items; /* the candidate's operations on floats, without views and writes to caches, in order */
@@ -57,6 +64,7 @@ typedef struct ls_replay {
     size_t operations[LS_REPLAY_CLASS_COUNT];
     uint64_t elements[LS_REPLAY_CLASS_COUNT];
     size_t origins, accepted;
+    ls_region_size largest; /* region */
     size_t sampled; /* large products of which only some rows were computed */
     ls_arena arena;
 } ls_replay;

@@ -71,7 +71,8 @@ static void cover(ls_replayer *w, size_t node) {
     for (size_t i = 0; i < count; i++) {
         const size_t earlier = ls_replayer_earlier_writes(w, region[i], writes, REGION);
         for (size_t k = 0; k < earlier; k++)
-            cover_region(w, writes[k], behind);
+            for (size_t x = cover_region(w, writes[k], behind); x > 0; x--)
+                w->steps[behind[x - 1]].is_near = true;
     }
 }
 
@@ -396,11 +397,46 @@ static void pair_ends(ls_replayer *w, size_t pass) {
     ls_sightings_release(&possible);
 }
 
+/* The operand that a node multiplies with a weight; LS_NONE. */
+static size_t multiplied_by_weight(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const bool is_product = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_CONVOLUTION;
+    return is_product && n->operand_count > 1 && ls_replayer_weight(w, n, 0) != LS_NONE ? n->operands[1] : LS_NONE;
+}
+
+static ls_region_size size_of_region(const ls_replayer *w, size_t node, const size_t *region, size_t count) {
+    size_t operands[REGION];
+    ls_region_size size = {.node = node};
+    for (size_t i = 0; i < count; i++) {
+        const size_t operand = multiplied_by_weight(w, region[i]);
+        bool known = operand == LS_NONE;
+        for (size_t k = 0; k < size.products && !known; k++)
+            known = operands[k] == operand;
+        if (!known)
+            operands[size.products++] = operand;
+        size.operations += !ls_op_only_moves(w->candidate->nodes[region[i]].kind);
+    }
+    return size;
+}
+
+/* What belongs to a fault is named with it, however large it is. */
+static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
+    size_t region[REGION];
+    const ls_step *s = &w->steps[node];
+    const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
+    const ls_region_size size = size_of_region(w, node, region, count);
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS;
+    for (size_t i = 0; i < count && (near || at_fault); i++)
+        w->steps[region[i]].is_near = true;
+    if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
+        out->largest = size;
+}
+
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .by_rows = s->by_rows};
-    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
+    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
     if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
@@ -479,6 +515,9 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     for (size_t i = first; i < last; i++) /* with what is known now */
         if (is_replayed(&nodes[i], pass) && w->steps[i].partner == LS_NONE)
             carry(w, i);
+    for (size_t i = first; i < last; i++)
+        if (nodes[i].pass == pass)
+            measure_region(w, i, out);
     for (size_t i = first; i < last; i++)
         if (ls_node_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
@@ -581,7 +620,7 @@ static void classify_again(const ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < out->count; i++) {
         ls_replayed *item = &out->items[i];
         const uint64_t elements = w->candidate->nodes[item->node].elements;
-        if (item->class != LS_REPLAY_OPEN || !w->steps[item->node].is_covered)
+        if (item->class != LS_REPLAY_OPEN || !w->steps[item->node].is_covered || !w->steps[item->node].is_near)
             continue;
         item->class = LS_REPLAY_COVERED;
         out->operations[LS_REPLAY_OPEN]--;

@@ -20,6 +20,7 @@ typedef struct ls_step {
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
+    bool is_near;       /* what covers it is near enough, see ls_region_size */
     size_t experts;     /* it has a row for each expert of each token, as this product of experts: its node + 1; or 0 */
     bool by_rows;       /* the partner's rows are in another order */
     bool is_reserved;   /* what it will stand for has been looked up before its turn */
@@ -57,7 +58,7 @@ typedef struct ls_replayer {
     size_t pass_pair;     /* of the pass that is replayed */
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
-    const uint64_t **orders; /* per node that chooses experts: the order in which the reference has their rows (row_order.h), where it is known */
+    const uint64_t **orders; /* per node that chooses experts: how many rows the reference has for them, and in which order (row_order.h), where it is known */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */

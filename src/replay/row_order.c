@@ -48,13 +48,13 @@ static double apart(const double *a, const double *b) {
 }
 
 /* Each row takes the nearest that is left, in order: rows of one token and one expert are equal, and then it makes no difference. */
-static void take_nearest(const double *own, const double *other, uint64_t rows, bool *taken, uint64_t *order) {
+static void take_nearest(const double *own, const double *other, uint64_t rows, uint64_t others, bool *taken, uint64_t *order) {
     for (uint64_t row = 0; row < rows; row++) {
         double least = INFINITY;
-        uint64_t nearest = rows;
-        for (uint64_t i = 0; i < rows; i++) {
+        uint64_t nearest = others;
+        for (uint64_t i = 0; i < others; i++) {
             const double d = taken[i] ? INFINITY : apart(own + row * SKETCH, other + i * SKETCH);
-            if (!taken[i] && (nearest == rows || d < least)) {
+            if (!taken[i] && (nearest == others || d < least)) {
                 least = d;
                 nearest = i;
             }
@@ -65,14 +65,15 @@ static void take_nearest(const double *own, const double *other, uint64_t rows, 
 }
 
 uint64_t *ls_row_order_find(const double *values, const ls_view *reference, uint64_t rows, uint64_t columns) {
-    if (rows > ROWS_MAX)
+    const uint64_t others = ls_view_elements(reference) / columns;
+    if (rows > others || others > ROWS_MAX)
         return NULL;
-    double *own = sketch_values(values, rows, columns), *other = sketch_view(reference, rows, columns);
-    bool *taken = calloc(rows + 1, sizeof *taken);
+    double *own = sketch_values(values, rows, columns), *other = sketch_view(reference, others, columns);
+    bool *taken = calloc(others + 1, sizeof *taken);
     uint64_t *order = malloc((rows + 1) * sizeof *order);
     const bool ok = own != NULL && other != NULL && taken != NULL && order != NULL;
     if (ok)
-        take_nearest(own, other, rows, taken, order);
+        take_nearest(own, other, rows, others, taken, order);
     free(own);
     free(other);
     free(taken);
