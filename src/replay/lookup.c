@@ -265,18 +265,18 @@ static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed
     double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known + 1 : found, view, rows, columns) : NULL;
     const ls_view ordered = view_of(n, values), own = view_of(n, computed->values);
     const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance) : INFINITY;
-    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(&w->scratch, (rows + 1) * sizeof *kept) : NULL;
+    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(w->arena, (rows + 1) * sizeof *kept) : NULL;
     if (kept != NULL) {
         kept[0] = p->shape[0];
         memcpy(kept + 1, found, rows * sizeof *kept);
         w->orders[chooser] = kept;
     }
     free(found);
-    if (!(values != NULL && error < tolerance)) {
+    if (!(values != NULL && error < tolerance && w->orders[chooser] != NULL)) {
         free(values);
         return false;
     }
-    *out = (ls_sighting){.partner = partner, .error = error, .by_rows = true, .layout = "rows by expert"};
+    *out = (ls_sighting){.partner = partner, .error = error, .order = w->orders[chooser] + 1, .layout = LS_ROWS_BY_EXPERT};
     ls_values_give(n, values, &out->value);
     return true;
 }

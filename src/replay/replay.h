@@ -45,7 +45,7 @@ typedef struct ls_replayed {
     const char *instead; /* how it gives the reference's values */
     double left;         /* relative L2 then */
     bool has_pairs;      /* the partner's rotary halves are pairs here */
-    bool by_rows;        /* the partner's rows are in another order */
+    const uint64_t *order; /* in which the partner's rows are this one's; NULL */
     bool is_accepted;    /* an origin that the user has accepted by its rule: is_origin is false */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;

@@ -120,7 +120,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->partner = sighting->partner;
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
-    s->by_rows = sighting->by_rows;
+    s->order = sighting->order;
     s->means = means;
     s->is_open = false;
     s->roots = ls_arena_alloc(&w->scratch, sizeof *s->roots);
@@ -435,7 +435,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .by_rows = s->by_rows};
+    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;

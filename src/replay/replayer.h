@@ -22,7 +22,7 @@ typedef struct ls_step {
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
     bool is_near;       /* what covers it is near enough, see ls_region_size */
     size_t experts;     /* it has a row for each expert of each token, as this product of experts: its node + 1; or 0 */
-    bool by_rows;       /* the partner's rows are in another order */
+    const uint64_t *order; /* of the partner's rows, where that is another; NULL */
     bool is_reserved;   /* what it will stand for has been looked up before its turn */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
@@ -132,7 +132,8 @@ typedef struct ls_sighting {
     ls_array value;     /* to be freed */
     const char *layout;
     ls_layout_vote vote;
-    bool has_vote, has_pairs, by_rows;
+    bool has_vote, has_pairs;
+    const uint64_t *order; /* in which the partner's rows are the node's; NULL */
 } ls_sighting;
 
 enum { LS_SIGHTINGS = 16 };
