@@ -8,6 +8,7 @@
 #include "eval/sampling.h"
 #include "verify/bounds.h"
 #include "verify/recorded.h"
+#include "verify/testimony.h"
 
 /* An operation whose error is so many times the median of its family, and above the floor, is an outlier. A row's
  * error varies more than a tensor's. */
@@ -264,26 +265,12 @@ static bool reads(const ls_trace *t, const ls_node *n, size_t node) {
     return false;
 }
 
-/* With which values of its operand a dependent agrees: those that were recorded, or the right ones. Where it agrees with
- * both, one may be clearly closer, or say more: NaN that was recorded, but not computed with, hides elements. */
-static ls_fault verdict_of(const ls_check *with_recorded, const ls_check *with_right) {
-    enum { CLEAR = 4 }; /* times closer */
-    if (with_recorded->reason != NULL || with_right->reason != NULL)
-        return LS_FAULT_UNDECIDED;
-    const bool recorded = agrees(with_recorded), right = agrees(with_right);
-    if (right && (!recorded || with_right->compared > with_recorded->compared || with_recorded->error > CLEAR * with_right->error))
-        return LS_FAULT_DUMP;
-    if (recorded && (!right || with_right->error > CLEAR * with_recorded->error))
-        return LS_FAULT_KERNEL;
-    return LS_FAULT_UNDECIDED;
-}
-
 /* An operation in question, with its right values. */
 typedef struct suspect {
     size_t check;
     size_t write, cache; /* the last write of its values to a cache; LS_NONE */
-    bool has_contradiction; /* some dependents say that the kernel is wrong, and others that the dump is */
-    ls_array right;
+    ls_testimony testimony;
+    ls_array right; /* as recorded, where nothing was computed */
 } suspect;
 
 typedef struct suspects {
@@ -295,9 +282,20 @@ typedef struct suspects {
 /* Where nearly everything is wrong (another model's weights), most suspects stay undecided. */
 enum { SUSPECTS_MAX = 1000, HELD_MAX = 1 << 25 };
 
+static bool right_values(run *r, size_t node, ls_array *out) {
+    ls_array recorded;
+    const char *reason;
+    if (!ls_recorded_read(&r->values, node, &recorded, &reason))
+        return false;
+    const bool ok = compute(r, node, out, &reason);
+    for (uint64_t i = 0; ok && i < out->elements; i++)
+        out->values[i] = isnan(out->values[i]) ? recorded.values[i] : out->values[i];
+    ls_array_release(&recorded);
+    return ok;
+}
+
 static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_error *error) {
     ls_check *c = &r->v->checks[check];
-    const char *reason;
     suspect own = {.check = check, .write = LS_NONE, .cache = LS_NONE};
     const uint64_t elements = r->v->trace->nodes[c->node].elements;
     c->fault = LS_FAULT_UNDECIDED;
@@ -306,7 +304,7 @@ static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_e
         return LOCKSTEP_OK;
     if (!ls_grow((void **)&s->items, s->count, &s->capacity, sizeof *s->items))
         return no_memory(error);
-    if (compute(r, c->node, &own.right, &reason)) {
+    if (right_values(r, c->node, &own.right)) {
         s->items[s->count++] = own;
         s->held += elements;
     }
@@ -321,8 +319,9 @@ static bool reads_cache(run *r, const ls_node *n, size_t cache) {
     return false;
 }
 
-/* Computes a dependent from the right values of a suspect. False if out of memory. */
-static bool check_with_right(run *r, const suspect *s, bool through_cache, size_t dependent, ls_check *out) {
+/* Computes a reader from the right values of a suspect; r->scale is set. */
+static bool compute_from_right(run *r, const suspect *s, bool through_cache, size_t reader, ls_array *out) {
+    const char *reason;
     double *saved = through_cache ? ls_recorded_save(&r->values, s->cache) : NULL;
     if (through_cache && saved == NULL)
         return false;
@@ -330,31 +329,41 @@ static bool check_with_right(run *r, const suspect *s, bool through_cache, size_
     r->values.replacement = &s->right;
     if (through_cache)
         ls_recorded_write(&r->values, s->write);
-    check_node(r, dependent, out);
+    const bool ok = compute(r, reader, out, &reason);
     r->values.replaced = LS_NONE;
     if (through_cache)
         ls_recorded_restore(&r->values, s->cache, saved);
-    return true;
+    return ok;
 }
 
-/* Computes a dependent of a suspect from the right values, too, and asks with which of both its recorded result
- * agrees. If with the right ones, the dependent is not at fault itself. */
-static void ask(run *r, suspect *s, ls_check *dependent) {
-    ls_check *accused = &r->v->checks[s->check], with_right;
-    const ls_node *n = &r->v->trace->nodes[dependent->node];
+/* A reader of values that were recorded wrongly was computed from others, which are as far from the right ones as their kernel may be. */
+static void excuse(run *r, const ls_check *accused, ls_check *reader, ls_array *recorded, ls_array *from_right) {
+    ls_check again = {.node = reader->node};
+    compare(r, &r->v->trace->nodes[reader->node], recorded, from_right, &again);
+    reader->error = again.error;
+    reader->row_error = again.row_error;
+    reader->bound += accused->bound;
+    reader->is_outlier = false;
+}
+
+/* Computes a reader of a suspect from the right values, too, and asks with which of both its recorded result agrees. If
+ * with the right ones, the reader is not at fault itself. */
+static void ask(run *r, suspect *s, ls_check *reader) {
+    ls_check *accused = &r->v->checks[s->check];
+    const ls_node *n = &r->v->trace->nodes[reader->node];
     const bool direct = reads(r->v->trace, n, accused->node), through_cache = !direct && reads_cache(r, n, s->cache);
-    if (dependent->reason != NULL || (!direct && !through_cache) || !check_with_right(r, s, through_cache, dependent->node, &with_right))
-        return;
-    const ls_fault fault = verdict_of(dependent, &with_right);
-    if (fault == LS_FAULT_DUMP) {
-        dependent->error = with_right.error;
-        dependent->row_error = with_right.row_error;
-        dependent->is_outlier = false;
+    const char *reason;
+    ls_array recorded = {0}, from_recorded = {0}, from_right = {0};
+    if (reader->reason == NULL && (direct || through_cache) && ls_recorded_read(&r->values, reader->node, &recorded, &reason) &&
+        compute(r, reader->node, &from_recorded, &reason) && compute_from_right(r, s, through_cache, reader->node, &from_right)) {
+        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right);
+        accused->fault = ls_testimony_verdict(&s->testimony);
+        if (accused->fault == LS_FAULT_DUMP)
+            excuse(r, accused, reader, &recorded, &from_right);
     }
-    if (fault == LS_FAULT_UNDECIDED)
-        return;
-    s->has_contradiction = s->has_contradiction || (accused->fault != LS_FAULT_UNDECIDED && accused->fault != fault);
-    accused->fault = s->has_contradiction ? LS_FAULT_UNDECIDED : fault;
+    ls_array_release(&recorded);
+    ls_array_release(&from_recorded);
+    ls_array_release(&from_right);
 }
 
 static void note_write(run *r, suspects *s, size_t write) {
