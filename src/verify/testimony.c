@@ -10,8 +10,9 @@
 #define ROUNDING 1e-7 /* relative: no reader is more exact */
 
 typedef struct fit {
+    double far, near;   /* where only the recorded values give no number: sums of (r - e0)^2 and r^2 */
     double product, square, residual, norm; /* sums of (r - e0)(e1 - e0), (e1 - e0)^2, (r - e0)^2, r^2 */
-    uint64_t count;
+    uint64_t count, without_number;
 } fit;
 
 static void add_finite(fit *f, double result, double recorded, double right) {
@@ -24,16 +25,27 @@ static void add_finite(fit *f, double result, double recorded, double right) {
 }
 
 static void add_element(ls_testimony *t, fit *f, double result, double recorded, double right) {
-    if (isfinite(result) && isfinite(recorded) && isfinite(right))
+    if (isfinite(result) && isfinite(recorded) && isfinite(right)) {
         add_finite(f, result, recorded, right);
-    else if (isfinite(recorded) != isfinite(right))
+    } else if (isfinite(result) && isfinite(right)) {
+        f->far += (result - right) * (result - right);
+        f->near += result * result;
+        f->without_number++;
+    } else if (isfinite(recorded) != isfinite(right)) {
         *(isfinite(result) == isfinite(recorded) ? &t->as_if_recorded : &t->as_if_right) += 1;
+    }
 }
 
-void ls_testimony_add(ls_testimony *t, const ls_array *result, const ls_array *from_recorded, const ls_array *from_right) {
+/* A kernel that rounds its operand to blocks makes numbers of NaN, but not the right ones. */
+static void add_without_number(ls_testimony *t, const fit *f, double allowed) {
+    *(f->far <= allowed * allowed * f->near ? &t->as_if_right : &t->as_if_recorded) += f->without_number;
+}
+
+void ls_testimony_add(ls_testimony *t, const ls_array *result, const ls_array *from_recorded, const ls_array *from_right, double allowed) {
     fit f = {0};
     for (uint64_t i = 0; i < result->elements; i++)
         add_element(t, &f, result->values[i], from_recorded->values[i], from_right->values[i]);
+    add_without_number(t, &f, allowed);
     if (f.square <= 0 || !isfinite(f.square))
         return;
     const double left = fmax(f.residual - f.product * f.product / f.square, 0) + ROUNDING * ROUNDING * f.norm;

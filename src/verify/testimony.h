@@ -10,8 +10,8 @@ typedef struct ls_testimony {
     uint64_t as_if_recorded, as_if_right;   /* elements that are finite with only one of both, and tell it by that */
 } ls_testimony;
 
-/* Adds a reader: its recorded result, and what it computes from either. */
-void ls_testimony_add(ls_testimony *testimony, const ls_array *result, const ls_array *from_recorded, const ls_array *from_right);
+/* Adds a reader: its recorded result, and what it computes from either. allowed: how far a right result may be from the latter. */
+void ls_testimony_add(ls_testimony *testimony, const ls_array *result, const ls_array *from_recorded, const ls_array *from_right, double allowed);
 /* LS_FAULT_KERNEL, LS_FAULT_DUMP or LS_FAULT_UNDECIDED. */
 ls_fault ls_testimony_verdict(const ls_testimony *testimony);
 

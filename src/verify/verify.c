@@ -356,7 +356,7 @@ static void ask(run *r, suspect *s, ls_check *reader) {
     ls_array recorded = {0}, from_recorded = {0}, from_right = {0};
     if (reader->reason == NULL && (direct || through_cache) && ls_recorded_read(&r->values, reader->node, &recorded, &reason) &&
         compute(r, reader->node, &from_recorded, &reason) && compute_from_right(r, s, through_cache, reader->node, &from_right)) {
-        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right);
+        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right, ROW_MARGIN * (accused->bound + reader->bound));
         accused->fault = ls_testimony_verdict(&s->testimony);
         if (accused->fault == LS_FAULT_DUMP)
             excuse(r, accused, reader, &recorded, &from_right);

@@ -160,12 +160,20 @@ class Campaign:
         shutil.rmtree(trace)
         return out
 
+    def computes(self, trace, named):
+        """The operation whose values a tensor has: another name, or another shape of them."""
+        lines = conftest.Trace(trace)
+        line = lines.find(named["name"], named["op"], named["pass"], named["occurrence"])
+        while line.get("role") == "view":
+            line = lines.by_order[line["src"][0]]
+        return conftest.title(line)
+
     def diff(self, case, trace):
         """What `lockstep diff` says: right if it has the cause `kernel` at the first of the operations."""
         status, result = conftest.diff(faults.reference(self.lab, case.family), trace, "--candidate-model", self.clean(case)[1])
         first = result["first_divergence"]
         causes = first["causes"] if first else []
-        at_fault = bool(first) and conftest.title(first["candidate"]) in {conftest.title(o) for o in case.places}
+        at_fault = bool(first) and self.computes(trace, first["candidate"]) in {conftest.title(o) for o in case.places}
         if status == 1 and result["verdict"] == "diverged" and at_fault and causes and causes[0]["id"] == "kernel":
             return "right"
         return f"{result['verdict']} ({result['reason']}) at {first and conftest.title(first['candidate'])}, causes {[c['id'] for c in causes]}"
