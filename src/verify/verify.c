@@ -111,6 +111,7 @@ static void measure(const ls_array *recorded, const ls_array *computed, const do
     }
     out->compared = all.compared;
     out->error = relative(&all);
+    out->is_empty = all.scale == 0;
 }
 
 static int by_number(const void *a, const void *b) {
@@ -206,14 +207,15 @@ static void look_at_family(ls_verification *v, size_t family, double *errors, do
         const ls_check *c = &v->checks[i];
         if (c->family != family || c->reason != NULL)
             continue;
+        f->count++;
         errors[count] = c->error;
-        row_errors[count++] = c->row_error;
-        if (count == 1 || c->error > f->largest) {
+        row_errors[count] = c->row_error;
+        count += !c->is_empty;
+        if (f->count == 1 || c->error > f->largest) {
             f->largest = c->error;
             f->worst = i;
         }
     }
-    f->count = count;
     f->median = median(errors, count);
     f->median_row = median(row_errors, count);
     for (size_t i = 0; i < v->count && count >= SIBLINGS_LEAST; i++) {

@@ -22,6 +22,7 @@ typedef struct ls_check {
     double error, row_error; /* relative L2 of all, and of the worst row; infinite where only the recorded value is not finite */
     uint64_t worst_row;
     double bound;
+    bool is_empty;      /* no finite number but zeros: it says nothing about the noise of its family */
     bool is_outlier;    /* within its bound, but far from the others of its family */
     ls_fault fault;
 } ls_check;
