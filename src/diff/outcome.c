@@ -92,6 +92,20 @@ static bool pairs_nothing(const facts *f, ls_remark *out) {
     return f->diff->pairs.count == 0;
 }
 
+/* A wrong kernel, or wrong values that were recorded, where the reference has no such tensor; what follows from it may fail. */
+static bool kernels_differ(const facts *f, ls_remark *out) {
+    const ls_verification *v = &f->diff->verification;
+    size_t first = 0;
+    while (first < v->count && v->checks[first].fault == LS_FAULT_NONE)
+        first++;
+    if (first == v->count || f->diff->result.first != LS_NONE)
+        return false;
+    out->count = v->failed;
+    out->text = v->trace->nodes[v->checks[first].node].name;
+    out->detail = v->trace->nodes[v->checks[first].node].op;
+    return true;
+}
+
 static bool has_failed(const facts *f, ls_remark *out) {
     (void)out;
     return f->diff->result.failing > 0;
@@ -117,16 +131,6 @@ static bool weights_changed(const facts *f, ls_remark *out) { return f->diff->mo
 
 /* The user has named another file than the engine has read. */
 static bool weights_are_of_another_file(const facts *f, ls_remark *out) { return !f->diff->models.are_recorded && differ_in_memory(f, out); }
-
-/* Wrong kernels, or wrong values that were recorded, where the reference has no such tensor. */
-static bool kernels_differ(const facts *f, ls_remark *out) {
-    const ls_verification *v = &f->diff->verification;
-    out->count = v->failed;
-    for (size_t i = 0; i < v->count && out->text == NULL; i++)
-        if (v->checks[i].fault != LS_FAULT_NONE)
-            out->text = v->trace->nodes[v->checks[i].node].name;
-    return out->count > 0;
-}
 
 static bool replay_is_open(const facts *f, ls_remark *out) {
     const ls_replay *r = &f->diff->replay;
@@ -253,11 +257,11 @@ static const decision decisions[] = {
     {inputs_differ, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {selects_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_SELECTED},
     {pairs_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_PAIRED},
+    {kernels_differ, LS_OUTCOME_DIVERGED, LS_REMARK_KERNELS},
     {has_failed, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
     {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_REPLAY_DIVERGED},
     {weights_changed, LS_OUTCOME_DIVERGED, LS_REMARK_WEIGHTS_CHANGED},
     {weights_are_of_another_file, LS_OUTCOME_INCOMPARABLE, LS_REMARK_WEIGHTS_OTHER},
-    {kernels_differ, LS_OUTCOME_DIVERGED, LS_REMARK_KERNELS},
     {is_unreadable, LS_OUTCOME_INCOMPARABLE, LS_REMARK_UNREADABLE},
     {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},

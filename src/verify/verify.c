@@ -23,21 +23,35 @@ typedef struct run {
     bool exact;    /* no rows are left out */
     double *scale; /* of the operation that is being computed */
     uint64_t scale_capacity;
+    bool reads_nan; /* that operation: of cells of a cache, NaN means only that they are not known */
 } run;
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
 /* ------------------------------------------------------------------ computing */
 
+static bool has_nan(const double *values, uint64_t count) {
+    uint64_t i = 0;
+    while (i < count && !isnan(values[i]))
+        i++;
+    return i < count;
+}
+
+static bool is_recorded_nan(run *r, size_t node, const ls_array *values) {
+    return r->v->trace->nodes[node].role != LOCKSTEP_ROLE_WEIGHT && has_nan(values->values, values->elements) && ls_recorded_cache(&r->values, node) == SIZE_MAX;
+}
+
 static bool read_operands(run *r, const ls_node *n, ls_array operands[LS_EVAL_OPERANDS], ls_evaluation *e) {
     if (n->operand_count > LS_EVAL_OPERANDS)
         return ls_eval_refuse(e, "more operands than any operation has");
+    r->reads_nan = false;
     for (size_t i = 0; i < n->operand_count; i++) {
         if (n->operands[i] == LS_NONE)
             continue;
         if (!ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
             return false;
         e->operands[i] = &operands[i];
+        r->reads_nan = r->reads_nan || is_recorded_nan(r, n->operands[i], &operands[i]);
     }
     return true;
 }
@@ -51,7 +65,7 @@ static bool make_room(run *r, const ls_node *n) {
     return scale != NULL;
 }
 
-/* Computes a node in double precision; r->scale is set. The result's values are to be freed. */
+/* Computes a node in double precision; r->scale and r->reads_nan are set. The result's values are to be freed. */
 static bool compute(run *r, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->v->trace->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
@@ -93,13 +107,16 @@ static void add(distance *d, double recorded, double computed, double scale) {
 
 static double relative(const distance *d) { return d->broken ? INFINITY : d->squares == 0 ? 0 : sqrt(d->squares) / sqrt(d->scale); }
 
-static void measure(const ls_array *recorded, const ls_array *computed, const double *scale, ls_check *out) {
+/* What a kernel makes of NaN is its own affair: a masked one may come through, and one that is rounded to blocks not. */
+static void measure(const run *r, const ls_array *recorded, const ls_array *computed, ls_check *out) {
     const uint64_t n = recorded->rank > 0 && recorded->elements > 0 ? recorded->shape[recorded->rank - 1] : 1;
     distance all = {0};
     for (uint64_t row = 0; row * n < recorded->elements; row++) {
         distance own = {0};
+        if (r->reads_nan && (has_nan(recorded->values + row * n, n) || has_nan(computed->values + row * n, n)))
+            continue;
         for (uint64_t i = row * n; i < (row + 1) * n; i++)
-            add(&own, recorded->values[i], computed->values[i], scale[i]);
+            add(&own, recorded->values[i], computed->values[i], r->scale[i]);
         all.squares += own.squares;
         all.scale += own.scale;
         all.compared += own.compared;
@@ -151,9 +168,9 @@ static bool compare_picks(run *r, const ls_node *n, ls_array *recorded, ls_array
 /* Compares a computed node with its recorded values. */
 static void compare(run *r, const ls_node *n, ls_array *recorded, ls_array *computed, ls_check *out) {
     if (n->kind->role != LS_OP_ROLE_ORDER || compare_picks(r, n, recorded, computed, out))
-        measure(recorded, computed, r->scale, out);
+        measure(r, recorded, computed, out);
     if (out->reason == NULL && out->compared == 0)
-        out->reason = "it depends on parts of a cache that were never written in the trace";
+        out->reason = r->reads_nan ? "operands that are no numbers" : "it depends on parts of a cache that were never written in the trace";
 }
 
 /* The recorded values come first: they are what a trace can't claim to have. */
@@ -356,11 +373,11 @@ static void ask(run *r, suspect *s, ls_check *reader) {
     const bool direct = reads(r->v->trace, n, accused->node), through_cache = !direct && reads_cache(r, n, s->cache);
     const char *reason;
     ls_array recorded = {0}, from_recorded = {0}, from_right = {0};
-    if (reader->reason == NULL && (direct || through_cache) && ls_recorded_read(&r->values, reader->node, &recorded, &reason) &&
+    if ((direct || through_cache) && ls_recorded_read(&r->values, reader->node, &recorded, &reason) &&
         compute(r, reader->node, &from_recorded, &reason) && compute_from_right(r, s, through_cache, reader->node, &from_right)) {
-        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right, ROW_MARGIN * (accused->bound + reader->bound));
+        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right, accused->bound + reader->bound);
         accused->fault = ls_testimony_verdict(&s->testimony);
-        if (accused->fault == LS_FAULT_DUMP)
+        if (accused->fault == LS_FAULT_DUMP && reader->reason == NULL)
             excuse(r, accused, reader, &recorded, &from_right);
     }
     ls_array_release(&recorded);
