@@ -1,4 +1,4 @@
-"""Kernels that are wrong and recorded values that are not what was computed, drawn at random: `make faults` (SEED, CASES).
+"""Kernels that are wrong and recorded values that are not what was computed, drawn at random: `make kernels SEED=n CASES=n`.
 
 Each case is a small model in unmodified llama.cpp of which one kernel (two in a layer, or all of an operation) gives a wrong
 result (wrong_kernel.c), or a trace in which one tensor has the values of another: of a buffer that was read too early
@@ -19,6 +19,7 @@ import numpy as np
 
 import conftest
 import faults
+from segments import store_values
 
 FAMILIES, TYPES = faults.FAMILIES, faults.TYPES
 LEAST = 8  # times the siblings' noise
@@ -140,7 +141,7 @@ class Campaign:
         values = case.trace.values(case.draw.choice(before or same))
         out = self.folder / "stale"
         shutil.copytree(case.trace.path, out)
-        write_values(out, line, values)
+        store_values(out, line, values)
         return out, is_large([distance(values, case.trace.values(line))], self.noise(case).get(line["i"]))
 
     def run(self, case):
@@ -188,12 +189,6 @@ def distance(a, b):
 def is_large(change, siblings):
     """Of the whole, or of a row."""
     return siblings is not None and any(not own < LEAST * usual and not own < FLOOR for own, usual in zip(change, siblings))
-
-
-def write_values(trace, line, values):
-    with open(trace / line["file"], "r+b") as segment:
-        segment.seek(line["at"] + line["bytes"] - values.nbytes)
-        segment.write(values.tobytes())
 
 
 def main():
