@@ -333,8 +333,6 @@ static void hint_at_recording(ls_diff *d, const ls_trace *t) {
         hint(d, (ls_remark){.code = LS_REMARK_VALUES_LOST, .text = t->path, .count = t->dropped});
 }
 
-static bool is_ggml(const ls_trace *t) { return strcmp(t->engine, "llama.cpp") == 0 || strcmp(t->engine, "whisper.cpp") == 0 || strcmp(t->engine, "ggml") == 0; }
-
 /* Final outputs pair whatever they are called. */
 static bool any_by_name(const ls_diff *d) {
     for (size_t i = 0; i < d->pairs.count; i++)
@@ -347,7 +345,7 @@ static bool any_by_name(const ls_diff *d) {
 static void hint_at_names(ls_diff *d) {
     const ls_trace *r = d->in.reference.trace, *c = d->in.candidate.trace;
     bool wants_preset = d->options.preset == NULL || strcmp(d->options.preset, "none") != 0;
-    if (is_ggml(r) && !is_ggml(c))
+    if (ls_trace_is_ggml(r) && !ls_trace_is_ggml(c))
         hint(d, (ls_remark){.code = LS_REMARK_SIDES_SWAPPED, .text = r->engine});
     else if (d->in.preset.name == NULL && wants_preset)
         hint(d, (ls_remark){.code = LS_REMARK_NO_PRESET, .text = *r->model != '\0' ? r->model : c->model});
