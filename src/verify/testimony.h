@@ -3,7 +3,13 @@
 #define LS_VERIFY_TESTIMONY_H
 
 #include "eval/eval.h"
-#include "verify/verify.h"
+
+typedef enum ls_fault {
+    LS_FAULT_NONE,
+    LS_FAULT_KERNEL,    /* what is computed from it agrees with the recorded values: they were computed, and are wrong */
+    LS_FAULT_DUMP,      /* what is computed from it agrees with the right values: other values were recorded than computed */
+    LS_FAULT_UNDECIDED, /* nothing that is computed from it tells */
+} ls_fault;
 
 typedef struct ls_testimony {
     double precision, sum;                  /* of all readers: 1 / variance of their estimates, and the estimates weighted by it */

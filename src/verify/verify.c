@@ -8,7 +8,6 @@
 #include "eval/sampling.h"
 #include "verify/bounds.h"
 #include "verify/recorded.h"
-#include "verify/testimony.h"
 
 /* An operation whose error is so many times the median of its family, and above the floor, is an outlier. A row's
  * error varies more than a tensor's. */

@@ -5,13 +5,7 @@
 
 #include "base/arena.h"
 #include "eval/models.h"
-
-typedef enum ls_fault {
-    LS_FAULT_NONE,
-    LS_FAULT_KERNEL,    /* what is computed from it agrees with the recorded values: they were computed, and are wrong */
-    LS_FAULT_DUMP,      /* what is computed from it agrees with the right values: other values were recorded than computed */
-    LS_FAULT_UNDECIDED, /* nothing that is computed from it tells */
-} ls_fault;
+#include "verify/testimony.h"
 
 /* One operation. */
 typedef struct ls_check {

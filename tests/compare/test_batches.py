@@ -1,5 +1,6 @@
 """Batches against single sequences, padding in front and behind, longer prompts: rows that are
 the same pair in every tensor, and the rest is said."""
+import json
 import zlib
 
 import numpy as np
@@ -190,3 +191,17 @@ def test_passes_of_a_graph_without_positions(tmp_path):
         return t.write()
     status, result = diff(run(tmp_path / "r", True), run(tmp_path / "c", False))
     assert status == 0 and result["totals"]["compared"] == 5 and result["inputs"]["status"] == "equal" and not any("position" in h for h in result["hints"])
+
+
+@pytest.mark.parametrize("engine,inputs", [("llama.cpp", "equal"), ("mine", "shorter")])
+def test_a_graph_that_does_not_name_sequences(tmp_path, engine, inputs):
+    """ggml's have only positions: where these begin again, so does a sequence."""
+    reference, candidate = sequence_run(tmp_path / "r", [A, LONG[:4], B]), sequence_run(tmp_path / "c", [A, LONG[:4], B], flat=True)
+    lines = [json.loads(line) for line in (candidate / "trace.jsonl").read_text().splitlines()]
+    lines[0]["engine"] = engine
+    for line in lines:
+        line.pop("sequences", None)
+    (candidate / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    status, result = diff(reference, candidate)
+    assert result["inputs"]["status"] == inputs
+    assert engine == "mine" or (status == 0 and result["inputs"]["rows_paired"] == 12)
