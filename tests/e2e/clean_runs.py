@@ -112,7 +112,7 @@ def wrong_pairs(reference, by_values, by_rules):
 
 def largest(replay):
     """Each of the four statistics that are compared with what rounding explains, at its largest."""
-    found = [o["added"] for o in replay["operations"] if o.get("added")]
+    found = [o["added"] for o in replay["operations"] if o.get("added") and not o["accepted"]]
     ratio = {"rel_l2": max((a["rel_l2"] / a["expected"] for a in found if a["expected"] > 0), default=0)}
     return {**ratio, **{name: max((a[name] for a in found), default=0) for name in ("channel", "mean", "scale")}}
 
@@ -185,7 +185,7 @@ def row(family, kind, options, outcome):
     result = outcome["result"]
     figures = f"{'agrees' if not outcome['problems'] else 'fails':8}"
     if result is not None and result["replay"] is not None:
-        figures = f"{result['verdict']:8}" + "".join(f" {v:6.1f}" for v in shares(result["replay"]).values()) + " ".join(f"{v:6.2f}" for v in largest(result["replay"]).values())
+        figures = f"{result['verdict']:8}" + "".join(f" {v:6.1f}" for v in shares(result["replay"]).values()) + " " + " ".join(f"{v:6.2f}" for v in largest(result["replay"]).values())
     return f"{family:13} {kind:15} {options:25} {figures}"
 
 
