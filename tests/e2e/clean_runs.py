@@ -10,6 +10,7 @@ import itertools
 import json
 import pathlib
 import random
+import subprocess
 import sys
 import tempfile
 
@@ -199,7 +200,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         checks = list(all_checks(conftest.Lab(pathlib.Path(folder))))
         for family, kind, options, function in checks[asked.first - 1:asked.first - 1 + asked.runs]:
-            outcome = function()
+            try:
+                outcome = function()
+            except subprocess.TimeoutExpired as late:
+                outcome = {"problems": [f"lockstep {late.cmd[1]} took longer than {late.timeout} s"], "result": None}
             done, failed = done + 1, failed + bool(outcome["problems"])
             print(row(family, kind, options, outcome), flush=True)
             for problem in outcome["problems"][:5]:
