@@ -205,3 +205,20 @@ def test_a_graph_that_does_not_name_sequences(tmp_path, engine, inputs):
     status, result = diff(reference, candidate)
     assert result["inputs"]["status"] == inputs
     assert engine == "mine" or (status == 0 and result["inputs"]["rows_paired"] == 12)
+
+
+def test_the_last_rows_of_sequences_that_come_in_several_passes(tmp_path):
+    """The reference computes a batch at once; the candidate halves of its sequences, and logits of their last rows alone."""
+    hidden = np.stack([np.stack([row("state", tokens[:i + 1], WIDTH, 0) for i in range(4)]) for tokens in (A, B)]).astype("f4")
+    r = Trace(tmp_path / "r").begin([*A, *B], list(range(4)) * 2, [0] * 4 + [1] * 4)
+    r.add("out", hidden * 2, [r.add("state", hidden, op="linear")], op="linear")
+    c = Trace(tmp_path / "c")
+    for half in (slice(0, 2), slice(2, 4)):
+        c.begin([*A[half], *B[half]], list(range(4)[half]) * 2, [0, 0, 1, 1])
+        state = c.add("state", hidden[:, half].reshape(4, WIDTH), op="linear")
+    index = c.add("out_ids", np.array([1, 3], "i4"), role="input", op="NONE")
+    kept = c.add("kept", hidden[:, 3], [state, index], op="GET_ROWS")
+    c.add("out", hidden[:, 3] * 2, [kept], op="linear")
+    status, result = diff(r.write(), c.write())
+    assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
+    assert {p["candidate"]["name"] for p in result["pairs"]} >= {"state", "out"}
