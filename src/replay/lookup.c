@@ -203,8 +203,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     const ls_side *r = &w->m->in->reference, *c = &w->m->in->candidate;
     if (n->elements == p->elements)
         return true;
-    if (c->windows[node].padded > 0)
-        return p->elements < n->elements;
+    if (c->windows[node].padded > 0) /* what it sees, or most of that; one new row is not it */
+        return p->elements < n->elements && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
     return (pp->rows != NULL && !pp->whole) || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
 }
 
