@@ -1,16 +1,17 @@
-/* Operations in double precision: what an operation should give for these operands, as ggml defines it. A
- * family of operations is a file, and an operation a row of eval_table.h. */
+/* Operations in double precision: what an operation should give for these operands, as ggml or ATen defines it. A
+ * family of operations is a file, and an operation a row of eval_table.h or aten_table.h. */
 #ifndef LS_EVAL_EVAL_H
 #define LS_EVAL_EVAL_H
 
 #include "trace/trace.h"
 
-enum { LS_EVAL_OPERANDS = 8, LS_EVAL_AXES = 4 /* of ggml's tensors */ };
+enum { LS_EVAL_OPERANDS = 64, LS_EVAL_AXES = 4 /* of ggml's tensors */ };
 
 /* Elements in row-major order, outermost axis first. */
 typedef struct ls_array {
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK], elements;
+    bool is_flags; /* true and false */
     double *values;
 } ls_array;
 
@@ -29,13 +30,19 @@ typedef struct ls_evaluation {
 /* Fails, with a reason, for an operation, parameters or shapes that are not covered. */
 bool ls_eval(ls_evaluation *evaluation);
 /* Whether there is a row for the operation. */
-bool ls_eval_covers(const ls_op *op);
+bool ls_eval_covers(const ls_node *node);
 
 /* a [m, k] times b [n, k] -> [n, m], on all cores. */
 void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out);
 
 /* For the families. */
 
+/* Rows [first, first + n) of a result that has `rows`: b [n, k] times a [m, k]. Those that aren't wanted are NaN. */
+bool ls_eval_multiply(ls_evaluation *evaluation, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t rows, uint64_t m, uint64_t k);
+/* Normalizes a row, as NORM, RMS_NORM or another norm; `scale` as in ls_evaluation. */
+void ls_eval_normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale);
+/* The places of the elements, in the order of their values, which are multiplied by `sign`. */
+void ls_eval_sort(const double *values, uint64_t n, double sign, double *out);
 /* Sets the reason. Always false. */
 bool ls_eval_refuse(ls_evaluation *evaluation, const char *reason);
 /* Refuses operands whose shapes don't fit. Always false. */

@@ -165,12 +165,12 @@ static void rows_done(some_rows *r) {
     free(r->scale);
 }
 
-/* Multiplies the wanted rows among [first, first + n) of b; the others are NaN. */
+/* Multiplies the wanted rows among b's, of which the first is row `first` of the result; the others are NaN. */
 static void multiply_some(const ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
     r->count = 0;
     for (uint64_t row = first; row < first + n; row++) {
         if (ls_eval_wants(e, row, all)) {
-            memcpy(r->b + r->count * k, b + row * k, k * sizeof *b);
+            memcpy(r->b + r->count * k, b + (row - first) * k, k * sizeof *b);
             r->numbers[r->count++] = row;
             continue;
         }
@@ -184,6 +184,17 @@ static void multiply_some(const ls_evaluation *e, const double *a, const double 
     }
 }
 
+bool ls_eval_multiply(ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t rows, uint64_t m, uint64_t k) {
+    some_rows some = {0};
+    const bool ok = e->every <= 1 || rows_init(&some, n, m, k);
+    if (e->every <= 1)
+        multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m});
+    else if (ok)
+        multiply_some(e, a, b, first, n, rows, m, k, &some);
+    rows_done(&some);
+    return ok || ls_eval_refuse(e, "out of memory");
+}
+
 /* a [.., m, k] times b [.., n, k] -> [.., n, m]; b's outer axes are multiples of a's. */
 bool ls_eval_mul_mat(ls_evaluation *e) {
     if (!ls_eval_has(e, 2))
@@ -194,21 +205,12 @@ bool ls_eval_mul_mat(ls_evaluation *e) {
     if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != outer * n * m ||
         b->elements != outer * n * k || a->elements != of_a[1] * of_a[0] * m * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    some_rows some = {0};
-    if (e->every > 1 && !rows_init(&some, n, m, k)) {
-        rows_done(&some);
-        return ls_eval_refuse(e, "out of memory");
-    }
-    for (uint64_t i = 0; i < outer; i++) {
+    bool ok = true;
+    for (uint64_t i = 0; i < outer && ok; i++) {
         const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]);
-        const double *matrix = a->values + (outer_a * of_a[0] + inner_a) * m * k;
-        if (e->every > 1)
-            multiply_some(e, matrix, b->values, i * n, n, outer * n, m, k, &some);
-        else
-            multiply_all(&(product){.a = matrix, .b = b->values + i * n * k, .m = m, .n = n, .k = k, .out = e->out + i * n * m, .scale = e->scale + i * n * m});
+        ok = ls_eval_multiply(e, a->values + (outer_a * of_a[0] + inner_a) * m * k, b->values + i * n * k, i * n, n, outer * n, m, k);
     }
-    rows_done(&some);
-    return true;
+    return ok;
 }
 
 /* experts [experts, m, k], b [tokens, used or 1, k], ids [tokens, used] -> [tokens, used, m] */

@@ -23,7 +23,7 @@ static bool has_equal_rows(ls_evaluation *e, uint64_t *out_width) {
 
 /* ------------------------------------------------------------------ norms */
 
-static void normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale) {
+void ls_eval_normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale) {
     double mean = 0, squares = 0;
     for (uint64_t i = 0; i < n && op->id != LS_OP_RMS_NORM && op->id != LS_OP_L2_NORM; i++)
         mean += x[i] / (double)n;
@@ -42,7 +42,7 @@ bool ls_eval_norm(ls_evaluation *e) {
         return false;
     const double eps = ls_eval_parameter(e, "eps", 0);
     for (uint64_t at = 0; at < e->node->elements; at += n)
-        normalize(e->node->kind, e->operands[0]->values + at, n, eps, e->out + at, e->scale + at);
+        ls_eval_normalize(e->node->kind, e->operands[0]->values + at, n, eps, e->out + at, e->scale + at);
     return true;
 }
 
@@ -60,7 +60,7 @@ bool ls_eval_group_norm(ls_evaluation *e) {
     for (uint64_t batch = 0; batch < e->node->elements; batch += plane * channels)
         for (uint64_t c = 0; c < channels; c += each) {
             const uint64_t at = batch + c * plane, size = (c + each < channels ? each : channels - c) * plane;
-            normalize(e->node->kind, e->operands[0]->values + at, size, eps, e->out + at, e->scale + at);
+            ls_eval_normalize(e->node->kind, e->operands[0]->values + at, size, eps, e->out + at, e->scale + at);
         }
     return true;
 }
@@ -239,8 +239,7 @@ static int by_value(const void *a, const void *b, void *context) {
     return broken != 0 ? broken : (x > y) - (x < y);
 }
 
-/* The places of the elements, in the order of their values, which are multiplied by `sign`. */
-static void sort_indexes(const double *values, uint64_t n, double sign, double *out) {
+void ls_eval_sort(const double *values, uint64_t n, double sign, double *out) {
     ranking r = {values, sign};
     for (uint64_t i = 0; i < n; i++)
         out[i] = (double)i;
@@ -252,7 +251,7 @@ bool ls_eval_argsort(ls_evaluation *e) {
     if (!has_equal_rows(e, &n))
         return false;
     for (uint64_t at = 0; at < e->node->elements; at += n)
-        sort_indexes(e->operands[0]->values + at, n, ls_eval_parameter(e, "order", 0) != 0 ? -1 : 1, e->out + at);
+        ls_eval_sort(e->operands[0]->values + at, n, ls_eval_parameter(e, "order", 0) != 0 ? -1 : 1, e->out + at);
     return true;
 }
 
@@ -267,7 +266,7 @@ bool ls_eval_top_k(ls_evaluation *e) {
     if (indexes == NULL)
         return k <= n && k > 0 && e->node->elements / k == rows ? ls_eval_refuse(e, "out of memory") : ls_eval_misfit(e);
     for (uint64_t row = 0; row < rows; row++) {
-        sort_indexes(x->values + row * n, n, -1, indexes);
+        ls_eval_sort(x->values + row * n, n, -1, indexes);
         memcpy(e->out + row * k, indexes, k * sizeof *indexes);
     }
     free(indexes);

@@ -22,7 +22,7 @@ double *ls_values_new(const ls_node *n, const char **out_reason) {
 }
 
 void ls_values_give(const ls_node *n, double *values, ls_array *out) {
-    *out = (ls_array){.rank = n->rank, .elements = n->elements, .values = values};
+    *out = (ls_array){.rank = n->rank, .elements = n->elements, .is_flags = strcmp(n->dtype, "bool") == 0, .values = values};
     memcpy(out->shape, n->shape, sizeof out->shape);
 }
 

@@ -384,8 +384,8 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
     ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_replayer_every(w, node) : 1};
-    bool ok = ls_op_is_of_ggml(n->kind, n->op) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
-                                               : ls_eval_refuse(&e, "an operation that is not ggml's");
+    bool ok = ls_eval_covers(n) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
+                                : ls_eval_refuse(&e, "an operation that is not covered");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
             ok = ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
