@@ -265,7 +265,7 @@ static void process_between(ls_replayer *w, size_t from, size_t node) {
 
 /* A cut, and the tensors that make the node right. */
 typedef struct solution {
-    const cut *cut;
+    cut cut;
     ls_sightings *of; /* per node of the cut */
     choice choice;
 } solution;
@@ -277,14 +277,43 @@ static void solution_done(solution *s) {
     *s = (solution){0};
 }
 
-/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. */
-static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_left, solution *best) {
-    solution own = {.cut = c, .of = calloc(CUT, sizeof *own.of)};
-    size_t at[CUT] = {0}, trials = 1;
-    for (size_t i = 0; i < c->count && own.of != NULL; i++) {
-        ls_replayer_possible(w, c->nodes[i], &own.of[i]);
-        trials *= own.of[i].count;
+/* The tensors that each node of a cut may stand for. A node without any, such as a fused product, stays as it was computed. */
+static void list_possible(ls_replayer *w, const cut *c, solution *out) {
+    for (size_t i = 0; i < c->count && out->of != NULL; i++) {
+        ls_replayer_possible(w, c->nodes[i], &out->of[out->cut.count]);
+        if (out->of[out->cut.count].count > 0)
+            out->cut.nodes[out->cut.count++] = c->nodes[i];
     }
+}
+
+static size_t trials_of(const solution *s) {
+    size_t trials = s->cut.count > 0;
+    for (size_t i = 0; i < s->cut.count; i++)
+        trials *= s->of[i].count;
+    return trials;
+}
+
+/* Leaves the farthest tensors out, as long as there are more combinations than can be tried. */
+static size_t limit_trials(solution *s, size_t most) {
+    size_t trials = trials_of(s);
+    for (; trials > most && most > 0; trials = trials_of(s)) {
+        size_t longest = 0;
+        for (size_t i = 1; i < s->cut.count; i++)
+            longest = s->of[i].count > s->of[longest].count ? i : longest;
+        if (s->of[longest].count == 1)
+            break;
+        ls_array_release(&s->of[longest].items[--s->of[longest].count].value);
+    }
+    return trials;
+}
+
+/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. */
+static void try_cut(ls_replayer *w, size_t node, const cut *given, size_t *trials_left, solution *best) {
+    solution own = {.of = calloc(CUT, sizeof *own.of)};
+    const cut *c = &own.cut;
+    size_t at[CUT] = {0};
+    list_possible(w, given, &own);
+    const size_t trials = limit_trials(&own, *trials_left < w->trials_left ? *trials_left : w->trials_left);
     if (own.of != NULL && trials > 0 && trials <= *trials_left && trials <= w->trials_left) {
         *trials_left -= trials;
         w->trials_left -= trials;
@@ -295,7 +324,7 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_le
                 try_choice(w, node, c, own.of, &one, &own.choice);
         } while (next_choice(c, own.of, at));
     }
-    if (own.choice.found && (best->cut == NULL || own.choice.distance < best->choice.distance)) {
+    if (own.choice.found && (best->cut.count == 0 || own.choice.distance < best->choice.distance)) {
         solution_done(best);
         *best = own;
     } else {
@@ -304,7 +333,7 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, size_t *trials_le
 }
 
 static void accept(ls_replayer *w, size_t node, solution *s) {
-    const cut *c = s->cut;
+    const cut *c = &s->cut;
     for (size_t i = 0; i < c->count; i++) {
         ls_replayer_settle(w, c->nodes[i], &s->of[i].items[s->choice.at[i]], LS_REPLAY_BY_CONSUMER);
         refute(w, c->nodes[i], 0);
@@ -361,11 +390,11 @@ bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < cuts[i].count; k++)
             reserve_siblings(w, cuts[i].nodes[k]);
-    for (int unusual = 0; unusual < 2 && best.cut == NULL; unusual++)
+    for (int unusual = 0; unusual < 2 && best.cut.count == 0; unusual++)
         for (size_t i = 0; i < count; i++)
             if (is_usual_cut(w, &cuts[i]) != unusual)
                 try_cut(w, node, &cuts[i], &trials_left, &best);
-    const bool found = best.cut != NULL;
+    const bool found = best.cut.count > 0;
     if (found)
         accept(w, node, &best);
     solution_done(&best);
