@@ -33,8 +33,4 @@ bool ls_aten_broadcast_to(const ls_array *array, int rank, const uint64_t *shape
 /* Where the elements of a row of the axes are, the innermost not counted. */
 const double *ls_aten_row(const ls_aten_broadcast *broadcast, int rank, const uint64_t *shape, uint64_t row);
 
-#define LS_ATEN_ROW(op, function) bool function(ls_evaluation *evaluation);
-#include "eval/aten_table.h"
-#undef LS_ATEN_ROW
-
 #endif

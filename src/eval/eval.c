@@ -1,4 +1,4 @@
-#include "eval/aten.h"
+#include "eval/eval.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -73,5 +73,8 @@ uint64_t ls_array_index(const ls_array *array, const uint64_t at[LS_EVAL_AXES]);
 #define LS_EVAL_ROW(op, function) bool function(ls_evaluation *evaluation);
 #include "eval/eval_table.h"
 #undef LS_EVAL_ROW
+#define LS_ATEN_ROW(op, function) bool function(ls_evaluation *evaluation);
+#include "eval/aten_table.h"
+#undef LS_ATEN_ROW
 
 #endif
