@@ -294,10 +294,12 @@ class Run:
         frame = self.frames[-1]
         event = self._event(frame.name(what), op, tensor, frame.layer, [source.id], extra)
         event["role"] = "view"
-        place = place_in(source.whole, tensor)
-        if place is not None:
-            event["view_of"], event["offset"], event["strides"] = source.whole.id, *place
-        value = Value(recorder.tensor(event), False, whole=source.whole)
+        for whole in (source.whole, source):
+            place = place_in(whole, tensor)
+            if place is not None:
+                event["view_of"], event["offset"], event["strides"] = whole.id, *place
+                break
+        value = Value(recorder.tensor(event), False, tensor, source.whole)
         self.registry.put_view(tensor, value)
         return value
 

@@ -16,7 +16,7 @@ _WRITES_MAX = 256
 class Value:
     """A value in the trace: the id of its line; that of the line that has its data: the same,
     that of an alias (see Run.alias), or None; the value in whose memory it lies: itself, or for
-    a view another one; and of one that is no view, its geometry."""
+    a view another one; and its geometry."""
     __slots__ = ("id", "data_id", "whole", "geometry")
 
     def __init__(self, identity, with_data, tensor=None, whole=None):

@@ -104,7 +104,7 @@ static bool has_same_batch(const ls_array *a, const ls_array *b) {
 }
 
 static bool fits(const attention *a, bool shares_heads) {
-    const bool heads = a->kv_heads > 0 && (shares_heads ? a->heads % a->kv_heads == 0 : a->heads == a->kv_heads);
+    const bool heads = a->kv_heads == 1 || (a->kv_heads > 0 && (shares_heads ? a->heads % a->kv_heads == 0 : a->heads == a->kv_heads));
     return heads && a->q->rank >= 2 && has_same_batch(a->q, a->k) && has_same_batch(a->q, a->v) && ls_array_size(a->k, 0) == a->width && a->width > 0 &&
            ls_array_size(a->v, 1) == a->keys && ls_array_size(a->v, 2) == a->kv_heads && a->e->node->elements == a->q->elements / a->width * a->of_v;
 }

@@ -28,9 +28,11 @@ static uint64_t index_of(const ls_array *a, const uint64_t at[LOCKSTEP_MAX_RANK]
 
 /* ------------------------------------------------------------------ copies */
 
-/* A number as the result's type has it. */
+/* A number as the result's type has it: an integer of what is none is not defined. */
 static double as_result(const ls_evaluation *e, double x) {
-    return strcmp(e->node->dtype, "bool") == 0 ? x != 0 : ls_node_is_integer(e->node) ? trunc(x) : x;
+    if (strcmp(e->node->dtype, "bool") == 0)
+        return x != 0;
+    return !ls_node_is_integer(e->node) ? x : isfinite(x) ? trunc(x) : NAN;
 }
 
 /* Of two operands, the second is written over the first. */

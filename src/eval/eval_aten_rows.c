@@ -220,6 +220,23 @@ bool ls_aten_any(ls_evaluation *e) {
     return true;
 }
 
+/* How many elements lie in each of so many parts of a range, whose end belongs to the last. */
+bool ls_aten_histc(ls_evaluation *e) {
+    const double least = ls_eval_parameter(e, "min", 0), most = ls_eval_parameter(e, "max", 0), bins = (double)e->node->elements;
+    if (!ls_eval_has(e, 1) || !ls_aten_must_be(e, "bins", bins))
+        return false;
+    if (!(least < most))
+        return ls_eval_refuse(e, "a parameter that is not covered");
+    for (uint64_t i = 0; i < e->node->elements; i++)
+        e->out[i] = 0;
+    for (uint64_t i = 0; i < e->operands[0]->elements; i++) {
+        const double x = e->operands[0]->values[i];
+        if (x >= least && x <= most)
+            e->out[(uint64_t)fmin(bins - 1, floor((x - least) / (most - least) * bins))]++;
+    }
+    return true;
+}
+
 bool ls_aten_cumsum(ls_evaluation *e) {
     ls_aten_axis axis;
     if (!ls_eval_has(e, 1) || !ls_aten_gives(e, e->operands[0]->elements) || !ls_aten_axis_of(e, e->operands[0], "dim", 0, &axis))

@@ -1,5 +1,6 @@
 #include "eval/leaves.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,15 @@ bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const cha
     const bool ok = ls_view_elements(&hold.view) == trace->nodes[node].elements && read_view(&hold.view, &trace->nodes[node], out, out_reason);
     ls_hold_release(&hold);
     return ok;
+}
+
+bool ls_leaf_unwritten(const ls_node *n, ls_array *out, const char **out_reason) {
+    double *values = ls_values_new(n, out_reason);
+    for (uint64_t i = 0; values != NULL && i < n->elements; i++)
+        values[i] = NAN;
+    if (values != NULL)
+        ls_values_give(n, values, out);
+    return values != NULL;
 }
 
 bool ls_leaf_weight(const ls_models *m, size_t node, ls_array *out, const char **out_reason) {

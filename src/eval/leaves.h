@@ -12,6 +12,9 @@ bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const cha
 /* A weight of a model file. */
 bool ls_leaf_weight(const ls_models *models, size_t node, ls_array *out, const char **out_reason);
 
+/* Memory that nothing was written to: NaN. */
+bool ls_leaf_unwritten(const ls_node *node, ls_array *out, const char **out_reason);
+
 /* Room for a node's values; NULL, with a reason, if there is none. */
 double *ls_values_new(const ls_node *node, const char **out_reason);
 /* An array of the node's shape, with these values. */

@@ -10,6 +10,7 @@
 
 LS_OP_ROW(UNKNOWN, "", OTHER, ROUNDED, 0, "", "")
 LS_OP_ROW(NONE, "leaf", LEAF, EXACT, 0, "NONE", "")
+LS_OP_ROW(UNWRITTEN, "unwritten", LEAF, EXACT, 0, "", "empty empty_like empty_strided new_empty new_empty_strided empty_permuted")
 
 /* Memory: the same values elsewhere. */
 LS_OP_ROW(RESHAPE, "reshape", VIEW, EXACT, 0, "RESHAPE", "reshape _reshape_alias _unsafe_view flatten unflatten view_as squeeze unsqueeze")
@@ -190,6 +191,7 @@ LS_OP_ROW(AMIN, "amin", REDUCTION, EXACT, 0, "", "amin min")
 LS_OP_ROW(ANY, "any", REDUCTION, EXACT, 0, "", "any")
 LS_OP_ROW(ALL, "all", REDUCTION, EXACT, 0, "", "all")
 LS_OP_ROW(CUMSUM, "cumsum", REDUCTION, ROUNDED, 0, "CUMSUM", "cumsum")
+LS_OP_ROW(HISTC, "histc", REDUCTION, EXACT, 0, "", "histc")
 LS_OP_ROW(COUNT_EQUAL, "count_equal", REDUCTION, EXACT, 0, "COUNT_EQUAL", "")
 LS_OP_ROW(POOL_1D, "pool_1d", REDUCTION, ROUNDED, 0, "POOL_1D", "avg_pool1d max_pool1d adaptive_avg_pool1d", P("kind", I32, 0), P("kernel_0", I32, 1), P("stride_0", I32, 2),
           P("padding_0", I32, 3))

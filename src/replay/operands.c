@@ -17,9 +17,10 @@
 
 /* ------------------------------------------------------------------ what lies behind a node */
 
-/* The node of another graph that has computed an input, or the cache that another graph has written to. */
+/* The node of another graph that has computed an input, or the cache that another graph has written to. PyTorch's caches are
+ * tensors that an earlier pass has computed. */
 static size_t producer_of(const ls_trace *t, const ls_node *n) {
-    if (n->role != LOCKSTEP_ROLE_INPUT || n->source_count != 1)
+    if ((n->role != LOCKSTEP_ROLE_INPUT && !(t->is_torch && n->role == LOCKSTEP_ROLE_STATE)) || n->source_count != 1)
         return LS_NONE;
     const ls_node *source = &t->nodes[n->sources[0]];
     const size_t producer = source->role == LOCKSTEP_ROLE_WRITE ? source->view_of : n->sources[0];
@@ -296,6 +297,8 @@ static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_arr
         return read_weight(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->role == LOCKSTEP_ROLE_INPUT)
         return (ls_leaf_stored(w->candidate, holder, out_own, out_reason)) ? out_own->values : NULL;
+    if (n->kind->id == LS_OP_UNWRITTEN)
+        return ls_leaf_unwritten(n, out_own, out_reason) ? out_own->values : NULL;
     if (depends(w, holder, 0)) {
         if (w->tried[holder].values == NULL && !ls_replayer_compute(w, holder, moved, &w->tried[holder], NULL, out_reason))
             return NULL;

@@ -393,6 +393,15 @@ static void pair_ends(ls_replayer *w, size_t pass) {
     ls_sightings_release(&possible);
 }
 
+/* Positions as numbers, which padding in front of one side's batch has moved. */
+static bool has_moved_positions(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    bool all = n->operand_count > 0 && ls_pass_pair_is_shifted(&w->m->tokens.pairs[w->pass_pair], w->partners.trace, w->candidate);
+    for (size_t i = 0; i < n->operand_count && all; i++)
+        all = n->operands[i] != LS_NONE && ls_node_is_integer(&w->candidate->nodes[n->operands[i]]);
+    return all;
+}
+
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
@@ -401,7 +410,7 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
     if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
-        own.is_origin = ls_local_error_is_fault(&own.local);
+        own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
     if (own.is_origin)

@@ -57,6 +57,8 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
     case LS_OP_ROLE_CONVOLUTION:
         return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     case LS_OP_ROLE_ATTENTION:
+        if (n->dialect == LS_DIALECT_ATEN)
+            return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
         return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_eval_keys(t, n))));
     case LS_OP_ROLE_VIEW:
     case LS_OP_ROLE_COPY:
