@@ -7,7 +7,7 @@ import torch
 
 from . import filters, weights
 from .recorder import DTYPES, dtype_name, plain_parameter, recorder
-from .values import Registry, Value, has_storage, place_in, storage_key
+from .values import Registry, Value, has_storage, parts_of, place_in, storage_key
 
 
 class Thread(threading.local):
@@ -258,7 +258,7 @@ class Run:
         sources, whole = cell.underlying(tensor)
         if whole:
             return self.view("view", "view", tensor, sources[-1])
-        return self.record("assembled", "assembled", tensor, [value.id for value in sources])
+        return self.record("assembled", "assembled", tensor, [value.id for value in sources], params=parts_of(sources, tensor))
 
     # ---------------------------------------------------------------- lines
 

@@ -76,6 +76,28 @@ def place_in(whole, tensor):
     return None if distance is None else (distance * size, [step * size for step in steps])
 
 
+def _strides(shape, strides):
+    """Those of a geometry, which has none where the elements are contiguous."""
+    if strides is not None:
+        return list(strides)
+    found, step = [], 1
+    for n in reversed(shape):
+        found.append(step)
+        step *= n
+    return found[::-1]
+
+
+def parts_of(values, tensor):
+    """Where the elements of a tensor and of the values that were written to its memory lie, in elements, as
+    parameters of a line: `offsets`, its own first, and `strides`, one list after another. None where they
+    are of several types."""
+    geometries = [geometry(tensor)] + [value.geometry for value in values]
+    if any(one is None or one[3] is not tensor.dtype for one in geometries):
+        return None
+    first = min(one[0] for one in geometries)
+    return {"offsets": [one[0] - first for one in geometries], "strides": [step for one in geometries for step in _strides(one[1], one[2])]}
+
+
 def _axes(shape, strides):
     """(stride, size, stride in row-major order) of each axis, the largest stride first. Axes that
     follow each other in memory as in row-major order are one."""

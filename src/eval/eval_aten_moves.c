@@ -1,5 +1,6 @@
 /* ATen's operations that move elements, or make constants. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/aten.h"
@@ -96,6 +97,75 @@ static bool join_along(ls_evaluation *e, bool stacks) {
 
 bool ls_aten_cat(ls_evaluation *e) { return join_along(e, false); }
 bool ls_aten_stack(ls_evaluation *e) { return join_along(e, true); }
+
+/* Where the elements of an array lie in memory that several share. */
+typedef struct part {
+    double offset;
+    const double *strides;
+} part;
+
+/* Fails outside of the memory. */
+static bool locate(const part *p, const ls_array *shape, uint64_t index, uint64_t size, uint64_t *out) {
+    uint64_t at[LOCKSTEP_MAX_RANK];
+    double place = p->offset;
+    place_of(shape->rank, shape->shape, index, at);
+    for (int i = 0; i < shape->rank; i++)
+        place += (double)at[i] * p->strides[i];
+    *out = place >= 0 && place < (double)size ? (uint64_t)place : 0;
+    return place >= 0 && place < (double)size;
+}
+
+static double end_of(const part *p, const ls_array *shape) {
+    double end = p->offset + 1;
+    for (int i = 0; i < shape->rank; i++)
+        end += shape->shape[i] > 0 ? (double)(shape->shape[i] - 1) * p->strides[i] : 0;
+    return end;
+}
+
+/* Writes the operands to memory, one after another, and reads the result. parts: the result's, then each operand's. */
+static bool assemble(ls_evaluation *e, const part *parts, double *memory, uint64_t size) {
+    const ls_array result = result_of(e);
+    uint64_t at;
+    for (uint64_t i = 0; i < size; i++)
+        memory[i] = NAN;
+    for (size_t k = 0; k < e->node->operand_count; k++)
+        for (uint64_t i = 0; e->operands[k] != NULL && i < e->operands[k]->elements; i++) {
+            if (!locate(&parts[k + 1], e->operands[k], i, size, &at))
+                return ls_eval_misfit(e);
+            memory[at] = e->operands[k]->values[i];
+        }
+    for (uint64_t i = 0; i < result.elements; i++) {
+        if (!locate(&parts[0], &result, i, size, &at))
+            return ls_eval_misfit(e);
+        e->out[i] = memory[at];
+    }
+    return true;
+}
+
+/* A tensor of whose memory parts were written one by one: the operands, oldest first. */
+bool ls_aten_assembled(ls_evaluation *e) {
+    const double most = 1 << 27; /* elements */
+    const ls_array result = result_of(e);
+    const size_t count = e->node->operand_count;
+    size_t offset_count, stride_count, used = 0;
+    part parts[LS_EVAL_OPERANDS + 1];
+    double end = 0;
+    const double *offsets = ls_node_list(e->node, "offsets", &offset_count), *strides = ls_node_list(e->node, "strides", &stride_count);
+    if (offset_count != count + 1 || count > LS_EVAL_OPERANDS)
+        return ls_eval_refuse(e, "parts whose places were not recorded");
+    for (size_t k = 0; k <= count; k++) {
+        const ls_array *shape = k == 0 ? &result : e->operands[k - 1];
+        parts[k] = (part){offsets[k], strides + used};
+        used += shape != NULL ? (size_t)shape->rank : 0;
+        if (shape == NULL || used > stride_count)
+            return ls_eval_misfit(e);
+        end = fmax(end, end_of(&parts[k], shape));
+    }
+    double *memory = end <= most ? malloc((size_t)end * sizeof *memory + 1) : NULL;
+    const bool ok = memory != NULL ? assemble(e, parts, memory, (uint64_t)end) : ls_eval_refuse(e, "too large to be computed again");
+    free(memory);
+    return ok;
+}
 
 /* pad: how many elements to add before and after each axis, the innermost first; negative ones are cut. */
 bool ls_aten_pad(ls_evaluation *e) {

@@ -232,11 +232,13 @@ typedef struct ranking {
     double sign;
 } ranking;
 
+/* Equal ones stay in their order. */
 static int by_value(const void *a, const void *b, void *context) {
     const ranking *r = context;
-    const double x = r->values[(uint64_t)*(const double *)a] * r->sign, y = r->values[(uint64_t)*(const double *)b] * r->sign;
-    const int broken = isnan(x) - isnan(y);
-    return broken != 0 ? broken : (x > y) - (x < y);
+    const double at_a = *(const double *)a, at_b = *(const double *)b;
+    const double x = r->values[(uint64_t)at_a] * r->sign, y = r->values[(uint64_t)at_b] * r->sign;
+    const int broken = isnan(x) - isnan(y), order = broken != 0 ? broken : (x > y) - (x < y);
+    return order != 0 ? order : (at_a > at_b) - (at_a < at_b);
 }
 
 void ls_eval_sort(const double *values, uint64_t n, double sign, double *out) {

@@ -43,6 +43,7 @@ LS_OP_ROW(PAD, "pad", JOIN, EXACT, 0, "PAD", "pad constant_pad_nd", P("before_0"
 LS_OP_ROW(PAD_REFLECT_1D, "pad_reflect_1d", JOIN, EXACT, 0, "PAD_REFLECT_1D", "reflection_pad1d", P("before", I32, 0), P("after", I32, 1))
 LS_OP_ROW(CONCAT, "concat", JOIN, EXACT, 0, "CONCAT", "cat concat hstack vstack", P("dim", I32, 0))
 LS_OP_ROW(STACK, "stack", JOIN, EXACT, 0, "", "stack")
+LS_OP_ROW(ASSEMBLED, "assembled", JOIN, EXACT, 0, "", "assembled")
 LS_OP_ROW(DIAG, "diag", JOIN, EXACT, 0, "DIAG", "diag diag_embed")
 
 /* Sums and factors of elements. */

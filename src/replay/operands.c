@@ -197,21 +197,25 @@ size_t ls_replayer_readers(const ls_replayer *w, size_t node, size_t *out, size_
     return count;
 }
 
+/* Indexes have no partners of their own, but are computed from what may be open. */
 size_t ls_replayer_region(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
-    enum { INPUTS = 24 };
-    size_t inputs[INPUTS], total = 0;
-    for (size_t from = 0, at = node;; at = out[from++]) {
-        const size_t count = ls_replayer_inputs(w, at, inputs, INPUTS);
-        for (size_t i = 0; i < count; i++) {
-            bool known = !w->steps[inputs[i]].is_open;
-            for (size_t k = 0; k < total && !known; k++)
-                known = out[k] == inputs[i];
-            if (!known && total < capacity)
+    enum { INPUTS = 24, QUEUE = 128 };
+    size_t inputs[INPUTS], queue[QUEUE] = {node}, to = 1, total = 0;
+    for (size_t from = 0; from < to; from++) {
+        const size_t count = ls_replayer_inputs(w, queue[from], inputs, INPUTS);
+        for (size_t i = 0; i < count && to < QUEUE; i++) {
+            const bool open = w->steps[inputs[i]].is_open;
+            bool known = !open && !ls_node_is_integer(&w->candidate->nodes[inputs[i]]);
+            for (size_t k = 0; k < to && !known; k++)
+                known = queue[k] == inputs[i];
+            if (known)
+                continue;
+            queue[to++] = inputs[i];
+            if (open && total < capacity)
                 out[total++] = inputs[i];
         }
-        if (from == total)
-            return total;
     }
+    return total;
 }
 
 /* ------------------------------------------------------------------ trying values */
