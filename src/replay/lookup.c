@@ -340,7 +340,7 @@ static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
     const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
     if (!w->steps[node].is_of_experts || n->rank == 0 || p->rank == 0)
         return false;
-    return p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
+    return n->dialect == LS_DIALECT_ATEN || p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
 }
 
 static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {

@@ -276,12 +276,36 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
 
 static uint64_t rows_of(const ls_node *n) { return n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1); }
 
-/* A product of experts, or what is computed from it row by row. */
+/* An index that comes from ranks of integers, such as the experts of each token: equal ones are in any order. */
+static bool is_of_ties(const ls_replayer *w, size_t node, int depth) {
+    enum { DEEPEST = 6, INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t count = ls_node_is_integer(n) && depth < DEEPEST ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = (n->kind->role == LS_OP_ROLE_ORDER && ls_node_is_integer(&w->candidate->nodes[inputs[i]])) || is_of_ties(w, inputs[i], depth + 1);
+    return any;
+}
+
+static bool picks_by_ties(const ls_replayer *w, size_t node) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const size_t count = w->candidate->nodes[node].kind->role == LS_OP_ROLE_SELECTION ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = is_of_ties(w, inputs[i], 0);
+    return any;
+}
+
+/* A product of experts, the rows that are gathered for it, or what is computed from it row by row. */
 static bool is_of_experts(const ls_replayer *w, size_t node) {
     enum { INPUTS = 8 };
     size_t inputs[INPUTS];
     const ls_node *n = &w->candidate->nodes[node];
-    bool any = n->kind->id == LS_OP_MUL_MAT_ID;
+    bool any = n->kind->id == LS_OP_MUL_MAT_ID || picks_by_ties(w, node);
+    if (n->kind->role == LS_OP_ROLE_REDUCTION)
+        return false;
     const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < count && !any; i++)
         any = w->steps[inputs[i]].is_of_experts && rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n);
