@@ -138,8 +138,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
 
 /* ------------------------------------------------------------------ one node */
 
-/* Zeros, one number throughout, and few numbers are found everywhere. */
-static bool proves_something(const ls_array *a) {
+bool ls_replayer_proves(const ls_array *a) {
     enum { DISTINCT = 8 };
     double seen[DISTINCT];
     int count = 0;
@@ -197,7 +196,7 @@ static bool give_back(ls_replayer *w, size_t node) {
     }
     own->root_count = ls_replayer_roots(w, node, &own->roots);
     ls_replayer_compute_moved(w, node, &computed, &moved);
-    found = proves_something(&computed) && look_up(w, node, &computed, &moved);
+    found = ls_replayer_proves(&computed) && look_up(w, node, &computed, &moved);
     for (size_t i = 0; i < count; i++) {
         ls_step *s = &w->steps[back[i]];
         if (found) {
@@ -257,7 +256,7 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
         ls_replayer_compute_moved(w, node, computed, &s->moved);
-    *out_proves = !known || proves_something(computed);
+    *out_proves = !known || ls_replayer_proves(computed);
     const bool found = known && *out_proves && look_up(w, node, computed, &s->moved);
     w->sampled = LS_NONE;
     if (found) {
@@ -417,6 +416,15 @@ static void pair_ends(ls_replayer *w, size_t pass) {
     ls_sightings_release(&possible);
 }
 
+/* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
+static bool is_unused(const ls_replayer *w, size_t node, int depth) {
+    bool any = depth == VIEWS_DEEPEST;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++)
+        any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || !is_unused(w, w->consumers[k], depth + 1);
+    const ls_array *value = &w->steps[node].value;
+    return !any && (depth > 0 || (value->values != NULL && !ls_replayer_proves(value)));
+}
+
 /* Positions as numbers, which padding in front of one side's batch has moved. */
 static bool has_moved_positions(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
@@ -430,6 +438,7 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs};
+    w->steps[node].is_covered = s->is_covered || (s->partner == LS_NONE && is_unused(w, node, 0));
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;

@@ -173,6 +173,8 @@ void ls_replayer_unhide(ls_replayer *replayer, size_t node);
 void ls_replayer_unmeasure(ls_replayer *replayer, size_t node);
 void ls_replayer_settle(ls_replayer *replayer, size_t node, ls_sighting *sighting, ls_replay_means means);
 void ls_replayer_process(ls_replayer *replayer, size_t node, bool again);
+/* Zeros, one number throughout, and few numbers are found everywhere: then this is false. */
+bool ls_replayer_proves(const ls_array *values);
 /* Whether the pass has no tokens, among others that do: an encoder, or what prepares a decoder's caches. The reference may compute
  * its tensors in several passes. */
 bool ls_replayer_is_silent(const ls_replayer *replayer);

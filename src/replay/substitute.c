@@ -474,7 +474,7 @@ void ls_replayer_unhide(ls_replayer *w, size_t node) {
     uint64_t *failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
     const size_t count = failures != NULL && *failures < TRIES ? ls_replayer_readers(w, node, readers, INPUTS) : 0;
     bool found = false;
-    if (count == 0)
+    if (count == 0 || !ls_replayer_proves(&w->steps[node].value))
         return;
     ls_replayer_possible(w, node, &possible);
     for (size_t k = 0; k < possible.count && !found; k++)
