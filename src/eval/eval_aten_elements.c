@@ -203,7 +203,7 @@ static const struct {
 } unaries[] = {{LS_OP_RECIPROCAL, invert}, {LS_OP_RSQRT, invert_root}, {LS_OP_ERF, erf}, {LS_OP_LOG_SIGMOID, log_sigmoid}, {LS_OP_LOGICAL_NOT, negate}, {LS_OP_ROUND, rint}};
 
 bool ls_aten_unary(ls_evaluation *e) {
-    if (!ls_eval_has(e, 1) || !ls_aten_gives(e, e->operands[0]->elements))
+    if (!ls_eval_has(e, 1) || !ls_aten_must_be(e, "output", 0) || !ls_aten_gives(e, e->operands[0]->elements))
         return false;
     for (size_t k = 0; k < sizeof unaries / sizeof *unaries; k++)
         for (uint64_t i = 0; unaries[k].id == e->node->kind->id && i < e->node->elements; i++)

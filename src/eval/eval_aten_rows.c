@@ -274,8 +274,7 @@ bool ls_aten_sort(ls_evaluation *e) {
     ls_aten_axis axis;
     if (!ls_eval_has(e, 1) || !ls_aten_axis_of(e, e->operands[0], "dim", -1, &axis) || !ls_aten_gives(e, e->operands[0]->elements))
         return false;
-    const bool places = e->node->kind->id == LS_OP_ARGSORT || ls_aten_is_result(e, 1);
-    return sort_along(e, &axis, axis.size, ls_eval_parameter(e, "descending", 0) != 0 ? -1 : 1, places);
+    return sort_along(e, &axis, axis.size, ls_eval_parameter(e, "descending", 0) != 0 ? -1 : 1, ls_aten_is_result(e, 1));
 }
 
 bool ls_aten_top_k(ls_evaluation *e) {
