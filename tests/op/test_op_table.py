@@ -178,6 +178,7 @@ HOMONYMS = {
     "src/eval/eval_aten_convolution.c": "a kind of padding",
     "src/eval/eval_aten_elements.c": "parameters",
     "src/eval/eval_aten_moves.c": "parameters",
+    "src/eval/eval_aten_rows.c": "parameters",
     "src/eval/eval_elements.c": "parameters",
     "src/eval/eval_moves.c": "parameters",
     "src/eval/eval_recurrence.c": "parameters",

@@ -91,6 +91,13 @@ def addmm(r):
     return torch.addmm(r.tensor(m), r.tensor(n, k), r.tensor(k, m), beta=r.pick(1, 0.5), alpha=r.pick(1, 2))
 
 
+def einsum(r):
+    b, h, q, k, d = (r.size() for _ in range(5))
+    return r.pick(lambda: torch.einsum("bhqd,bhkd->bhqk", r.tensor(b, h, q, d), r.tensor(b, h, k, d)), lambda: torch.einsum("bqhd, khd -> bhqk", r.tensor(b, q, h, d), r.tensor(k, h, d)),
+                  lambda: torch.einsum("ij,jk", r.tensor(q, d), r.tensor(d, k)), lambda: torch.einsum("i,j->ij", r.tensor(q), r.tensor(k)), lambda: torch.einsum("ii->i", r.tensor(q, q)),
+                  lambda: torch.einsum("abc->cb", r.tensor(b, h, q)), lambda: torch.einsum("i,ij,j->", r.tensor(q), r.tensor(q, k), r.tensor(k)))()
+
+
 def linear(r):
     k, m = r.size(), r.size()
     return F.linear(r.tensor(*[r.size() for _ in range(r.size(3))], k), r.tensor(m, k), r.pick(None, r.tensor(m)))
@@ -234,7 +241,7 @@ CASES = [
     lambda r: r.any().masked_fill(torch.tensor(True), -2.0), lambda r: r.tensor(2, 3, 4).masked_fill(r.flags(3, 1), float("-inf")),
     lambda r: torch.clamp(r.any(), *r.pick((-0.5, 0.5), (None, 0.1), (0.2, None))), lambda r: r.any().clamp_min(0.1), lambda r: r.tensor(3, 4).clamp(max=r.tensor(4)),
     *[lambda r, f=f: f(r.any() * 2) for f in UNARY], gelu,
-    linear, matmul, addmm, baddbmm, lambda r: torch.mv(r.tensor(3, 4), r.tensor(4)), grouped_mm,
+    linear, matmul, einsum, addmm, baddbmm, lambda r: torch.mv(r.tensor(3, 4), r.tensor(4)), grouped_mm,
     conv(1, F.conv1d), conv(2, F.conv2d), conv(3, F.conv3d), layer_norm, rms_norm, group_norm,
     lambda r: torch.softmax(r.any(), r.axis(1)), lambda r: torch.log_softmax(r.any(), -1), attention,
     reduce(torch.sum), reduce(torch.mean), reduce(lambda x, **k: torch.var(x, correction=0, **k), 2), reduce(lambda x, **k: torch.std(x + 1, **k), 2),
