@@ -39,7 +39,7 @@ WIRE_SRC := $(addprefix src/wire/,channel.c filters.c frame_writer.c strided.c) 
 HOOKS := $(notdir $(patsubst %/,%,$(wildcard hooks/*/)))
 HOOK_LIBS := $(HOOKS:%=liblockstep-%.so)
 HOOK_BASE := $(WIRE_SRC) src/op/op.c src/base/map.c src/base/sampled.c
-CAPTURE_SRC := $(WIRE_SRC) src/wire/capture_api.c src/wire/hook_api.c src/base/version.c
+CAPTURE_SRC := $(WIRE_SRC) src/wire/capture_api.c src/wire/hook_api.c src/base/sampled.c src/base/version.c
 COMMANDS := $(patsubst cli/cmd_%.c,%,$(wildcard cli/cmd_*.c))
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)

@@ -26,6 +26,7 @@ def _watch_imports():
     from importlib import _bootstrap
 
     watched = {"torch.nn.modules.module": _observe_calls, "torch._dynamo": _observe_compiler,
+               "safetensors": _observe_safetensors, "torch.serialization": _observe_loading,
                "torch.export.pt2_archive._package": _observe_packages}
     find = _bootstrap._find_spec
 
@@ -101,6 +102,24 @@ def _observe_packages(module):
         from lockstep_debug import compiled
 
         compiled.observe_packages(module)
+    except Exception as error:
+        _trouble(error)
+
+
+def _observe_safetensors(module):
+    try:
+        from lockstep_debug import model_files
+
+        model_files.observe_safetensors(module)
+    except Exception as error:
+        _trouble(error)
+
+
+def _observe_loading(module):
+    try:
+        from lockstep_debug import model_files
+
+        model_files.observe_torch(module)
     except Exception as error:
         _trouble(error)
 

@@ -342,7 +342,7 @@ static void send_weight(const graph_pass *p, const description *d, uint64_t id, 
     if (ls_filter_weights() && !repacked)
         send_description(p, d, id, leaf, true);
     else
-        ls_frame_weight(&d->node, id, !repacked && values_sample(p->api, leaf, &sample) ? &sample : NULL);
+        ls_frame_weight(&d->node, id, !repacked && values_sample(p->api, leaf, &sample) ? &sample : NULL, NULL);
 }
 
 static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {

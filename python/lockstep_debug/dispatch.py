@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import scripted
-from .passes import call_parameters, is_recordable, ours, tensors_of, thread, walk
+from .passes import call_parameters, is_recordable, operands, ours, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 from .values import has_storage, storage_key
 
@@ -41,20 +41,14 @@ class OpInfo:
         return [t for item in found for _, t in walk(item) if is_recordable(t) and has_storage(t)]
 
     def operands(self, run, args, kwargs):
-        """The ids of its tensor arguments slot by slot, with 0 for one that is not given; None if no later
-        one is given, because the sources then are the operands, in order."""
+        """See passes.operands."""
         if self._slots is None:
             return None
         given = []
         for i in self._slots:
             value = args[i] if i < len(args) else kwargs.get(self.names[i])
             given += value if isinstance(value, (list, tuple)) else [value]
-        while given and given[-1] is None:
-            given.pop()
-        if None not in given:
-            return None
-        values = [run.resolve(t) if t is not None and is_recordable(t) and has_storage(t) else None for t in given]
-        return [0 if value is None else value.id for value in values]
+        return operands(run, given)
 
     def composite(self, device):
         """Whether the call would be decomposed into other operations. Autograd does that
@@ -153,12 +147,15 @@ def _after(run, before, result):
         return
     done = set()
     outputs = [(s, t) for s, t in walk(result) if is_recordable(t)]
+    given = extra["params"]
     for index, (suffix, tensor) in enumerate(outputs):
         if targets and any(tensor is target for target in targets):
             done.add(id(tensor))
         elif thread.hidden:
             continue
         what = info.op if index == 0 else f"{info.op}.{suffix}"
+        if index > 0:
+            extra["params"] = dict(given, output=index)
         base = storages.get(storage_key(tensor)) if has_storage(tensor) and id(tensor) not in done else None
         if base is not None:
             if run.registry.find(tensor) is None:

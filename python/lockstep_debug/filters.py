@@ -26,6 +26,8 @@ class Filters:
         self._ops = given("ops", lambda text: transport.pattern(text))
         self._layers = given("layers", lambda text: transport.ranges(text))
         self._passes = given("passes", lambda text: transport.ranges(text))
+        self.whole = self.observe in ("all", "inputs") and not option("stats_only") and \
+            not (self._tensors or self._ops or self._layers or self._passes)  # the whole graph can be computed again
 
     def resync(self, name, output):
         """Whether the recorder may answer with replacement values. `output`: the tensor is the

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from . import attention
-from .passes import is_recordable, ours, simple_parameters, tensors_of, thread, walk
+from .passes import is_recordable, operands, ours, simple_parameters, tensors_of, thread, walk
 from .recorder import guard, recorder, where
 
 _NORM = ("input", "normalized_shape", "weight", "bias", "eps")
@@ -72,11 +72,12 @@ class Grouping(TorchFunctionMode):
         if run is None:
             return function(*args, **kwargs)
         name, names = known
+        named = list(zip(names, args)) + list(kwargs.items())
         with ours:
-            sources = _sources(run, args, kwargs)
+            sources, slots = _sources(run, args, kwargs, names, named) or ([], None)
         result = _hidden(function, args, kwargs)
         with ours:
-            _record(run, name, list(zip(names, args)) + list(kwargs.items()), sources, result)
+            _record(run, name, named, sources, slots, result)
         return result
 
 
@@ -101,15 +102,19 @@ def _hidden(function, args, kwargs):
         thread.hidden -= 1
 
 
-@guard
-def _sources(run, args, kwargs):
-    return run.ids(tensors_of(args, kwargs))
+_TENSORS = {"input", "other", "weight", "bias"}
 
 
 @guard
-def _record(run, name, named, sources, result):
+def _sources(run, args, kwargs, names, named):
+    given = dict(named)
+    return run.ids(tensors_of(args, kwargs)), operands(run, [given.get(name) for name in names if name in _TENSORS])
+
+
+@guard
+def _record(run, name, named, sources, slots, result):
     place = where(4)
     for index, (suffix, tensor) in enumerate(walk(result)):
         if is_recordable(tensor) and run.known(tensor) is None:
-            run.record(name if index == 0 else f"{name}.{suffix}", name, tensor, sources or [],
+            run.record(name if index == 0 else f"{name}.{suffix}", name, tensor, sources, operands=slots,
                        params=simple_parameters(named), where=place)

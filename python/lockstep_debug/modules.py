@@ -250,11 +250,17 @@ def _record(run, frame, leaf, sources, result):
     if leaf:
         constants = getattr(frame.module, "__constants__", ())
         extra["params"] = simple_parameters((key, getattr(frame.module, key, None)) for key in constants)
+        if getattr(frame.module, "training", False):
+            extra["params"]["training"] = True
+        if op == "Embedding" and len(sources) == 2:  # ATen's order
+            extra["operands"] = sources[::-1]
         extra["where"] = where(4)
     outer = is_outer(frame.path)
     for index, (suffix, tensor) in enumerate(walk(result)):
         if is_recordable(tensor):
             name = _output_name(frame.path, index, suffix)
+            if leaf and index > 0:
+                extra["params"] = dict(extra["params"], output=index)
             value = run.name_result(name, op, tensor, filters.MODULE, sources=sources, outer=outer, **extra)
             if index == 0 and recorder.filters.resync(name, _is_resync_point(frame.path, outer)) and value is not None:
                 recorder.resync(value.id, tensor)

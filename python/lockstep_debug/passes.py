@@ -5,9 +5,9 @@ import weakref
 
 import torch
 
-from . import filters
+from . import filters, weights
 from .recorder import DTYPES, dtype_name, plain_parameter, recorder
-from .values import Registry, Value, has_storage, storage_key
+from .values import Registry, Value, has_storage, parts_of, place_in, storage_key
 
 
 class Thread(threading.local):
@@ -228,7 +228,7 @@ class Run:
             sources = [value.id for value in old.underlying(tensor)[0]]
             self.record("state", "state", tensor, sources, role="state")
         else:
-            self.record("constant", "constant", tensor, [], role="input")
+            self.record("constant", "constant", tensor, [], kind=filters.INPUT, role="input")
 
     def _as_parameter(self, tensor):
         ref, name = self._parameters.get(storage_key(tensor), (None, None))
@@ -247,11 +247,7 @@ class Run:
         with recorder.lock:
             ref, value = recorder.weights.get(id(parameter), (None, None))
             if ref is None or ref() is not parameter:
-                value = Value(recorder.tensor({
-                    "event": "tensor", "layer": block_index(name), "name": name, "op": "weight",
-                    "role": "weight", "dtype": dtype_name(parameter.dtype),
-                    "shape": list(parameter.shape)},
-                    parameter if recorder.filters.wants(filters.WEIGHT, name, "weight", -1, self.number) else None), False)
+                value = Value(weights.record(parameter, name, block_index(name)), False, parameter)
                 recorder.weights[id(parameter)] = (weakref.ref(parameter), value)
         return value
 
@@ -262,7 +258,7 @@ class Run:
         sources, whole = cell.underlying(tensor)
         if whole:
             return self.view("view", "view", tensor, sources[-1])
-        return self.record("assembled", "assembled", tensor, [value.id for value in sources])
+        return self.record("assembled", "assembled", tensor, [value.id for value in sources], params=parts_of(sources, tensor))
 
     # ---------------------------------------------------------------- lines
 
@@ -288,7 +284,7 @@ class Run:
             name = frame.name(what) if frame else what
         event = self._event(name, op, tensor, layer, sources, extra)
         data = data and recorder.filters.wants(kind, name, op, layer, self.number, outer)
-        value = Value(recorder.tensor(event, tensor if data else None), data)
+        value = Value(recorder.tensor(event, tensor if data else None), data, tensor)
         if track:
             self.registry.put(tensor, value)
         return value
@@ -298,7 +294,12 @@ class Run:
         frame = self.frames[-1]
         event = self._event(frame.name(what), op, tensor, frame.layer, [source.id], extra)
         event["role"] = "view"
-        value = Value(recorder.tensor(event), False)
+        for whole in (source.whole, source):
+            place = place_in(whole, tensor)
+            if place is not None:
+                event["view_of"], event["offset"], event["strides"] = whole.id, *place
+                break
+        value = Value(recorder.tensor(event), False, tensor, source.whole)
         self.registry.put_view(tensor, value)
         return value
 
@@ -334,6 +335,17 @@ class Run:
     def close(self):
         with recorder.lock:
             self.registry.close(recorder.survivors)
+
+
+def operands(run, given):
+    """The ids of an operation's tensor arguments slot by slot, with 0 for one that is not given; None if no
+    later one is given, because the sources then are the operands, in order."""
+    while given and given[-1] is None:
+        given.pop()
+    if None not in given:
+        return None
+    values = [run.resolve(tensor) if isinstance(tensor, torch.Tensor) else None for tensor in given]
+    return [0 if value is None else value.id for value in values]
 
 
 def call_parameters(names, args, kwargs):

@@ -36,8 +36,10 @@ class Recorder:
         self.dormant = False
         self.transport = None
         self._noted = set()
+        self._model_files = set()
         self._started = False
         self.weights = {}     # id(parameter) -> (weak reference to it, value)
+        self.weight_bytes = 0  # of the weights whose values were kept because no file has them
         self.survivors = {}   # values of earlier passes that are still alive: see values.py
 
     def after_fork(self):
@@ -86,11 +88,14 @@ class Recorder:
     def next_pass(self):
         return self.transport.next_pass() if self.transport is not None else 0
 
-    def tensor(self, event, tensor=None):
-        """Sends a tensor line, with the values of `tensor` if given; returns its id."""
+    def tensor(self, event, tensor=None, keeps=True):
+        """Sends a tensor line, with the values of `tensor` if given; returns its id. keeps: false for
+        a weight of which only a hash is kept."""
         data = None
         if tensor is not None and tensor.numel():
             data = self.host_copy(tensor)
+        if data is not None and not keeps:
+            event["sampled"] = data.data_ptr(), data.numel() * data.element_size()
         transport = self.transport
         if transport is None:
             return 0
@@ -98,11 +103,18 @@ class Recorder:
             event["id"] = identity = transport.next_id()
             if self.dormant:
                 return identity
-            sent = transport.send(event) if data is None else \
+            sent = transport.send(event) if data is None or not keeps else \
                 transport.send(event, data.data_ptr(), data.numel() * data.element_size())
             if not sent:
                 self.dormant = True
         return identity
+
+    def model_file(self, path):
+        """Sends once that the process has opened a file with weights."""
+        with self.lock:
+            if path not in self._model_files:
+                self._model_files.add(path)
+                self.send({"event": "model_file", "path": path})
 
     def resync(self, identity, tensor):
         """Overwrites the tensor with the values that the recorder answers with, if any."""

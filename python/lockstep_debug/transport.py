@@ -21,7 +21,7 @@ class Transport:
         self.next_id = self._library.lockstep_hook_next_id      # for tensors, also those that C code records
         self.next_pass = self._library.lockstep_hook_next_pass  # from 0 in each recording
         self._events = {"start": self._start, "pass": self._pass, "rows": self._rows, "pass_end": self._pass_end,
-                        "note": self._note, "end": lambda event: self._library.lockstep_hook_end()}
+                        "note": self._note, "model_file": self._model_file, "end": lambda event: self._library.lockstep_hook_end()}
 
     def open(self):
         return bool(self._library.lockstep_hook_open())
@@ -56,7 +56,22 @@ class Transport:
         shape, sources, operands = event["shape"], get("src", ()), get("operands", ())
         rank, count, slots = len(shape), len(sources), len(operands)
         numbers = struct.pack("%dQ" % (rank + count + slots), *shape, *sources, *operands)
-        return self._line(known[1], event["id"], get("pass", -1), get("alias_of", 0), numbers, rank, count, slots, pointer or None, size) != 0
+        if role == "weight":
+            return self._weight(known[1], event, numbers, rank, pointer, size)
+        whole = get("view_of")
+        if whole:
+            numbers += struct.pack("%dQ%dq" % (2, rank), whole, event["offset"], *event["strides"])
+        return self._line(known[1], event["id"], get("pass", -1), get("alias_of", 0), numbers, rank, count, slots, bool(whole), pointer or None, size) != 0
+
+    def _weight(self, node, event, shape, rank, pointer, size):
+        """`sampled`: where the values are that are hashed, though not kept, and how many bytes they have."""
+        keeps = size > 0
+        if not keeps:
+            pointer, size = event.get("sampled", (0, 0))
+        return self._library.lockstep_hook_weight(node, event["id"], shape, rank, pointer or None, size, keeps) != 0
+
+    def _model_file(self, event):
+        self._library.lockstep_hook_model_file(native.encode(event["path"]))
 
     def _remember(self, key, name, op, layer, dtype, parameters, role, where, backend):
         if len(self._nodes) >= _NODES_MAX:

@@ -14,13 +14,16 @@ _WRITES_MAX = 256
 
 
 class Value:
-    """A value in the trace: the id of its line, and that of the line that has its data: the
-    same, that of an alias (see Run.alias), or None."""
-    __slots__ = ("id", "data_id")
+    """A value in the trace: the id of its line; that of the line that has its data: the same,
+    that of an alias (see Run.alias), or None; the value in whose memory it lies: itself, or for
+    a view another one; and its geometry."""
+    __slots__ = ("id", "data_id", "whole", "geometry")
 
-    def __init__(self, identity, with_data):
+    def __init__(self, identity, with_data, tensor=None, whole=None):
         self.id = identity
         self.data_id = identity if with_data else None
+        self.whole = whole or self
+        self.geometry = geometry(tensor) if tensor is not None and has_storage(tensor) else None
 
 
 def geometry(tensor):
@@ -55,6 +58,83 @@ def place(tensor):
         return (offset, tensor.shape, None, tensor.dtype), low, low + count * size, True
     low, high = extent(tensor)
     return geometry(tensor), low, high, high - low == tensor.numel() * tensor.element_size()
+
+
+_AXES_MAX = 8  # a trace folds the others
+
+
+def place_in(whole, tensor):
+    """Where a view's elements are among those of the value in whose memory it lies, which are
+    recorded in row-major order whatever their strides: the offset of the first and the strides,
+    in bytes. None where no strides say that."""
+    offset, shape, strides, dtype = whole.geometry or (0, (), None, None)
+    distance, steps, size = tensor.storage_offset() - offset, tensor.stride(), tensor.element_size()
+    if tensor.dtype is not dtype or distance < 0 or len(steps) > _AXES_MAX:
+        return None
+    if strides is not None:
+        distance, steps = _in_order(_axes(shape, strides), distance, tensor.shape, steps)
+    return None if distance is None else (distance * size, [step * size for step in steps])
+
+
+def _strides(shape, strides):
+    """Those of a geometry, which has none where the elements are contiguous."""
+    if strides is not None:
+        return list(strides)
+    found, step = [], 1
+    for n in reversed(shape):
+        found.append(step)
+        step *= n
+    return found[::-1]
+
+
+def parts_of(values, tensor):
+    """Where the elements of a tensor and of the values that were written to its memory lie, in elements, as
+    parameters of a line: `offsets`, its own first, and `strides`, one list after another. None where they
+    are of several types."""
+    geometries = [geometry(tensor)] + [value.geometry for value in values]
+    if any(one is None or one[3] is not tensor.dtype for one in geometries):
+        return None
+    first = min(one[0] for one in geometries)
+    return {"offsets": [one[0] - first for one in geometries], "strides": [step for one in geometries for step in _strides(one[1], one[2])]}
+
+
+def _axes(shape, strides):
+    """(stride, size, stride in row-major order) of each axis, the largest stride first. Axes that
+    follow each other in memory as in row-major order are one."""
+    axes, row_major = [], 1
+    for n, stride in zip(reversed(shape), reversed(strides)):
+        if n > 1 and stride > 0:
+            if axes and stride == axes[-1][0] * axes[-1][1]:
+                axes[-1] = axes[-1][0], axes[-1][1] * n, axes[-1][2]
+            else:
+                axes.append((stride, n, row_major))
+        row_major *= n
+    return sorted(axes, reverse=True)
+
+
+def _steps_along(axes, distance):
+    """How many steps along each axis a distance in memory is."""
+    steps = []
+    for stride, _, _ in axes:
+        step, distance = divmod(distance, stride)
+        steps.append(step)
+    return steps if distance == 0 else None
+
+
+def _in_order(axes, distance, shape, strides):
+    """An offset and strides in memory as those in row-major order; (None, None) where the view
+    leaves an axis."""
+    reach = _steps_along(axes, distance)
+    if reach is None:
+        return None, None
+    ordered, found = sum(step * axis[2] for step, axis in zip(reach, axes)), []
+    for n, stride in zip(shape, strides):
+        steps = _steps_along(axes, stride if n > 1 else 0)
+        if steps is None:
+            return None, None
+        found.append(sum(step * axis[2] for step, axis in zip(steps, axes)))
+        reach = [at + (n - 1) * step for at, step in zip(reach, steps)]
+    return (ordered, found) if all(at < axis[1] for at, axis in zip(reach, axes)) else (None, None)
 
 
 def has_storage(tensor):

@@ -88,6 +88,11 @@ static bool is_output_beyond_noise(const ls_diff *d, const ls_pair *p, const ls_
     return pass != LS_NONE && d->matching.facts[pass].output == p->candidate_value + 1 && !(p->metrics.rel_l2 <= fmax(mark->tolerance, ls_proof_noise(d, pass)));
 }
 
+/* A pair by name, of different shapes: the reference has the tensor under another name. */
+static bool is_found_elsewhere(const ls_pair *p, const ls_mark *mark, const ls_replayed *item) {
+    return mark->verdict == LS_VERDICT_SHAPE && p->method != LS_METHOD_REPLAY && item->partner != LS_NONE && item->means == LS_REPLAY_BY_VALUE && item->partner != p->reference;
+}
+
 /* Where each operation was computed: what begins at one, what it hands on, and what is rounding alone. */
 static void mark_by_proof(ls_walk *w, bool *tainted) {
     const ls_diff *d = w->diff;
@@ -111,7 +116,8 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
         if (begins && !ls_mark_fails(mark)) {
             mark->verdict = LS_VERDICT_DIVERGED;
             mark->excuse = LS_EXCUSE_NONE;
-        } else if (!begins && !above && right && mark->verdict == LS_VERDICT_DIVERGED && (accepted || !is_output_beyond_noise(d, p, mark))) {
+        } else if (!begins && !above && right &&
+                   (is_found_elsewhere(p, mark, item) || (mark->verdict == LS_VERDICT_DIVERGED && (accepted || !is_output_beyond_noise(d, p, mark))))) {
             mark->verdict = LS_VERDICT_REFORMULATED;
             mark->excuse = item->is_accepted ? LS_EXCUSE_ACCEPTED : LS_EXCUSE_REPLAYED;
         }

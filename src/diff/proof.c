@@ -14,13 +14,13 @@ static bool has_weight(const ls_diff *d, size_t node) {
     return ls_node_has_values(&d->in.candidate.trace->nodes[node]) || ls_models_find(&d->models, node, &view, &reason);
 }
 
-/* Operations of ggml, and weights to compute them with. */
+/* Operations that are covered, and weights to compute them with. */
 static bool can_be_computed(const ls_diff *d) {
     const ls_trace *t = d->in.candidate.trace;
     bool operations = false, weights = false;
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        operations = operations || (n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role == LS_OP_ROLE_PRODUCT && ls_op_is_of_ggml(n->kind, n->op));
+        operations = operations || (n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role == LS_OP_ROLE_PRODUCT && ls_eval_covers(n));
         weights = weights || (n->role == LOCKSTEP_ROLE_WEIGHT && has_weight(d, i));
     }
     return t->is_graph && operations && weights;

@@ -6,33 +6,46 @@
 
 #include "tensor/dtype.h"
 
+typedef bool (*evaluator)(ls_evaluation *evaluation);
+
 #define LS_EVAL_ROW(op, function) [LS_OP_##op] = function,
-static bool (*const functions[LS_OP_COUNT])(ls_evaluation *evaluation) = {
+static const evaluator of_ggml[LS_OP_COUNT] = {
 #include "eval/eval_table.h"
 };
 #undef LS_EVAL_ROW
 
-bool ls_eval_covers(const ls_op *op) { return functions[op->id] != NULL; }
+#define LS_ATEN_ROW(op, function) [LS_OP_##op] = function,
+static const evaluator of_aten[LS_OP_COUNT] = {
+#include "eval/aten_table.h"
+};
+#undef LS_ATEN_ROW
 
-bool ls_eval_takes_stored(const ls_op *op, size_t slot) {
-    return slot == 0 && (op->id == LS_OP_MUL_MAT || op->id == LS_OP_MUL_MAT_ID || op->id == LS_OP_GET_ROWS);
+static evaluator function_of(const ls_node *n) {
+    return n->dialect == LS_DIALECT_GGML ? of_ggml[n->kind->id] : n->dialect == LS_DIALECT_ATEN ? of_aten[n->kind->id] : NULL;
+}
+
+bool ls_eval_covers(const ls_node *n) { return function_of(n) != NULL; }
+
+bool ls_eval_takes_stored(const ls_node *n, size_t slot) {
+    return n->dialect == LS_DIALECT_GGML && slot == 0 && (n->kind->id == LS_OP_MUL_MAT || n->kind->id == LS_OP_MUL_MAT_ID || n->kind->id == LS_OP_GET_ROWS);
 }
 
 static bool are_readable(ls_evaluation *e) {
     for (size_t i = 0; i < LS_EVAL_OPERANDS; i++)
-        if (e->operands[i] != NULL && e->operands[i]->values == NULL && !ls_eval_takes_stored(e->node->kind, i))
+        if (e->operands[i] != NULL && e->operands[i]->values == NULL && !ls_eval_takes_stored(e->node, i))
             return ls_eval_refuse(e, "an operand without values");
     return true;
 }
 
 bool ls_eval(ls_evaluation *e) {
-    if (!ls_eval_covers(e->node->kind))
+    const evaluator function = function_of(e->node);
+    if (function == NULL)
         return ls_eval_refuse(e, "an operation that is not covered");
     if (!are_readable(e))
         return false;
     for (uint64_t i = 0; i < e->node->elements; i++)
         e->scale[i] = NAN; /* its own magnitude, unless the function says otherwise */
-    if (!functions[e->node->kind->id](e))
+    if (!function(e))
         return false;
     for (uint64_t i = 0; i < e->node->elements; i++)
         e->scale[i] = isnan(e->scale[i]) ? fabs(e->out[i]) : e->scale[i]; /* NaN where the result is */

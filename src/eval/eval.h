@@ -1,16 +1,17 @@
-/* Operations in double precision: what an operation should give for these operands, as ggml defines it. A
- * family of operations is a file, and an operation a row of eval_table.h. */
+/* Operations in double precision: what an operation should give for these operands, as ggml or ATen defines it. A
+ * family of operations is a file, and an operation a row of eval_table.h or aten_table.h. */
 #ifndef LS_EVAL_EVAL_H
 #define LS_EVAL_EVAL_H
 
 #include "trace/trace.h"
 
-enum { LS_EVAL_OPERANDS = 8, LS_EVAL_AXES = 4 /* of ggml's tensors */ };
+enum { LS_EVAL_OPERANDS = 64, LS_EVAL_AXES = 4 /* of ggml's tensors */ };
 
 /* Elements in row-major order, outermost axis first. */
 typedef struct ls_array {
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK], elements;
+    bool is_flags; /* true and false */
     double *values;
     ls_view stored; /* a large weight as it is in its file, borrowed, where `values` is NULL: what reads it decodes it in parts */
 } ls_array;
@@ -31,15 +32,21 @@ typedef struct ls_evaluation {
 /* Fails, with a reason, for an operation, parameters or shapes that are not covered. */
 bool ls_eval(ls_evaluation *evaluation);
 /* Whether there is a row for the operation. */
-bool ls_eval_covers(const ls_op *op);
+bool ls_eval_covers(const ls_node *node);
 /* Whether the operation takes an operand that is stored. */
-bool ls_eval_takes_stored(const ls_op *op, size_t slot);
+bool ls_eval_takes_stored(const ls_node *node, size_t slot);
 
 /* a [m, k] times b [n, k] -> [n, m], on all cores. False if out of memory. */
 bool ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out);
 
 /* For the families. */
 
+/* Rows [first, first + n) of a result that has `rows`: b [n, k] times a [m, k]. Those that aren't wanted are NaN. */
+bool ls_eval_multiply(ls_evaluation *evaluation, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t rows, uint64_t m, uint64_t k);
+/* Normalizes a row, as NORM, RMS_NORM or another norm; `scale` as in ls_evaluation. */
+void ls_eval_normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale);
+/* The places of the elements, in the order of their values, which are multiplied by `sign`. */
+void ls_eval_sort(const double *values, uint64_t n, double sign, double *out);
 /* Sets the reason. Always false. */
 bool ls_eval_refuse(ls_evaluation *evaluation, const char *reason);
 /* Refuses operands whose shapes don't fit. Always false. */
@@ -72,5 +79,8 @@ uint64_t ls_array_index(const ls_array *array, const uint64_t at[LS_EVAL_AXES]);
 #define LS_EVAL_ROW(op, function) bool function(ls_evaluation *evaluation);
 #include "eval/eval_table.h"
 #undef LS_EVAL_ROW
+#define LS_ATEN_ROW(op, function) bool function(ls_evaluation *evaluation);
+#include "eval/aten_table.h"
+#undef LS_ATEN_ROW
 
 #endif

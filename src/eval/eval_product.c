@@ -387,20 +387,21 @@ static void rows_add(some_rows *r, uint64_t number, const double *b, uint64_t k)
     r->numbers[r->count++] = number;
 }
 
-/* The matrix that begins at `at` of the array. */
-static void set_matrix(product *p, const ls_evaluation *e, uint64_t at) {
+/* A product with the matrix [m, k] that begins at `at` of the first operand. */
+static product matrix_at(const ls_evaluation *e, uint64_t at, uint64_t m, uint64_t k) {
     const ls_array *a = e->operands[0];
-    p->a = a->values != NULL ? a->values + at : NULL;
-    p->weight = a->values == NULL ? a : NULL;
-    p->at = at;
-    p->is_rough = e->is_rough && a->values == NULL && ls_rounding_is_lossy(a->stored.dtype);
+    const bool stored = a->values == NULL;
+    return (product){.a = stored ? NULL : a->values + at, .weight = stored ? a : NULL, .at = at, .m = m, .k = k, .is_rough = e->is_rough && stored && ls_rounding_is_lossy(a->stored.dtype)};
 }
 
-/* Multiplies a matrix, which begins at `at` of the array, with the rows, and takes them away. */
-static bool rows_multiply(some_rows *r, ls_evaluation *e, uint64_t at, uint64_t m, uint64_t k) {
-    product p = {.b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale};
-    set_matrix(&p, e, at);
-    if (!multiply_all(&p))
+/* Multiplies a matrix with the rows, and takes them away. */
+static bool rows_multiply(some_rows *r, ls_evaluation *e, product *p) {
+    const uint64_t m = p->m;
+    p->b = r->b;
+    p->n = r->count;
+    p->out = r->out;
+    p->scale = r->scale;
+    if (!multiply_all(p))
         return ls_eval_refuse(e, "out of memory");
     for (uint64_t i = 0; i < r->count; i++) {
         memcpy(e->out + r->numbers[i] * m, r->out + i * m, m * sizeof *r->out);
@@ -422,13 +423,32 @@ static bool multiply_some(ls_evaluation *e, uint64_t at, uint64_t first, uint64_
             rows_add(r, row, e->operands[1]->values + row * k, k);
         else
             set_unknown(e, row, m);
-    return rows_multiply(r, e, at, m, k);
+    product p = matrix_at(e, at, m, k);
+    return rows_multiply(r, e, &p);
 }
 
 static bool multiply_rows(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t m, uint64_t k) {
-    product p = {.b = e->operands[1]->values + first * k, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m};
-    set_matrix(&p, e, at);
+    product p = matrix_at(e, at, m, k);
+    p.b = e->operands[1]->values + first * k;
+    p.n = n;
+    p.out = e->out + first * m;
+    p.scale = e->scale + first * m;
     return multiply_all(&p) || ls_eval_refuse(e, "out of memory");
+}
+
+bool ls_eval_multiply(ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t rows, uint64_t m, uint64_t k) {
+    some_rows some = {0};
+    if (e->every <= 1)
+        return multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m}) || ls_eval_refuse(e, "out of memory");
+    bool ok = rows_init(&some, n, m, k) || ls_eval_refuse(e, "out of memory");
+    for (uint64_t row = first; row < first + n && ok; row++)
+        if (ls_eval_wants(e, row, rows))
+            rows_add(&some, row, b + (row - first) * k, k);
+        else
+            set_unknown(e, row, m);
+    ok = ok && rows_multiply(&some, e, &(product){.a = a, .m = m, .k = k});
+    rows_done(&some);
+    return ok;
 }
 
 /* a [.., m, k] times b [.., n, k] -> [.., n, m]; b's outer axes are multiples of a's. */
@@ -477,7 +497,8 @@ bool ls_eval_mul_mat_id(ls_evaluation *e) {
         for (uint64_t slot = 0; slot < tokens * used; slot++)
             if (ls_eval_wants(e, slot, tokens * used) && (uint64_t)ids->values[slot] == expert)
                 rows_add(&some, slot, b->values + (slot / used * own + slot % used % own) * k, k);
-        ok = some.count == 0 || rows_multiply(&some, e, expert * m * k, m, k);
+        product p = matrix_at(e, expert * m * k, m, k);
+        ok = some.count == 0 || rows_multiply(&some, e, &p);
     }
     rows_done(&some);
     return ok;

@@ -24,7 +24,7 @@ static bool has_equal_rows(ls_evaluation *e, uint64_t *out_width) {
 
 /* ------------------------------------------------------------------ norms */
 
-static void normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale) {
+void ls_eval_normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale) {
     double mean = 0, squares = 0;
     for (uint64_t i = 0; i < n && op->id != LS_OP_RMS_NORM && op->id != LS_OP_L2_NORM; i++)
         mean += x[i] / (double)n;
@@ -43,7 +43,7 @@ bool ls_eval_norm(ls_evaluation *e) {
         return false;
     const double eps = ls_eval_parameter(e, "eps", 0);
     for (uint64_t at = 0; at < e->node->elements; at += n)
-        normalize(e->node->kind, e->operands[0]->values + at, n, eps, e->out + at, e->scale + at);
+        ls_eval_normalize(e->node->kind, e->operands[0]->values + at, n, eps, e->out + at, e->scale + at);
     return true;
 }
 
@@ -61,7 +61,7 @@ bool ls_eval_group_norm(ls_evaluation *e) {
     for (uint64_t batch = 0; batch < e->node->elements; batch += plane * channels)
         for (uint64_t c = 0; c < channels; c += each) {
             const uint64_t at = batch + c * plane, size = (c + each < channels ? each : channels - c) * plane;
-            normalize(e->node->kind, e->operands[0]->values + at, size, eps, e->out + at, e->scale + at);
+            ls_eval_normalize(e->node->kind, e->operands[0]->values + at, size, eps, e->out + at, e->scale + at);
         }
     return true;
 }
@@ -252,15 +252,16 @@ typedef struct ranking {
     double sign;
 } ranking;
 
+/* Equal ones stay in their order. */
 static int by_value(const void *a, const void *b, void *context) {
     const ranking *r = context;
-    const double x = r->values[(uint64_t)*(const double *)a] * r->sign, y = r->values[(uint64_t)*(const double *)b] * r->sign;
-    const int broken = isnan(x) - isnan(y);
-    return broken != 0 ? broken : (x > y) - (x < y);
+    const double at_a = *(const double *)a, at_b = *(const double *)b;
+    const double x = r->values[(uint64_t)at_a] * r->sign, y = r->values[(uint64_t)at_b] * r->sign;
+    const int broken = isnan(x) - isnan(y), order = broken != 0 ? broken : (x > y) - (x < y);
+    return order != 0 ? order : (at_a > at_b) - (at_a < at_b);
 }
 
-/* The places of the elements, in the order of their values, which are multiplied by `sign`. */
-static void sort_indexes(const double *values, uint64_t n, double sign, double *out) {
+void ls_eval_sort(const double *values, uint64_t n, double sign, double *out) {
     ranking r = {values, sign};
     for (uint64_t i = 0; i < n; i++)
         out[i] = (double)i;
@@ -272,7 +273,7 @@ bool ls_eval_argsort(ls_evaluation *e) {
     if (!has_equal_rows(e, &n))
         return false;
     for (uint64_t at = 0; at < e->node->elements; at += n)
-        sort_indexes(e->operands[0]->values + at, n, ls_eval_parameter(e, "order", 0) != 0 ? -1 : 1, e->out + at);
+        ls_eval_sort(e->operands[0]->values + at, n, ls_eval_parameter(e, "order", 0) != 0 ? -1 : 1, e->out + at);
     return true;
 }
 
@@ -287,7 +288,7 @@ bool ls_eval_top_k(ls_evaluation *e) {
     if (indexes == NULL)
         return k <= n && k > 0 && e->node->elements / k == rows ? ls_eval_refuse(e, "out of memory") : ls_eval_misfit(e);
     for (uint64_t row = 0; row < rows; row++) {
-        sort_indexes(x->values + row * n, n, -1, indexes);
+        ls_eval_sort(x->values + row * n, n, -1, indexes);
         memcpy(e->out + row * k, indexes, k * sizeof *indexes);
     }
     free(indexes);

@@ -1,5 +1,6 @@
 #include "eval/leaves.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ double *ls_values_new(const ls_node *n, const char **out_reason) {
 }
 
 void ls_values_give(const ls_node *n, double *values, ls_array *out) {
-    *out = (ls_array){.rank = n->rank, .elements = n->elements, .values = values};
+    *out = (ls_array){.rank = n->rank, .elements = n->elements, .is_flags = strcmp(n->dtype, "bool") == 0, .values = values};
     memcpy(out->shape, n->shape, sizeof out->shape);
 }
 
@@ -61,13 +62,22 @@ bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const cha
     return ok;
 }
 
+bool ls_leaf_unwritten(const ls_node *n, ls_array *out, const char **out_reason) {
+    double *values = ls_values_new(n, out_reason);
+    for (uint64_t i = 0; values != NULL && i < n->elements; i++)
+        values[i] = NAN;
+    if (values != NULL)
+        ls_values_give(n, values, out);
+    return values != NULL;
+}
+
 bool ls_leaf_weight(const ls_models *m, size_t node, ls_array *out, const char **out_reason) {
     ls_view view;
     return ls_models_find(m, node, &view, out_reason) && read_view(&view, &m->trace->nodes[node], out, out_reason);
 }
 
 bool ls_leaf_borrow(const ls_models *m, const ls_node *reader, size_t slot, ls_array *out) {
-    const ls_node *n = ls_eval_takes_stored(reader->kind, slot) ? &m->trace->nodes[reader->operands[slot]] : NULL;
+    const ls_node *n = ls_eval_takes_stored(reader, slot) ? &m->trace->nodes[reader->operands[slot]] : NULL;
     const char *reason;
     ls_view view;
     if (n == NULL || n->role != LOCKSTEP_ROLE_WEIGHT || n->alias_of != LS_NONE || ls_node_has_values(n) || !ls_models_find(m, reader->operands[slot], &view, &reason) ||

@@ -118,16 +118,18 @@ static bool is_directory(const char *path) {
 }
 
 /* No ggml engine reads its weights from a folder, whose names are others. */
-static size_t count_files(const char *const *paths, size_t count) {
+static bool is_taken(const ls_trace *t, const char *path) { return t->is_torch || !is_directory(path); }
+
+static size_t count_files(const ls_trace *t, const char *const *paths, size_t count) {
     size_t files = 0;
     for (size_t i = 0; i < count; i++)
-        files += !is_directory(paths[i]);
+        files += is_taken(t, paths[i]);
     return files;
 }
 
 static lockstep_status open_given(ls_models *m, const char *const *paths, size_t count, lockstep_error *error) {
     for (size_t i = 0; i < count; i++)
-        if (!is_directory(paths[i])) {
+        if (is_taken(m->trace, paths[i])) {
             LS_TRY(lockstep_archive_open(paths[i], &m->archives[m->count], error));
             m->count++;
         }
@@ -153,7 +155,7 @@ static void open_recorded(ls_models *m, bool *out_is_stale) {
 }
 
 lockstep_status ls_models_open(const ls_trace *trace, const char *const *paths, size_t count, ls_models *out, lockstep_error *error) {
-    const size_t given = count_files(paths, count), most = given > 0 ? given : trace->model_file_count;
+    const size_t given = count_files(trace, paths, count), most = given > 0 ? given : trace->model_file_count;
     *out = (ls_models){.trace = trace, .are_recorded = given == 0};
     out->archives = calloc(most + 1, sizeof(lockstep_archive *));
     bool *is_stale = calloc(most + 1, sizeof *is_stale);

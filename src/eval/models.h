@@ -34,7 +34,7 @@ typedef struct ls_models {
     size_t first_changed; /* node */
 } ls_models;
 
-/* Opens the files of these paths, which have to be readable (folders are passed over); without any, those that the trace names, as far as they
+/* Opens the files of these paths, which have to be readable (folders are passed over, except PyTorch's); without any, those that the trace names, as far as they
  * are. The trace is borrowed. */
 lockstep_status ls_models_open(const ls_trace *trace, const char *const *paths, size_t count, ls_models *out_models, lockstep_error *error);
 void ls_models_done(ls_models *models);

@@ -9,8 +9,9 @@ double ls_eval_keys(const ls_trace *t, const ls_node *n) {
     return keys != NULL && keys->rank > 1 ? (double)keys->shape[keys->rank - 2] : 1;
 }
 
+/* ggml's attention has the heads of a token side by side. */
 uint64_t ls_eval_rows(const ls_node *n) {
-    const int inner = n->kind->role == LS_OP_ROLE_ATTENTION ? 2 : 1;
+    const int inner = n->kind->role == LS_OP_ROLE_ATTENTION && n->dialect != LS_DIALECT_ATEN ? 2 : 1;
     uint64_t rows = 1;
     for (int i = 0; i < n->rank - inner; i++)
         rows *= n->shape[i];
@@ -28,10 +29,24 @@ static double terms_of(const ls_node *n, const ls_node *a) {
     return n->kind->id == LS_OP_OUT_PROD && a->rank > 1 ? (double)a->shape[a->rank - 2] : (double)a->shape[a->rank - 1];
 }
 
+static double size_of_axis(const ls_node *n, int axis) { return axis < n->rank ? (double)n->shape[n->rank - 1 - axis] : 1; }
+
+/* The same for ATen, whose weights come after what they are multiplied with. */
+static double terms_of_aten(const ls_trace *t, const ls_node *n) {
+    const size_t slot = n->kind->role == LS_OP_ROLE_CONVOLUTION || n->kind->id == LS_OP_ADDMM ? 1 : 0;
+    const ls_node *a = n->operand_count > slot && n->operands[slot] != LS_NONE ? &t->nodes[n->operands[slot]] : NULL;
+    if (a == NULL || a->rank == 0)
+        return 0;
+    return n->kind->role == LS_OP_ROLE_CONVOLUTION ? (double)a->elements / fmax(1, (double)a->shape[0]) : size_of_axis(a, 0);
+}
+
 double ls_eval_cost(const ls_trace *t, const ls_node *n) {
     if (n->kind->role == LS_OP_ROLE_ATTENTION)
         return 2 * ls_eval_keys(t, n) * (double)n->elements; /* scores, and their sums of values */
-    const bool multiplies = (n->kind->role == LS_OP_ROLE_PRODUCT && n->kind->id != LS_OP_SOLVE_TRI) || n->kind->role == LS_OP_ROLE_CONVOLUTION;
+    const bool is_product = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_CONVOLUTION;
+    if (n->dialect == LS_DIALECT_ATEN)
+        return is_product ? terms_of_aten(t, n) * (double)n->elements : 0;
+    const bool multiplies = is_product && n->kind->id != LS_OP_SOLVE_TRI;
     const ls_node *a = multiplies && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
     return a != NULL && a->rank > 0 ? terms_of(n, a) * (double)n->elements : 0;
 }

@@ -17,7 +17,9 @@ static bool has_all_rows(const ls_node *n, size_t rows) {
     return rows > 0 && channels > 0 && n->elements / channels == rows && n->elements % channels == 0 && (n->rank == 2 || n->rank == 3);
 }
 
-static bool gathers(const ls_node *n) { return (n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_GATHER) && n->source_count > 0; }
+static bool gathers(const ls_node *n) {
+    return (n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_INDEX_SELECT || n->kind->id == LS_OP_GATHER || n->kind->id == LS_OP_INDEX) && n->source_count > 0;
+}
 
 /* The index by which rows of a computed tensor are gathered, or LS_NONE. */
 static size_t index_of(const ls_trace *t, const ls_node *n) {
@@ -114,7 +116,7 @@ static bool append(ls_row_selections *all, const ls_output_rows *rows) {
 
 /* What a node holds follows from its sources. A write holds what it writes into. */
 static size_t inherited(const ls_row_selections *all, const ls_node *n) {
-    const bool writes = n->kind->role == LS_OP_ROLE_WRITE || n->kind->id == LS_OP_ACC;
+    const bool writes = n->kind->role == LS_OP_ROLE_WRITE || n->kind->id == LS_OP_ACC || n->kind->id == LS_OP_INDEX_ADD || n->kind->id == LS_OP_SCATTER_ADD;
     size_t found = n->alias_of != LS_NONE ? all->of_node[n->alias_of] : 0;
     for (size_t i = 0; i < n->source_count && found == 0 && (i == 0 || !writes); i++)
         found = all->of_node[n->sources[i]];

@@ -19,14 +19,18 @@ static const ls_op *find_exactly(const char *spelling) {
     return NULL;
 }
 
-/* ATen's in-place variants end with an underscore. */
+/* ATen's in-place variants end with an underscore. False for what is none. */
+static bool without_underscore(const char *spelling, char out[64]) {
+    size_t length = strlen(spelling);
+    if (length < 2 || length >= 64 || spelling[length - 1] != '_')
+        return false;
+    snprintf(out, 64, "%.*s", (int)(length - 1), spelling);
+    return true;
+}
+
 static const ls_op *find_in_place(const char *spelling) {
     char without[64];
-    size_t length = strlen(spelling);
-    if (length < 2 || length >= sizeof without || spelling[length - 1] != '_')
-        return NULL;
-    snprintf(without, sizeof without, "%.*s", (int)(length - 1), spelling);
-    return find_exactly(without);
+    return without_underscore(spelling, without) ? find_exactly(without) : NULL;
 }
 
 static const ls_op *find_in_any_case(const char *spelling) {
@@ -46,5 +50,10 @@ const ls_op *ls_op_find(const char *spelling) {
 }
 
 bool ls_op_is_of_ggml(const ls_op *op, const char *spelling) { return ls_words_have(op->ggml, spelling); }
+
+bool ls_op_is_of_torch(const ls_op *op, const char *spelling) {
+    char without[64];
+    return ls_words_have(op->torch, spelling) || (without_underscore(spelling, without) && ls_words_have(op->torch, without));
+}
 
 const ls_op *ls_op_at(ls_op_id id) { return &rows[id]; }

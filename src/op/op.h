@@ -79,6 +79,8 @@ typedef struct ls_op {
 const ls_op *ls_op_find(const char *spelling);
 /* Whether this is exactly ggml's spelling, including upper case. */
 bool ls_op_is_of_ggml(const ls_op *op, const char *spelling);
+/* Whether this is PyTorch's: ATen's, perhaps in place, or the name of one of its layers. */
+bool ls_op_is_of_torch(const ls_op *op, const char *spelling);
 /* Every row, from 0 to LS_OP_COUNT - 1. */
 const ls_op *ls_op_at(ls_op_id id);
 

@@ -100,21 +100,32 @@ static double error_of_kernels(const ls_trace *t) {
     return largest;
 }
 
+/* Whether more than a tenth of the values that the reference has computed are of a type, or, of a candidate of PyTorch, of its
+ * weights: all of them are rounded then, those of norms, too. */
+static bool is_mostly(const ls_replayer *w, const char *dtype) {
+    const ls_trace *r = w->partners.trace, *c = w->candidate;
+    size_t all = 0, of_type = 0, weights = 0, weights_of_type = 0;
+    for (size_t i = 0; i < r->node_count; i++) {
+        all += w->partners.is_value[i];
+        of_type += w->partners.is_value[i] && strcmp(r->nodes[i].dtype, dtype) == 0;
+    }
+    for (size_t i = 0; c->is_torch && i < c->node_count; i++) {
+        weights += c->nodes[i].role == LOCKSTEP_ROLE_WEIGHT;
+        weights_of_type += c->nodes[i].role == LOCKSTEP_ROLE_WEIGHT && strcmp(c->nodes[i].dtype, dtype) == 0;
+    }
+    return 10 * of_type > all || 10 * weights_of_type > weights;
+}
+
 double ls_replayer_type_error(const ls_replayer *w) {
     static const struct {
         const char *dtype;
         double error;
     } types[] = {{"bf16", 4e-3}, {"f16", 5e-4}}; /* of a few operations, and of weights that were rounded to the type */
-    size_t all = 0, of_type[2] = {0};
-    for (size_t i = 0; i < w->partners.trace->node_count; i++)
-        for (size_t k = 0; w->partners.is_value[i] && k < 2; k++) {
-            all += k == 0;
-            of_type[k] += strcmp(w->partners.trace->nodes[i].dtype, types[k].dtype) == 0;
-        }
-    for (size_t k = 0; k < 2; k++)
-        if (10 * of_type[k] > all)
-            return fmax(types[k].error, error_of_kernels(w->partners.trace));
-    return error_of_kernels(w->partners.trace);
+    const double kernels = error_of_kernels(w->partners.trace);
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+        if (is_mostly(w, types[k].dtype))
+            return fmax(types[k].error, kernels);
+    return kernels;
 }
 
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved) {
@@ -240,7 +251,7 @@ static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
     const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
     if (w->steps[node].experts == 0 || n->rank == 0 || p->rank == 0)
         return false;
-    return p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
+    return n->dialect == LS_DIALECT_ATEN || p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
 }
 
 /* The node that chooses the experts, by whose choice the reference orders the rows. */

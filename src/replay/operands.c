@@ -18,9 +18,10 @@
 
 /* ------------------------------------------------------------------ what lies behind a node */
 
-/* The node of another graph that has computed an input, or the cache that another graph has written to. */
+/* The node of another graph that has computed an input, or the cache that another graph has written to. PyTorch's caches are
+ * tensors that an earlier pass has computed. */
 static size_t producer_of(const ls_trace *t, const ls_node *n) {
-    if (n->role != LOCKSTEP_ROLE_INPUT || n->source_count != 1)
+    if ((n->role != LOCKSTEP_ROLE_INPUT && !(t->is_torch && n->role == LOCKSTEP_ROLE_STATE)) || n->source_count != 1)
         return LS_NONE;
     const ls_node *source = &t->nodes[n->sources[0]];
     const size_t producer = source->role == LOCKSTEP_ROLE_WRITE ? source->view_of : n->sources[0];
@@ -48,6 +49,8 @@ static size_t base_of(const ls_trace *t, size_t node) {
     }
     return node;
 }
+
+size_t ls_replayer_base(const ls_replayer *w, size_t node) { return base_of(w->candidate, node); }
 
 size_t ls_replayer_weight(const ls_replayer *w, const ls_node *n, size_t slot) {
     if (slot >= n->operand_count || n->operands[slot] == LS_NONE)
@@ -197,21 +200,25 @@ size_t ls_replayer_readers(const ls_replayer *w, size_t node, size_t *out, size_
     return count;
 }
 
+/* Indexes have no partners of their own, but are computed from what may be open. */
 size_t ls_replayer_region(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
-    enum { INPUTS = 24 };
-    size_t inputs[INPUTS], total = 0;
-    for (size_t from = 0, at = node;; at = out[from++]) {
-        const size_t count = ls_replayer_inputs(w, at, inputs, INPUTS);
-        for (size_t i = 0; i < count; i++) {
-            bool known = !w->steps[inputs[i]].is_open;
-            for (size_t k = 0; k < total && !known; k++)
-                known = out[k] == inputs[i];
-            if (!known && total < capacity)
+    enum { INPUTS = 24, QUEUE = 128 };
+    size_t inputs[INPUTS], queue[QUEUE] = {node}, to = 1, total = 0;
+    for (size_t from = 0; from < to; from++) {
+        const size_t count = ls_replayer_inputs(w, queue[from], inputs, INPUTS);
+        for (size_t i = 0; i < count && to < QUEUE; i++) {
+            const bool open = w->steps[inputs[i]].is_open;
+            bool known = !open && !ls_node_is_integer(&w->candidate->nodes[inputs[i]]);
+            for (size_t k = 0; k < to && !known; k++)
+                known = queue[k] == inputs[i];
+            if (known)
+                continue;
+            queue[to++] = inputs[i];
+            if (open && total < capacity)
                 out[total++] = inputs[i];
         }
-        if (from == total)
-            return total;
     }
+    return total;
 }
 
 /* ------------------------------------------------------------------ trying values */
@@ -297,6 +304,8 @@ static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_arr
         return read_weight(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->role == LOCKSTEP_ROLE_INPUT)
         return (ls_leaf_stored(w->candidate, holder, out_own, out_reason)) ? out_own->values : NULL;
+    if (n->kind->id == LS_OP_UNWRITTEN)
+        return ls_leaf_unwritten(n, out_own, out_reason) ? out_own->values : NULL;
     if (depends(w, holder, 0)) {
         if (w->tried[holder].values == NULL && !ls_replayer_compute(w, holder, moved, &w->tried[holder], NULL, out_reason))
             return NULL;
@@ -385,8 +394,8 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
     ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_replayer_every(w, node) : 1, .is_rough = !w->exact};
-    bool ok = ls_op_is_of_ggml(n->kind, n->op) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
-                                               : ls_eval_refuse(&e, "an operation that is not ggml's");
+    bool ok = ls_eval_covers(n) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
+                                : ls_eval_refuse(&e, "an operation that is not covered");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
             ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);

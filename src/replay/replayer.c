@@ -140,8 +140,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
 
 /* ------------------------------------------------------------------ one node */
 
-/* Zeros, one number throughout, and few numbers are found everywhere. */
-static bool proves_something(const ls_array *a) {
+bool ls_replayer_proves(const ls_array *a) {
     enum { DISTINCT = 8 };
     double seen[DISTINCT];
     int count = 0;
@@ -199,7 +198,7 @@ static bool give_back(ls_replayer *w, size_t node) {
     }
     own->root_count = ls_replayer_roots(w, node, &own->roots);
     ls_replayer_compute_moved(w, node, &computed, &moved);
-    found = proves_something(&computed) && look_up(w, node, &computed, &moved);
+    found = ls_replayer_proves(&computed) && look_up(w, node, &computed, &moved);
     for (size_t i = 0; i < count; i++) {
         ls_step *s = &w->steps[back[i]];
         if (found) {
@@ -259,7 +258,7 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
         ls_replayer_compute_moved(w, node, computed, &s->moved);
-    *out_proves = !known || proves_something(computed);
+    *out_proves = !known || ls_replayer_proves(computed);
     const bool found = known && *out_proves && look_up(w, node, computed, &s->moved);
     w->sampled = LS_NONE;
     if (found) {
@@ -278,14 +277,37 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
 
 static uint64_t rows_of(const ls_node *n) { return n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1); }
 
-/* The product of experts that a node is, or what is done to each of its rows: its node + 1; or 0. */
+/* An index that comes from ranks of integers, such as the experts of each token: equal ones are in any order. */
+static bool is_of_ties(const ls_replayer *w, size_t node, int depth) {
+    enum { DEEPEST = 6, INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t count = ls_node_is_integer(n) && depth < DEEPEST ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = (n->kind->role == LS_OP_ROLE_ORDER && ls_node_is_integer(&w->candidate->nodes[inputs[i]])) || is_of_ties(w, inputs[i], depth + 1);
+    return any;
+}
+
+static bool picks_by_ties(const ls_replayer *w, size_t node) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const size_t count = w->candidate->nodes[node].kind->role == LS_OP_ROLE_SELECTION ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = is_of_ties(w, inputs[i], 0);
+    return any;
+}
+
+/* The product of experts that a node is, or what is done to each of its rows; or the node itself that gathers rows for one: its node + 1;
+ * or 0. */
 static size_t experts_of(const ls_replayer *w, size_t node) {
     enum { INPUTS = 8 };
     size_t inputs[INPUTS], product = 0;
     const ls_node *n = &w->candidate->nodes[node];
-    if (n->kind->id == LS_OP_MUL_MAT_ID)
+    if (n->kind->id == LS_OP_MUL_MAT_ID || picks_by_ties(w, node))
         return node + 1;
-    const size_t count = ls_replayer_inputs(w, node, inputs, INPUTS);
+    const size_t count = n->kind->role != LS_OP_ROLE_REDUCTION ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
     for (size_t i = 0; i < count && product == 0; i++)
         if (rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n))
             product = w->steps[inputs[i]].experts;
@@ -397,11 +419,12 @@ static void pair_ends(ls_replayer *w, size_t pass) {
     ls_sightings_release(&possible);
 }
 
-/* The operand that a node multiplies with a weight; LS_NONE. */
+/* What a node multiplies with a weight; LS_NONE. */
 static size_t multiplied_by_weight(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
-    const bool is_product = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_CONVOLUTION;
-    return is_product && n->operand_count > 1 && ls_replayer_weight(w, n, 0) != LS_NONE ? n->operands[1] : LS_NONE;
+    const bool is_product = (n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_CONVOLUTION) && n->operand_count > 1;
+    const size_t weight = !is_product ? 2 : ls_replayer_weight(w, n, 0) != LS_NONE ? 0 : ls_replayer_weight(w, n, 1) != LS_NONE ? 1 : 2;
+    return weight < 2 && n->operands[1 - weight] != LS_NONE ? ls_replayer_base(w, n->operands[1 - weight]) : LS_NONE;
 }
 
 static ls_region_size size_of_region(const ls_replayer *w, size_t node, const size_t *region, size_t count) {
@@ -432,15 +455,35 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
         out->largest = size;
 }
 
+/* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
+static bool is_unused(const ls_replayer *w, size_t node, int depth) {
+    bool any = depth == VIEWS_DEEPEST;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++)
+        any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || !is_unused(w, w->consumers[k], depth + 1);
+    const ls_array *value = &w->steps[node].value;
+    return !any && (depth > 0 || (value->values != NULL && !ls_replayer_proves(value)));
+}
+
+/* Positions as numbers, which padding in front of one side's batch has moved. */
+static bool has_moved_positions(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    bool all = n->operand_count > 0 && ls_pass_pair_is_shifted(&w->m->tokens.pairs[w->pass_pair], w->partners.trace, w->candidate);
+    for (size_t i = 0; i < n->operand_count && all; i++)
+        all = n->operands[i] != LS_NONE && ls_node_is_integer(&w->candidate->nodes[n->operands[i]]);
+    return all;
+}
+
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
+    if (s->partner == LS_NONE && is_unused(w, node, 0))
+        w->steps[node].is_covered = w->steps[node].is_near = true;
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
     if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
-        own.is_origin = ls_local_error_is_fault(&own.local);
+        own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
     if (own.is_origin)

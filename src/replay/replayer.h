@@ -97,6 +97,8 @@ size_t ls_replayer_handed_on(const ls_replayer *replayer, size_t node, size_t *o
 size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Open nodes from which a node is computed, without others with a partner between them. */
 size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
+/* What a node lies in, through views. */
+size_t ls_replayer_base(const ls_replayer *replayer, size_t node);
 /* The weight that a slot holds, through views; LS_NONE. */
 size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size_t slot);
 /* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
@@ -183,6 +185,8 @@ void ls_replayer_unhide(ls_replayer *replayer, size_t node);
 void ls_replayer_unmeasure(ls_replayer *replayer, size_t node);
 void ls_replayer_settle(ls_replayer *replayer, size_t node, ls_sighting *sighting, ls_replay_means means);
 void ls_replayer_process(ls_replayer *replayer, size_t node, bool again);
+/* Zeros, one number throughout, and few numbers are found everywhere: then this is false. */
+bool ls_replayer_proves(const ls_array *values);
 /* Whether the pass has no tokens, among others that do: an encoder, or what prepares a decoder's caches. The reference may compute
  * its tensors in several passes. */
 bool ls_replayer_is_silent(const ls_replayer *replayer);

@@ -287,7 +287,7 @@ static uint64_t kinds_chosen(const ls_replayer *w, const cut *c, const ls_sighti
 
 /* A cut, and the tensors that make the node right. */
 typedef struct solution {
-    const cut *cut;
+    cut cut;
     ls_sightings *of; /* per node of the cut */
     choice choice;
 } solution;
@@ -299,15 +299,44 @@ static void solution_done(solution *s) {
     *s = (solution){0};
 }
 
+/* The tensors that each node of a cut may stand for. A node without any, such as a fused product, stays as it was computed. */
+static void list_possible(ls_replayer *w, const cut *c, solution *out) {
+    for (size_t i = 0; i < c->count && out->of != NULL; i++) {
+        ls_replayer_possible(w, c->nodes[i], &out->of[out->cut.count]);
+        if (out->of[out->cut.count].count > 0)
+            out->cut.nodes[out->cut.count++] = c->nodes[i];
+    }
+}
+
+static size_t trials_of(const solution *s) {
+    size_t trials = s->cut.count > 0;
+    for (size_t i = 0; i < s->cut.count; i++)
+        trials *= s->of[i].count;
+    return trials;
+}
+
+/* Leaves the farthest tensors out, as long as there are more combinations than can be tried. */
+static size_t limit_trials(solution *s, size_t most) {
+    size_t trials = trials_of(s);
+    for (; trials > most && most > 0; trials = trials_of(s)) {
+        size_t longest = 0;
+        for (size_t i = 1; i < s->cut.count; i++)
+            longest = s->of[i].count > s->of[longest].count ? i : longest;
+        if (s->of[longest].count == 1)
+            break;
+        ls_array_release(&s->of[longest].items[--s->of[longest].count].value);
+    }
+    return trials;
+}
+
 /* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. kinds: of the
  * tensors that are tried; 0 for all. */
-static void try_cut(ls_replayer *w, size_t node, const cut *c, uint64_t kinds, size_t *trials_left, solution *best) {
-    solution own = {.cut = c, .of = calloc(CUT, sizeof *own.of)};
-    size_t at[CUT] = {0}, trials = 1;
-    for (size_t i = 0; i < c->count && own.of != NULL; i++) {
-        ls_replayer_possible(w, c->nodes[i], &own.of[i]);
-        trials *= own.of[i].count;
-    }
+static void try_cut(ls_replayer *w, size_t node, const cut *given, uint64_t kinds, size_t *trials_left, solution *best) {
+    solution own = {.of = calloc(CUT, sizeof *own.of)};
+    const cut *c = &own.cut;
+    size_t at[CUT] = {0};
+    list_possible(w, given, &own);
+    const size_t trials = limit_trials(&own, *trials_left < w->trials_left ? *trials_left : w->trials_left);
     if (own.of != NULL && trials > 0 && trials <= *trials_left && trials <= w->trials_left) {
         *trials_left -= trials;
         w->trials_left -= trials;
@@ -318,7 +347,7 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, uint64_t kinds, s
                 try_choice(w, node, c, own.of, &one, &own.choice);
         } while (next_choice(c, own.of, at));
     }
-    if (own.choice.found && (best->cut == NULL || own.choice.distance < best->choice.distance)) {
+    if (own.choice.found && (best->cut.count == 0 || own.choice.distance < best->choice.distance)) {
         solution_done(best);
         *best = own;
     } else {
@@ -327,7 +356,7 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, uint64_t kinds, s
 }
 
 static void accept(ls_replayer *w, size_t node, solution *s) {
-    const cut *c = s->cut;
+    const cut *c = &s->cut;
     for (size_t i = 0; i < c->count; i++) {
         ls_replayer_settle(w, c->nodes[i], &s->of[i].items[s->choice.at[i]], LS_REPLAY_BY_CONSUMER);
         refute(w, c->nodes[i], 0);
@@ -378,7 +407,7 @@ static void reserve_siblings(ls_replayer *w, size_t node) {
 
 static void search_cuts(ls_replayer *w, size_t node, const cut *cuts, size_t count, solution *best) {
     size_t trials_left = TRIALS;
-    for (int unusual = 0; unusual < 2 && best->cut == NULL; unusual++)
+    for (int unusual = 0; unusual < 2 && best->cut.count == 0; unusual++)
         for (size_t i = 0; i < count; i++)
             if (is_usual_cut(w, &cuts[i]) != unusual)
                 try_cut(w, node, &cuts[i], 0, &trials_left, best);
@@ -392,15 +421,15 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
     const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)solved, sizeof solved), *failures = ls_map_find(&w->lessons, (const char *)unsolved, sizeof unsolved);
     if (lesson == NULL && failures != NULL && *failures >= HOPELESS)
         return;
-    for (size_t i = 0; lesson != NULL && i < count && best->cut == NULL; i++)
+    for (size_t i = 0; lesson != NULL && i < count && best->cut.count == 0; i++)
         try_cut(w, node, &cuts[i], *lesson, &trials_left, best);
-    if (best->cut != NULL)
+    if (best->cut.count > 0)
         return;
     search_cuts(w, node, cuts, count, best);
-    const bool found = best->cut != NULL;
+    const bool found = best->cut.count > 0;
     uint64_t *slot = ls_map_at(&w->lessons, (const char *)(found ? solved : unsolved), sizeof solved);
     if (slot != NULL)
-        *slot = found ? kinds_chosen(w, best->cut, best->of, best->choice.at) : *slot + 1;
+        *slot = found ? kinds_chosen(w, &best->cut, best->of, best->choice.at) : *slot + 1;
 }
 
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
@@ -412,7 +441,7 @@ bool ls_replayer_substitute(ls_replayer *w, size_t node) {
             reserve_siblings(w, cuts[i].nodes[k]);
     if (count > 0)
         solve(w, node, cuts, count, &best);
-    const bool found = best.cut != NULL;
+    const bool found = best.cut.count > 0;
     if (found)
         accept(w, node, &best);
     solution_done(&best);
@@ -492,7 +521,7 @@ void ls_replayer_unhide(ls_replayer *w, size_t node) {
     uint64_t *failures = ls_map_at(&w->learned, (const char *)key, sizeof key);
     const size_t count = failures != NULL && *failures < TRIES ? ls_replayer_readers(w, node, readers, INPUTS) : 0;
     bool found = false;
-    if (count == 0)
+    if (count == 0 || !ls_replayer_proves(&w->steps[node].value))
         return;
     ls_replayer_possible(w, node, &possible);
     for (size_t k = 0; k < possible.count && !found; k++)

@@ -43,7 +43,7 @@ static void set_parameter(alteration *a, const char *key, double value) {
     for (size_t i = 0; i < n->parameter_count && count < LS_OP_PARAMETERS_MAX; i++)
         if (strcmp(n->parameters[i].key, key) != 0)
             a->parameters[count++] = n->parameters[i];
-    a->parameters[count++] = (ls_parameter){key, value};
+    a->parameters[count++] = (ls_parameter){.key = key, .value = value};
     a->node.parameters = a->parameters;
     a->node.parameter_count = count;
 }

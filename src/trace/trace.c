@@ -170,9 +170,25 @@ size_t ls_trace_first_with_tokens(const ls_trace *t) {
     return LS_NONE;
 }
 
-const double *ls_node_parameter(const ls_node *node, const char *key) {
+static const ls_parameter *find_parameter(const ls_node *node, const char *key) {
     for (size_t i = 0; i < node->parameter_count; i++)
         if (strcmp(node->parameters[i].key, key) == 0)
-            return &node->parameters[i].value;
+            return &node->parameters[i];
     return NULL;
+}
+
+const double *ls_node_parameter(const ls_node *node, const char *key) {
+    const ls_parameter *p = find_parameter(node, key);
+    return p != NULL && p->text == NULL && p->items == NULL ? &p->value : NULL;
+}
+
+const char *ls_node_text(const ls_node *node, const char *key) {
+    const ls_parameter *p = find_parameter(node, key);
+    return p != NULL ? p->text : NULL;
+}
+
+const double *ls_node_list(const ls_node *node, const char *key, size_t *out_count) {
+    const ls_parameter *p = find_parameter(node, key);
+    *out_count = p == NULL || p->text != NULL ? 0 : p->items != NULL ? p->count : 1;
+    return p == NULL || p->text != NULL ? NULL : p->items != NULL ? p->items : &p->value;
 }

@@ -13,15 +13,24 @@
 
 #define LS_NONE SIZE_MAX
 
+/* A number, or true or false; a text; or a list of numbers. */
 typedef struct ls_parameter {
     const char *key;
-    double value;
+    double value;      /* 0 for the others */
+    const char *text;  /* NULL for the others */
+    const double *items; /* NULL for the others */
+    size_t count;
 } ls_parameter;
+
+/* Whose operation a node is, and so what its operands and parameters mean. */
+typedef enum ls_dialect { LS_DIALECT_OTHER, LS_DIALECT_GGML, LS_DIALECT_ATEN } ls_dialect;
 
 typedef struct ls_node {
     const char *name;
     const char *op;    /* the engine's spelling; "" if it has none */
     const ls_op *kind; /* its row in the table of operations; never NULL */
+    ls_dialect dialect;
+    bool is_aside;     /* computed by the recorder, not by the program */
     const char *dtype; /* in the engine */
     const char *where, *backend;
     const char *file;  /* relative to the trace; NULL if the values were not kept */
@@ -128,14 +137,18 @@ static inline bool ls_node_is_integer(const ls_node *node) {
 static inline bool ls_node_has_values(const ls_node *node) { return node->file != NULL; }
 /* An operation with values of its own: no view, no other name, no write to a cache. */
 static inline bool ls_node_is_operation(const ls_node *node) {
-    return node->pass != LS_NONE && node->alias_of == LS_NONE && node->role == LOCKSTEP_ROLE_COMPUTED && node->kind->role != LS_OP_ROLE_VIEW &&
+    return node->pass != LS_NONE && node->alias_of == LS_NONE && !node->is_aside && node->role == LOCKSTEP_ROLE_COMPUTED && node->kind->role != LS_OP_ROLE_VIEW &&
            node->kind->role != LS_OP_ROLE_LEAF;
 }
 /* Whether an engine on ggml recorded it. */
 bool ls_trace_is_ggml(const ls_trace *trace);
 /* The first pass whose token ids are known, or LS_NONE. */
 size_t ls_trace_first_with_tokens(const ls_trace *trace);
-/* NULL if the node has no such parameter. */
+/* NULL if the node has no such parameter, or it is no number. */
 const double *ls_node_parameter(const ls_node *node, const char *key);
+/* NULL if the node has no such parameter, or it is no text. */
+const char *ls_node_text(const ls_node *node, const char *key);
+/* A list, or a number as a list of one; NULL if the node has no such parameter. */
+const double *ls_node_list(const ls_node *node, const char *key, size_t *out_count);
 
 #endif

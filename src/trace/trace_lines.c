@@ -237,13 +237,13 @@ static bool read_place(ls_trace_lines *r, const json_t *object, ls_node *node) {
 }
 
 /* Infinities and NaN, which JSON doesn't have, are strings. */
-static bool is_parameter(const json_t *value, double *out) {
+static bool is_number(const json_t *value, double *out) {
     static const struct {
         const char *text;
         double value;
     } others[] = {{"inf", INFINITY}, {"-inf", -INFINITY}, {"nan", NAN}};
-    if (json_is_number(value)) {
-        *out = json_number_value(value);
+    if (json_is_number(value) || json_is_boolean(value)) {
+        *out = json_is_boolean(value) ? json_is_true(value) : json_number_value(value);
         return true;
     }
     for (size_t i = 0; json_is_string(value) && i < sizeof others / sizeof *others; i++)
@@ -252,6 +252,29 @@ static bool is_parameter(const json_t *value, double *out) {
             return true;
         }
     return false;
+}
+
+/* False if out of memory. Lists of anything but numbers are left out: `out` has no key then. */
+static bool read_parameter(ls_trace_lines *r, const char *key, const json_t *value, ls_parameter *out) {
+    ls_arena *arena = &r->trace->arena;
+    const json_t *item;
+    size_t at;
+    *out = (ls_parameter){.key = ls_arena_copy(arena, key, strlen(key)), .count = json_array_size(value)};
+    if (is_number(value, &out->value))
+        return out->key != NULL;
+    if (json_is_string(value)) {
+        out->text = ls_arena_copy(arena, json_string_value(value), json_string_length(value));
+        return out->key != NULL && out->text != NULL;
+    }
+    double *items = ls_arena_array(arena, out->count + 1, sizeof *items);
+    bool all = json_is_array(value);
+    json_array_foreach(value, at, item)
+        all = all && items != NULL && is_number(item, &items[at]);
+    out->items = items;
+    const bool room = out->key != NULL && items != NULL;
+    if (!all)
+        out->key = NULL;
+    return room;
 }
 
 static bool read_parameters(ls_trace_lines *r, json_t *object, ls_node *node) {
@@ -263,15 +286,26 @@ static bool read_parameters(ls_trace_lines *r, json_t *object, ls_node *node) {
     if (node->parameters == NULL)
         return false;
     json_object_foreach(parameters, key, value) {
-        double number;
-        if (!is_parameter(value, &number))
-            continue;
-        const char *copy = ls_arena_copy(&r->trace->arena, key, strlen(key));
-        if (copy == NULL)
+        ls_parameter *own = &node->parameters[node->parameter_count];
+        if (!read_parameter(r, key, value, own))
             return false;
-        node->parameters[node->parameter_count++] = (ls_parameter){copy, number};
+        node->parameter_count += own->key != NULL;
     }
     return true;
+}
+
+/* PyTorch has one name for both forms of GELU, and a module of it may be called as ggml's. */
+static void read_dialect(const ls_trace *t, ls_node *node) {
+    const bool is_gelu = node->kind->id == LS_OP_GELU || node->kind->id == LS_OP_GELU_ERF;
+    const char *form = ls_node_text(node, "approximate");
+    if (!t->is_torch) {
+        node->dialect = ls_op_is_of_ggml(node->kind, node->op) ? LS_DIALECT_GGML : LS_DIALECT_OTHER;
+        return;
+    }
+    node->dialect = is_gelu || ls_op_is_of_torch(node->kind, node->op) ? LS_DIALECT_ATEN : LS_DIALECT_OTHER;
+    node->is_aside = ls_node_parameter(node, "recomputed") != NULL;
+    if (is_gelu)
+        node->kind = ls_op_at(form != NULL && strcmp(form, "tanh") == 0 ? LS_OP_GELU : LS_OP_GELU_ERF);
 }
 
 static lockstep_status remember_order(ls_trace_lines *r, uint64_t order, size_t node) {
@@ -382,6 +416,7 @@ static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     if (node->kind == NULL || !read_sources(r, object, node) || !read_operands(r, object, node) || !read_place(r, object, node) ||
         !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
+    read_dialect(t, node);
     LS_TRY(read_extent(r, object, node));
     LS_TRY(remember_order(r, (uint64_t)integer_of(r, object, "i", 0, INT64_MAX, -1), t->node_count));
     ls_trace_place_node(r, t->node_count);

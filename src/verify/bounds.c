@@ -4,6 +4,7 @@
 
 #include "eval/sampling.h"
 
+/* Of ATen's operations, what counts is the type of the result, to which sums in f32 are rounded: the same rows. */
 /* Measured on ggml's CPU kernels: products of f32 up to 2e-7, of f16 4e-4, of quantized weights 1.4e-2 (activations
  * are quantized, too); norms, softmax, RoPE and SwiGLU below 3e-7; GELU by a table of f16 3e-4; attention of f16 keys
  * 6e-4 for a few keys, and 2.8e-3 for 256 and one query, because it is summed up in f16. On GPUs, TF32 products up to 8e-4. */
@@ -56,6 +57,8 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
     case LS_OP_ROLE_CONVOLUTION:
         return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
     case LS_OP_ROLE_ATTENTION:
+        if (n->dialect == LS_DIALECT_ATEN)
+            return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
         return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_eval_keys(t, n))));
     case LS_OP_ROLE_VIEW:
     case LS_OP_ROLE_COPY:
@@ -65,7 +68,7 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
     case LS_OP_ROLE_MASKING:
         return EXACT;
     default:
-        return fmax(n->kind->precision == LS_OP_F16_TABLE ? TABLE : ROUNDED, is_gpu(n) ? GPU_ROUNDED : 0) +
+        return fmax(n->kind->precision == LS_OP_F16_TABLE && n->dialect == LS_DIALECT_GGML ? TABLE : ROUNDED, is_gpu(n) ? GPU_ROUNDED : 0) +
                (n->kind->traits & LS_OP_ANGULAR ? ANGLE * highest_position(t, n) : 0);
     }
 }

@@ -110,9 +110,10 @@ static bool has_stored(const ls_recorded *r, const ls_node *n) {
     return ls_node_has_values(n) && (r->computed == NULL || n->role == LOCKSTEP_ROLE_INPUT || n->role == LOCKSTEP_ROLE_WEIGHT);
 }
 
-/* An input that another graph has computed. */
+/* An input that another graph has computed, or a cache of PyTorch's. */
 static size_t producer_of(const ls_recorded *r, const ls_node *n) {
-    if (r->computed == NULL || n->role != LOCKSTEP_ROLE_INPUT || n->source_count != 1)
+    const bool is_given = n->role == LOCKSTEP_ROLE_INPUT || (r->trace->is_torch && n->role == LOCKSTEP_ROLE_STATE);
+    if (r->computed == NULL || !is_given || n->source_count != 1)
         return LS_NONE;
     const ls_node *source = &r->trace->nodes[n->sources[0]];
     const size_t producer = source->role == LOCKSTEP_ROLE_WRITE ? source->view_of : n->sources[0];
@@ -132,6 +133,8 @@ static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **ou
         return read_as(r, node, n->alias_of, out, out_reason);
     if (has_stored(r, n))
         return ls_leaf_stored(r->trace, node, out, out_reason);
+    if (n->kind->id == LS_OP_UNWRITTEN)
+        return ls_leaf_unwritten(n, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return ls_leaf_weight(r->models, node, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_STATE)

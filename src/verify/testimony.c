@@ -41,6 +41,8 @@ static void add_without_number(ls_testimony *t, const fit *f, double allowed) {
     *(f->far <= allowed * allowed * f->near ? &t->as_if_right : &t->as_if_recorded) += f->without_number;
 }
 
+static bool is_certain(double a, double precision) { return fabs(a - 0.5) * sqrt(precision) >= CERTAIN && a >= -0.5 && a <= 1.5; }
+
 void ls_testimony_add(ls_testimony *t, const ls_array *result, const ls_array *from_recorded, const ls_array *from_right, double allowed) {
     fit f = {0};
     for (uint64_t i = 0; i < result->elements; i++)
@@ -52,8 +54,10 @@ void ls_testimony_add(ls_testimony *t, const ls_array *result, const ls_array *f
     const double precision = f.square * (double)f.count / left; /* the variance of an element's noise is left / count */
     if (!isfinite(precision) || precision <= 0)
         return;
+    const double a = f.product / f.square;
     t->precision += precision;
-    t->sum += precision * (f.product / f.square);
+    t->sum += precision * a;
+    *(a > 0.5 ? &t->certain_of_recorded : &t->certain_of_right) |= is_certain(a, precision);
 }
 
 static bool is_finite_evidence(uint64_t a, uint64_t b) { return a + b > 0 && (a == 0 || b == 0); }
@@ -61,10 +65,8 @@ static bool is_finite_evidence(uint64_t a, uint64_t b) { return a + b > 0 && (a 
 ls_fault ls_testimony_verdict(const ls_testimony *t) {
     if (is_finite_evidence(t->as_if_recorded, t->as_if_right))
         return t->as_if_recorded > 0 ? LS_FAULT_KERNEL : LS_FAULT_DUMP;
-    if (t->precision <= 0)
-        return LS_FAULT_UNDECIDED;
-    const double a = t->sum / t->precision;
-    if (fabs(a - 0.5) * sqrt(t->precision) < CERTAIN || a < -0.5 || a > 1.5)
+    const double a = t->precision > 0 ? t->sum / t->precision : 0.5;
+    if (!is_certain(a, t->precision) || (t->certain_of_recorded && t->certain_of_right))
         return LS_FAULT_UNDECIDED;
     return a > 0.5 ? LS_FAULT_KERNEL : LS_FAULT_DUMP;
 }

@@ -13,6 +13,7 @@ typedef enum ls_fault {
 
 typedef struct ls_testimony {
     double precision, sum;                  /* of all readers: 1 / variance of their estimates, and the estimates weighted by it */
+    bool certain_of_recorded, certain_of_right; /* one reader by itself: if there are both, they contradict each other */
     uint64_t as_if_recorded, as_if_right;   /* elements that are finite with only one of both, and tell it by that */
 } ls_testimony;
 

@@ -177,8 +177,8 @@ static void check_node(run *r, size_t node, ls_check *out) {
     const ls_node *n = &r->v->trace->nodes[node];
     ls_array recorded = {0}, computed = {0};
     *out = (ls_check){.node = node, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n), .bound = ls_bound_of(r->v->trace, n), .family = SIZE_MAX};
-    if (!ls_op_is_of_ggml(n->kind, n->op))
-        out->reason = "an operation that is not ggml's";
+    if (!ls_eval_covers(n))
+        out->reason = "an operation that is not covered";
     else if (n->elements == 0)
         out->reason = "a result without elements";
     else if (ls_recorded_read(&r->values, node, &recorded, &out->reason) && compute(r, node, &computed, &out->reason))

@@ -339,14 +339,14 @@ bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_s
     return send_line(&line, values);
 }
 
-bool ls_frame_weight(const lockstep_node *node, uint64_t id, const uint64_t *sample) {
+bool ls_frame_weight(const lockstep_node *node, uint64_t id, const uint64_t *sample, const ls_strided *values) {
     ls_text line = {0};
     char hash[20] = "";
     if (sample != NULL)
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)*sample);
     put_node(&line, node, id, LS_NO_PASS);
     add_text(&line, "sample_xxh3", sample != NULL ? hash : NULL);
-    return send_line(&line, NULL);
+    return send_line(&line, values);
 }
 
 void ls_frame_model_file(const char *path) {

@@ -42,7 +42,7 @@ void ls_frame_pass_end(const ls_pass_event *event);
  * memory, or if the recorder is gone. */
 bool ls_frame_node(const lockstep_node *node, uint64_t id, long pass, const ls_strided *values);
 /* The same for a weight whose values are not sent, with the hash of a sample of its bytes (base/sampled.h); NULL: unknown. */
-bool ls_frame_weight(const lockstep_node *node, uint64_t id, const uint64_t *sample);
+bool ls_frame_weight(const lockstep_node *node, uint64_t id, const uint64_t *sample, const ls_strided *values);
 
 /* A file with weights that the process has opened, by its absolute path. */
 void ls_frame_model_file(const char *path);

@@ -6,6 +6,7 @@
 
 #include "base/pattern.h"
 #include "base/ranges.h"
+#include "base/sampled.h"
 #include "wire/channel.h"
 #include "wire/frame_writer.h"
 
@@ -24,7 +25,9 @@ EXPORT void lockstep_hook_pass_begin(int64_t pass, const lockstep_rows *rows, in
 EXPORT void lockstep_hook_pass_rows(int64_t pass, const lockstep_rows *rows);
 EXPORT void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows);
 EXPORT int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
-                              size_t source_count, size_t operand_count, const void *data, uint64_t data_bytes);
+                              size_t source_count, size_t operand_count, int is_view, const void *data, uint64_t data_bytes);
+EXPORT int lockstep_hook_weight(const lockstep_node *node, uint64_t id, const uint64_t *shape, int rank, const void *data, uint64_t data_bytes, int keeps);
+EXPORT void lockstep_hook_model_file(const char *path);
 EXPORT void lockstep_hook_note(const char *text, const char *compiled);
 EXPORT void lockstep_hook_end(void);
 EXPORT int lockstep_hook_resync(uint64_t id, void *data, uint64_t data_bytes);
@@ -82,12 +85,15 @@ void lockstep_hook_pass_end(int64_t pass, const lockstep_rows *rows) {
 }
 
 /* Sends a tensor with data_bytes of contiguous values, or only its line if that is 0; pass is -1 if it belongs to none.
- * The other arguments replace the node's shape, sources, operands and alias, so that a caller can reuse one node for
+ * The other arguments replace the node's shape, sources, operands, place and alias, so that a caller can reuse one node for
  * tensors that differ only in these. `numbers` has `rank` axes, source_count ids of sources, and operand_count ids of
- * operands (0 of them: the sources are the operands). Copies the data. Returns 0 once the recorder is gone. */
+ * operands (0 of them: the sources are the operands); for a view, then the id of the tensor in whose memory it lies, the
+ * offset and `rank` strides, both in bytes. Copies the data. Returns 0 once the recorder is gone. */
 int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uint64_t alias, const uint64_t *numbers, int rank,
-                       size_t source_count, size_t operand_count, const void *data, uint64_t data_bytes) {
+                       size_t source_count, size_t operand_count, int is_view, const void *data, uint64_t data_bytes) {
     lockstep_node own = *node;
+    const uint64_t *place = numbers + rank + source_count + operand_count;
+    const lockstep_view view = is_view ? (lockstep_view){place[0], place[1], (const int64_t *)place + 2} : (lockstep_view){0};
     own.rank = rank;
     own.shape = numbers;
     own.sources = numbers + rank;
@@ -95,10 +101,31 @@ int lockstep_hook_line(const lockstep_node *node, uint64_t id, int64_t pass, uin
     own.alias = alias;
     own.operands = operand_count > 0 ? numbers + rank + source_count : NULL;
     own.operand_count = operand_count;
-    own.view = NULL;
+    own.view = is_view ? &view : NULL;
     const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
     return ls_frame_node(&own, id, (long)pass, data_bytes > 0 ? &values : NULL);
 }
+
+static const void *piece_of(void *context, uint64_t at, size_t count) {
+    (void)count;
+    return (const char *)context + at;
+}
+
+/* Sends a weight with the hash of a sample of its contiguous values, and with the values themselves if they are to be kept. */
+int lockstep_hook_weight(const lockstep_node *node, uint64_t id, const uint64_t *shape, int rank, const void *data, uint64_t data_bytes, int keeps) {
+    lockstep_node own = *node;
+    uint64_t sample;
+    own.rank = rank;
+    own.shape = shape;
+    own.source_count = own.operand_count = 0;
+    own.view = NULL;
+    const bool sampled = data_bytes > 0 && ls_sample_hash(data_bytes, piece_of, (void *)(uintptr_t)data, &sample);
+    const ls_strided values = {.data = data, .size = data_bytes, .bytes = data_bytes};
+    return ls_frame_weight(&own, id, sampled ? &sample : NULL, keeps && data_bytes > 0 ? &values : NULL);
+}
+
+/* A file with weights that the process has opened: an absolute path. */
+void lockstep_hook_model_file(const char *path) { ls_frame_model_file(path); }
 
 void lockstep_hook_note(const char *text, const char *compiled) { ls_frame_note_compiled(text, compiled); }
 void lockstep_hook_end(void) { ls_frame_end(); }

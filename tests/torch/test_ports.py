@@ -75,7 +75,7 @@ def port(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mistake, where, cause", [
-    ("cap", "mul", "soft-cap"), ("gelu", "blocks.0/gelu", "activation"), ("sink", "blocks.0/cat", None)])
+    ("cap", "mul", "soft-cap"), ("gelu", "blocks.0/gelu", "gelu-variant"), ("sink", "blocks.0/cat", None)])
 def test_a_mistake_is_named_where_it_begins(port, mistake, where, cause):
     status, result = diff(port.reference, port(mistake))
     first = result["first_divergence"]

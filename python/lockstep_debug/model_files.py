@@ -1,0 +1,79 @@
+"""Files with weights that the program has opened. Needs no torch: safetensors may be there without it."""
+import functools
+import json
+import os
+import struct
+
+_DTYPES = {"BOOL": "torch.bool", "I8": "torch.int8", "U8": "torch.uint8", "I16": "torch.int16", "I32": "torch.int32", "I64": "torch.int64",
+           "F16": "torch.float16", "BF16": "torch.bfloat16", "F32": "torch.float32", "F64": "torch.float64"}
+_HEADER_MAX = 100 << 20  # bytes
+_files = {}  # path -> {name: (dtype, shape)}, or None before the file was looked into
+
+
+def opened():
+    """Their absolute paths, in the order in which they were opened."""
+    return list(_files)
+
+
+def find(name, dtype, shape):
+    """The last of them that has a tensor of this name, type and shape; or None."""
+    for path in reversed(_files):
+        if _tensors_of(path).get(name) == (dtype, list(shape)):
+            return path
+    return None
+
+
+def observe_safetensors(module):
+    """Called when the package has been imported, before anything takes safe_open from it."""
+    original = module.safe_open
+
+    @functools.wraps(original, updated=())
+    def safe_open(filename, *args, **kwargs):
+        _note(filename, None)
+        return original(filename, *args, **kwargs)
+
+    module.safe_open = safe_open
+
+
+def observe_torch(module):
+    """Called when torch.serialization has been imported."""
+    original = module.load
+
+    @functools.wraps(original)
+    def load(f, *args, **kwargs):
+        result = original(f, *args, **kwargs)
+        _note(f, result)
+        return result
+
+    module.load = load
+
+
+def _note(file, content):
+    try:
+        path = os.path.realpath(file)
+        if os.path.isfile(path):
+            _files[path] = None if content is None else _described(content)
+    except Exception:  # a file object
+        pass
+
+
+def _described(content):
+    if not isinstance(content, dict):
+        return {}
+    return {name: (str(item.dtype), list(item.shape)) for name, item in content.items() if hasattr(item, "dtype") and hasattr(item, "shape")}
+
+
+def _tensors_of(path):
+    if _files[path] is None:
+        try:
+            _files[path] = _read_header(path)
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
+            _files[path] = {}
+    return _files[path]
+
+
+def _read_header(path):
+    with open(path, "rb") as file:
+        size, = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(min(size, _HEADER_MAX)))
+    return {name: (_DTYPES.get(item["dtype"]), item["shape"]) for name, item in header.items() if name != "__metadata__"}

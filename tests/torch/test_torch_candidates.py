@@ -1,0 +1,203 @@
+"""A port of a transformers model to PyTorch, with other names and other factorings: judged by replay, right and with planted faults."""
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+transformers = pytest.importorskip("transformers")
+
+from test_ports import LOCKSTEP, PORT, capture, diff  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+LLAMA = """
+import sys
+import torch
+import transformers
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, sys.argv[1])
+import lockstep_debug
+
+fault = None
+torch.manual_seed(0)
+config = transformers.LlamaConfig(vocab_size=250, hidden_size=64, intermediate_size=112, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+                                  rms_norm_eps=1e-6, tie_word_embeddings=False, attn_implementation="eager")
+hf = transformers.LlamaForCausalLM(config).eval()
+with torch.no_grad():
+    for parameter in hf.parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.05)
+
+
+class Norm(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.gain = nn.Parameter(weight.detach().clone())
+
+    def forward(self, x):
+        return F.rms_norm(x, (64,), self.gain, 1e-5 if fault == "eps" else 1e-6)
+
+
+def rotate(x):
+    base = 10500.0 if fault == "base" else 10000.0
+    angles = torch.arange(x.shape[-2])[:, None] * base ** (-torch.arange(0, 16, 2) / 16)
+    a, b = x[..., :8], x[..., 8:]
+    return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
+
+
+class Layer(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        a, m = layer.self_attn, layer.mlp
+        self.n1, self.n2 = Norm(layer.input_layernorm.weight), Norm(layer.post_attention_layernorm.weight)
+        self.qkv = nn.Parameter(torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight]).detach())
+        self.wo = nn.Parameter(a.o_proj.weight.detach().clone())
+        self.gate_up = nn.Parameter(torch.cat([m.gate_proj.weight, m.up_proj.weight]).detach())
+        self.down = nn.Parameter(m.down_proj.weight.detach().clone())
+
+    def forward(self, x):
+        t = x.shape[0]
+        q, k, v = (y.view(t, -1, 16).transpose(0, 1) for y in (self.n1(x) @ self.qkv.T).split([64, 32, 32], -1))
+        mask = torch.ones(t, t, dtype=torch.bool).tril(1 if fault == "mask" else 0)
+        y = F.scaled_dot_product_attention(rotate(q)[None], rotate(k)[None], v[None], attn_mask=mask, scale=1.0 if fault == "scale" else None, enable_gqa=True)[0]
+        x = x + y.transpose(0, 1).reshape(t, 64) @ self.wo.T
+        gate, up = (self.n2(x) @ self.gate_up.T).chunk(2, -1)
+        return x + (F.silu(up) * gate if fault == "swapped" else F.silu(gate) * up) @ self.down.T
+
+
+class Port(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(hf.model.embed_tokens.weight.detach().clone())
+        self.stack = nn.ModuleList(Layer(layer) for layer in hf.model.layers)
+        self.last = Norm(hf.model.norm.weight)
+        self.out = nn.Parameter(hf.lm_head.weight.detach().clone())
+
+    def forward(self, input_ids):
+        x = self.table[input_ids[0]]
+        for layer in self.stack:
+            x = layer(x)
+        return (self.last(x) @ self.out.T)[None]
+
+
+ids, port = torch.tensor([[5, 17, 25, 33, 8, 99, 120, 31, 7, 64, 11, 45, 77, 2]]), Port().eval()
+with torch.no_grad():
+    with lockstep_debug.capture(hf, out="hf"):
+        hf(input_ids=ids)
+    for fault in (None, "base", "eps", "scale", "mask", "swapped"):
+        with lockstep_debug.capture(port, out=str(fault)):
+            port(input_ids=ids)
+"""
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    (folder / "llama.py").write_text(LLAMA)
+    subprocess.run([sys.executable, folder / "llama.py", ROOT / "python"], cwd=folder, check=True, capture_output=True, timeout=200)
+    return folder
+
+
+def elements(result):
+    counts = result["replay"]["elements"]
+    return {kind: n / sum(counts.values()) for kind, n in counts.items()}
+
+
+def at_fault(result):
+    return [o["name"] for o in result["replay"]["operations"] if o["origin"]]
+
+
+def test_a_port_is_found_in_the_reference(llama):
+    status, result = diff(llama / "hf", llama / "None")
+    assert status == 0 and result["verdict"] == "match" and not at_fault(result)
+    shares = elements(result)
+    assert shares["found"] + shares["covered"] == 1 and shares["found"] > 0.5
+    kernels = result["replay"]["kernels"]
+    assert kernels["operations"] == kernels["checked"] and kernels["differ"] == 0
+
+
+@pytest.mark.parametrize("fault, where, rule", [
+    ("base", "stack.0/rotate/cat", None), ("eps", "stack.0.n1/rms_norm", "norm-eps"), ("scale", "stack.0/scaled_dot_product_attention", None),
+    ("mask", "stack.0/scaled_dot_product_attention", None), ("swapped", "stack.0/mul", None)])
+def test_a_fault_is_at_its_operation(llama, fault, where, rule):
+    status, result = diff(llama / "hf", llama / fault)
+    faulty = [o for o in result["replay"]["operations"] if o["origin"]]
+    assert status == 1 and result["verdict"] == "diverged" and faulty[0]["name"] == where
+    assert {o["layer"] for o in faulty} >= {0, 1} and {o["name"].replace(f".{o['layer']}", ".0") for o in faulty} <= {
+        where, "stack.0/scaled_dot_product_attention", "stack.0.n2/rms_norm", "last/rms_norm"}
+    assert (faulty[0]["rule"] or {}).get("id") == rule
+
+
+def test_the_run_again_in_double_precision(llama):
+    subprocess.run([LOCKSTEP, "verify", llama / "None", "--replay", "-o", llama / "gold"], check=True, capture_output=True, timeout=60)
+    status, result = diff(llama / "None", llama / "gold")
+    assert status == 0 and result["verdict"] == "match" and result["pairing"]["coverage"] == 1
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("port")
+    (folder / "port.py").write_text(PORT)
+    return {mistake: capture(folder / mistake, folder / "port.py", mistake) for mistake in ("none", "cap", "gelu", "sink")}
+
+
+def test_a_model_against_itself(port):
+    status, result = diff(port["none"], port["none"])
+    shares = elements(result)
+    assert status == 0 and not at_fault(result) and shares["found"] + shares["covered"] == 1
+
+
+def test_a_soft_cap_that_is_missing(port):
+    status, result = diff(port["none"], port["cap"])
+    assert status == 1 and not at_fault(result)  # each of its operations is right: the last ones are missing
+    assert result["first_divergence"]["causes"][0]["id"] == "soft-cap"
+
+
+def test_another_form_of_gelu_shares_a_line(port):
+    status, result = diff(port["none"], port["gelu"])
+    assert status == 1 and at_fault(result) == [f"blocks.{i}/gelu" for i in range(3)]
+    assert {o["rule"]["id"] for o in result["replay"]["operations"] if o["origin"]} == {"gelu-variant"}
+    text = subprocess.run([LOCKSTEP, "diff", port["none"], port["gelu"]], capture_output=True, text=True, timeout=60).stdout
+    assert "blocks.0/gelu (gelu) and the same in 3 layers" in text
+
+
+def test_another_value_beside_the_scores(port):
+    status, result = diff(port["none"], port["sink"])
+    assert status == 1 and at_fault(result) == [f"blocks.{i}/cat" for i in range(3)]
+
+
+FILES = """
+import sys
+import torch
+import transformers
+
+config = transformers.LlamaConfig(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2)
+if sys.argv[1] == "save":
+    transformers.LlamaForCausalLM(config).save_pretrained("model")
+else:
+    with torch.no_grad():
+        model = transformers.LlamaForCausalLM.from_pretrained("model").eval()
+        if sys.argv[1] == "changed":
+            model.model.layers[0].mlp.up_proj.weight[3, 4] += 1
+        model(input_ids=torch.tensor([[5, 17, 25, 33, 8]]))
+"""
+
+
+def test_weights_come_from_the_files_that_were_loaded(tmp_path):
+    def run(*words):
+        subprocess.run([*words], cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    (tmp_path / "files.py").write_text(FILES)
+    run(sys.executable, "files.py", "save")
+    for what in ("load", "changed"):
+        run(LOCKSTEP, "capture", "-o", what, "--", sys.executable, "files.py", what)
+    lines = [json.loads(line) for line in (tmp_path / "load" / "trace.jsonl").read_text().splitlines()]
+    assert [line["model_file"] for line in lines if "model_file" in line] == [str((tmp_path / "model" / "model.safetensors").resolve())]
+    weights = {line["name"]: line for line in lines if line.get("role") == "weight"}
+    assert {name for name, line in weights.items() if "file" in line} == {"model.rotary_emb.inv_freq"}  # what the file has not
+    status, result = diff(tmp_path / "load", tmp_path / "load")
+    assert status == 0 and result["replay"]["weights"]["verified"] == len(weights) - 1
+    status, result = diff(tmp_path / "load", tmp_path / "changed")
+    assert status == 1 and result["replay"]["weights"]["changed"] == 1
