@@ -50,7 +50,8 @@ typedef struct ls_replayed {
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;
 
-/* Operations that are covered by one that was found: without those that only move values, and how many of them multiply with a weight.
+/* Operations that are covered by one that was found, without those that only move values, or are computed from nothing that the caller
+ * gives; and how many of them multiply with a weight.
  * Several that multiply the same operand count as one. Larger ones than the limits hide too much, and their operations are open. */
 typedef struct ls_region_size {
     size_t operations, products, node; /* node: the one that was found */

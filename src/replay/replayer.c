@@ -437,7 +437,7 @@ static ls_region_size size_of_region(const ls_replayer *w, size_t node, const si
             known = operands[k] == operand;
         if (!known)
             operands[size.products++] = operand;
-        size.operations += !ls_op_only_moves(w->candidate->nodes[region[i]].kind);
+        size.operations += !w->is_given[region[i]] && !ls_op_only_moves(w->candidate->nodes[region[i]].kind);
     }
     return size;
 }
@@ -593,6 +593,15 @@ static bool list_consumers(ls_replayer *w) {
     return ok;
 }
 
+static void mark_given(ls_replayer *w) {
+    for (size_t i = 0; i < w->candidate->node_count; i++) {
+        const ls_node *n = &w->candidate->nodes[i];
+        w->is_given[i] = n->role == LOCKSTEP_ROLE_COMPUTED || n->role == LOCKSTEP_ROLE_VIEW;
+        for (size_t k = 0; k < n->operand_count && w->is_given[i]; k++)
+            w->is_given[i] = n->operands[k] == LS_NONE || (n->operands[k] < i && w->is_given[n->operands[k]]);
+    }
+}
+
 static void walk_done(ls_replayer *w) {
     ls_replayer_untry(w);
     for (size_t i = 0; w->steps != NULL && i < w->candidate->node_count; i++) {
@@ -621,6 +630,7 @@ static void walk_done(ls_replayer *w) {
     free(w->last_node);
     free(w->decoded);
     free(w->is_handed_on);
+    free(w->is_given);
     free(w->is_silent);
     free(w->orders);
     free(w->taken);
@@ -640,11 +650,12 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->variances = calloc(n + 1, sizeof *w->variances);
     w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
     w->orders = calloc(n + 1, sizeof *w->orders);
+    w->is_given = calloc(n + 1, sizeof *w->is_given);
     w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_given == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;
@@ -653,6 +664,7 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     }
     for (size_t i = 0; i < w->m->tokens.pair_count; i++)
         w->is_silent[w->m->tokens.pairs[i].candidate] = w->m->tokens.status != LS_INPUTS_UNKNOWN && w->m->tokens.pairs[i].rows == NULL;
+    mark_given(w);
     w->type_error = ls_replayer_type_error(w);
     w->trials_left = TRIALS_EACH * n;
     return ls_replayer_prepare(w, error);

@@ -59,6 +59,7 @@ typedef struct ls_replayer {
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
     const uint64_t **orders; /* per node that chooses experts: how many rows the reference has for them, and in which order (row_order.h), where it is known */
+    bool *is_given;       /* per node: computed from nothing that the caller gives, such as the angles of counted positions */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
