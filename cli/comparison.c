@@ -1,5 +1,6 @@
 #include "comparison.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,11 @@
 
 #include "checkpoint/checkpoint_diff.h"
 #include "diagnose/diagnose.h"
+#include "diff/divergence.h"
+#include "diff/proof.h"
 #include "report/report.h"
+#include "tensor/dtype.h"
+#include "tensor/rounding.h"
 
 int comparison_width(void) {
     struct winsize size;
@@ -93,22 +98,49 @@ static void name_weights(const ls_diff *diff, ls_text *out) {
 /* The given one, or the first that the candidate opened. */
 static const char *candidate_model(const comparison_options *o, const ls_diff *diff) {
     const ls_trace *trace = diff->in.candidate.trace;
-    return o->candidate_models.count > 0 ? o->candidate_models.items[0] : trace->model_file_count > 0 ? trace->model_files[0].path : NULL;
+    if (o->candidate_models.count > 0)
+        return o->candidate_models.items[0];
+    return trace->model_file_count > 0 && !ls_model_file_is_changed(&trace->model_files[0]) ? trace->model_files[0].path : NULL;
+}
+
+/* The file that the reference opened, or the folder of all of them, as long as they are what they were. */
+static bool find_reference_model(const ls_trace *trace, char *out, size_t capacity) {
+    const ls_model_file *files = trace->model_files;
+    const size_t count = trace->model_file_count;
+    const char *slash = count > 0 ? strrchr(files[0].path, '/') : NULL;
+    const size_t folder = slash != NULL ? (size_t)(slash - files[0].path) : 0;
+    for (size_t i = 0; i < count && folder > 0; i++)
+        if (ls_model_file_is_changed(&files[i]) || strncmp(files[i].path, files[0].path, folder + 1) != 0 || strchr(files[i].path + folder + 1, '/') != NULL)
+            return false;
+    const int length = snprintf(out, capacity, "%.*s", count == 1 ? INT_MAX : (int)folder, count > 0 ? files[0].path : "");
+    return folder > 0 && length > 0 && (size_t)length < capacity;
+}
+
+static bool has_rounded_weights(const ls_trace *trace) {
+    lockstep_dtype type;
+    for (size_t i = 0; i < trace->node_count; i++)
+        if (trace->nodes[i].role == LOCKSTEP_ROLE_WEIGHT && ls_dtype_find(trace->nodes[i].dtype, &type) && ls_rounding_is_lossy(type))
+            return true;
+    return false;
 }
 
 /* The weights in both checkpoints: all of them where the operations were computed, because coarse types hide what a
- * weight's own values show, or else those behind the first divergence. False where there are none, or no checkpoints. */
+ * weight's own values show, or else those behind the first divergence. False where there are none, or no checkpoints. Nobody asked
+ * about those that the runs opened: that these can't be compared is not said. */
 static bool compare_weights(const char *command, const comparison_options *o, const ls_diff *diff, ls_checkpoint_diff *out) {
+    char found[PATH_MAX];
     ls_text names = {0};
     lockstep_error error;
-    const char *candidate = candidate_model(o, diff);
-    if (o->reference_model == NULL || candidate == NULL || (diff->result.weights.count == 0 && !diff->is_replayed))
+    const char *candidate = candidate_model(o, diff), *reference = o->reference_model;
+    if (reference == NULL && diff->is_replayed && has_rounded_weights(diff->in.candidate.trace) && find_reference_model(diff->in.reference.trace, found, sizeof found))
+        reference = found;
+    if (reference == NULL || candidate == NULL || (diff->result.weights.count == 0 && !diff->is_replayed))
         return false;
     if (!diff->is_replayed)
         name_weights(diff, &names);
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
-    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(o->reference_model, candidate, &wanted, out, &error) == LOCKSTEP_OK;
-    if (!ok)
+    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(reference, candidate, &wanted, out, &error) == LOCKSTEP_OK;
+    if (!ok && o->reference_model != NULL)
         fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
     ls_text_done(&names);
     return ok;
@@ -121,26 +153,49 @@ static bool is_read(const ls_trace *trace, const char *weight) {
     return false;
 }
 
-/* A weight that an operation reads, and that is not the reference's, is a divergence, even where rounding hides it. */
-static void judge_weights(ls_diff *diff, const ls_checkpoint_diff *weights) {
-    for (size_t i = 0; i < weights->weights.pair_count && ls_outcome_is_match(diff->result.outcome); i++) {
+/* What replay has found to be right can't differ by much: then the two weights are paired or transformed in a way that is not known. */
+static bool is_credible(const ls_weight_pair *p) { return p->metrics.cosine > 0.9 && p->metrics.rel_l2 < 0.5; }
+
+/* A weight that an operation reads, and that is not the reference's, is a divergence, even where rounding hides it. Where the user did not
+ * name the reference's checkpoint, only what is credible counts. Returns how many there are. */
+static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls_checkpoint_diff *weights) {
+    size_t count = 0;
+    for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
         const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
-        if (!ls_weight_fails(p) || !is_read(diff->in.candidate.trace, name))
+        if (!ls_weight_fails(p) || !is_read(diff->in.candidate.trace, name) || (o->reference_model == NULL && !is_credible(p)))
             continue;
-        diff->result.outcome = LS_OUTCOME_DIVERGED;
-        diff->result.reason = (ls_remark){.code = LS_REMARK_WEIGHT_DIFFERS, .text = name};
+        if (is_credible(p))
+            ls_proof_blame_weight(diff, name, p->metrics.rel_l2);
+        if (ls_outcome_is_match(diff->result.outcome)) {
+            diff->result.outcome = LS_OUTCOME_DIVERGED;
+            diff->result.reason = (ls_remark){.code = LS_REMARK_WEIGHT_DIFFERS, .text = name};
+        }
+        count++;
     }
+    return count;
+}
+
+/* False where no weights are to be reported. */
+static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, ls_checkpoint_diff *out) {
+    lockstep_error error;
+    if (!compare_weights(command, o, diff, out))
+        return false;
+    const size_t count = judge_weights(o, diff, out);
+    if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
+        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+    if (count > 0 || o->reference_model != NULL)
+        return true;
+    ls_checkpoint_diff_done(out);
+    return false;
 }
 
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
     lockstep_error error;
     out->oracle = (ls_oracle){0};
+    out->is_weighed = weigh(command, o, diff, &out->weights);
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
-    out->is_weighed = compare_weights(command, o, diff, &out->weights);
-    if (out->is_weighed)
-        judge_weights(diff, &out->weights);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);

@@ -262,6 +262,7 @@ lockstep_status ls_divergence_find(ls_diff *d, lockstep_error *error) {
     ls_diff_result *result = &d->result;
     LS_TRY(open_marked(d, &w, error));
     ls_mark *marks = w.marks;
+    result->failing = result->inputs.count = result->interval.count = result->weights.count = 0;
     result->first = first_of(d, marks);
     for (size_t i = 0; i < d->pairs.count; i++) {
         d->pairs.items[i].mark = marks[i];

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "diff/accepted.h"
 #include "eval/sampling.h"
@@ -124,6 +125,33 @@ bool ls_proof_is_origin(const ls_diff *d, size_t node) {
     const ls_replayed *item = ls_proof_of(d, node);
     const ls_check *check = ls_proof_check(d, node);
     return (item != NULL && item->is_origin) || (check != NULL && check->fault != LS_FAULT_NONE);
+}
+
+/* The node of a weight with this name that an operation reads; LS_NONE. */
+static size_t read_weight(const ls_trace *t, const ls_node *n, const char *weight) {
+    for (size_t i = 0; i < n->operand_count; i++) {
+        const size_t at = n->operands[i];
+        if (at != LS_NONE && t->nodes[at].role == LOCKSTEP_ROLE_WEIGHT && strcmp(t->nodes[at].name, weight) == 0)
+            return at;
+    }
+    return LS_NONE;
+}
+
+size_t ls_proof_blame_weight(ls_diff *d, const char *weight, double error) {
+    const ls_trace *t = d->in.candidate.trace;
+    size_t count = 0;
+    for (size_t i = 0; i < d->replay.count; i++) {
+        ls_replayed *item = &d->replay.items[i];
+        const size_t at = item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED ? read_weight(t, &t->nodes[item->node], weight) : LS_NONE;
+        if (at == LS_NONE)
+            continue;
+        d->replay.origins += !item->is_origin;
+        item->is_origin = true;
+        item->weight = at;
+        item->weight_error = error;
+        count++;
+    }
+    return count;
 }
 
 double ls_proof_noise(const ls_diff *d, size_t pass) {

@@ -137,7 +137,7 @@ static lockstep_status open_given(ls_models *m, const char *const *paths, size_t
 }
 
 /* The file was written to, or replaced, since the run opened it. */
-static bool was_changed(const ls_model_file *file) {
+bool ls_model_file_is_changed(const ls_model_file *file) {
     struct stat info;
     return stat(file->path, &info) != 0 || (uint64_t)info.st_size != file->bytes ||
            (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec != file->modified;
@@ -148,7 +148,7 @@ static void open_recorded(ls_models *m, bool *out_is_stale) {
     for (size_t i = 0; i < m->trace->model_file_count; i++) {
         const ls_model_file *file = &m->trace->model_files[i];
         if (lockstep_archive_open(file->path, &m->archives[m->count], &why) == LOCKSTEP_OK)
-            out_is_stale[m->count++] = was_changed(file);
+            out_is_stale[m->count++] = ls_model_file_is_changed(file);
         else if (m->unopened[0] == '\0')
             snprintf(m->unopened, sizeof m->unopened, "%s", why.message);
     }

@@ -41,4 +41,7 @@ void ls_models_done(ls_models *models);
 /* A weight as it is in its file; false, with the reason, where there is none that can be relied on. */
 bool ls_models_find(const ls_models *models, size_t node, ls_view *out_view, const char **out_reason);
 
+/* Whether the file is no longer what it was when it was opened. */
+bool ls_model_file_is_changed(const ls_model_file *file);
+
 #endif

@@ -476,7 +476,7 @@ static bool has_moved_positions(const ls_replayer *w, size_t node) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
+    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
     if (s->partner == LS_NONE && is_unused(w, node, 0))
         w->steps[node].is_covered = w->steps[node].is_near = true;
     own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;

@@ -173,6 +173,8 @@ static void put_line(const ls_diff *d, const line *l, ls_text *out) {
                    l->worst->local.expected);
     put_partner(d, item, out);
     put_weights(d, item, out);
+    if (item->weight != LS_NONE)
+        ls_text_printf(out, " (not the reference's: relative L2 %.1e)", item->weight_error);
     put_region(d, item, out);
     put_parameters(n, out);
     if (item->rule != NULL)
@@ -226,6 +228,8 @@ static json_t *operation_json(const ls_diff *d, const ls_replayed *item) {
                                                   ls_json_number(item->local.scale), "factor", ls_json_number(item->local.factor)));
     }
     json_object_set_new(o, "origin", json_boolean(item->is_origin));
+    if (item->weight != LS_NONE)
+        json_object_set_new(o, "weight_differs", ls_json_number(item->weight_error));
     json_object_set_new(o, "accepted", json_boolean(item->is_accepted));
     json_object_set_new(o, "rule", item->rule == NULL ? json_null() : json_pack("{s:s, s:o, s:o}", "id", item->rule, "instead", ls_json_text(item->instead), "left", ls_json_number(item->left)));
     for (size_t i = 0; i < item->region_count; i++)
