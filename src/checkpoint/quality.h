@@ -12,6 +12,7 @@ typedef struct ls_quality_row {
     double gaussian; /* NMSE of normally distributed weights */
     double trained;  /* the largest NMSE of a trained BERT's matrices */
     double row;      /* the largest NMSE of a row of these */
+    bool keeps_size; /* what it gives is the original times 1 - NMSE to 1, on average, whatever the distribution */
 } ls_quality_row;
 
 /* NULL for a type that holds every value exactly: integers, f64. */

@@ -18,10 +18,13 @@ static const char *const side_names[LS_SIDES] = {"reference", "candidate"};
 /* Good enough to be named: within what the types allow, or exact up to float rounding. */
 static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-12); }
 
+/* Within what the type allows, but for a factor. */
+static bool differs_by_factor(const ls_weight_pair *pair) { return pair->verdict == LS_VERDICT_DIFFERS && pair->metrics.nmse <= pair->allowed; }
+
 /* A cause has to leave far less than the original error. None but the factor has a parameter. */
 static bool explains(const ls_weight_pair *pair, double residual) {
     const double far_less = 10;
-    bool measured = pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE;
+    bool measured = (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !differs_by_factor(pair);
     return residual <= limit(pair) && (!measured || far_less * residual <= pair->metrics.nmse);
 }
 
@@ -180,6 +183,10 @@ static void try_misread(trial *t) {
 
 void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
     trial t = {.w = weights, .pair = pair};
+    if (differs_by_factor(pair)) {
+        try_scale(&t);
+        return;
+    }
     try_all_changes(&t);
     if (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE)
         try_scale(&t);

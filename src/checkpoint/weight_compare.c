@@ -1,14 +1,31 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "checkpoint/weight_steps.h"
+#include "tensor/dtype.h"
 #include "tensor/pages.h"
 
 static lockstep_status refuse(ls_weight_pair *pair, ls_verdict verdict, const char *reason) {
     pair->verdict = verdict;
     pair->reason = reason;
     return LOCKSTEP_OK;
+}
+
+static bool keeps_size(lockstep_dtype dtype) { return ls_quality_of(dtype) != NULL && ls_quality_of(dtype)->keeps_size; }
+
+/* One side is quantized, and is not the other times what its type makes of it: from 1 - NMSE (it stands for the middle of what it rounds
+ * to it) to 1 (its error is independent of the original). */
+static bool has_factor(const ls_weight_pair *pair, lockstep_dtype reference, lockstep_dtype candidate) {
+    const double margin = 0.002, certain = 6;
+    const ls_metrics *m = &pair->metrics;
+    const bool rounded = keeps_size(candidate);
+    const double to = rounded ? m->candidate.l2 : m->reference.l2, from = rounded ? m->reference.l2 : m->candidate.l2;
+    if (rounded == keeps_size(reference) || ls_dtype(rounded ? reference : candidate)->block_elements > 1 || !(from > 0) || m->elements == 0)
+        return false;
+    const double factor = m->cosine * to / from, unsure = margin + certain * sqrt(m->nmse / (double)m->elements);
+    return factor > 1 + unsure || factor < 1 - m->nmse - unsure;
 }
 
 static void judge(ls_weight_pair *pair, lockstep_dtype reference, lockstep_dtype candidate, bool elementwise) {
@@ -19,7 +36,7 @@ static void judge(ls_weight_pair *pair, lockstep_dtype reference, lockstep_dtype
     else if (m->identical)
         pair->verdict = LS_VERDICT_IDENTICAL;
     else if (m->nmse <= pair->allowed && (!elementwise || m->beyond == 0))
-        pair->verdict = LS_VERDICT_MATCH;
+        pair->verdict = has_factor(pair, reference, candidate) ? LS_VERDICT_DIFFERS : LS_VERDICT_MATCH;
     else if (elementwise)
         pair->verdict = LS_VERDICT_DIFFERS;
     else /* half of the energy: more than any working quantizer loses */

@@ -361,6 +361,20 @@ def test_one_element_of_a_million(tmp_path, kind):
     assert status == 1 and "1 of 1048576 elements beyond rounding" in findings(report, "differs")[0]
 
 
+@pytest.mark.parametrize("kind", ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs"])
+def test_a_factor_that_a_types_rounding_hides(tmp_path, kind):
+    """A product computed with it differs by less than the type's rounding."""
+    rng = np.random.default_rng(4)
+    for draw in (rng.standard_normal, rng.laplace, lambda size: rng.standard_t(6, size)):
+        w = (0.02 * draw(size=(256, 1024))).astype("f4")
+        reference = write_hf(tmp_path / "hf", {"x": w})
+        status, _, report = diff(reference, write_blocks(tmp_path / "m.gguf", kind, quantize(kind, w), w.shape), "--what", "weights")
+        assert status == 0, failing(report)
+        factor = np.float32(1.1 if kind in ("q2_K", "q3_K") else 1.02)  # these shrink by a few percent themselves
+        status, _, report = diff(reference, write_blocks(tmp_path / "m.gguf", kind, quantize(kind, w * factor), w.shape), "--what", "weights")
+        assert status == 1 and "the candidate is the reference times 1.0" in pair_of(report, "x")["cause"]
+
+
 def test_every_float_rounded(tmp_path):
     """Subnormal halves, ties and carries are rounding and nothing else."""
     w = (normal(4096) * 10.0 ** np.random.default_rng(0).integers(-9, 4, 4096)).astype(np.float32)
