@@ -439,10 +439,12 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_step *s = &w->steps[node];
     ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs};
     w->steps[node].is_covered = s->is_covered || (s->partner == LS_NONE && is_unused(w, node, 0));
-    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
-    own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
-    if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
+    const bool is_measured = s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local));
+    const bool is_known = s->partner == LS_NONE ? s->reason == NULL : is_measured || s->means == LS_REPLAY_BY_VALUE;
+    own.class = !is_known ? LS_REPLAY_UNSUPPORTED : s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : LS_REPLAY_OPEN;
+    own.reason = is_known ? NULL : s->reason != NULL ? s->reason : "an operand that is not known";
+    if (is_measured)
         own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
