@@ -53,7 +53,7 @@ TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
-.PHONY: all asan bench benches build-tsan check check-deps clang clean coverage demo deps examples faults fuzz fuzz-replays help install pages \
+.PHONY: all asan bench benches build-tsan check check-deps clang clean clean-runs coverage demo deps examples faults fuzz fuzz-replays help install kernels pages \
   soak test test-deps tsan uninstall unit-tests
 .SECONDARY: # keep the objects of programs
 all: ## build the command, the libraries, the hook and the examples
@@ -170,6 +170,16 @@ faults: test-deps all
 	@.deps/venv/bin/python -m pytest -q tests/e2e/test_faults.py
 	@.deps/venv/bin/python tests/e2e/faults.py --seed $(SEED) --cases $(CASES) $(if $(TYPE),--type $(TYPE)) $(if $(TWO),--two)
 	@LOCKSTEP_KILLS=100 .deps/venv/bin/python -m pytest -q tests/capture/test_robustness.py -k kill
+
+kernels: ## run the longer campaign of wrong kernels and wrong recordings (SEED=n CASES=n)
+kernels: test-deps all
+	@.deps/venv/bin/python tests/e2e/kernels.py --seed $(SEED) --cases $(CASES)
+
+FIRST := 1
+RUNS := 1000
+clean-runs: ## run correct conversions, in which nothing may be found (FIRST=n RUNS=n): under an hour
+clean-runs: test-deps all
+	@.deps/venv/bin/python tests/e2e/clean_runs.py --first $(FIRST) --runs $(RUNS)
 
 soak: ## run the engines' tests ten times
 soak: test-deps all

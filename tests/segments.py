@@ -15,6 +15,13 @@ def load_values(trace, line):
         return numpy.load(io.BytesIO(file.read(line["bytes"])))
 
 
+def store_values(trace, line, values):
+    """Writes other values of the line's type and shape into its place, as a buffer that was read too late has them."""
+    with open(pathlib.Path(trace) / line["file"], "r+b") as file:
+        file.seek(line["at"] + line["bytes"] - values.nbytes)
+        file.write(values.tobytes())
+
+
 def load_segment(path):
     """Its arrays by their members' names, through the directory: NumPy checks each CRC-32."""
     with numpy.load(path) as segment:

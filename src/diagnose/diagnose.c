@@ -55,11 +55,18 @@ static bool has_enough(const ls_evidence *e, const rule *r) {
     return differ >= LEAST && differ > free_numbers;
 }
 
+/* What is fitted needs values that are numbers. */
+static bool explains(const ls_evidence *e, const rule *r, ls_cause *out) {
+    if (r->free_parameters == LS_FREE_PROVEN)
+        return r->fit(e, out);
+    return e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r) && r->fit(e, out) && out->residual <= e->pair->mark.tolerance &&
+           out->residual < 0.1 * e->pair->metrics.rel_l2;
+}
+
 static void try_rules(const ls_evidence *e, ls_diagnosis *out) {
-    double limit = e->pair->mark.tolerance;
     for (const rule *r = rules; r < rules + sizeof rules / sizeof rules[0]; r++) {
         ls_cause cause = {.id = r->id, .sentence = r->sentence};
-        if (has_enough(e, r) && r->fit(e, &cause) && cause.residual <= limit && cause.residual < 0.1 * e->pair->metrics.rel_l2)
+        if (explains(e, r, &cause))
             insert(out, &cause);
     }
 }
@@ -101,7 +108,7 @@ lockstep_status ls_diagnose(ls_diff *d, ls_diagnosis *out, lockstep_error *error
     if (ls_aligned_pair_open(&d->matching, p, reorder, LS_LAYOUT_VOTED, &aligned, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
     ls_find_failing_rows(d, p, &aligned, &out->failing_rows);
-    lockstep_status status = p->mark.verdict == LS_VERDICT_DIVERGED ? look(d, p, &aligned, out, error) : LOCKSTEP_OK;
+    lockstep_status status = look(d, p, &aligned, out, error);
     ls_aligned_pair_close(&aligned);
     return status;
 }

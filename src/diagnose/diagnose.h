@@ -34,7 +34,7 @@ typedef struct ls_evidence {
 
 enum { LS_EVIDENCE_MAX = 1 << 18 };
 
-enum { LS_FREE_PER_CHANNEL = -1 };
+enum { LS_FREE_PER_CHANNEL = -1, LS_FREE_PROVEN = -2 };
 
 #define LS_CAUSE_ROW(id, function, ...) bool function(const ls_evidence *evidence, ls_cause *out_cause);
 #include "diagnose/cause_table.h"

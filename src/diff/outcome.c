@@ -92,6 +92,20 @@ static bool pairs_nothing(const facts *f, ls_remark *out) {
     return f->diff->pairs.count == 0;
 }
 
+/* A wrong kernel, or wrong values that were recorded, where the reference has no such tensor; what follows from it may fail. */
+static bool kernels_differ(const facts *f, ls_remark *out) {
+    const ls_verification *v = &f->diff->verification;
+    size_t first = 0;
+    while (first < v->count && v->checks[first].fault == LS_FAULT_NONE)
+        first++;
+    if (first == v->count || f->diff->result.first != LS_NONE)
+        return false;
+    out->count = v->failed;
+    out->text = v->trace->nodes[v->checks[first].node].name;
+    out->detail = v->trace->nodes[v->checks[first].node].op;
+    return true;
+}
+
 static bool has_failed(const facts *f, ls_remark *out) {
     (void)out;
     return f->diff->result.failing > 0;
@@ -243,6 +257,7 @@ static const decision decisions[] = {
     {inputs_differ, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {selects_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_SELECTED},
     {pairs_nothing, LS_OUTCOME_INCOMPARABLE, LS_REMARK_NOTHING_PAIRED},
+    {kernels_differ, LS_OUTCOME_DIVERGED, LS_REMARK_KERNELS},
     {has_failed, LS_OUTCOME_DIVERGED, LS_REMARK_NONE},
     {replay_diverged, LS_OUTCOME_DIVERGED, LS_REMARK_REPLAY_DIVERGED},
     {weights_changed, LS_OUTCOME_DIVERGED, LS_REMARK_WEIGHTS_CHANGED},
@@ -318,8 +333,6 @@ static void hint_at_recording(ls_diff *d, const ls_trace *t) {
         hint(d, (ls_remark){.code = LS_REMARK_VALUES_LOST, .text = t->path, .count = t->dropped});
 }
 
-static bool is_ggml(const ls_trace *t) { return strcmp(t->engine, "llama.cpp") == 0 || strcmp(t->engine, "whisper.cpp") == 0 || strcmp(t->engine, "ggml") == 0; }
-
 /* Final outputs pair whatever they are called. */
 static bool any_by_name(const ls_diff *d) {
     for (size_t i = 0; i < d->pairs.count; i++)
@@ -332,7 +345,7 @@ static bool any_by_name(const ls_diff *d) {
 static void hint_at_names(ls_diff *d) {
     const ls_trace *r = d->in.reference.trace, *c = d->in.candidate.trace;
     bool wants_preset = d->options.preset == NULL || strcmp(d->options.preset, "none") != 0;
-    if (is_ggml(r) && !is_ggml(c))
+    if (ls_trace_is_ggml(r) && !ls_trace_is_ggml(c))
         hint(d, (ls_remark){.code = LS_REMARK_SIDES_SWAPPED, .text = r->engine});
     else if (d->in.preset.name == NULL && wants_preset)
         hint(d, (ls_remark){.code = LS_REMARK_NO_PRESET, .text = *r->model != '\0' ? r->model : c->model});

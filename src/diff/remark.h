@@ -23,6 +23,7 @@ typedef enum ls_remark_code {
     LS_REMARK_CANDIDATE_OUTPUT,        /* text: the candidate's final output, which was not compared */
     LS_REMARK_REFERENCE_OUTPUT,        /* text: the reference's */
     LS_REMARK_REPLAY_DIVERGED,         /* count: operations that are at fault, and were not compared */
+    LS_REMARK_KERNELS,                 /* count: operations that give other values than were recorded, and come before what was compared and fails; text, detail: the first, and its operation */
     LS_REMARK_NOT_REPLAYED,            /* text: the path of a trace with only the graph, whose operations could not be computed */
     LS_REMARK_REPLAY_UNSUPPORTED,      /* count: operations that can't be computed; text: the first; detail: why */
     LS_REMARK_REPLAY_OPEN,             /* count: operations whose result was found nowhere; text: the first */

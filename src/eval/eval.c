@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/dtype.h"
+
 typedef bool (*evaluator)(ls_evaluation *evaluation);
 
 #define LS_EVAL_ROW(op, function) [LS_OP_##op] = function,
@@ -24,10 +26,23 @@ static evaluator function_of(const ls_node *n) {
 
 bool ls_eval_covers(const ls_node *n) { return function_of(n) != NULL; }
 
+bool ls_eval_takes_stored(const ls_node *n, size_t slot) {
+    return n->dialect == LS_DIALECT_GGML && slot == 0 && (n->kind->id == LS_OP_MUL_MAT || n->kind->id == LS_OP_MUL_MAT_ID || n->kind->id == LS_OP_GET_ROWS);
+}
+
+static bool are_readable(ls_evaluation *e) {
+    for (size_t i = 0; i < LS_EVAL_OPERANDS; i++)
+        if (e->operands[i] != NULL && e->operands[i]->values == NULL && !ls_eval_takes_stored(e->node, i))
+            return ls_eval_refuse(e, "an operand without values");
+    return true;
+}
+
 bool ls_eval(ls_evaluation *e) {
     const evaluator function = function_of(e->node);
     if (function == NULL)
         return ls_eval_refuse(e, "an operation that is not covered");
+    if (!are_readable(e))
+        return false;
     for (uint64_t i = 0; i < e->node->elements; i++)
         e->scale[i] = NAN; /* its own magnitude, unless the function says otherwise */
     if (!function(e))
@@ -74,6 +89,13 @@ bool ls_eval_affords(ls_evaluation *e, double multiplications) {
 void ls_array_release(ls_array *a) {
     free(a->values);
     *a = (ls_array){0};
+}
+
+const double *ls_array_part(const ls_array *a, uint64_t at, uint64_t count, double *buffer) {
+    if (a->values != NULL)
+        return a->values + at;
+    ls_view_read_f64(&a->stored, at, count, buffer);
+    return buffer;
 }
 
 uint64_t ls_array_size(const ls_array *a, int axis) { return axis < a->rank ? a->shape[a->rank - 1 - axis] : 1; }

@@ -13,6 +13,7 @@ typedef struct ls_array {
     uint64_t shape[LOCKSTEP_MAX_RANK], elements;
     bool is_flags; /* true and false */
     double *values;
+    ls_view stored; /* a large weight as it is in its file, borrowed, where `values` is NULL: what reads it decodes it in parts */
 } ls_array;
 
 /* Frees the values. */
@@ -22,6 +23,7 @@ typedef struct ls_evaluation {
     const ls_node *node;                        /* the operation: its parameters, and its result's shape */
     const ls_array *operands[LS_EVAL_OPERANDS]; /* NULL for an empty slot */
     uint64_t every;                             /* of a product: 1 computes all rows, n every n-th one, among them the last; the others are NaN */
+    bool is_rough;                              /* products with weights that are rounded far more coarsely may be summed in single precision */
     double *out;                                /* room for the result's elements */
     double *scale; /* room for as many: what each element's rounding errors are relative to, where terms cancel */
     const char *reason;                         /* set on failure */
@@ -31,9 +33,11 @@ typedef struct ls_evaluation {
 bool ls_eval(ls_evaluation *evaluation);
 /* Whether there is a row for the operation. */
 bool ls_eval_covers(const ls_node *node);
+/* Whether the operation takes an operand that is stored. */
+bool ls_eval_takes_stored(const ls_node *node, size_t slot);
 
-/* a [m, k] times b [n, k] -> [n, m], on all cores. */
-void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out);
+/* a [m, k] times b [n, k] -> [n, m], on all cores. False if out of memory. */
+bool ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out);
 
 /* For the families. */
 
@@ -67,6 +71,8 @@ bool ls_array_is(const ls_array *array, uint64_t n0, uint64_t n1, uint64_t n2, u
 bool ls_eval_gives(const ls_evaluation *evaluation, uint64_t n0, uint64_t n1, uint64_t n2, uint64_t n3);
 /* The place of an element of the result along each axis, the innermost first. */
 void ls_eval_place(const ls_evaluation *evaluation, uint64_t index, uint64_t out_at[LS_EVAL_AXES]);
+/* `count` elements from `at` on, which lie in the array; `buffer` has room for them, and is used where they are decoded. */
+const double *ls_array_part(const ls_array *array, uint64_t at, uint64_t count, double *buffer);
 /* The index of the element at a place, which must be inside. */
 uint64_t ls_array_index(const ls_array *array, const uint64_t at[LS_EVAL_AXES]);
 

@@ -23,12 +23,14 @@ bool ls_eval_get_rows(ls_evaluation *e) {
     const uint64_t count = ls_array_size(index, 0);
     if (batches == 0 || count == 0 || index->elements * n != e->node->elements || (batches > 1 && index->elements / count != batches))
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t i = 0; i < e->node->elements; i++) {
-        const uint64_t batch = batches > 1 ? i / n / count : 0;
-        const double row = index->values[i / n];
+    for (uint64_t i = 0; i < index->elements; i++) {
+        const uint64_t batch = batches > 1 ? i / count : 0;
+        const double row = index->values[i];
         if (!(row >= 0 && row < (double)rows))
             return ls_eval_refuse(e, "an index out of range");
-        e->out[i] = table->values[(batch * rows + (uint64_t)row) * n + i % n];
+        const double *from = ls_array_part(table, (batch * rows + (uint64_t)row) * n, n, e->out + i * n);
+        if (from != e->out + i * n)
+            memcpy(e->out + i * n, from, n * sizeof *from);
     }
     return true;
 }

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "eval/blas.h"
 #include "eval/eval.h"
+#include "tensor/rounding.h"
 
 typedef struct row_product {
     double sum, squares;
@@ -59,53 +60,85 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
     return isfinite(p.squares) ? p : multiply_carefully(a, b, n);
 }
 
+typedef float narrow_lanes __attribute__((vector_size(16), aligned(4)));
+
+/* The same with a row of a weight in single precision, which nothing is squared of that could overflow. */
+__attribute__((always_inline)) static inline row_product multiply_narrow_in_lanes(const float *a, const double *b, uint64_t n) {
+    lanes sum = {0}, squares = {0};
+    row_product p = {0, 0};
+    uint64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const lanes term = __builtin_convertvector(*(const narrow_lanes *)(const void *)(a + i), lanes) * *(const lanes *)(const void *)(b + i);
+        sum += term;
+        squares += term * term;
+    }
+    for (; i < n; i++) {
+        p.sum += (double)a[i] * b[i];
+        p.squares += (double)a[i] * b[i] * ((double)a[i] * b[i]);
+    }
+    for (int k = 0; k < LANES; k++) {
+        p.sum += sum[k];
+        p.squares += squares[k];
+    }
+    return p;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static row_product multiply_narrow_avx2(const float *a, const double *b, uint64_t n) { return multiply_narrow_in_lanes(a, b, n); }
+#endif
+
+static row_product multiply_narrow(const float *a, const double *b, uint64_t n) {
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") ? multiply_narrow_avx2(a, b, n) : multiply_narrow_in_lanes(a, b, n);
+#else
+    return multiply_narrow_in_lanes(a, b, n);
+#endif
+}
+
 /* ------------------------------------------------------------------ two matrices */
 
-/* a [m, k] times b [n, k] -> out [n, m], in blocks of rows of `a`: the same on any number of threads. `scale` (as in ls_evaluation)
+/* a [m, k] times b [n, k] -> out [n, m], in tiles of rows of `a`: the same on any number of threads. `scale` (as in ls_evaluation)
  * may be NULL. */
 typedef struct product {
     const double *a, *b;
-    const float *squares_a, *squares_b; /* for the scale by BLAS; or NULL */
-    uint64_t m, n, k;
+    const ls_array *weight;  /* in place of a, where that is stored: its elements from `at` on */
+    uint64_t at;
+    const float *narrow_b;   /* b in single precision; NULL to sum in double */
+    const float *squares_b;  /* for the scale by BLAS; or NULL */
+    uint64_t m, n, k, stride; /* stride: of out and scale, at least m */
+    uint64_t tile;           /* rows of a */
     double *out, *scale;
+    bool by_blas, is_rough, failed; /* is_rough: as in ls_evaluation; failed: out of memory */
 } product;
 
-enum { BLOCK = 8, BLAS_BLOCK = 64, WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications */
+enum { WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications; rows of b */
 
-static void multiply_one(const product *p, uint64_t row, uint64_t i) {
-    const row_product one = multiply(p->a + i * p->k, p->b + row * p->k, p->k);
-    p->out[row * p->m + i] = one.sum;
+/* `a`: row i, as it was decoded. */
+static void multiply_one(const product *p, const double *a, uint64_t row, uint64_t i) {
+    const row_product one = multiply(a, p->b + row * p->k, p->k);
+    p->out[row * p->stride + i] = one.sum;
     if (p->scale != NULL)
-        p->scale[row * p->m + i] = fmax(fabs(one.sum), sqrt(one.squares));
+        p->scale[row * p->stride + i] = fmax(fabs(one.sum), sqrt(one.squares));
 }
 
-static void multiply_block(void *context, uint64_t task, int worker) {
-    const product *p = context;
-    const uint64_t first = task * BLOCK, last = first + BLOCK < p->m ? first + BLOCK : p->m;
-    (void)worker;
+static void multiply_by_rows(const product *p, const double *a, uint64_t first, uint64_t count) {
     for (uint64_t row = 0; row < p->n; row++)
-        for (uint64_t i = first; i < last; i++)
-            multiply_one(p, row, i);
+        for (uint64_t i = 0; i < count; i++)
+            multiply_one(p, a + i * p->k, row, first + i);
 }
 
-/* What is not finite, or too large for the squares, is computed by itself. */
-static void multiply_block_by_blas(void *context, uint64_t task, int worker) {
-    const product *p = context;
-    const uint64_t first = task * BLAS_BLOCK, last = first + BLAS_BLOCK < p->m ? first + BLAS_BLOCK : p->m, width = last - first;
-    float *squares = p->scale != NULL ? malloc(p->n * width * sizeof *squares) : NULL;
-    (void)worker;
-    ls_blas_f64(p->a + first * p->k, p->b, width, p->n, p->k, p->out + first, p->m);
-    if (squares != NULL)
-        ls_blas_f32(p->squares_a + first * p->k, p->squares_b, width, p->n, p->k, squares, width);
-    for (uint64_t row = 0; row < p->n; row++)
-        for (uint64_t i = first; i < last; i++) {
-            const double sum = p->out[row * p->m + i];
-            if (!isfinite(sum) || (p->scale != NULL && (squares == NULL || !isfinite(squares[row * width + i - first]))))
-                multiply_one(p, row, i);
-            else if (p->scale != NULL)
-                p->scale[row * p->m + i] = fmax(fabs(sum), sqrt((double)squares[row * width + i - first]));
-        }
-    free(squares);
+static float *squares_of_floats(const float *values, uint64_t count) {
+    float *out = malloc((count + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count; i++)
+        out[i] = values[i] * values[i];
+    return out;
+}
+
+static float *narrowed(const double *values, uint64_t count) {
+    float *out = malloc((count + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count; i++)
+        out[i] = (float)values[i];
+    return out;
 }
 
 static float *squares_of(const double *values, uint64_t count) {
@@ -115,38 +148,221 @@ static float *squares_of(const double *values, uint64_t count) {
     return out;
 }
 
-static void run_blocks(product *p, uint64_t block, void (*run)(void *, uint64_t, int)) {
-    const uint64_t tasks = (p->m + block - 1) / block;
-    if (p->m * p->n * p->k >= WORTH_THREADS)
-        ls_pool_run(tasks, run, p);
-    for (uint64_t i = 0; i < tasks && p->m * p->n * p->k < WORTH_THREADS; i++)
-        run(p, i, 0);
+/* What is not finite, or too large for the squares, is computed by itself. */
+static bool multiply_by_blas(const product *p, const double *a, uint64_t first, uint64_t count) {
+    float *squares_a = p->scale != NULL ? squares_of(a, count * p->k) : NULL, *squares = p->scale != NULL ? malloc((p->n * count + 1) * sizeof *squares) : NULL;
+    const bool ok = p->scale == NULL || (squares_a != NULL && squares != NULL);
+    if (ok)
+        ls_blas_f64(a, p->b, count, p->n, p->k, p->out + first, p->stride);
+    if (ok && p->scale != NULL)
+        ls_blas_f32(squares_a, p->squares_b, count, p->n, p->k, squares, count);
+    for (uint64_t row = 0; row < p->n && ok; row++)
+        for (uint64_t i = 0; i < count; i++) {
+            const double sum = p->out[row * p->stride + first + i];
+            if (!isfinite(sum) || (p->scale != NULL && !isfinite(squares[row * count + i])))
+                multiply_one(p, a + i * p->k, row, first + i);
+            else if (p->scale != NULL)
+                p->scale[row * p->stride + first + i] = fmax(fabs(sum), sqrt((double)squares[row * count + i]));
+        }
+    free(squares_a);
+    free(squares);
+    return ok;
 }
 
-static void multiply_all(product *p) {
-    const bool worth = p->n >= BLAS_ROWS && p->m * p->n * p->k >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX;
-    if (!worth || !ls_blas_is_there()) {
-        run_blocks(p, BLOCK, multiply_block);
+/* ------------------------------------------------------------------ weights in single precision */
+
+/* A row that is computed in double precision after all. */
+static bool multiply_row_again(const product *p, const float *a, uint64_t row, uint64_t i) {
+    double *wide = malloc((p->k + 1) * sizeof *wide);
+    for (uint64_t x = 0; x < p->k && wide != NULL; x++)
+        wide[x] = (double)a[x];
+    if (wide != NULL)
+        multiply_one(p, wide, row, i);
+    free(wide);
+    return wide != NULL;
+}
+
+static bool multiply_narrow_by_blas(const product *p, float *a, uint64_t first, uint64_t count, float *sums, float *squares) {
+    bool ok = true;
+    ls_blas_f32(a, p->narrow_b, count, p->n, p->k, sums, count);
+    float *squares_a = squares_of_floats(a, count * p->k);
+    if (squares_a == NULL)
+        return false;
+    ls_blas_f32(squares_a, p->squares_b, count, p->n, p->k, squares, count);
+    for (uint64_t row = 0; row < p->n && ok; row++)
+        for (uint64_t i = 0; i < count && ok; i++) {
+            const float sum = sums[row * count + i], of_squares = squares[row * count + i];
+            p->out[row * p->stride + first + i] = (double)sum;
+            p->scale[row * p->stride + first + i] = fmax(fabs((double)sum), sqrt((double)of_squares));
+            if (!isfinite(sum) || !isfinite(of_squares))
+                ok = multiply_row_again(p, a + i * p->k, row, first + i);
+        }
+    free(squares_a);
+    return ok;
+}
+
+static bool multiply_narrow_by_rows(const product *p, const float *a, uint64_t first, uint64_t count) {
+    bool ok = true;
+    for (uint64_t row = 0; row < p->n; row++)
+        for (uint64_t i = 0; i < count && ok; i++) {
+            const row_product one = multiply_narrow(a + i * p->k, p->b + row * p->k, p->k);
+            p->out[row * p->stride + first + i] = one.sum;
+            p->scale[row * p->stride + first + i] = fmax(fabs(one.sum), sqrt(one.squares));
+            if (!isfinite(one.squares))
+                ok = multiply_row_again(p, a + i * p->k, row, first + i);
+        }
+    return ok;
+}
+
+static bool multiply_narrow_tile(const product *p, uint64_t first, uint64_t count) {
+    float *a = malloc((count * p->k + 1) * sizeof *a), *results = malloc((2 * p->n * count + 1) * sizeof *results);
+    bool ok = a != NULL && results != NULL;
+    if (ok) {
+        ls_view_read_f32(&p->weight->stored, p->at + first * p->k, count * p->k, a);
+        ok = p->by_blas ? multiply_narrow_by_blas(p, a, first, count, results, results + p->n * count) : multiply_narrow_by_rows(p, a, first, count);
+    }
+    free(a);
+    free(results);
+    return ok;
+}
+
+/* ------------------------------------------------------------------ tiles */
+
+static void multiply_tile(void *context, uint64_t task, int worker) {
+    product *p = context;
+    const uint64_t first = task * p->tile, count = p->m - first < p->tile ? p->m - first : p->tile;
+    if (p->narrow_b != NULL) {
+        if (!multiply_narrow_tile(p, first, count))
+            __atomic_store_n(&p->failed, true, __ATOMIC_RELAXED);
         return;
     }
-    float *a = p->scale != NULL ? squares_of(p->a, p->m * p->k) : NULL, *b = p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
-    p->squares_a = a;
-    p->squares_b = b;
-    if (p->scale == NULL || (a != NULL && b != NULL))
-        run_blocks(p, BLAS_BLOCK, multiply_block_by_blas);
-    else
-        run_blocks(p, BLOCK, multiply_block);
-    free(a);
-    free(b);
+    double *buffer = p->weight != NULL ? malloc((count * p->k + 1) * sizeof *buffer) : NULL;
+    bool ok = p->weight == NULL || buffer != NULL;
+    const double *a = !ok ? NULL : p->weight != NULL ? ls_array_part(p->weight, p->at + first * p->k, count * p->k, buffer) : p->a + first * p->k;
+    (void)worker;
+    if (ok && p->by_blas)
+        ok = multiply_by_blas(p, a, first, count);
+    else if (ok)
+        multiply_by_rows(p, a, first, count);
+    if (!ok)
+        __atomic_store_n(&p->failed, true, __ATOMIC_RELAXED);
+    free(buffer);
 }
 
-void ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
-    multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = out});
+/* Rows of `a` that a tile has: as many as stay in a cache. */
+static uint64_t tile_of(const product *p) {
+    enum { ELEMENTS = 1 << 16, LEAST = 8, MOST = 64 };
+    const uint64_t rows = ELEMENTS / p->k;
+    return !p->by_blas || rows < LEAST ? LEAST : rows < MOST ? rows : MOST;
+}
+
+static bool multiply_known(product *p) {
+    const uint64_t multiplications = p->m * p->n * p->k;
+    if (multiplications == 0) {
+        for (uint64_t i = 0; i < p->n * p->m; i++)
+            multiply_one(p, NULL, i / p->m, i % p->m);
+        return true;
+    }
+    p->by_blas = p->n >= BLAS_ROWS && multiplications >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX && ls_blas_is_there();
+    float *squares = p->by_blas && p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
+    p->squares_b = squares;
+    p->by_blas = p->by_blas && (p->scale == NULL || squares != NULL);
+    float *narrow = p->is_rough && p->scale != NULL ? narrowed(p->b, p->n * p->k) : NULL;
+    p->narrow_b = narrow;
+    p->tile = tile_of(p);
+    const uint64_t tasks = (p->m + p->tile - 1) / p->tile;
+    if (multiplications >= WORTH_THREADS)
+        ls_pool_run(tasks, multiply_tile, p);
+    for (uint64_t i = 0; i < tasks && multiplications < WORTH_THREADS; i++)
+        multiply_tile(p, i, 0);
+    free(squares);
+    free(narrow);
+    return !p->failed;
+}
+
+static bool is_unknown(const double *row, uint64_t n) {
+    uint64_t i = 0;
+    while (i < n && isnan(row[i]))
+        i++;
+    return i == n;
+}
+
+static bool is_zero(const double *row, uint64_t n) {
+    uint64_t i = 0;
+    while (i < n && row[i] == 0)
+        i++;
+    return i == n;
+}
+
+/* Rows at the end of `a` of which nothing is known: cells of a cache that were never written. */
+static void leave_out_unknown(product *p) {
+    while (p->m > 0 && is_unknown(p->a + (p->m - 1) * p->k, p->k))
+        p->m--;
+    for (uint64_t row = 0; row < p->n && p->m < p->stride; row++) {
+        const double value = is_zero(p->b + row * p->k, p->k) ? 0 : NAN;
+        for (uint64_t i = p->m; i < p->stride; i++) {
+            p->out[row * p->stride + i] = value;
+            if (p->scale != NULL)
+                p->scale[row * p->stride + i] = value;
+        }
+    }
+}
+
+/* The columns in which `b` has anything but zeros, ascending; their number. NULL where these are all, or out of memory. */
+static uint64_t *list_columns(const product *p, uint64_t *out_count) {
+    uint64_t row = 0, *columns = NULL, zeros = p->k;
+    bool *used = p->n > 0 ? calloc(p->k + 1, sizeof *used) : NULL;
+    for (; used != NULL && row < p->n && zeros > 0; row++)
+        for (uint64_t i = 0; i < p->k; i++)
+            if (!used[i] && p->b[row * p->k + i] != 0) {
+                used[i] = true;
+                zeros--;
+            }
+    *out_count = 0;
+    if (zeros > 0 && used != NULL && (columns = malloc((p->k + 1) * sizeof *columns)) != NULL)
+        for (uint64_t i = 0; i < p->k; i++)
+            if (used[i])
+                columns[(*out_count)++] = i;
+    free(used);
+    return columns;
+}
+
+static double *columns_of(const double *values, uint64_t rows, uint64_t k, const uint64_t *columns, uint64_t count) {
+    double *out = malloc((rows * count + 1) * sizeof *out);
+    for (uint64_t row = 0; out != NULL && row < rows; row++)
+        for (uint64_t i = 0; i < count; i++)
+            out[row * count + i] = values[row * k + columns[i]];
+    return out;
+}
+
+/* What a mask has left out in all rows is left out. False if out of memory. */
+static bool multiply_all(product *p) {
+    uint64_t count = 0, *columns = NULL;
+    p->stride = p->m;
+    if (p->weight == NULL) {
+        leave_out_unknown(p);
+        columns = list_columns(p, &count);
+    }
+    double *a = columns != NULL ? columns_of(p->a, p->m, p->k, columns, count) : NULL, *b = a != NULL ? columns_of(p->b, p->n, p->k, columns, count) : NULL;
+    if (b != NULL) {
+        p->a = a;
+        p->b = b;
+        p->k = count;
+    }
+    const bool ok = multiply_known(p);
+    free(columns);
+    free(a);
+    free(b);
+    return ok;
+}
+
+bool ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint64_t k, double *out) {
+    return multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = out});
 }
 
 /* ------------------------------------------------------------------ operations */
 
-/* Rows of which some only are computed, side by side. */
+/* Rows of b that are multiplied with the same matrix, side by side, and what they give. */
 typedef struct some_rows {
     uint64_t *numbers, count;
     double *b, *out, *scale;
@@ -165,34 +381,74 @@ static void rows_done(some_rows *r) {
     free(r->scale);
 }
 
-/* Multiplies the wanted rows among b's, of which the first is row `first` of the result; the others are NaN. */
-static void multiply_some(const ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
-    r->count = 0;
-    for (uint64_t row = first; row < first + n; row++) {
-        if (ls_eval_wants(e, row, all)) {
-            memcpy(r->b + r->count * k, b + (row - first) * k, k * sizeof *b);
-            r->numbers[r->count++] = row;
-            continue;
-        }
-        for (uint64_t i = 0; i < m; i++)
-            e->out[row * m + i] = NAN;
-    }
-    multiply_all(&(product){.a = a, .b = r->b, .m = m, .n = r->count, .k = k, .out = r->out, .scale = r->scale});
+/* The result's row of this number is to be computed from these elements. */
+static void rows_add(some_rows *r, uint64_t number, const double *b, uint64_t k) {
+    memcpy(r->b + r->count * k, b, k * sizeof *b);
+    r->numbers[r->count++] = number;
+}
+
+/* A product with the matrix [m, k] that begins at `at` of the first operand. */
+static product matrix_at(const ls_evaluation *e, uint64_t at, uint64_t m, uint64_t k) {
+    const ls_array *a = e->operands[0];
+    const bool stored = a->values == NULL;
+    return (product){.a = stored ? NULL : a->values + at, .weight = stored ? a : NULL, .at = at, .m = m, .k = k, .is_rough = e->is_rough && stored && ls_rounding_is_lossy(a->stored.dtype)};
+}
+
+/* Multiplies a matrix with the rows, and takes them away. */
+static bool rows_multiply(some_rows *r, ls_evaluation *e, product *p) {
+    const uint64_t m = p->m;
+    p->b = r->b;
+    p->n = r->count;
+    p->out = r->out;
+    p->scale = r->scale;
+    if (!multiply_all(p))
+        return ls_eval_refuse(e, "out of memory");
     for (uint64_t i = 0; i < r->count; i++) {
         memcpy(e->out + r->numbers[i] * m, r->out + i * m, m * sizeof *r->out);
         memcpy(e->scale + r->numbers[i] * m, r->scale + i * m, m * sizeof *r->scale);
     }
+    r->count = 0;
+    return true;
+}
+
+static void set_unknown(ls_evaluation *e, uint64_t row, uint64_t m) {
+    for (uint64_t i = 0; i < m; i++)
+        e->out[row * m + i] = NAN;
+}
+
+/* Multiplies the wanted rows among [first, first + n) of b. */
+static bool multiply_some(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
+    for (uint64_t row = first; row < first + n; row++)
+        if (ls_eval_wants(e, row, all))
+            rows_add(r, row, e->operands[1]->values + row * k, k);
+        else
+            set_unknown(e, row, m);
+    product p = matrix_at(e, at, m, k);
+    return rows_multiply(r, e, &p);
+}
+
+static bool multiply_rows(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t m, uint64_t k) {
+    product p = matrix_at(e, at, m, k);
+    p.b = e->operands[1]->values + first * k;
+    p.n = n;
+    p.out = e->out + first * m;
+    p.scale = e->scale + first * m;
+    return multiply_all(&p) || ls_eval_refuse(e, "out of memory");
 }
 
 bool ls_eval_multiply(ls_evaluation *e, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t rows, uint64_t m, uint64_t k) {
     some_rows some = {0};
-    const bool ok = e->every <= 1 || rows_init(&some, n, m, k);
     if (e->every <= 1)
-        multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m});
-    else if (ok)
-        multiply_some(e, a, b, first, n, rows, m, k, &some);
+        return multiply_all(&(product){.a = a, .b = b, .m = m, .n = n, .k = k, .out = e->out + first * m, .scale = e->scale + first * m}) || ls_eval_refuse(e, "out of memory");
+    bool ok = rows_init(&some, n, m, k) || ls_eval_refuse(e, "out of memory");
+    for (uint64_t row = first; row < first + n && ok; row++)
+        if (ls_eval_wants(e, row, rows))
+            rows_add(&some, row, b + (row - first) * k, k);
+        else
+            set_unknown(e, row, m);
+    ok = ok && rows_multiply(&some, e, &(product){.a = a, .m = m, .k = k});
     rows_done(&some);
-    return ok || ls_eval_refuse(e, "out of memory");
+    return ok;
 }
 
 /* a [.., m, k] times b [.., n, k] -> [.., n, m]; b's outer axes are multiples of a's. */
@@ -200,16 +456,23 @@ bool ls_eval_mul_mat(ls_evaluation *e) {
     if (!ls_eval_has(e, 2))
         return false;
     const ls_array *a = e->operands[0], *b = e->operands[1];
-    const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1), n = ls_array_size(b, 1);
-    const uint64_t of_a[] = {ls_array_size(a, 2), ls_array_size(a, 3)}, of_b[] = {ls_array_size(b, 2), ls_array_size(b, 3)}, outer = of_b[0] * of_b[1];
-    if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != outer * n * m ||
-        b->elements != outer * n * k || a->elements != of_a[1] * of_a[0] * m * k)
+    const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1);
+    uint64_t n = ls_array_size(b, 1), of_a[] = {ls_array_size(a, 2), ls_array_size(a, 3)}, of_b[] = {ls_array_size(b, 2), ls_array_size(b, 3)};
+    const uint64_t all = of_b[0] * of_b[1] * n;
+    if (a->elements == 0 || ls_array_size(b, 0) != k || of_b[0] % of_a[0] != 0 || of_b[1] % of_a[1] != 0 || e->node->elements != all * m || b->elements != all * k ||
+        a->elements != of_a[1] * of_a[0] * m * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    bool ok = true;
-    for (uint64_t i = 0; i < outer && ok; i++) {
-        const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]);
-        ok = ls_eval_multiply(e, a->values + (outer_a * of_a[0] + inner_a) * m * k, b->values + i * n * k, i * n, n, outer * n, m, k);
+    if (of_a[0] * of_a[1] == 1) { /* one matrix for all rows */
+        n = all;
+        of_b[0] = of_b[1] = 1;
     }
+    some_rows some = {0};
+    bool ok = e->every <= 1 || rows_init(&some, n, m, k) || ls_eval_refuse(e, "out of memory");
+    for (uint64_t i = 0; i < of_b[0] * of_b[1] && ok; i++) {
+        const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]), at = (outer_a * of_a[0] + inner_a) * m * k;
+        ok = e->every > 1 ? multiply_some(e, at, i * n, n, all, m, k, &some) : multiply_rows(e, at, i * n, n, m, k);
+    }
+    rows_done(&some);
     return ok;
 }
 
@@ -220,22 +483,25 @@ bool ls_eval_mul_mat_id(ls_evaluation *e) {
     const ls_array *a = e->operands[0], *b = e->operands[1], *ids = e->operands[2];
     const uint64_t k = ls_array_size(a, 0), m = ls_array_size(a, 1), experts = ls_array_size(a, 2), used = ls_array_size(ids, 0), own = ls_array_size(b, 1),
                    tokens = ls_array_size(b, 2);
-    if (a->elements == 0 || ls_array_size(b, 0) != k || own == 0 || used % own != 0 || ids->elements != tokens * used || e->node->elements != tokens * used * m ||
-        b->elements != tokens * own * k)
+    if (a->elements == 0 || a->elements != experts * m * k || ls_array_size(b, 0) != k || own == 0 || used % own != 0 || ids->elements != tokens * used ||
+        e->node->elements != tokens * used * m || b->elements != tokens * own * k)
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t i = 0; i < e->node->elements; i++) {
-        const uint64_t slot = i / m, token = slot / used;
-        const double id = ids->values[slot];
-        e->out[i] = NAN;
-        if (!ls_eval_wants(e, slot, tokens * used))
-            continue;
-        if (!(id >= 0 && id < (double)experts))
-            return ls_eval_refuse(e, "an index out of range");
-        const row_product p = multiply(a->values + ((uint64_t)id * m + i % m) * k, b->values + (token * own + slot % used % own) * k, k);
-        e->out[i] = p.sum;
-        e->scale[i] = fmax(fabs(p.sum), sqrt(p.squares));
+    some_rows some;
+    bool ok = rows_init(&some, tokens * used, m, k) || ls_eval_refuse(e, "out of memory");
+    for (uint64_t slot = 0; slot < tokens * used && ok; slot++) {
+        set_unknown(e, slot, m);
+        if (ls_eval_wants(e, slot, tokens * used) && !(ids->values[slot] >= 0 && ids->values[slot] < (double)experts))
+            ok = ls_eval_refuse(e, "an index out of range");
     }
-    return true;
+    for (uint64_t expert = 0; expert < experts && ok; expert++) {
+        for (uint64_t slot = 0; slot < tokens * used; slot++)
+            if (ls_eval_wants(e, slot, tokens * used) && (uint64_t)ids->values[slot] == expert)
+                rows_add(&some, slot, b->values + (slot / used * own + slot % used % own) * k, k);
+        product p = matrix_at(e, expert * m * k, m, k);
+        ok = some.count == 0 || rows_multiply(&some, e, &p);
+    }
+    rows_done(&some);
+    return ok;
 }
 
 /* a [.., k, m], b [.., k, n] -> [.., n, m]: a sum of outer products; b's outer axes are multiples of a's. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "eval/eval.h"
 
 static bool has_rows(ls_evaluation *e, uint64_t *out_width) {
@@ -89,29 +90,48 @@ static void to_probabilities(double *x, uint64_t n, const double *sink) {
     for (uint64_t i = 0; i < n; i++)
         most = fmax(most, x[i]);
     for (uint64_t i = 0; i < n; i++)
-        sum += x[i] = exp(x[i] - most);
+        sum += x[i] = x[i] == -INFINITY && most > -INFINITY ? 0 : exp(x[i] - most);
     if (sink != NULL)
         sum += exp(*sink - most);
     for (uint64_t i = 0; i < n; i++)
         x[i] /= sum;
 }
 
-bool ls_eval_softmax(ls_evaluation *e) {
-    uint64_t n;
-    if (!has_equal_rows(e, &n))
-        return false;
-    const ls_array *x = e->operands[0], *mask = e->operands[1], *sinks = e->operands[2];
-    const uint64_t queries = ls_eval_size(e, 1), heads = ls_eval_size(e, 2), rows = x->elements / n;
-    const double scale = ls_eval_parameter(e, "scale", 1), max_bias = ls_eval_parameter(e, "max_bias", 0);
-    if ((mask != NULL && (ls_array_size(mask, 0) != n || ls_array_size(mask, 1) < queries)) || (sinks != NULL && sinks->elements < heads))
-        return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t r = 0; r < rows; r++) {
-        const uint64_t head = r / queries % heads;
-        const double slope = slope_of(max_bias, head, heads), *row = mask != NULL ? mask_row(mask, r % queries, head, r / queries / heads) : NULL;
+typedef struct softmax {
+    ls_evaluation *e;
+    uint64_t n, queries, heads, rows, part; /* part: rows of a task */
+    double scale, max_bias;
+} softmax;
+
+static void softmax_rows(void *context, uint64_t task, int worker) {
+    const softmax *s = context;
+    const ls_array *mask = s->e->operands[1], *sinks = s->e->operands[2];
+    const uint64_t n = s->n, last = (task + 1) * s->part < s->rows ? (task + 1) * s->part : s->rows;
+    (void)worker;
+    for (uint64_t r = task * s->part; r < last; r++) {
+        const uint64_t head = r / s->queries % s->heads;
+        const double slope = slope_of(s->max_bias, head, s->heads), *x = s->e->operands[0]->values + r * n;
+        const double *row = mask != NULL ? mask_row(mask, r % s->queries, head, r / s->queries / s->heads) : NULL;
+        double *out = s->e->out + r * n;
         for (uint64_t i = 0; i < n; i++)
-            e->out[r * n + i] = row == NULL ? x->values[r * n + i] * scale : row[i] == -INFINITY ? -INFINITY : x->values[r * n + i] * scale + slope * row[i];
-        to_probabilities(e->out + r * n, n, sinks != NULL ? &sinks->values[head] : NULL);
+            out[i] = row == NULL ? x[i] * s->scale : row[i] == -INFINITY ? -INFINITY : x[i] * s->scale + slope * row[i];
+        to_probabilities(out, n, sinks != NULL ? &sinks->values[head] : NULL);
     }
+}
+
+bool ls_eval_softmax(ls_evaluation *e) {
+    enum { PART = 1 << 14 }; /* elements */
+    softmax s = {.e = e, .queries = ls_eval_size(e, 1), .heads = ls_eval_size(e, 2)};
+    if (!has_equal_rows(e, &s.n))
+        return false;
+    const ls_array *mask = e->operands[1], *sinks = e->operands[2];
+    s.rows = e->operands[0]->elements / s.n;
+    s.part = s.n < PART ? PART / s.n : 1;
+    s.scale = ls_eval_parameter(e, "scale", 1);
+    s.max_bias = ls_eval_parameter(e, "max_bias", 0);
+    if ((mask != NULL && (ls_array_size(mask, 0) != s.n || ls_array_size(mask, 1) < s.queries)) || (sinks != NULL && sinks->elements < s.heads))
+        return ls_eval_refuse(e, "operands whose shapes don't fit");
+    ls_pool_run((s.rows + s.part - 1) / s.part, softmax_rows, &s);
     return true;
 }
 

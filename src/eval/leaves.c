@@ -75,3 +75,15 @@ bool ls_leaf_weight(const ls_models *m, size_t node, ls_array *out, const char *
     ls_view view;
     return ls_models_find(m, node, &view, out_reason) && read_view(&view, &m->trace->nodes[node], out, out_reason);
 }
+
+bool ls_leaf_borrow(const ls_models *m, const ls_node *reader, size_t slot, ls_array *out) {
+    const ls_node *n = ls_eval_takes_stored(reader, slot) ? &m->trace->nodes[reader->operands[slot]] : NULL;
+    const char *reason;
+    ls_view view;
+    if (n == NULL || n->role != LOCKSTEP_ROLE_WEIGHT || n->alias_of != LS_NONE || ls_node_has_values(n) || !ls_models_find(m, reader->operands[slot], &view, &reason) ||
+        ls_view_elements(&view) != n->elements)
+        return false;
+    ls_values_give(n, NULL, out);
+    out->stored = view;
+    return true;
+}

@@ -12,6 +12,8 @@ bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const cha
 /* A weight of a model file. */
 bool ls_leaf_weight(const ls_models *models, size_t node, ls_array *out, const char **out_reason);
 
+/* An operand of `reader` that is a weight of a model file, if the operation can take it as it is stored: then it is borrowed. */
+bool ls_leaf_borrow(const ls_models *models, const ls_node *reader, size_t slot, ls_array *out);
 /* Memory that nothing was written to: NaN. */
 bool ls_leaf_unwritten(const ls_node *node, ls_array *out, const char **out_reason);
 

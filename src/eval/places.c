@@ -13,6 +13,7 @@ typedef struct walk {
     const ls_node *view;
     uint64_t size, limit, at[LOCKSTEP_MAX_RANK];
     int64_t strides[LOCKSTEP_MAX_RANK], offset; /* in elements */
+    __int128 index;
 } walk;
 
 static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
@@ -25,20 +26,21 @@ static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
         out->strides[i] = view->strides != NULL ? view->strides[i] / (int64_t)size : step;
         step *= (int64_t)view->shape[i];
     }
+    out->index = out->offset;
     return whole;
 }
 
 static bool next_index(walk *w, uint64_t *out) {
-    __int128 index = w->offset;
-    for (int i = 0; i < w->view->rank; i++)
-        index += (__int128)w->strides[i] * (__int128)w->at[i];
+    *out = (uint64_t)w->index;
+    const bool inside = w->index >= 0 && w->index < (__int128)w->limit;
     for (int i = w->view->rank - 1; i >= 0; i--) {
+        w->index += w->strides[i];
         if (++w->at[i] < w->view->shape[i])
             break;
+        w->index -= (__int128)w->strides[i] * (__int128)w->view->shape[i];
         w->at[i] = 0;
     }
-    *out = (uint64_t)index;
-    return index >= 0 && index < (__int128)w->limit;
+    return inside;
 }
 
 bool ls_place_read(const ls_node *view, const ls_node *base, const double *values, double *out, const char **out_reason) {

@@ -1,8 +1,10 @@
 #include "match/aligned_pair.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "tensor/dtype.h"
 
 /* Pairs of one rule are of one kind, whatever their layer: they vote together. */
 static uint64_t kind_of(const ls_matching *m, const ls_pair *p) {
@@ -58,6 +60,25 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
     return q;
 }
 
+/* The reference's rows in the pair's order, in the candidate's shape. */
+static lockstep_status order_rows(const ls_pair *p, const ls_view *reference, const ls_view *candidate, ls_layout *out, lockstep_error *error) {
+    const size_t size = ls_dtype(reference->dtype)->block_bytes, columns = reference->rank == 2 ? (size_t)reference->shape[1] : 0;
+    const uint64_t rows = columns > 0 ? ls_view_elements(candidate) / columns : 0;
+    const bool fits = rows > 0 && ls_dtype(reference->dtype)->block_elements == 1 && ls_view_is_contiguous(reference) && rows <= reference->shape[0] && rows * columns == ls_view_elements(candidate);
+    uint8_t *copy = fits ? malloc(rows * columns * size) : NULL;
+    if (copy == NULL)
+        return ls_fail(error, fits ? LOCKSTEP_NO_MEMORY : LOCKSTEP_INCOMPARABLE, fits ? "out of memory" : "rows that can't be put into another order");
+    for (uint64_t row = 0; row < rows; row++)
+        memcpy(copy + row * columns * size, reference->data + p->order[row] * columns * size, columns * size);
+    *out = (ls_layout){.reference = *reference, .candidate = *candidate, .gathered = {copy, NULL}, .text = LS_ROWS_BY_EXPERT};
+    out->reference.data = copy;
+    out->reference.mapped = false;
+    out->reference.rank = candidate->rank;
+    memcpy(out->reference.shape, candidate->shape, sizeof candidate->shape);
+    ls_view_set_contiguous(&out->reference);
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_reorder reorder, ls_layout_choice choice, ls_aligned_pair *out_aligned,
                                      lockstep_error *error) {
     ls_aligned_pair a = {0};
@@ -68,7 +89,7 @@ lockstep_status ls_aligned_pair_open(const ls_matching *m, const ls_pair *p, ls_
         return status;
     }
     const ls_layout_request q = ls_aligned_pair_request(m, p, reorder, &a.reference.view, &a.candidate.view);
-    status = ls_layout_find(&q, &m->votes, choice, &a.layout, error);
+    status = p->order != NULL ? order_rows(p, &a.reference.view, &a.candidate.view, &a.layout, error) : ls_layout_find(&q, &m->votes, choice, &a.layout, error);
     if (status != LOCKSTEP_OK)
         ls_aligned_pair_close(&a);
     else

@@ -84,9 +84,10 @@ static uint64_t votes_for(const search *s, uint64_t code) {
 /* Is this permutation closer than the best so far? Where a sample doesn't decide, larger and larger samples
  * are taken, up to all elements. */
 static bool is_closer(search *s, const ls_view *v, double *error) {
+    const double unrelated = 1; /* neither is right: more elements would not tell */
     uint64_t elements = ls_view_elements(v);
     for (uint64_t sample = LS_LAYOUT_SAMPLE;; sample *= 16) {
-        bool alike = *error < 2 * s->best_error && s->best_error < 2 * *error; /* also false for equal zeros */
+        bool alike = *error < 2 * s->best_error && s->best_error < 2 * *error && fmin(*error, s->best_error) < unrelated; /* also false for equal zeros */
         bool undecided = alike || (*error == 0 && s->best_error == 0 && !s->best_is_exact);
         if (!undecided || sample >= elements)
             return *error < s->best_error;

@@ -18,11 +18,10 @@ void ls_layout_say(ls_layout_steps *s, const char *format, ...) {
 }
 
 lockstep_status ls_layout_mismatch(const ls_layout_request *q, lockstep_error *error) {
-    char shapes[2][120];
+    char shapes[2][120] = {"", ""};
     const ls_view *views[2] = {&q->reference, &q->candidate};
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 2 && error != NULL; k++) {
         size_t used = 0;
-        shapes[k][0] = '\0';
         for (int i = 0; i < views[k]->rank && used + 24 < sizeof shapes[k]; i++)
             used += (size_t)snprintf(shapes[k] + used, sizeof shapes[k] - used, "%s%llu", i > 0 ? "," : "",
                                      (unsigned long long)views[k]->shape[i]);
@@ -236,17 +235,33 @@ static int only_axis(const ls_view *v, uint64_t size) {
     return count == 1 && found < v->rank - 1 ? found : -1;
 }
 
+/* Makes one axis of a batch's sequences and their rows, where the tensor holds all of them. */
+static void join_batch(ls_view *v, const ls_output_rows *rows, uint64_t count) {
+    if (rows->sequences < 2 || count != rows->rows || v->rank < 3 || v->shape[0] != rows->sequences || v->shape[1] != count / rows->sequences ||
+        v->strides[0] != (int64_t)v->shape[1] * v->strides[1])
+        return;
+    v->shape[1] = count;
+    v->rank--;
+    memmove(v->shape, v->shape + 1, (size_t)v->rank * sizeof *v->shape);
+    memmove(v->strides, v->strides + 1, (size_t)v->rank * sizeof *v->strides);
+}
+
 /* Selects the shared rows on each side; leaves *l unchanged when that can't be done. */
 static bool select_common(const ls_layout_request *q, ls_layout *l, held h, ls_layout_steps *s) {
     common rows;
-    ls_layout out = *l;
+    ls_layout joined = *l;
+    if (!h.assumed) {
+        join_batch(&joined.reference, &q->reference_rows, h.reference);
+        join_batch(&joined.candidate, &q->candidate_rows, h.candidate);
+    }
+    ls_layout out = joined;
     bool selected = list_common(q, h, &rows), ambiguous = false;
     if (selected) {
-        int of_reference = h.assumed ? only_axis(&l->reference, h.reference) : row_axis(&l->reference, h.reference, &l->candidate, h.candidate);
-        int of_candidate = row_axis(&l->candidate, h.candidate, &l->reference, h.reference);
+        int of_reference = h.assumed ? only_axis(&out.reference, h.reference) : row_axis(&out.reference, h.reference, &out.candidate, h.candidate);
+        int of_candidate = row_axis(&out.candidate, h.candidate, &out.reference, h.reference);
         selected = select_along(&out, of_reference, of_candidate, h.reference, h.candidate, &rows);
         if (selected && h.reference == h.candidate && ls_view_elements(&out.reference) == ls_view_elements(&out.candidate))
-            ambiguous = is_ambiguous(l, &out, of_reference, h.candidate, &rows);
+            ambiguous = is_ambiguous(&joined, &out, of_reference, h.candidate, &rows);
         selected = selected && !ambiguous && (!h.assumed || are_equal_shapes(out.reference, out.candidate));
     }
     if (selected) {

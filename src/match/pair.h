@@ -31,6 +31,9 @@ typedef struct ls_mark {
     bool downstream;   /* fails, but something that it depends on failed before */
 } ls_mark;
 
+/* The text of a layout in which the reference gathers the rows of each expert. */
+#define LS_ROWS_BY_EXPERT "rows by expert"
+
 typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes whose names paired */
     size_t reference_value, candidate_value; /* the nodes that hold the values */
@@ -38,6 +41,7 @@ typedef struct ls_pair {
     ls_method method;
     const ls_rule *rule;  /* of the map or the preset; NULL */
     ls_reorder reorder;   /* of the reference's elements, where no rule says it */
+    const uint64_t *order; /* of the reference's rows, where that is another; NULL. Borrowed */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */
     bool is_compared;
     bool has_one_layout;  /* no other permutation makes the shapes agree */

@@ -28,35 +28,54 @@ typedef struct table {
     double norm, typical; /* of the reference: L2, and the mean square */
 } table;
 
-static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
-    for (uint64_t c = 0; c < t->columns; c++) {
-        double difference = 0, sum = 0, explained = 0, of_mean = 0;
-        for (uint64_t row = 0; row < t->rows; row++) {
-            const uint64_t i = row * t->columns + c;
-            difference += t->difference[i] * t->difference[i];
-            sum += t->difference[i];
-            explained += t->variance != NULL ? t->variance[i] : 0;
+/* Over the rows of one channel. */
+typedef struct channel {
+    double difference, sum, explained; /* sums: of the squares, of the differences, and of their variances */
+} channel;
+
+static channel *sum_channels(const table *t) {
+    channel *all = calloc(t->columns + 1, sizeof *all);
+    for (uint64_t row = 0; row < t->rows && all != NULL; row++) {
+        const double *difference = t->difference + row * t->columns, *variance = t->variance != NULL ? t->variance + row * t->columns : NULL;
+        for (uint64_t c = 0; c < t->columns; c++) {
+            all[c].difference += difference[c] * difference[c];
+            all[c].sum += difference[c];
+            all[c].explained += variance != NULL ? variance[c] : 0;
         }
-        const double floor = t->floor * t->floor * (double)t->rows;
-        if (difference > 0)
-            out->channel = fmax(out->channel, sqrt(difference / (explained + floor)));
-        if (t->rows <= 3)
-            continue;
-        for (uint64_t k = 0; mean_x != NULL && k < r->k; k++)
-            of_mean += r->weight[(c * r->k + k) / r->group] * mean_x[k] * mean_x[k];
-        if (mean_x == NULL)
-            of_mean = explained / (double)(t->rows * t->rows);
-        const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;
-        if (sum != 0)
-            out->mean = fmax(out->mean, fabs(sum) / (double)t->rows / sqrt(of_mean + deviation * deviation));
     }
+    return all;
 }
 
-static double *mean_of_x(const ls_rounding *r, uint64_t rows) {
-    double *mean = calloc(r->k + 1, sizeof *mean);
-    for (uint64_t i = 0; mean != NULL && i < rows * r->k; i++)
-        mean[i % r->k] += r->x.values[i] / (double)rows;
-    return mean;
+static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
+    channel *all = sum_channels(t);
+    const double floor = t->floor * t->floor * (double)t->rows;
+    for (uint64_t c = 0; c < t->columns && all != NULL; c++) {
+        const channel *own = &all[c];
+        double of_mean = 0;
+        if (own->difference > 0)
+            out->channel = fmax(out->channel, sqrt(own->difference / (own->explained + floor)));
+        if (t->rows <= 3 || own->sum == 0)
+            continue;
+        for (uint64_t k = 0; mean_x != NULL && k < r->k; k += r->group)
+            of_mean += r->weight[(c * r->k + k) / r->group] * mean_x[k / r->group];
+        if (mean_x == NULL)
+            of_mean = own->explained / (double)(t->rows * t->rows);
+        const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;
+        out->mean = fmax(out->mean, fabs(own->sum) / (double)t->rows / sqrt(of_mean + deviation * deviation));
+    }
+    free(all);
+}
+
+/* The squares of the operand's means over all rows, summed over the elements of each group. */
+static double *squares_of_mean_x(const ls_rounding *r, uint64_t rows) {
+    double *mean = calloc(r->k + 1, sizeof *mean), *squares = calloc(r->k / r->group + 1, sizeof *squares);
+    for (uint64_t row = 0; mean != NULL && row < rows; row++)
+        for (uint64_t k = 0; k < r->k; k++)
+            mean[k] += r->x.values[row * r->k + k] / (double)rows;
+    for (uint64_t k = 0; mean != NULL && squares != NULL && k < r->k; k++)
+        squares[k / r->group] += mean[k] * mean[k];
+    free(mean);
+    return squares;
 }
 
 static void judge(const table *t, const ls_rounding *r, bool is_product, ls_local_error *out) {
@@ -71,13 +90,17 @@ static void judge(const table *t, const ls_rounding *r, bool is_product, ls_loca
     out->error = difference == 0 ? 0 : sqrt(difference / norm2);
     out->expected = sqrt((explained + floor2) / norm2);
     out->factor = norm2 > 0 ? product / norm2 : 1;
-    double *mean = is_product && r->x.elements == t->rows * r->k ? mean_of_x(r, t->rows) : NULL;
+    double *mean = is_product && r->x.elements == t->rows * r->k ? squares_of_mean_x(r, t->rows) : NULL;
     worst_channels(t, r, mean, out);
     const double variance = norm2 > 0 ? mean != NULL ? ls_rounding_along(r, t->reference) / (norm2 * norm2) : explained / norm2 / (double)elements : 0;
     const double of_floor = norm2 > 0 ? sqrt(floor2 / norm2) : 0;
     const double bias = norm2 > 0 ? explained / norm2 : 0; /* rounding may shrink by as much */
     out->scale = norm2 > 0 ? fmax(0, fabs(out->factor - 1) - bias) / (sqrt(variance) + fmax(of_floor, 1e-9)) : 0;
     free(mean);
+}
+
+static bool have_same_rows(const ls_node *a, const ls_node *b) {
+    return a->elements == b->elements && a->rank > 0 && b->rank > 0 && a->shape[a->rank - 1] == b->shape[b->rank - 1];
 }
 
 /* The operation whose weight's rounding a result has: itself, or an open product to which it only adds something. */
@@ -91,98 +114,110 @@ static size_t source_of_rounding(const ls_replayer *w, size_t node) {
     for (size_t i = 0; i < count; i++) {
         if (!w->steps[inputs[i]].is_open)
             continue;
-        if (open != LS_NONE || w->candidate->nodes[inputs[i]].elements != n->elements)
+        if (open != LS_NONE || !have_same_rows(&w->candidate->nodes[inputs[i]], n))
             return node;
         open = inputs[i];
     }
     return open != LS_NONE ? open : node;
 }
 
-/* The rows that were computed, which have a number at least. */
-static bool *known_rows(const ls_array *computed, uint64_t columns) {
-    bool *known = calloc(computed->elements / columns + 1, sizeof *known);
-    for (uint64_t i = 0; known != NULL && i < computed->elements; i++)
-        known[i / columns] = known[i / columns] || !isnan(computed->values[i]);
-    return known;
+uint64_t ls_rows_known(const ls_array *computed, uint64_t columns, bool **out_known) {
+    const uint64_t rows = computed->elements / columns;
+    bool *known = calloc(rows + 1, sizeof *known);
+    uint64_t count = 0;
+    for (uint64_t row = 0; row < rows && known != NULL; row++) {
+        for (uint64_t i = 0; i < columns && !known[row]; i++)
+            known[row] = !isnan(computed->values[row * columns + i]);
+        count += known[row];
+    }
+    *out_known = known;
+    return count;
 }
 
-/* Leaves the others out of a table of `rows`. Returns how many are left. */
-static uint64_t keep_rows(double *values, uint64_t rows, uint64_t columns, const bool *known) {
-    uint64_t kept = 0;
-    for (uint64_t row = 0; row < rows; row++)
-        if (known[row])
-            memmove(values + kept++ * columns, values + row * columns, columns * sizeof *values);
-    return kept;
-}
-
-/* Fills the table but for its variances; `scale` as in ls_evaluation. */
-static bool compare(table *t, const ls_array *computed, const ls_array *value, const double *scale, const bool *known) {
-    t->difference = calloc(computed->elements + 1, sizeof *t->difference);
-    t->reference = calloc(computed->elements + 1, sizeof *t->reference);
-    double scales = 0, norm = 0;
+/* What differs in one row. Returns how many numbers there are. */
+static uint64_t compare_row(const table *t, uint64_t at, const double *computed, const double *value, const double *scale, double *norm, double *scales) {
     uint64_t numbers = 0;
-    for (uint64_t i = 0; i < computed->elements && t->difference != NULL && t->reference != NULL; i++) {
-        const double d = computed->values[i] - value->values[i];
-        const bool masked = value->values[i] <= LS_MASK_BELOW;
-        t->reference[i] = isfinite(value->values[i]) && !masked ? value->values[i] : 0;
+    for (uint64_t i = 0; i < t->columns; i++) {
+        const double d = computed[i] - value[i];
+        const bool masked = value[i] <= LS_MASK_BELOW;
+        t->difference[at + i] = 0;
+        t->reference[at + i] = isfinite(value[i]) && !masked ? value[i] : 0;
         if (!isfinite(d) || masked)
             continue;
-        t->difference[i] = d;
-        norm += value->values[i] * value->values[i];
-        scales += scale[i] * scale[i];
+        t->difference[at + i] = d;
+        *norm += value[i] * value[i];
+        *scales += scale[i] * scale[i];
         numbers++;
+    }
+    return numbers;
+}
+
+/* Fills the table, of the known rows, but for its variances; `scale` as in ls_evaluation. */
+static bool compare(table *t, const ls_array *computed, const ls_array *value, const double *scale, const bool *known) {
+    const uint64_t rows = computed->elements / t->columns;
+    double scales = 0, norm = 0;
+    uint64_t numbers = 0, at = 0;
+    t->difference = malloc((t->rows * t->columns + 1) * sizeof *t->difference);
+    t->reference = malloc((t->rows * t->columns + 1) * sizeof *t->reference);
+    for (uint64_t row = 0; row < rows && t->difference != NULL && t->reference != NULL; row++) {
+        const uint64_t first = row * t->columns;
+        if (!known[row])
+            continue;
+        numbers += compare_row(t, at, computed->values + first, value->values + first, scale + first, &norm, &scales);
+        at += t->columns;
     }
     if (numbers == 0)
         return false;
     t->norm = sqrt(norm);
     t->floor = sqrt(fmax(norm, scales) / (double)numbers);
     t->typical = norm / (double)numbers;
-    keep_rows(t->reference, t->rows, t->columns, known);
-    t->rows = keep_rows(t->difference, t->rows, t->columns, known);
     return true;
 }
 
 /* What the rounding of open nodes explains that it was computed from, spread over all elements. */
-static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *computed) {
+static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *computed, uint64_t elements) {
     ls_array moved;
     if (!ls_replayer_compute_moved(w, node, computed, &moved))
         return NULL;
-    double *variance = calloc(computed->elements + 1, sizeof *variance);
+    double *variance = malloc((elements + 1) * sizeof *variance);
     const double squares = ls_replayer_moved_squares(computed, &moved);
-    for (uint64_t i = 0; variance != NULL && i < computed->elements; i++)
+    for (uint64_t i = 0; variance != NULL && i < elements; i++)
         variance[i] = squares / (double)computed->elements;
     ls_array_release(&moved);
     return variance;
 }
 
 /* Where terms cancel, what counts is the type's rounding of a weight, which is not known. */
-static void add_type(const ls_replayer *w, table *t, const ls_array *computed, const double *scale) {
-    if (w->type_error > 0 && t->variance == NULL)
-        t->variance = calloc(computed->elements + 1, sizeof *t->variance);
-    for (uint64_t i = 0; w->type_error > 0 && t->variance != NULL && i < computed->elements; i++)
-        t->variance[i] += w->type_error * w->type_error * (t->typical + (isfinite(scale[i]) ? scale[i] * scale[i] : 0));
+static void add_type(const ls_replayer *w, table *t, const double *scale, const bool *known) {
+    const double type2 = w->type_error * w->type_error;
+    if (type2 > 0 && t->variance == NULL)
+        t->variance = calloc(t->rows * t->columns + 1, sizeof *t->variance);
+    for (uint64_t row = 0, kept = 0; type2 > 0 && t->variance != NULL && kept < t->rows; row++) {
+        if (!known[row])
+            continue;
+        for (uint64_t i = 0; i < t->columns; i++) {
+            const double own = scale[row * t->columns + i];
+            t->variance[kept * t->columns + i] += type2 * (t->typical + (isfinite(own) ? own * own : 0));
+        }
+        kept++;
+    }
 }
 
 bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, const double *scale, ls_local_error *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t source = source_of_rounding(w, node);
     ls_rounding r = {0};
+    bool *known;
     table t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1};
-    t.rows = n->elements / t.columns;
     *out = (ls_local_error){0};
-    bool *known = known_rows(computed, t.columns);
-    const uint64_t rows = t.rows;
+    t.rows = ls_rows_known(computed, t.columns, &known);
     const bool ok = known != NULL && w->steps[node].value.values != NULL && compare(&t, computed, &w->steps[node].value, scale, known);
-    const bool rounded = ok && ls_replayer_rounding(w, source, &r);
+    const bool rounded = ok && ls_replayer_rounding(w, source, known, &r);
     if (ok) {
         t.floor *= ls_replayer_floor(w, node);
-        t.variance = rounded ? r.variance : variance_of_moved(w, node, computed);
+        t.variance = rounded ? r.variance : variance_of_moved(w, node, computed, t.rows * t.columns);
         r.variance = NULL;
-        add_type(w, &t, computed, scale);
-        if (t.variance != NULL)
-            keep_rows(t.variance, rows, t.columns, known);
-        if (rounded && r.x.elements == rows * r.k)
-            r.x.elements = keep_rows(r.x.values, rows, r.k, known) * r.k;
+        add_type(w, &t, scale, known);
         judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
         if ((!rounded && t.variance != NULL) || w->type_error > 0) /* it is not independent from token to token, in a way that is not known */
             out->mean = out->scale = 0;

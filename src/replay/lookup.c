@@ -4,17 +4,19 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/pool.h"
 #include "compare/metrics.h"
 #include "match/aligned_pair.h"
+#include "replay/distances.h"
 #include "replay/replayer.h"
+#include "replay/row_order.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
 
 enum { OFTEN = 2 }; /* then others of a kind have no layout of their own: scores of swapped queries and keys are transposed */
-enum { DEPTH = 9, REACH = 512, CHUNK = 1024, ROOTS = 256 };
+enum { DEPTH = 9, REACH = 512, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
-#define CLEARLY 16          /* times the tolerance: two tensors are not the same */
 #define TOLERANCE_MAX 0.5
 #define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
@@ -52,7 +54,7 @@ uint64_t ls_replayer_kind(const ls_replayer *w, size_t node) {
     return w->steps[node].kind = XXH3_64bits(key, sizeof key);
 }
 
-static uint64_t kind_of_partner(const ls_replayer *w, size_t partner) {
+uint64_t ls_replayer_kind_of_partner(const ls_replayer *w, size_t partner) {
     const ls_node *n = &w->partners.trace->nodes[partner];
     uint64_t weights = 0;
     for (size_t i = 0; i < n->source_count; i++)
@@ -126,62 +128,24 @@ double ls_replayer_type_error(const ls_replayer *w) {
     return kernels;
 }
 
-double ls_replayer_norm(const ls_array *array) {
-    double squares = 0;
-    for (uint64_t i = 0; i < array->elements; i++)
-        squares += isfinite(array->values[i]) && array->values[i] > LS_MASK_BELOW ? array->values[i] * array->values[i] : 0;
-    return sqrt(squares);
-}
-
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved) {
-    double squares = 0;
-    for (uint64_t i = 0; moved->values != NULL && i < computed->elements; i++) {
-        const double d = moved->values[i] - computed->values[i];
-        squares += isfinite(d) ? d * d : 0;
-    }
-    return squares;
+    return moved->values != NULL ? ls_distance_of(computed->values, moved->values, computed->elements).difference : 0;
 }
 
 double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
     if (moved == NULL || moved->values == NULL)
         return base;
-    const double norm = ls_replayer_norm(computed);
+    const double norm = ls_norm_of(computed);
     return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
 }
 
 /* ------------------------------------------------------------------ one tensor */
 
-typedef struct distance {
-    double difference, norm;
-    uint64_t numbers, apart;
-} distance;
+enum { CHUNK = 1024, BLOCK = 1 << 15 };
 
-static bool is_number(double x) { return isfinite(x) && x > LS_MASK_BELOW; }
-
-/* Infinite as soon as it is plain that they differ by much more than the limit. */
-static double error_between(const ls_view *reference, const ls_view *candidate, double limit) {
-    double r[CHUNK], c[CHUNK];
-    distance d = {0};
-    const uint64_t elements = ls_view_elements(reference);
-    for (uint64_t at = 0; at < elements; at += CHUNK) {
-        const size_t n = elements - at < CHUNK ? (size_t)(elements - at) : CHUNK;
-        ls_view_read_f64(reference, at, n, r);
-        ls_view_read_f64(candidate, at, n, c);
-        for (size_t i = 0; i < n; i++)
-            if (is_number(r[i]) && is_number(c[i])) {
-                d.difference += (r[i] - c[i]) * (r[i] - c[i]);
-                d.norm += r[i] * r[i];
-                d.numbers++;
-            } else {
-                d.apart += is_number(r[i]) != is_number(c[i]) && !isnan(c[i]);
-            }
-        if (d.numbers >= 16 * CHUNK && d.difference > CLEARLY * CLEARLY * limit * limit * d.norm)
-            return INFINITY;
-    }
-    const double relative = d.norm > 0 ? sqrt(d.difference / d.norm) : d.difference > 0 ? INFINITY : 0;
-    return d.numbers == 0 ? INFINITY : relative + (d.apart > 0 ? (double)d.apart / (double)(d.apart + d.numbers) : 0);
-}
+/* Whether the reference's number stands for what was computed. */
+static bool replaces(double reference, double computed) { return ls_is_number(reference) && !(isfinite(computed) && computed <= LS_MASK_BELOW); }
 
 /* Writes the reference's numbers over what was computed. The view is one of `values`. */
 static void scatter(const ls_view *reference, const ls_view *candidate, const double *computed, double *values) {
@@ -193,7 +157,7 @@ static void scatter(const ls_view *reference, const ls_view *candidate, const do
         const size_t n = elements - from < CHUNK ? (size_t)(elements - from) : CHUNK;
         ls_view_read_f64(reference, from, n, r);
         for (size_t i = 0; i < n; i++) {
-            if (is_number(r[i]) && !(isfinite(values[at]) && values[at] <= LS_MASK_BELOW))
+            if (replaces(r[i], values[at]))
                 values[at] = r[i];
             for (int axis = candidate->rank - 1; axis >= 0; axis--) {
                 at += candidate->strides[axis];
@@ -204,6 +168,36 @@ static void scatter(const ls_view *reference, const ls_view *candidate, const do
             }
         }
     }
+}
+
+typedef struct overlay {
+    const ls_view *reference;
+    const double *computed;
+    double *out;
+} overlay;
+
+static void overlay_block(void *context, uint64_t block, int worker) {
+    const overlay *o = context;
+    const uint64_t first = block * BLOCK, elements = ls_view_elements(o->reference), count = elements - first < BLOCK ? elements - first : BLOCK;
+    (void)worker;
+    ls_view_read_f64(o->reference, first, count, o->out + first);
+    for (uint64_t i = first; i < first + count; i++)
+        o->out[i] = replaces(o->out[i], o->computed[i]) ? o->out[i] : o->computed[i];
+}
+
+/* The reference's numbers in the node's layout, and what was computed where there are none. */
+static double *merge(const ls_node *n, const ls_layout *layout, const ls_array *computed) {
+    const char *reason;
+    double *values = ls_values_new(n, &reason);
+    const bool whole = layout->candidate.data == (const uint8_t *)computed->values && ls_view_is_contiguous(&layout->candidate) && ls_view_elements(&layout->candidate) == n->elements;
+    if (values != NULL && whole) {
+        ls_pool_run((n->elements + BLOCK - 1) / BLOCK, overlay_block, &(overlay){&layout->reference, computed->values, values});
+    } else if (values != NULL) {
+        memcpy(values, computed->values, n->elements * sizeof *values);
+        if (layout->gathered[1] == NULL)
+            scatter(&layout->reference, &layout->candidate, computed->values, values);
+    }
+    return values;
 }
 
 static ls_view view_of(const ls_node *n, const double *values) {
@@ -220,8 +214,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     const ls_side *r = &w->m->in->reference, *c = &w->m->in->candidate;
     if (n->elements == p->elements)
         return true;
-    if (c->windows[node].padded > 0)
-        return p->elements < n->elements;
+    if (c->windows[node].padded > 0) /* what it sees, or most of that; one new row is not it */
+        return p->elements < n->elements && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
     return (pp->rows != NULL && !pp->whole) || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
 }
 
@@ -230,31 +224,72 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
     const ls_node *n = &w->candidate->nodes[node];
     const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
     const ls_view candidate = view_of(n, computed->values);
-    lockstep_error error;
-    ls_hold hold;
+    const ls_view *reference = ls_partners_values(&w->partners, partner);
     ls_layout layout;
-    const char *reason;
-    if (ls_trace_hold(w->partners.trace, partner, &hold, &error) != LOCKSTEP_OK)
+    if (reference == NULL)
         return false;
-    ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, &hold.view, &candidate);
+    ls_layout_request q = ls_aligned_pair_request(w->m, &pair, reorder, reference, &candidate);
     q.kind = ls_replayer_kind(w, node);
-    if (ls_layout_find(&q, &w->votes, choice, &layout, &error) != LOCKSTEP_OK) {
-        ls_hold_release(&hold);
+    if (ls_layout_find(&q, &w->votes, choice, &layout, NULL) != LOCKSTEP_OK)
         return false;
-    }
-    *out = (ls_sighting){.partner = partner, .error = error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
+    *out = (ls_sighting){.partner = partner, .error = ls_error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
                          .has_vote = layout.has_vote, .has_pairs = reorder == LS_REORDER_ROPE_PAIRS};
-    double *values = out->error < tolerance ? ls_values_new(n, &reason) : NULL;
+    double *values = out->error < tolerance ? merge(n, &layout, computed) : NULL;
     if (values != NULL) {
-        memcpy(values, computed->values, n->elements * sizeof *values);
-        if (layout.gathered[1] == NULL)
-            scatter(&layout.reference, &layout.candidate, computed->values, values);
         ls_values_give(n, values, &out->value);
         out->layout = ls_arena_copy(w->arena, layout.text, strlen(layout.text));
     }
     ls_layout_done(&layout);
-    ls_hold_release(&hold);
     return values != NULL;
+}
+
+/* ------------------------------------------------------------------ rows of experts */
+
+/* A node has a row for each expert of each token. Implementations gather the rows of each expert, in an order of their own: what is
+ * computed from rows in any order is consistent, and proves nothing. */
+static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    if (w->steps[node].experts == 0 || n->rank == 0 || p->rank == 0)
+        return false;
+    return n->dialect == LS_DIALECT_ATEN || p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
+}
+
+/* The node that chooses the experts, by whose choice the reference orders the rows. */
+static size_t chooser_of(const ls_replayer *w, size_t node) {
+    const ls_node *product = &w->candidate->nodes[w->steps[node].experts - 1];
+    return product->operand_count > 2 ? product->operands[2] : LS_NONE;
+}
+
+/* The order of the reference's rows: known from another node of the same experts, or found by what the rows hold, and then it is
+ * known if they agree. */
+static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, double tolerance, ls_sighting *out) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    const bool fits = is_gathered(w, node, partner) && p->rank == 2 && p->shape[1] == n->shape[n->rank - 1] && p->elements >= n->elements; /* of the last layer, some rows may be left out */
+    const ls_view *view = fits ? ls_partners_values(&w->partners, partner) : NULL;
+    const size_t chooser = view != NULL ? chooser_of(w, node) : LS_NONE;
+    if (chooser == LS_NONE)
+        return false;
+    const uint64_t columns = p->shape[1], rows = n->elements / columns, *known = w->orders[chooser];
+    if (known != NULL && known[0] != p->shape[0])
+        return false;
+    uint64_t *found = known == NULL && isfinite(tolerance) && w->sampled != node ? ls_row_order_find(computed->values, view, rows, columns) : NULL;
+    double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known + 1 : found, view, rows, columns) : NULL;
+    const ls_view ordered = view_of(n, values), own = view_of(n, computed->values);
+    const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance) : INFINITY;
+    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(w->arena, (rows + 1) * sizeof *kept) : NULL;
+    if (kept != NULL) {
+        kept[0] = p->shape[0];
+        memcpy(kept + 1, found, rows * sizeof *kept);
+        w->orders[chooser] = kept;
+    }
+    free(found);
+    if (!(values != NULL && error < tolerance && w->orders[chooser] != NULL)) {
+        free(values);
+        return false;
+    }
+    *out = (ls_sighting){.partner = partner, .error = error, .order = w->orders[chooser] + 1, .layout = LS_ROWS_BY_EXPERT};
+    ls_values_give(n, values, &out->value);
+    return true;
 }
 
 /* The first axis whose elements rotary embeddings pair differently. */
@@ -319,7 +354,7 @@ static size_t reach(ls_replayer *w, const ls_node *n, const size_t *roots, size_
 
 void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, const size_t *roots, size_t root_count, double tolerance, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
-    const double norm = ls_replayer_norm(computed);
+    const double norm = ls_norm_of(computed);
     const uint64_t kind = ls_replayer_kind(w, node);
     const bool may_pair = may_have_pairs(w, node), halves = !may_pair || is_usual(w, kind, false), pairs = may_pair && is_usual(w, kind, true);
     ls_reach near[REACH];
@@ -336,29 +371,26 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
             if (!(fabs(norm - other) <= 1.5 * tolerance * fmax(norm, other)))
                 continue;
         }
-        const ls_layout_choice choice = times_learned(w, kind, kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
+        const ls_layout_choice choice = times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
         if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, choice, tolerance, &own)) ||
-            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own))) {
+            (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own)) ||
+            align_gathered(w, node, computed, partner, tolerance, &own)) {
             own.depth = near[i].depth;
             insert(out, &own);
         }
     }
 }
 
-/* A node has a row for each expert of each token. Implementations gather the rows of each expert, in an order of their own: what is
- * computed from rows in any order is consistent, and proves nothing. */
-static bool is_gathered(const ls_replayer *w, size_t node, size_t partner) {
-    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
-    if (!w->steps[node].is_of_experts || n->rank == 0 || p->rank == 0)
-        return false;
-    return n->dialect == LS_DIALECT_ATEN || p->shape[p->rank - 1] != n->shape[n->rank - 1] || (p->rank == 2 && p->shape[0] > 1);
-}
-
 static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, const ls_reach *near, ls_sightings *out) {
     const uint64_t kind = ls_replayer_kind(w, node);
     ls_sighting own;
-    if (is_gathered(w, node, near->node))
+    if (is_gathered(w, node, near->node)) {
+        if (align_gathered(w, node, computed, near->node, INFINITY, &own)) {
+            own.depth = near->depth;
+            out->items[out->count++] = own;
+        }
         return;
+    }
     for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
         if (is_usual(w, kind, pairs == 1) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;
@@ -440,7 +472,7 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
             const size_t partner = near[i].node;
             const size_t taken = w->taken[w->partners.alike[partner]];
             const bool free_ = taken == LS_NONE || taken == node || (s->partner != LS_NONE && s->partner != partner);
-            if (free_ && partner != s->partner && (of_weights || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, kind_of_partner(w, partner)) > 0))
+            if (free_ && partner != s->partner && (of_weights || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) > 0))
                 add_possible(w, node, value, &near[i], out);
         }
     ls_array_release(&none);
@@ -464,20 +496,14 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
     for (int round = ls_replayer_has_usual_partner(w, node) ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < NEAREST; i++)
             if (near[i].node != own && (near[i].node != partner || i < moved) && may_fit(w, node, near[i].node) &&
-                (round == 1 || times_learned(w, kind, kind_of_partner(w, near[i].node)) > 0))
+                (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, near[i].node)) > 0))
                 add_possible(w, node, value, &near[i], out);
     ls_array_release(&none);
 }
 
 double ls_replayer_differs(const ls_replayer *w, size_t node, const ls_array *computed) {
-    const ls_array *value = &w->steps[node].value;
-    double difference = 0, norm = 0;
-    for (uint64_t i = 0; i < value->elements; i++)
-        if (is_number(value->values[i]) && isfinite(computed->values[i])) {
-            difference += (computed->values[i] - value->values[i]) * (computed->values[i] - value->values[i]);
-            norm += value->values[i] * value->values[i];
-        }
-    return difference > 0 ? sqrt(difference / norm) : 0;
+    const ls_distance d = ls_distance_of(w->steps[node].value.values, computed->values, computed->elements);
+    return d.difference > 0 ? sqrt(d.difference / d.norm) : 0;
 }
 
 void ls_replayer_lay_out(ls_replayer *w, size_t node, size_t partner, ls_sightings *out) {
@@ -494,7 +520,7 @@ void ls_replayer_learn(ls_replayer *w, size_t node, const ls_sighting *sighting)
     const uint64_t kind = ls_replayer_kind(w, node);
     if (w->teaches_nothing)
         return;
-    const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, kind_of_partner(w, sighting->partner)}};
+    const uint64_t keys[3][2] = {{kind, ANY_PARTNER}, {kind, sighting->has_pairs ? AS_PAIRS : AS_HALVES}, {kind, ls_replayer_kind_of_partner(w, sighting->partner)}};
     for (int i = 0; i < 3; i++) {
         uint64_t *slot = ls_map_at(&w->learned, (const char *)keys[i], sizeof keys[i]);
         if (slot != NULL)

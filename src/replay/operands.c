@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/grow.h"
+#include "base/pool.h"
 #include "base/random_place.h"
 #include "eval/places.h"
 #include "eval/sampling.h"
@@ -48,6 +49,8 @@ static size_t base_of(const ls_trace *t, size_t node) {
     }
     return node;
 }
+
+size_t ls_replayer_base(const ls_replayer *w, size_t node) { return base_of(w->candidate, node); }
 
 size_t ls_replayer_weight(const ls_replayer *w, const ls_node *n, size_t slot) {
     if (slot >= n->operand_count || n->operands[slot] == LS_NONE)
@@ -390,12 +393,12 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
     const ls_node *n = &w->candidate->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
-    ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_replayer_every(w, node) : 1};
+    ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_replayer_every(w, node) : 1, .is_rough = !w->exact};
     bool ok = ls_eval_covers(n) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
                                 : ls_eval_refuse(&e, "an operation that is not covered");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
-            ok = ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
+            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
             if (ok && altered != NULL)
                 ls_alteration_apply(altered, i, &operands[i]);
@@ -426,12 +429,18 @@ static bool has_rounding(const ls_replayer *w, const ls_node *n) {
 
 /* Changes a result by as much as the rounding of the node's own weight may have. */
 static void add_rounding(ls_replayer *w, size_t node, ls_array *values) {
-    ls_rounding r;
-    if (!has_rounding(w, &w->candidate->nodes[node]) || !ls_replayer_rounding(w, node, &r))
-        return;
-    for (uint64_t i = 0; i < values->elements; i++)
-        values->values[i] += sqrt(3 * r.variance[i]) * (2 * (double)ls_random_place(i, 1 << 20) / (1 << 20) - 1);
+    const ls_node *n = &w->candidate->nodes[node];
+    const uint64_t columns = n->rank > 0 ? n->shape[n->rank - 1] : 1;
+    bool *known = NULL;
+    ls_rounding r = {0};
+    const bool any = has_rounding(w, n) && ls_rows_known(values, columns, &known) > 0 && ls_replayer_rounding(w, node, known, &r);
+    for (uint64_t row = 0, kept = 0; row < values->elements / columns && any; row++) {
+        for (uint64_t i = 0; i < columns && known[row]; i++)
+            values->values[row * columns + i] += sqrt(3 * r.variance[kept * columns + i]) * (2 * (double)ls_random_place(row * columns + i, 1 << 20) / (1 << 20) - 1);
+        kept += known[row];
+    }
     ls_rounding_release(&r);
+    free(known);
 }
 
 bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
@@ -445,6 +454,23 @@ bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out,
     return true;
 }
 
+/* Whether a node has the rounding of a weight in it: of its own, or of an open one's that it was computed from. A value that is
+ * tried has none. */
+static bool is_rounded(ls_replayer *w, size_t node, int depth) {
+    enum { DEEPEST = 12 };
+    size_t inputs[32];
+    const ls_step *s = &w->steps[node];
+    if (!depends(w, node, 0))
+        return s->partner == LS_NONE && s->moved.values != NULL;
+    if (w->tried[node].values != NULL || depth == DEEPEST)
+        return depth == DEEPEST;
+    bool any = has_rounding(w, &w->candidate->nodes[node]);
+    const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, 32);
+    for (size_t i = 0; i < count && !any; i++)
+        any = is_rounded(w, inputs[i], depth + 1);
+    return any;
+}
+
 bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *computed, ls_array *out) {
     size_t inputs[32];
     const char *reason;
@@ -453,7 +479,7 @@ bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *comp
     bool inherited = false;
     const size_t count = ls_replayer_inputs(w, node, inputs, 32);
     for (size_t i = 0; i < count && !inherited; i++)
-        inherited = (w->steps[inputs[i]].partner == LS_NONE && w->steps[inputs[i]].moved.values != NULL) || depends(w, inputs[i], 0);
+        inherited = is_rounded(w, inputs[i], 0);
     *out = (ls_array){0};
     if (inherited || (rounded && computed == NULL))
         return ls_replayer_compute(w, node, true, out, NULL, &reason);
@@ -473,15 +499,42 @@ void ls_rounding_release(ls_rounding *r) {
     *r = (ls_rounding){0};
 }
 
-/* The groups of a weight are decoded once. */
+/* A weight, whose groups are looked at in parts of so many elements. */
+typedef struct grouping {
+    const ls_array *weight;
+    lockstep_dtype dtype;
+    uint64_t group, part;
+    double *out;
+} grouping;
+
+static void group_part(void *context, uint64_t i, int worker) {
+    const grouping *g = context;
+    const uint64_t at = i * g->part, count = g->weight->elements - at < g->part ? g->weight->elements - at : g->part;
+    double *buffer = malloc((count + 1) * sizeof *buffer);
+    (void)worker;
+    if (buffer != NULL)
+        ls_rounding_variance(g->dtype, ls_array_part(g->weight, at, count, buffer), count, g->group, g->out + at / g->group);
+    free(buffer);
+}
+
+/* The variances of a weight's groups; where there is no memory to decode them, 0. */
 static double *new_variances(ls_replayer *w, size_t weight, lockstep_dtype dtype, uint64_t group) {
-    ls_array values;
+    enum { PARTS = 1 << 10 };
+    const ls_node *n = &w->candidate->nodes[weight];
+    ls_array values = {0};
+    ls_view view;
     const char *reason;
-    if (!read_weight(w, weight, &values, &reason))
+    if (!ls_node_has_values(n) && ls_models_find(w->models, weight, &view, &reason)) {
+        ls_values_give(n, NULL, &values);
+        values.stored = view;
+    } else if (!read_weight(w, weight, &values, &reason)) {
         return NULL;
-    ls_rounding_variance(dtype, values.values, values.elements, group, values.values);
-    double *fewer = realloc(values.values, (values.elements / group + 1) * sizeof *fewer);
-    return fewer != NULL ? fewer : values.values;
+    }
+    grouping g = {.weight = &values, .dtype = dtype, .group = group, .part = group * PARTS, .out = calloc(n->elements / group + 1, sizeof *g.out)};
+    if (g.out != NULL)
+        ls_pool_run((n->elements + g.part - 1) / g.part, group_part, &g);
+    ls_array_release(&values);
+    return g.out;
 }
 
 static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out) {
@@ -501,53 +554,76 @@ static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out) 
     return out->weight != NULL;
 }
 
-bool ls_replayer_rounding(ls_replayer *w, size_t node, ls_rounding *r) {
+/* Leaves the rows out of an operand that are not wanted. */
+static void keep_rows(ls_array *x, uint64_t columns, const bool *known) {
+    const uint64_t rows = x->elements / columns;
+    uint64_t kept = 0;
+    for (uint64_t row = 0; row < rows; row++)
+        if (known[row] && kept++ != row)
+            memcpy(x->values + (kept - 1) * columns, x->values + row * columns, columns * sizeof *x->values);
+    x->elements = kept * columns;
+}
+
+/* Sums of squares of groups of a row. */
+static double *squares_of_groups(const ls_array *x, uint64_t group) {
+    double *squares = malloc((x->elements / group + 1) * sizeof *squares);
+    for (uint64_t at = 0; at < x->elements / group && squares != NULL; at++) {
+        double sum = 0;
+        for (uint64_t i = at * group; i < (at + 1) * group; i++)
+            sum += x->values[i] * x->values[i];
+        squares[at] = sum;
+    }
+    return squares;
+}
+
+static bool variance_of_product(const ls_node *n, const ls_node *weight, const bool *known, ls_rounding *r) {
+    if (weight->rank > 2 || r->x.elements / r->k * r->m != n->elements) /* a product for each of several matrices */
+        return false;
+    if (known != NULL)
+        keep_rows(&r->x, r->k, known);
+    const uint64_t rows = r->x.elements / r->k;
+    double *squares = squares_of_groups(&r->x, r->group);
+    r->variance = malloc((rows * r->m + 1) * sizeof *r->variance);
+    const bool ok = squares != NULL && r->variance != NULL && ls_multiply(r->weight, squares, r->m, rows, r->k / r->group, r->variance);
+    free(squares);
+    return ok;
+}
+
+static bool variance_of_rows(const ls_node *n, const bool *known, ls_rounding *r) {
+    uint64_t kept = 0;
+    r->variance = calloc(n->elements + 1, sizeof *r->variance);
+    for (uint64_t i = 0; r->variance != NULL && i < n->elements / r->k && i < r->x.elements; i++) {
+        const double row = r->x.values[i];
+        if (known != NULL && !known[i])
+            continue;
+        for (uint64_t k = 0; k < r->k && row >= 0 && row < (double)r->m; k++)
+            r->variance[kept * r->k + k] = r->weight[((uint64_t)row * r->k + k) / r->group];
+        kept++;
+    }
+    return r->variance != NULL;
+}
+
+bool ls_replayer_rounding(ls_replayer *w, size_t node, const bool *known, ls_rounding *r) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t weight = ls_replayer_weight(w, n, 0);
     const char *reason;
     *r = (ls_rounding){0};
     if (weight == LS_NONE || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
         return false;
-    if (!variance_of_weight(w, weight, r) || !ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason)) {
+    const bool ok = variance_of_weight(w, weight, r) && ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason) &&
+                    (n->kind->id == LS_OP_GET_ROWS ? variance_of_rows(n, known, r) : variance_of_product(n, &w->candidate->nodes[weight], known, r));
+    if (!ok)
         ls_rounding_release(r);
-        return false;
-    }
-    const ls_node *a = &w->candidate->nodes[weight];
-    r->variance = calloc(n->elements + 1, sizeof *r->variance);
-    if (r->variance == NULL) {
-        ls_rounding_release(r);
-        return false;
-    }
-    if (n->kind->id == LS_OP_GET_ROWS) {
-        for (uint64_t i = 0; i < n->elements; i++) {
-            const double row = i / r->k < r->x.elements ? r->x.values[i / r->k] : -1;
-            r->variance[i] = row >= 0 && row < (double)r->m ? r->weight[((uint64_t)row * r->k + i % r->k) / r->group] : 0;
-        }
-        return true;
-    }
-    const uint64_t rows = r->x.elements / r->k;
-    if (a->rank > 2 || rows * r->m != n->elements) { /* a product for each of several matrices */
-        ls_rounding_release(r);
-        return false;
-    }
-    double *squares = calloc(r->x.elements / r->group + 1, sizeof *squares);
-    for (uint64_t i = 0; squares != NULL && i < r->x.elements; i++)
-        squares[i / r->group] += r->x.values[i] * r->x.values[i];
-    if (squares == NULL) {
-        ls_rounding_release(r);
-        return false;
-    }
-    ls_multiply(r->weight, squares, r->m, rows, r->k / r->group, r->variance);
-    free(squares);
-    return true;
+    return ok;
 }
 
 /* Every `step`-th column of a table of `rows`, as rows. */
 static double *transposed(const double *values, uint64_t rows, uint64_t columns, uint64_t step) {
     const uint64_t kept = (columns + step - 1) / step;
     double *out = malloc((rows * kept + 1) * sizeof *out);
-    for (uint64_t i = 0; out != NULL && i < rows * kept; i++)
-        out[i % kept * rows + i / kept] = values[i / kept * columns + i % kept * step];
+    for (uint64_t row = 0; out != NULL && row < rows; row++)
+        for (uint64_t i = 0; i < kept; i++)
+            out[i * rows + row] = values[row * columns + i * step];
     return out;
 }
 
@@ -556,10 +632,10 @@ double ls_rounding_along(const ls_rounding *r, const double *direction) {
     enum { CHANNELS = 192 };
     const uint64_t rows = r->x.elements / r->k, step = 1 + (r->m - 1) / CHANNELS, kept = (r->m + step - 1) / step;
     double *x = transposed(r->x.values, rows, r->k, 1), *d = transposed(direction, rows, r->m, step), *weights = malloc((kept * r->k + 1) * sizeof *weights), sum = 0;
-    if (x != NULL && d != NULL && weights != NULL) {
-        ls_multiply(x, d, r->k, kept, rows, weights);
-        for (uint64_t i = 0; i < kept * r->k; i++)
-            sum += weights[i] * weights[i] * r->weight[(i / r->k * step * r->k + i % r->k) / r->group];
+    if (x != NULL && d != NULL && weights != NULL && ls_multiply(x, d, r->k, kept, rows, weights)) {
+        for (uint64_t channel = 0; channel < kept; channel++)
+            for (uint64_t k = 0; k < r->k; k++)
+                sum += weights[channel * r->k + k] * weights[channel * r->k + k] * r->weight[(channel * step * r->k + k) / r->group];
         sum *= (double)r->m / (double)kept;
     } else {
         sum = INFINITY;

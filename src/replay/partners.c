@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "compare/metrics.h"
+#include "replay/distances.h"
 
 static bool is_value(const ls_node *n) {
     return n->pass != LS_NONE && n->role == LOCKSTEP_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && ls_node_has_values(n) && !ls_node_is_integer(n) &&
@@ -69,8 +69,8 @@ static bool list_children(ls_partners *p) {
 lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_error *error) {
     const size_t n = t->node_count;
     *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of), .alike = malloc((n + 1) * sizeof *p->alike),
-                       .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue)};
-    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && find_copies(p) && list_children(p);
+                       .held = calloc(n + 1, sizeof *p->held), .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue)};
+    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->held != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && find_copies(p) && list_children(p);
     for (size_t i = 0; i < n && ok; i++) {
         p->is_value[i] = is_value(&t->nodes[i]);
         p->norms[i] = -1;
@@ -80,7 +80,15 @@ lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_err
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
+static void release_held(ls_partners *p) {
+    for (size_t i = 0; p->held != NULL && i < p->trace->node_count; i++)
+        ls_hold_release(&p->held[i]);
+    p->held_bytes = 0;
+}
+
 void ls_partners_done(ls_partners *p) {
+    release_held(p);
+    free(p->held);
     free(p->is_value);
     free(p->children);
     free(p->first_child);
@@ -166,21 +174,22 @@ size_t ls_partners_above(ls_partners *p, size_t node, ls_reach *out, size_t capa
     return count;
 }
 
+const ls_view *ls_partners_values(ls_partners *p, size_t node) {
+    const uint64_t most = 1 << 26; /* bytes */
+    ls_hold *hold = &p->held[node];
+    if (hold->view.data != NULL)
+        return &hold->view;
+    if (p->held_bytes > most)
+        release_held(p);
+    if (ls_trace_hold(p->trace, node, hold, NULL) != LOCKSTEP_OK)
+        return NULL;
+    p->held_bytes += ls_view_elements(&hold->view) * sizeof(double); /* at most */
+    return &hold->view;
+}
+
 double ls_partners_norm(ls_partners *p, size_t node) {
-    enum { CHUNK = 1024 };
-    double values[CHUNK], squares = 0;
-    ls_hold hold;
     if (p->norms[node] >= 0 || isnan(p->norms[node]))
         return p->norms[node];
-    if (ls_trace_hold(p->trace, node, &hold, NULL) != LOCKSTEP_OK)
-        return p->norms[node] = NAN;
-    const uint64_t elements = ls_view_elements(&hold.view);
-    for (uint64_t at = 0; at < elements; at += CHUNK) {
-        const size_t n = elements - at < CHUNK ? (size_t)(elements - at) : CHUNK;
-        ls_view_read_f64(&hold.view, at, n, values);
-        for (size_t i = 0; i < n; i++)
-            squares += isfinite(values[i]) && values[i] > LS_MASK_BELOW ? values[i] * values[i] : 0;
-    }
-    ls_hold_release(&hold);
-    return p->norms[node] = sqrt(squares);
+    const ls_view *view = ls_partners_values(p, node);
+    return p->norms[node] = view != NULL ? sqrt(ls_distance_between(view, view).norm) : NAN;
 }

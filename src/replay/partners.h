@@ -12,6 +12,8 @@ typedef struct ls_partners {
     size_t *alike;    /* per node: the first value with its content, which is itself as a rule */
     double *norms;    /* per node: L2 of its numbers; negative where not known yet */
     bool has_edges;
+    ls_hold *held;    /* per node: values that were read, up to a limit */
+    uint64_t held_bytes;
     /* For a search. */
     size_t *stamp, stamps, *queue;
 } ls_partners;
@@ -30,6 +32,8 @@ typedef struct ls_reach {
 size_t ls_partners_below(ls_partners *partners, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
 /* The values of the same pass from which a node is computed, nearest first. */
 size_t ls_partners_above(ls_partners *partners, size_t node, ls_reach *out, size_t capacity);
+/* The values of a node; NULL if they can't be read. They are borrowed until the next call. */
+const ls_view *ls_partners_values(ls_partners *partners, size_t node);
 /* L2 of a node's numbers; NaN if its values can't be read. */
 double ls_partners_norm(ls_partners *partners, size_t node);
 

@@ -45,9 +45,17 @@ typedef struct ls_replayed {
     const char *instead; /* how it gives the reference's values */
     double left;         /* relative L2 then */
     bool has_pairs;      /* the partner's rotary halves are pairs here */
+    const uint64_t *order; /* in which the partner's rows are this one's; NULL */
     bool is_accepted;    /* an origin that the user has accepted by its rule: is_origin is false */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;
+
+/* Operations that are covered by one that was found: without those that only move values, and how many of them multiply with a weight.
+ * Several that multiply the same operand count as one. Larger ones than the limits hide too much, and their operations are open. */
+typedef struct ls_region_size {
+    size_t operations, products, node; /* node: the one that was found */
+} ls_region_size;
+enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1, LS_REGION_OPERATIONS_OF_TORCH = 48 /* ATen's are smaller: a rotation, with its angles, is fourteen */ };
 
 typedef struct ls_replay {
     const ls_matching *matching;
@@ -56,6 +64,7 @@ typedef struct ls_replay {
     size_t operations[LS_REPLAY_CLASS_COUNT];
     uint64_t elements[LS_REPLAY_CLASS_COUNT];
     size_t origins, accepted;
+    ls_region_size largest; /* region */
     size_t sampled; /* large products of which only some rows were computed */
     ls_arena arena;
 } ls_replay;

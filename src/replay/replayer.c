@@ -71,7 +71,8 @@ static void cover(ls_replayer *w, size_t node) {
     for (size_t i = 0; i < count; i++) {
         const size_t earlier = ls_replayer_earlier_writes(w, region[i], writes, REGION);
         for (size_t k = 0; k < earlier; k++)
-            cover_region(w, writes[k], behind);
+            for (size_t x = cover_region(w, writes[k], behind); x > 0; x--)
+                w->steps[behind[x - 1]].is_near = true;
     }
 }
 
@@ -119,6 +120,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->partner = sighting->partner;
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
+    s->order = sighting->order;
     s->means = means;
     s->is_open = false;
     s->roots = ls_arena_alloc(&w->scratch, sizeof *s->roots);
@@ -297,18 +299,19 @@ static bool picks_by_ties(const ls_replayer *w, size_t node) {
     return any;
 }
 
-/* A product of experts, the rows that are gathered for it, or what is computed from it row by row. */
-static bool is_of_experts(const ls_replayer *w, size_t node) {
+/* The product of experts that a node is, or what is done to each of its rows; or the node itself that gathers rows for one: its node + 1;
+ * or 0. */
+static size_t experts_of(const ls_replayer *w, size_t node) {
     enum { INPUTS = 8 };
-    size_t inputs[INPUTS];
+    size_t inputs[INPUTS], product = 0;
     const ls_node *n = &w->candidate->nodes[node];
-    bool any = n->kind->id == LS_OP_MUL_MAT_ID || picks_by_ties(w, node);
-    if (n->kind->role == LS_OP_ROLE_REDUCTION)
-        return false;
-    const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS);
-    for (size_t i = 0; i < count && !any; i++)
-        any = w->steps[inputs[i]].is_of_experts && rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n);
-    return any;
+    if (n->kind->id == LS_OP_MUL_MAT_ID || picks_by_ties(w, node))
+        return node + 1;
+    const size_t count = n->kind->role != LS_OP_ROLE_REDUCTION ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    for (size_t i = 0; i < count && product == 0; i++)
+        if (rows_of(&w->candidate->nodes[inputs[i]]) == rows_of(n))
+            product = w->steps[inputs[i]].experts;
+    return product;
 }
 
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
@@ -316,7 +319,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     ls_step *s = &w->steps[node];
     ls_array computed = {0};
     s->is_known = true;
-    s->is_of_experts = is_of_experts(w, node);
+    s->experts = experts_of(w, node);
     s->root_count = ls_replayer_roots(w, node, &s->roots);
     if (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n)) {
         carry(w, node);
@@ -416,6 +419,43 @@ static void pair_ends(ls_replayer *w, size_t pass) {
     ls_sightings_release(&possible);
 }
 
+/* What a node multiplies with a weight; LS_NONE. */
+static size_t multiplied_by_weight(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const bool is_product = (n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_CONVOLUTION) && n->operand_count > 1;
+    const size_t weight = !is_product ? 2 : ls_replayer_weight(w, n, 0) != LS_NONE ? 0 : ls_replayer_weight(w, n, 1) != LS_NONE ? 1 : 2;
+    return weight < 2 && n->operands[1 - weight] != LS_NONE ? ls_replayer_base(w, n->operands[1 - weight]) : LS_NONE;
+}
+
+static ls_region_size size_of_region(const ls_replayer *w, size_t node, const size_t *region, size_t count) {
+    size_t operands[REGION];
+    ls_region_size size = {.node = node};
+    for (size_t i = 0; i < count; i++) {
+        const size_t operand = multiplied_by_weight(w, region[i]);
+        bool known = operand == LS_NONE;
+        for (size_t k = 0; k < size.products && !known; k++)
+            known = operands[k] == operand;
+        if (!known)
+            operands[size.products++] = operand;
+        size.operations += !ls_op_only_moves(w->candidate->nodes[region[i]].kind);
+    }
+    return size;
+}
+
+/* What belongs to a fault is named with it, however large it is. */
+static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
+    size_t region[REGION];
+    const ls_step *s = &w->steps[node];
+    const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
+    const ls_region_size size = size_of_region(w, node, region, count);
+    const size_t most = w->candidate->is_torch ? LS_REGION_OPERATIONS_OF_TORCH : LS_REGION_OPERATIONS;
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = size.operations <= most && size.products <= LS_REGION_PRODUCTS;
+    for (size_t i = 0; i < count && (near || at_fault); i++)
+        w->steps[region[i]].is_near = true;
+    if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
+        out->largest = size;
+}
+
 /* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
 static bool is_unused(const ls_replayer *w, size_t node, int depth) {
     bool any = depth == VIEWS_DEEPEST;
@@ -437,12 +477,13 @@ static bool has_moved_positions(const ls_replayer *w, size_t node) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs};
-    w->steps[node].is_covered = s->is_covered || (s->partner == LS_NONE && is_unused(w, node, 0));
+    ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
+    if (s->partner == LS_NONE && is_unused(w, node, 0))
+        w->steps[node].is_covered = w->steps[node].is_near = true;
     own.local = s->local;
     const bool is_measured = s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local));
     const bool is_known = s->partner == LS_NONE ? s->reason == NULL : is_measured || s->means == LS_REPLAY_BY_VALUE;
-    own.class = !is_known ? LS_REPLAY_UNSUPPORTED : s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered ? LS_REPLAY_COVERED : LS_REPLAY_OPEN;
+    own.class = !is_known ? LS_REPLAY_UNSUPPORTED : s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : LS_REPLAY_OPEN;
     own.reason = is_known ? NULL : s->reason != NULL ? s->reason : "an operand that is not known";
     if (is_measured)
         own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
@@ -478,6 +519,7 @@ static void release_pass(ls_replayer *w, size_t pass) {
             ls_array_release(&s->value);
         s->roots = NULL;
         s->root_count = 0;
+        w->orders[i] = NULL;
     }
     ls_arena_done(&w->scratch);
 }
@@ -519,6 +561,9 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     for (size_t i = first; i < last; i++) /* with what is known now */
         if (is_replayed(&nodes[i], pass) && w->steps[i].partner == LS_NONE)
             carry(w, i);
+    for (size_t i = first; i < last; i++)
+        if (nodes[i].pass == pass)
+            measure_region(w, i, out);
     for (size_t i = first; i < last; i++)
         if (ls_node_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
@@ -569,6 +614,7 @@ static void walk_done(ls_replayer *w) {
     ls_map_done(&w->cache_numbers);
     ls_map_done(&w->learned);
     ls_map_done(&w->votes);
+    ls_map_done(&w->lessons);
     ls_arena_done(&w->scratch);
     free(w->steps);
     free(w->consumers);
@@ -579,6 +625,7 @@ static void walk_done(ls_replayer *w) {
     free(w->decoded);
     free(w->is_handed_on);
     free(w->is_silent);
+    free(w->orders);
     free(w->taken);
     free(w->tried);
     free(w->depends);
@@ -595,11 +642,12 @@ static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
     w->decoded = calloc(n + 1, sizeof *w->decoded);
     w->variances = calloc(n + 1, sizeof *w->variances);
     w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
+    w->orders = calloc(n + 1, sizeof *w->orders);
     w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
         w->steps[i].partner = w->steps[i].likeness = LS_NONE;
@@ -618,7 +666,7 @@ static void classify_again(const ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < out->count; i++) {
         ls_replayed *item = &out->items[i];
         const uint64_t elements = w->candidate->nodes[item->node].elements;
-        if (item->class != LS_REPLAY_OPEN || !w->steps[item->node].is_covered)
+        if (item->class != LS_REPLAY_OPEN || !w->steps[item->node].is_covered || !w->steps[item->node].is_near)
             continue;
         item->class = LS_REPLAY_COVERED;
         out->operations[LS_REPLAY_OPEN]--;
@@ -644,6 +692,7 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
     }
     for (size_t i = 0; i < w->cache_count; i++)
         w->caches[i].released = 0;
+    ls_map_done(&w->lessons);
     w->trials_left = TRIALS_EACH * w->candidate->node_count;
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }

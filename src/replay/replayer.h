@@ -20,7 +20,9 @@ typedef struct ls_step {
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
-    bool is_of_experts; /* it has a row for each expert of each token */
+    bool is_near;       /* what covers it is near enough, see ls_region_size */
+    size_t experts;     /* it has a row for each expert of each token, as this product of experts: its node + 1; or 0 */
+    const uint64_t *order; /* of the partner's rows, where that is another; NULL */
     bool is_reserved;   /* what it will stand for has been looked up before its turn */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
@@ -49,12 +51,14 @@ typedef struct ls_replayer {
     uint64_t decoded_elements;
     ls_map learned;       /* (kind of the candidate's node, kind of its partner) -> 1; (kind, 0) -> how many */
     ls_map votes;         /* for layouts */
+    ls_map lessons;       /* situation in which a substitution was needed -> what solved it; see substitute.c */
     size_t lost_for;      /* operations since the last that was found */
     size_t trials_left;   /* of substitutions: where everything differs, they would lead nowhere */
     double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
     size_t pass_pair;     /* of the pass that is replayed */
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    const uint64_t **orders; /* per node that chooses experts: how many rows the reference has for them, and in which order (row_order.h), where it is known */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
@@ -93,24 +97,32 @@ size_t ls_replayer_handed_on(const ls_replayer *replayer, size_t node, size_t *o
 size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Open nodes from which a node is computed, without others with a partner between them. */
 size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
+/* What a node lies in, through views. */
+size_t ls_replayer_base(const ls_replayer *replayer, size_t node);
 /* The weight that a slot holds, through views; LS_NONE. */
 size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size_t slot);
 /* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
- * common factor (see local_error.c). False where there is none. */
+ * common factor (see local_error.c). False where there is none. known: the rows that are wanted, of which there is one at least; NULL
+ * for all. */
 typedef struct ls_rounding {
-    double *variance;       /* per element of the result, to be freed */
+    double *variance;       /* per element of the result's wanted rows, to be freed */
     double *weight;         /* of the weight [m, k], per group of elements of a row, to be freed unless it is borrowed */
     bool is_borrowed;
-    ls_array x;             /* the operand that it is multiplied with, to be freed */
+    ls_array x;             /* the operand that it is multiplied with, of a product its wanted rows, to be freed */
     uint64_t m, k, group;   /* elements of a group */
 } ls_rounding;
-bool ls_replayer_rounding(ls_replayer *replayer, size_t node, ls_rounding *out);
+bool ls_replayer_rounding(ls_replayer *replayer, size_t node, const bool *known, ls_rounding *out);
 /* The variance of the sum of the errors of a product's result, each times an element of `direction`. */
 double ls_rounding_along(const ls_rounding *rounding, const double *direction);
 void ls_rounding_release(ls_rounding *rounding);
 /* Forgets what was tried. */
 void ls_replayer_untry(ls_replayer *replayer);
 void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
+
+/* ------------------------------------------------------------------ local_error.c */
+
+/* The rows that were computed, which have a number at least: how many, and which; to be freed, NULL if out of memory. */
+uint64_t ls_rows_known(const ls_array *computed, uint64_t columns, bool **out_known);
 
 /* ------------------------------------------------------------------ lookup.c */
 
@@ -123,6 +135,7 @@ typedef struct ls_sighting {
     const char *layout;
     ls_layout_vote vote;
     bool has_vote, has_pairs;
+    const uint64_t *order; /* in which the partner's rows are the node's; NULL */
 } ls_sighting;
 
 enum { LS_SIGHTINGS = 16 };
@@ -141,8 +154,6 @@ void ls_replayer_lay_out(ls_replayer *replayer, size_t node, size_t partner, ls_
 /* Tensors of the reference from which the partner of `reader` is computed, other than the node's own, in the layouts in which it
  * may have them. */
 void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sightings *out);
-/* L2 of an array's numbers. */
-double ls_replayer_norm(const ls_array *array);
 /* Sum of the squares by which rounding may move a result; 0 where `moved` has no values. */
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved);
 /* Relative L2 of what was computed for a node and its value. */
@@ -158,6 +169,7 @@ void ls_replayer_learn(ls_replayer *replayer, size_t node, const ls_sighting *si
 bool ls_replayer_has_usual_partner(const ls_replayer *replayer, size_t node);
 /* What kind of node it is: the same in all layers. */
 uint64_t ls_replayer_kind(const ls_replayer *replayer, size_t node);
+uint64_t ls_replayer_kind_of_partner(const ls_replayer *replayer, size_t partner);
 
 /* ------------------------------------------------------------------ substitute.c */
 

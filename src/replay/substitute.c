@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+#include "replay/distances.h"
 #include "replay/replayer.h"
 
 enum { INPUTS = 24, CUT = 3, CUTS = 10, TRIALS = 200 }; /* trials: for one node, as long as the replay has some left */
@@ -101,15 +103,10 @@ static bool is_better(const choice *a, const choice *b) {
 }
 
 static bool is_same(const ls_array *a, const ls_array *b) {
-    double difference = 0, norm = 0;
     if (a->elements != b->elements)
         return false;
-    for (uint64_t i = 0; i < a->elements; i++)
-        if (isfinite(a->values[i]) && isfinite(b->values[i])) {
-            difference += (a->values[i] - b->values[i]) * (a->values[i] - b->values[i]);
-            norm += b->values[i] * b->values[i];
-        }
-    return difference <= 1e-12 * norm;
+    const ls_distance d = ls_distance_of(b->values, a->values, a->elements);
+    return d.difference <= 1e-12 * d.norm;
 }
 
 /* An operation that changes nothing (plus 0, times 1, a copy) proves nothing. */
@@ -263,6 +260,31 @@ static void process_between(ls_replayer *w, size_t from, size_t node) {
             ls_replayer_process(w, i, true);
 }
 
+/* ------------------------------------------------------------------ lessons */
+
+/* What solved a situation solves it in the next layer, too, where the same operations are open, and as many of their kinds have
+ * been found elsewhere. */
+static uint64_t situation_of(const ls_replayer *w, size_t node, const cut *cuts, size_t count) {
+    uint64_t hash = ls_replayer_kind(w, node);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k <= cuts[i].count; k++) {
+            const bool end = k == cuts[i].count;
+            const uint64_t key[] = {hash, end ? 0 : ls_replayer_kind(w, cuts[i].nodes[k]), end ? 0 : ls_replayer_has_usual_partner(w, cuts[i].nodes[k])};
+            hash = XXH3_64bits(key, sizeof key);
+        }
+    return hash;
+}
+
+/* The kinds of the tensors that were chosen; never 0. */
+static uint64_t kinds_chosen(const ls_replayer *w, const cut *c, const ls_sightings *of, const size_t at[CUT]) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const uint64_t key[] = {hash, c->nodes[i] - c->nodes[0], ls_replayer_kind_of_partner(w, of[i].items[at[i]].partner)};
+        hash = XXH3_64bits(key, sizeof key);
+    }
+    return hash != 0 ? hash : 1;
+}
+
 /* A cut, and the tensors that make the node right. */
 typedef struct solution {
     cut cut;
@@ -307,8 +329,9 @@ static size_t limit_trials(solution *s, size_t most) {
     return trials;
 }
 
-/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. */
-static void try_cut(ls_replayer *w, size_t node, const cut *given, size_t *trials_left, solution *best) {
+/* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. kinds: of the
+ * tensors that are tried; 0 for all. */
+static void try_cut(ls_replayer *w, size_t node, const cut *given, uint64_t kinds, size_t *trials_left, solution *best) {
     solution own = {.of = calloc(CUT, sizeof *own.of)};
     const cut *c = &own.cut;
     size_t at[CUT] = {0};
@@ -320,7 +343,7 @@ static void try_cut(ls_replayer *w, size_t node, const cut *given, size_t *trial
         do {
             choice one = {0};
             memcpy(one.at, at, sizeof at);
-            if (are_distinct(c, own.of, at))
+            if (are_distinct(c, own.of, at) && (kinds == 0 || kinds == kinds_chosen(w, c, own.of, at)))
                 try_choice(w, node, c, own.of, &one, &own.choice);
         } while (next_choice(c, own.of, at));
     }
@@ -382,18 +405,42 @@ static void reserve_siblings(ls_replayer *w, size_t node) {
         }
 }
 
+static void search_cuts(ls_replayer *w, size_t node, const cut *cuts, size_t count, solution *best) {
+    size_t trials_left = TRIALS;
+    for (int unusual = 0; unusual < 2 && best->cut.count == 0; unusual++)
+        for (size_t i = 0; i < count; i++)
+            if (is_usual_cut(w, &cuts[i]) != unusual)
+                try_cut(w, node, &cuts[i], 0, &trials_left, best);
+}
+
+/* Tries what solved the situation before, and all else if that does not solve it, or nothing has often enough. */
+static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, solution *best) {
+    enum { HOPELESS = 3, SOLVED = 0, UNSOLVED = 1 };
+    const uint64_t situation = situation_of(w, node, cuts, count), solved[2] = {situation, SOLVED}, unsolved[2] = {situation, UNSOLVED};
+    size_t trials_left = TRIALS;
+    const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)solved, sizeof solved), *failures = ls_map_find(&w->lessons, (const char *)unsolved, sizeof unsolved);
+    if (lesson == NULL && failures != NULL && *failures >= HOPELESS)
+        return;
+    for (size_t i = 0; lesson != NULL && i < count && best->cut.count == 0; i++)
+        try_cut(w, node, &cuts[i], *lesson, &trials_left, best);
+    if (best->cut.count > 0)
+        return;
+    search_cuts(w, node, cuts, count, best);
+    const bool found = best->cut.count > 0;
+    uint64_t *slot = ls_map_at(&w->lessons, (const char *)(found ? solved : unsolved), sizeof solved);
+    if (slot != NULL)
+        *slot = found ? kinds_chosen(w, &best->cut, best->of, best->choice.at) : *slot + 1;
+}
+
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
-    size_t trials_left = TRIALS;
     solution best = {0};
     const size_t count = w->trials_left > 0 ? list_cuts(w, node, cuts) : 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < cuts[i].count; k++)
             reserve_siblings(w, cuts[i].nodes[k]);
-    for (int unusual = 0; unusual < 2 && best.cut.count == 0; unusual++)
-        for (size_t i = 0; i < count; i++)
-            if (is_usual_cut(w, &cuts[i]) != unusual)
-                try_cut(w, node, &cuts[i], &trials_left, &best);
+    if (count > 0)
+        solve(w, node, cuts, count, &best);
     const bool found = best.cut.count > 0;
     if (found)
         accept(w, node, &best);
@@ -430,11 +477,11 @@ static share share_in(ls_replayer *w, size_t node, size_t operand, const ls_sigh
         squares += change * change;
     }
     if (ok && squares > 0) {
-        const bool rounded = ls_replayer_rounding(w, node, &r);
-        const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_replayer_norm(value);
+        const bool rounded = ls_replayer_rounding(w, node, NULL, &r);
+        const double floor = (ls_replayer_floor(w, node) + w->type_error) * ls_norm_of(value);
         const bool along = rounded && r.m * (r.x.elements / r.k) == value->elements && w->candidate->nodes[node].kind->id == LS_OP_MUL_MAT;
         const double noise = along ? ls_rounding_along(&r, other.values) : ls_replayer_moved_squares(&computed, &w->steps[node].moved) / (double)computed.elements * squares;
-        const double norm = ls_replayer_norm(value);
+        const double norm = ls_norm_of(value);
         double explained = 0;
         for (uint64_t i = 0; rounded && i < value->elements; i++)
             explained += r.variance[i];

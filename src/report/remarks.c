@@ -104,6 +104,10 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_CANDIDATE_OUTPUT: ls_text_printf(out, "the final output %s was not compared; %s", r->text, rest); break;
     case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s", r->text, rest); break;
     case LS_REMARK_REPLAY_DIVERGED: ls_text_printf(out, "%llu operation%s at fault, of which no values were recorded", (unsigned long long)r->count, r->count == 1 ? " is" : "s are"); break;
+    case LS_REMARK_KERNELS:
+        ls_text_printf(out, "%llu operation%s on %s own recorded operands other values than were recorded (first: %s (%s); lockstep verify lists them)", count,
+                       count == 1 ? " gives" : "s give", count == 1 ? "its" : "their", r->text, r->detail);
+        break;
     case LS_REMARK_NOT_REPLAYED:
         ls_text_printf(out, "%s has only the graph, and its operations could not be computed: only those of ggml can, with the weights (--candidate-model names their file)", r->text);
         break;

@@ -47,6 +47,8 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
     ls_text_printf(out, "; of their elements");
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
         ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", all > 0 ? 100 * (double)r->elements[i] / (double)all : 0, ls_replay_class_name((ls_replay_class)i));
+    if (r->largest.operations > 0)
+        ls_text_printf(out, "; the largest region that one covers has %zu operation%s", r->largest.operations, r->largest.operations > 1 ? "s" : "");
     if (r->sampled > 0)
         ls_text_printf(out, "; of %zu large products, some rows (--exact: all)", r->sampled);
     if (d->in.candidate.trace->is_graph_only) {
@@ -256,6 +258,8 @@ json_t *ls_report_replay_json(const ls_diff *d) {
     json_object_set_new(o, "weights", weights_json(&d->models));
     json_object_set_new(o, "counts", counts);
     json_object_set_new(o, "elements", elements);
+    json_object_set_new(o, "largest_region", json_pack("{s:o, s:o, s:o}", "operations", ls_json_count(r->largest.operations), "products", ls_json_count(r->largest.products),
+                                                       "found", ls_json_count(r->largest.node)));
     json_object_set_new(o, "origins", ls_json_count(r->origins));
     json_object_set_new(o, "accepted", ls_json_count(r->accepted));
     json_object_set_new(o, "sampled", ls_json_count(r->sampled));

@@ -61,16 +61,25 @@ static double largest_of(const double *values, uint64_t count) {
 }
 
 uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length) {
+    enum { OF_SINGLE = 32 }; /* elements of a type without blocks, for which a mean of their variances stands */
     const struct row *row = row_of(dtype);
-    const uint64_t block = row != NULL ? row->block : 1;
+    const uint64_t block = row != NULL && row->block > 1 ? row->block : OF_SINGLE;
     return row_length % block == 0 ? block : 1; /* types with blocks have no other rows */
+}
+
+static double mean_square(const double *values, uint64_t count) {
+    double sum = 0;
+    for (uint64_t i = 0; i < count; i++)
+        sum += values[i] * values[i];
+    return sum / (double)count;
 }
 
 void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t group, double *out) {
     const struct row *row = row_of(dtype);
     for (uint64_t from = 0; from < elements; from += group) {
-        const double largest = largest_of(values + from, group < elements - from ? group : elements - from);
-        const double deviation = row != NULL ? row->relative * largest : 0;
-        out[from / group] = deviation * deviation;
+        const uint64_t count = group < elements - from ? group : elements - from;
+        const double largest = row != NULL && row->block > 1 ? largest_of(values + from, count) : 0;
+        const double square = row == NULL ? 0 : row->block > 1 ? largest * largest : mean_square(values + from, count);
+        out[from / group] = row != NULL ? row->relative * row->relative * square : 0;
     }
 }

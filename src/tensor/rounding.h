@@ -9,9 +9,9 @@
 
 /* Whether values lose precision in the type: all but f32, f64 and integers. */
 bool ls_rounding_is_lossy(lockstep_dtype dtype);
-/* How many successive elements of a row have the same variance. It divides row_length. */
+/* How many successive elements of a row have the same variance, or nearly. It divides row_length. */
 uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length);
-/* The variance of the rounding error of each group of elements of a tensor that was decoded from a type. `out` may be `values`. */
+/* The variance of the rounding error of each group of elements of a tensor that was decoded from a type. */
 void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t group, double *out);
 
 #endif

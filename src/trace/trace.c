@@ -161,6 +161,8 @@ void ls_hold_release(ls_hold *hold) {
     *hold = (ls_hold){0};
 }
 
+bool ls_trace_is_ggml(const ls_trace *t) { return strcmp(t->engine, "llama.cpp") == 0 || strcmp(t->engine, "whisper.cpp") == 0 || strcmp(t->engine, "ggml") == 0; }
+
 size_t ls_trace_first_with_tokens(const ls_trace *t) {
     for (size_t p = 0; p < t->pass_count; p++)
         if (t->passes[p].tokens != NULL)

@@ -90,6 +90,18 @@ static const ls_op *kind_of(ls_trace *t, const char *op) {
 
 /* -------------------------------------------------------------------- lines */
 
+/* ggml's graphs don't say which sequence a row is of, but their rows come sequence by sequence: where positions begin again,
+ * another one does. NULL where there is only one. */
+static const int32_t *sequences_by_position(ls_trace *t, const ls_pass *pass) {
+    int32_t *out = pass->positions != NULL && pass->tokens != NULL ? ls_arena_array(&t->arena, pass->rows, sizeof *out) : NULL;
+    int32_t sequence = 0;
+    for (size_t i = 0; out != NULL && i < pass->rows; i++) {
+        sequence += i > 0 && pass->positions[i] <= pass->positions[i - 1];
+        out[i] = sequence;
+    }
+    return sequence > 0 ? out : NULL;
+}
+
 static lockstep_status read_pass(ls_trace_lines *r, const json_t *object) {
     ls_trace *t = r->trace;
     int64_t number = integer_of(r, object, "pass", 0, INT64_MAX, -1);
@@ -112,6 +124,8 @@ static lockstep_status read_pass(ls_trace_lines *r, const json_t *object) {
         pass->tokens = tokens != NULL ? tokens : pass->tokens;
         pass->positions = positions != NULL ? positions : pass->positions;
         pass->sequences = sequences != NULL ? sequences : pass->sequences;
+        if (pass->sequences == NULL && ls_trace_is_ggml(t))
+            pass->sequences = sequences_by_position(t, pass);
     }
     pass->told_later = is_true(r, object, "told_later") || pass->told_later;
     pass->context = (unsigned)integer_of(r, object, "context", 0, UINT_MAX, pass->context);

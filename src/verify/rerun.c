@@ -36,7 +36,7 @@ static bool compute(rerun *r, size_t node, ls_array *out, const char **out_reaso
     bool ok = n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
-            ok = ls_recorded_read(&r->values, n->operands[i], &operands[i], &e.reason);
+            ok = ls_leaf_borrow(r->values.models, n, i, &operands[i]) || ls_recorded_read(&r->values, n->operands[i], &operands[i], &e.reason);
             e.operands[i] = &operands[i];
         }
     double *values = ok ? ls_values_new(n, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(n, &e.reason) : NULL;

@@ -22,21 +22,35 @@ typedef struct run {
     bool exact;    /* no rows are left out */
     double *scale; /* of the operation that is being computed */
     uint64_t scale_capacity;
+    bool reads_nan; /* that operation: of cells of a cache, NaN means only that they are not known */
 } run;
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
 /* ------------------------------------------------------------------ computing */
 
+static bool has_nan(const double *values, uint64_t count) {
+    uint64_t i = 0;
+    while (i < count && !isnan(values[i]))
+        i++;
+    return i < count;
+}
+
+static bool is_recorded_nan(run *r, size_t node, const ls_array *values) {
+    return r->v->trace->nodes[node].role != LOCKSTEP_ROLE_WEIGHT && has_nan(values->values, values->elements) && ls_recorded_cache(&r->values, node) == SIZE_MAX;
+}
+
 static bool read_operands(run *r, const ls_node *n, ls_array operands[LS_EVAL_OPERANDS], ls_evaluation *e) {
     if (n->operand_count > LS_EVAL_OPERANDS)
         return ls_eval_refuse(e, "more operands than any operation has");
+    r->reads_nan = false;
     for (size_t i = 0; i < n->operand_count; i++) {
         if (n->operands[i] == LS_NONE)
             continue;
-        if (!ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
+        if (!ls_leaf_borrow(r->values.models, n, i, &operands[i]) && !ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
             return false;
         e->operands[i] = &operands[i];
+        r->reads_nan = r->reads_nan || is_recorded_nan(r, n->operands[i], &operands[i]);
     }
     return true;
 }
@@ -50,11 +64,11 @@ static bool make_room(run *r, const ls_node *n) {
     return scale != NULL;
 }
 
-/* Computes a node in double precision; r->scale is set. The result's values are to be freed. */
+/* Computes a node in double precision; r->scale and r->reads_nan are set. The result's values are to be freed. */
 static bool compute(run *r, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->v->trace->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
-    ls_evaluation e = {.node = n, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n)};
+    ls_evaluation e = {.node = n, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n), .is_rough = !r->exact};
     bool ok = read_operands(r, n, operands, &e);
     double *values = ok && make_room(r, n) ? malloc((n->elements + 1) * sizeof *values) : NULL;
     e.out = values;
@@ -92,13 +106,16 @@ static void add(distance *d, double recorded, double computed, double scale) {
 
 static double relative(const distance *d) { return d->broken ? INFINITY : d->squares == 0 ? 0 : sqrt(d->squares) / sqrt(d->scale); }
 
-static void measure(const ls_array *recorded, const ls_array *computed, const double *scale, ls_check *out) {
+/* What a kernel makes of NaN is its own affair: a masked one may come through, and one that is rounded to blocks not. */
+static void measure(const run *r, const ls_array *recorded, const ls_array *computed, ls_check *out) {
     const uint64_t n = recorded->rank > 0 && recorded->elements > 0 ? recorded->shape[recorded->rank - 1] : 1;
     distance all = {0};
     for (uint64_t row = 0; row * n < recorded->elements; row++) {
         distance own = {0};
+        if (r->reads_nan && (has_nan(recorded->values + row * n, n) || has_nan(computed->values + row * n, n)))
+            continue;
         for (uint64_t i = row * n; i < (row + 1) * n; i++)
-            add(&own, recorded->values[i], computed->values[i], scale[i]);
+            add(&own, recorded->values[i], computed->values[i], r->scale[i]);
         all.squares += own.squares;
         all.scale += own.scale;
         all.compared += own.compared;
@@ -110,6 +127,7 @@ static void measure(const ls_array *recorded, const ls_array *computed, const do
     }
     out->compared = all.compared;
     out->error = relative(&all);
+    out->is_empty = all.scale == 0;
 }
 
 static int by_number(const void *a, const void *b) {
@@ -149,9 +167,9 @@ static bool compare_picks(run *r, const ls_node *n, ls_array *recorded, ls_array
 /* Compares a computed node with its recorded values. */
 static void compare(run *r, const ls_node *n, ls_array *recorded, ls_array *computed, ls_check *out) {
     if (n->kind->role != LS_OP_ROLE_ORDER || compare_picks(r, n, recorded, computed, out))
-        measure(recorded, computed, r->scale, out);
+        measure(r, recorded, computed, out);
     if (out->reason == NULL && out->compared == 0)
-        out->reason = "it depends on parts of a cache that were never written in the trace";
+        out->reason = r->reads_nan ? "operands that are no numbers" : "it depends on parts of a cache that were never written in the trace";
 }
 
 /* The recorded values come first: they are what a trace can't claim to have. */
@@ -205,14 +223,15 @@ static void look_at_family(ls_verification *v, size_t family, double *errors, do
         const ls_check *c = &v->checks[i];
         if (c->family != family || c->reason != NULL)
             continue;
+        f->count++;
         errors[count] = c->error;
-        row_errors[count++] = c->row_error;
-        if (count == 1 || c->error > f->largest) {
+        row_errors[count] = c->row_error;
+        count += !c->is_empty;
+        if (f->count == 1 || c->error > f->largest) {
             f->largest = c->error;
             f->worst = i;
         }
     }
-    f->count = count;
     f->median = median(errors, count);
     f->median_row = median(row_errors, count);
     for (size_t i = 0; i < v->count && count >= SIBLINGS_LEAST; i++) {
@@ -264,26 +283,12 @@ static bool reads(const ls_trace *t, const ls_node *n, size_t node) {
     return false;
 }
 
-/* With which values of its operand a dependent agrees: those that were recorded, or the right ones. Where it agrees with
- * both, one may be clearly closer, or say more: NaN that was recorded, but not computed with, hides elements. */
-static ls_fault verdict_of(const ls_check *with_recorded, const ls_check *with_right) {
-    enum { CLEAR = 4 }; /* times closer */
-    if (with_recorded->reason != NULL || with_right->reason != NULL)
-        return LS_FAULT_UNDECIDED;
-    const bool recorded = agrees(with_recorded), right = agrees(with_right);
-    if (right && (!recorded || with_right->compared > with_recorded->compared || with_recorded->error > CLEAR * with_right->error))
-        return LS_FAULT_DUMP;
-    if (recorded && (!right || with_right->error > CLEAR * with_recorded->error))
-        return LS_FAULT_KERNEL;
-    return LS_FAULT_UNDECIDED;
-}
-
 /* An operation in question, with its right values. */
 typedef struct suspect {
     size_t check;
     size_t write, cache; /* the last write of its values to a cache; LS_NONE */
-    bool has_contradiction; /* some dependents say that the kernel is wrong, and others that the dump is */
-    ls_array right;
+    ls_testimony testimony;
+    ls_array right; /* as recorded, where nothing was computed */
 } suspect;
 
 typedef struct suspects {
@@ -295,9 +300,20 @@ typedef struct suspects {
 /* Where nearly everything is wrong (another model's weights), most suspects stay undecided. */
 enum { SUSPECTS_MAX = 1000, HELD_MAX = 1 << 25 };
 
+static bool right_values(run *r, size_t node, ls_array *out) {
+    ls_array recorded;
+    const char *reason;
+    if (!ls_recorded_read(&r->values, node, &recorded, &reason))
+        return false;
+    const bool ok = compute(r, node, out, &reason);
+    for (uint64_t i = 0; ok && i < out->elements; i++)
+        out->values[i] = isnan(out->values[i]) ? recorded.values[i] : out->values[i];
+    ls_array_release(&recorded);
+    return ok;
+}
+
 static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_error *error) {
     ls_check *c = &r->v->checks[check];
-    const char *reason;
     suspect own = {.check = check, .write = LS_NONE, .cache = LS_NONE};
     const uint64_t elements = r->v->trace->nodes[c->node].elements;
     c->fault = LS_FAULT_UNDECIDED;
@@ -306,7 +322,7 @@ static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_e
         return LOCKSTEP_OK;
     if (!ls_grow((void **)&s->items, s->count, &s->capacity, sizeof *s->items))
         return no_memory(error);
-    if (compute(r, c->node, &own.right, &reason)) {
+    if (right_values(r, c->node, &own.right)) {
         s->items[s->count++] = own;
         s->held += elements;
     }
@@ -321,8 +337,9 @@ static bool reads_cache(run *r, const ls_node *n, size_t cache) {
     return false;
 }
 
-/* Computes a dependent from the right values of a suspect. False if out of memory. */
-static bool check_with_right(run *r, const suspect *s, bool through_cache, size_t dependent, ls_check *out) {
+/* Computes a reader from the right values of a suspect; r->scale is set. */
+static bool compute_from_right(run *r, const suspect *s, bool through_cache, size_t reader, ls_array *out) {
+    const char *reason;
     double *saved = through_cache ? ls_recorded_save(&r->values, s->cache) : NULL;
     if (through_cache && saved == NULL)
         return false;
@@ -330,31 +347,41 @@ static bool check_with_right(run *r, const suspect *s, bool through_cache, size_
     r->values.replacement = &s->right;
     if (through_cache)
         ls_recorded_write(&r->values, s->write);
-    check_node(r, dependent, out);
+    const bool ok = compute(r, reader, out, &reason);
     r->values.replaced = LS_NONE;
     if (through_cache)
         ls_recorded_restore(&r->values, s->cache, saved);
-    return true;
+    return ok;
 }
 
-/* Computes a dependent of a suspect from the right values, too, and asks with which of both its recorded result
- * agrees. If with the right ones, the dependent is not at fault itself. */
-static void ask(run *r, suspect *s, ls_check *dependent) {
-    ls_check *accused = &r->v->checks[s->check], with_right;
-    const ls_node *n = &r->v->trace->nodes[dependent->node];
+/* A reader of values that were recorded wrongly was computed from others, which are as far from the right ones as their kernel may be. */
+static void excuse(run *r, const ls_check *accused, ls_check *reader, ls_array *recorded, ls_array *from_right) {
+    ls_check again = {.node = reader->node};
+    compare(r, &r->v->trace->nodes[reader->node], recorded, from_right, &again);
+    reader->error = again.error;
+    reader->row_error = again.row_error;
+    reader->bound += accused->bound;
+    reader->is_outlier = false;
+}
+
+/* Computes a reader of a suspect from the right values, too, and asks with which of both its recorded result agrees. If
+ * with the right ones, the reader is not at fault itself. */
+static void ask(run *r, suspect *s, ls_check *reader) {
+    ls_check *accused = &r->v->checks[s->check];
+    const ls_node *n = &r->v->trace->nodes[reader->node];
     const bool direct = reads(r->v->trace, n, accused->node), through_cache = !direct && reads_cache(r, n, s->cache);
-    if (dependent->reason != NULL || (!direct && !through_cache) || !check_with_right(r, s, through_cache, dependent->node, &with_right))
-        return;
-    const ls_fault fault = verdict_of(dependent, &with_right);
-    if (fault == LS_FAULT_DUMP) {
-        dependent->error = with_right.error;
-        dependent->row_error = with_right.row_error;
-        dependent->is_outlier = false;
+    const char *reason;
+    ls_array recorded = {0}, from_recorded = {0}, from_right = {0};
+    if ((direct || through_cache) && ls_recorded_read(&r->values, reader->node, &recorded, &reason) &&
+        compute(r, reader->node, &from_recorded, &reason) && compute_from_right(r, s, through_cache, reader->node, &from_right)) {
+        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right, accused->bound + reader->bound);
+        accused->fault = ls_testimony_verdict(&s->testimony);
+        if (accused->fault == LS_FAULT_DUMP && reader->reason == NULL)
+            excuse(r, accused, reader, &recorded, &from_right);
     }
-    if (fault == LS_FAULT_UNDECIDED)
-        return;
-    s->has_contradiction = s->has_contradiction || (accused->fault != LS_FAULT_UNDECIDED && accused->fault != fault);
-    accused->fault = s->has_contradiction ? LS_FAULT_UNDECIDED : fault;
+    ls_array_release(&recorded);
+    ls_array_release(&from_recorded);
+    ls_array_release(&from_right);
 }
 
 static void note_write(run *r, suspects *s, size_t write) {

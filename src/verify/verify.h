@@ -5,13 +5,7 @@
 
 #include "base/arena.h"
 #include "eval/models.h"
-
-typedef enum ls_fault {
-    LS_FAULT_NONE,
-    LS_FAULT_KERNEL,    /* what is computed from it agrees with the recorded values: they were computed, and are wrong */
-    LS_FAULT_DUMP,      /* what is computed from it agrees with the right values: other values were recorded than computed */
-    LS_FAULT_UNDECIDED, /* nothing that is computed from it tells */
-} ls_fault;
+#include "verify/testimony.h"
 
 /* One operation. */
 typedef struct ls_check {
@@ -22,6 +16,7 @@ typedef struct ls_check {
     double error, row_error; /* relative L2 of all, and of the worst row; infinite where only the recorded value is not finite */
     uint64_t worst_row;
     double bound;
+    bool is_empty;      /* no finite number but zeros: it says nothing about the noise of its family */
     bool is_outlier;    /* within its bound, but far from the others of its family */
     ls_fault fault;
 } ls_check;

@@ -1,5 +1,6 @@
 """Batches against single sequences, padding in front and behind, longer prompts: rows that are
 the same pair in every tensor, and the rest is said."""
+import json
 import zlib
 
 import numpy as np
@@ -190,3 +191,34 @@ def test_passes_of_a_graph_without_positions(tmp_path):
         return t.write()
     status, result = diff(run(tmp_path / "r", True), run(tmp_path / "c", False))
     assert status == 0 and result["totals"]["compared"] == 5 and result["inputs"]["status"] == "equal" and not any("position" in h for h in result["hints"])
+
+
+@pytest.mark.parametrize("engine,inputs", [("llama.cpp", "equal"), ("mine", "shorter")])
+def test_a_graph_that_does_not_name_sequences(tmp_path, engine, inputs):
+    """ggml's have only positions: where these begin again, so does a sequence."""
+    reference, candidate = sequence_run(tmp_path / "r", [A, LONG[:4], B]), sequence_run(tmp_path / "c", [A, LONG[:4], B], flat=True)
+    lines = [json.loads(line) for line in (candidate / "trace.jsonl").read_text().splitlines()]
+    lines[0]["engine"] = engine
+    for line in lines:
+        line.pop("sequences", None)
+    (candidate / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    status, result = diff(reference, candidate)
+    assert result["inputs"]["status"] == inputs
+    assert engine == "mine" or (status == 0 and result["inputs"]["rows_paired"] == 12)
+
+
+def test_the_last_rows_of_sequences_that_come_in_several_passes(tmp_path):
+    """The reference computes a batch at once; the candidate halves of its sequences, and logits of their last rows alone."""
+    hidden = np.stack([np.stack([row("state", tokens[:i + 1], WIDTH, 0) for i in range(4)]) for tokens in (A, B)]).astype("f4")
+    r = Trace(tmp_path / "r").begin([*A, *B], list(range(4)) * 2, [0] * 4 + [1] * 4)
+    r.add("out", hidden * 2, [r.add("state", hidden, op="linear")], op="linear")
+    c = Trace(tmp_path / "c")
+    for half in (slice(0, 2), slice(2, 4)):
+        c.begin([*A[half], *B[half]], list(range(4)[half]) * 2, [0, 0, 1, 1])
+        state = c.add("state", hidden[:, half].reshape(4, WIDTH), op="linear")
+    index = c.add("out_ids", np.array([1, 3], "i4"), role="input", op="NONE")
+    kept = c.add("kept", hidden[:, 3], [state, index], op="GET_ROWS")
+    c.add("out", hidden[:, 3] * 2, [kept], op="linear")
+    status, result = diff(r.write(), c.write())
+    assert status == 0 and result["verdict"] == "match", (result["reason"], result["first_divergence"])
+    assert {p["candidate"]["name"] for p in result["pairs"]} >= {"state", "out"}

@@ -286,7 +286,7 @@ def test_what_no_weight_goes_into_is_no_product(tmp_path):
     assert status == 0 and not named(result) and classes(result)["c-a"] == classes(result)["c-b"] == "covered"
 
 
-def test_rows_that_are_gathered_by_expert(tmp_path):
+def experts_of_each_side(tmp_path, spoil=lambda w: w):
     """The reference computes each expert's rows together; the candidate does it token by token."""
     order = np.argsort(EXPERTS, kind="stable")
 
@@ -295,12 +295,63 @@ def test_rows_that_are_gathered_by_expert(tmp_path):
 
     def experts(w, x):
         return np.einsum("tok,tik->tio", w.astype("f8")[EXPERTS], x.reshape(len(EXPERTS), 1, -1))
+
+    def wrong(w, x):
+        return experts(spoil(w), x)
     ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i)), ("i", "index", ["x"], lambda x: x[order]), ("g", "grouped_mm", ["i", "Wge"], gathered),
            ("u", "grouped_mm", ["i", "Wue"], gathered), ("m", "mul", ["g", "u"], swiglu), ("d", "grouped_mm", ["m", "Wde"], gathered),
            ("o", "index", ["d"], lambda d: d[np.argsort(order)]), ("y", "linear", ["o", "Wx"], lambda x, w: linear(w, x)),
            ("z", "linear", ["y", "Wg"], lambda x, w: linear(w, x))]
-    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("g", "MUL_MAT_ID", ["Wge", "x3", "experts"], experts), ("u", "MUL_MAT_ID", ["Wue", "x3", "experts"], experts),
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("g", "MUL_MAT_ID", ["Wge", "x3", "experts"], experts), ("u", "MUL_MAT_ID", ["Wue", "x3", "experts"], wrong),
             ("m", "SWIGLU", ["g", "u"], swiglu), ("d", "MUL_MAT_ID", ["Wde", "m", "experts"], experts), ("y", "MUL_MAT", ["Wx", "d"], linear), ("z", "MUL_MAT", ["Wg", "y"], linear)]
     cand.insert(1, ("x3", "CONT", ["x"], lambda x: x[:, None]))
+    return two_sides(tmp_path, ref, cand, MANY)
+
+
+def test_rows_that_are_gathered_by_expert(tmp_path):
+    status, result = experts_of_each_side(tmp_path)
+    assert status == 0 and not named(result) and {classes(result)[f"c-{name}"] for name in "gumd"} == {"found"} and result["pairing"]["coverage"] == 1
+    assert {o["layout"] for o in result["replay"]["operations"] if o["name"] in ("c-g", "c-u", "c-m")} == {"rows by expert"}
+
+
+def test_a_candidate_that_computed_with_permuted_experts(tmp_path):
+    """The weights in its trace are right: its kernel took others."""
+    status, result = experts_of_each_side(tmp_path, lambda w: w[[1, 0, 2, 3]])
+    assert status == 1 and result["first_divergence"]["candidate"]["name"] == "c-u"
+
+
+def chain(tmp_path, lengths):
+    """Between two tensors of the reference, the candidate computes the same in so many steps."""
+    ref, cand, at = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i))], [("x", "GET_ROWS", ["W0", "ids"], take)], "x"
+    for part, length in enumerate(lengths):
+        begin, factor = at, (1.25, 0.7)[part]
+        for step in range(length):
+            cand.append((f"t{part}.{step}", "SCALE", [at], lambda x, factor=factor: factor * x, {"params": {"scale": factor}}))
+            at = f"t{part}.{step}"
+        ref.append((at, "forward", [begin], lambda x, factor=factor ** length: factor * x))
+    return two_sides(tmp_path, ref + [("y", "linear", [at, "Wx"], lambda x, w: linear(w, x))], cand + [("y", "MUL_MAT", ["Wx", at], linear)], MANY)
+
+
+def test_a_region_may_be_of_eight_operations(tmp_path):
+    status, result = chain(tmp_path, [9, 3])
+    assert status == 0 and result["replay"]["counts"]["open"] == 0 and result["replay"]["largest_region"]["operations"] == 8
+
+
+def test_a_region_that_is_larger_is_open(tmp_path):
+    status, result = chain(tmp_path, [10, 3])
+    assert status == 2 and result["verdict"] == "incomparable" and result["replay"]["counts"]["open"] == 9 and not named(result)
+    assert {name for name, class_ in classes(result).items() if class_ == "open"} == {f"c-t0.{step}" for step in range(9)}
+
+
+@pytest.mark.parametrize("one_operand", [True, False])
+def test_a_region_may_have_one_product(tmp_path, one_operand):
+    """Two that multiply the same, such as gate and up, count as one; one after the other don't."""
+    second = "x" if one_operand else "g"
+    weight = "Wu" if one_operand else "Wd"
+    ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i)),
+           ("m", "mlp", ["x", "Wg", weight], lambda x, g, u: swiglu(linear(g, x), linear(u, x)) if one_operand else silu(linear(u, linear(g, x)))),
+           ("y", "linear", ["m", "Wd" if one_operand else "Wx"], lambda m, w: linear(w, m))]
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("g", "MUL_MAT", ["Wg", "x"], linear), ("u", "MUL_MAT", [weight, second], linear),
+            ("m", "SWIGLU", ["g", "u"], swiglu) if one_operand else ("m", "SILU", ["u"], silu), ("y", "MUL_MAT", ["Wd" if one_operand else "Wx", "m"], linear)]
     status, result = two_sides(tmp_path, ref, cand, MANY)
-    assert status == 0 and not named(result) and {classes(result)[f"c-{name}"] for name in "gum"} == {"covered"} and classes(result)["c-d"] == "found" and result["pairing"]["coverage"] == 1
+    assert (status, result["replay"]["counts"]["open"]) == ((0, 0) if one_operand else (2, 2)) and not named(result)

@@ -105,12 +105,13 @@ class Lab:
             return capture(out, sys.executable, HERE / "run_hf.py", json.dumps(options))
         return self.once(("reference", family, tokens, attention, dtype), make)
 
-    def candidate(self, family, tokens=24, flash=False, engine="llama-v0.5.0", gguf=None, prompt=None, options=(), **more):
+    def candidate(self, family, tokens=24, flash=False, engine="llama-v0.5.0", gguf=None, prompt=None, options=(), wrap=(), **more):
+        """wrap: a command that runs the engine's."""
         self.count += 1
         script = "run_linked.mjs" if engine == "llama-linked" else "run_llama.mjs"
         asked = {"engine": str(DEPS / engine), "model": str(gguf or self.gguf(family)), "flash": flash,
                  "prompt": prompt or PROMPTS[tokens], "steps": STEPS, **more}
-        return capture(self.folder / f"cand-{self.count}", "node", HERE / script, json.dumps(asked), options=options)
+        return capture(self.folder / f"cand-{self.count}", *wrap, "node", HERE / script, json.dumps(asked), options=options)
 
 
 @pytest.fixture(scope="session")

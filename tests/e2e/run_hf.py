@@ -1,4 +1,5 @@
-"""Runs a transformers model on token ids: a prompt, then one pass for each later id."""
+"""Runs a transformers model on token ids: a prompt, then one pass for each later id. others: prompts of the
+same length, which are further sequences."""
 import json
 import sys
 
@@ -10,8 +11,9 @@ model = transformers.AutoModelForCausalLM.from_pretrained(
     options["model"], dtype=getattr(torch, options.get("dtype", "float32")),
     attn_implementation=options.get("attention", "sdpa")).eval()
 torch.set_num_threads(1)
+prompts = [options["prompt"], *options.get("others", [])]
 with torch.no_grad():
-    out = model(input_ids=torch.tensor([options["prompt"]]), use_cache=True)
+    out = model(input_ids=torch.tensor(prompts), use_cache=True)
     for token in options["steps"]:
-        out = model(input_ids=torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
+        out = model(input_ids=torch.tensor([[token]] * len(prompts)), past_key_values=out.past_key_values, use_cache=True)
 print("argmax", int(out.logits[0, -1].argmax()))

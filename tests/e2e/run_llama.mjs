@@ -1,6 +1,6 @@
 // Runs an unmodified llama.cpp (node-llama-cpp) on token ids: a prompt, then one
 // pass for each later id. Options: JSON in the first argument. gpu, layers: the back end
-// ("vulkan"), and how many of the model's layers are on it.
+// ("vulkan"), and how many of the model's layers are on it; others: prompts of further sequences.
 import {createRequire} from "module";
 import {resolve} from "path";
 import {pathToFileURL} from "url";
@@ -16,17 +16,18 @@ async function evaluate(sequence, ids) {
     for await (const token of sequence.evaluate(ids, {temperature: 0}))
         return token;
 }
+const prompts = [options.prompt, ...(options.others ?? [])];
 let seconds = 0;
 for (let i = 0; i < (options.contexts ?? 1); i++) {
     const context = await model.createContext({
-        contextSize: 256, batchSize: options.batch ?? 512, threads: 1, flashAttention: options.flash,
+        contextSize: options.context ?? 256, batchSize: options.batch ?? 512, sequences: prompts.length, threads: 1, flashAttention: options.flash,
         experimentalKvCacheKeyType: options.cache ?? "F32", experimentalKvCacheValueType: options.cache ?? "F32"
     });
-    const sequence = context.getSequence();
+    const sequences = prompts.map(() => context.getSequence());
     const start = performance.now();
-    await evaluate(sequence, options.prompt);
+    await Promise.all(sequences.map((sequence, k) => evaluate(sequence, prompts[k])));
     for (const id of options.steps)
-        await evaluate(sequence, [id]);
+        await Promise.all(sequences.map((sequence) => evaluate(sequence, [id])));
     seconds += (performance.now() - start) / 1000;
     if (i + 1 === (options.contexts ?? 1))
         await context.dispose();

@@ -1,6 +1,7 @@
 """Correct conversions match, on real engines, with almost everything compared."""
 import pytest
 
+import clean_runs
 from conftest import PROMPTS, Trace, diff, title
 
 # Measured on clean runs; docs/metrics.md says where these come from.
@@ -43,9 +44,13 @@ def test_only_what_is_scaled_later_is_reformulated(lab):
     assert names == {"kq"}
 
 
-def test_qwen2_with_biases(lab):
-    status, result = diff(lab.reference("qwen2"), lab.candidate("qwen2"))
-    check(status, result, F32)
+SAMPLE = [run for run in clean_runs.RUNS if run.tokens == 24][::4]
+
+
+@pytest.mark.parametrize("run", SAMPLE, ids=lambda run: "-".join(str(value) for value in run))
+def test_a_run_without_rules_names_nothing(lab, run):
+    """A sample of `make clean-runs`."""
+    assert clean_runs.check(lab, run)["problems"] == []
 
 
 @pytest.mark.parametrize("flash", [False, True], ids=["no-fa", "fa"])

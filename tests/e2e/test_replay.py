@@ -7,6 +7,7 @@ import pytest
 
 import faults
 from conftest import LOCKSTEP, Trace, diff, run
+from segments import store_values
 
 COVERED = {"llama": 0, "qwen3": 0, "qwen2": 0.05, "gemma2": 0.03, "gemma3": 0.03}  # of the elements: products before a bias, a scale on Q
 
@@ -84,10 +85,7 @@ def test_a_wrong_kernel_is_told_from_a_wrong_model(lab, tmp_path):
     trace, model = faults.clean(lab, "llama", "f32", False)
     run("cp", "-r", trace, tmp_path / "t")
     line = Trace(trace).find("ffn_out-2", "MUL_MAT", pass_=0)
-    values = Trace(trace).values(line) * 1.01
-    with open(tmp_path / "t" / line["file"], "r+b") as segment:
-        segment.seek(line["at"] + line["bytes"] - values.nbytes)
-        segment.write(values.astype("f4").tobytes())
+    store_values(tmp_path / "t", line, (Trace(trace).values(line) * 1.01).astype("f4"))
     status, result = diff(faults.reference(lab, "llama"), tmp_path / "t", "--preset", "none", "--candidate-model", model)
     first = result["first_divergence"]
     assert status == 1 and result["replay"]["origins"] == 0 and result["replay"]["kernels"]["differ"] == 1

@@ -10,14 +10,10 @@ import torch
 import models
 import other_models
 from conftest import HERE, PROMPTS, STEPS, Trace, capture, run, LOCKSTEP
+from kernels import verify
+from segments import store_values
 
 TYPES = {"f32": None, "q8_0": "q8_0", "q4_0": "q4_0", "f16": "f16"}
-
-
-def verify(trace, *options):
-    done = run(LOCKSTEP, "verify", trace, "--json", "-", *options)
-    assert done.returncode in (0, 1, 2) and done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +34,7 @@ def recorded(lab):
 def test_a_clean_run_agrees(recorded, family, kind, flash):
     """Everything is checked: the weights are the file's, and caches hold what the recorded writes left in them."""
     trace, model = recorded(family, kind, flash)
-    status, result = verify(trace, "--model", model)
+    status, result = verify(trace, model)
     assert status == 0 and result["verdict"] == "agrees" and result["checked"] == len(result["operations"]) > 500
 
 
@@ -48,7 +44,7 @@ def test_states_and_sections(lab, tmp_path, architecture, op, count):
     """Engines clear states, write them and read them again. All but results without elements are checked."""
     model = other_models.write(tmp_path / "m.gguf", architecture)
     trace = lab.candidate(architecture, gguf=model, prompt=PROMPTS[24][:5] + [33])
-    status, result = verify(trace, "--model", model)
+    status, result = verify(trace, model)
     assert status == 0 and {o.get("reason") for o in result["operations"]} <= {None, "a result without elements"}
     assert sum(f["checked"] for f in result["families"] if f["op"] == op) == count * (1 + len(STEPS))
 
@@ -59,10 +55,8 @@ def test_a_dump_that_was_changed_is_named_alone(recorded, tmp_path, name, op):
     run("cp", "-r", trace, tmp_path / "t")
     line = Trace(trace).find(name, op, pass_=0)
     values = np.load(trace / line["file"])[line["member"].removesuffix(".npy")] * np.float32(1.001)
-    with open(tmp_path / "t" / line["file"], "r+b") as segment:
-        segment.seek(line["at"] + line["bytes"] - values.nbytes)
-        segment.write(values.tobytes())
-    status, result = verify(tmp_path / "t", "--model", model)
+    store_values(tmp_path / "t", line, values)
+    status, result = verify(tmp_path / "t", model)
     bad = [(o["name"], o["pass"], o["verdict"]) for o in result["operations"] if o["verdict"] not in ("agrees", "unchecked")]
     assert status == 1 and bad == [(name, 0, "dump-error")]
 
@@ -70,13 +64,13 @@ def test_a_dump_that_was_changed_is_named_alone(recorded, tmp_path, name, op):
 def test_weights_of_another_model_are_not_right(recorded, lab, tmp_path):
     trace, _ = recorded("llama", "f32", False)
     other = lab.faulty("llama", "verify-other", lambda t: t.update({"blk.1.ffn_up.weight": t["blk.1.ffn_up.weight"] * 1.001}))
-    status, result = verify(trace, "--model", other)
+    status, result = verify(trace, other)
     unchecked = [o for o in result["operations"] if o["verdict"] != "agrees"]
     assert status == 2 and {(o["name"], o["verdict"], o["reason"]) for o in unchecked} == {("ffn_up-1", "unchecked", "weights that are not the model file's")}
     run("cp", "-r", trace, tmp_path / "t")  # where the engine's memory couldn't be read, its kernel is what is wrong
     log = (trace / "trace.jsonl").read_text()
     (tmp_path / "t" / "trace.jsonl").write_text(re.sub(r',"sample_xxh3":"[0-9a-f]*"', "", log))
-    status, result = verify(tmp_path / "t", "--model", other)
+    status, result = verify(tmp_path / "t", other)
     bad = [o for o in result["operations"] if o["verdict"] != "agrees"]
     assert status == 1 and {o["verdict"] for o in bad} == {"wrong-kernel"} and {o["name"] for o in bad} == {"ffn_up-1"} and len(bad) == 1 + len(STEPS)
 
