@@ -21,6 +21,24 @@ static size_t add_root(size_t *list, size_t count, size_t root) {
     return count;
 }
 
+/* The reference's input with the content of one of a node's operands: what begins within a pass, as a decoder behind its encoder,
+ * is computed from nothing else. */
+static size_t add_input(const ls_replayer *w, size_t node, size_t *list, size_t count) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t pass = w->m->tokens.pairs[w->pass_pair].reference;
+    for (size_t k = 0; k < n->operand_count && count == 0; k++) {
+        const ls_node *input = n->operands[k] != LS_NONE ? &w->candidate->nodes[ls_replayer_base(w, n->operands[k])] : NULL;
+        if (input == NULL || input->role != LOCKSTEP_ROLE_INPUT || input->xxh3 == 0)
+            continue;
+        for (size_t i = w->partners.trace->passes[pass].first_node; i < w->partners.trace->passes[pass].end_node && i < w->partners.trace->node_count; i++) {
+            const ls_node *r = &w->partners.trace->nodes[i];
+            if (r->pass == pass && r->role == LOCKSTEP_ROLE_INPUT && r->xxh3 == input->xxh3 && r->elements == input->elements)
+                count = add_root(list, count, i);
+        }
+    }
+    return count;
+}
+
 size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
     enum { INPUTS = 32 };
     size_t inputs[INPUTS], found[ROOTS], count = 0;
@@ -32,6 +50,8 @@ size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
     for (size_t i = 0; i < n; i++)
         if (w->steps[inputs[i]].partner != LS_NONE)
             count = add_root(found, count, w->steps[inputs[i]].partner);
+    if (count == 0)
+        count = add_input(w, node, found, 0);
     *out = ls_arena_alloc(&w->scratch, (count + 1) * sizeof **out);
     if (*out == NULL)
         return 0;
