@@ -55,7 +55,7 @@ typedef struct ls_replayed {
 typedef struct ls_region_size {
     size_t operations, products, node; /* node: the one that was found */
 } ls_region_size;
-enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1, LS_REGION_OPERATIONS_OF_TORCH = 48 /* ATen's are smaller: a rotation, with its angles, is fourteen */ };
+enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1 };
 
 typedef struct ls_replay {
     const ls_matching *matching;

@@ -462,14 +462,14 @@ static ls_region_size size_of_region(const ls_replayer *w, size_t node, const si
     return size;
 }
 
-/* What belongs to a fault is named with it, however large it is. */
+/* What belongs to a fault is named with it, however large it is. PyTorch's operations are small (a rotation with its angles is
+ * fourteen), and nothing of its results is rounded away: what ends at the reference's values is right. */
 static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     size_t region[REGION];
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const size_t most = w->candidate->is_torch ? LS_REGION_OPERATIONS_OF_TORCH : LS_REGION_OPERATIONS;
-    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = size.operations <= most && size.products <= LS_REGION_PRODUCTS;
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = w->candidate->is_torch || (size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS);
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
