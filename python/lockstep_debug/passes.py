@@ -225,8 +225,10 @@ class Run:
             return
         old = recorder.survivors.get(storage_key(tensor))
         if old is not None and not old.expired():
-            sources = [value.id for value in old.underlying(tensor)[0]]
-            self.record("state", "state", tensor, sources, role="state")
+            values, is_one = old.underlying(tensor)
+            place = place_in(values[-1], tensor) if is_one else None
+            view = {} if place is None else {"view_of": values[-1].id, "offset": place[0], "strides": place[1]}
+            self.record("state", "state", tensor, [value.id for value in values], role="state", **view)
         else:
             self.record("constant", "constant", tensor, [], kind=filters.INPUT, role="input")
 

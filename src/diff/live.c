@@ -18,6 +18,7 @@ enum {
 };
 #define MEMORY_BYTES (256ull << 20)
 #define INPUTS_BYTES (64ull << 20)
+#define WEIGHTS_BYTES (256ull << 20) /* of weights that no file has; hooks send no more */
 
 /* A value of the candidate that is kept in memory. */
 typedef struct held {
@@ -38,7 +39,7 @@ struct ls_live {
     held *values; /* per node of the candidate */
     size_t value_capacity, value_count;
     uint64_t bytes, pinned_bytes; /* held, without the inputs */
-    uint64_t input_bytes;
+    uint64_t input_bytes, weight_bytes; /* replay needs them at the end */
     size_t pinned;
     size_t oldest;   /* values of nodes before it have been dropped to make room */
     size_t first_open; /* nodes before it belong to passes that have ended, and hold no values */
@@ -112,11 +113,12 @@ static bool take_values(ls_live *live, size_t node) {
     held *h = &live->values[node];
     *h = live->coming;
     live->value_count = node + 1;
-    h->pinned = live->diff->in.candidate.trace->nodes[node].role == LOCKSTEP_ROLE_INPUT && h->size <= INPUTS_BYTES - live->input_bytes;
-    if (h->bytes != NULL && h->pinned)
-        live->input_bytes += h->size; /* replay needs it at the end */
-    else if (h->bytes != NULL)
-        live->bytes += h->size;
+    const lockstep_role role = live->diff->in.candidate.trace->nodes[node].role;
+    const bool is_weight = role == LOCKSTEP_ROLE_WEIGHT;
+    uint64_t *bytes = is_weight ? &live->weight_bytes : &live->input_bytes;
+    h->pinned = (is_weight || role == LOCKSTEP_ROLE_INPUT) && h->size <= (is_weight ? WEIGHTS_BYTES : INPUTS_BYTES) - *bytes;
+    if (h->bytes != NULL)
+        *(h->pinned ? bytes : &live->bytes) += h->size;
     live->coming.bytes = NULL;
     return true;
 }

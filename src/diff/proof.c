@@ -11,8 +11,14 @@
 
 static bool has_weight(const ls_diff *d, size_t node) {
     ls_view view;
+    ls_hold hold;
     const char *reason;
-    return ls_node_has_values(&d->in.candidate.trace->nodes[node]) || ls_models_find(&d->models, node, &view, &reason);
+    if (ls_models_find(&d->models, node, &view, &reason))
+        return true;
+    const bool held = ls_node_has_values(&d->in.candidate.trace->nodes[node]) && ls_trace_hold(d->in.candidate.trace, node, &hold, NULL) == LOCKSTEP_OK;
+    if (held)
+        ls_hold_release(&hold);
+    return held;
 }
 
 /* Operations that are covered, and weights to compute them with. */
@@ -22,7 +28,7 @@ static bool can_be_computed(const ls_diff *d) {
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
         operations = operations || (n->role == LOCKSTEP_ROLE_COMPUTED && n->kind->role == LS_OP_ROLE_PRODUCT && ls_eval_covers(n));
-        weights = weights || (n->role == LOCKSTEP_ROLE_WEIGHT && has_weight(d, i));
+        weights = weights || (n->role == LOCKSTEP_ROLE_WEIGHT && has_weight(d, i)); /* in memory, it may be gone */
     }
     return t->is_graph && operations && weights;
 }

@@ -29,11 +29,11 @@ static uint64_t index_of(const ls_array *a, const uint64_t at[LOCKSTEP_MAX_RANK]
 
 /* ------------------------------------------------------------------ copies */
 
-/* A number as the result's type has it: an integer of what is none is not defined. */
-static double as_result(const ls_evaluation *e, double x) {
-    if (strcmp(e->node->dtype, "bool") == 0)
-        return x != 0;
-    return !ls_node_is_integer(e->node) ? x : isfinite(x) ? trunc(x) : NAN;
+/* Numbers as the result's type has them: an integer of what is none is not defined. */
+static void cast(const ls_evaluation *e) {
+    const bool flags = strcmp(e->node->dtype, "bool") == 0;
+    for (uint64_t i = 0; i < e->node->elements && ls_node_is_integer(e->node); i++)
+        e->out[i] = flags ? e->out[i] != 0 : isfinite(e->out[i]) ? trunc(e->out[i]) : NAN;
 }
 
 /* Of two operands, the second is written over the first. */
@@ -46,8 +46,12 @@ bool ls_aten_copy(ls_evaluation *e) {
     if (!ls_aten_broadcast_to(x, n->rank, n->shape, &b))
         return ls_eval_misfit(e);
     const uint64_t columns = ls_eval_size(e, 0), step = n->rank > 0 ? b.strides[n->rank - 1] : 0;
-    for (uint64_t i = 0; i < n->elements; i++)
-        e->out[i] = as_result(e, ls_aten_row(&b, n->rank, n->shape, i / columns)[i % columns * step]);
+    for (uint64_t row = 0; row * columns < n->elements; row++) {
+        const double *values = ls_aten_row(&b, n->rank, n->shape, row);
+        for (uint64_t i = 0; i < columns; i++)
+            e->out[row * columns + i] = values[i * step];
+    }
+    cast(e);
     return true;
 }
 
@@ -355,7 +359,8 @@ bool ls_aten_index_rows(ls_evaluation *e) {
 
 static bool fill(ls_evaluation *e, double value) {
     for (uint64_t i = 0; i < e->node->elements; i++)
-        e->out[i] = as_result(e, value);
+        e->out[i] = value;
+    cast(e);
     return true;
 }
 

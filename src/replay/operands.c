@@ -29,12 +29,17 @@ static size_t producer_of(const ls_trace *t, const ls_node *n) {
     return computed && source->pass != LS_NONE && source->pass < n->pass && producer != LS_NONE && t->nodes[producer].elements == n->elements ? producer : LS_NONE;
 }
 
+/* A cache of PyTorch's that is a part of what an earlier pass has computed: the last positions of a window, say. */
+static bool is_kept(const ls_trace *t, const ls_node *n) {
+    return t->is_torch && n->role == LOCKSTEP_ROLE_STATE && n->view_of != LS_NONE && t->nodes[n->view_of].role == LOCKSTEP_ROLE_COMPUTED;
+}
+
 /* The node of which this one is another name, another shape or a part, or that has computed it elsewhere; LS_NONE if there is none. */
 static size_t behind(const ls_trace *t, size_t node) {
     const ls_node *n = &t->nodes[node];
     if (n->alias_of != LS_NONE)
         return n->alias_of;
-    if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || n->kind->role == LS_OP_ROLE_VIEW))
+    if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || n->kind->role == LS_OP_ROLE_VIEW || is_kept(t, n)))
         return n->view_of;
     return n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0 ? n->sources[0] : producer_of(t, n);
 }
@@ -680,7 +685,7 @@ lockstep_status ls_replayer_prepare(ls_replayer *w, lockstep_error *error) {
     for (size_t i = 0; i < t->node_count; i++)
         w->cache_of[i] = LS_NONE;
     for (size_t i = 0; i < t->node_count; i++)
-        if (producer_of(t, &t->nodes[i]) != LS_NONE)
+        if (producer_of(t, &t->nodes[i]) != LS_NONE || is_kept(t, &t->nodes[i]))
             w->is_handed_on[base_of(t, i)] = true;
     for (size_t i = 0; i < t->node_count && ok; i++)
         if (t->nodes[i].role == LOCKSTEP_ROLE_WRITE || t->nodes[i].role == LOCKSTEP_ROLE_STATE)

@@ -21,6 +21,24 @@ static size_t add_root(size_t *list, size_t count, size_t root) {
     return count;
 }
 
+/* The reference's input with the content of one of a node's operands: what begins within a pass, as a decoder behind its encoder,
+ * is computed from nothing else. */
+static size_t add_input(const ls_replayer *w, size_t node, size_t *list, size_t count) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const size_t pass = w->m->tokens.pairs[w->pass_pair].reference;
+    for (size_t k = 0; k < n->operand_count && count == 0; k++) {
+        const ls_node *input = n->operands[k] != LS_NONE ? &w->candidate->nodes[ls_replayer_base(w, n->operands[k])] : NULL;
+        if (input == NULL || input->role != LOCKSTEP_ROLE_INPUT || input->xxh3 == 0)
+            continue;
+        for (size_t i = w->partners.trace->passes[pass].first_node; i < w->partners.trace->passes[pass].end_node && i < w->partners.trace->node_count; i++) {
+            const ls_node *r = &w->partners.trace->nodes[i];
+            if (r->pass == pass && r->role == LOCKSTEP_ROLE_INPUT && r->xxh3 == input->xxh3 && r->elements == input->elements)
+                count = add_root(list, count, i);
+        }
+    }
+    return count;
+}
+
 size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
     enum { INPUTS = 32 };
     size_t inputs[INPUTS], found[ROOTS], count = 0;
@@ -32,6 +50,8 @@ size_t ls_replayer_roots(ls_replayer *w, size_t node, size_t **out) {
     for (size_t i = 0; i < n; i++)
         if (w->steps[inputs[i]].partner != LS_NONE)
             count = add_root(found, count, w->steps[inputs[i]].partner);
+    if (count == 0)
+        count = add_input(w, node, found, 0);
     *out = ls_arena_alloc(&w->scratch, (count + 1) * sizeof **out);
     if (*out == NULL)
         return 0;
@@ -442,13 +462,14 @@ static ls_region_size size_of_region(const ls_replayer *w, size_t node, const si
     return size;
 }
 
-/* What belongs to a fault is named with it, however large it is. */
+/* What belongs to a fault is named with it, however large it is. PyTorch's operations are small (a rotation with its angles is
+ * fourteen), and nothing of its results is rounded away: what ends at the reference's values is right. */
 static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     size_t region[REGION];
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS;
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = w->candidate->is_torch || (size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS);
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
@@ -479,10 +500,12 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
     if (s->partner == LS_NONE && is_unused(w, node, 0))
         w->steps[node].is_covered = w->steps[node].is_near = true;
-    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
-    own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
-    if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
+    const bool is_measured = s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local));
+    const bool is_known = s->partner == LS_NONE ? s->reason == NULL : is_measured || s->means == LS_REPLAY_BY_VALUE;
+    own.class = !is_known ? LS_REPLAY_UNSUPPORTED : s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : LS_REPLAY_OPEN;
+    own.reason = is_known ? NULL : s->reason != NULL ? s->reason : "an operand that is not known";
+    if (is_measured)
         own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
         own.region_count = ls_replayer_region(w, node, own.region, REGION);

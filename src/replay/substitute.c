@@ -183,6 +183,11 @@ static bool has_other_proof(const ls_replayer *w, size_t node, size_t reader) {
     return false;
 }
 
+/* PyTorch's operations have no rounded weights: a norm of what is normalized already is nearly right, and no explanation. */
+static double limit_of_right(const ls_replayer *w, size_t node) {
+    return w->candidate->is_torch && w->type_error == 0 ? 2 * ls_replayer_floor(w, node) : ls_replayer_tolerance(w, node, NULL, NULL);
+}
+
 /* Whether a node is right once other tensors stand for its operands. */
 static bool is_right_with(ls_replayer *w, size_t node, const cut *c, ls_sightings *of, const size_t at[CUT]) {
     ls_array computed;
@@ -192,7 +197,7 @@ static bool is_right_with(ls_replayer *w, size_t node, const cut *c, ls_sighting
     bool right = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
     ls_replayer_untry(w);
     if (right) {
-        right = ls_replayer_differs(w, node, &computed) <= ls_replayer_tolerance(w, node, NULL, NULL);
+        right = ls_replayer_differs(w, node, &computed) <= limit_of_right(w, node);
         ls_array_release(&computed);
     }
     return right;

@@ -4,10 +4,10 @@
 
 #include "eval/sampling.h"
 
-/* Of ATen's operations, what counts is the type of the result, to which sums in f32 are rounded: the same rows. */
-/* Measured on ggml's CPU kernels: products of f32 up to 2e-7, of f16 4e-4, of quantized weights 1.4e-2 (activations
+/* By the type of a product's weight, and of the result. Measured on ggml's CPU kernels: products of f32 up to 2e-7, of f16 4e-4, of quantized weights 1.4e-2 (activations
  * are quantized, too); norms, softmax, RoPE and SwiGLU below 3e-7; GELU by a table of f16 3e-4; attention of f16 keys
- * 6e-4 for a few keys, and 2.8e-3 for 256 and one query, because it is summed up in f16. On GPUs, TF32 products up to 8e-4. */
+ * 6e-4 for a few keys, and 2.8e-3 for 256 and one query, because it is summed up in f16. On GPUs, TF32 products up to 8e-4. On PyTorch's CPU kernels: products and attention of f32
+ * up to 3e-7, all else below 1e-7; in f16 and bf16, half of the type's last place. */
 static const struct {
     const char *type;
     double product, result;

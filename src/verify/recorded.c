@@ -137,6 +137,8 @@ static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **ou
         return ls_leaf_unwritten(n, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return ls_leaf_weight(r->models, node, out, out_reason);
+    if (n->role == LOCKSTEP_ROLE_STATE && r->trace->is_torch && n->view_of != LS_NONE)
+        return read_place(r, node, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_STATE)
         return read_cache(r, node, out, out_reason);
     if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || moves))

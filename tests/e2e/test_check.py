@@ -118,7 +118,7 @@ def test_pytorch_is_checked_too(lab, tmp_path):
     status, live, _ = check(reference, command, folder=tmp_path / "one")
     first = live["first_divergence"]["candidate"]
     assert status == 1 and first["layer"] == 2 and "down_proj" in first["name"]
-    assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]} == {2}
+    assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]} == {2, 6}  # by replay
     status, live, _ = check(reference, command, "--resync", "layer", folder=tmp_path / "two")
     assert {p["candidate"]["layer"] for p in live["pairs"] if p["verdict"] == "diverged" and not p["downstream"]} == {2, 6}
 

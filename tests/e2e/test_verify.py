@@ -78,8 +78,13 @@ def test_weights_of_another_model_are_not_right(recorded, lab, tmp_path):
 def test_what_is_not_covered_is_listed(lab, tmp_path):
     options = {"model": str(lab.hf("llama")), "prompt": PROMPTS[24], "steps": []}
     trace = capture(tmp_path / "hf", sys.executable, HERE / "run_hf.py", json.dumps(options))
-    done = run(LOCKSTEP, "verify", trace)
-    assert done.returncode == 2 and "an operation that is not covered" in done.stdout and done.stdout.endswith("verdict: nothing checked\n")
+    status, result = verify(trace)
+    assert status == 0 and {o["verdict"] for o in result["operations"]} == {"agrees"}
+    log = (trace / "trace.jsonl").read_text()
+    assert '"op":"silu"' in log
+    (trace / "trace.jsonl").write_text(log.replace('"op":"silu"', '"op":"its_own"'))
+    status, result = verify(trace)
+    assert status == 0 and {o["reason"] for o in result["operations"] if o["verdict"] == "unchecked"} == {"an operation that is not covered"}
 
 
 ANGLES = (len(PROMPTS[24]) + len(STEPS)) * 2 ** -24  # half a unit in the last place of the largest angle, the last position
