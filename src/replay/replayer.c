@@ -462,14 +462,17 @@ static ls_region_size size_of_region(const ls_replayer *w, size_t node, const si
     return size;
 }
 
-/* What belongs to a fault is named with it, however large it is. PyTorch's operations are small (a rotation with its angles is
- * fourteen), and nothing of its results is rounded away: what ends at the reference's values is right. */
+static bool is_shifted(const ls_replayer *w) { return ls_pass_pair_is_shifted(&w->m->tokens.pairs[w->pass_pair], w->partners.trace, w->candidate); }
+
+/* What belongs to a fault is named with it, however large it is; and all that depends on positions has other values on the two sides where
+ * padding has moved these. PyTorch's operations are smaller than ggml's: one softmax with its scale and mask is several. */
 static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     size_t region[REGION];
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = w->candidate->is_torch || (size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS);
+    const size_t most = w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
@@ -488,7 +491,7 @@ static bool is_unused(const ls_replayer *w, size_t node, int depth) {
 /* Positions as numbers, which padding in front of one side's batch has moved. */
 static bool has_moved_positions(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
-    bool all = n->operand_count > 0 && ls_pass_pair_is_shifted(&w->m->tokens.pairs[w->pass_pair], w->partners.trace, w->candidate);
+    bool all = n->operand_count > 0 && is_shifted(w);
     for (size_t i = 0; i < n->operand_count && all; i++)
         all = n->operands[i] != LS_NONE && ls_node_is_integer(&w->candidate->nodes[n->operands[i]]);
     return all;
