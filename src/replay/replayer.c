@@ -160,6 +160,8 @@ static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const
     ls_step *s = &w->steps[node];
     ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
     const bool any = found.count > 0;
+    for (size_t i = 0; i < found.count; i++)
+        w->partners.is_seen[found.items[i].partner] = true;
     if (any)
         ls_replayer_settle(w, node, &found.items[0], LS_REPLAY_BY_VALUE);
     ls_sightings_release(&found);
@@ -329,7 +331,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     s->is_covered = false;
     if (again || !proves || (known && adds_weight(w, n) && give_back(w, node)))
         return;
-    if (w->lost_for++ < LOST && ls_replayer_substitute(w, node) && s->is_open)
+    if (ls_replayer_is_suspect(w, node) && w->lost_for++ < LOST && ls_replayer_substitute(w, node) && s->is_open)
         ls_replayer_process(w, node, true);
 }
 
@@ -382,9 +384,14 @@ static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass 
 
 bool ls_replayer_is_silent(const ls_replayer *w) { return w->is_silent[w->m->tokens.pairs[w->pass_pair].candidate]; }
 
+/* The end of the reference's pass. Without a graph, it is the only tensor left that can be the end of the candidate's. */
+static size_t end_of_reference(const ls_replayer *w, size_t node) {
+    return w->partners.is_set ? ls_replayer_only_lost(w, node) : w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
+}
+
 /* The end of one graph is the end of the other. */
 static void pair_ends(ls_replayer *w, size_t pass) {
-    const size_t last = w->m->facts[pass].output, partner = w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
+    const size_t last = w->m->facts[pass].output, partner = last > 0 ? end_of_reference(w, last - 1) : LS_NONE;
     ls_sightings possible;
     if (ls_replayer_is_silent(w) || last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
         return;
@@ -425,18 +432,43 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS;
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = w->partners.is_set || (size.operations <= LS_REGION_OPERATIONS && size.products <= LS_REGION_PRODUCTS);
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
         out->largest = size;
 }
 
+/* ------------------------------------------------------------------ a reference without a graph */
+
+/* Of the tensors of a set, all those count that something was computed for and found, however far in front of it. */
+static void cover_all(ls_replayer *w, size_t pass) {
+    enum { INPUTS = 64 };
+    size_t inputs[INPUTS];
+    for (size_t i = w->last_node[pass]; i-- > first_of(w, pass);) {
+        ls_step *s = &w->steps[i];
+        if (w->candidate->nodes[i].pass != pass || (s->partner == LS_NONE && !s->is_covered))
+            continue;
+        for (size_t k = ls_replayer_inputs(w, i, inputs, INPUTS); k > 0; k--)
+            w->steps[inputs[k - 1]].is_covered = w->steps[inputs[k - 1]].is_near = true;
+    }
+}
+
+/* Nothing is left that a node's result could have been found as, were something in front of it not at fault. */
+static bool is_beyond(ls_replayer *w, size_t node) { return w->partners.is_set && !ls_replayer_is_like_a_lost_one(w, node); }
+
+static void count_lost(const ls_replayer *w, ls_replay *out) {
+    out->lost_of = w->partners.sized;
+    for (size_t i = 0; i < w->partners.trace->node_count && w->partners.is_set; i++)
+        if (w->partners.is_value[i] && ls_replayer_is_lost(w, i) && out->lost++ == 0)
+            out->first_lost = i;
+}
+
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     ls_replayed own = {.node = node, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
-    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
+    own.class = s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : is_beyond(w, node) ? LS_REPLAY_BEYOND : s->reason != NULL ? LS_REPLAY_UNSUPPORTED : LS_REPLAY_OPEN;
     own.reason = own.class == LS_REPLAY_UNSUPPORTED ? s->reason : NULL;
     own.local = s->local;
     if (s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local)))
@@ -509,8 +541,10 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
         release_oldest(w, pass, i);
     }
     pair_ends(w, pass);
+    if (w->partners.is_set)
+        cover_all(w, pass);
     for (size_t i = first; i < last; i++)
-        if (is_replayed(&nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
+        if (is_replayed(&nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered && !w->partners.is_set)
             ls_replayer_unhide(w, i);
     for (size_t i = first; i < last; i++) /* with what is known now */
         if (is_replayed(&nodes[i], pass) && w->steps[i].partner == LS_NONE)
@@ -521,6 +555,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     for (size_t i = first; i < last; i++)
         if (ls_node_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
+    count_lost(w, out);
     release_pass(w, pass);
 }
 
@@ -581,6 +616,7 @@ static void walk_done(ls_replayer *w) {
     free(w->is_silent);
     free(w->orders);
     free(w->taken);
+    free(w->is_right);
     free(w->tried);
     free(w->depends);
     free(w->touched);
@@ -638,6 +674,15 @@ static void replay_all(ls_replayer *w, ls_replay *out) {
     classify_again(w, out);
 }
 
+/* What was found before any value was substituted, and is not at fault, is right, and so is what it covers. */
+static lockstep_status note_right(ls_replayer *w, const ls_replay *r, lockstep_error *error) {
+    w->is_right = calloc(w->candidate->node_count + 1, sizeof *w->is_right);
+    for (size_t i = 0; i < r->count && w->is_right != NULL; i++)
+        w->is_right[r->items[i].node] = !r->items[i].is_origin && (r->items[i].class == LS_REPLAY_FOUND || r->items[i].class == LS_REPLAY_COVERED);
+    memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
+    return w->is_right != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
 /* Forgets everything but what was learned. */
 static void begin_again(ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < w->candidate->node_count; i++) {
@@ -663,7 +708,10 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (status == LOCKSTEP_OK)
         replay_all(&w, out);
-    if (status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0) { /* what a later layer has taught serves the first one */
+    const bool again = status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0;
+    if (again && w.partners.is_set)
+        status = note_right(&w, out, error);
+    if (again && status == LOCKSTEP_OK) { /* what a later layer has taught serves the first one */
         begin_again(&w, out);
         replay_all(&w, out);
     }
@@ -682,6 +730,6 @@ void ls_replay_done(ls_replay *r) {
 }
 
 const char *ls_replay_class_name(ls_replay_class class) {
-    static const char *const names[LS_REPLAY_CLASS_COUNT] = {"found", "covered", "unsupported", "open"};
+    static const char *const names[LS_REPLAY_CLASS_COUNT] = {"found", "covered", "unsupported", "open", "beyond"};
     return names[class];
 }

@@ -13,11 +13,13 @@ typedef struct cut {
     size_t nodes[CUT + 1], count; /* ascending; more than CUT are not tried */
 } cut;
 
+bool ls_replayer_is_suspect(const ls_replayer *w, size_t node) { return !w->partners.is_set || (w->is_right != NULL && !w->is_right[node]); }
+
 static size_t open_inputs(const ls_replayer *w, size_t node, size_t out[INPUTS]) {
     size_t inputs[INPUTS], count = 0;
     const size_t all = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < all; i++)
-        if (w->steps[inputs[i]].is_open)
+        if (w->steps[inputs[i]].is_open && ls_replayer_is_suspect(w, inputs[i]))
             out[count++] = inputs[i];
     return count;
 }
@@ -403,10 +405,30 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
         *slot = found ? kinds_chosen(w, best->cut, best->of, best->choice.at) : *slot + 1;
 }
 
+/* Whether a weight plays a part in a node, or between it and a cut. */
+static bool has_weight_behind(const ls_replayer *w, size_t node, const cut *c) {
+    enum { REGION = 64 };
+    size_t region[REGION];
+    const size_t count = ls_replayer_region(w, node, region, REGION);
+    bool any = ls_replayer_has_weight(w, node);
+    for (size_t i = 0; i < count && !any; i++)
+        any = region[i] > c->nodes[c->count - 1] && ls_replayer_has_weight(w, region[i]);
+    return any;
+}
+
+/* Where the reference has no graph, what is computed without a weight may as well be another layer's. */
+static size_t keep_those_with_weights(const ls_replayer *w, size_t node, cut cuts[CUTS], size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!w->partners.is_set || has_weight_behind(w, node, &cuts[i]))
+            cuts[kept++] = cuts[i];
+    return kept;
+}
+
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
     solution best = {0};
-    const size_t count = w->trials_left > 0 ? list_cuts(w, node, cuts) : 0;
+    const size_t count = w->trials_left > 0 ? keep_those_with_weights(w, node, cuts, list_cuts(w, node, cuts)) : 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < cuts[i].count; k++)
             reserve_siblings(w, cuts[i].nodes[k]);
