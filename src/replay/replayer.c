@@ -53,7 +53,7 @@ static void forget(ls_replayer *w, size_t node) {
     s->partner = LS_NONE;
 }
 
-enum { REGION = 64 };
+enum { REGION = 256 };
 
 /* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
 static size_t cover_region(ls_replayer *w, size_t node, size_t out[REGION]) {
@@ -155,11 +155,22 @@ static bool proves_something(const ls_array *a) {
     return count == DISTINCT;
 }
 
+/* Of a set, a tensor that an operand was found as stands for that alone: a factor of one may be a factor that is missing. */
+static bool changes_nothing(const ls_replayer *w, size_t node, size_t partner) {
+    enum { INPUTS = 16 };
+    size_t inputs[INPUTS];
+    bool any = false;
+    const bool asks = w->partners.is_set && !ls_op_only_moves(w->candidate->nodes[node].kind) && w->candidate->nodes[node].kind->role != LS_OP_ROLE_SELECTION;
+    for (size_t i = asks ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0; i > 0 && !any; i--)
+        any = w->steps[inputs[i - 1]].partner != LS_NONE && w->partners.alike[w->steps[inputs[i - 1]].partner] == w->partners.alike[partner];
+    return any;
+}
+
 static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
     ls_step *s = &w->steps[node];
     ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
-    const bool any = found.count > 0;
+    const bool any = found.count > 0 && !changes_nothing(w, node, found.items[0].partner);
     for (size_t i = 0; i < found.count; i++)
         w->partners.is_seen[found.items[i].partner] = true;
     if (any)

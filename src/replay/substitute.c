@@ -301,6 +301,13 @@ static void solution_done(solution *s) {
     *s = (solution){0};
 }
 
+/* So many that all their combinations can be tried. They are sorted by how close they are. */
+static void keep_closest(ls_sightings *s, size_t nodes) {
+    static const size_t most[CUT + 1] = {0, LS_SIGHTINGS, 12, 5};
+    while (s->count > most[nodes])
+        ls_array_release(&s->items[--s->count].value);
+}
+
 /* Replaces the best solution so far by this cut's, if that has tensors which are more like what was computed. kinds: of the
  * tensors that are tried; 0 for all. */
 static void try_cut(ls_replayer *w, size_t node, const cut *c, uint64_t kinds, size_t *trials_left, solution *best) {
@@ -308,6 +315,8 @@ static void try_cut(ls_replayer *w, size_t node, const cut *c, uint64_t kinds, s
     size_t at[CUT] = {0}, trials = 1;
     for (size_t i = 0; i < c->count && own.of != NULL; i++) {
         ls_replayer_possible(w, c->nodes[i], &own.of[i]);
+        if (w->partners.is_set)
+            keep_closest(&own.of[i], c->count);
         trials *= own.of[i].count;
     }
     if (own.of != NULL && trials > 0 && trials <= *trials_left && trials <= w->trials_left) {
@@ -391,6 +400,10 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
     enum { HOPELESS = 3, SOLVED = 0, UNSOLVED = 1 };
     const uint64_t situation = situation_of(w, node, cuts, count), solved[2] = {situation, SOLVED}, unsolved[2] = {situation, UNSOLVED};
     size_t trials_left = TRIALS;
+    if (w->partners.is_set) { /* it holds other tensors of each layer */
+        search_cuts(w, node, cuts, count, best);
+        return;
+    }
     const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)solved, sizeof solved), *failures = ls_map_find(&w->lessons, (const char *)unsolved, sizeof unsolved);
     if (lesson == NULL && failures != NULL && *failures >= HOPELESS)
         return;
