@@ -17,6 +17,7 @@ enum { OFTEN = 2 }; /* then others of a kind have no layout of their own: scores
 enum { DEPTH = 9, REACH = 512, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
+#define OF_ROUNDING_IN_SET 1.5 /* where nothing but its values tells a tensor from the next layer's */
 #define TOLERANCE_MAX 0.5
 #define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
@@ -128,7 +129,7 @@ double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *
     if (moved == NULL || moved->values == NULL)
         return base;
     const double norm = ls_norm_of(computed);
-    return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
+    return fmin(TOLERANCE_MAX, base + (norm > 0 ? (w->partners.is_set ? OF_ROUNDING_IN_SET : OF_ROUNDING) * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
 }
 
 /* ------------------------------------------------------------------ one tensor */

@@ -155,22 +155,20 @@ static bool proves_something(const ls_array *a) {
     return count == DISTINCT;
 }
 
-/* Of a set, a tensor that an operand was found as stands for that alone: a factor of one may be a factor that is missing. */
-static bool changes_nothing(const ls_replayer *w, size_t node, size_t partner) {
-    enum { INPUTS = 16 };
-    size_t inputs[INPUTS];
-    bool any = false;
-    const bool asks = w->partners.is_set && !ls_op_only_moves(w->candidate->nodes[node].kind) && w->candidate->nodes[node].kind->role != LS_OP_ROLE_SELECTION;
-    for (size_t i = asks ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0; i > 0 && !any; i--)
-        any = w->steps[inputs[i - 1]].partner != LS_NONE && w->partners.alike[w->steps[inputs[i - 1]].partner] == w->partners.alike[partner];
-    return any;
+static bool may_share(const ls_node *n) { return ls_op_only_moves(n->kind) || n->kind->role == LS_OP_ROLE_SELECTION; }
+
+/* A tensor of a set stands for one operation, and for copies of its result: what a factor of one leaves as it is may lack a factor, and
+ * what rounding hides the difference to is another layer's. */
+static bool stands_for_another(const ls_replayer *w, size_t node, size_t partner) {
+    const size_t taken = w->taken[w->partners.alike[partner]];
+    return w->partners.is_set && taken != LS_NONE && taken != node && !may_share(&w->candidate->nodes[node]) && !may_share(&w->candidate->nodes[taken]);
 }
 
 static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
     ls_step *s = &w->steps[node];
     ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
-    const bool any = found.count > 0 && !changes_nothing(w, node, found.items[0].partner);
+    const bool any = found.count > 0 && !stands_for_another(w, node, found.items[0].partner);
     for (size_t i = 0; i < found.count; i++)
         w->partners.is_seen[found.items[i].partner] = true;
     if (any)
