@@ -418,22 +418,31 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
         *slot = found ? kinds_chosen(w, best->cut, best->of, best->choice.at) : *slot + 1;
 }
 
-/* Whether a weight plays a part in a node, or between it and a cut. */
-static bool has_weight_behind(const ls_replayer *w, size_t node, const cut *c) {
-    enum { REGION = 64 };
-    size_t region[REGION];
-    const size_t count = ls_replayer_region(w, node, region, REGION);
+/* Whether a node reads a weight, or what was found. */
+static bool is_anchored(const ls_replayer *w, size_t node) {
+    size_t inputs[INPUTS];
     bool any = ls_replayer_has_weight(w, node);
-    for (size_t i = 0; i < count && !any; i++)
-        any = region[i] > c->nodes[c->count - 1] && ls_replayer_has_weight(w, region[i]);
+    for (size_t i = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS); i > 0 && !any; i--)
+        any = w->steps[inputs[i - 1]].partner != LS_NONE && w->steps[inputs[i - 1]].means == LS_REPLAY_BY_VALUE;
     return any;
 }
 
-/* Where the reference has no graph, what is computed without a weight may as well be another layer's. */
-static size_t keep_those_with_weights(const ls_replayer *w, size_t node, cut cuts[CUTS], size_t count) {
+/* Whether a node, or what is between it and a cut, does. */
+static bool is_anchored_behind(const ls_replayer *w, size_t node, const cut *c) {
+    enum { REGION = 64 };
+    size_t region[REGION];
+    const size_t count = ls_replayer_region(w, node, region, REGION);
+    bool any = is_anchored(w, node);
+    for (size_t i = 0; i < count && !any; i++)
+        any = region[i] > c->nodes[c->count - 1] && is_anchored(w, region[i]);
+    return any;
+}
+
+/* Where the reference has no graph, what is computed from the values that are tried alone may as well be another layer's. */
+static size_t keep_anchored(const ls_replayer *w, size_t node, cut cuts[CUTS], size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (!w->partners.is_set || has_weight_behind(w, node, &cuts[i]))
+        if (!w->partners.is_set || is_anchored_behind(w, node, &cuts[i]))
             cuts[kept++] = cuts[i];
     return kept;
 }
@@ -441,7 +450,7 @@ static size_t keep_those_with_weights(const ls_replayer *w, size_t node, cut cut
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
     solution best = {0};
-    const size_t count = w->trials_left > 0 ? keep_those_with_weights(w, node, cuts, list_cuts(w, node, cuts)) : 0;
+    const size_t count = w->trials_left > 0 ? keep_anchored(w, node, cuts, list_cuts(w, node, cuts)) : 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < cuts[i].count; k++)
             reserve_siblings(w, cuts[i].nodes[k]);
