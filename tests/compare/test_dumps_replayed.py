@@ -124,3 +124,13 @@ def test_the_pass_whose_rows_the_tensors_have(tmp_path):
     status, result = diff(tmp_path / "r", tmp_path / "c", "--preset", "none")
     assert status == 0 and {o["pass"] for o in result["replay"]["operations"]} == {1}
     assert any("2 other passes" in hint for hint in result["hints"])
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-5], lambda data: b"x" * 300], ids=["empty", "cut short", "no array"])
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_compared(tmp_path, damage):
+    files = dump(tmp_path / "r", values(tmp_path / "trace"))
+    broken = tmp_path / "r" / f"{files['b.1.m']}.npy"
+    broken.write_bytes(damage(broken.read_bytes()))
+    status, result = diff(tmp_path / "r", candidate(tmp_path / "c", weights()), "--preset", "none")
+    assert status == 0 and classes(result)["m-1"] == "covered" and classes(result)["x-2"] == "found"
+    assert any(broken.name in hint and "was not read" in hint for hint in result["hints"])
