@@ -164,7 +164,7 @@ static bool replay_lacks_output(const facts *f, ls_remark *out) {
         const ls_pass_pair *p = &d->matching.tokens.pairs[i];
         const size_t output = d->matching.facts[p->candidate].output;
         const ls_replayed *item = output != 0 && !is_silent(d, p) ? ls_proof_of(d, output - 1) : NULL;
-        if (item != NULL && item->class != LS_REPLAY_FOUND)
+        if (item != NULL && item->class != LS_REPLAY_FOUND && item->class != LS_REPLAY_BEYOND)
             out->text = d->in.candidate.trace->nodes[output - 1].name;
     }
     return out->text != NULL;
@@ -195,7 +195,7 @@ static bool is_incomplete(const facts *f, ls_remark *out) {
 static bool has_unpaired(const facts *f, ls_remark *out) {
     out->count = f->dump ? 0 : f->diff->matching.reference_only_count;
     out->total = f->diff->matching.candidate_only_count;
-    return !f->graphs && out->count + out->total > 0;
+    return !f->graphs && !f->diff->is_replayed && out->count + out->total > 0;
 }
 
 /* Passes without tokens that only one side has. */
@@ -398,6 +398,24 @@ static void hint_at_rows(ls_diff *d) {
         }
 }
 
+/* What a reference without a graph leaves out. */
+static void hint_at_dump(ls_diff *d) {
+    const ls_replay *r = &d->replay;
+    const ls_trace *reference = d->in.reference.trace, *candidate = d->in.candidate.trace;
+    ls_remark beyond = {.code = LS_REMARK_REPLAY_BEYOND, .count = r->operations[LS_REPLAY_BEYOND]};
+    if (!d->is_replayed || reference->is_graph)
+        return;
+    for (size_t i = 0; i < r->count && beyond.text == NULL; i++)
+        if (r->items[i].class == LS_REPLAY_BEYOND)
+            beyond.text = candidate->nodes[r->items[i].node].name;
+    if (beyond.count > 0)
+        hint(d, beyond);
+    if (r->lost > 0)
+        hint(d, (ls_remark){.code = LS_REMARK_REPLAY_LOST, .count = r->lost, .total = r->lost_of, .text = reference->nodes[r->first_lost].name});
+    if (d->matching.tokens.candidate_alone > 0)
+        hint(d, (ls_remark){.code = LS_REMARK_PASSES_NOT_DUMPED, .count = d->matching.tokens.candidate_alone});
+}
+
 /* What these inputs can't show, what was left out, and what to do about it. */
 static void add_hints(ls_diff *d, const facts *f) {
     const ls_token_alignment *tokens = &d->matching.tokens;
@@ -421,6 +439,7 @@ static void add_hints(ls_diff *d, const facts *f) {
     if (passes_not_compared(tokens) > 0)
         hint(d, (ls_remark){.code = LS_REMARK_PASSES_NOT_COMPARED, .count = passes_not_compared(tokens)});
     hint_at_rows(d);
+    hint_at_dump(d);
     if (tokens->status == LS_INPUTS_PARTIAL || tokens->status == LS_INPUTS_SHORTER)
         hint(d, (ls_remark){.code = LS_REMARK_INPUTS_PARTIAL});
 }

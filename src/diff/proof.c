@@ -34,6 +34,8 @@ static bool can_be_computed(const ls_diff *d) {
 }
 
 static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
+    if (!d->in.reference.trace->is_graph) /* what is computed says more than what looks alike */
+        ls_matching_retract(&d->matching, LS_METHOD_CONTENT);
     const ls_token_alignment *tokens = &d->matching.tokens;
     for (size_t i = 0; i < d->replay.count; i++) {
         const ls_replayed *item = &d->replay.items[i];
@@ -70,7 +72,7 @@ static void note_models(ls_diff *d) {
 lockstep_status ls_proof_replay(ls_diff *d, lockstep_error *error) {
     LS_TRY(ls_models_open(d->in.candidate.trace, d->options.models, d->options.model_count, &d->models, error));
     note_models(d);
-    if (ls_diff_is_selective(d) || !d->in.reference.trace->is_graph || !can_be_computed(d))
+    if (ls_diff_is_selective(d) || d->matching.tokens.pair_count == 0 || !can_be_computed(d))
         return LOCKSTEP_OK;
     const double cost = cost_of(d->in.candidate.trace);
     const ls_remark dear = {.code = LS_REMARK_TOO_DEAR, .fraction = cost};

@@ -89,6 +89,23 @@ static lockstep_status open_member(lockstep_archive *archive, const char *file,
     return ls_archive_add_tensor(archive, &tensor, 0, error);
 }
 
+/* A file that is no NPY, or a part of one, is named, and the others are read; unless there are none. */
+static lockstep_status open_members(lockstep_archive *archive, char *const *names, size_t count, lockstep_error *error) {
+    lockstep_error first = {0};
+    for (size_t i = 0; i < count; i++) {
+        lockstep_error own = {0};
+        const lockstep_status status = open_member(archive, names[i], &own);
+        const bool damaged = status == LOCKSTEP_TRUNCATED || status == LOCKSTEP_MALFORMED || status == LOCKSTEP_UNKNOWN_FORMAT;
+        if (status != LOCKSTEP_OK && first.status == LOCKSTEP_OK)
+            first = own;
+        if (damaged)
+            LS_TRY(ls_archive_add_note(archive, true, error, "%s was not read: %s", names[i], own.message));
+        else if (status != LOCKSTEP_OK)
+            return ls_fail(error, status, "%s", own.message);
+    }
+    return archive->tensor_count > 0 || first.status == LOCKSTEP_OK ? LOCKSTEP_OK : ls_fail(error, first.status, "%s", first.message);
+}
+
 /* Whether all names begin with a number; only then does their order mean something. */
 static bool are_numbered(char *const *names, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -105,8 +122,8 @@ static lockstep_status open_npy_directory(lockstep_archive *archive, ls_source *
     if (l.count > 0)
         qsort(l.names, l.count, sizeof *l.names, ls_path_natural_order);
     archive->is_ordered = are_numbered(l.names, l.count);
-    for (size_t i = 0; i < l.count && status == LOCKSTEP_OK; i++)
-        status = open_member(archive, l.names[i], error);
+    if (status == LOCKSTEP_OK)
+        status = open_members(archive, l.names, l.count, error);
     if (status == LOCKSTEP_OK && l.count == 0)
         status = ls_fail(error, LOCKSTEP_UNKNOWN_FORMAT,
                          "%s: a directory without trace.jsonl, .npy, .safetensors, .gguf or pytorch_model.bin%s", archive->path, ls_model_folder_others(archive->path));

@@ -35,6 +35,16 @@ static ls_output_rows rows_of(const ls_side *s, size_t node, size_t pass, size_t
     return rows;
 }
 
+/* A dump holds the rows of the pass that it belongs to, or only the last one. */
+static ls_output_rows rows_of_dump(const ls_pass_geometry *geometry, const ls_output_rows *candidate, uint64_t own, uint64_t other) {
+    ls_output_rows rows = {.rows = candidate->rows, .sequences = candidate->sequences};
+    if (rows.rows > 1 && candidate->selected_count == 0 && own * rows.rows == other) {
+        rows.selected = &geometry->last_row;
+        rows.selected_count = 1;
+    }
+    return rows;
+}
+
 /* Rows that the candidate's code chose may be the wrong ones: they count only where the reference chose rows, too, or
  * where the last one is among them. */
 static bool is_to_be_trusted(const ls_layout_request *q) {
@@ -55,6 +65,8 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
                            .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p)};
+    if (!m->in->reference.trace->is_graph && pp->rows != NULL)
+        q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
     if (!is_to_be_trusted(&q))
         q.candidate_rows.selected_count = 0;
     return q;

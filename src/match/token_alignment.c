@@ -6,6 +6,7 @@
 
 #include "base/grow.h"
 #include "base/map.h"
+#include "match/dumped_pass.h"
 
 /* Identity of a row: its history and itself, hashed. */
 typedef struct row_id {
@@ -32,6 +33,7 @@ typedef struct side {
 struct ls_token_alignment_state {
     side reference, candidate;
     bool decided;
+    bool is_dump;        /* the reference is one, of one pass of a recorded run */
     size_t first_free;   /* passes of the reference before it have no free row */
     size_t after_tokens; /* the pass of the reference after the last that is paired by tokens */
     ls_row_pair *list;   /* room for the rows of one pass */
@@ -480,6 +482,21 @@ static bool is_still_told(const ls_trace *t, const ls_pass *pass) {
     return t->memory != NULL && pass->told_later && pass->positions == NULL && !pass->ended;
 }
 
+/* Dumped tensors are of one pass, and as a rule of all of its rows. */
+static bool pair_dump(ls_token_alignment *a) {
+    const ls_trace *candidate = a->state->candidate.trace;
+    const size_t cp = ls_dumped_pass(a->state->reference.trace, candidate), rows = cp != LS_NONE ? candidate->passes[cp].rows : 0;
+    ls_row_pair *list = rows > 0 ? malloc(rows * sizeof *list) : NULL;
+    for (size_t i = 0; list != NULL && i < rows; i++)
+        list[i] = (ls_row_pair){(uint32_t)i, (uint32_t)i};
+    const bool ok = (rows == 0 || list != NULL) && (cp == LS_NONE || add_pair(a, 0, cp, list, rows, true));
+    free(list);
+    return ok;
+}
+
+/* A dump beside a recorded run. Of a run that is still going on, it is taken to be of the first pass. */
+static bool is_dump_of(const ls_trace *reference, const ls_trace *candidate) { return !reference->is_graph && candidate->is_graph && candidate->memory == NULL; }
+
 static bool grow(ls_token_alignment *a) {
     struct ls_token_alignment_state *state = a->state;
     side *ref = &state->reference, *cand = &state->candidate;
@@ -492,17 +509,18 @@ static bool grow(ls_token_alignment *a) {
         size_t cp = cand->seen;
         if (!identify_candidate(cand, ref))
             return false;
-        if (a->in_order ? cp < ref->seen && !add_pair(a, cp, cp, NULL, 0, true)
+        if (a->in_order ? cp < ref->seen && !a->state->is_dump && !add_pair(a, cp, cp, NULL, 0, true)
                             : cand->ids[cp] != NULL ? !pair_pass(a, cp) : !pair_silent(a, cp))
             return false;
     }
-    return true;
+    return !a->state->is_dump || a->pair_count > 0 || pair_dump(a);
 }
 
 lockstep_status ls_tokens_align(ls_token_alignment *a, const ls_trace *reference, const ls_trace *candidate, lockstep_error *error) {
     if (a->state == NULL && (a->state = calloc(1, sizeof *a->state)) != NULL) {
         a->state->reference.trace = reference;
         a->state->candidate.trace = candidate;
+        a->state->is_dump = is_dump_of(reference, candidate);
     }
     return a->state != NULL && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }

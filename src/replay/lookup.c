@@ -17,6 +17,7 @@ enum { OFTEN = 2 }; /* then others of a kind have no layout of their own: scores
 enum { DEPTH = 9, REACH = 512, ROOTS = 256 };
 #define TOLERANCE 2e-4      /* of what is found, in f32 */
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
+#define OF_ROUNDING_IN_SET 1.5 /* where nothing but its values tells a tensor from the next layer's */
 #define TOLERANCE_MAX 0.5
 #define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
@@ -57,6 +58,8 @@ uint64_t ls_replayer_kind(const ls_replayer *w, size_t node) {
 uint64_t ls_replayer_kind_of_partner(const ls_replayer *w, size_t partner) {
     const ls_node *n = &w->partners.trace->nodes[partner];
     uint64_t weights = 0;
+    if (w->partners.is_set) /* a shape is all there is */
+        return XXH3_64bits(n->shape, (size_t)n->rank * sizeof *n->shape) | 1024;
     for (size_t i = 0; i < n->source_count; i++)
         if (w->partners.trace->nodes[n->sources[i]].role == LOCKSTEP_ROLE_WEIGHT)
             weights += w->partners.trace->nodes[n->sources[i]].elements * 0x9e3779b97f4a7c15ull;
@@ -137,7 +140,7 @@ double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *
     if (moved == NULL || moved->values == NULL)
         return base;
     const double norm = ls_norm_of(computed);
-    return fmin(TOLERANCE_MAX, base + (norm > 0 ? OF_ROUNDING * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
+    return fmin(TOLERANCE_MAX, base + (norm > 0 ? (w->partners.is_set ? OF_ROUNDING_IN_SET : OF_ROUNDING) * sqrt(ls_replayer_moved_squares(computed, moved)) / norm : 0));
 }
 
 /* ------------------------------------------------------------------ one tensor */
@@ -207,6 +210,32 @@ static ls_view view_of(const ls_node *n, const double *values) {
     return v;
 }
 
+/* The numbers of elements that a tensor without a graph may have and be a node's, the likeliest first: as many; without a cache's
+ * padding; those of all rows where the node has selected some; those of the last row. */
+size_t ls_replayer_sizes(const ls_replayer *w, size_t node, uint64_t out[LS_SIZES]) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const ls_side *c = &w->m->in->candidate;
+    const uint64_t padded = c->windows[node].padded, rows = n->pass != LS_NONE ? w->candidate->passes[n->pass].rows : 0;
+    const uint64_t selected = ls_row_selection_of(&c->selections, node).selected_count;
+    size_t count = 0;
+    out[count++] = n->elements;
+    if (padded > 0)
+        out[count++] = n->elements / padded * c->windows[node].count;
+    if (selected > 0 && selected < rows && n->elements % selected == 0)
+        out[count++] = n->elements / selected * rows;
+    if (selected == 0 && rows > 1 && n->elements % rows == 0)
+        out[count++] = n->elements / rows;
+    return count;
+}
+
+static bool is_of_size(const ls_replayer *w, size_t node, uint64_t elements) {
+    uint64_t sizes[LS_SIZES];
+    bool any = false;
+    for (size_t i = ls_replayer_sizes(w, node, sizes); i > 0 && !any; i--)
+        any = sizes[i - 1] == elements;
+    return any;
+}
+
 /* May the two have the same number of elements, once rows are selected and padding is cut? */
 static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
@@ -214,6 +243,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     const ls_side *r = &w->m->in->reference, *c = &w->m->in->candidate;
     if (n->elements == p->elements)
         return true;
+    if (w->partners.is_set)
+        return is_of_size(w, node, p->elements);
     if (c->windows[node].padded > 0) /* what it sees, or most of that; one new row is not it */
         return p->elements < n->elements && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
     return (pp->rows != NULL && !pp->whole) || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
@@ -342,6 +373,16 @@ static bool is_usual(const ls_replayer *w, uint64_t kind, bool pairs) {
 
 static size_t pass_of_partner(const ls_replayer *w) { return w->m->tokens.pairs[w->pass_pair].reference; }
 
+/* Of a set, all that may be the node. `norm`: of what was computed, within which share; infinite: of any. */
+static size_t reach_in_set(const ls_replayer *w, size_t node, double norm, double within, ls_reach out[REACH]) {
+    uint64_t sizes[LS_SIZES];
+    size_t count = 0;
+    const size_t n = ls_replayer_sizes(w, node, sizes);
+    for (size_t i = 0; i < n && count < REACH; i++)
+        count += ls_partners_of_size(&w->partners, sizes[i], norm, i == 0 ? within : INFINITY, out + count, REACH - count);
+    return count;
+}
+
 /* Values within reach, nearest first; for what may change nothing, what the operands stand for, too. */
 static size_t reach(ls_replayer *w, const ls_node *n, const size_t *roots, size_t root_count, ls_reach out[REACH]) {
     const bool copies = n->kind->role == LS_OP_ROLE_COPY || n->kind->role == LS_OP_ROLE_SELECTION;
@@ -359,8 +400,8 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
     const bool may_pair = may_have_pairs(w, node), halves = !may_pair || is_usual(w, kind, false), pairs = may_pair && is_usual(w, kind, true);
     ls_reach near[REACH];
     out->count = 0;
-    const size_t count = norm > 0 ? reach(w, n, roots, root_count, near) : 0;
     const bool whole = w->sampled != node; /* otherwise the norm is that of some rows */
+    const size_t count = !(norm > 0) ? 0 : w->partners.is_set ? reach_in_set(w, node, norm, whole ? 1.5 * tolerance : INFINITY, near) : reach(w, n, roots, root_count, near);
     for (size_t i = 0; i < count; i++) {
         const size_t partner = near[i].node;
         ls_sighting own;
@@ -427,7 +468,7 @@ static const ls_array *value_or_zeros(const ls_replayer *w, size_t node, ls_arra
     return none;
 }
 
-static bool has_weight(const ls_replayer *w, size_t node) {
+bool ls_replayer_has_weight(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     for (size_t i = 0; i < n->operand_count; i++)
         if (ls_replayer_weight(w, n, i) != LS_NONE)
@@ -439,10 +480,10 @@ static bool has_weight(const ls_replayer *w, size_t node) {
 static bool may_have_weight(const ls_replayer *w, size_t node) {
     enum { REGION = 64 };
     size_t region[REGION];
-    bool any = has_weight(w, node) || ls_op_only_moves(w->candidate->nodes[node].kind);
+    bool any = ls_replayer_has_weight(w, node) || ls_op_only_moves(w->candidate->nodes[node].kind);
     const size_t count = any ? 0 : ls_replayer_region(w, node, region, REGION);
     for (size_t i = 0; i < count && !any; i++)
-        any = has_weight(w, region[i]);
+        any = ls_replayer_has_weight(w, region[i]);
     return any || count == REGION;
 }
 
@@ -454,6 +495,73 @@ static bool is_of_weight(const ls_replayer *w, size_t partner) {
     return false;
 }
 
+typedef struct closeness {
+    ls_reach reach;
+    double error;
+} closeness;
+
+static int by_closeness(const void *a, const void *b) {
+    const closeness *x = a, *y = b;
+    if (x->error != y->error)
+        return x->error < y->error ? -1 : 1;
+    return x->reach.node < y->reach.node ? -1 : x->reach.node > y->reach.node;
+}
+
+/* Relative L2, on a sample, of a tensor in the node's layout; infinite if it has none. */
+static double error_of_sample(ls_replayer *w, size_t node, const ls_array *value, size_t partner) {
+    const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
+    const ls_view candidate = view_of(&w->candidate->nodes[node], value->values), *reference = ls_partners_values(&w->partners, partner);
+    ls_layout layout;
+    if (reference == NULL)
+        return INFINITY;
+    ls_layout_request q = ls_aligned_pair_request(w->m, &pair, LS_REORDER_NONE, reference, &candidate);
+    q.kind = ls_replayer_kind(w, node);
+    if (ls_layout_find(&q, &w->votes, LS_LAYOUT_VOTED, &layout, NULL) != LOCKSTEP_OK)
+        return INFINITY;
+    const double error = ls_layout_error(&layout);
+    ls_layout_done(&layout);
+    return isnan(error) ? INFINITY : error;
+}
+
+bool ls_replayer_is_lost(const ls_replayer *w, size_t partner) { return !w->partners.is_seen[partner] && w->taken[w->partners.alike[partner]] == LS_NONE; }
+
+bool ls_replayer_is_like_a_lost_one(ls_replayer *w, size_t node) {
+    const double unrelated = 0.9; /* of tensors that have nothing in common, it is 1 at least */
+    const ls_array *value = &w->steps[node].value;
+    ls_reach near[REACH];
+    bool any = false;
+    for (size_t i = value->values != NULL ? reach_in_set(w, node, 0, INFINITY, near) : 0; i > 0 && !any; i--)
+        any = ls_replayer_is_lost(w, near[i - 1].node) && error_of_sample(w, node, value, near[i - 1].node) < unrelated;
+    return any;
+}
+
+size_t ls_replayer_only_lost(const ls_replayer *w, size_t node) {
+    ls_reach near[REACH];
+    size_t only = LS_NONE, count = 0;
+    for (size_t i = reach_in_set(w, node, 0, INFINITY, near); i > 0; i--)
+        if (ls_replayer_is_lost(w, near[i - 1].node)) {
+            only = near[i - 1].node;
+            count++;
+        }
+    return count == 1 ? only : LS_NONE;
+}
+
+/* Of a set, those that stand for nothing yet, the most alike first. */
+static size_t closest_in_set(ls_replayer *w, size_t node, const ls_array *value, ls_reach near[REACH]) {
+    closeness list[REACH];
+    size_t count = 0;
+    const size_t all = reach_in_set(w, node, 0, INFINITY, near);
+    for (size_t i = 0; i < all; i++) {
+        const size_t taken = w->taken[w->partners.alike[near[i].node]];
+        if (taken == LS_NONE || taken == node)
+            list[count++] = (closeness){near[i], error_of_sample(w, node, value, near[i].node)};
+    }
+    qsort(list, count, sizeof *list, by_closeness);
+    for (size_t i = 0; i < count; i++)
+        near[i] = list[i].reach;
+    return count;
+}
+
 void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
@@ -463,16 +571,16 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     ls_reach near[REACH];
     out->count = 0;
     size_t roots[ROOTS];
-    const size_t count = reach(w, n, roots, roots_above(w, node, roots), near);
     const ls_array *value = value_or_zeros(w, node, &none);
     if (value == NULL)
         return;
+    const size_t count = w->partners.is_set ? closest_in_set(w, node, value, near) : reach(w, n, roots, roots_above(w, node, roots), near);
     for (int round = learned ? 0 : 1; round < 2 && out->count == 0; round++)
         for (size_t i = 0; i < count && out->count < LS_SIGHTINGS - 1; i++) {
             const size_t partner = near[i].node;
             const size_t taken = w->taken[w->partners.alike[partner]];
             const bool free_ = taken == LS_NONE || taken == node || (s->partner != LS_NONE && s->partner != partner);
-            if (free_ && partner != s->partner && (of_weights || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) > 0))
+            if (free_ && partner != s->partner && (of_weights || w->partners.is_set || !is_of_weight(w, partner)) && may_fit(w, node, partner) && (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) > 0))
                 add_possible(w, node, value, &near[i], out);
         }
     ls_array_release(&none);

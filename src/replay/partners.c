@@ -66,15 +66,96 @@ static bool list_children(ls_partners *p) {
     return ok;
 }
 
+/* ------------------------------------------------------------------ a set */
+
+typedef struct sized {
+    uint64_t elements;
+    double norm;
+    size_t node;
+} sized;
+
+static int by_size(const void *a, const void *b) {
+    const sized *x = a, *y = b;
+    if (x->elements != y->elements)
+        return x->elements < y->elements ? -1 : 1;
+    if (x->norm != y->norm)
+        return x->norm < y->norm ? -1 : 1;
+    return x->node < y->node ? -1 : x->node > y->node;
+}
+
+/* A file may be there twice. */
+static bool are_equal(ls_partners *p, size_t a, size_t b) {
+    ls_hold holds[2] = {0};
+    bool equal = ls_trace_hold(p->trace, a, &holds[0], NULL) == LOCKSTEP_OK;
+    if (equal && (equal = ls_trace_hold(p->trace, b, &holds[1], NULL) == LOCKSTEP_OK)) {
+        equal = ls_distance_between(&holds[0].view, &holds[1].view).difference == 0;
+        ls_hold_release(&holds[1]);
+    }
+    ls_hold_release(&holds[0]);
+    return equal;
+}
+
+/* Zeros, and what can't be read, are no values that can be found. */
+static bool list_sizes(ls_partners *p) {
+    const size_t n = p->trace->node_count;
+    sized *all = malloc((n + 1) * sizeof *all);
+    p->by_size = malloc((n + 1) * sizeof *p->by_size);
+    for (size_t i = 0; i < n && all != NULL && p->by_size != NULL; i++) {
+        const double norm = p->is_value[i] ? ls_partners_norm(p, i) : 0;
+        p->is_value[i] = isfinite(norm) && norm > 0;
+        if (p->is_value[i])
+            all[p->sized++] = (sized){p->trace->nodes[i].elements, norm, i};
+    }
+    if (p->sized > 0)
+        qsort(all, p->sized, sizeof *all, by_size);
+    for (size_t i = 0; i < p->sized; i++) {
+        p->by_size[i] = all[i].node;
+        if (i > 0 && all[i].elements == all[i - 1].elements && all[i].norm == all[i - 1].norm && are_equal(p, all[i - 1].node, all[i].node))
+            p->alike[all[i].node] = p->alike[all[i - 1].node];
+    }
+    const bool ok = all != NULL && p->by_size != NULL;
+    free(all);
+    return ok;
+}
+
+/* The first of at least so many elements, and of at least this norm. */
+static size_t first_of_size(const ls_partners *p, uint64_t elements, double norm) {
+    size_t from = 0, to = p->sized;
+    while (from < to) {
+        const size_t middle = from + (to - from) / 2, node = p->by_size[middle];
+        const uint64_t own = p->trace->nodes[node].elements;
+        if (own < elements || (own == elements && p->norms[node] < norm))
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+size_t ls_partners_of_size(const ls_partners *p, uint64_t elements, double norm, double within, ls_reach *out, size_t capacity) {
+    size_t count = 0;
+    const double least = within < 1 ? norm * (1 - within) : 0, most = within < 1 ? norm / (1 - within) : INFINITY;
+    for (size_t i = first_of_size(p, elements, least); i < p->sized && count < capacity; i++) {
+        const size_t node = p->by_size[i];
+        if (p->trace->nodes[node].elements != elements || p->norms[node] > most)
+            break;
+        out[count++] = (ls_reach){node, 1};
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ all */
+
 lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_error *error) {
     const size_t n = t->node_count;
     *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of), .alike = malloc((n + 1) * sizeof *p->alike),
-                       .held = calloc(n + 1, sizeof *p->held), .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue)};
-    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->held != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && find_copies(p) && list_children(p);
+                       .held = calloc(n + 1, sizeof *p->held), .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue), .is_seen = calloc(n + 1, sizeof *p->is_seen), .is_set = !t->is_graph};
+    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->held != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && p->is_seen != NULL && find_copies(p) && list_children(p);
     for (size_t i = 0; i < n && ok; i++) {
         p->is_value[i] = is_value(&t->nodes[i]);
         p->norms[i] = -1;
     }
+    ok = ok && (!p->is_set || list_sizes(p));
     if (!ok)
         ls_partners_done(p);
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
@@ -90,6 +171,8 @@ void ls_partners_done(ls_partners *p) {
     release_held(p);
     free(p->held);
     free(p->is_value);
+    free(p->is_seen);
+    free(p->by_size);
     free(p->children);
     free(p->first_child);
     free(p->norms);

@@ -12,6 +12,9 @@ typedef struct ls_partners {
     size_t *alike;    /* per node: the first value with its content, which is itself as a rule */
     double *norms;    /* per node: L2 of its numbers; negative where not known yet */
     bool has_edges;
+    bool is_set;      /* of tensors without a graph or an order: any may be any operation's result */
+    size_t *by_size, sized; /* of a set: its values, by number of elements, then by norm */
+    bool *is_seen;    /* per node: it is within the tolerance of some operation's result */
     ls_hold *held;    /* per node: values that were read, up to a limit */
     uint64_t held_bytes;
     /* For a search. */
@@ -32,6 +35,8 @@ typedef struct ls_reach {
 size_t ls_partners_below(ls_partners *partners, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
 /* The values of the same pass from which a node is computed, nearest first. */
 size_t ls_partners_above(ls_partners *partners, size_t node, ls_reach *out, size_t capacity);
+/* Of a set: values of so many elements, whose norm is near the given one: |a - b| <= within * max(a, b); infinite for all of them. */
+size_t ls_partners_of_size(const ls_partners *partners, uint64_t elements, double norm, double within, ls_reach *out, size_t capacity);
 /* The values of a node; NULL if they can't be read. They are borrowed until the next call. */
 const ls_view *ls_partners_values(ls_partners *partners, size_t node);
 /* L2 of a node's numbers; NaN if its values can't be read. */

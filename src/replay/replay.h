@@ -13,6 +13,7 @@ typedef enum ls_replay_class {
     LS_REPLAY_COVERED,     /* the reference has no such tensor, but what is computed from it was found */
     LS_REPLAY_UNSUPPORTED, /* it can't be computed: the reason is given */
     LS_REPLAY_OPEN,        /* neither it nor what is computed from it was found */
+    LS_REPLAY_BEYOND,      /* the reference, which has no graph, holds nothing that is computed from it */
     LS_REPLAY_CLASS_COUNT
 } ls_replay_class;
 
@@ -68,6 +69,8 @@ typedef struct ls_replay {
     uint64_t elements[LS_REPLAY_CLASS_COUNT];
     size_t origins, accepted;
     ls_region_size largest; /* region */
+    size_t lost, lost_of; /* of a reference without a graph: tensors that no operation's result was found as, of how many */
+    size_t first_lost;    /* the first; LS_NONE */
     size_t sampled; /* large products of which only some rows were computed */
     ls_arena arena;
 } ls_replay;

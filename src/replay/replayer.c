@@ -73,7 +73,7 @@ static void forget(ls_replayer *w, size_t node) {
     s->partner = LS_NONE;
 }
 
-enum { REGION = 64 };
+enum { REGION = 256 };
 
 /* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
 static size_t cover_region(ls_replayer *w, size_t node, size_t out[REGION]) {
@@ -174,11 +174,22 @@ bool ls_replayer_proves(const ls_array *a) {
     return count == DISTINCT;
 }
 
+static bool may_share(const ls_node *n) { return ls_op_only_moves(n->kind) || n->kind->role == LS_OP_ROLE_SELECTION; }
+
+/* A tensor of a set stands for one operation, and for copies of its result: what a factor of one leaves as it is may lack a factor, and
+ * what rounding hides the difference to is another layer's. */
+static bool stands_for_another(const ls_replayer *w, size_t node, size_t partner) {
+    const size_t taken = w->taken[w->partners.alike[partner]];
+    return w->partners.is_set && taken != LS_NONE && taken != node && !may_share(&w->candidate->nodes[node]) && !may_share(&w->candidate->nodes[taken]);
+}
+
 static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
     ls_step *s = &w->steps[node];
     ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
-    const bool any = found.count > 0;
+    const bool any = found.count > 0 && !stands_for_another(w, node, found.items[0].partner);
+    for (size_t i = 0; i < found.count; i++)
+        w->partners.is_seen[found.items[i].partner] = true;
     if (any)
         ls_replayer_settle(w, node, &found.items[0], LS_REPLAY_BY_VALUE);
     ls_sightings_release(&found);
@@ -371,7 +382,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     s->is_covered = false;
     if (again || !proves || (known && adds_weight(w, n) && give_back(w, node)))
         return;
-    if (w->lost_for++ < LOST && ls_replayer_substitute(w, node) && s->is_open)
+    if (ls_replayer_is_suspect(w, node) && w->lost_for++ < LOST && ls_replayer_substitute(w, node) && s->is_open)
         ls_replayer_process(w, node, true);
 }
 
@@ -424,9 +435,14 @@ static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass 
 
 bool ls_replayer_is_silent(const ls_replayer *w) { return w->is_silent[w->m->tokens.pairs[w->pass_pair].candidate]; }
 
+/* The end of the reference's pass. Without a graph, it is the only tensor left that can be the end of the candidate's. */
+static size_t end_of_reference(const ls_replayer *w, size_t node) {
+    return w->partners.is_set ? ls_replayer_only_lost(w, node) : w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
+}
+
 /* The end of one graph is the end of the other. */
 static void pair_ends(ls_replayer *w, size_t pass) {
-    const size_t last = w->m->facts[pass].output, partner = w->m->reference_outputs[w->m->tokens.pairs[w->pass_pair].reference];
+    const size_t last = w->m->facts[pass].output, partner = last > 0 ? end_of_reference(w, last - 1) : LS_NONE;
     ls_sightings possible;
     if (ls_replayer_is_silent(w) || last == 0 || partner == LS_NONE || !w->partners.is_value[partner])
         return;
@@ -472,7 +488,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
     const size_t most = w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
-    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
+    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = w->partners.is_set || is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
@@ -497,6 +513,31 @@ static bool has_moved_positions(const ls_replayer *w, size_t node) {
     return all;
 }
 
+/* ------------------------------------------------------------------ a reference without a graph */
+
+/* Of the tensors of a set, all those count that something was computed for and found, however far in front of it. */
+static void cover_all(ls_replayer *w, size_t pass) {
+    enum { INPUTS = 64 };
+    size_t inputs[INPUTS];
+    for (size_t i = w->last_node[pass]; i-- > first_of(w, pass);) {
+        ls_step *s = &w->steps[i];
+        if (w->candidate->nodes[i].pass != pass || (s->partner == LS_NONE && !s->is_covered))
+            continue;
+        for (size_t k = ls_replayer_inputs(w, i, inputs, INPUTS); k > 0; k--)
+            w->steps[inputs[k - 1]].is_covered = w->steps[inputs[k - 1]].is_near = true;
+    }
+}
+
+/* Nothing is left that a node's result could have been found as, were something in front of it not at fault. */
+static bool is_beyond(ls_replayer *w, size_t node) { return w->partners.is_set && !ls_replayer_is_like_a_lost_one(w, node); }
+
+static void count_lost(const ls_replayer *w, ls_replay *out) {
+    out->lost_of = w->partners.sized;
+    for (size_t i = 0; i < w->partners.trace->node_count && w->partners.is_set; i++)
+        if (w->partners.is_value[i] && ls_replayer_is_lost(w, i) && out->lost++ == 0)
+            out->first_lost = i;
+}
+
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
@@ -506,8 +547,9 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     own.local = s->local;
     const bool is_measured = s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local));
     const bool is_known = s->partner == LS_NONE ? s->reason == NULL : is_measured || s->means == LS_REPLAY_BY_VALUE;
-    own.class = !is_known ? LS_REPLAY_UNSUPPORTED : s->partner != LS_NONE ? LS_REPLAY_FOUND : s->is_covered && s->is_near ? LS_REPLAY_COVERED : LS_REPLAY_OPEN;
-    own.reason = is_known ? NULL : s->reason != NULL ? s->reason : "an operand that is not known";
+    const bool is_found = is_known && s->partner != LS_NONE, is_covered = is_known && s->is_covered && s->is_near;
+    own.class = is_found ? LS_REPLAY_FOUND : is_covered ? LS_REPLAY_COVERED : is_beyond(w, node) ? LS_REPLAY_BEYOND : is_known ? LS_REPLAY_OPEN : LS_REPLAY_UNSUPPORTED;
+    own.reason = own.class != LS_REPLAY_UNSUPPORTED ? NULL : s->reason != NULL ? s->reason : "an operand that is not known";
     if (is_measured)
         own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
     if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
@@ -578,8 +620,10 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
         release_oldest(w, pass, i);
     }
     pair_ends(w, pass);
+    if (w->partners.is_set)
+        cover_all(w, pass);
     for (size_t i = first; i < last; i++)
-        if (is_replayed(&nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered)
+        if (is_replayed(&nodes[i], pass) && w->steps[i].is_open && w->steps[i].is_covered && !w->partners.is_set)
             ls_replayer_unhide(w, i);
     for (size_t i = first; i < last; i++) /* with what is known now */
         if (is_replayed(&nodes[i], pass) && w->steps[i].partner == LS_NONE)
@@ -590,6 +634,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     for (size_t i = first; i < last; i++)
         if (ls_node_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
+    count_lost(w, out);
     release_pass(w, pass);
 }
 
@@ -660,6 +705,7 @@ static void walk_done(ls_replayer *w) {
     free(w->is_silent);
     free(w->orders);
     free(w->taken);
+    free(w->is_right);
     free(w->tried);
     free(w->depends);
     free(w->touched);
@@ -719,6 +765,15 @@ static void replay_all(ls_replayer *w, ls_replay *out) {
     classify_again(w, out);
 }
 
+/* What was found before any value was substituted, and is not at fault, is right, and so is what it covers. */
+static lockstep_status note_right(ls_replayer *w, const ls_replay *r, lockstep_error *error) {
+    w->is_right = calloc(w->candidate->node_count + 1, sizeof *w->is_right);
+    for (size_t i = 0; i < r->count && w->is_right != NULL; i++)
+        w->is_right[r->items[i].node] = !r->items[i].is_origin && (r->items[i].class == LS_REPLAY_FOUND || r->items[i].class == LS_REPLAY_COVERED);
+    memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
+    return w->is_right != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+}
+
 /* Forgets everything but what was learned. */
 static void begin_again(ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < w->candidate->node_count; i++) {
@@ -744,7 +799,10 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
     lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (status == LOCKSTEP_OK)
         replay_all(&w, out);
-    if (status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0) { /* what a later layer has taught serves the first one */
+    const bool again = status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0;
+    if (again && w.partners.is_set)
+        status = note_right(&w, out, error);
+    if (again && status == LOCKSTEP_OK) { /* what a later layer has taught serves the first one */
         begin_again(&w, out);
         replay_all(&w, out);
     }
@@ -763,6 +821,6 @@ void ls_replay_done(ls_replay *r) {
 }
 
 const char *ls_replay_class_name(ls_replay_class class) {
-    static const char *const names[LS_REPLAY_CLASS_COUNT] = {"found", "covered", "unsupported", "open"};
+    static const char *const names[LS_REPLAY_CLASS_COUNT] = {"found", "covered", "unsupported", "open", "beyond"};
     return names[class];
 }

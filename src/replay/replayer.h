@@ -62,6 +62,7 @@ typedef struct ls_replayer {
     bool *is_given;       /* per node: computed from nothing that the caller gives, such as the angles of counted positions */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
+    bool *is_right;       /* of a reference without a graph, per node: found, or covered by what was, before anything was substituted; NULL until then */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
     /* Trying values in place of a node's: */
     ls_array *tried;      /* per node */
@@ -139,7 +140,7 @@ typedef struct ls_sighting {
     const uint64_t *order; /* in which the partner's rows are the node's; NULL */
 } ls_sighting;
 
-enum { LS_SIGHTINGS = 16 };
+enum { LS_SIGHTINGS = 16, LS_SIZES = 4 };
 typedef struct ls_sightings {
     ls_sighting items[LS_SIGHTINGS];
     size_t count;
@@ -155,6 +156,16 @@ void ls_replayer_lay_out(ls_replayer *replayer, size_t node, size_t partner, ls_
 /* Tensors of the reference from which the partner of `reader` is computed, other than the node's own, in the layouts in which it
  * may have them. */
 void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sightings *out);
+/* The numbers of elements that a tensor of a set may have and be a node's. */
+size_t ls_replayer_sizes(const ls_replayer *replayer, size_t node, uint64_t out[LS_SIZES]);
+/* A tensor of a set that stands for nothing yet, neither itself nor a copy. */
+bool ls_replayer_is_lost(const ls_replayer *replayer, size_t partner);
+/* Whether one of these is more like what was computed for a node than by chance. */
+bool ls_replayer_is_like_a_lost_one(ls_replayer *replayer, size_t node);
+/* The only one of these of a node's size; LS_NONE if there are others, or none. */
+size_t ls_replayer_only_lost(const ls_replayer *replayer, size_t node);
+/* Whether one of its operands is a weight. */
+bool ls_replayer_has_weight(const ls_replayer *replayer, size_t node);
 /* Sum of the squares by which rounding may move a result; 0 where `moved` has no values. */
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved);
 /* Relative L2 of what was computed for a node and its value. */
@@ -174,6 +185,8 @@ uint64_t ls_replayer_kind_of_partner(const ls_replayer *replayer, size_t partner
 
 /* ------------------------------------------------------------------ substitute.c */
 
+/* Whether another value may be tried for a node: of a reference without a graph, only where nothing proves it right. */
+bool ls_replayer_is_suspect(const ls_replayer *replayer, size_t node);
 /* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
 bool ls_replayer_substitute(ls_replayer *replayer, size_t node);
 /* An open node, whose readers were found: perhaps only because their rounding hides that it is at fault. It is settled, then. How

@@ -13,11 +13,13 @@ typedef struct cut {
     size_t nodes[CUT + 1], count; /* ascending; more than CUT are not tried */
 } cut;
 
+bool ls_replayer_is_suspect(const ls_replayer *w, size_t node) { return !w->partners.is_set || (w->is_right != NULL && !w->is_right[node]); }
+
 static size_t open_inputs(const ls_replayer *w, size_t node, size_t out[INPUTS]) {
     size_t inputs[INPUTS], count = 0;
     const size_t all = ls_replayer_inputs(w, node, inputs, INPUTS);
     for (size_t i = 0; i < all; i++)
-        if (w->steps[inputs[i]].is_open)
+        if (w->steps[inputs[i]].is_open && ls_replayer_is_suspect(w, inputs[i]))
             out[count++] = inputs[i];
     return count;
 }
@@ -304,10 +306,19 @@ static void solution_done(solution *s) {
     *s = (solution){0};
 }
 
+/* So many that all their combinations can be tried. They are sorted by how close they are. */
+static void keep_closest(ls_sightings *s, size_t nodes) {
+    static const size_t most[CUT + 1] = {0, LS_SIGHTINGS, 12, 5};
+    while (s->count > most[nodes])
+        ls_array_release(&s->items[--s->count].value);
+}
+
 /* The tensors that each node of a cut may stand for. A node without any, such as a fused product, stays as it was computed. */
 static void list_possible(ls_replayer *w, const cut *c, solution *out) {
     for (size_t i = 0; i < c->count && out->of != NULL; i++) {
         ls_replayer_possible(w, c->nodes[i], &out->of[out->cut.count]);
+        if (w->partners.is_set)
+            keep_closest(&out->of[out->cut.count], c->count);
         if (out->of[out->cut.count].count > 0)
             out->cut.nodes[out->cut.count++] = c->nodes[i];
     }
@@ -423,6 +434,10 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
     enum { HOPELESS = 3, SOLVED = 0, UNSOLVED = 1 };
     const uint64_t situation = situation_of(w, node, cuts, count), solved[2] = {situation, SOLVED}, unsolved[2] = {situation, UNSOLVED};
     size_t trials_left = TRIALS;
+    if (w->partners.is_set) { /* it holds other tensors of each layer */
+        search_cuts(w, node, cuts, count, best);
+        return;
+    }
     const uint64_t *lesson = ls_map_find(&w->lessons, (const char *)solved, sizeof solved), *failures = ls_map_find(&w->lessons, (const char *)unsolved, sizeof unsolved);
     if (lesson == NULL && failures != NULL && *failures >= HOPELESS)
         return;
@@ -437,10 +452,39 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
         *slot = found ? kinds_chosen(w, &best->cut, best->of, best->choice.at) : *slot + 1;
 }
 
+/* Whether a node reads a weight, or what was found. */
+static bool is_anchored(const ls_replayer *w, size_t node) {
+    size_t inputs[INPUTS];
+    bool any = ls_replayer_has_weight(w, node);
+    for (size_t i = any ? 0 : ls_replayer_inputs(w, node, inputs, INPUTS); i > 0 && !any; i--)
+        any = w->steps[inputs[i - 1]].partner != LS_NONE && w->steps[inputs[i - 1]].means == LS_REPLAY_BY_VALUE;
+    return any;
+}
+
+/* Whether a node, or what is between it and a cut, does. */
+static bool is_anchored_behind(const ls_replayer *w, size_t node, const cut *c) {
+    enum { REGION = 64 };
+    size_t region[REGION];
+    const size_t count = ls_replayer_region(w, node, region, REGION);
+    bool any = is_anchored(w, node);
+    for (size_t i = 0; i < count && !any; i++)
+        any = region[i] > c->nodes[c->count - 1] && is_anchored(w, region[i]);
+    return any;
+}
+
+/* Where the reference has no graph, what is computed from the values that are tried alone may as well be another layer's. */
+static size_t keep_anchored(const ls_replayer *w, size_t node, cut cuts[CUTS], size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!w->partners.is_set || is_anchored_behind(w, node, &cuts[i]))
+            cuts[kept++] = cuts[i];
+    return kept;
+}
+
 bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     cut cuts[CUTS] = {0};
     solution best = {0};
-    const size_t count = w->trials_left > 0 ? list_cuts(w, node, cuts) : 0;
+    const size_t count = w->trials_left > 0 ? keep_anchored(w, node, cuts, list_cuts(w, node, cuts)) : 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < cuts[i].count; k++)
             reserve_siblings(w, cuts[i].nodes[k]);

@@ -117,6 +117,15 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_REPLAY_OPEN:
         ls_text_printf(out, "of %llu operation%s, neither the result nor what is computed from it was found in the reference (first: %s)", (unsigned long long)r->count, r->count == 1 ? "" : "s", r->text);
         break;
+    case LS_REMARK_REPLAY_BEYOND:
+        ls_text_printf(out, "not comparable with this reference: %llu operation%s behind the last tensor that it holds (first: %s)", count, count == 1 ? "" : "s", r->text);
+        break;
+    case LS_REMARK_REPLAY_LOST:
+        ls_text_printf(out, "%llu of %llu tensors of the reference are no operation's result (first: %s)", count, total, r->text);
+        break;
+    case LS_REMARK_PASSES_NOT_DUMPED:
+        ls_text_printf(out, "the reference's tensors are of one pass; %llu other pass%s of the candidate %s not compared", count, count == 1 ? "" : "es", count == 1 ? "was" : "were");
+        break;
     case LS_REMARK_WEIGHT_DIFFERS: ls_text_printf(out, "the weight %s is not the reference's, although its type's rounding hides that in the activations", r->text); break;
     case LS_REMARK_WEIGHTS_CHANGED:
         ls_text_printf(out, "%llu of %llu weights in the engine's memory are not those of its model file: they were changed after loading (first: %s)", count, total, r->text);

@@ -46,7 +46,8 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
         ls_text_printf(out, ", %zu accepted", r->accepted);
     ls_text_printf(out, "; of their elements");
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
-        ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", all > 0 ? 100 * (double)r->elements[i] / (double)all : 0, ls_replay_class_name((ls_replay_class)i));
+        if (i != LS_REPLAY_BEYOND || r->operations[i] > 0)
+            ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", all > 0 ? 100 * (double)r->elements[i] / (double)all : 0, ls_replay_class_name((ls_replay_class)i));
     if (r->largest.operations > 0)
         ls_text_printf(out, "; the largest region that one covers has %zu operation%s", r->largest.operations, r->largest.operations > 1 ? "s" : "");
     if (r->sampled > 0)
@@ -267,6 +268,8 @@ json_t *ls_report_replay_json(const ls_diff *d) {
     json_object_set_new(o, "origins", ls_json_count(r->origins));
     json_object_set_new(o, "accepted", ls_json_count(r->accepted));
     json_object_set_new(o, "sampled", ls_json_count(r->sampled));
+    json_object_set_new(o, "reference_lost", ls_json_count(r->lost));
+    json_object_set_new(o, "reference_tensors", ls_json_count(r->lost_of));
     json_object_set_new(o, "kernels", json_pack("{s:o, s:o, s:o}", "operations", ls_json_count(d->verification.count), "checked", ls_json_count(d->verification.checked), "differ",
                                                 ls_json_count(d->verification.failed)));
     for (size_t i = 0; i < r->count; i++)

@@ -106,6 +106,13 @@ static lockstep_status open_file_of_trace(ls_trace *t, const char *log, uint64_t
     return find_stored(t, error);
 }
 
+static lockstep_status take_notes(ls_trace *t, const char *path, lockstep_error *error) {
+    t->notes = calloc(t->archive->note_count + 1, sizeof *t->notes);
+    for (size_t i = 0; i < t->archive->note_count && t->notes != NULL; i++)
+        t->notes[t->note_count++] = t->archive->notes[i].text;
+    return t->notes != NULL ? LOCKSTEP_OK : no_memory(error, path);
+}
+
 /* Opens a container: its tensors become one pass in file order, unless it holds a trace. */
 static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error *error) {
     const char *log;
@@ -135,7 +142,7 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
         }
     }
     t->node_count = count;
-    return LOCKSTEP_OK;
+    return take_notes(t, path, error);
 }
 
 static lockstep_status finish(lockstep_status status, ls_trace *t, ls_trace **out_trace) {

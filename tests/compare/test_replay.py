@@ -50,9 +50,9 @@ def reference(path, w, tokens=range(TOKENS), spoil=lambda name, value: value):
     return t.write()
 
 
-def candidate(path, w, tokens=range(TOKENS), op=lambda name: name, eps=1e-6, with_weights=True, spoil=lambda name, value: value, extra=None):
-    """As ggml records it, with the weights' values."""
-    t = Trace(path).begin(tokens)
+def candidate(path, w, tokens=range(TOKENS), op=lambda name: name, eps=1e-6, with_weights=True, spoil=lambda name, value: value, extra=None, trace=None):
+    """As ggml records it, with the weights' values. trace: to which a pass is added."""
+    t = (trace or Trace(path)).begin(tokens)
     given = {name: t.add(name, value if with_weights else None, role="weight", **({} if with_weights else {"shape": list(value.shape), "dtype": "f32"})) for name, value in w.items()}
     ids = t.add("ids", np.array(list(tokens), "i4"), role="input")
 

@@ -307,16 +307,16 @@ def origins_in_weights(result, trace):
     return [operations_at(trace, {"weights": [w]}) for w in wrong]
 
 
-def run_case(lab, case, folder, with_weights=False):
+def run_case(lab, case, folder, with_weights=False, by=None):
     """A dictionary: how much the fault changes the logits, and whether it was found where it is. with_weights: the
-    reference's checkpoint is at hand, too."""
+    reference's checkpoint is at hand, too. by: the reference, instead of its whole trace."""
     folder = pathlib.Path(folder)
     path = folder / "faulty.gguf"
     places = case.write(lab, path)
     trace = lab.candidate(case.family, gguf=path, flash=case.flash)
     before, after = logits(clean(lab, case.family, case.type, case.flash)[0]), logits(trace)
     options = ["--reference-model", lab.hf(case.family)] if with_weights else []
-    status, result = conftest.diff(reference(lab, case.family), trace, "--preset", "none", "--candidate-model", path, *options)
+    status, result = conftest.diff(by or reference(lab, case.family), trace, "--preset", "none", "--candidate-model", path, *options)
     wanted, found = [operations_at(trace, place) for place in places], origins(result) + origins_in_weights(result, trace)
     hits = [any(group & place for group in found) for place in wanted]
     stray = [group for group in found if not any(group & place for place in wanted)]

@@ -1,0 +1,30 @@
+"""A folder with a random third of a reference's tensors, under names that mean nothing, is enough to tell whether a run is right."""
+import pytest
+
+import dumped
+import faults
+from conftest import diff
+
+SEEDS = {"llama": 11, "qwen3": 12, "gemma3": 13}
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_0"])
+@pytest.mark.parametrize("family", SEEDS)
+def test_a_third_of_the_tensors_of_a_clean_run(lab, tmp_path, family, kind):
+    trace, model = faults.clean(lab, family, kind, False)
+    files = dumped.write(tmp_path / "r", faults.reference(lab, family), SEEDS[family])
+    status, result = diff(tmp_path / "r", trace, "--preset", "none", "--candidate-model", model)
+    counts = result["replay"]["counts"]
+    assert status == 0 and result["verdict"] == "match" and result["replay"]["origins"] == counts["open"] == 0
+    assert counts["found"] > 40 and counts["beyond"] < 20
+    assert {o["pass"] for o in result["replay"]["operations"]} == {0}, "the folder holds the prompt"
+    assert any("4 other passes" in hint for hint in result["hints"])
+    assert {o["reference"] for o in result["replay"]["operations"] if o.get("reference")} <= set(files)
+
+
+@pytest.mark.parametrize("seed", [5002, 900, 913, 925, 921])
+def test_a_fault_is_in_the_region_that_is_named(lab, tmp_path, seed):
+    case = faults.Case(seed)
+    dumped.write(tmp_path / "r", faults.reference(lab, case.family), seed)
+    result = faults.run_case(lab, case, tmp_path, by=tmp_path / "r")
+    assert result["verdict"] == "right" and result["outcome"] == "diverged", f"{case}: {result}"
