@@ -153,6 +153,14 @@ static bool is_read(const ls_trace *trace, const char *weight) {
     return false;
 }
 
+/* A weight is not the reference's as a whole, or some of its rows are not. */
+static bool differs(const ls_checkpoint_diff *weights, size_t pair) {
+    bool any = ls_weight_fails(&weights->weights.pairs[pair]);
+    for (size_t i = 0; i < weights->finding_count && !any; i++)
+        any = weights->findings[i].pair == pair && weights->findings[i].fails;
+    return any;
+}
+
 /* What replay has found to be right can't differ by much: then the two weights are paired or transformed in a way that is not known. */
 static bool is_credible(const ls_weight_pair *p) { return p->metrics.cosine > 0.9 && p->metrics.rel_l2 < 0.5; }
 
@@ -163,7 +171,7 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
         const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
-        if (!ls_weight_fails(p) || !is_read(diff->in.candidate.trace, name) || (o->reference_model == NULL && !is_credible(p)))
+        if (!differs(weights, i) || !is_read(diff->in.candidate.trace, name) || (o->reference_model == NULL && !is_credible(p)))
             continue;
         if (is_credible(p))
             ls_proof_blame_weight(diff, name, p->metrics.rel_l2);
