@@ -43,7 +43,7 @@ typedef struct lockstep_pair {
     const char *operation;             /* the candidate's, in its engine's spelling; "" if unknown */
     const char *method;                /* how the pair was found: "name", "preset", … */
     const char *layout;                /* how shapes were made equal: "as is", …; "" if that is impossible */
-    const char *verdict;               /* "identical", "match", "reformulated", "diverged", … */
+    const char *verdict;               /* "identical", "match", "explained", "diverged", … */
     bool fails;                        /* counts against a match */
     bool downstream;                   /* fails, but something that it depends on failed before */
     int layer;                         /* -1 outside blocks */

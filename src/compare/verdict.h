@@ -7,7 +7,7 @@
 typedef enum ls_verdict {
     LS_VERDICT_IDENTICAL,
     LS_VERDICT_MATCH,        /* within tolerance */
-    LS_VERDICT_REFORMULATED, /* of activations: beyond tolerance, but everything computed from it passes */
+    LS_VERDICT_EXPLAINED, /* of activations: beyond tolerance, but everything computed from it passes */
     LS_VERDICT_WORSE,        /* of weights: the same weight, but with more error than the two element types cause */
     LS_VERDICT_DIFFERS,      /* of weights: another weight */
     LS_VERDICT_DIVERGED,     /* of activations: beyond tolerance */
@@ -19,7 +19,7 @@ typedef enum ls_verdict {
 } ls_verdict;
 
 const char *ls_verdict_name(ls_verdict verdict);
-static inline bool ls_verdict_fails(ls_verdict verdict) { return verdict > LS_VERDICT_REFORMULATED; }
+static inline bool ls_verdict_fails(ls_verdict verdict) { return verdict > LS_VERDICT_EXPLAINED; }
 /* False if the two could not be compared, so that nothing is known. */
 static inline bool ls_verdict_is_known(ls_verdict verdict) { return verdict < LS_VERDICT_UNSUPPORTED; }
 /* Whether metrics were computed. */

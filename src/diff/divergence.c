@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "diff/proof.h"
-#include "diff/reformulated.h"
+#include "diff/excuses.h"
 #include "diff/walk.h"
 
 /* ------------------------------------------------------------------ exact inputs */
@@ -118,11 +118,11 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
             mark->excuse = LS_EXCUSE_NONE;
         } else if (!begins && !above && right &&
                    (is_found_elsewhere(p, mark, item) || (mark->verdict == LS_VERDICT_DIVERGED && (accepted || !is_output_beyond_noise(d, p, mark))))) {
-            mark->verdict = LS_VERDICT_REFORMULATED;
+            mark->verdict = LS_VERDICT_EXPLAINED;
             mark->excuse = item->is_accepted ? LS_EXCUSE_ACCEPTED : LS_EXCUSE_REPLAYED;
         }
         mark->downstream = ls_mark_fails(mark) && above && !begins;
-        tainted[i] = begins || (above && (ls_mark_fails(mark) || mark->verdict == LS_VERDICT_REFORMULATED || item != NULL)) || (!right && ls_mark_fails(mark));
+        tainted[i] = begins || (above && (ls_mark_fails(mark) || mark->verdict == LS_VERDICT_EXPLAINED || item != NULL)) || (!right && ls_mark_fails(mark));
     }
 }
 
@@ -142,7 +142,7 @@ static lockstep_status mark(ls_walk *w, lockstep_error *error) {
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (edges)
         judge_exact_inputs(w, flags);
-    lockstep_status status = ls_reformulated_mark(w, error);
+    lockstep_status status = ls_excuses_mark(w, error);
     if (status == LOCKSTEP_OK && w->diff->is_replayed)
         mark_by_proof(w, flags + w->graph->node_count + 1);
     else if (status == LOCKSTEP_OK && edges)

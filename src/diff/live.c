@@ -13,7 +13,7 @@
 enum {
     STEP = 64,      /* pairs are looked at again after so many lines */
     LOOKAHEAD = 32, /* a value waits for so many nodes, among them the names and masks that it needs */
-    SURE = 4,       /* so many failing pairs in a row are no reformulation */
+    SURE = 4,       /* so many failing pairs in a row need no excuse */
     PINNED_MAX = 64,
 };
 #define MEMORY_BYTES (256ull << 20)
@@ -210,7 +210,7 @@ static lockstep_status compare(ls_live *live, size_t pair) {
     return above == 0 ? pin(live, p->candidate_value) : LOCKSTEP_OK;
 }
 
-/* A failing pair may still turn out to be a reformulation, which later pairs show. */
+/* A failing pair may still turn out to be excused by what later pairs show. */
 static bool is_sure(const ls_live *live, size_t pair) {
     return pair < live->depth_capacity && live->depth[pair] >= SURE;
 }

@@ -8,7 +8,7 @@
 #include "match/method.h"
 #include "preset/rules.h"
 
-/* Why a pair beyond tolerance may be no fault: see diff/reformulated.h. */
+/* Why a pair beyond tolerance may be no fault: see diff/excuses.h. */
 typedef enum ls_excuse {
     LS_EXCUSE_NONE,
     LS_EXCUSE_NOISE,      /* little beyond, and no more than its inputs or other layers have */
@@ -25,7 +25,7 @@ typedef enum ls_excuse {
 /* What the graph around a pair makes of its metrics. */
 typedef struct ls_mark {
     ls_verdict verdict;
-    ls_excuse excuse;  /* of a reformulated pair */
+    ls_excuse excuse;  /* of an explained pair */
     double tolerance;  /* on the relative L2 */
     bool exact_inputs; /* everything that it was computed from is identical */
     bool downstream;   /* fails, but something that it depends on failed before */

@@ -41,7 +41,7 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     json_object_set_new(o, "metrics", p->mark.verdict < LS_VERDICT_SHAPE ? ls_json_metrics(&p->metrics) : json_null());
     json_object_set_new(o, "verdict", json_string(ls_verdict_name(p->mark.verdict)));
     json_object_set_new(o, "downstream", json_boolean(p->mark.downstream));
-    if (p->mark.verdict == LS_VERDICT_REFORMULATED)
+    if (p->mark.verdict == LS_VERDICT_EXPLAINED)
         json_object_set_new(o, "excuse", json_string(ls_excuse_text(p->mark.excuse)));
     if (p->grade != NULL)
         json_object_set_new(o, "grade", json_string(p->grade));
@@ -146,7 +146,7 @@ static json_t *totals_json(const ls_diff *d) {
     json_object_set_new(o, "compared", ls_json_count(t.compared));
     json_object_set_new(o, "within", ls_json_count(t.within));
     json_object_set_new(o, "by_gpu", ls_json_count(t.by_gpu));
-    json_object_set_new(o, "reformulated", ls_json_count(t.all_excused));
+    json_object_set_new(o, "explained", ls_json_count(t.all_excused));
     json_object_set_new(o, "beyond", ls_json_count(t.beyond));
     json_object_set_new(o, "mismatched", ls_json_count(t.mismatched));
     json_object_set_new(o, "origins", ls_json_count(t.origins));

@@ -10,7 +10,7 @@
 void ls_remark_text(const ls_diff *diff, const ls_remark *remark, ls_text *out);
 /* Appends how the inputs of the two runs differ; nothing where there is no finding. */
 void ls_inputs_text(const ls_token_alignment *tokens, ls_text *out);
-/* Why a pair beyond tolerance is not a fault, as the end of a sentence: "3 reformulated: one factor, undone later". */
+/* Why a pair beyond tolerance is not a fault, as the end of a sentence: "3 explained: one factor, undone later". */
 const char *ls_excuse_text(ls_excuse excuse);
 
 #endif

@@ -130,7 +130,7 @@ static void put_totals(ls_text *out, const ls_diff *d) {
                    100 * (double)t.within / (double)all, t.beyond);
     const char *separator = "";
     if (t.all_excused > 0)
-        ls_text_printf(out, ", %zu reformulated (", t.all_excused);
+        ls_text_printf(out, ", %zu explained (", t.all_excused);
     for (int excuse = LS_EXCUSE_NONE + 1; excuse < LS_EXCUSE_COUNT; excuse++)
         if (t.excused[excuse] > 0) {
             ls_text_printf(out, "%s%zu: %s", separator, t.excused[excuse], ls_excuse_text((ls_excuse)excuse));

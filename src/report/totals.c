@@ -64,8 +64,8 @@ ls_totals ls_totals_of(const ls_diff *d) {
             t.by_gpu++;
             t.most_by_gpu = fmax(t.most_by_gpu, p->metrics.rel_l2);
         }
-        t.all_excused += p->mark.verdict == LS_VERDICT_REFORMULATED;
-        t.excused[p->mark.verdict == LS_VERDICT_REFORMULATED ? p->mark.excuse : LS_EXCUSE_NONE]++;
+        t.all_excused += p->mark.verdict == LS_VERDICT_EXPLAINED;
+        t.excused[p->mark.verdict == LS_VERDICT_EXPLAINED ? p->mark.excuse : LS_EXCUSE_NONE]++;
         t.beyond += ls_pair_fails(p);
         raise_to(&t.max_abs, p->metrics.max_abs);
         raise_to(&t.max_rel, p->metrics.max_rel);

@@ -8,7 +8,7 @@ typedef struct ls_totals {
     size_t compared, within; /* pairs; those within tolerance (identical, match) */
     size_t by_gpu;           /* of those: the ones that pass only because a GPU took part */
     double most_by_gpu;      /* the largest relative L2 of these */
-    size_t excused[LS_EXCUSE_COUNT], all_excused; /* reformulated ones */
+    size_t excused[LS_EXCUSE_COUNT], all_excused; /* explained ones */
     size_t beyond;           /* neither within tolerance nor excused */
     size_t mismatched;       /* shape or element type: not compared */
     size_t origins;          /* tensors that fail although their inputs match; once for all passes */

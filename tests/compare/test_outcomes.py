@@ -125,7 +125,7 @@ def test_a_fault_that_a_large_residual_hides_is_named(tmp_path):
     swapped = block(tmp_path / "c", lambda layer, b: b[:, ::-1] if layer == 2 else b)
     status, result = diff(block(tmp_path / "r", same), swapped)
     assert status == 1 and first_name(result) == "layers.2.mlp"
-    assert result["totals"]["reformulated"] == 0
+    assert result["totals"]["explained"] == 0
 
 
 def test_a_factor_that_a_large_residual_hides_is_named(tmp_path):
@@ -155,10 +155,10 @@ def attention(path, scale=1.0, offset=0.0, fault=False):
 def test_what_is_explained_is_excused_and_counted(tmp_path, change, reason):
     status, result = diff(attention(tmp_path / "r"), attention(tmp_path / "c", **change))
     assert status == 0 and result["verdict"] == "match"
-    excused = [pair for pair in result["pairs"] if pair["verdict"] == "reformulated"]
+    excused = [pair for pair in result["pairs"] if pair["verdict"] == "explained"]
     assert len(excused) == 3 and {pair["excuse"] for pair in excused} == {reason}
-    assert result["totals"]["reformulated"] == 3 and result["totals"]["within"] == result["totals"]["compared"] - 3
-    assert f"3 reformulated (3: {reason})" in report(tmp_path / "r", tmp_path / "c")
+    assert result["totals"]["explained"] == 3 and result["totals"]["within"] == result["totals"]["compared"] - 3
+    assert f"3 explained (3: {reason})" in report(tmp_path / "r", tmp_path / "c")
 
 
 def test_what_does_not_resemble_its_partner_is_not_excused(tmp_path):

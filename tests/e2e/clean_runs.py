@@ -96,7 +96,7 @@ def candidate(lab, run):
 
 
 def paired(result):
-    return {p["candidate"]["order"]: p["reference"]["order"] for p in result["pairs"] if p["verdict"] != "reformulated"}
+    return {p["candidate"]["order"]: p["reference"]["order"] for p in result["pairs"] if p["verdict"] != "explained"}
 
 
 def have_the_same_values(a, b):

@@ -16,7 +16,7 @@ def check(status, result, limit):
     assert result["first_divergence"] is None
     assert result["pairing"]["coverage"] >= 0.9
     for pair in result["pairs"]:
-        if pair["verdict"] != "reformulated":
+        if pair["verdict"] != "explained":
             assert pair["metrics"]["rel_l2"] <= limit, title(pair["candidate"])
             assert pair["metrics"]["nan_candidate"] == 0
 
@@ -33,14 +33,14 @@ def test_clean_run_matches(lab, family, flash, tokens):
 
 def test_f32_bound_holds_before_the_first_gelu(lab):
     _, result = diff(lab.reference("gemma3"), lab.candidate("gemma3"))
-    before = [p for p in result["pairs"] if p["precision"] == "f32" and p["verdict"] != "reformulated"]
+    before = [p for p in result["pairs"] if p["precision"] == "f32" and p["verdict"] != "explained"]
     assert len(before) > 10
     assert all(p["metrics"]["rel_l2"] <= F32 for p in before)
 
 
-def test_only_what_is_scaled_later_is_reformulated(lab):
+def test_only_what_is_scaled_later_is_explained(lab):
     _, result = diff(lab.reference("gemma3"), lab.candidate("gemma3"))
-    names = {p["candidate"]["name"].split("-")[0] for p in result["pairs"] if p["verdict"] == "reformulated"}
+    names = {p["candidate"]["name"].split("-")[0] for p in result["pairs"] if p["verdict"] == "explained"}
     assert names == {"kq"}
 
 

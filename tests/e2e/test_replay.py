@@ -3,6 +3,7 @@ import ctypes
 import json
 
 import gguf
+import numpy as np
 import pytest
 
 import faults
@@ -209,6 +210,18 @@ def test_the_graph_alone_needs_weights(lab):
     done = run(LOCKSTEP, "diff", faults.reference(lab, "llama"), trace, "--model-only")
     assert done.returncode == 2 and "--candidate-model names their file" in done.stdout
     assert run(LOCKSTEP, "diff", faults.reference(lab, "llama"), trace, "--model-only", "--candidate-model", lab.gguf("llama")).returncode == 0
+
+
+def test_weights_whose_rounding_hides_a_fault(lab):
+    """The products with them differ by no more than Q4_0 does; the checkpoint that the reference opened shows it."""
+    def spoil(tensors):
+        tensors["blk.3.ffn_gate.weight"] = tensors["blk.3.ffn_gate.weight"] * np.float32(1.01)
+        tensors["blk.5.attn_v.weight"] = tensors["blk.5.attn_v.weight"].copy()
+        tensors["blk.5.attn_v.weight"][3, 9] *= 30
+    model = lab.faulty("llama", "hidden-q4_0", spoil, quantize="q4_0")
+    status, result = diff(lab.reference("llama"), lab.candidate("llama", gguf=model), "--preset", "none")
+    blamed = {o["name"] for o in result["replay"]["operations"] if o["origin"]}
+    assert status == 1 and result["verdict"] == "diverged" and blamed == {"ffn_gate-3", "Vcur-5"}
 
 
 def test_the_report(lab, tmp_path):

@@ -50,7 +50,7 @@ def test_a_clean_run_matches(whisper, tmp_path, flash):
     assert result["inputs"]["status"] == "equal" and result["inputs"]["rows_paired"] == len(PROMPT + STEPS)
     assert result["pairing"]["coverage"] > 0.9
     for pair in result["pairs"]:
-        if pair["verdict"] != "reformulated":
+        if pair["verdict"] != "explained":
             assert pair["metrics"]["rel_l2"] <= F16, title(pair["candidate"])
         assert pair["metrics"]["cosine"] > 0.9999, title(pair["candidate"])
     names = {pair["reference"]["name"] for pair in result["pairs"]}

@@ -1,4 +1,4 @@
-#include "diff/reformulated.h"
+#include "diff/excuses.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -68,10 +68,10 @@ static below seen_through(const ls_walk *w, size_t node, size_t pair, const belo
     const ls_node *n = &w->graph->nodes[node];
     const ls_mark *mark = pair != 0 ? &w->marks[pair - 1] : NULL;
     bool sum = is_sum(w->graph, n), ok = mark != NULL && !ls_mark_fails(mark);
-    if (mark != NULL && mark->verdict != LS_VERDICT_REFORMULATED)
+    if (mark != NULL && mark->verdict != LS_VERDICT_EXPLAINED)
         return shown_by_pair(&w->diff->pairs.items[pair - 1], mark, sum);
     below b = *own;
-    b.passes = b.passes || ok; /* a reformulated pair shows what comes after it shows */
+    b.passes = b.passes || ok; /* an explained pair shows what comes after it shows */
     b.hides = b.hides || (b.shows && sum) || (b.sums && !keeps_size(n));
     b.shows = b.shows && !sum;
     b.sums = b.sums && keeps_size(n);
@@ -283,7 +283,7 @@ static void mark(ls_walk *w, const double *inherited, const shift *s, below *all
         ls_mark *mark = pair != 0 ? &w->marks[pair - 1] : NULL;
         if (mark != NULL && mark->verdict == LS_VERDICT_DIVERGED) {
             mark->excuse = find_excuse(w, pair - 1, i, inherited[i], &all[i], s);
-            mark->verdict = mark->excuse != LS_EXCUSE_NONE ? LS_VERDICT_REFORMULATED : mark->verdict;
+            mark->verdict = mark->excuse != LS_EXCUSE_NONE ? LS_VERDICT_EXPLAINED : mark->verdict;
         }
         below seen = seen_through(w, i, pair, &all[i]);
         for (size_t k = 0; k <= n->source_count; k++)
@@ -292,7 +292,7 @@ static void mark(ls_walk *w, const double *inherited, const shift *s, below *all
     }
 }
 
-lockstep_status ls_reformulated_mark(ls_walk *w, lockstep_error *error) {
+lockstep_status ls_excuses_mark(ls_walk *w, lockstep_error *error) {
     size_t count = w->graph->node_count + 1;
     below *all = calloc(count, sizeof *all);
     double *inherited = calloc(count, sizeof *inherited);
