@@ -398,6 +398,21 @@ static void hint_at_rows(ls_diff *d) {
         }
 }
 
+/* Where the reference has few tensors, rounding may hide a lot. */
+static void hint_at_coarse_regions(ls_diff *d) {
+    const double allowed = 2, worth = 1e-3; /* times what is expected, as for a fault; what is worth a note */
+    ls_remark coarse = {.code = LS_REMARK_REPLAY_COARSE, .fraction = worth};
+    for (size_t i = 0; i < d->replay.count; i++) {
+        const ls_replayed *item = &d->replay.items[i];
+        if (!item->local.is_spread || item->is_origin || !(allowed * item->local.expected > coarse.fraction))
+            continue;
+        coarse.fraction = allowed * item->local.expected;
+        coarse.text = d->in.candidate.trace->nodes[item->node].name;
+    }
+    if (coarse.text != NULL)
+        hint(d, coarse);
+}
+
 /* What a reference without a graph leaves out. */
 static void hint_at_dump(ls_diff *d) {
     const ls_replay *r = &d->replay;
@@ -410,6 +425,7 @@ static void hint_at_dump(ls_diff *d) {
             beyond.text = candidate->nodes[r->items[i].node].name;
     if (beyond.count > 0)
         hint(d, beyond);
+    hint_at_coarse_regions(d);
     if (r->lost > 0)
         hint(d, (ls_remark){.code = LS_REMARK_REPLAY_LOST, .count = r->lost, .total = r->lost_of, .text = reference->nodes[r->first_lost].name});
     if (d->matching.tokens.candidate_alone > 0)

@@ -55,6 +55,7 @@ typedef enum ls_remark_code {
     LS_REMARK_OTHER_MODEL,             /* count of total operations give other values with the model file's weights than were recorded */
     LS_REMARK_NAME_REFUTED,            /* text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */
     LS_REMARK_REPLAY_BEYOND,           /* count: operations behind the last tensor that a reference without a graph holds; text: the first */
+    LS_REMARK_REPLAY_COARSE,           /* fraction: a difference that rounding explains at an operation; text: its name */
     LS_REMARK_REPLAY_LOST,             /* count of total tensors of such a reference are no operation's result; text: the first */
     LS_REMARK_PASSES_NOT_DUMPED,       /* count: passes of the candidate beside the one that such a reference belongs to */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */

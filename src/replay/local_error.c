@@ -236,6 +236,7 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
             out->mean = out->scale = 0;
         if (spread)
             out->channel = 0;
+        out->is_spread = spread;
     }
     ls_rounding_release(&r);
     free(t.difference);

@@ -120,6 +120,10 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_REPLAY_BEYOND:
         ls_text_printf(out, "not comparable with this reference: %llu operation%s behind the last tensor that it holds (first: %s)", count, count == 1 ? "" : "s", r->text);
         break;
+    case LS_REMARK_REPLAY_COARSE:
+        ls_text_printf(out, "between this reference's tensors, the rounding of several weights adds up: at %s, it explains a difference of up to %.1e, so smaller faults "
+                       "in front of it are not seen (a reference with more tensors, or a model in f32, shows them)", r->text, r->fraction);
+        break;
     case LS_REMARK_REPLAY_LOST:
         ls_text_printf(out, "%llu of %llu tensors of the reference are no operation's result (first: %s)", count, total, r->text);
         break;
