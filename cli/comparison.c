@@ -95,12 +95,12 @@ static void name_weights(const ls_diff *diff, ls_text *out) {
     ls_text_printf(out, ")$");
 }
 
-/* The given one, or the first that the candidate opened. */
+/* The given one, or the only one that the candidate opened: with an adapter, the weights alone say little. */
 static const char *candidate_model(const comparison_options *o, const ls_diff *diff) {
     const ls_trace *trace = diff->in.candidate.trace;
     if (o->candidate_models.count > 0)
         return o->candidate_models.items[0];
-    return trace->model_file_count > 0 && !ls_model_file_is_changed(&trace->model_files[0]) ? trace->model_files[0].path : NULL;
+    return trace->model_file_count == 1 && !ls_model_file_is_changed(&trace->model_files[0]) ? trace->model_files[0].path : NULL;
 }
 
 /* The file that the reference opened, or the folder of all of them, as long as they are what they were. */
@@ -171,10 +171,11 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
         const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
-        if (!differs(weights, i) || !is_read(diff->in.candidate.trace, name) || (o->reference_model == NULL && !is_credible(p)))
+        if (!ls_verdict_is_known(p->verdict) || !differs(weights, i) || !is_read(diff->in.candidate.trace, name) || (o->reference_model == NULL && !is_credible(p)))
             continue;
-        if (is_credible(p))
-            ls_proof_blame_weight(diff, name, p->metrics.rel_l2);
+        const size_t blamed = is_credible(p) ? ls_proof_blame_weight(diff, name, p->metrics.rel_l2) : 0;
+        if (blamed == 0 && o->reference_model == NULL)
+            continue;
         if (ls_outcome_is_match(diff->result.outcome)) {
             diff->result.outcome = LS_OUTCOME_DIVERGED;
             diff->result.reason = (ls_remark){.code = LS_REMARK_WEIGHT_DIFFERS, .text = name};

@@ -16,7 +16,7 @@ const ls_replayed *ls_proof_of(const ls_diff *diff, size_t node);
 const ls_check *ls_proof_check(const ls_diff *diff, size_t node);
 /* A fault begins at the node: of the graph or the weights, or of the kernel or the recording. */
 bool ls_proof_is_origin(const ls_diff *diff, size_t node);
-/* A weight of the candidate is not the reference's, by so much: the operations that were found and read it are at fault. How many these
+/* A weight of the candidate is not the reference's, by so much: the operations that read it, and were found or covered, are at fault. Returns how many these
  * are. */
 size_t ls_proof_blame_weight(ls_diff *diff, const char *weight, double error);
 /* The largest relative L2 of a final output that the kernels' rounding explains, as verify has measured it in the pass. */

@@ -43,6 +43,8 @@ bool ls_eval(ls_evaluation *e) {
         return ls_eval_refuse(e, "an operation that is not covered");
     if (!are_readable(e))
         return false;
+    if (e->node->elements == 0)
+        return true;
     for (uint64_t i = 0; i < e->node->elements; i++)
         e->scale[i] = NAN; /* its own magnitude, unless the function says otherwise */
     if (!function(e))

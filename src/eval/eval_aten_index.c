@@ -169,6 +169,7 @@ bool ls_aten_index_put(ls_evaluation *e) {
     bool ok = picks_of(e, last - 1, &p) && (ls_aten_broadcast_to(e->operands[last - 1], p.rank, p.shape, &values) || ls_eval_misfit(e));
     memcpy(e->out, e->operands[0]->values, e->node->elements * sizeof *e->out);
     const uint64_t columns = ok && p.rank > 0 ? p.shape[p.rank - 1] : 1;
+    ok = ok && ls_eval_affords(e, (double)p.count);
     for (uint64_t i = 0; ok && i < p.count; i++) {
         ok = picked(e, &p, i, &to);
         const double value = ok ? ls_aten_row(&values, p.rank, p.shape, i / columns)[p.rank > 0 ? i % columns * values.strides[p.rank - 1] : 0] : 0;

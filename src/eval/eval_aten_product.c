@@ -25,7 +25,7 @@ static bool add_to(ls_evaluation *e, const ls_array *x, double factor, double ow
         const double *values = ls_aten_row(&b, n->rank, n->shape, row);
         for (uint64_t i = 0; i < columns; i++) {
             const uint64_t at = row * columns + i;
-            const double term = factor == 0 ? 0 : factor * values[i * b.strides[n->rank - 1]];
+            const double term = factor == 0 ? 0 : factor * values[n->rank > 0 ? i * b.strides[n->rank - 1] : 0];
             e->out[at] = own * e->out[at] + term;
             e->scale[at] = fabs(own) * e->scale[at] + fabs(term);
         }
@@ -93,7 +93,7 @@ static bool multiply_batches(ls_evaluation *e, matrices *a, matrices *b) {
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK], count, last = UINT64_MAX;
     const uint64_t n = a->rows, k = a->columns, m = b->columns;
-    if (b->rows != k || a->array.rank < 2 || b->array.rank < 2 || !match_batches(a, b, &rank, shape, &count) || e->node->elements != count * n * m)
+    if (k == 0 || b->rows != k || a->array.rank < 2 || b->array.rank < 2 || !match_batches(a, b, &rank, shape, &count) || e->node->elements != count * n * m)
         return ls_eval_misfit(e);
     if (b->array.rank == 2) { /* one product for the whole batch */
         double *only = transposed(b->array.values, k, m);

@@ -38,7 +38,7 @@ static void add_chunk(ls_distance *d, const double *r, const double *c, size_t n
 
 /* Elements of a view: where they lie, if that is possible, or a copy. */
 static const double *elements_of(const ls_view *v, uint64_t at, size_t n, double buffer[CHUNK]) {
-    if (v->dtype == LOCKSTEP_F64 && ls_view_is_contiguous(v) && (uintptr_t)v->data % sizeof(double) == 0)
+    if (v->dtype == LOCKSTEP_F64 && !v->swap && ls_view_is_contiguous(v) && (uintptr_t)v->data % sizeof(double) == 0)
         return (const double *)(const void *)v->data + at;
     ls_view_read_f64(v, at, n, buffer);
     return buffer;
@@ -77,7 +77,7 @@ static void add(ls_distance *sum, const ls_distance *d) {
 }
 
 /* Stops after the first block with a number, where that is above the limit. */
-static ls_distance measure(const ls_view *reference, const ls_view *candidate, double limit, bool *out_above) {
+static ls_distance measure(const ls_view *reference, const ls_view *candidate, double limit, double least, bool *out_above) {
     work w = {.reference = reference, .candidate = candidate, .elements = ls_view_elements(reference)};
     const uint64_t blocks = (w.elements + BLOCK - 1) / BLOCK;
     ls_distance sum = {0};
@@ -85,7 +85,7 @@ static ls_distance measure(const ls_view *reference, const ls_view *candidate, d
         const ls_distance one = measure_block(&w, w.first++);
         add(&sum, &one);
     }
-    *out_above = sum.numbers > 0 && w.first < blocks && sum.difference > CLEARLY * CLEARLY * limit * limit * sum.norm;
+    *out_above = sum.numbers > 0 && w.first < blocks && sum.difference > CLEARLY * CLEARLY * limit * limit * fmax(sum.norm, least * (double)sum.numbers);
     if (*out_above || w.first == blocks)
         return sum;
     w.parts = malloc((blocks - w.first) * sizeof *w.parts);
@@ -101,7 +101,7 @@ static ls_distance measure(const ls_view *reference, const ls_view *candidate, d
 
 ls_distance ls_distance_between(const ls_view *reference, const ls_view *candidate) {
     bool above;
-    return measure(reference, candidate, INFINITY, &above);
+    return measure(reference, candidate, INFINITY, 0, &above);
 }
 
 static ls_view view_of(const double *values, uint64_t count) {
@@ -119,9 +119,9 @@ double ls_squares_of(const double *values, uint64_t count) { return ls_distance_
 
 double ls_norm_of(const ls_array *a) { return sqrt(ls_squares_of(a->values, a->elements)); }
 
-double ls_error_between(const ls_view *reference, const ls_view *candidate, double limit) {
+double ls_error_between(const ls_view *reference, const ls_view *candidate, double limit, double least) {
     bool above;
-    const ls_distance d = measure(reference, candidate, limit, &above);
+    const ls_distance d = measure(reference, candidate, limit, least, &above);
     if (above || d.numbers == 0)
         return INFINITY;
     const double relative = d.norm > 0 ? sqrt(d.difference / d.norm) : d.difference > 0 ? INFINITY : 0;

@@ -21,8 +21,8 @@ typedef struct ls_distance {
 /* The views have as many elements. */
 ls_distance ls_distance_between(const ls_view *reference, const ls_view *candidate);
 ls_distance ls_distance_of(const double *reference, const double *candidate, uint64_t count);
-/* Relative L2, plus the share of elements that are apart. Infinite where nothing can be compared, and as soon as it is plain that
- * they differ by much more than the limit. */
-double ls_error_between(const ls_view *reference, const ls_view *candidate, double limit);
+/* Relative L2, plus the share of elements that are apart. Infinite where nothing can be compared, and as soon as the first of them differ
+ * by much more than the limit: relative to their own mean square, or to `least` if that is more. */
+double ls_error_between(const ls_view *reference, const ls_view *candidate, double limit, double least);
 
 #endif

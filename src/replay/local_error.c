@@ -221,6 +221,8 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
     bool *known;
     table t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1};
     *out = (ls_local_error){0};
+    if (n->elements == 0)
+        return false;
     t.rows = ls_rows_known(computed, t.columns, &known);
     const bool ok = known != NULL && w->steps[node].value.values != NULL && compare(&t, computed, &w->steps[node].value, scale, known);
     const bool spread = has_rounded_region(w, node), rounded = ok && !spread && ls_replayer_rounding(w, source, known, &r);

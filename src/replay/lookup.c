@@ -250,6 +250,12 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     return (pp->rows != NULL && !pp->whole) || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
 }
 
+/* A mean square that the first elements of a tensor are taken to have at least: its own, but for what its parts may differ by. */
+static double least_square(ls_replayer *w, size_t partner) {
+    const double parts = 16, norm = ls_partners_norm(&w->partners, partner);
+    return norm > 0 ? norm * norm / (double)w->partners.trace->nodes[partner].elements / parts : 0;
+}
+
 /* Lays a tensor of the reference out as the node. */
 static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, ls_reorder reorder, ls_layout_choice choice, double tolerance, ls_sighting *out) {
     const ls_node *n = &w->candidate->nodes[node];
@@ -263,7 +269,7 @@ static bool align(ls_replayer *w, size_t node, const ls_array *computed, size_t 
     q.kind = ls_replayer_kind(w, node);
     if (ls_layout_find(&q, &w->votes, choice, &layout, NULL) != LOCKSTEP_OK)
         return false;
-    *out = (ls_sighting){.partner = partner, .error = ls_error_between(&layout.reference, &layout.candidate, tolerance), .vote = layout.vote,
+    *out = (ls_sighting){.partner = partner, .error = ls_error_between(&layout.reference, &layout.candidate, tolerance, least_square(w, partner)), .vote = layout.vote,
                          .has_vote = layout.has_vote, .has_pairs = reorder == LS_REORDER_ROPE_PAIRS};
     double *values = out->error < tolerance ? merge(n, &layout, computed) : NULL;
     if (values != NULL) {
@@ -301,16 +307,17 @@ static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed
     if (chooser == LS_NONE)
         return false;
     const uint64_t columns = p->shape[1], rows = n->elements / columns, *known = w->orders[chooser];
-    if (known != NULL && known[0] != p->shape[0])
+    if (known != NULL && (known[0] != p->shape[0] || known[1] != rows))
         return false;
     uint64_t *found = known == NULL && isfinite(tolerance) && w->sampled != node ? ls_row_order_find(computed->values, view, rows, columns) : NULL;
-    double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known + 1 : found, view, rows, columns) : NULL;
+    double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known + 2 : found, view, rows, columns) : NULL;
     const ls_view ordered = view_of(n, values), own = view_of(n, computed->values);
-    const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance) : INFINITY;
-    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(w->arena, (rows + 1) * sizeof *kept) : NULL;
+    const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance, least_square(w, partner)) : INFINITY;
+    uint64_t *kept = error < tolerance && found != NULL ? ls_arena_alloc(w->arena, (rows + 2) * sizeof *kept) : NULL;
     if (kept != NULL) {
         kept[0] = p->shape[0];
-        memcpy(kept + 1, found, rows * sizeof *kept);
+        kept[1] = rows;
+        memcpy(kept + 2, found, rows * sizeof *kept);
         w->orders[chooser] = kept;
     }
     free(found);
@@ -318,7 +325,7 @@ static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed
         free(values);
         return false;
     }
-    *out = (ls_sighting){.partner = partner, .error = error, .order = w->orders[chooser] + 1, .layout = LS_ROWS_BY_EXPERT};
+    *out = (ls_sighting){.partner = partner, .error = error, .order = w->orders[chooser] + 2, .layout = LS_ROWS_BY_EXPERT};
     ls_values_give(n, values, &out->value);
     return true;
 }

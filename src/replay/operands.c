@@ -438,8 +438,8 @@ static void add_rounding(ls_replayer *w, size_t node, ls_array *values) {
     const uint64_t columns = n->rank > 0 ? n->shape[n->rank - 1] : 1;
     bool *known = NULL;
     ls_rounding r = {0};
-    const bool any = has_rounding(w, n) && ls_rows_known(values, columns, &known) > 0 && ls_replayer_rounding(w, node, known, &r);
-    for (uint64_t row = 0, kept = 0; row < values->elements / columns && any; row++) {
+    const bool any = n->elements > 0 && has_rounding(w, n) && ls_rows_known(values, columns, &known) > 0 && ls_replayer_rounding(w, node, known, &r);
+    for (uint64_t row = 0, kept = 0; any && row < values->elements / columns; row++) {
         for (uint64_t i = 0; i < columns && known[row]; i++)
             values->values[row * columns + i] += sqrt(3 * r.variance[kept * columns + i]) * (2 * (double)ls_random_place(row * columns + i, 1 << 20) / (1 << 20) - 1);
         kept += known[row];
@@ -545,9 +545,9 @@ static double *new_variances(ls_replayer *w, size_t weight, lockstep_dtype dtype
 static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out) {
     const ls_node *n = &w->candidate->nodes[weight];
     lockstep_dtype dtype;
-    if (!ls_dtype_find(n->dtype, &dtype) || !ls_rounding_is_lossy(dtype))
+    if (!ls_dtype_find(n->dtype, &dtype) || !ls_rounding_is_lossy(dtype) || n->elements == 0)
         return false;
-    out->k = n->shape[n->rank - 1];
+    out->k = n->rank > 0 ? n->shape[n->rank - 1] : 1;
     out->m = n->elements / out->k;
     out->group = ls_rounding_group(dtype, out->k);
     out->is_borrowed = out->group > 1;
@@ -613,9 +613,9 @@ bool ls_replayer_rounding(ls_replayer *w, size_t node, const bool *known, ls_rou
     const size_t weight = ls_replayer_weight(w, n, 0);
     const char *reason;
     *r = (ls_rounding){0};
-    if (weight == LS_NONE || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
+    if (weight == LS_NONE || n->dialect != LS_DIALECT_GGML || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
         return false;
-    const bool ok = variance_of_weight(w, weight, r) && ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason) &&
+    const bool ok = variance_of_weight(w, weight, r) && n->rank > 0 && n->shape[n->rank - 1] == (n->kind->id == LS_OP_GET_ROWS ? r->k : r->m) && ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason) &&
                     (n->kind->id == LS_OP_GET_ROWS ? variance_of_rows(n, known, r) : variance_of_product(n, &w->candidate->nodes[weight], known, r));
     if (!ok)
         ls_rounding_release(r);

@@ -88,7 +88,8 @@ static bool are_equal(ls_partners *p, size_t a, size_t b) {
     ls_hold holds[2] = {0};
     bool equal = ls_trace_hold(p->trace, a, &holds[0], NULL) == LOCKSTEP_OK;
     if (equal && (equal = ls_trace_hold(p->trace, b, &holds[1], NULL) == LOCKSTEP_OK)) {
-        equal = ls_distance_between(&holds[0].view, &holds[1].view).difference == 0;
+        const ls_distance d = ls_distance_between(&holds[0].view, &holds[1].view);
+        equal = d.difference == 0 && d.apart == 0;
         ls_hold_release(&holds[1]);
     }
     ls_hold_release(&holds[0]);

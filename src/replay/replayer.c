@@ -306,7 +306,7 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     return found;
 }
 
-static uint64_t rows_of(const ls_node *n) { return n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1); }
+static uint64_t rows_of(const ls_node *n) { return n->elements > 0 ? n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1) : 0; }
 
 /* An index that comes from ranks of integers, such as the experts of each token: equal ones are in any order. */
 static bool is_of_ties(const ls_replayer *w, size_t node, int depth) {
@@ -480,6 +480,13 @@ static ls_region_size size_of_region(const ls_replayer *w, size_t node, const si
 
 static bool is_shifted(const ls_replayer *w) { return ls_pass_pair_is_shifted(&w->m->tokens.pairs[w->pass_pair], w->partners.trace, w->candidate); }
 
+static bool is_at_fault(ls_replayer *w, size_t node) {
+    ls_step *s = &w->steps[node];
+    if (s->partner != LS_NONE && !s->is_measured)
+        s->is_measured = ls_replayer_local_error(w, node, &s->local);
+    return s->partner != LS_NONE && s->is_measured && ls_local_error_is_fault(&s->local);
+}
+
 /* What belongs to a fault is named with it, however large it is; and all that depends on positions has other values on the two sides where
  * padding has moved these. PyTorch's operations are smaller than ggml's: one softmax with its scale and mask is several. */
 static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
@@ -488,7 +495,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
     const size_t most = w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
-    const bool at_fault = s->means != LS_REPLAY_BY_VALUE || (s->is_measured && ls_local_error_is_fault(&s->local)), near = w->partners.is_set || is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
+    const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))

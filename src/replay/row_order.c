@@ -6,7 +6,7 @@
 #include "base/random_place.h"
 #include "replay/distances.h"
 
-enum { SKETCH = 16, ROWS_MAX = 1 << 13 };
+enum { SKETCH = 16, ROWS_MAX = 1 << 12 };
 
 /* Sums of a row's numbers with random signs, as many as a sketch has. */
 static void sketch_row(const double *row, uint64_t columns, double out[SKETCH]) {

@@ -447,7 +447,7 @@ static void solve(ls_replayer *w, size_t node, const cut *cuts, size_t count, so
         return;
     search_cuts(w, node, cuts, count, best);
     const bool found = best->cut.count > 0;
-    uint64_t *slot = ls_map_at(&w->lessons, (const char *)(found ? solved : unsolved), sizeof solved);
+    uint64_t *slot = found || w->trials_left > 0 ? ls_map_at(&w->lessons, (const char *)(found ? solved : unsolved), sizeof solved) : NULL;
     if (slot != NULL)
         *slot = found ? kinds_chosen(w, &best->cut, best->of, best->choice.at) : *slot + 1;
 }

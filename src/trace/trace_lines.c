@@ -142,9 +142,12 @@ static lockstep_status read_pass(ls_trace_lines *r, const json_t *object) {
     return pass->like != LS_NONE ? ls_trace_repeat(r, (size_t)number) : LOCKSTEP_OK;
 }
 
+/* Of an empty tensor, too, the product of the other axes is bounded, so that no product of two tensors' axes overflows. */
 static bool read_shape(const json_t *shape, ls_node *node) {
+    const uint64_t most_beside_zero = (uint64_t)1 << 31;
     const json_t *axis;
     size_t at;
+    uint64_t others = 1;
     if (!json_is_array(shape) || json_array_size(shape) > LOCKSTEP_MAX_RANK)
         return false;
     node->rank = (int)json_array_size(shape);
@@ -153,10 +156,11 @@ static bool read_shape(const json_t *shape, ls_node *node) {
         if (!json_is_integer(axis) || json_integer_value(axis) < 0)
             return false;
         node->shape[at] = (uint64_t)json_integer_value(axis);
-        if (__builtin_mul_overflow(node->elements, node->shape[at], &node->elements))
+        if (__builtin_mul_overflow(node->elements, node->shape[at], &node->elements) ||
+            (node->shape[at] > 0 && __builtin_mul_overflow(others, node->shape[at], &others)))
             return false;
     }
-    return true;
+    return node->elements > 0 || others <= most_beside_zero;
 }
 
 static size_t node_by_order(const ls_trace_lines *r, const json_t *order) {
