@@ -77,7 +77,7 @@ bool ls_leaf_weight(const ls_models *m, size_t node, ls_array *out, const char *
 }
 
 bool ls_leaf_borrow(const ls_models *m, const ls_node *reader, size_t slot, ls_array *out) {
-    const ls_node *n = ls_eval_takes_stored(reader, slot) ? &m->trace->nodes[reader->operands[slot]] : NULL;
+    const ls_node *n = m->count > 0 && ls_eval_takes_stored(reader, slot) ? &m->trace->nodes[reader->operands[slot]] : NULL;
     const char *reason;
     ls_view view;
     if (n == NULL || n->role != LOCKSTEP_ROLE_WEIGHT || n->alias_of != LS_NONE || ls_node_has_values(n) || !ls_models_find(m, reader->operands[slot], &view, &reason) ||

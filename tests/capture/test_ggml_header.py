@@ -90,7 +90,7 @@ def verified(program, out, **fault):
     pattern = ((numpy.arange(64) * 7) % 11 - 5).astype(numpy.float32)
     numpy.savez(out.with_suffix(".npz"), **{"token_embd.weight": pattern[:24].reshape(6, 4), "blk.0.attn_output.weight": pattern[:16].reshape(4, 4)})
     done = run(LOCKSTEP, "verify", out, "--model", out.with_suffix(".npz"), "--json", "-")
-    return done.returncode, [(o["name"], o["verdict"]) for o in json.loads(done.stdout)["operations"] if o["verdict"] != "agrees"]
+    return done.returncode, [(o["name"], o["verdict"]) for o in json.loads(done.stdout)["operations"] if o["verdict"] not in ("agrees", "unchecked")]
 
 
 @pytest.mark.parametrize("factor", ["1.001", "0", "nan", "-1"])
