@@ -148,6 +148,15 @@ static size_t read_weight(const ls_trace *t, const ls_node *n, const char *weigh
     return LS_NONE;
 }
 
+/* It is named already, with the operation that it belongs to. */
+static bool belongs_to_origin(const ls_replay *r, size_t node) {
+    bool any = false;
+    for (size_t i = 0; i < r->count && !any; i++)
+        for (size_t k = 0; k < r->items[i].region_count && r->items[i].is_origin && !any; k++)
+            any = r->items[i].region[k] == node;
+    return any;
+}
+
 size_t ls_proof_blame_weight(ls_diff *d, const char *weight, double error) {
     const ls_trace *t = d->in.candidate.trace;
     size_t count = 0;
@@ -156,13 +165,15 @@ size_t ls_proof_blame_weight(ls_diff *d, const char *weight, double error) {
         const size_t at = item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED ? read_weight(t, &t->nodes[item->node], weight) : LS_NONE;
         if (at == LS_NONE)
             continue;
+        count++;
+        if (belongs_to_origin(&d->replay, item->node))
+            continue;
         d->replay.origins += !item->is_origin;
         d->replay.accepted -= item->is_accepted;
         item->is_origin = true;
         item->is_accepted = false;
         item->weight = at;
         item->weight_error = error;
-        count++;
     }
     return count;
 }

@@ -170,9 +170,11 @@ static void put_line(const ls_diff *d, const line *l, ls_text *out) {
         ls_text_printf(out, " and the same in %zu layers", l->layers);
     else if (n->layer >= 0)
         ls_text_printf(out, ", layer %d", n->layer);
-    ls_text_printf(out, ", in %zu pass%s: added here %s%.1e, expected %.1e", l->passes, l->passes == 1 ? "" : "es", l->count > 1 ? "up to " : "", l->worst->local.error,
-                   l->worst->local.expected);
-    put_partner(d, item, out);
+    ls_text_printf(out, ", in %zu pass%s", l->passes, l->passes == 1 ? "" : "es");
+    if (item->partner != LS_NONE) {
+        ls_text_printf(out, ": added here %s%.1e, expected %.1e", l->count > 1 ? "up to " : "", l->worst->local.error, l->worst->local.expected);
+        put_partner(d, item, out);
+    }
     put_weights(d, item, out);
     if (item->weight != LS_NONE)
         ls_text_printf(out, " (not the reference's: relative L2 %.1e)", item->weight_error);
