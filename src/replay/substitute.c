@@ -352,7 +352,9 @@ static void try_cut(ls_replayer *w, size_t node, const cut *given, uint64_t kind
     const cut *c = &own.cut;
     size_t at[CUT] = {0};
     list_possible(w, given, &own);
-    const size_t trials = limit_trials(&own, *trials_left < w->trials_left ? *trials_left : w->trials_left);
+    const size_t most = *trials_left < w->trials_left ? *trials_left : w->trials_left;
+    const bool has_all = own.cut.count == given->count; /* a set has too many tensors for some of a cut to say much */
+    const size_t trials = !w->partners.is_set ? limit_trials(&own, most) : has_all ? trials_of(&own) : 0;
     if (own.of != NULL && trials > 0 && trials <= *trials_left && trials <= w->trials_left) {
         *trials_left -= trials;
         w->trials_left -= trials;
