@@ -135,14 +135,19 @@ bool ls_proof_is_origin(const ls_diff *d, size_t node) {
     return (item != NULL && item->is_origin) || (check != NULL && check->fault != LS_FAULT_NONE);
 }
 
-/* The node of a weight with this name that an operation reads, through views; LS_NONE. */
+size_t ls_proof_weight_of(const ls_trace *t, size_t operand) {
+    enum { DEEPEST = 64 };
+    size_t at = operand;
+    for (int depth = 0; at != LS_NONE && depth < DEEPEST && t->nodes[at].role == LOCKSTEP_ROLE_VIEW; depth++)
+        at = t->nodes[at].view_of != LS_NONE ? t->nodes[at].view_of : t->nodes[at].source_count > 0 ? t->nodes[at].sources[0] : LS_NONE;
+    return at != LS_NONE && t->nodes[at].role == LOCKSTEP_ROLE_WEIGHT ? at : LS_NONE;
+}
+
+/* The node of a weight with this name that an operation reads; LS_NONE. */
 static size_t read_weight(const ls_trace *t, const ls_node *n, const char *weight) {
-    enum { DEEPEST = 8 };
     for (size_t i = 0; i < n->operand_count; i++) {
-        size_t at = n->operands[i];
-        for (int depth = 0; at != LS_NONE && depth < DEEPEST && t->nodes[at].role == LOCKSTEP_ROLE_VIEW; depth++)
-            at = t->nodes[at].view_of != LS_NONE ? t->nodes[at].view_of : t->nodes[at].source_count > 0 ? t->nodes[at].sources[0] : LS_NONE;
-        if (at != LS_NONE && t->nodes[at].role == LOCKSTEP_ROLE_WEIGHT && strcmp(t->nodes[at].name, weight) == 0)
+        const size_t at = ls_proof_weight_of(t, n->operands[i]);
+        if (at != LS_NONE && strcmp(t->nodes[at].name, weight) == 0)
             return at;
     }
     return LS_NONE;

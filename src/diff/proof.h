@@ -16,6 +16,8 @@ const ls_replayed *ls_proof_of(const ls_diff *diff, size_t node);
 const ls_check *ls_proof_check(const ls_diff *diff, size_t node);
 /* A fault begins at the node: of the graph or the weights, or of the kernel or the recording. */
 bool ls_proof_is_origin(const ls_diff *diff, size_t node);
+/* The weight that an operand is, through views; LS_NONE. */
+size_t ls_proof_weight_of(const ls_trace *trace, size_t operand);
 /* A weight of the candidate is not the reference's, by so much: the operations that read it, and were found or covered, are at fault. Returns how many these
  * are. */
 size_t ls_proof_blame_weight(ls_diff *diff, const char *weight, double error);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "diff/proof.h"
 #include "report/cells.h"
 #include "report/json_values.h"
 
@@ -115,10 +116,8 @@ static void put_weights(const ls_diff *d, const ls_replayed *item, ls_text *out)
     for (size_t k = 0; k <= item->region_count; k++) {
         const ls_node *n = &t->nodes[k == 0 ? item->node : item->region[k - 1]];
         for (size_t i = 0; i < n->operand_count; i++) {
-            size_t at = n->operands[i];
-            while (at != LS_NONE && t->nodes[at].role == LOCKSTEP_ROLE_VIEW)
-                at = t->nodes[at].view_of != LS_NONE ? t->nodes[at].view_of : t->nodes[at].source_count > 0 ? t->nodes[at].sources[0] : LS_NONE;
-            if (at == LS_NONE || t->nodes[at].role != LOCKSTEP_ROLE_WEIGHT)
+            const size_t at = ls_proof_weight_of(t, n->operands[i]);
+            if (at == LS_NONE)
                 continue;
             ls_escape(t->nodes[at].name, strlen(t->nodes[at].name), name, sizeof name);
             ls_text_printf(out, "%s%s", separator, name);
