@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <lockstep/lockstep.h>
 
@@ -74,7 +77,18 @@ static int run(int argc, char **argv) {
     return row != NULL ? command_run(row, argc - 2, argv + 2) : refuse(argv[1]);
 }
 
+/* What one tensor took is kept for the next: the system clears all memory that it gives out, which takes longer than most of
+ * what is computed in it. */
+static void keep_memory(void) {
+#ifdef __GLIBC__
+    enum { OWN_MAPPING = 1 << 25, KEPT = 1 << 29 }; /* bytes */
+    mallopt(M_MMAP_THRESHOLD, OWN_MAPPING);
+    mallopt(M_TRIM_THRESHOLD, KEPT);
+#endif
+}
+
 int main(int argc, char **argv) {
     ls_guard_process();
+    keep_memory();
     return fill_standard_streams() ? finish(run(argc, argv)) : EXIT_TROUBLE;
 }

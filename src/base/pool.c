@@ -29,41 +29,52 @@ int ls_pool_threads(void) {
     return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (int)n;
 }
 
-static void *work(void *argument) {
-    worker *self = argument;
-    job *j = self->job;
-    for (;;) {
-        uint64_t i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed);
-        if (i >= j->count)
-            return NULL;
-        j->run(j->context, i, self->index);
-    }
+/* Threads at work, besides the one that has called the first run. */
+static atomic_int busy;
+
+/* Up to `wanted` threads of those that are not at work. */
+static int take_threads(int wanted) {
+    const int most = ls_pool_threads() - 1;
+    int now = atomic_load(&busy), taken;
+    do
+        taken = most - now < wanted ? most - now : wanted;
+    while (taken > 0 && !atomic_compare_exchange_weak(&busy, &now, now + taken));
+    return taken > 0 ? taken : 0;
 }
 
-/* Set while a run uses all cores: a concurrent or nested one is serial. */
-static atomic_flag is_running = ATOMIC_FLAG_INIT;
+static void give_threads(int count) { atomic_fetch_sub(&busy, count); }
 
+static void work(const worker *self) {
+    job *j = self->job;
+    for (uint64_t i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed); i < j->count; i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed))
+        j->run(j->context, i, self->index);
+}
+
+static void *work_beside(void *self) {
+    work(self);
+    give_threads(1);
+    return NULL;
+}
+
+/* While the caller waits for the last tasks, these may have its thread. */
 void ls_pool_run(uint64_t count, void (*run)(void *, uint64_t, int), void *context) {
-    if (count <= 1 || atomic_flag_test_and_set_explicit(&is_running, memory_order_acquire)) {
-        for (uint64_t i = 0; i < count; i++)
-            run(context, i, 0);
-        return;
-    }
     job j = {.run = run, .context = context, .count = count};
-    worker workers[MAX_THREADS];
+    worker workers[MAX_THREADS] = {{&j, 0}};
     pthread_t threads[MAX_THREADS];
-    int wanted = ls_pool_threads(), started = 0;
-    if ((uint64_t)wanted > count)
-        wanted = (int)count;
-    for (int i = 1; i < wanted; i++) {
-        workers[i] = (worker){&j, i};
-        if (pthread_create(&threads[started], NULL, work, &workers[i]) != 0)
+    const int taken = count > 1 ? take_threads(count < MAX_THREADS ? (int)count - 1 : MAX_THREADS - 1) : 0;
+    int started = 0;
+    while (started < taken) {
+        workers[started + 1] = (worker){&j, started + 1};
+        if (pthread_create(&threads[started], NULL, work_beside, &workers[started + 1]) != 0)
             break; /* fewer threads, the same result */
         started++;
     }
-    workers[0] = (worker){&j, 0};
+    give_threads(taken - started);
     work(&workers[0]);
+    if (started > 0)
+        give_threads(1);
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    atomic_flag_clear_explicit(&is_running, memory_order_release);
+    if (started > 0)
+        atomic_fetch_add(&busy, 1);
 }

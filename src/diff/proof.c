@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "diff/accepted.h"
 #include "eval/sampling.h"
+#include "eval/some_rows.h"
 
 /* ------------------------------------------------------------------ running */
 
@@ -56,7 +58,7 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
 static double cost_of(const ls_trace *t) {
     double cost = 0;
     for (size_t i = 0; i < t->node_count; i++)
-        cost += ls_eval_cost(t, &t->nodes[i]) / (double)ls_eval_every(t, &t->nodes[i]);
+        cost += ls_eval_cost(t, &t->nodes[i]) > 0 ? ls_eval_cost(t, &t->nodes[i]) * ls_rows_share(t, i) : 0;
     return 2 * cost; /* for replay and verify */
 }
 
@@ -69,27 +71,57 @@ static void note_models(ls_diff *d) {
         ls_remarks_add(&d->result.hints, &stale);
 }
 
-lockstep_status ls_proof_replay(ls_diff *d, lockstep_error *error) {
+/* Opens the models. Whether the candidate's operations can be computed, at a cost that is worth it. */
+static lockstep_status prepare(ls_diff *d, bool *out_can, lockstep_error *error) {
+    *out_can = false;
     LS_TRY(ls_models_open(d->in.candidate.trace, d->options.models, d->options.model_count, &d->models, error));
     note_models(d);
     if (ls_diff_is_selective(d) || d->matching.tokens.pair_count == 0 || !can_be_computed(d))
         return LOCKSTEP_OK;
     const double cost = cost_of(d->in.candidate.trace);
     const ls_remark dear = {.code = LS_REMARK_TOO_DEAR, .fraction = cost};
-    if (cost > COST_MAX && !d->options.exact) {
+    *out_can = cost <= COST_MAX || d->options.exact;
+    if (!*out_can)
         ls_remarks_add(&d->result.hints, &dear);
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_proof_replay(ls_diff *d, lockstep_error *error) {
+    LS_TRY(prepare(d, &d->is_replayed, error));
+    if (!d->is_replayed)
         return LOCKSTEP_OK;
-    }
     LS_TRY(ls_replay_run(&d->matching, &d->models, d->options.exact, &d->replay, error));
-    d->is_replayed = true;
     return ls_accepted_apply(d, error);
 }
 
+enum { REPLAY, VERIFY, PROOFS };
+
+typedef struct proofs {
+    ls_diff *d;
+    lockstep_status statuses[PROOFS];
+    lockstep_error errors[PROOFS];
+} proofs;
+
+static void run_proof(void *context, uint64_t which, int worker) {
+    proofs *p = context;
+    ls_diff *d = p->d;
+    (void)worker;
+    p->statuses[which] = which == REPLAY ? ls_replay_run(&d->matching, &d->models, d->options.exact, &d->replay, &p->errors[which])
+                                         : ls_verify(d->in.candidate.trace, &d->models, d->options.exact, &d->verification, &p->errors[which]);
+}
+
 lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
-    LS_TRY(ls_proof_replay(d, error));
+    proofs both = {.d = d};
+    LS_TRY(prepare(d, &d->is_replayed, error));
     if (!d->is_replayed)
         return LOCKSTEP_OK;
-    LS_TRY(ls_verify(d->in.candidate.trace, &d->models, d->options.exact, &d->verification, error));
+    ls_pool_run(PROOFS, run_proof, &both); /* much of a replay is serial */
+    for (int i = 0; i < PROOFS; i++)
+        if (both.statuses[i] != LOCKSTEP_OK) {
+            *error = both.errors[i];
+            return both.statuses[i];
+        }
+    LS_TRY(ls_accepted_apply(d, error));
     const ls_remark other = {.code = LS_REMARK_OTHER_MODEL, .count = d->verification.failed, .total = d->verification.checked};
     if (4 * other.count > other.total)
         ls_remarks_add(&d->result.hints, &other);

@@ -60,39 +60,57 @@ static row_product multiply(const double *a, const double *b, uint64_t n) {
     return isfinite(p.squares) ? p : multiply_carefully(a, b, n);
 }
 
-typedef float narrow_lanes __attribute__((vector_size(16), aligned(4)));
+typedef float narrow_lanes __attribute__((vector_size(32), aligned(4)));
+enum { NARROW_LANES = 8 };
 
-/* The same with a row of a weight in single precision, which nothing is squared of that could overflow. */
-__attribute__((always_inline)) static inline row_product multiply_narrow_in_lanes(const float *a, const double *b, uint64_t n) {
-    lanes sum = {0}, squares = {0};
+/* The same in single precision. What overflows is not finite. */
+__attribute__((always_inline)) static inline row_product multiply_narrow_in_lanes(const float *a, const float *b, uint64_t n) {
+    narrow_lanes sum[2] = {{0}}, squares[2] = {{0}};
     row_product p = {0, 0};
     uint64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const lanes term = __builtin_convertvector(*(const narrow_lanes *)(const void *)(a + i), lanes) * *(const lanes *)(const void *)(b + i);
-        sum += term;
-        squares += term * term;
-    }
+    for (; i + 2 * NARROW_LANES <= n; i += 2 * NARROW_LANES)
+        for (int k = 0; k < 2; k++) {
+            const narrow_lanes term = *(const narrow_lanes *)(const void *)(a + i + k * NARROW_LANES) * *(const narrow_lanes *)(const void *)(b + i + k * NARROW_LANES);
+            sum[k] += term;
+            squares[k] += term * term;
+        }
     for (; i < n; i++) {
-        p.sum += (double)a[i] * b[i];
-        p.squares += (double)a[i] * b[i] * ((double)a[i] * b[i]);
+        const double term = (double)a[i] * (double)b[i];
+        p.sum += term;
+        p.squares += term * term;
     }
-    for (int k = 0; k < LANES; k++) {
-        p.sum += sum[k];
-        p.squares += squares[k];
+    for (int k = 0; k < 2 * NARROW_LANES; k++) {
+        p.sum += (double)sum[k / NARROW_LANES][k % NARROW_LANES];
+        p.squares += (double)squares[k / NARROW_LANES][k % NARROW_LANES];
     }
     return p;
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static row_product multiply_narrow_avx2(const float *a, const double *b, uint64_t n) { return multiply_narrow_in_lanes(a, b, n); }
+__attribute__((target("avx2,fma"))) static row_product multiply_narrow_avx2(const float *a, const float *b, uint64_t n) { return multiply_narrow_in_lanes(a, b, n); }
 #endif
 
-static row_product multiply_narrow(const float *a, const double *b, uint64_t n) {
+static row_product multiply_narrow(const float *a, const float *b, uint64_t n) {
 #ifdef __x86_64__
-    return __builtin_cpu_supports("avx2") ? multiply_narrow_avx2(a, b, n) : multiply_narrow_in_lanes(a, b, n);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? multiply_narrow_avx2(a, b, n) : multiply_narrow_in_lanes(a, b, n);
 #else
     return multiply_narrow_in_lanes(a, b, n);
 #endif
+}
+
+static inline float sum_of_squares(const float *values, uint64_t n) {
+    narrow_lanes lanes_of_sum = {0};
+    float sum = 0;
+    uint64_t i = 0;
+    for (; i + NARROW_LANES <= n; i += NARROW_LANES) {
+        const narrow_lanes x = *(const narrow_lanes *)(const void *)(values + i);
+        lanes_of_sum += x * x;
+    }
+    for (; i < n; i++)
+        sum += values[i] * values[i];
+    for (int k = 0; k < NARROW_LANES; k++)
+        sum += lanes_of_sum[k];
+    return sum;
 }
 
 /* ------------------------------------------------------------------ two matrices */
@@ -104,14 +122,15 @@ typedef struct product {
     const ls_array *weight;  /* in place of a, where that is stored: its elements from `at` on */
     uint64_t at;
     const float *narrow_b;   /* b in single precision; NULL to sum in double */
-    const float *squares_b;  /* for the scale by BLAS; or NULL */
+    const float *squares_b;  /* for the scale by BLAS, of `group` successive elements each; or NULL */
     uint64_t m, n, k, stride; /* stride: of out and scale, at least m */
+    uint64_t group;          /* 1 in double precision; divides k */
     uint64_t tile;           /* rows of a */
     double *out, *scale;
     bool by_blas, is_rough, failed; /* is_rough: as in ls_evaluation; failed: out of memory */
 } product;
 
-enum { WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4 }; /* multiplications; rows of b */
+enum { WORTH_THREADS = 1 << 20, WORTH_BLAS = 1 << 16, BLAS_ROWS = 4, GROUP = 32 }; /* multiplications; rows of b; elements */
 
 /* `a`: row i, as it was decoded. */
 static void multiply_one(const product *p, const double *a, uint64_t row, uint64_t i) {
@@ -127,13 +146,6 @@ static void multiply_by_rows(const product *p, const double *a, uint64_t first, 
             multiply_one(p, a + i * p->k, row, first + i);
 }
 
-static float *squares_of_floats(const float *values, uint64_t count) {
-    float *out = malloc((count + 1) * sizeof *out);
-    for (uint64_t i = 0; out != NULL && i < count; i++)
-        out[i] = values[i] * values[i];
-    return out;
-}
-
 static float *narrowed(const double *values, uint64_t count) {
     float *out = malloc((count + 1) * sizeof *out);
     for (uint64_t i = 0; out != NULL && i < count; i++)
@@ -141,16 +153,21 @@ static float *narrowed(const double *values, uint64_t count) {
     return out;
 }
 
-static float *squares_of(const double *values, uint64_t count) {
-    float *out = malloc((count + 1) * sizeof *out);
-    for (uint64_t i = 0; out != NULL && i < count; i++)
-        out[i] = (float)(values[i] * values[i]);
+/* The mean squares of groups. */
+static float *squares_of(const double *values, uint64_t count, uint64_t group) {
+    float *out = malloc((count / group + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count / group; i++) {
+        double sum = 0;
+        for (uint64_t k = i * group; k < (i + 1) * group; k++)
+            sum += values[k] * values[k];
+        out[i] = (float)(sum / (double)group);
+    }
     return out;
 }
 
 /* What is not finite, or too large for the squares, is computed by itself. */
 static bool multiply_by_blas(const product *p, const double *a, uint64_t first, uint64_t count) {
-    float *squares_a = p->scale != NULL ? squares_of(a, count * p->k) : NULL, *squares = p->scale != NULL ? malloc((p->n * count + 1) * sizeof *squares) : NULL;
+    float *squares_a = p->scale != NULL ? squares_of(a, count * p->k, 1) : NULL, *squares = p->scale != NULL ? malloc((p->n * count + 1) * sizeof *squares) : NULL;
     const bool ok = p->scale == NULL || (squares_a != NULL && squares != NULL);
     if (ok)
         ls_blas_f64(a, p->b, count, p->n, p->k, p->out + first, p->stride);
@@ -182,13 +199,21 @@ static bool multiply_row_again(const product *p, const float *a, uint64_t row, u
     return wide != NULL;
 }
 
-static bool multiply_narrow_by_blas(const product *p, float *a, uint64_t first, uint64_t count, float *sums, float *squares) {
+/* The sums of the squares of groups. */
+static float *sums_of_squares(const float *values, uint64_t count, uint64_t group) {
+    float *out = malloc((count / group + 1) * sizeof *out);
+    for (uint64_t i = 0; out != NULL && i < count / group; i++)
+        out[i] = sum_of_squares(values + i * group, group);
+    return out;
+}
+
+static bool multiply_narrow_by_blas(const product *p, const float *a, uint64_t first, uint64_t count, float *sums, float *squares) {
     bool ok = true;
     ls_blas_f32(a, p->narrow_b, count, p->n, p->k, sums, count);
-    float *squares_a = squares_of_floats(a, count * p->k);
+    float *squares_a = sums_of_squares(a, count * p->k, p->group);
     if (squares_a == NULL)
         return false;
-    ls_blas_f32(squares_a, p->squares_b, count, p->n, p->k, squares, count);
+    ls_blas_f32(squares_a, p->squares_b, count, p->n, p->k / p->group, squares, count);
     for (uint64_t row = 0; row < p->n && ok; row++)
         for (uint64_t i = 0; i < count && ok; i++) {
             const float sum = sums[row * count + i], of_squares = squares[row * count + i];
@@ -205,7 +230,7 @@ static bool multiply_narrow_by_rows(const product *p, const float *a, uint64_t f
     bool ok = true;
     for (uint64_t row = 0; row < p->n; row++)
         for (uint64_t i = 0; i < count && ok; i++) {
-            const row_product one = multiply_narrow(a + i * p->k, p->b + row * p->k, p->k);
+            const row_product one = multiply_narrow(a + i * p->k, p->narrow_b + row * p->k, p->k);
             p->out[row * p->stride + first + i] = one.sum;
             p->scale[row * p->stride + first + i] = fmax(fabs(one.sum), sqrt(one.squares));
             if (!isfinite(one.squares))
@@ -251,8 +276,8 @@ static void multiply_tile(void *context, uint64_t task, int worker) {
 
 /* Rows of `a` that a tile has: as many as stay in a cache. */
 static uint64_t tile_of(const product *p) {
-    enum { ELEMENTS = 1 << 16, LEAST = 8, MOST = 64 };
-    const uint64_t rows = ELEMENTS / p->k;
+    enum { ELEMENTS = 1 << 16, NARROW_ELEMENTS = 1 << 18, LEAST = 8, MOST = 64 };
+    const uint64_t rows = (p->narrow_b != NULL ? NARROW_ELEMENTS : ELEMENTS) / p->k;
     return !p->by_blas || rows < LEAST ? LEAST : rows < MOST ? rows : MOST;
 }
 
@@ -264,10 +289,11 @@ static bool multiply_known(product *p) {
         return true;
     }
     p->by_blas = p->n >= BLAS_ROWS && multiplications >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX && ls_blas_is_there();
-    float *squares = p->by_blas && p->scale != NULL ? squares_of(p->b, p->n * p->k) : NULL;
+    float *narrow = p->is_rough && p->scale != NULL ? narrowed(p->b, p->n * p->k) : NULL;
+    p->group = narrow != NULL && p->k % GROUP == 0 ? GROUP : 1;
+    float *squares = p->by_blas && p->scale != NULL ? squares_of(p->b, p->n * p->k, p->group) : NULL;
     p->squares_b = squares;
     p->by_blas = p->by_blas && (p->scale == NULL || squares != NULL);
-    float *narrow = p->is_rough && p->scale != NULL ? narrowed(p->b, p->n * p->k) : NULL;
     p->narrow_b = narrow;
     p->tile = tile_of(p);
     const uint64_t tasks = (p->m + p->tile - 1) / p->tile;
@@ -416,17 +442,6 @@ static void set_unknown(ls_evaluation *e, uint64_t row, uint64_t m) {
         e->out[row * m + i] = NAN;
 }
 
-/* Multiplies the wanted rows among [first, first + n) of b. */
-static bool multiply_some(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t all, uint64_t m, uint64_t k, some_rows *r) {
-    for (uint64_t row = first; row < first + n; row++)
-        if (ls_eval_wants(e, row, all))
-            rows_add(r, row, e->operands[1]->values + row * k, k);
-        else
-            set_unknown(e, row, m);
-    product p = matrix_at(e, at, m, k);
-    return rows_multiply(r, e, &p);
-}
-
 static bool multiply_rows(ls_evaluation *e, uint64_t at, uint64_t first, uint64_t n, uint64_t m, uint64_t k) {
     product p = matrix_at(e, at, m, k);
     p.b = e->operands[1]->values + first * k;
@@ -466,13 +481,11 @@ bool ls_eval_mul_mat(ls_evaluation *e) {
         n = all;
         of_b[0] = of_b[1] = 1;
     }
-    some_rows some = {0};
-    bool ok = e->every <= 1 || rows_init(&some, n, m, k) || ls_eval_refuse(e, "out of memory");
+    bool ok = true;
     for (uint64_t i = 0; i < of_b[0] * of_b[1] && ok; i++) {
         const uint64_t inner_a = i % of_b[0] / (of_b[0] / of_a[0]), outer_a = i / of_b[0] / (of_b[1] / of_a[1]), at = (outer_a * of_a[0] + inner_a) * m * k;
-        ok = e->every > 1 ? multiply_some(e, at, i * n, n, all, m, k, &some) : multiply_rows(e, at, i * n, n, m, k);
+        ok = multiply_rows(e, at, i * n, n, m, k);
     }
-    rows_done(&some);
     return ok;
 }
 

@@ -189,10 +189,7 @@ bool ls_eval_flash_attention(ls_evaluation *e) {
         for (uint64_t q = 0; q < a.queries; q++)
             for (uint64_t h = 0; h < a.heads; h++) {
                 const uint64_t at = ((s * a.queries + q) * a.heads + h) * a.of_v;
-                for (uint64_t i = 0; i < a.of_v; i++)
-                    e->out[at + i] = NAN;
-                if (ls_eval_wants(e, s * a.queries + q, sequences * a.queries))
-                    attend(&a, s, h, q, scores, e->out + at, e->scale + at);
+                attend(&a, s, h, q, scores, e->out + at, e->scale + at);
             }
     free(scores);
     return true;

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { COST_MAX = 1 << 28, ROWS_LEAST = 32 };
+enum { ROWS_LEAST = 32 };
 
 double ls_eval_keys(const ls_trace *t, const ls_node *n) {
     const ls_node *keys = n->operand_count > 1 && n->operands[1] != LS_NONE ? &t->nodes[n->operands[1]] : NULL;
@@ -52,7 +52,9 @@ double ls_eval_cost(const ls_trace *t, const ls_node *n) {
 }
 
 uint64_t ls_eval_every(const ls_trace *t, const ls_node *n) {
-    const double wanted = ceil(ls_eval_cost(t, n) / COST_MAX);
+    if (n->dialect == LS_DIALECT_GGML && (n->kind->id == LS_OP_MUL_MAT || n->kind->id == LS_OP_FLASH_ATTN_EXT))
+        return 1;
+    const double wanted = ceil(ls_eval_cost(t, n) / LS_EVAL_COST_MAX);
     const uint64_t most = ls_eval_rows(n) / ROWS_LEAST;
     return wanted <= 1 || most <= 1 ? 1 : wanted < (double)most ? (uint64_t)wanted : most;
 }

@@ -1,4 +1,4 @@
-/* Which rows of large products are computed. */
+/* What operations cost, and how many of their rows are cheap enough. */
 #ifndef LS_EVAL_SAMPLING_H
 #define LS_EVAL_SAMPLING_H
 
@@ -10,7 +10,8 @@ uint64_t ls_eval_rows(const ls_node *node);
 double ls_eval_keys(const ls_trace *trace, const ls_node *node);
 /* Multiplications of a product, a convolution or an attention; 0 for anything else. */
 double ls_eval_cost(const ls_trace *trace, const ls_node *node);
-/* Every how many rows it is computed: as many rows as are cheap enough, but at least 32. */
+#define LS_EVAL_COST_MAX 0x1p28 /* multiplications */
+/* Every how many rows it is computed: as many rows as are cheap enough, but at least 32. What eval/some_rows.h chooses rows of: 1. */
 uint64_t ls_eval_every(const ls_trace *trace, const ls_node *node);
 
 #endif

@@ -55,25 +55,43 @@ static ls_cache *cache_of(ls_recorded *r, size_t node) {
     return cache;
 }
 
-static bool read_cache(ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
+/* One to which nothing was written holds what nobody knows. */
+static bool read_cache(const ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->trace->nodes[node];
-    const ls_cache *cache = cache_of(r, node);
-    double *values = cache != NULL ? ls_values_new(n, out_reason) : NULL;
-    if (cache == NULL)
+    char key[400];
+    size_t length;
+    const bool named = key_of(r->trace, n, key, sizeof key, &length);
+    const uint64_t *slot = named ? ls_map_find(&r->caches, key, length) : NULL;
+    const ls_cache *cache = slot != NULL && *slot != 0 ? &r->items[*slot - 1] : NULL;
+    if (!named || n->elements > CACHES_MAX || (cache != NULL && cache->elements != n->elements))
         return ls_no_values(out_reason, "a cache that is too large, or changes its size");
-    for (uint64_t i = 0; values != NULL && i < n->elements; i++)
-        values[i] = cache->values[i];
-    if (values != NULL)
-        ls_values_give(n, values, out);
-    return values != NULL;
+    if (cache == NULL)
+        return ls_leaf_unwritten(n, out, out_reason);
+    double *values = ls_values_new(n, out_reason);
+    if (values == NULL)
+        return false;
+    memcpy(values, cache->values, n->elements * sizeof *values);
+    ls_values_give(n, values, out);
+    return true;
 }
 
 /* ------------------------------------------------------------------ reading */
 
-static bool read_place(ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
+static bool read_any(const ls_recorded *r, size_t node, int depth, ls_array *out, const char **out_reason);
+
+/* depth: of views of views */
+static bool read_at(const ls_recorded *r, size_t node, int depth, ls_array *out, const char **out_reason) {
+    enum { DEEPEST = 64 };
+    if (depth < DEEPEST ? read_any(r, node, depth, out, out_reason) : ls_no_values(out_reason, "a view of views, too deep"))
+        return true;
+    *out = (ls_array){0};
+    return false;
+}
+
+static bool read_place(const ls_recorded *r, size_t node, int depth, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->trace->nodes[node];
     ls_array whole;
-    if (!ls_recorded_read(r, n->view_of, &whole, out_reason))
+    if (!read_at(r, n->view_of, depth + 1, &whole, out_reason))
         return false;
     double *values = ls_values_new(n, out_reason);
     const bool ok = values != NULL && ls_place_read(n, &r->trace->nodes[n->view_of], whole.values, values, out_reason);
@@ -85,9 +103,9 @@ static bool read_place(ls_recorded *r, size_t node, ls_array *out, const char **
     return ok;
 }
 
-static bool read_as(ls_recorded *r, size_t node, size_t source, ls_array *out, const char **out_reason) {
+static bool read_as(const ls_recorded *r, size_t node, size_t source, int depth, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->trace->nodes[node];
-    if (!ls_recorded_read(r, source, out, out_reason))
+    if (!read_at(r, source, depth + 1, out, out_reason))
         return false;
     if (out->elements == n->elements) {
         ls_values_give(n, out->values, out);
@@ -120,17 +138,17 @@ static size_t producer_of(const ls_recorded *r, const ls_node *n) {
     return producer != LS_NONE && r->trace->nodes[producer].elements == n->elements ? producer : LS_NONE;
 }
 
-static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
+static bool read_any(const ls_recorded *r, size_t node, int depth, ls_array *out, const char **out_reason) {
     const ls_node *n = &r->trace->nodes[node];
     if (node == r->replaced)
         return copy(n, r->replacement, out, out_reason);
     if (r->computed != NULL && r->computed[node].values != NULL)
         return copy(n, &r->computed[node], out, out_reason);
     if (producer_of(r, n) != LS_NONE)
-        return read_as(r, node, producer_of(r, n), out, out_reason);
+        return read_as(r, node, producer_of(r, n), depth, out, out_reason);
     const bool moves = n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0;
     if (n->alias_of != LS_NONE && (!has_stored(r, n) || ls_recorded_is_view_of(r->trace, node, r->replaced)))
-        return read_as(r, node, n->alias_of, out, out_reason);
+        return read_as(r, node, n->alias_of, depth, out, out_reason);
     if (has_stored(r, n))
         return ls_leaf_stored(r->trace, node, out, out_reason);
     if (n->kind->id == LS_OP_UNWRITTEN)
@@ -138,26 +156,27 @@ static bool read_any(ls_recorded *r, size_t node, ls_array *out, const char **ou
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return ls_leaf_weight(r->models, node, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_STATE && r->trace->is_torch && n->view_of != LS_NONE)
-        return read_place(r, node, out, out_reason);
+        return read_place(r, node, depth, out, out_reason);
     if (n->role == LOCKSTEP_ROLE_STATE)
         return read_cache(r, node, out, out_reason);
     if (n->view_of != LS_NONE && (n->role == LOCKSTEP_ROLE_VIEW || n->role == LOCKSTEP_ROLE_WRITE || moves))
-        return read_place(r, node, out, out_reason);
+        return read_place(r, node, depth, out, out_reason);
     if (moves && n->kind->id == LS_OP_RESHAPE)
-        return read_as(r, node, n->sources[0], out, out_reason);
+        return read_as(r, node, n->sources[0], depth, out, out_reason);
     return ls_no_values(out_reason, moves ? "a view whose place was not recorded" : n->lost != NULL ? "values that were lost" : "values that were not recorded");
 }
 
-bool ls_recorded_read(ls_recorded *r, size_t node, ls_array *out, const char **out_reason) {
-    enum { DEEPEST = 64 };
-    if (r->depth >= DEEPEST)
-        return *out = (ls_array){0}, ls_no_values(out_reason, "a view of views, too deep");
-    r->depth++;
-    const bool ok = read_any(r, node, out, out_reason);
-    r->depth--;
-    if (!ok)
-        *out = (ls_array){0};
-    return ok;
+bool ls_recorded_read(const ls_recorded *r, size_t node, ls_array *out, const char **out_reason) { return read_at(r, node, 0, out, out_reason); }
+
+bool ls_recorded_read_rows(const ls_recorded *r, size_t node, const ls_rows *rows, int axis, ls_array *out, const char **out_reason) {
+    const ls_node *n = &r->trace->nodes[node];
+    const bool is_own = has_stored(r, n) && n->alias_of == LS_NONE && node != r->replaced && (r->computed == NULL || r->computed[node].values == NULL) && producer_of(r, n) == LS_NONE;
+    if (rows->places != NULL && axis >= 0 && is_own)
+        return ls_rows_stored(r->trace, node, rows, axis, out, out_reason) || (*out = (ls_array){0}, false);
+    if (!ls_recorded_read(r, node, out, out_reason))
+        return false;
+    ls_rows_keep(rows, axis, out);
+    return true;
 }
 
 /* The node of which this one is another name, another shape or a part; LS_NONE if it is none. */
@@ -174,10 +193,18 @@ bool ls_recorded_is_view_of(const ls_trace *t, size_t node, size_t other) {
     return node == other && node != LS_NONE;
 }
 
-size_t ls_recorded_cache(ls_recorded *r, size_t node) {
+/* The state of which a node is a view; LS_NONE. */
+static size_t cache_behind(const ls_recorded *r, size_t node) {
     while (node != LS_NONE && r->trace->nodes[node].role != LOCKSTEP_ROLE_STATE)
         node = behind(&r->trace->nodes[node]);
-    const ls_cache *cache = node != LS_NONE ? cache_of(r, node) : NULL;
+    return node;
+}
+
+bool ls_recorded_is_of_cache(const ls_recorded *r, size_t node) { return cache_behind(r, node) != LS_NONE; }
+
+size_t ls_recorded_cache(ls_recorded *r, size_t node) {
+    const size_t state = cache_behind(r, node);
+    const ls_cache *cache = state != LS_NONE ? cache_of(r, state) : NULL;
     return cache != NULL ? (size_t)(cache - r->items) : SIZE_MAX;
 }
 

@@ -11,7 +11,7 @@
 #include "record/trace_writer.h"
 #include "tensor/dtype.h"
 #include "tensor/summary.h"
-#include "verify/recorded.h"
+#include "verify/computed.h"
 
 typedef struct rerun {
     const ls_trace *trace;
@@ -29,28 +29,12 @@ typedef struct rerun {
 
 static bool is_computed(const ls_trace *t, size_t node) { return ls_node_is_operation(&t->nodes[node]); }
 
-static bool compute(rerun *r, size_t node, ls_array *out, const char **out_reason) {
-    const ls_node *n = &r->trace->nodes[node];
-    ls_array operands[LS_EVAL_OPERANDS] = {0};
-    ls_evaluation e = {.node = n, .every = 1};
-    bool ok = n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has");
-    for (size_t i = 0; i < n->operand_count && ok; i++)
-        if (n->operands[i] != LS_NONE) {
-            ok = ls_leaf_borrow(r->values.models, n, i, &operands[i]) || ls_recorded_read(&r->values, n->operands[i], &operands[i], &e.reason);
-            e.operands[i] = &operands[i];
-        }
-    double *values = ok ? ls_values_new(n, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(n, &e.reason) : NULL;
-    e.out = values;
-    e.scale = scale;
-    ok = values != NULL && scale != NULL && ls_eval(&e);
-    for (int i = 0; i < LS_EVAL_OPERANDS; i++)
-        ls_array_release(&operands[i]);
-    free(scale);
-    if (ok)
-        ls_values_give(n, values, out);
-    else
-        free(values);
-    *out_reason = e.reason;
+static bool compute(const rerun *r, size_t node, ls_array *out, const char **out_reason) {
+    ls_computed c;
+    const bool ok = ls_computed_of(&r->values, node, &(ls_rows){0}, true, &c);
+    *out = c.values;
+    *out_reason = c.reason;
+    free(c.scale);
     return ok;
 }
 

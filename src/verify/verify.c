@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/grow.h"
+#include "base/pool.h"
 #include "eval/sampling.h"
 #include "verify/bounds.h"
-#include "verify/recorded.h"
+#include "verify/computed.h"
 
 /* An operation whose error is so many times the median of its family, and above the floor, is an outlier. A row's
  * error varies more than a tensor's. */
@@ -19,69 +20,16 @@ enum { SIBLINGS_LEAST = 4 };
 typedef struct run {
     ls_verification *v;
     ls_recorded values;
-    bool exact;    /* no rows are left out */
-    double *scale; /* of the operation that is being computed */
-    uint64_t scale_capacity;
-    bool reads_nan; /* that operation: of cells of a cache, NaN means only that they are not known */
+    bool exact; /* no rows are left out */
 } run;
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 
-/* ------------------------------------------------------------------ computing */
-
-static bool has_nan(const double *values, uint64_t count) {
-    uint64_t i = 0;
-    while (i < count && !isnan(values[i]))
-        i++;
-    return i < count;
-}
-
-static bool is_recorded_nan(run *r, size_t node, const ls_array *values) {
-    return r->v->trace->nodes[node].role != LOCKSTEP_ROLE_WEIGHT && has_nan(values->values, values->elements) && ls_recorded_cache(&r->values, node) == SIZE_MAX;
-}
-
-static bool read_operands(run *r, const ls_node *n, ls_array operands[LS_EVAL_OPERANDS], ls_evaluation *e) {
-    if (n->operand_count > LS_EVAL_OPERANDS)
-        return ls_eval_refuse(e, "more operands than any operation has");
-    r->reads_nan = false;
-    for (size_t i = 0; i < n->operand_count; i++) {
-        if (n->operands[i] == LS_NONE)
-            continue;
-        if (!ls_leaf_borrow(r->values.models, n, i, &operands[i]) && !ls_recorded_read(&r->values, n->operands[i], &operands[i], &e->reason))
-            return false;
-        e->operands[i] = &operands[i];
-        r->reads_nan = r->reads_nan || is_recorded_nan(r, n->operands[i], &operands[i]);
-    }
-    return true;
-}
-
-static bool make_room(run *r, const ls_node *n) {
-    if (n->elements < r->scale_capacity)
-        return true;
-    double *scale = realloc(r->scale, (n->elements + 1) * sizeof *scale);
-    r->scale = scale != NULL ? scale : r->scale;
-    r->scale_capacity = scale != NULL ? n->elements + 1 : r->scale_capacity;
-    return scale != NULL;
-}
-
-/* Computes a node in double precision; r->scale and r->reads_nan are set. The result's values are to be freed. */
-static bool compute(run *r, size_t node, ls_array *out, const char **out_reason) {
-    const ls_node *n = &r->v->trace->nodes[node];
-    ls_array operands[LS_EVAL_OPERANDS] = {0};
-    ls_evaluation e = {.node = n, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n), .is_rough = !r->exact};
-    bool ok = read_operands(r, n, operands, &e);
-    double *values = ok && make_room(r, n) ? malloc((n->elements + 1) * sizeof *values) : NULL;
-    e.out = values;
-    e.scale = r->scale;
-    ok = ok && (values != NULL || ls_eval_refuse(&e, "out of memory")) && ls_eval(&e);
-    for (int i = 0; i < LS_EVAL_OPERANDS; i++)
-        ls_array_release(&operands[i]);
-    if (!ok)
-        free(values);
-    *out = (ls_array){.rank = n->rank, .elements = n->elements, .values = ok ? values : NULL};
-    memcpy(out->shape, n->shape, sizeof out->shape);
-    *out_reason = e.reason;
-    return ok;
+static ls_rows rows_of(const run *r, size_t node) {
+    ls_rows rows = {0};
+    if (!r->exact)
+        ls_rows_choose(r->v->trace, node, &rows);
+    return rows;
 }
 
 /* ------------------------------------------------------------------ comparing */
@@ -107,15 +55,16 @@ static void add(distance *d, double recorded, double computed, double scale) {
 static double relative(const distance *d) { return d->broken ? INFINITY : d->squares == 0 ? 0 : sqrt(d->squares) / sqrt(d->scale); }
 
 /* What a kernel makes of NaN is its own affair: a masked one may come through, and one that is rounded to blocks not. */
-static void measure(const run *r, const ls_array *recorded, const ls_array *computed, ls_check *out) {
+static void measure(const ls_array *recorded, const ls_computed *c, ls_check *out) {
+    const ls_array *computed = &c->values;
     const uint64_t n = recorded->rank > 0 && recorded->elements > 0 ? recorded->shape[recorded->rank - 1] : 1;
     distance all = {0};
     for (uint64_t row = 0; row * n < recorded->elements; row++) {
         distance own = {0};
-        if (r->reads_nan && (has_nan(recorded->values + row * n, n) || has_nan(computed->values + row * n, n)))
+        if (c->reads_nan && (ls_has_nan(recorded->values + row * n, n) || ls_has_nan(computed->values + row * n, n)))
             continue;
         for (uint64_t i = row * n; i < (row + 1) * n; i++)
-            add(&own, recorded->values[i], computed->values[i], r->scale[i]);
+            add(&own, recorded->values[i], computed->values[i], c->scale[i]);
         all.squares += own.squares;
         all.scale += own.scale;
         all.compared += own.compared;
@@ -147,7 +96,8 @@ static void look_up(ls_array *indexes, const ls_array *keys) {
 
 /* Indexes are equal where what they name is: the order of equal values is nobody's fault. The order of what TOP_K picks
  * is not defined. */
-static bool compare_picks(run *r, const ls_node *n, ls_array *recorded, ls_array *computed, ls_check *out) {
+static bool compare_picks(const run *r, const ls_node *n, ls_array *recorded, ls_computed *c, ls_check *out) {
+    ls_array *computed = &c->values;
     ls_array keys = {0};
     const uint64_t width = ls_array_size(recorded, 0);
     if (!ls_recorded_read(&r->values, n->operands[0], &keys, &out->reason))
@@ -159,32 +109,39 @@ static bool compare_picks(run *r, const ls_node *n, ls_array *recorded, ls_array
         qsort(computed->values + at, width, sizeof *computed->values, by_number);
     }
     for (uint64_t i = 0; i < computed->elements; i++)
-        r->scale[i] = fabs(computed->values[i]);
+        c->scale[i] = fabs(computed->values[i]);
     ls_array_release(&keys);
     return true;
 }
 
 /* Compares a computed node with its recorded values. */
-static void compare(run *r, const ls_node *n, ls_array *recorded, ls_array *computed, ls_check *out) {
+static void compare(const run *r, const ls_node *n, ls_array *recorded, ls_computed *computed, ls_check *out) {
     if (n->kind->role != LS_OP_ROLE_ORDER || !ls_node_is_integer(n) || compare_picks(r, n, recorded, computed, out))
-        measure(r, recorded, computed, out);
+        measure(recorded, computed, out);
     if (out->reason == NULL && out->compared == 0)
-        out->reason = r->reads_nan ? "operands that are no numbers" : "it depends on parts of a cache that were never written in the trace";
+        out->reason = computed->reads_nan ? "operands that are no numbers" : "it depends on parts of a cache that were never written in the trace";
 }
 
 /* The recorded values come first: they are what a trace can't claim to have. */
-static void check_node(run *r, size_t node, ls_check *out) {
+static void check_node(const run *r, size_t node, ls_check *out) {
     const ls_node *n = &r->v->trace->nodes[node];
-    ls_array recorded = {0}, computed = {0};
-    *out = (ls_check){.node = node, .every = r->exact ? 1 : ls_eval_every(r->v->trace, n), .bound = ls_bound_of(r->v->trace, n), .family = SIZE_MAX};
+    ls_rows rows = rows_of(r, node);
+    ls_array recorded = {0};
+    ls_computed computed = {0};
+    *out = (ls_check){.node = node, .every = r->exact ? 1 : rows.places != NULL ? (rows.of + rows.count - 1) / rows.count : ls_eval_every(r->v->trace, n), .bound = ls_bound_of(r->v->trace, n),
+                      .family = SIZE_MAX};
     if (!ls_eval_covers(n))
         out->reason = "an operation that is not covered";
     else if (n->elements == 0)
         out->reason = "a result without elements";
-    else if (ls_recorded_read(&r->values, node, &recorded, &out->reason) && compute(r, node, &computed, &out->reason))
+    else if (ls_recorded_read_rows(&r->values, node, &rows, rows.axis, &recorded, &out->reason) && !ls_computed_of(&r->values, node, &rows, r->exact, &computed))
+        out->reason = computed.reason;
+    else if (out->reason == NULL)
         compare(r, n, &recorded, &computed, out);
+    out->worst_row = ls_rows_place(&rows, n, out->worst_row);
     ls_array_release(&recorded);
-    ls_array_release(&computed);
+    ls_computed_done(&computed);
+    ls_rows_done(&rows);
 }
 
 static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= c->bound && c->row_error <= ROW_MARGIN * c->bound; }
@@ -300,16 +257,26 @@ typedef struct suspects {
 /* Where nearly everything is wrong (another model's weights), most suspects stay undecided. */
 enum { SUSPECTS_MAX = 1000, HELD_MAX = 1 << 25 };
 
-static bool right_values(run *r, size_t node, ls_array *out) {
-    ls_array recorded;
+/* What is computed, and what was recorded where nothing is. */
+static bool right_values(const run *r, size_t node, ls_array *out) {
+    const ls_node *n = &r->v->trace->nodes[node];
+    ls_rows rows = rows_of(r, node);
+    ls_computed computed;
     const char *reason;
-    if (!ls_recorded_read(&r->values, node, &recorded, &reason))
-        return false;
-    const bool ok = compute(r, node, out, &reason);
-    for (uint64_t i = 0; ok && i < out->elements; i++)
-        out->values[i] = isnan(out->values[i]) ? recorded.values[i] : out->values[i];
-    ls_array_release(&recorded);
-    return ok;
+    if (!ls_recorded_read(&r->values, node, out, &reason))
+        return ls_rows_done(&rows), false;
+    const bool ok = ls_computed_of(&r->values, node, &rows, r->exact, &computed);
+    double *all = ok ? ls_values_new(n, &reason) : NULL;
+    if (all != NULL)
+        ls_rows_spread(&rows, n, computed.values.values, all);
+    for (uint64_t i = 0; all != NULL && i < n->elements; i++)
+        out->values[i] = isnan(all[i]) ? out->values[i] : all[i];
+    if (all == NULL)
+        ls_array_release(out);
+    free(all);
+    ls_computed_done(&computed);
+    ls_rows_done(&rows);
+    return all != NULL;
 }
 
 static lockstep_status add_suspect(run *r, suspects *s, size_t check, lockstep_error *error) {
@@ -337,9 +304,8 @@ static bool reads_cache(run *r, const ls_node *n, size_t cache) {
     return false;
 }
 
-/* Computes a reader from the right values of a suspect; r->scale is set. */
-static bool compute_from_right(run *r, const suspect *s, bool through_cache, size_t reader, ls_array *out) {
-    const char *reason;
+/* Computes a reader from the right values of a suspect. */
+static bool compute_from_right(run *r, const suspect *s, bool through_cache, size_t reader, const ls_rows *rows, ls_computed *out) {
     double *saved = through_cache ? ls_recorded_save(&r->values, s->cache) : NULL;
     if (through_cache && saved == NULL)
         return false;
@@ -347,7 +313,7 @@ static bool compute_from_right(run *r, const suspect *s, bool through_cache, siz
     r->values.replacement = &s->right;
     if (through_cache)
         ls_recorded_write(&r->values, s->write);
-    const bool ok = compute(r, reader, out, &reason);
+    const bool ok = ls_computed_of(&r->values, reader, rows, r->exact, out);
     r->values.replaced = LS_NONE;
     if (through_cache)
         ls_recorded_restore(&r->values, s->cache, saved);
@@ -355,7 +321,7 @@ static bool compute_from_right(run *r, const suspect *s, bool through_cache, siz
 }
 
 /* A reader of values that were recorded wrongly was computed from others, which are as far from the right ones as their kernel may be. */
-static void excuse(run *r, const ls_check *accused, ls_check *reader, ls_array *recorded, ls_array *from_right) {
+static void excuse(const run *r, const ls_check *accused, ls_check *reader, ls_array *recorded, ls_computed *from_right) {
     ls_check again = {.node = reader->node};
     compare(r, &r->v->trace->nodes[reader->node], recorded, from_right, &again);
     reader->error = again.error;
@@ -370,18 +336,23 @@ static void ask(run *r, suspect *s, ls_check *reader) {
     ls_check *accused = &r->v->checks[s->check];
     const ls_node *n = &r->v->trace->nodes[reader->node];
     const bool direct = reads(r->v->trace, n, accused->node), through_cache = !direct && reads_cache(r, n, s->cache);
+    if (!direct && !through_cache)
+        return;
     const char *reason;
-    ls_array recorded = {0}, from_recorded = {0}, from_right = {0};
-    if ((direct || through_cache) && ls_recorded_read(&r->values, reader->node, &recorded, &reason) &&
-        compute(r, reader->node, &from_recorded, &reason) && compute_from_right(r, s, through_cache, reader->node, &from_right)) {
-        ls_testimony_add(&s->testimony, &recorded, &from_recorded, &from_right, accused->bound + reader->bound);
+    ls_rows rows = rows_of(r, reader->node);
+    ls_array recorded = {0};
+    ls_computed from_recorded = {0}, from_right = {0};
+    if (ls_recorded_read_rows(&r->values, reader->node, &rows, rows.axis, &recorded, &reason) &&
+        ls_computed_of(&r->values, reader->node, &rows, r->exact, &from_recorded) && compute_from_right(r, s, through_cache, reader->node, &rows, &from_right)) {
+        ls_testimony_add(&s->testimony, &recorded, &from_recorded.values, &from_right.values, accused->bound + reader->bound);
         accused->fault = ls_testimony_verdict(&s->testimony);
         if (accused->fault == LS_FAULT_DUMP && reader->reason == NULL)
             excuse(r, accused, reader, &recorded, &from_right);
     }
     ls_array_release(&recorded);
-    ls_array_release(&from_recorded);
-    ls_array_release(&from_right);
+    ls_computed_done(&from_recorded);
+    ls_computed_done(&from_right);
+    ls_rows_done(&rows);
 }
 
 static void note_write(run *r, suspects *s, size_t write) {
@@ -426,18 +397,37 @@ static bool any_suspect(const ls_verification *v) {
 
 /* ------------------------------------------------------------------ all */
 
+/* Operations between two writes to caches, which are checked at the same time. */
+typedef struct batch {
+    const run *r;
+    ls_check *checks;
+} batch;
+
+static void check_one(void *context, uint64_t i, int worker) {
+    const batch *b = context;
+    (void)worker;
+    check_node(b->r, b->checks[i].node, &b->checks[i]);
+}
+
+static void check_from(const run *r, size_t first) { ls_pool_run(r->v->count - first, check_one, &(batch){r, r->v->checks + first}); }
+
 static lockstep_status check_all(run *r, lockstep_error *error) {
     ls_verification *v = r->v;
+    size_t first = 0;
     for (size_t i = 0; i < v->trace->node_count; i++) {
         const ls_node *n = &v->trace->nodes[i];
-        if (n->role == LOCKSTEP_ROLE_WRITE)
+        if (n->role == LOCKSTEP_ROLE_WRITE) {
+            check_from(r, first);
+            first = v->count;
             ls_recorded_write(&r->values, i);
+        }
         if (!ls_node_is_operation(n))
             continue;
         if (!ls_grow((void **)&v->checks, v->count, &v->capacity, sizeof *v->checks))
             return no_memory(error);
-        check_node(r, i, &v->checks[v->count++]);
+        v->checks[v->count++] = (ls_check){.node = i};
     }
+    check_from(r, first);
     return LOCKSTEP_OK;
 }
 
@@ -463,7 +453,6 @@ lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool e
             out->sampled += out->checks[i].every > 1;
         }
     ls_recorded_done(&r.values);
-    free(r.scale);
     if (status != LOCKSTEP_OK)
         ls_verification_done(out);
     return status;

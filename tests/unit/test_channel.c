@@ -128,15 +128,19 @@ static void run_inner(void *context, uint64_t i, int worker) {
     ls_pool_run(10, count_task, (tally *)context + i);
 }
 
-static void test_a_run_within_a_task_uses_its_thread_alone(void **state) {
+static void test_runs_within_tasks_share_the_threads(void **state) {
     (void)state;
-    uint64_t done[8][10] = {0};
+    enum { TASKS_AFTER = 100 };
+    uint64_t done[8][10] = {0}, after[TASKS_AFTER] = {0};
     tally inner[8] = {0};
     for (int i = 0; i < 8; i++)
         inner[i].done = done[i];
     ls_pool_run(8, run_inner, inner);
-    for (int i = 0; i < 8; i++)
-        assert_int_equal(inner[i].of_worker[0], 10);
+    for (int i = 0; i < 80; i++)
+        assert_int_equal(done[i / 10][i % 10], 1);
+    ls_pool_run(TASKS_AFTER, count_task, &(tally){.done = after}); /* all threads are free again */
+    for (int i = 0; i < TASKS_AFTER; i++)
+        assert_int_equal(after[i], 1);
 }
 
 int main(void) {
@@ -144,7 +148,7 @@ int main(void) {
         cmocka_unit_test(test_frames_of_several_threads_arrive_whole_and_in_order),
         cmocka_unit_test(test_a_recorder_that_hangs_up_ends_the_recording_alone),
         cmocka_unit_test(test_the_pool_runs_each_task_once),
-        cmocka_unit_test(test_a_run_within_a_task_uses_its_thread_alone),
+        cmocka_unit_test(test_runs_within_tasks_share_the_threads),
     };
     return cmocka_run_group_tests_name("channel", tests, NULL, NULL);
 }
