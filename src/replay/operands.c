@@ -352,20 +352,31 @@ static bool read_through(ls_replayer *w, size_t operand, size_t base, const doub
     return ok;
 }
 
-bool ls_replayer_operand(ls_replayer *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
+/* An operand's rows along an axis, or all of it. */
+static bool read_rows(ls_replayer *w, size_t operand, size_t now, bool moved, const ls_rows *rows, int axis, ls_array *out, const char **out_reason) {
     const size_t base = base_of(w->candidate, operand), holder = holder_of(w, operand, now);
     ls_array own = {0};
     *out = (ls_array){0};
     if (holder == LS_NONE)
         return ls_no_values(out_reason, NOTHING_WRITTEN);
     const double *values = values_of(w, holder, moved, &own, out_reason);
-    if (operand == base && own.values != NULL) {
+    bool ok = values != NULL;
+    if (ok && operand == base && own.values == NULL)
+        return ls_rows_copy(rows, axis, &w->candidate->nodes[operand], values, out, out_reason);
+    if (ok && operand == base) {
         ls_values_give(&w->candidate->nodes[operand], own.values, out);
-        return true;
+        own.values = NULL;
+    } else {
+        ok = ok && read_through(w, operand, base, values, out, out_reason);
     }
-    const bool ok = values != NULL && read_through(w, operand, base, values, out, out_reason);
     ls_array_release(&own);
+    if (ok)
+        ls_rows_keep(rows, axis, out);
     return ok;
+}
+
+bool ls_replayer_operand(ls_replayer *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
+    return read_rows(w, operand, now, moved, &(ls_rows){0}, -1, out, out_reason);
 }
 
 /* A cache's contents after a write. */
@@ -420,12 +431,13 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
                                 : ls_eval_refuse(&e, "an operation that is not covered");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
-            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
+            const int axis = ls_rows_axis_of(w->candidate, n, i, &rows);
+            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || read_rows(w, n->operands[i], node, moved, &rows, altered != NULL ? -1 : axis, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
-            if (ok && altered != NULL)
+            if (ok && altered != NULL) { /* it may be one of a whole mask */
                 ls_alteration_apply(altered, i, &operands[i]);
-            if (ok)
-                ls_rows_keep(&rows, ls_rows_axis_of(w->candidate, n, i, &rows), &operands[i]);
+                ls_rows_keep(&rows, axis, &operands[i]);
+            }
         }
     double *values = ok ? ls_values_new(&some, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(&some, &e.reason) : NULL;
     e.out = values;
@@ -546,10 +558,14 @@ typedef struct grouping {
 static void group_part(void *context, uint64_t i, int worker) {
     const grouping *g = context;
     const uint64_t at = i * g->part, count = g->weight->elements - at < g->part ? g->weight->elements - at : g->part;
-    double *buffer = malloc((count + 1) * sizeof *buffer);
+    float *buffer = malloc((count + 1) * sizeof *buffer);
     (void)worker;
+    if (buffer != NULL && g->weight->values == NULL)
+        ls_view_read_f32(&g->weight->stored, at, count, buffer);
+    for (uint64_t k = 0; buffer != NULL && g->weight->values != NULL && k < count; k++)
+        buffer[k] = (float)g->weight->values[at + k];
     if (buffer != NULL)
-        ls_rounding_variance(g->dtype, ls_array_part(g->weight, at, count, buffer), count, g->group, g->out + at / g->group);
+        ls_rounding_variance(g->dtype, buffer, count, g->group, g->out + at / g->group);
     free(buffer);
 }
 
