@@ -100,7 +100,7 @@ static row_product multiply_narrow(const float *a, const float *b, uint64_t n) {
 #endif
 }
 
-static inline float sum_of_squares(const float *values, uint64_t n) {
+__attribute__((always_inline)) static inline float sum_of_squares(const float *values, uint64_t n) {
     narrow_lanes lanes_of_sum = {0};
     float sum = 0;
     uint64_t i = 0;
@@ -201,11 +201,27 @@ static bool multiply_row_again(const product *p, const float *a, uint64_t row, u
     return wide != NULL;
 }
 
+__attribute__((always_inline)) static inline void square_groups(const float *values, uint64_t groups, uint64_t group, float *out) {
+    for (uint64_t i = 0; i < groups; i++)
+        out[i] = sum_of_squares(values + i * group, group);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"))) static void square_groups_avx2(const float *values, uint64_t groups, uint64_t group, float *out) { square_groups(values, groups, group, out); }
+#endif
+
 /* The sums of the squares of groups. */
 static float *sums_of_squares(const float *values, uint64_t count, uint64_t group) {
     float *out = malloc((count / group + 1) * sizeof *out);
-    for (uint64_t i = 0; out != NULL && i < count / group; i++)
-        out[i] = sum_of_squares(values + i * group, group);
+    if (out == NULL)
+        return NULL;
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        square_groups_avx2(values, count / group, group, out);
+        return out;
+    }
+#endif
+    square_groups(values, count / group, group, out);
     return out;
 }
 
