@@ -73,6 +73,9 @@ int ls_rows_axis_of(const ls_trace *t, const ls_node *n, size_t slot, const ls_r
 /* ------------------------------------------------------------------ which rows */
 
 static uint64_t rows_that_are_cheap(const ls_trace *t, const ls_node *n, uint64_t of) {
+    const uint64_t forced = ls_eval_rows_forced();
+    if (forced > 0 || of <= LEAST)
+        return forced > 0 && forced < of ? forced : of;
     const double cost = ls_eval_cost(t, n), parts = cost > 0 ? ceil(cost / LS_EVAL_COST_MAX) : ceil((double)n->elements / ELEMENTS_MAX);
     return parts <= 1 ? of : (uint64_t)fmax(LEAST, (double)of / parts);
 }
@@ -87,7 +90,7 @@ bool ls_rows_choose(const ls_trace *t, size_t node, ls_rows *out) {
             out->axis = axis;
             out->of = size_of(n, axis);
         }
-    out->count = out->of > LEAST ? rows_that_are_cheap(t, n, out->of) : out->of;
+    out->count = rows_that_are_cheap(t, n, out->of);
     out->places = out->count < out->of ? malloc(out->count * sizeof *out->places) : NULL;
     for (uint64_t i = 0; out->places != NULL && i < out->count; i++) {
         const uint64_t from = (uint64_t)((double)i * (double)out->of / (double)out->count), to = (uint64_t)((double)(i + 1) * (double)out->of / (double)out->count);

@@ -285,7 +285,8 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     ls_step *s = &w->steps[node];
     double *scale = NULL;
     const bool keeps = feeds_bias(w, node, 0);
-    w->sampled = !keeps && ls_replayer_is_dear(w, node) ? node : LS_NONE;
+    const bool some = !keeps && ls_replayer_knows_order(w, node) && ls_replayer_is_dear(w, node);
+    w->sampled = some ? node : LS_NONE;
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
         ls_replayer_compute_moved(w, node, computed, &s->moved);

@@ -88,6 +88,8 @@ bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_arra
 /* Of a softmax of which some rows were computed, the reference lacks the columns of cells that were never written: these are zeros in
  * all rows. */
 void ls_replayer_mask_out(ls_replayer *replayer, size_t node);
+/* Of a node with a row for each expert of each token: whether the order is known in which the reference has them. True of any other. */
+bool ls_replayer_knows_order(const ls_replayer *replayer, size_t node);
 /* Whether some rows of a node are computed only, where these are enough. */
 bool ls_replayer_is_dear(const ls_replayer *replayer, size_t node);
 /* The values of an operand of a node, which are to be freed. */
