@@ -503,31 +503,32 @@ bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out,
 }
 
 /* Whether a node has the rounding of a weight in it: of its own, or of an open one's that it was computed from. A value that is
- * tried has none. */
-static bool is_rounded(ls_replayer *w, size_t node, int depth) {
-    enum { DEEPEST = 12 };
+ * tried has none. `looks`: how many more nodes are looked at; then it is taken to be rounded. */
+static bool is_rounded(ls_replayer *w, size_t node, int *looks) {
     size_t inputs[32];
     const ls_step *s = &w->steps[node];
     if (!depends(w, node, 0))
         return s->partner == LS_NONE && s->moved.values != NULL;
-    if (w->tried[node].values != NULL || depth == DEEPEST)
-        return depth == DEEPEST;
+    if (w->tried[node].values != NULL || --*looks < 0)
+        return *looks < 0;
     bool any = has_rounding(w, &w->candidate->nodes[node]);
     const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, 32);
     for (size_t i = 0; i < count && !any; i++)
-        any = is_rounded(w, inputs[i], depth + 1);
+        any = is_rounded(w, inputs[i], looks);
     return any;
 }
 
 bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *computed, ls_array *out) {
+    enum { LOOKS = 256 };
     size_t inputs[32];
+    int looks = LOOKS;
     const char *reason;
     const ls_node *n = &w->candidate->nodes[node];
     const bool rounded = has_rounding(w, n);
     bool inherited = false;
     const size_t count = ls_replayer_inputs(w, node, inputs, 32);
     for (size_t i = 0; i < count && !inherited; i++)
-        inherited = is_rounded(w, inputs[i], 0);
+        inherited = is_rounded(w, inputs[i], &looks);
     *out = (ls_array){0};
     if (inherited || (rounded && computed == NULL))
         return ls_replayer_compute(w, node, true, out, NULL, &reason);
