@@ -2,7 +2,7 @@
 """Measures Lockstep and the programs that it is compared with in one run, and prints each
 figure with its target. It is not part of the tests, because it needs a quiet machine.
 
-    bench/run.py [diff traces numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory observe record torch]
+    bench/run.py [diff traces numpy memory gguf idle kernels decode sketch checkpoint checkpoint-memory observe record torch replay]
 
 Times are medians of several runs that take turns. Lockstep's are for the whole process, from
 start to exit; those of others don't include starting Python.
@@ -414,6 +414,43 @@ def bench_observe(folder):
     report("check, against capture and then diff (whole processes)", f"{whole['check'] / both:.2f} x", "< 1", whole["check"] < both)
 
 
+# A Llama of a billion random parameters, recorded by transformers in f32 and by llama.cpp in Q4_K; prints what the engine was asked.
+MAKE_RUNS = """
+import json, pathlib, random, sys
+sys.path[:0] = [sys.argv[2] + "/tests/e2e", sys.argv[2] + "/tests"]
+import conftest, models
+models.COMMON.update(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8, head_dim=64)
+models.LAYERS = 16
+lab = conftest.Lab(pathlib.Path(sys.argv[1]))
+draw = random.Random(3)
+conftest.PROMPTS[250] = [draw.randrange(3, 320) for _ in range(250)]
+model = lab.folder / "q4_k.gguf"
+models.write_gguf(model, lab.model("llama"), "llama", models.gguf_tensors(lab.model("llama"), "llama"), quantize="q4_k")
+reference, candidate = lab.reference("llama", tokens=250), lab.candidate("llama", tokens=250, gguf=model)
+print(json.dumps([str(reference.path), str(candidate.path), str(model), conftest.PROMPTS[250], conftest.STEPS]))
+"""
+
+
+def bench_replay(folder):
+    """A comparison of a prompt of 250 tokens and 4 decoded ones, against what the engine needs for them on the same cores."""
+    made = run(PYTHON, "-c", MAKE_RUNS, folder, ROOT, stderr=subprocess.DEVNULL).splitlines()[-1]
+    reference, candidate, model, prompt, steps = json.loads(made)
+    options = json.dumps({"engine": str(ROOT / ".deps" / "llama-v0.5.0"), "model": model, "flash": False, "timed": True, "prompt": prompt, "steps": steps,
+                          "threads": len(os.sched_getaffinity(0))})
+    times = {"engine": [], "diff": [], "verify": []}
+    for _ in range(3):
+        out = run("node", ROOT / "tests" / "e2e" / "run_llama.mjs", options, stderr=subprocess.DEVNULL)
+        times["engine"].append(float(next(line for line in out.splitlines() if line.startswith("evaluated")).split()[3]))
+        times["diff"].append(timed(LOCKSTEP, "diff", reference, candidate, "--preset", "none"))
+        times["verify"].append(timed(LOCKSTEP, "verify", candidate))
+    exact = timed(LOCKSTEP, "diff", reference, candidate, "--preset", "none", "--exact")
+    engine, diff, verify = (statistics.median(times[way]) for way in ("engine", "diff", "verify"))
+    report("llama.cpp, 1 G parameters in Q4_K, 250 tokens and 4 decoded", f"{engine:.2f} s")
+    report("  verify, some rows, against that", f"{verify / engine:.1f} x")
+    report("  diff, some rows, against that", f"{diff / engine:.1f} x", "<= 3", diff <= 3 * engine)
+    report("  diff --exact, against that", f"{exact / engine:.1f} x", "<= 20", exact <= 20 * engine)
+
+
 # A prompt of 64 tokens and 16 decoded tokens, in 3 rounds; prints the seconds of the last two. With "null", runs under
 # a dispatch mode that does nothing, which is the least that observing every operation costs.
 RUN_TORCH = """
@@ -491,7 +528,7 @@ def bench_record(folder):
     report("capture, share of that", f"{ratio:.2f}", ">= 0.8", ratio >= 0.8)
 
 
-BENCHES = {"observe": bench_observe, "record": bench_record, "torch": bench_torch, "decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
+BENCHES = {"observe": bench_observe, "record": bench_record, "torch": bench_torch, "replay": bench_replay, "decode": bench_decode, "sketch": bench_sketch, "checkpoint": bench_checkpoint, "checkpoint-memory": bench_checkpoint_memory,
            "diff": bench_diff, "traces": bench_traces, "numpy": bench_numpy, "memory": bench_memory, "gguf": bench_gguf,
            "idle": bench_idle, "kernels": bench_kernels}
 

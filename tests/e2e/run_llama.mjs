@@ -20,7 +20,7 @@ const prompts = [options.prompt, ...(options.others ?? [])];
 let seconds = 0;
 for (let i = 0; i < (options.contexts ?? 1); i++) {
     const context = await model.createContext({
-        contextSize: options.context ?? 256, batchSize: options.batch ?? 512, sequences: prompts.length, threads: 1, flashAttention: options.flash,
+        contextSize: options.context ?? 256, batchSize: options.batch ?? 512, sequences: prompts.length, threads: options.threads ?? 1, flashAttention: options.flash,
         experimentalKvCacheKeyType: options.cache ?? "F32", experimentalKvCacheValueType: options.cache ?? "F32"
     });
     const sequences = prompts.map(() => context.getSequence());
