@@ -5,7 +5,7 @@ import weakref
 
 import torch
 
-from . import filters, weights
+from . import filters, precision, weights
 from .recorder import DTYPES, dtype_name, plain_parameter, recorder
 from .values import Registry, Value, has_storage, parts_of, place_in, storage_key
 
@@ -285,6 +285,9 @@ class Run:
         if name is None:
             name = frame.name(what) if frame else what
         event = self._event(name, op, tensor, layer, sources, extra)
+        allowed = precision.allowed(op, tensor.dtype, "cpu" if tensor.is_cpu else tensor.device.type)
+        if allowed:
+            event["params"] = dict(event.get("params") or {}, fp32_precision=allowed)
         data = data and recorder.filters.wants(kind, name, op, layer, self.number, outer)
         value = Value(recorder.tensor(event, tensor if data else None), data, tensor)
         if track:

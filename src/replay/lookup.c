@@ -81,13 +81,21 @@ double ls_replayer_floor(const ls_replayer *w, size_t node) {
     return floor;
 }
 
-/* What ggml's kernels add to an operation's result where they don't compute in f32: products on a GPU, of f16, and of quantized
- * weights, whose activations are quantized, too; functions that are looked up in a table of f16; fused attention. */
+static const double half = 5e-4, brain = 4e-3; /* the rounding to f16, to which TF32 rounds, too, and to bf16, in a few operations */
+
+/* PyTorch's products of f32, where the program allowed another type. */
+static double error_of_torch(const ls_node *n) {
+    const char *type = ls_node_text(n, "fp32_precision");
+    return type == NULL || strcmp(type, "ieee") == 0 ? 0 : strcmp(type, "bf16") == 0 ? brain : half;
+}
+
+/* What an engine's kernels add to an operation's result where they don't compute in f32: ggml's products on a GPU, of f16, and of
+ * quantized weights, whose activations are quantized, too; functions that are looked up in a table of f16; fused attention. */
 static double error_of_engine(const ls_trace *t, const ls_node *n) {
-    const double half = 5e-4, quantized = 1e-2;
+    const double quantized = 1e-2;
     lockstep_dtype type;
     if (!ls_op_is_of_ggml(n->kind, n->op))
-        return 0;
+        return error_of_torch(n);
     const bool gpu = n->backend != NULL && strncmp(n->backend, "CPU", 3) != 0;
     const ls_node *weight = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
     const bool rounded = weight != NULL && ls_dtype_find(weight->dtype, &type) && ls_rounding_is_lossy(type);
@@ -123,7 +131,7 @@ double ls_replayer_type_error(const ls_replayer *w) {
     static const struct {
         const char *dtype;
         double error;
-    } types[] = {{"bf16", 4e-3}, {"f16", 5e-4}}; /* of a few operations, and of weights that were rounded to the type */
+    } types[] = {{"bf16", brain}, {"f16", half}}; /* of weights that were rounded to the type, too */
     const double kernels = error_of_kernels(w->partners.trace);
     for (size_t k = 0; k < sizeof types / sizeof *types; k++)
         if (is_mostly(w, types[k].dtype))

@@ -10,11 +10,10 @@
 #include "verify/bounds.h"
 #include "verify/computed.h"
 
-/* An operation whose error is so many times the median of its family, and above the floor, is an outlier. A row's
- * error varies more than a tensor's. */
+/* An operation whose error is so many times the median of its family, and above what its siblings may have, is an
+ * outlier. A row's error varies more than a tensor's. */
 #define OUTLIER 5
 #define ROW_MARGIN 6
-#define OUTLIER_FLOOR 1e-6
 enum { SIBLINGS_LEAST = 4 };
 
 typedef struct run {
@@ -148,7 +147,8 @@ static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= 
 
 /* A product of many heads has a matrix for each: what counts is how many rows one of them has. */
 static bool is_of_one_token(const ls_node *n) {
-    return n->kind->role == LS_OP_ROLE_PRODUCT && n->rank > 1 ? n->shape[n->rank - 2] == 1 : ls_eval_rows(n) == 1;
+    const bool by_head = n->kind->role == LS_OP_ROLE_ATTENTION && n->dialect == LS_DIALECT_ATEN; /* heads outside, tokens inside */
+    return (n->kind->role == LS_OP_ROLE_PRODUCT || by_head) && n->rank > 1 ? n->shape[n->rank - 2] == 1 : ls_eval_rows(n) == 1;
 }
 
 /* ------------------------------------------------------------------ families */
@@ -193,9 +193,11 @@ static void look_at_family(ls_verification *v, size_t family, double *errors, do
     f->median_row = median(row_errors, count);
     for (size_t i = 0; i < v->count && count >= SIBLINGS_LEAST; i++) {
         ls_check *c = &v->checks[i];
-        if (c->family == family && c->reason == NULL)
-            c->is_outlier = agrees(c) && ((c->error > OUTLIER * f->median && c->error > OUTLIER_FLOOR) ||
-                                          (c->row_error > OUTLIER * f->median_row && c->row_error > ROW_MARGIN * OUTLIER_FLOOR));
+        if (c->family != family || c->reason != NULL)
+            continue;
+        const double least = ls_bound_of_siblings(&v->trace->nodes[c->node], f->one_row, f->bound);
+        c->is_outlier = agrees(c) && ((c->error > OUTLIER * f->median && c->error > least) ||
+                                      (c->row_error > OUTLIER * f->median_row && c->row_error > ROW_MARGIN * least));
     }
 }
 

@@ -201,3 +201,28 @@ def test_weights_come_from_the_files_that_were_loaded(tmp_path):
     assert status == 0 and result["replay"]["weights"]["verified"] == len(weights) - 1
     status, result = diff(tmp_path / "load", tmp_path / "changed")
     assert status == 1 and result["replay"]["weights"]["changed"] == 1
+
+
+GENERATE = """
+import sys
+import torch
+import transformers
+
+torch.manual_seed(0)
+config = transformers.LlamaConfig(vocab_size=250, hidden_size=64, intermediate_size=112, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                                  max_position_embeddings=64)
+model = transformers.LlamaForCausalLM(config).eval()
+cache = {"cache_implementation": "static"} if sys.argv[1] == "static" else {}
+model.generate(torch.tensor([[5, 17, 250 - 1, 33, 8]]), max_new_tokens=4, do_sample=False, **cache)
+"""
+
+
+def test_a_cache_that_is_padded(tmp_path):
+    """The static cache has room for all positions: indices, masks, and the scores that the recorder computes, are longer."""
+    (tmp_path / "generate.py").write_text(GENERATE)
+    growing, static = (capture(tmp_path / cache, tmp_path / "generate.py", cache) for cache in ("growing", "static"))
+    for reference, candidate in ((growing, static), (static, growing)):
+        status, result = diff(reference, candidate)
+        assert status == 0 and result["verdict"] == "match", result["reason"]
+        assert not at_fault(result)
+        assert any(p["verdict"] == "explained" and p["candidate"]["name"].endswith(".scores") for p in result["pairs"])
