@@ -6,6 +6,7 @@ import weakref
 import torch
 
 from . import filters, precision, weights
+from .module_facts import is_elsewhere
 from .recorder import DTYPES, dtype_name, plain_parameter, recorder
 from .values import Registry, Value, has_storage, parts_of, place_in, storage_key
 
@@ -124,13 +125,20 @@ def _as_written(path):
 
 class Frame:
     """A module that is being called, and the model function that it is in."""
-    __slots__ = ("module", "path", "layer", "function")
+    __slots__ = ("module", "path", "layer", "function", "_fetches")
 
     def __init__(self, module, path, layer):
         self.module = module
         self.path = path
         self.layer = layer
         self.function = None
+        self._fetches = is_elsewhere(module)
+
+    @property
+    def fetches(self):
+        """Whether the module's weights are being fetched: it computes nothing yet."""
+        self._fetches = self._fetches and is_elsewhere(self.module)
+        return self._fetches
 
     @property
     def scope(self):
