@@ -8,10 +8,10 @@
 
 typedef double (*binary)(double, double);
 
-static double add(double a, double b) { return a + b; }
-static double sub(double a, double b) { return a - b; }
-static double mul(double a, double b) { return a * b; }
-static double divide(double a, double b) { return a / b; }
+static inline double add(double a, double b) { return a + b; }
+static inline double sub(double a, double b) { return a - b; }
+static inline double mul(double a, double b) { return a * b; }
+static inline double divide(double a, double b) { return a / b; }
 
 /* The index in `a` of an element of the result: along each axis, `a` is repeated. */
 static uint64_t repeated(const ls_evaluation *e, const ls_array *a, uint64_t at) {
@@ -32,17 +32,24 @@ static bool repeats(const ls_evaluation *e, const ls_array *a) {
     return ok;
 }
 
-static bool combine(ls_evaluation *e, binary function, bool sums) {
+/* The place in a row of `own` elements, which is repeated. */
+static inline uint64_t within(uint64_t i, uint64_t own, uint64_t columns) { return own == columns ? i : own == 1 ? 0 : i % own; }
+
+__attribute__((always_inline)) static inline bool combine(ls_evaluation *e, binary function, bool sums) {
     if (!ls_eval_has(e, 2))
         return false;
     const ls_array *a = e->operands[0], *b = e->operands[1];
     if (!repeats(e, a) || !repeats(e, b))
         return ls_eval_refuse(e, "operands whose shapes don't fit");
-    for (uint64_t i = 0; i < e->node->elements; i++) {
-        const double x = a->values[repeated(e, a, i)], y = b->values[repeated(e, b, i)];
-        e->out[i] = function(x, y);
-        if (sums)
-            e->scale[i] = fabs(x) + fabs(y);
+    const uint64_t columns = ls_eval_size(e, 0), of_a = ls_array_size(a, 0), of_b = ls_array_size(b, 0);
+    for (uint64_t row = 0; row < e->node->elements; row += columns) {
+        const double *x = a->values + repeated(e, a, row), *y = b->values + repeated(e, b, row);
+        for (uint64_t i = 0; i < columns; i++) {
+            const double left = x[within(i, of_a, columns)], right = y[within(i, of_b, columns)];
+            e->out[row + i] = function(left, right);
+            if (sums)
+                e->scale[row + i] = fabs(left) + fabs(right);
+        }
     }
     return true;
 }

@@ -84,6 +84,16 @@ static const double *mask_row(const ls_array *mask, uint64_t query, uint64_t hea
     return query < rows ? mask->values + (((sequence % sequences) * heads + head % heads) * rows + query) * ls_array_size(mask, 0) : NULL;
 }
 
+void ls_eval_mask_out(const ls_node *softmax, const ls_array *mask, double *values) {
+    const uint64_t n = softmax->shape[softmax->rank - 1], queries = softmax->rank > 1 ? softmax->shape[softmax->rank - 2] : 1, heads = softmax->rank > 2 ? softmax->shape[softmax->rank - 3] : 1;
+    for (uint64_t row = 0; row < softmax->elements / n && ls_array_size(mask, 0) == n; row++) {
+        const double *masks = mask_row(mask, row % queries, row / queries % heads, row / queries / heads);
+        for (uint64_t i = 0; masks != NULL && i < n; i++)
+            if (masks[i] == -INFINITY && isnan(values[row * n + i]))
+                values[row * n + i] = 0;
+    }
+}
+
 /* Turns scores into probabilities; NaN where everything is masked, as a quotient of zeros. */
 static void to_probabilities(double *x, uint64_t n, const double *sink) {
     double most = sink != NULL ? *sink : -INFINITY, sum = 0;

@@ -1,5 +1,7 @@
 #include "eval/places.h"
 
+#include <string.h>
+
 #include "eval/leaves.h"
 #include "tensor/dtype.h"
 
@@ -11,6 +13,7 @@ uint64_t ls_node_element_bytes(const ls_node *n) {
 /* The index in the memory of `base` of each of a view's elements, one after another; false outside of it. */
 typedef struct walk {
     const ls_node *view;
+    int rank; /* axes that are walked: the inner ones may be taken at once */
     uint64_t size, limit, at[LOCKSTEP_MAX_RANK];
     int64_t strides[LOCKSTEP_MAX_RANK], offset; /* in elements */
     __int128 index;
@@ -18,7 +21,7 @@ typedef struct walk {
 
 static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
     const uint64_t size = ls_node_element_bytes(base);
-    *out = (walk){.view = view, .size = size, .limit = base->elements, .offset = size > 0 ? (int64_t)(view->offset / size) : 0};
+    *out = (walk){.view = view, .rank = view->rank, .size = size, .limit = base->elements, .offset = size > 0 ? (int64_t)(view->offset / size) : 0};
     bool whole = size > 0 && view->offset % size == 0;
     int64_t step = 1;
     for (int i = view->rank - 1; i >= 0 && whole; i--) {
@@ -33,7 +36,7 @@ static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
 static bool next_index(walk *w, uint64_t *out) {
     *out = (uint64_t)w->index;
     const bool inside = w->index >= 0 && w->index < (__int128)w->limit;
-    for (int i = w->view->rank - 1; i >= 0; i--) {
+    for (int i = w->rank - 1; i >= 0; i--) {
         w->index += w->strides[i];
         if (++w->at[i] < w->view->shape[i])
             break;
@@ -43,15 +46,25 @@ static bool next_index(walk *w, uint64_t *out) {
     return inside;
 }
 
+/* How many successive elements of a view lie side by side: the walk takes them in one step. */
+static uint64_t run_of(walk *w) {
+    const int inner = w->view->rank - 1;
+    if (inner < 1 || w->strides[inner] != 1 || w->view->shape[inner] == 0)
+        return 1;
+    w->rank = inner;
+    return w->view->shape[inner];
+}
+
 bool ls_place_read(const ls_node *view, const ls_node *base, const double *values, double *out, const char **out_reason) {
     walk w;
     uint64_t index;
     if (!begin_walk(view, base, &w))
         return ls_no_values(out_reason, "a view of elements that have no addresses");
-    for (uint64_t i = 0; i < view->elements; i++) {
-        if (!next_index(&w, &index))
+    const uint64_t run = run_of(&w);
+    for (uint64_t i = 0; i < view->elements; i += run) {
+        if (!next_index(&w, &index) || run > w.limit - index)
             return ls_no_values(out_reason, "a view beyond the tensor that it is of");
-        out[i] = values[index];
+        memcpy(out + i, values + index, run * sizeof *out);
     }
     return true;
 }

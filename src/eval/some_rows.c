@@ -147,10 +147,14 @@ void ls_rows_spread(const ls_rows *r, const ls_node *n, const double *some, doub
         return;
     }
     const division d = divide(n->rank, n->shape, r->axis);
-    for (uint64_t i = 0; i < n->elements; i++)
-        out[i] = NAN;
-    for (uint64_t i = 0; i < d.outer * r->count; i++)
-        memcpy(out + (i / r->count * d.size + r->places[i % r->count]) * d.inner, some + i * d.inner, d.inner * sizeof *out);
+    uint64_t next = 0;
+    for (uint64_t i = 0; i < d.outer * r->count; i++) {
+        const uint64_t at = (i / r->count * d.size + r->places[i % r->count]) * d.inner;
+        for (; next < at; next++)
+            out[next] = NAN;
+        memcpy(out + at, some + i * d.inner, d.inner * sizeof *out);
+        next = at + d.inner;
+    }
 }
 
 uint64_t ls_rows_place(const ls_rows *r, const ls_node *n, uint64_t row) {

@@ -52,13 +52,23 @@ typedef struct work {
     ls_distance *parts;
 } work;
 
+/* Rows that were not computed. */
+static bool is_unknown(const double *values, size_t n) {
+    size_t i = 0;
+    while (i < n && isnan(values[i]))
+        i++;
+    return i == n;
+}
+
 static ls_distance measure_block(const work *w, uint64_t block) {
     double buffers[2][CHUNK];
     ls_distance d = {0};
     const uint64_t end = (block + 1) * BLOCK < w->elements ? (block + 1) * BLOCK : w->elements;
     for (uint64_t at = block * BLOCK; at < end; at += CHUNK) {
         const size_t n = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
-        add_chunk(&d, elements_of(w->reference, at, n, buffers[0]), elements_of(w->candidate, at, n, buffers[1]), n);
+        const double *candidate = elements_of(w->candidate, at, n, buffers[1]);
+        if (!is_unknown(candidate, n))
+            add_chunk(&d, elements_of(w->reference, at, n, buffers[0]), candidate, n);
     }
     return d;
 }

@@ -50,6 +50,7 @@ static channel *sum_channels(const table *t) {
 static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
     channel *all = sum_channels(t);
     const double floor = t->floor * t->floor * (double)t->rows;
+    const uint64_t groups = mean_x != NULL ? r->k / r->group : 0;
     for (uint64_t c = 0; c < t->columns && all != NULL; c++) {
         const channel *own = &all[c];
         double of_mean = 0;
@@ -57,8 +58,8 @@ static void worst_channels(const table *t, const ls_rounding *r, const double *m
             out->channel = fmax(out->channel, sqrt(own->difference / (own->explained + floor)));
         if (t->rows <= 3 || own->sum == 0)
             continue;
-        for (uint64_t k = 0; mean_x != NULL && k < r->k; k += r->group)
-            of_mean += r->weight[(c * r->k + k) / r->group] * mean_x[k / r->group];
+        for (uint64_t g = 0; mean_x != NULL && g < groups; g++)
+            of_mean += r->weight[c * groups + g] * mean_x[g];
         if (mean_x == NULL)
             of_mean = own->explained / (double)(t->rows * t->rows);
         const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;
@@ -69,12 +70,14 @@ static void worst_channels(const table *t, const ls_rounding *r, const double *m
 
 /* The squares of the operand's means over all rows, summed over the elements of each group. */
 static double *squares_of_mean_x(const ls_rounding *r, uint64_t rows) {
+    const double part = 1 / (double)rows;
     double *mean = calloc(r->k + 1, sizeof *mean), *squares = calloc(r->k / r->group + 1, sizeof *squares);
     for (uint64_t row = 0; mean != NULL && row < rows; row++)
         for (uint64_t k = 0; k < r->k; k++)
-            mean[k] += r->x.values[row * r->k + k] / (double)rows;
-    for (uint64_t k = 0; mean != NULL && squares != NULL && k < r->k; k++)
-        squares[k / r->group] += mean[k] * mean[k];
+            mean[k] += r->x.values[row * r->k + k] * part;
+    for (uint64_t g = 0; mean != NULL && squares != NULL && g < r->k / r->group; g++)
+        for (uint64_t k = g * r->group; k < (g + 1) * r->group; k++)
+            squares[g] += mean[k] * mean[k];
     free(mean);
     return squares;
 }

@@ -9,6 +9,7 @@
 #include "base/random_place.h"
 #include "eval/places.h"
 #include "eval/sampling.h"
+#include "eval/some_rows.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -392,13 +393,29 @@ static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out
     return ok;
 }
 
-uint64_t ls_replayer_every(const ls_replayer *w, size_t node) { return w->exact ? 1 : ls_eval_every(w->candidate, &w->candidate->nodes[node]); }
+bool ls_replayer_is_dear(const ls_replayer *w, size_t node) { return !w->exact && ls_rows_share(w->candidate, node) < 1; }
+
+/* Of the chosen rows of a result, all of it; the rest is NaN. */
+static bool spread(const ls_rows *rows, const ls_node *n, double **values, const char **out_reason) {
+    double *all = ls_values_new(n, out_reason);
+    if (all != NULL) {
+        ls_rows_spread(rows, n, *values, all);
+        free(*values);
+        *values = all;
+    }
+    return all != NULL;
+}
 
 static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
-    ls_evaluation e = {.node = altered != NULL ? &altered->node : n, .every = w->sampled == node ? ls_replayer_every(w, node) : 1, .is_rough = !w->exact};
+    const bool is_sampled = w->sampled == node && ls_replayer_is_dear(w, node);
+    ls_rows rows = {0};
+    if (is_sampled)
+        ls_rows_choose(w->candidate, node, &rows);
+    const ls_node some = ls_rows_node(&rows, altered != NULL ? &altered->node : n);
+    ls_evaluation e = {.node = &some, .every = is_sampled ? ls_eval_every(w->candidate, n) : 1, .is_rough = !w->exact};
     bool ok = ls_eval_covers(n) ? n->operand_count <= LS_EVAL_OPERANDS || ls_eval_refuse(&e, "more operands than any operation has")
                                 : ls_eval_refuse(&e, "an operation that is not covered");
     for (size_t i = 0; i < n->operand_count && ok; i++)
@@ -407,11 +424,15 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
             e.operands[i] = &operands[i];
             if (ok && altered != NULL)
                 ls_alteration_apply(altered, i, &operands[i]);
+            if (ok)
+                ls_rows_keep(&rows, ls_rows_axis_of(w->candidate, n, i, &rows), &operands[i]);
         }
-    double *values = ok ? ls_values_new(n, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(n, &e.reason) : NULL;
+    double *values = ok ? ls_values_new(&some, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(&some, &e.reason) : NULL;
     e.out = values;
     e.scale = scale;
-    ok = ok && values != NULL && scale != NULL && ls_eval(&e);
+    ok = ok && values != NULL && scale != NULL && ls_eval(&e) &&
+         (rows.places == NULL || (spread(&rows, n, &values, &e.reason) && (out_scale == NULL || spread(&rows, n, &scale, &e.reason))));
+    ls_rows_done(&rows);
     for (int i = 0; i < LS_EVAL_OPERANDS; i++)
         ls_array_release(&operands[i]);
     if (ok)
@@ -424,6 +445,16 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
         free(scale);
     *out_reason = e.reason;
     return ok;
+}
+
+void ls_replayer_mask_out(ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    ls_array mask, *value = &w->steps[node].value;
+    const char *reason;
+    if (n->kind->id != LS_OP_SOFT_MAX || n->operand_count < 2 || n->operands[1] == LS_NONE || value->values == NULL || !ls_replayer_operand(w, n->operands[1], node, false, &mask, &reason))
+        return;
+    ls_eval_mask_out(n, &mask, value->values);
+    ls_array_release(&mask);
 }
 
 static bool has_rounding(const ls_replayer *w, const ls_node *n) {
@@ -570,12 +601,12 @@ static void keep_rows(ls_array *x, uint64_t columns, const bool *known) {
 }
 
 /* Sums of squares of groups of a row. */
-static double *squares_of_groups(const ls_array *x, uint64_t group) {
-    double *squares = malloc((x->elements / group + 1) * sizeof *squares);
-    for (uint64_t at = 0; at < x->elements / group && squares != NULL; at++) {
+static double *squares_of_groups(const double *x, uint64_t count, uint64_t group) {
+    double *squares = malloc((count / group + 1) * sizeof *squares);
+    for (uint64_t at = 0; at < count / group && squares != NULL; at++) {
         double sum = 0;
         for (uint64_t i = at * group; i < (at + 1) * group; i++)
-            sum += x->values[i] * x->values[i];
+            sum += x[i] * x[i];
         squares[at] = sum;
     }
     return squares;
@@ -587,7 +618,7 @@ static bool variance_of_product(const ls_node *n, const ls_node *weight, const b
     if (known != NULL)
         keep_rows(&r->x, r->k, known);
     const uint64_t rows = r->x.elements / r->k;
-    double *squares = squares_of_groups(&r->x, r->group);
+    double *squares = squares_of_groups(r->x.values, r->x.elements, r->group);
     r->variance = malloc((rows * r->m + 1) * sizeof *r->variance);
     const bool ok = squares != NULL && r->variance != NULL && ls_multiply(r->weight, squares, r->m, rows, r->k / r->group, r->variance);
     free(squares);
@@ -638,9 +669,12 @@ double ls_rounding_along(const ls_rounding *r, const double *direction) {
     const uint64_t rows = r->x.elements / r->k, step = 1 + (r->m - 1) / CHANNELS, kept = (r->m + step - 1) / step;
     double *x = transposed(r->x.values, rows, r->k, 1), *d = transposed(direction, rows, r->m, step), *weights = malloc((kept * r->k + 1) * sizeof *weights), sum = 0;
     if (x != NULL && d != NULL && weights != NULL && ls_multiply(x, d, r->k, kept, rows, weights)) {
-        for (uint64_t channel = 0; channel < kept; channel++)
-            for (uint64_t k = 0; k < r->k; k++)
-                sum += weights[channel * r->k + k] * weights[channel * r->k + k] * r->weight[(channel * step * r->k + k) / r->group];
+        double *squares = squares_of_groups(weights, kept * r->k, r->group);
+        const uint64_t groups = r->k / r->group;
+        for (uint64_t i = 0; squares != NULL && i < kept * groups; i++)
+            sum += squares[i] * r->weight[i / groups * step * groups + i % groups];
+        sum = squares != NULL ? sum : INFINITY;
+        free(squares);
         sum *= (double)r->m / (double)kept;
     } else {
         sum = INFINITY;

@@ -285,12 +285,14 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     ls_step *s = &w->steps[node];
     double *scale = NULL;
     const bool keeps = feeds_bias(w, node, 0);
-    w->sampled = !keeps && ls_replayer_every(w, node) > 1 ? node : LS_NONE;
+    w->sampled = !keeps && ls_replayer_is_dear(w, node) ? node : LS_NONE;
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
         ls_replayer_compute_moved(w, node, computed, &s->moved);
     *out_proves = !known || ls_replayer_proves(computed);
     const bool found = known && *out_proves && look_up(w, node, computed, &s->moved);
+    if (found && w->sampled == node)
+        ls_replayer_mask_out(w, node);
     w->sampled = LS_NONE;
     if (found) {
         cover(w, node);
@@ -370,7 +372,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
         return;
     }
     const bool known = computed.values != NULL;
-    if (known && ls_replayer_every(w, node) > 1 && !feeds_bias(w, node, 0)) { /* what is computed from it needs all rows */
+    if (known && ls_replayer_is_dear(w, node) && !feeds_bias(w, node, 0)) { /* what is computed from it needs all rows */
         ls_array_release(&computed);
         carry(w, node);
     } else if (known) {
@@ -563,7 +565,7 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
         own.region_count = ls_replayer_region(w, node, own.region, REGION);
     if (own.is_origin)
         ls_replayer_vary(w, &own);
-    out->sampled += s->partner != LS_NONE && ls_replayer_every(w, node) > 1;
+    out->sampled += s->partner != LS_NONE && ls_replayer_is_dear(w, node);
     out->operations[own.class]++;
     out->elements[own.class] += n->elements;
     out->origins += own.is_origin;

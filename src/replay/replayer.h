@@ -85,8 +85,11 @@ bool ls_replayer_compute(ls_replayer *replayer, size_t node, bool moved, ls_arra
 /* The same from what has been moved, and with the rounding of its own weight; false where neither plays a part. `computed`: what
  * ls_replayer_compute has given, or NULL. */
 bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_array *computed, ls_array *out);
-/* Every how many rows of a node are computed where some are enough. */
-uint64_t ls_replayer_every(const ls_replayer *replayer, size_t node);
+/* Of a softmax of which some rows were computed, the reference lacks the columns of cells that were never written: these are zeros in
+ * all rows. */
+void ls_replayer_mask_out(ls_replayer *replayer, size_t node);
+/* Whether some rows of a node are computed only, where these are enough. */
+bool ls_replayer_is_dear(const ls_replayer *replayer, size_t node);
 /* The values of an operand of a node, which are to be freed. */
 bool ls_replayer_operand(ls_replayer *replayer, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason);
 /* Computed nodes of the same pass from which a node is computed, through views and caches, into a list of `capacity`. */

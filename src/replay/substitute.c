@@ -398,7 +398,7 @@ static void reserve(ls_replayer *w, size_t node) {
     const char *reason;
     size_t *roots, count = ls_replayer_roots(w, node, &roots);
     w->steps[node].is_reserved = true;
-    w->sampled = ls_replayer_every(w, node) > 1 ? node : LS_NONE;
+    w->sampled = ls_replayer_is_dear(w, node) ? node : LS_NONE;
     if (count > 0 && ls_replayer_compute(w, node, false, &computed, NULL, &reason)) {
         ls_replayer_look_up(w, node, &computed, roots, count, ls_replayer_tolerance(w, node, NULL, NULL), &found);
         ls_array_release(&computed);

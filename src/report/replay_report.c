@@ -52,7 +52,7 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
     if (r->largest.operations > 0)
         ls_text_printf(out, "; the largest region that one covers has %zu operation%s", r->largest.operations, r->largest.operations > 1 ? "s" : "");
     if (r->sampled > 0)
-        ls_text_printf(out, "; of %zu large products, some rows (--exact: all)", r->sampled);
+        ls_text_printf(out, "; of %zu large operations, some rows (--exact: all)", r->sampled);
     if (d->in.candidate.trace->is_graph_only) {
         ls_text_printf(out, "\nkernels    not checked (graph-only)\n");
         return;

@@ -27,7 +27,7 @@ static void put_header(const ls_verification *v, ls_text *out) {
     ls_text_printf(out, "trace      %s  %s  %zu operations%s\n", path, *engine != '\0' ? engine : "unknown engine", v->count, v->trace->complete ? "" : "  INCOMPLETE");
     ls_text_printf(out, "checked    %zu of %zu, in double precision, on their own recorded inputs\n", v->checked, v->count);
     if (v->sampled > 0)
-        ls_text_printf(out, "sampled    of %zu large product%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
+        ls_text_printf(out, "sampled    of %zu large operation%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
 }
 
 /* What is left of a line for a name. */
@@ -133,7 +133,7 @@ static json_t *check_json(const ls_verification *v, const ls_check *c) {
     json_object_set_new(o, "worst_row", ls_json_count(c->worst_row));
     json_object_set_new(o, "allowed", ls_json_number(c->bound));
     json_object_set_new(o, "elements", ls_json_count(c->compared));
-    json_object_set_new(o, "every", ls_json_count(c->every));
+    json_object_set_new(o, "share", ls_json_number(c->share));
     json_object_set_new(o, "outlier", json_boolean(c->is_outlier));
     return o;
 }

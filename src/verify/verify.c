@@ -127,7 +127,7 @@ static void check_node(const run *r, size_t node, ls_check *out) {
     ls_rows rows = rows_of(r, node);
     ls_array recorded = {0};
     ls_computed computed = {0};
-    *out = (ls_check){.node = node, .every = r->exact ? 1 : rows.places != NULL ? (rows.of + rows.count - 1) / rows.count : ls_eval_every(r->v->trace, n), .bound = ls_bound_of(r->v->trace, n),
+    *out = (ls_check){.node = node, .share = r->exact ? 1 : ls_rows_share(r->v->trace, node), .bound = ls_bound_of(r->v->trace, n),
                       .family = SIZE_MAX};
     if (!ls_eval_covers(n))
         out->reason = "an operation that is not covered";
@@ -452,7 +452,7 @@ lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool e
     for (size_t i = 0; i < out->count; i++)
         if (out->checks[i].reason == NULL) {
             out->checked++;
-            out->sampled += out->checks[i].every > 1;
+            out->sampled += out->checks[i].share < 1;
         }
     ls_recorded_done(&r.values);
     if (status != LOCKSTEP_OK)

@@ -12,7 +12,7 @@ typedef struct ls_check {
     size_t node, family;
     const char *reason; /* why it was not checked; NULL if it was */
     uint64_t compared;  /* elements */
-    uint64_t every;     /* of a large product: only every so many rows were computed; else 1 */
+    double share;       /* of its rows, which were computed: 1 but for dear operations */
     double error, row_error; /* relative L2 of all, and of the worst row; infinite where only the recorded value is not finite */
     uint64_t worst_row;
     double bound;

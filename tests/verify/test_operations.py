@@ -567,12 +567,12 @@ def test_a_large_product_is_sampled(tmp_path):
         t.add("y", spoiled, [t.add("w", w, role="weight"), t.add("x", x, role="input")], op="MUL_MAT")
         t.write()
     status, found = verify(tmp_path / "clean")
-    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["every"] == 3 and found["operations"][0]["elements"] == 3334 * 64
+    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["share"] == 0.3333 and found["operations"][0]["elements"] == 3333 * 64
     status, found = verify(tmp_path / "clean", "--exact")
     assert status == 0 and found["sampled"] == 0 and found["operations"][0]["elements"] == 10000 * 64
     assert verify(tmp_path / "last")[0] == 1 and verify(tmp_path / "between")[0] == 0 and verify(tmp_path / "between", "--exact")[0] == 1
     done = subprocess.run([LOCKSTEP, "verify", tmp_path / "clean"], capture_output=True, text=True)
-    assert "sampled    of 1 large product, only some rows" in done.stdout
+    assert "sampled    of 1 large operation, only some rows" in done.stdout
 
 
 def test_a_large_convolution_is_sampled(tmp_path):
@@ -587,7 +587,7 @@ def test_a_large_convolution_is_sampled(tmp_path):
         t.add("y", spoiled, [t.add("w", array_of(kernel), role="weight"), t.add("x", array_of(x), role="input")], op="CONV_2D", params=params)
         t.write()
     status, found = verify(tmp_path / "clean")
-    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["every"] == 2 and found["operations"][0]["elements"] == 64 * 98 // 2 * 98
+    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["share"] == 0.5 and found["operations"][0]["elements"] == 64 * 98 // 2 * 98
     assert verify(tmp_path / "last")[0] == 1 and verify(tmp_path / "between")[0] == 0
 
 
