@@ -103,3 +103,10 @@ double ls_bound_of_siblings(const ls_node *n, bool one_row, double bound) {
     const bool varies = declared != NULL ? !is_f32(declared) : is_gpu(n) && !one_row;
     return varies && (n->kind->traits & LS_OP_MULTIPLIES) ? bound / 2 : SIBLINGS;
 }
+
+bool ls_bound_is_reduced(const ls_trace *t, const ls_node *n, double error) {
+    const char *declared = multiplied_in(n);
+    const bool may = declared != NULL ? !is_f32(declared) : is_gpu(n);
+    const size_t weight = n->dialect == LS_DIALECT_ATEN && n->operand_count > 1 ? n->operands[1] : n->operand_count > 0 ? n->operands[0] : LS_NONE;
+    return may && (n->kind->traits & LS_OP_MULTIPLIES) && error > GPU_ROUNDED && weight != LS_NONE && strcmp(t->nodes[weight].dtype, "f32") == 0;
+}

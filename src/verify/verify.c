@@ -453,6 +453,7 @@ lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool e
         if (out->checks[i].reason == NULL) {
             out->checked++;
             out->sampled += out->checks[i].share < 1;
+            out->reduced += out->checks[i].fault == LS_FAULT_NONE && ls_bound_is_reduced(trace, &trace->nodes[out->checks[i].node], out->checks[i].error);
         }
     ls_recorded_done(&r.values);
     if (status != LOCKSTEP_OK)

@@ -1,9 +1,11 @@
 """Products on GPUs, whose kernels multiply in TF32 or f16, and not all in the same: rounded here as these do."""
+import subprocess
+
 import numpy as np
 import pytest
 
 from test_operations import verify
-from traces import Trace
+from traces import LOCKSTEP, Trace
 
 RNG = np.random.default_rng(5)
 
@@ -78,7 +80,9 @@ def linear(path, kernels, allowed, backend="cuda:0"):
 def test_tf32_is_a_type_of_its_own(tmp_path):
     path = linear(tmp_path / "t", [in_tf32] * 4 + [in_f32], "tf32")
     assert verdicts(path) == ["agrees"] * 5
-    assert [f["type"] for f in verify(path)[1]["families"]] == ["tf32"]
+    found = verify(path)[1]
+    assert [f["type"] for f in found["families"]] == ["tf32"] and found["reduced"] == 4
+    assert "4 products of f32 were multiplied in a coarser type" in subprocess.run([LOCKSTEP, "verify", path], capture_output=True, text=True).stdout
 
 
 def test_tf32_that_was_not_allowed(tmp_path):
