@@ -203,26 +203,56 @@ def test_weights_come_from_the_files_that_were_loaded(tmp_path):
     assert status == 1 and result["replay"]["weights"]["changed"] == 1
 
 
-GENERATE = """
+VARIANTS = """
+import copy
 import sys
 import torch
 import transformers
 
+sys.path.insert(0, sys.argv[1])
+import lockstep_debug
+
 torch.manual_seed(0)
 config = transformers.LlamaConfig(vocab_size=250, hidden_size=64, intermediate_size=112, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                                  max_position_embeddings=64)
-model = transformers.LlamaForCausalLM(config).eval()
-cache = {"cache_implementation": "static"} if sys.argv[1] == "static" else {}
-model.generate(torch.tensor([[5, 17, 250 - 1, 33, 8]]), max_new_tokens=4, do_sample=False, **cache)
+                                  max_position_embeddings=64, rms_norm_eps=1e-6)
+f32 = transformers.LlamaForCausalLM(config).eval()
+ids = torch.tensor([[5, 17, 249, 33, 8]])
+for cache in ("growing", "static"):
+    with lockstep_debug.capture(f32, out=cache):
+        f32.generate(ids, max_new_tokens=4, do_sample=False, **({"cache_implementation": "static"} if cache == "static" else {}))
+
+right, eps, base = (copy.deepcopy(f32).to(torch.bfloat16) for _ in range(3))
+for module in eps.modules():
+    if hasattr(module, "variance_epsilon"):
+        module.variance_epsilon = 1e-5
+base.model.rotary_emb.inv_freq = f32.model.rotary_emb.inv_freq * 0.99
+for name, model in {"f32": f32, "right": right, "eps": eps, "base": base}.items():
+    with torch.no_grad(), lockstep_debug.capture(model, out=name):
+        model(input_ids=ids)
 """
 
 
-def test_a_cache_that_is_padded(tmp_path):
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("variants")
+    (folder / "variants.py").write_text(VARIANTS)
+    subprocess.run([sys.executable, folder / "variants.py", ROOT / "python"], cwd=folder, check=True, capture_output=True, timeout=200)
+    return folder
+
+
+def test_a_cache_that_is_padded(variants):
     """The static cache has room for all positions: indices, masks, and the scores that the recorder computes, are longer."""
-    (tmp_path / "generate.py").write_text(GENERATE)
-    growing, static = (capture(tmp_path / cache, tmp_path / "generate.py", cache) for cache in ("growing", "static"))
-    for reference, candidate in ((growing, static), (static, growing)):
-        status, result = diff(reference, candidate)
+    for reference, candidate in (("growing", "static"), ("static", "growing")):
+        status, result = diff(variants / reference, variants / candidate)
         assert status == 0 and result["verdict"] == "match", result["reason"]
         assert not at_fault(result)
         assert any(p["verdict"] == "explained" and p["candidate"]["name"].endswith(".scores") for p in result["pairs"])
+
+
+def test_small_faults_of_a_model_in_bf16(variants):
+    """What is computed in f32, without a weight in bf16, is as exact as in a model in f32."""
+    status, result = diff(variants / "f32", variants / "right")
+    assert status == 0 and result["verdict"] == "match", result["reason"]
+    for candidate, where in (("eps", "model.layers.0.input_layernorm/"), ("base", "model.rotary_emb/")):
+        status, result = diff(variants / "f32", variants / candidate)
+        assert status == 1 and at_fault(result)[0].startswith(where), at_fault(result)
