@@ -131,8 +131,6 @@ static void check_node(const run *r, size_t node, ls_check *out) {
                       .family = SIZE_MAX};
     if (!ls_eval_covers(n))
         out->reason = "an operation that is not covered";
-    else if (n->elements == 0)
-        out->reason = "a result without elements";
     else if (ls_recorded_read_rows(&r->values, node, &rows, rows.axis, &recorded, &out->reason) && !ls_computed_of(&r->values, node, &rows, r->exact, &computed))
         out->reason = computed.reason;
     else if (out->reason == NULL)
@@ -423,7 +421,7 @@ static lockstep_status check_all(run *r, lockstep_error *error) {
             first = v->count;
             ls_recorded_write(&r->values, i);
         }
-        if (!ls_node_is_operation(n))
+        if (!ls_node_is_operation(n) || n->elements == 0)
             continue;
         if (!ls_grow((void **)&v->checks, v->count, &v->capacity, sizeof *v->checks))
             return no_memory(error);
