@@ -94,9 +94,13 @@ static bool is_of_other_shape_by_design(const ls_pair *p, const ls_mark *mark, c
     return mark->verdict == LS_VERDICT_SHAPE && p->method != LS_METHOD_REPLAY && (item->class == LS_REPLAY_COVERED || item->partner != p->reference);
 }
 
-/* Whether a pair of different shapes is none of the program's numbers: scores that the recorder computed (a cache may be padded), or
- * indices and masks, which are right where what is computed from them is. */
-static bool is_beside_numbers(const ls_node *n, const ls_mark *mark, const ls_replayed *item) {
+/* Whether a pair is none of the program's numbers: scores that the recorder computed, for a cache that is padded; or indices and masks,
+ * which are right where what is computed from them is, and may be others where two elements are nearly equal. */
+static bool is_beside_numbers(const ls_diff *d, size_t node, const ls_mark *mark, const ls_replayed *item) {
+    const ls_node *n = &d->in.candidate.trace->nodes[node];
+    const ls_check *check = ls_proof_check(d, node);
+    if (mark->verdict == LS_VERDICT_DIVERGED)
+        return item == NULL && ls_node_is_integer(n) && check != NULL && check->reason == NULL && check->fault == LS_FAULT_NONE && ls_node_parameter(n, "output") != NULL;
     return mark->verdict == LS_VERDICT_SHAPE && (n->is_aside || (item == NULL && ls_node_is_integer(n)));
 }
 
@@ -123,7 +127,7 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
         if (begins && !ls_mark_fails(mark)) {
             mark->verdict = LS_VERDICT_DIVERGED;
             mark->excuse = LS_EXCUSE_NONE;
-        } else if (!begins && !above && is_beside_numbers(n, mark, item)) {
+        } else if (!begins && !above && is_beside_numbers(d, i, mark, item)) {
             mark->verdict = LS_VERDICT_EXPLAINED;
             mark->excuse = LS_EXCUSE_REPLAYED;
         } else if (!begins && !above && right &&
