@@ -63,7 +63,7 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
     }
     ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong", v->checked, v->count, v->failed);
     if (v->reduced > 0)
-        ls_text_printf(out, "; %zu products of f32 multiplied in a coarser type, such as TF32", v->reduced);
+        ls_text_printf(out, "; %zu product%s of f32 multiplied in a coarser type, such as TF32", v->reduced, v->reduced == 1 ? "" : "s");
     ls_text_printf(out, "\n");
 }
 

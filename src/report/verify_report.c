@@ -27,7 +27,7 @@ static void put_header(const ls_verification *v, ls_text *out) {
     ls_text_printf(out, "trace      %s  %s  %zu operations%s\n", path, *engine != '\0' ? engine : "unknown engine", v->count, v->trace->complete ? "" : "  INCOMPLETE");
     ls_text_printf(out, "checked    %zu of %zu, in double precision, on their own recorded inputs\n", v->checked, v->count);
     if (v->reduced > 0)
-        ls_text_printf(out, "reduced    %zu products of f32 were multiplied in a coarser type, such as TF32\n", v->reduced);
+        ls_text_printf(out, "reduced    of products of f32, %zu multiplied in a coarser type, such as TF32\n", v->reduced);
     if (v->sampled > 0)
         ls_text_printf(out, "sampled    of %zu large operation%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
 }

@@ -526,6 +526,22 @@ def test_a_model_whose_weights_are_elsewhere_until_they_are_needed_is_recorded(r
     assert recording.line("0/linear")["src"] == [recording.line("input")["id"], weights["0.weight"], weights["0.bias"]]
 
 
+def test_parameters_that_share_their_memory(recording):
+    """As cuDNN lays out recurrent layers, and FSDP whole models."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 2))
+    whole, start = torch.cat([p.detach().flatten() for p in model.parameters()]), 0
+    for parameter in model.parameters():
+        parameter.data = whole[start:start + parameter.numel()].view_as(parameter)
+        start += parameter.numel()
+    for _ in range(2):
+        run(model, torch.randn(5, 4))
+    weights = {line["name"]: line["id"] for line in recording.tensors if line.get("role") == "weight"}
+    assert list(weights) == [name for name, _ in model.named_parameters()]
+    for layer in recording.tensors:
+        if layer["op"] == "Linear" and "src" in layer:
+            assert layer["src"][1:] == [weights[f"{layer['name']}.weight"], weights[f"{layer['name']}.bias"]]
+
+
 def test_tracing_is_left_alone(recording):
     model = nn.Sequential(nn.Linear(3, 3), Body(lambda self, x: x * 2))
     graph = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))

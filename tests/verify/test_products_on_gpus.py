@@ -82,7 +82,7 @@ def test_tf32_is_a_type_of_its_own(tmp_path):
     assert verdicts(path) == ["agrees"] * 5
     found = verify(path)[1]
     assert [f["type"] for f in found["families"]] == ["tf32"] and found["reduced"] == 4
-    assert "4 products of f32 were multiplied in a coarser type" in subprocess.run([LOCKSTEP, "verify", path], capture_output=True, text=True).stdout
+    assert "of products of f32, 4 multiplied in a coarser type" in subprocess.run([LOCKSTEP, "verify", path], capture_output=True, text=True).stdout
 
 
 def test_tf32_that_was_not_allowed(tmp_path):

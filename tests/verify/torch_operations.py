@@ -290,6 +290,8 @@ class All(nn.Module):
         self.layers = nn.ModuleList(LAYERS)
         self.embedding, self.norm = nn.Embedding(7, 4), nn.GroupNorm(2, 4)
         self.convolutions = nn.ModuleList([nn.Conv1d(4, 6, 3, padding=1), nn.Conv2d(4, 2, 2, stride=2), nn.Conv3d(4, 2, 2)])
+        self.recurrent = nn.ModuleList([kind(4, 3, **more) for kind in (nn.LSTM, nn.GRU) for more in (
+            {}, {"num_layers": 2, "bidirectional": True, "batch_first": True}, {"num_layers": 2, "bias": False})])
         self.of_rows = nn.ModuleList([nn.ConvTranspose1d(4, 6, 3, 2, 1), nn.MaxPool1d(2), nn.AvgPool1d(3, 2, 1), nn.AdaptiveAvgPool1d(3), nn.BatchNorm1d(4), nn.BatchNorm1d(4, affine=False)])
         self.of_images = nn.ModuleList([nn.ConvTranspose2d(4, 6, 3, 2, 1, groups=2), nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(3), nn.BatchNorm2d(4)])
 
@@ -306,6 +308,10 @@ class All(nn.Module):
         for axes, layers in ((1, self.of_rows), (2, self.of_images)):
             for layer in layers:
                 layer(r.tensor(2, 4, *[7] * axes))
+        for layer in self.recurrent:
+            states = torch.randn(layer.num_layers * (1 + layer.bidirectional), 2, 3, generator=r.generator)
+            layer(r.tensor(2, 5, 4) if layer.batch_first else r.tensor(5, 2, 4), r.pick(None, (states, states + 1) if isinstance(layer, nn.LSTM) else states))
+            layer(r.tensor(5, 4))
 
 
 if __name__ == "__main__":
