@@ -12,6 +12,8 @@ typedef struct row_product {
     double sum, squares;
 } row_product;
 
+static inline double larger(double a, double b) { return a > b ? a : b; }
+
 /* A factor of 0 (what a mask left out) makes the other one irrelevant, even if it is not known. */
 static row_product multiply_carefully(const double *a, const double *b, uint64_t n) {
     row_product p = {0, 0};
@@ -98,7 +100,7 @@ static row_product multiply_narrow(const float *a, const float *b, uint64_t n) {
 #endif
 }
 
-static inline float sum_of_squares(const float *values, uint64_t n) {
+__attribute__((always_inline)) static inline float sum_of_squares(const float *values, uint64_t n) {
     narrow_lanes lanes_of_sum = {0};
     float sum = 0;
     uint64_t i = 0;
@@ -137,7 +139,7 @@ static void multiply_one(const product *p, const double *a, uint64_t row, uint64
     const row_product one = multiply(a, p->b + row * p->k, p->k);
     p->out[row * p->stride + i] = one.sum;
     if (p->scale != NULL)
-        p->scale[row * p->stride + i] = fmax(fabs(one.sum), sqrt(one.squares));
+        p->scale[row * p->stride + i] = larger(fabs(one.sum), sqrt(one.squares));
 }
 
 static void multiply_by_rows(const product *p, const double *a, uint64_t first, uint64_t count) {
@@ -179,7 +181,7 @@ static bool multiply_by_blas(const product *p, const double *a, uint64_t first, 
             if (!isfinite(sum) || (p->scale != NULL && !isfinite(squares[row * count + i])))
                 multiply_one(p, a + i * p->k, row, first + i);
             else if (p->scale != NULL)
-                p->scale[row * p->stride + first + i] = fmax(fabs(sum), sqrt((double)squares[row * count + i]));
+                p->scale[row * p->stride + first + i] = larger(fabs(sum), sqrt((double)squares[row * count + i]));
         }
     free(squares_a);
     free(squares);
@@ -199,11 +201,27 @@ static bool multiply_row_again(const product *p, const float *a, uint64_t row, u
     return wide != NULL;
 }
 
+__attribute__((always_inline)) static inline void square_groups(const float *values, uint64_t groups, uint64_t group, float *out) {
+    for (uint64_t i = 0; i < groups; i++)
+        out[i] = sum_of_squares(values + i * group, group);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"))) static void square_groups_avx2(const float *values, uint64_t groups, uint64_t group, float *out) { square_groups(values, groups, group, out); }
+#endif
+
 /* The sums of the squares of groups. */
 static float *sums_of_squares(const float *values, uint64_t count, uint64_t group) {
     float *out = malloc((count / group + 1) * sizeof *out);
-    for (uint64_t i = 0; out != NULL && i < count / group; i++)
-        out[i] = sum_of_squares(values + i * group, group);
+    if (out == NULL)
+        return NULL;
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        square_groups_avx2(values, count / group, group, out);
+        return out;
+    }
+#endif
+    square_groups(values, count / group, group, out);
     return out;
 }
 
@@ -218,7 +236,7 @@ static bool multiply_narrow_by_blas(const product *p, const float *a, uint64_t f
         for (uint64_t i = 0; i < count && ok; i++) {
             const float sum = sums[row * count + i], of_squares = squares[row * count + i];
             p->out[row * p->stride + first + i] = (double)sum;
-            p->scale[row * p->stride + first + i] = fmax(fabs((double)sum), sqrt((double)of_squares));
+            p->scale[row * p->stride + first + i] = larger(fabs((double)sum), sqrt((double)of_squares));
             if (!isfinite(sum) || !isfinite(of_squares))
                 ok = multiply_row_again(p, a + i * p->k, row, first + i);
         }
@@ -232,7 +250,7 @@ static bool multiply_narrow_by_rows(const product *p, const float *a, uint64_t f
         for (uint64_t i = 0; i < count && ok; i++) {
             const row_product one = multiply_narrow(a + i * p->k, p->narrow_b + row * p->k, p->k);
             p->out[row * p->stride + first + i] = one.sum;
-            p->scale[row * p->stride + first + i] = fmax(fabs(one.sum), sqrt(one.squares));
+            p->scale[row * p->stride + first + i] = larger(fabs(one.sum), sqrt(one.squares));
             if (!isfinite(one.squares))
                 ok = multiply_row_again(p, a + i * p->k, row, first + i);
         }

@@ -1,6 +1,7 @@
 #include "eval/sampling.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { ROWS_LEAST = 32 };
 
@@ -51,10 +52,18 @@ double ls_eval_cost(const ls_trace *t, const ls_node *n) {
     return a != NULL && a->rank > 0 ? terms_of(n, a) * (double)n->elements : 0;
 }
 
+uint64_t ls_eval_rows_forced(void) {
+    const char *text = getenv("LOCKSTEP_ROWS");
+    const long rows = text != NULL ? strtol(text, NULL, 10) : 0;
+    return rows > 0 ? (uint64_t)rows : 0;
+}
+
 uint64_t ls_eval_every(const ls_trace *t, const ls_node *n) {
     if (n->dialect == LS_DIALECT_GGML && (n->kind->id == LS_OP_MUL_MAT || n->kind->id == LS_OP_FLASH_ATTN_EXT))
         return 1;
     const double wanted = ceil(ls_eval_cost(t, n) / LS_EVAL_COST_MAX);
-    const uint64_t most = ls_eval_rows(n) / ROWS_LEAST;
+    const uint64_t forced = ls_eval_rows_forced(), most = ls_eval_rows(n) / ROWS_LEAST;
+    if (forced > 0)
+        return wanted > 0 && ls_eval_rows(n) > forced ? ls_eval_rows(n) / forced : 1;
     return wanted <= 1 || most <= 1 ? 1 : wanted < (double)most ? (uint64_t)wanted : most;
 }

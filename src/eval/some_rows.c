@@ -73,6 +73,9 @@ int ls_rows_axis_of(const ls_trace *t, const ls_node *n, size_t slot, const ls_r
 /* ------------------------------------------------------------------ which rows */
 
 static uint64_t rows_that_are_cheap(const ls_trace *t, const ls_node *n, uint64_t of) {
+    const uint64_t forced = ls_eval_rows_forced();
+    if (forced > 0 || of <= LEAST)
+        return forced > 0 && forced < of ? forced : of;
     const double cost = ls_eval_cost(t, n), parts = cost > 0 ? ceil(cost / LS_EVAL_COST_MAX) : ceil((double)n->elements / ELEMENTS_MAX);
     return parts <= 1 ? of : (uint64_t)fmax(LEAST, (double)of / parts);
 }
@@ -87,7 +90,7 @@ bool ls_rows_choose(const ls_trace *t, size_t node, ls_rows *out) {
             out->axis = axis;
             out->of = size_of(n, axis);
         }
-    out->count = out->of > LEAST ? rows_that_are_cheap(t, n, out->of) : out->of;
+    out->count = rows_that_are_cheap(t, n, out->of);
     out->places = out->count < out->of ? malloc(out->count * sizeof *out->places) : NULL;
     for (uint64_t i = 0; out->places != NULL && i < out->count; i++) {
         const uint64_t from = (uint64_t)((double)i * (double)out->of / (double)out->count), to = (uint64_t)((double)(i + 1) * (double)out->of / (double)out->count);
@@ -110,15 +113,6 @@ double ls_rows_share(const ls_trace *t, size_t node) {
 
 /* ------------------------------------------------------------------ their values */
 
-ls_node ls_rows_node(const ls_rows *r, const ls_node *n) {
-    ls_node some = *n;
-    if (r->places != NULL) {
-        some.shape[n->rank - 1 - r->axis] = r->count;
-        some.elements = n->elements / r->of * r->count;
-    }
-    return some;
-}
-
 /* How an axis divides a shape: `outer` times its size times `inner` elements. */
 typedef struct division {
     uint64_t outer, size, inner;
@@ -131,6 +125,19 @@ static division divide(int rank, const uint64_t *shape, int axis) {
     return d;
 }
 
+/* The node with the chosen places along an axis only. */
+static ls_node node_along(const ls_rows *r, int axis, const ls_node *n) {
+    ls_node some = *n;
+    const division d = divide(n->rank, n->shape, axis);
+    some.shape[n->rank - 1 - axis] = r->count;
+    some.elements = d.outer * r->count * d.inner;
+    return some;
+}
+
+ls_node ls_rows_node(const ls_rows *r, const ls_node *n) {
+    return r->places != NULL ? node_along(r, r->axis, n) : *n;
+}
+
 void ls_rows_keep(const ls_rows *r, int axis, ls_array *a) {
     if (r->places == NULL || axis < 0 || a->values == NULL)
         return;
@@ -139,6 +146,19 @@ void ls_rows_keep(const ls_rows *r, int axis, ls_array *a) {
         memmove(a->values + i * d.inner, a->values + (i / r->count * d.size + r->places[i % r->count]) * d.inner, d.inner * sizeof *a->values);
     a->shape[a->rank - 1 - axis] = r->count;
     a->elements = d.outer * r->count * d.inner;
+}
+
+bool ls_rows_copy(const ls_rows *r, int axis, const ls_node *n, const double *values, ls_array *out, const char **out_reason) {
+    const bool some = r->places != NULL && axis >= 0;
+    const ls_node kept = some ? node_along(r, axis, n) : *n;
+    const division d = some ? divide(n->rank, n->shape, axis) : (division){1, 1, n->elements};
+    double *copy = ls_values_new(&kept, out_reason);
+    if (copy == NULL)
+        return false;
+    for (uint64_t i = 0; i < d.outer * (some ? r->count : 1); i++)
+        memcpy(copy + i * d.inner, values + (some ? i / r->count * d.size + r->places[i % r->count] : 0) * d.inner, d.inner * sizeof *copy);
+    ls_values_give(&kept, copy, out);
+    return true;
 }
 
 void ls_rows_spread(const ls_rows *r, const ls_node *n, const double *some, double *out) {
@@ -172,10 +192,8 @@ bool ls_rows_stored(const ls_trace *t, size_t node, const ls_rows *r, int axis, 
     const ls_node *n = &t->nodes[node];
     if (ls_trace_hold(t, node, &hold, &error) != LOCKSTEP_OK)
         return ls_no_values(out_reason, "values that can't be read");
-    ls_node some = *n;
-    some.shape[n->rank - 1 - axis] = r->count;
+    const ls_node some = node_along(r, axis, n);
     const division d = divide(n->rank, n->shape, axis);
-    some.elements = d.outer * r->count * d.inner;
     double *values = ls_view_elements(&hold.view) == n->elements ? ls_values_new(&some, out_reason) : NULL;
     for (uint64_t i = 0; values != NULL && i < d.outer * r->count; i++)
         ls_view_read_f64(&hold.view, (i / r->count * d.size + r->places[i % r->count]) * d.inner, d.inner, values + i * d.inner);

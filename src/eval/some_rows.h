@@ -23,6 +23,8 @@ int ls_rows_axis_of(const ls_trace *trace, const ls_node *node, size_t slot, con
 ls_node ls_rows_node(const ls_rows *rows, const ls_node *node);
 /* Leaves the others out of an array, along this axis; nothing for -1. */
 void ls_rows_keep(const ls_rows *rows, int axis, ls_array *array);
+/* A copy of a node's values, which were borrowed, without the others; of all of them for -1. False, with a reason, if there is no room. */
+bool ls_rows_copy(const ls_rows *rows, int axis, const ls_node *node, const double *values, ls_array *out, const char **out_reason);
 /* The values of a whole result, with NaN for the others. */
 void ls_rows_spread(const ls_rows *rows, const ls_node *node, const double *some, double *out);
 /* The place of a row of the chosen ones among all rows. */

@@ -247,6 +247,11 @@ static size_t chooser_of(const ls_replayer *w, size_t node) {
     return product->operand_count > 2 ? product->operands[2] : LS_NONE;
 }
 
+bool ls_replayer_knows_order(const ls_replayer *w, size_t node) {
+    const size_t chooser = w->steps[node].experts != 0 ? chooser_of(w, node) : LS_NONE;
+    return w->steps[node].experts == 0 || (chooser != LS_NONE && w->orders[chooser] != NULL);
+}
+
 /* The order of the reference's rows: known from another node of the same experts, or found by what the rows hold, and then it is
  * known if they agree. */
 static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, double tolerance, ls_sighting *out) {
@@ -259,7 +264,7 @@ static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed
     const uint64_t columns = p->shape[1], rows = n->elements / columns, *known = w->orders[chooser];
     if (known != NULL && (known[0] != p->shape[0] || known[1] != rows))
         return false;
-    uint64_t *found = known == NULL && isfinite(tolerance) && w->sampled != node ? ls_row_order_find(computed->values, view, rows, columns) : NULL;
+    uint64_t *found = known == NULL && isfinite(tolerance) ? ls_row_order_find(computed->values, view, rows, columns) : NULL;
     double *values = known != NULL || found != NULL ? ls_row_order_apply(known != NULL ? known + 2 : found, view, rows, columns) : NULL;
     const ls_view ordered = view_of(n, values), own = view_of(n, computed->values);
     const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance, least_square(w, partner)) : INFINITY;

@@ -352,20 +352,31 @@ static bool read_through(ls_replayer *w, size_t operand, size_t base, const doub
     return ok;
 }
 
-bool ls_replayer_operand(ls_replayer *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
+/* An operand's rows along an axis, or all of it. */
+static bool read_rows(ls_replayer *w, size_t operand, size_t now, bool moved, const ls_rows *rows, int axis, ls_array *out, const char **out_reason) {
     const size_t base = base_of(w->candidate, operand), holder = holder_of(w, operand, now);
     ls_array own = {0};
     *out = (ls_array){0};
     if (holder == LS_NONE)
         return ls_no_values(out_reason, NOTHING_WRITTEN);
     const double *values = values_of(w, holder, moved, &own, out_reason);
-    if (operand == base && own.values != NULL) {
+    bool ok = values != NULL;
+    if (ok && operand == base && own.values == NULL)
+        return ls_rows_copy(rows, axis, &w->candidate->nodes[operand], values, out, out_reason);
+    if (ok && operand == base) {
         ls_values_give(&w->candidate->nodes[operand], own.values, out);
-        return true;
+        own.values = NULL;
+    } else {
+        ok = ok && read_through(w, operand, base, values, out, out_reason);
     }
-    const bool ok = values != NULL && read_through(w, operand, base, values, out, out_reason);
     ls_array_release(&own);
+    if (ok)
+        ls_rows_keep(rows, axis, out);
     return ok;
+}
+
+bool ls_replayer_operand(ls_replayer *w, size_t operand, size_t now, bool moved, ls_array *out, const char **out_reason) {
+    return read_rows(w, operand, now, moved, &(ls_rows){0}, -1, out, out_reason);
 }
 
 /* What is written. Cells that were never written before are not known, but times 0 they are (ls_place_write). */
@@ -428,12 +439,13 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
                                 : ls_eval_refuse(&e, "an operation that is not covered");
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
-            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || ls_replayer_operand(w, n->operands[i], node, moved, &operands[i], &e.reason);
+            const int axis = ls_rows_axis_of(w->candidate, n, i, &rows);
+            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || read_rows(w, n->operands[i], node, moved, &rows, altered != NULL ? -1 : axis, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
-            if (ok && altered != NULL)
+            if (ok && altered != NULL) { /* it may be one of a whole mask */
                 ls_alteration_apply(altered, i, &operands[i]);
-            if (ok)
-                ls_rows_keep(&rows, ls_rows_axis_of(w->candidate, n, i, &rows), &operands[i]);
+                ls_rows_keep(&rows, axis, &operands[i]);
+            }
         }
     double *values = ok ? ls_values_new(&some, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(&some, &e.reason) : NULL;
     e.out = values;
@@ -499,31 +511,32 @@ bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out,
 }
 
 /* Whether a node has the rounding of a weight in it: of its own, or of an open one's that it was computed from. A value that is
- * tried has none. */
-static bool is_rounded(ls_replayer *w, size_t node, int depth) {
-    enum { DEEPEST = 12 };
+ * tried has none. `looks`: how many more nodes are looked at; then it is taken to be rounded. */
+static bool is_rounded(ls_replayer *w, size_t node, int *looks) {
     size_t inputs[32];
     const ls_step *s = &w->steps[node];
     if (!depends(w, node, 0))
         return s->partner == LS_NONE && s->moved.values != NULL;
-    if (w->tried[node].values != NULL || depth == DEEPEST)
-        return depth == DEEPEST;
+    if (w->tried[node].values != NULL || --*looks < 0)
+        return *looks < 0;
     bool any = has_rounding(w, &w->candidate->nodes[node]);
     const size_t count = any ? 0 : ls_replayer_inputs(w, node, inputs, 32);
     for (size_t i = 0; i < count && !any; i++)
-        any = is_rounded(w, inputs[i], depth + 1);
+        any = is_rounded(w, inputs[i], looks);
     return any;
 }
 
 bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *computed, ls_array *out) {
+    enum { LOOKS = 256 };
     size_t inputs[32];
+    int looks = LOOKS;
     const char *reason;
     const ls_node *n = &w->candidate->nodes[node];
     const bool rounded = has_rounding(w, n);
     bool inherited = false;
     const size_t count = ls_replayer_inputs(w, node, inputs, 32);
     for (size_t i = 0; i < count && !inherited; i++)
-        inherited = is_rounded(w, inputs[i], 0);
+        inherited = is_rounded(w, inputs[i], &looks);
     *out = (ls_array){0};
     if (inherited || (rounded && computed == NULL))
         return ls_replayer_compute(w, node, true, out, NULL, &reason);
@@ -554,10 +567,14 @@ typedef struct grouping {
 static void group_part(void *context, uint64_t i, int worker) {
     const grouping *g = context;
     const uint64_t at = i * g->part, count = g->weight->elements - at < g->part ? g->weight->elements - at : g->part;
-    double *buffer = malloc((count + 1) * sizeof *buffer);
+    float *buffer = malloc((count + 1) * sizeof *buffer);
     (void)worker;
+    if (buffer != NULL && g->weight->values == NULL)
+        ls_view_read_f32(&g->weight->stored, at, count, buffer);
+    for (uint64_t k = 0; buffer != NULL && g->weight->values != NULL && k < count; k++)
+        buffer[k] = (float)g->weight->values[at + k];
     if (buffer != NULL)
-        ls_rounding_variance(g->dtype, ls_array_part(g->weight, at, count, buffer), count, g->group, g->out + at / g->group);
+        ls_rounding_variance(g->dtype, buffer, count, g->group, g->out + at / g->group);
     free(buffer);
 }
 

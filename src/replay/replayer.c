@@ -4,9 +4,7 @@
 
 #include "replay/replayer.h"
 
-enum { VIEWS_DEEPEST = 8 }; /* views of views that are followed */
 enum { LOST = 100 }; /* operations in a row of which none was found: then nothing will be */
-enum { TRIALS_EACH = 20 }; /* substitutions for each node, on average */
 
 /* ------------------------------------------------------------------ settling */
 
@@ -73,11 +71,9 @@ static void forget(ls_replayer *w, size_t node) {
     s->partner = LS_NONE;
 }
 
-enum { REGION = 256 };
-
 /* What is open in front of a node with a partner belongs to it: the reference has no tensors of its own for it. */
-static size_t cover_region(ls_replayer *w, size_t node, size_t out[REGION]) {
-    const size_t count = ls_replayer_region(w, node, out, REGION);
+static size_t cover_region(ls_replayer *w, size_t node, size_t out[LS_REPLAYER_REGION]) {
+    const size_t count = ls_replayer_region(w, node, out, LS_REPLAYER_REGION);
     for (size_t i = 0; i < count; i++)
         w->steps[out[i]].is_covered = true;
     return count;
@@ -85,11 +81,11 @@ static size_t cover_region(ls_replayer *w, size_t node, size_t out[REGION]) {
 
 /* So does what an earlier pass has left in a cache for one of them, where the node itself is right. */
 static void cover(ls_replayer *w, size_t node) {
-    size_t region[REGION + 1], writes[REGION], behind[REGION];
+    size_t region[LS_REPLAYER_REGION + 1], writes[LS_REPLAYER_REGION], behind[LS_REPLAYER_REGION];
     const size_t count = 1 + cover_region(w, node, region + 1);
     region[0] = node;
     for (size_t i = 0; i < count; i++) {
-        const size_t earlier = ls_replayer_earlier_writes(w, region[i], writes, REGION);
+        const size_t earlier = ls_replayer_earlier_writes(w, region[i], writes, LS_REPLAYER_REGION);
         for (size_t k = 0; k < earlier; k++)
             for (size_t x = cover_region(w, writes[k], behind); x > 0; x--)
                 w->steps[behind[x - 1]].is_near = true;
@@ -129,7 +125,7 @@ void ls_replayer_unmeasure(ls_replayer *w, size_t node) {
 
 void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
-    size_t region[REGION];
+    size_t region[LS_REPLAYER_REGION];
     if (s->is_known && means != LS_REPLAY_BY_VALUE)
         ls_replayer_unmeasure(w, node);
     s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
@@ -274,7 +270,7 @@ static void carry(ls_replayer *w, size_t node) {
 /* A bias is added to it: then all of its rows are needed, and it may be given back. */
 static bool feeds_bias(const ls_replayer *w, size_t node, int depth) {
     bool any = false;
-    for (size_t k = w->first_consumer[node]; depth < VIEWS_DEEPEST && k < w->first_consumer[node + 1] && !any; k++) {
+    for (size_t k = w->first_consumer[node]; depth < LS_REPLAYER_VIEWS && k < w->first_consumer[node + 1] && !any; k++) {
         const ls_node *c = &w->candidate->nodes[w->consumers[k]];
         any = adds_weight(w, c) || (c->role == LOCKSTEP_ROLE_VIEW && feeds_bias(w, w->consumers[k], depth + 1));
     }
@@ -286,7 +282,8 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     ls_step *s = &w->steps[node];
     double *scale = NULL;
     const bool keeps = feeds_bias(w, node, 0);
-    w->sampled = !keeps && ls_replayer_is_dear(w, node) ? node : LS_NONE;
+    const bool some = !keeps && ls_replayer_knows_order(w, node) && ls_replayer_is_dear(w, node);
+    w->sampled = some ? node : LS_NONE;
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
         ls_replayer_compute_moved(w, node, computed, &s->moved);
@@ -311,25 +308,27 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
 
 static uint64_t rows_of(const ls_node *n) { return n->elements > 0 ? n->elements / (n->rank > 0 ? n->shape[n->rank - 1] : 1) : 0; }
 
-/* An index that comes from ranks of integers, such as the experts of each token: equal ones are in any order. */
-static bool is_of_ties(const ls_replayer *w, size_t node, int depth) {
-    enum { DEEPEST = 6, INPUTS = 8 };
+/* An index that comes from ranks of integers, such as the experts of each token: equal ones are in any order. `looks`: how many more
+ * nodes are looked at. */
+static bool is_of_ties(const ls_replayer *w, size_t node, int *looks) {
+    enum { INPUTS = 8 };
     size_t inputs[INPUTS];
     const ls_node *n = &w->candidate->nodes[node];
-    const size_t count = ls_node_is_integer(n) && depth < DEEPEST ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
+    const size_t count = ls_node_is_integer(n) && --*looks >= 0 ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
     bool any = false;
     for (size_t i = 0; i < count && !any; i++)
-        any = (n->kind->role == LS_OP_ROLE_ORDER && ls_node_is_integer(&w->candidate->nodes[inputs[i]])) || is_of_ties(w, inputs[i], depth + 1);
+        any = (n->kind->role == LS_OP_ROLE_ORDER && ls_node_is_integer(&w->candidate->nodes[inputs[i]])) || is_of_ties(w, inputs[i], looks);
     return any;
 }
 
 static bool picks_by_ties(const ls_replayer *w, size_t node) {
-    enum { INPUTS = 8 };
+    enum { INPUTS = 8, LOOKS = 64 };
     size_t inputs[INPUTS];
+    int looks = LOOKS;
     const size_t count = w->candidate->nodes[node].kind->role == LS_OP_ROLE_SELECTION ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0;
     bool any = false;
     for (size_t i = 0; i < count && !any; i++)
-        any = is_of_ties(w, inputs[i], 0);
+        any = is_of_ties(w, inputs[i], &looks);
     return any;
 }
 
@@ -389,50 +388,7 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
         ls_replayer_process(w, node, true);
 }
 
-/* ------------------------------------------------------------------ memory */
-
-#define HELD_MAX ((uint64_t)1 << 25) /* elements */
-
-/* Found, right, and computed from nothing that is open: nothing will be tried here again. */
-static bool is_settled(const ls_replayer *w, size_t node) {
-    size_t region[REGION];
-    const ls_step *s = &w->steps[node];
-    return s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && s->is_measured && !ls_local_error_is_fault(&s->local) &&
-           ls_replayer_region(w, node, region, REGION) == 0;
-}
-
-/* Whether all that reads a node is settled, too. */
-static bool is_read(const ls_replayer *w, size_t node, size_t now, int depth) {
-    if (depth == VIEWS_DEEPEST)
-        return false;
-    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1]; k++) {
-        const size_t c = w->consumers[k];
-        const ls_node *n = &w->candidate->nodes[c];
-        const bool done = n->role == LOCKSTEP_ROLE_VIEW ? is_read(w, c, now, depth + 1) : c <= now && (n->role == LOCKSTEP_ROLE_WRITE || ls_node_is_integer(n) || is_settled(w, c));
-        if (!done)
-            return false;
-    }
-    return true;
-}
-
-/* The values of a pass may be larger than memory: the oldest ones that nothing needs any more are released. */
-static void release_oldest(ls_replayer *w, size_t pass, size_t now) {
-    for (; w->held > HELD_MAX && w->oldest < now; w->oldest++) {
-        ls_step *s = &w->steps[w->oldest];
-        const ls_node *n = &w->candidate->nodes[w->oldest];
-        if (n->pass != pass || n->role == LOCKSTEP_ROLE_WRITE || s->value.values == NULL || w->is_handed_on[w->oldest] || !is_settled(w, w->oldest) || !is_read(w, w->oldest, now, 0))
-            continue;
-        ls_array_release(&s->value);
-        w->held -= n->elements;
-    }
-}
-
 /* ------------------------------------------------------------------ one pass */
-
-static size_t first_of(const ls_replayer *w, size_t pass) {
-    const size_t first = w->candidate->passes[pass].first_node;
-    return first != LS_NONE ? first : 0;
-}
 
 static bool is_replayed(const ls_node *n, size_t pass) { return n->pass == pass && (ls_node_is_operation(n) || n->role == LOCKSTEP_ROLE_WRITE); }
 
@@ -467,7 +423,7 @@ static size_t multiplied_by_weight(const ls_replayer *w, size_t node) {
 }
 
 static ls_region_size size_of_region(const ls_replayer *w, size_t node, const size_t *region, size_t count) {
-    size_t operands[REGION];
+    size_t operands[LS_REPLAYER_REGION];
     ls_region_size size = {.node = node};
     for (size_t i = 0; i < count; i++) {
         const size_t operand = multiplied_by_weight(w, region[i]);
@@ -493,9 +449,9 @@ static bool is_at_fault(ls_replayer *w, size_t node) {
 /* What belongs to a fault is named with it, however large it is; and all that depends on positions has other values on the two sides where
  * padding has moved these. PyTorch's operations are smaller than ggml's: one softmax with its scale and mask is several. */
 static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
-    size_t region[REGION];
+    size_t region[LS_REPLAYER_REGION];
     const ls_step *s = &w->steps[node];
-    const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, REGION) : 0;
+    const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, LS_REPLAYER_REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
     const size_t most = w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
     const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
@@ -507,7 +463,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
 
 /* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
 static bool is_unused(const ls_replayer *w, size_t node, int depth) {
-    bool any = depth == VIEWS_DEEPEST;
+    bool any = depth == LS_REPLAYER_VIEWS;
     for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++)
         any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || !is_unused(w, w->consumers[k], depth + 1);
     const ls_array *value = &w->steps[node].value;
@@ -529,7 +485,7 @@ static bool has_moved_positions(const ls_replayer *w, size_t node) {
 static void cover_all(ls_replayer *w, size_t pass) {
     enum { INPUTS = 64 };
     size_t inputs[INPUTS];
-    for (size_t i = w->last_node[pass]; i-- > first_of(w, pass);) {
+    for (size_t i = w->last_node[pass]; i-- > ls_replayer_first(w, pass);) {
         ls_step *s = &w->steps[i];
         if (w->candidate->nodes[i].pass != pass || (s->partner == LS_NONE && !s->is_covered))
             continue;
@@ -562,8 +518,8 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     own.reason = own.class != LS_REPLAY_UNSUPPORTED ? NULL : s->reason != NULL ? s->reason : "an operand that is not known";
     if (is_measured)
         own.is_origin = ls_local_error_is_fault(&own.local) && !has_moved_positions(w, node);
-    if (own.is_origin && (own.region = ls_arena_alloc(w->arena, REGION * sizeof *own.region)) != NULL)
-        own.region_count = ls_replayer_region(w, node, own.region, REGION);
+    if (own.is_origin && (own.region = ls_arena_alloc(w->arena, LS_REPLAYER_REGION * sizeof *own.region)) != NULL)
+        own.region_count = ls_replayer_region(w, node, own.region, LS_REPLAYER_REGION);
     if (own.is_origin)
         ls_replayer_vary(w, &own);
     out->sampled += s->partner != LS_NONE && ls_replayer_is_dear(w, node);
@@ -573,34 +529,8 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     out->items[out->count++] = own;
 }
 
-/* Of what was written to a cache, only the last contents are needed later. */
-static void release_writes(ls_replayer *w, size_t write) {
-    ls_cache_writes *c = w->cache_of[write] != LS_NONE ? &w->caches[w->cache_of[write]] : NULL;
-    for (; c != NULL && c->released < c->count && c->nodes[c->released] < write; c->released++)
-        ls_array_release(&w->steps[c->nodes[c->released]].value);
-}
-
-static void release_pass(ls_replayer *w, size_t pass) {
-    for (size_t i = first_of(w, pass); i < w->last_node[pass]; i++) {
-        const ls_node *n = &w->candidate->nodes[i];
-        ls_step *s = &w->steps[i];
-        if (n->pass != pass)
-            continue;
-        ls_array_release(&s->moved);
-        ls_array_release(&s->computed);
-        if (n->role == LOCKSTEP_ROLE_WRITE)
-            release_writes(w, i);
-        else if (!w->is_handed_on[i])
-            ls_array_release(&s->value);
-        s->roots = NULL;
-        s->root_count = 0;
-        w->orders[i] = NULL;
-    }
-    ls_arena_done(&w->scratch);
-}
-
 static bool rotates_pairs(const ls_replayer *w, size_t pass) {
-    for (size_t i = first_of(w, pass); i < w->last_node[pass]; i++) {
+    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
         const ls_node *n = &w->candidate->nodes[i];
         const double *mode = n->pass == pass && n->kind->id == LS_OP_ROPE ? ls_node_parameter(n, "mode") : NULL;
         if (n->pass == pass && n->kind->id == LS_OP_ROPE)
@@ -613,7 +543,7 @@ static bool has_one_token(const ls_pass *pass) { return pass->rows == 1 && (pass
 
 static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const ls_node *nodes = w->candidate->nodes;
-    const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = first_of(w, pass), last = w->last_node[pass];
+    const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = ls_replayer_first(w, pass), last = w->last_node[pass];
     w->pass_pair = pass_pair;
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->of_rotary_pairs = rotates_pairs(w, pass);
@@ -627,7 +557,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
             continue;
         ls_replayer_process(w, i, false);
         w->held += w->steps[i].value.values != NULL ? nodes[i].elements : 0;
-        release_oldest(w, pass, i);
+        ls_replayer_release_oldest(w, pass, i);
     }
     pair_ends(w, pass);
     if (w->partners.is_set)
@@ -645,113 +575,10 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
         if (ls_node_is_operation(&nodes[i]) && nodes[i].elements > 0 && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
     count_lost(w, out);
-    release_pass(w, pass);
+    ls_replayer_release_pass(w, pass);
 }
 
 /* ------------------------------------------------------------------ all */
-
-static bool list_consumers(ls_replayer *w) {
-    const ls_trace *t = w->candidate;
-    size_t edges = 0;
-    for (size_t i = 0; i < t->node_count; i++)
-        for (size_t k = 0; k < t->nodes[i].operand_count; k++)
-            if (t->nodes[i].operands[k] != LS_NONE) {
-                w->first_consumer[t->nodes[i].operands[k] + 1]++;
-                edges++;
-            }
-    size_t *next = malloc((t->node_count + 1) * sizeof *next);
-    w->consumers = malloc((edges + 1) * sizeof *w->consumers);
-    const bool ok = next != NULL && w->consumers != NULL;
-    for (size_t i = 0; i < t->node_count && ok; i++) {
-        w->first_consumer[i + 1] += w->first_consumer[i];
-        next[i] = w->first_consumer[i];
-    }
-    for (size_t i = 0; i < t->node_count && ok; i++)
-        for (size_t k = 0; k < t->nodes[i].operand_count; k++)
-            if (t->nodes[i].operands[k] != LS_NONE)
-                w->consumers[next[t->nodes[i].operands[k]]++] = i;
-    free(next);
-    return ok;
-}
-
-static void mark_given(ls_replayer *w) {
-    for (size_t i = 0; i < w->candidate->node_count; i++) {
-        const ls_node *n = &w->candidate->nodes[i];
-        w->is_given[i] = n->role == LOCKSTEP_ROLE_COMPUTED || n->role == LOCKSTEP_ROLE_VIEW;
-        for (size_t k = 0; k < n->operand_count && w->is_given[i]; k++)
-            w->is_given[i] = n->operands[k] == LS_NONE || (n->operands[k] < i && w->is_given[n->operands[k]]);
-    }
-}
-
-static void walk_done(ls_replayer *w) {
-    ls_replayer_untry(w);
-    for (size_t i = 0; w->steps != NULL && i < w->candidate->node_count; i++) {
-        ls_array_release(&w->steps[i].value);
-        ls_array_release(&w->steps[i].computed);
-        ls_array_release(&w->steps[i].moved);
-    }
-    for (size_t i = 0; w->decoded != NULL && i < w->candidate->node_count; i++)
-        ls_array_release(&w->decoded[i]);
-    for (size_t i = 0; w->variances != NULL && i < w->candidate->node_count; i++)
-        free(w->variances[i]);
-    free(w->variances);
-    for (size_t i = 0; i < w->cache_count; i++)
-        free(w->caches[i].nodes);
-    ls_partners_done(&w->partners);
-    ls_map_done(&w->cache_numbers);
-    ls_map_done(&w->learned);
-    ls_map_done(&w->votes);
-    ls_map_done(&w->lessons);
-    ls_arena_done(&w->scratch);
-    free(w->steps);
-    free(w->consumers);
-    free(w->first_consumer);
-    free(w->caches);
-    free(w->cache_of);
-    free(w->last_node);
-    free(w->decoded);
-    free(w->is_handed_on);
-    free(w->is_given);
-    free(w->is_silent);
-    free(w->orders);
-    free(w->taken);
-    free(w->is_right);
-    free(w->tried);
-    free(w->depends);
-    free(w->touched);
-}
-
-static lockstep_status walk_init(ls_replayer *w, lockstep_error *error) {
-    const size_t n = w->candidate->node_count, m = w->m->in->reference.trace->node_count;
-    LS_TRY(ls_partners_init(w->m->in->reference.trace, &w->partners, error));
-    w->steps = calloc(n + 1, sizeof *w->steps);
-    w->first_consumer = calloc(n + 2, sizeof *w->first_consumer);
-    w->cache_of = calloc(n + 1, sizeof *w->cache_of);
-    w->last_node = calloc(w->candidate->pass_count + 1, sizeof *w->last_node);
-    w->decoded = calloc(n + 1, sizeof *w->decoded);
-    w->variances = calloc(n + 1, sizeof *w->variances);
-    w->is_handed_on = calloc(n + 1, sizeof *w->is_handed_on);
-    w->orders = calloc(n + 1, sizeof *w->orders);
-    w->is_given = calloc(n + 1, sizeof *w->is_given);
-    w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
-    w->taken = malloc((m + 1) * sizeof *w->taken);
-    w->tried = calloc(n + 1, sizeof *w->tried);
-    w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_given == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
-        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        w->steps[i].partner = w->steps[i].likeness = LS_NONE;
-        if (w->candidate->nodes[i].pass != LS_NONE)
-            w->last_node[w->candidate->nodes[i].pass] = i + 1;
-    }
-    for (size_t i = 0; i < w->m->tokens.pair_count; i++)
-        w->is_silent[w->m->tokens.pairs[i].candidate] = w->m->tokens.status != LS_INPUTS_UNKNOWN && w->m->tokens.pairs[i].rows == NULL;
-    mark_given(w);
-    w->types = ls_replayer_type_error(w);
-    w->type_error = w->types.most;
-    w->trials_left = TRIALS_EACH * n;
-    return ls_replayer_prepare(w, error);
-}
 
 /* Later passes have shown that some is right. */
 static void classify_again(const ls_replayer *w, ls_replay *out) {
@@ -794,7 +621,7 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
     for (size_t i = 0; i < w->cache_count; i++)
         w->caches[i].released = 0;
     ls_map_done(&w->lessons);
-    w->trials_left = TRIALS_EACH * w->candidate->node_count;
+    w->trials_left = LS_REPLAYER_TRIALS * w->candidate->node_count;
     *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
 }
 
@@ -807,7 +634,7 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
     ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
-    lockstep_status status = out->items != NULL ? walk_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    lockstep_status status = out->items != NULL ? ls_replayer_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (status == LOCKSTEP_OK)
         replay_all(&w, out);
     const bool again = status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0;
@@ -819,7 +646,7 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
     }
     if (status == LOCKSTEP_OK && out->count > 0)
         qsort(out->items, out->count, sizeof *out->items, by_node); /* passes of several contexts may overlap */
-    walk_done(&w);
+    ls_replayer_done(&w);
     if (status != LOCKSTEP_OK)
         ls_replay_done(out);
     return status;

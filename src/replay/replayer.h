@@ -5,6 +5,12 @@
 #include "replay/partners.h"
 #include "replay/replay.h"
 
+enum {
+    LS_REPLAYER_REGION = 256, /* nodes of a region that are listed */
+    LS_REPLAYER_VIEWS = 8,    /* views of views that are followed */
+    LS_REPLAYER_TRIALS = 20   /* substitutions for each node, on average */
+};
+
 /* A node of the candidate, while its pass is replayed. Arrays without values are not known. */
 typedef struct ls_step {
     ls_array value;     /* the partner's in this node's layout; what was computed where there is none; of a write: the cache's contents */
@@ -97,6 +103,8 @@ bool ls_replayer_compute_moved(ls_replayer *replayer, size_t node, const ls_arra
 /* Of a softmax of which some rows were computed, the reference lacks the columns of cells that were never written: these are zeros in
  * all rows. */
 void ls_replayer_mask_out(ls_replayer *replayer, size_t node);
+/* Of a node with a row for each expert of each token: whether the order is known in which the reference has them. True of any other. */
+bool ls_replayer_knows_order(const ls_replayer *replayer, size_t node);
 /* Whether some rows of a node are computed only, where these are enough. */
 bool ls_replayer_is_dear(const ls_replayer *replayer, size_t node);
 /* The values of an operand of a node, which are to be freed. */
@@ -206,6 +214,21 @@ bool ls_replayer_substitute(ls_replayer *replayer, size_t node);
 /* An open node, whose readers were found: perhaps only because their rounding hides that it is at fault. It is settled, then. How
  * often a node of its kind was not is learned. */
 void ls_replayer_unhide(ls_replayer *replayer, size_t node);
+
+/* ------------------------------------------------------------------ replayer_setup.c */
+
+/* On failure, too, ls_replayer_done is to be called. */
+lockstep_status ls_replayer_init(ls_replayer *replayer, lockstep_error *error);
+void ls_replayer_done(ls_replayer *replayer);
+/* The first node of a pass of the candidate. */
+size_t ls_replayer_first(const ls_replayer *replayer, size_t pass);
+
+/* ------------------------------------------------------------------ replayer_memory.c */
+
+/* The values of a pass may be larger than memory: the oldest ones that nothing needs any more are released. */
+void ls_replayer_release_oldest(ls_replayer *replayer, size_t pass, size_t now);
+/* All of a pass but what later ones read. */
+void ls_replayer_release_pass(ls_replayer *replayer, size_t pass);
 
 /* ------------------------------------------------------------------ replayer.c */
 

@@ -1,6 +1,7 @@
 #include "tensor/dtype.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "tensor/decode.h"
 
@@ -88,6 +89,23 @@ void ls_decode_to_f32(lockstep_dtype dtype, const void *blocks, size_t n, float 
     }
 }
 
+typedef float floats __attribute__((vector_size(16), aligned(1)));
+typedef double doubles __attribute__((vector_size(32), aligned(8)));
+
+/* Floats at any address. */
+static void widen(const void *in, size_t n, double *out) {
+    enum { LANES = 4 };
+    const uint8_t *p = in;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        *(doubles *)(void *)(out + i) = __builtin_convertvector(*(const floats *)(const void *)(p + i * sizeof(float)), doubles);
+    for (; i < n; i++) {
+        float one;
+        memcpy(&one, p + i * sizeof one, sizeof one);
+        out[i] = (double)one;
+    }
+}
+
 void ls_decode_to_f64(lockstep_dtype dtype, const void *blocks, size_t n, double *out) {
     const ls_dtype_row *row = ls_dtype(dtype);
     assert(row->block_bytes != 0);
@@ -95,12 +113,15 @@ void ls_decode_to_f64(lockstep_dtype dtype, const void *blocks, size_t n, double
         row->to_f64(blocks, n, out);
         return;
     }
+    if (dtype == LOCKSTEP_F32) {
+        widen(blocks, n, out);
+        return;
+    }
     const uint8_t *p = blocks;
     float tile[TILE];
     for (size_t i = 0; i < n; i += TILE) {
         size_t count = n - i < TILE ? n - i : TILE;
         row->to_f32(p + i / row->block_elements * row->block_bytes, count, tile);
-        for (size_t j = 0; j < count; j++)
-            out[i + j] = (double)tile[j];
+        widen(tile, count, out + i);
     }
 }

@@ -50,14 +50,24 @@ static const struct row *row_of(lockstep_dtype dtype) {
 
 bool ls_rounding_is_lossy(lockstep_dtype dtype) { return row_of(dtype) != NULL; }
 
-/* Four at a time, because each waits for the one before. */
-static double largest_of(const double *values, uint64_t count) {
-    double largest[4] = {0};
-    for (uint64_t i = 0; i < count; i++) {
-        const double magnitude = fabs(values[i]);
-        largest[i % 4] = magnitude > largest[i % 4] ? magnitude : largest[i % 4];
+typedef float lanes __attribute__((vector_size(16), aligned(4)));
+typedef int32_t masks __attribute__((vector_size(16)));
+enum { LANES = 4, WITHOUT_SIGN = 0x7fffffff };
+
+/* Several at a time, because each waits for the one before. */
+static float largest_of(const float *values, uint64_t count) {
+    masks all = {0}; /* magnitudes are ordered as the integers with their bits */
+    float largest = 0;
+    uint64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const masks x = (masks) * (const lanes *)(const void *)(values + i) & WITHOUT_SIGN, above = x > all;
+        all = (above & x) | (~above & all);
     }
-    return fmax(fmax(largest[0], largest[1]), fmax(largest[2], largest[3]));
+    for (; i < count; i++)
+        largest = fabsf(values[i]) > largest ? fabsf(values[i]) : largest;
+    for (int k = 0; k < LANES; k++)
+        largest = ((lanes)all)[k] > largest ? ((lanes)all)[k] : largest;
+    return largest;
 }
 
 uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length) {
@@ -67,18 +77,18 @@ uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length) {
     return row_length % block == 0 ? block : 1; /* types with blocks have no other rows */
 }
 
-static double mean_square(const double *values, uint64_t count) {
+static double mean_square(const float *values, uint64_t count) {
     double sum = 0;
     for (uint64_t i = 0; i < count; i++)
-        sum += values[i] * values[i];
+        sum += (double)values[i] * (double)values[i];
     return sum / (double)count;
 }
 
-void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t group, double *out) {
+void ls_rounding_variance(lockstep_dtype dtype, const float *values, uint64_t elements, uint64_t group, double *out) {
     const struct row *row = row_of(dtype);
     for (uint64_t from = 0; from < elements; from += group) {
         const uint64_t count = group < elements - from ? group : elements - from;
-        const double largest = row != NULL && row->block > 1 ? largest_of(values + from, count) : 0;
+        const double largest = row != NULL && row->block > 1 ? (double)largest_of(values + from, count) : 0;
         const double square = row == NULL ? 0 : row->block > 1 ? largest * largest : mean_square(values + from, count);
         out[from / group] = row != NULL ? row->relative * row->relative * square : 0;
     }

@@ -11,7 +11,8 @@
 bool ls_rounding_is_lossy(lockstep_dtype dtype);
 /* How many successive elements of a row have the same variance, or nearly. It divides row_length. */
 uint64_t ls_rounding_group(lockstep_dtype dtype, uint64_t row_length);
-/* The variance of the rounding error of each group of elements of a tensor that was decoded from a type. */
-void ls_rounding_variance(lockstep_dtype dtype, const double *values, uint64_t elements, uint64_t group, double *out);
+/* The variance of the rounding error of each group of elements of a tensor that was decoded from a type: its numbers are those of
+ * floats. */
+void ls_rounding_variance(lockstep_dtype dtype, const float *values, uint64_t elements, uint64_t group, double *out);
 
 #endif

@@ -81,6 +81,27 @@ def test_two_faults_are_both_named(lab, tmp_path, seed):
     assert result["verdict"] == "right" and result["open"] == 0, f"{case}: {result}"
 
 
+@pytest.mark.parametrize("family,kind,flash", [("llama", "q4_0", False), ("qwen2", "f32", True), ("gemma2", "q8_0", False)])
+def test_a_clean_run_of_which_few_rows_are_computed(lab, monkeypatch, family, kind, flash):
+    """As of large models."""
+    monkeypatch.setenv("LOCKSTEP_ROWS", "8")
+    trace, model = faults.clean(lab, family, kind, flash)
+    status, result = diff(faults.reference(lab, family), trace, "--preset", "none", "--candidate-model", model)
+    replay = result["replay"]
+    assert status == 0 and result["verdict"] == "match" and replay["sampled"] > 50
+    assert replay["origins"] == replay["counts"]["open"] == replay["counts"]["unsupported"] == 0
+
+
+@pytest.mark.parametrize("seed", (3, 5, 8, 11))
+def test_a_fault_is_named_from_few_rows(lab, tmp_path, monkeypatch, seed):
+    monkeypatch.setenv("LOCKSTEP_ROWS", "8")
+    case = faults.Case(seed)
+    result = faults.run_case(lab, case, tmp_path)
+    if result["change"] < faults.LEAST:
+        pytest.skip("changes nothing")
+    assert result["verdict"] == "right" and result["status"] == 1, f"{case}: {result}"
+
+
 def test_a_wrong_kernel_is_told_from_a_wrong_model(lab, tmp_path):
     """A recorded tensor that is not what its operands give: the graph and the weights are right, the kernel or the recording is not."""
     trace, model = faults.clean(lab, "llama", "f32", False)

@@ -327,7 +327,9 @@ def record(t, op, seed, spoil=None):
     t.add(f"{op}.{seed}", values, [n for n in numbers if n is not None], op=op.split()[0], params=params, operands=numbers)
 
 
-def test_every_operation_agrees_with_torch(tmp_path):
+@pytest.mark.parametrize("rows", ("", "3"))
+def test_every_operation_agrees_with_torch(tmp_path, monkeypatch, rows):
+    monkeypatch.setenv("LOCKSTEP_ROWS", rows)
     t = Trace(tmp_path / "t").begin([1])
     for op in OPERATIONS:
         for seed in SEEDS:
@@ -336,6 +338,7 @@ def test_every_operation_agrees_with_torch(tmp_path):
     assert not [(o["name"], o.get("reason")) for o in result["operations"] if o["verdict"] == "unchecked"]
     assert not [(o["name"], o["rel_l2"], o["row_rel_l2"]) for o in result["operations"] if o["rel_l2"] > 2e-7 or o["row_rel_l2"] > 6e-7]
     assert status == 0 and result["checked"] == len(OPERATIONS) * len(SEEDS)
+    assert (result["sampled"] > len(OPERATIONS) * len(SEEDS) / 4) == bool(rows)
 
 
 def test_every_row_of_the_table_is_tested():
