@@ -91,6 +91,8 @@ class Observer(TorchDispatchMode):
         if run.script is not None and function.namespace == scripted.NAMESPACE:
             return _mark(run, function, args)
         info = _infos.get(id(function)) or op_info(function)
+        if run.frames and run.frames[-1].fetches:
+            return function(*args, **kwargs)
         if thread.hidden:
             if not info.written:  # only what it does to values outside the region matters
                 return function(*args, **kwargs)

@@ -24,6 +24,11 @@ def is_leaf(module):
     return type(module).__module__.startswith("torch.nn.") and not module._modules
 
 
+def is_elsewhere(module):
+    """Whether its weights are fetched only while it computes, so that they are not known before: accelerate's offloading."""
+    return any(tensor is not None and tensor.is_meta for tensor in module._parameters.values())
+
+
 @functools.lru_cache(4096)
 def is_outer(path):
     """Whether it is the root, one of its children, or a numbered block."""

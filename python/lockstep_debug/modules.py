@@ -225,7 +225,7 @@ def _enter(run, module, args, kwargs, opaque):
         with ours:
             inputs.learn(run, module, args, kwargs)
             frame = run.enter(module)
-            leaf = bool(opaque) or is_leaf(module)
+            leaf = bool(opaque) or (is_leaf(module) and not frame.fetches)
             sources = []
             if leaf:
                 own = list(module._parameters.values()) + list(module._buffers.values())

@@ -5,9 +5,10 @@ import weakref
 
 import torch
 
-from . import filters, weights
+from . import filters, precision, weights
+from .module_facts import is_elsewhere
 from .recorder import DTYPES, dtype_name, plain_parameter, recorder
-from .values import Registry, Value, has_storage, parts_of, place_in, storage_key
+from .values import Registry, Value, geometry, has_storage, parts_of, place_in, storage_key
 
 
 class Thread(threading.local):
@@ -124,13 +125,20 @@ def _as_written(path):
 
 class Frame:
     """A module that is being called, and the model function that it is in."""
-    __slots__ = ("module", "path", "layer", "function")
+    __slots__ = ("module", "path", "layer", "function", "_fetches")
 
     def __init__(self, module, path, layer):
         self.module = module
         self.path = path
         self.layer = layer
         self.function = None
+        self._fetches = is_elsewhere(module)
+
+    @property
+    def fetches(self):
+        """Whether the module's weights are being fetched: it computes nothing yet."""
+        self._fetches = self._fetches and is_elsewhere(self.module)
+        return self._fetches
 
     @property
     def scope(self):
@@ -162,7 +170,7 @@ class Run:
         for named in (root.named_parameters, root.named_buffers):
             for name, tensor in named():
                 if is_recordable(tensor) and has_storage(tensor):
-                    self._parameters.setdefault(storage_key(tensor), (weakref.ref(tensor), _as_written(name)))
+                    self._parameters.setdefault(storage_key(tensor), {}).setdefault(geometry(tensor), (weakref.ref(tensor), _as_written(name)))
 
     @property
     def frame(self):
@@ -190,7 +198,11 @@ class Run:
     def _resolve_new(self, tensor):
         """The value of a tensor whose place in memory is not in the registry."""
         value = None
-        if self.registry.cell(tensor) is None:
+        beside = self._beside_others(tensor)
+        if beside is not None:
+            self.registry.put(beside[0], self._weight(*beside))
+            value = self.registry.find(tensor)
+        elif self.registry.cell(tensor) is None:
             if tensor.numel() == 0:  # such as a cache before its first use
                 return None
             self._introduce(tensor)
@@ -232,8 +244,18 @@ class Run:
         else:
             self.record("constant", "constant", tensor, [], kind=filters.INPUT, role="input")
 
+    def _beside_others(self, tensor):
+        """A parameter that shares its memory with others, as those of recurrent layers do on a GPU, and is not known yet; and its name."""
+        together = self._parameters.get(storage_key(tensor), ())
+        ref, name = together.get(geometry(tensor), (None, None)) if len(together) > 1 else (None, None)
+        parameter = ref() if ref else None
+        if parameter is None or storage_key(parameter) != storage_key(tensor) or self.registry.find(parameter) is not None:
+            return None
+        return parameter, name
+
     def _as_parameter(self, tensor):
-        ref, name = self._parameters.get(storage_key(tensor), (None, None))
+        together = self._parameters.get(storage_key(tensor), {})
+        ref, name = together.get(geometry(tensor)) or next(iter(together.values()), (None, None))
         parameter = ref() if ref else None
         if parameter is not None and storage_key(parameter) == storage_key(tensor):
             return parameter, name
@@ -285,6 +307,9 @@ class Run:
         if name is None:
             name = frame.name(what) if frame else what
         event = self._event(name, op, tensor, layer, sources, extra)
+        allowed = precision.allowed(op, tensor.dtype, "cpu" if tensor.is_cpu else tensor.device.type)
+        if allowed:
+            event["params"] = dict(event.get("params") or {}, fp32_precision=allowed)
         data = data and recorder.filters.wants(kind, name, op, layer, self.number, outer)
         value = Value(recorder.tensor(event, tensor if data else None), data, tensor)
         if track:

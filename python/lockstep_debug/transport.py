@@ -60,7 +60,7 @@ class Transport:
             return self._weight(known[1], event, numbers, rank, pointer, size)
         whole = get("view_of")
         if whole:
-            numbers += struct.pack("%dQ%dq" % (2, rank), whole, get("offset", 0), *event["strides"])
+            numbers += struct.pack("%dQ%dq" % (2, rank), whole, get("offset", 0), *get("strides", ()))
         return self._line(known[1], event["id"], get("pass", -1), get("alias_of", 0), numbers, rank, count, slots, bool(whole), pointer or None, size) != 0
 
     def _weight(self, node, event, shape, rank, pointer, size):

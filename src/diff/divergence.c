@@ -88,9 +88,20 @@ static bool is_output_beyond_noise(const ls_diff *d, const ls_pair *p, const ls_
     return pass != LS_NONE && d->matching.facts[pass].output == p->candidate_value + 1 && !(p->metrics.rel_l2 <= fmax(mark->tolerance, ls_proof_noise(d, pass)));
 }
 
-/* A pair by name, of different shapes: the reference has the tensor under another name. */
-static bool is_found_elsewhere(const ls_pair *p, const ls_mark *mark, const ls_replayed *item) {
-    return mark->verdict == LS_VERDICT_SHAPE && p->method != LS_METHOD_REPLAY && item->partner != LS_NONE && item->means == LS_REPLAY_BY_VALUE && item->partner != p->reference;
+/* A pair by name, of different shapes, says nothing: the reference has the tensor under another name, or has none and the
+ * same comes of it (the indices of a padded cache, or what is masked in one). */
+static bool is_of_other_shape_by_design(const ls_pair *p, const ls_mark *mark, const ls_replayed *item) {
+    return mark->verdict == LS_VERDICT_SHAPE && p->method != LS_METHOD_REPLAY && (item->class == LS_REPLAY_COVERED || item->partner != p->reference);
+}
+
+/* Whether a pair is none of the program's numbers: scores that the recorder computed, for a cache that is padded; or indices and masks,
+ * which are right where what is computed from them is, and may be others where two elements are nearly equal. */
+static bool is_beside_numbers(const ls_diff *d, size_t node, const ls_mark *mark, const ls_replayed *item) {
+    const ls_node *n = &d->in.candidate.trace->nodes[node];
+    const ls_check *check = ls_proof_check(d, node);
+    if (mark->verdict == LS_VERDICT_DIVERGED)
+        return item == NULL && ls_node_is_integer(n) && check != NULL && check->reason == NULL && check->fault == LS_FAULT_NONE && ls_node_parameter(n, "output") != NULL;
+    return mark->verdict == LS_VERDICT_SHAPE && (n->is_aside || (item == NULL && ls_node_is_integer(n)));
 }
 
 /* Where each operation was computed: what begins at one, what it hands on, and what is rounding alone. */
@@ -112,12 +123,15 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
         const ls_replayed *item = ls_proof_of(d, i);
         accepted = accepted || (item != NULL && item->is_accepted);
         /* of a covered one, what is computed from it was found, but perhaps not from all of it */
-        const bool right = item != NULL && (item->class == LS_REPLAY_FOUND || (item->class == LS_REPLAY_COVERED && p->metrics.cosine >= 0.9));
+        const bool right = item != NULL && (item->class == LS_REPLAY_FOUND || (item->class == LS_REPLAY_COVERED && (p->metrics.cosine >= 0.9 || mark->verdict == LS_VERDICT_SHAPE)));
         if (begins && !ls_mark_fails(mark)) {
             mark->verdict = LS_VERDICT_DIVERGED;
             mark->excuse = LS_EXCUSE_NONE;
+        } else if (!begins && !above && is_beside_numbers(d, i, mark, item)) {
+            mark->verdict = LS_VERDICT_EXPLAINED;
+            mark->excuse = LS_EXCUSE_REPLAYED;
         } else if (!begins && !above && right &&
-                   (is_found_elsewhere(p, mark, item) || (mark->verdict == LS_VERDICT_DIVERGED && (accepted || !is_output_beyond_noise(d, p, mark))))) {
+                   (is_of_other_shape_by_design(p, mark, item) || (mark->verdict == LS_VERDICT_DIVERGED && (accepted || !is_output_beyond_noise(d, p, mark))))) {
             mark->verdict = LS_VERDICT_EXPLAINED;
             mark->excuse = item->is_accepted ? LS_EXCUSE_ACCEPTED : LS_EXCUSE_REPLAYED;
         }

@@ -1,4 +1,4 @@
-/* ATen's convolutions, of one to three axes. */
+/* ATen's convolutions, of one to three axes, and transposed ones. */
 #include <math.h>
 #include <string.h>
 
@@ -6,9 +6,11 @@
 #include "eval/aten.h"
 #include "eval/window.h"
 
-/* x [batch, groups * channels, ..], weight [filters, channels, ..] -> [batch, filters, ..] */
+/* x [batch, groups * channels, ..], weight [filters, channels, ..] -> [batch, filters, ..]; of a transposed one, the weight is
+ * [groups * channels, filters / groups, ..] */
 typedef struct convolution {
     ls_evaluation *e;
+    bool transposed;
     const ls_array *x, *weight, *bias;
     uint64_t filters, channels, groups, in[LS_WINDOW_AXES], kernel[LS_WINDOW_AXES], out[LS_WINDOW_AXES], in_size, kernel_size, out_size;
     ls_window windows[LS_WINDOW_AXES];
@@ -51,6 +53,21 @@ static bool take_axes(convolution *c, int axes) {
     return true;
 }
 
+/* Where along an axis the element lies that the kernel's k-th one is multiplied with; negative or beyond the end: nowhere. */
+static int64_t source_along(const convolution *c, int axis, uint64_t at, uint64_t k) {
+    const ls_window *w = &c->windows[axis];
+    if (!c->transposed)
+        return ls_window_source(w, at, k);
+    const int64_t spread = (int64_t)at + w->padding - (int64_t)k * w->dilation;
+    return spread % w->stride == 0 ? spread / w->stride : -1;
+}
+
+/* The kernel's elements from one channel, in its group, to a filter. */
+static const double *kernel_of(const convolution *c, uint64_t filter, uint64_t channel) {
+    const uint64_t each = c->filters / c->groups, of_x = filter / each * c->channels + channel;
+    return c->weight->values + (c->transposed ? of_x * each + filter % each : filter * c->channels + channel) * c->kernel_size;
+}
+
 /* One element of the result: of a filter, at a place. */
 static double at_place(const convolution *c, uint64_t batch, uint64_t filter, const uint64_t at[LS_WINDOW_AXES], double *scale) {
     const uint64_t first = filter / (c->filters / c->groups) * c->channels;
@@ -59,14 +76,14 @@ static double at_place(const convolution *c, uint64_t batch, uint64_t filter, co
         uint64_t left = k % c->kernel_size, from = 0, stride = 1;
         bool inside = true;
         for (int i = LS_WINDOW_AXES - 1; i >= 0; i--) {
-            const int64_t source = ls_window_source(&c->windows[i], at[i], left % c->kernel[i]);
+            const int64_t source = source_along(c, i, at[i], left % c->kernel[i]);
             left /= c->kernel[i];
             inside = inside && source >= 0 && (uint64_t)source < c->in[i];
             from += inside ? (uint64_t)source * stride : 0;
             stride *= c->in[i];
         }
         const uint64_t channel = batch * c->channels * c->groups + first + k / c->kernel_size;
-        const double term = inside ? c->x->values[channel * c->in_size + from] * c->weight->values[filter * c->channels * c->kernel_size + k] : 0;
+        const double term = inside ? c->x->values[channel * c->in_size + from] * kernel_of(c, filter, k / c->kernel_size)[k % c->kernel_size] : 0;
         sum += term;
         squares += term * term;
     }
@@ -90,19 +107,27 @@ static void compute_filter(void *context, uint64_t task, int worker) {
     }
 }
 
-static bool convolve(ls_evaluation *e, int axes) {
+/* How many filters there are, and channels in each group. */
+static bool take_weight(convolution *c, int64_t groups) {
+    const uint64_t *shape = c->weight->shape;
+    c->groups = groups > 0 ? (uint64_t)groups : 1;
+    c->filters = c->transposed ? shape[1] * c->groups : shape[0];
+    c->channels = c->transposed ? shape[0] / c->groups : shape[1];
+    return c->filters != 0 && c->filters % c->groups == 0 && (!c->transposed || shape[0] % c->groups == 0);
+}
+
+static bool convolve(ls_evaluation *e, int axes, bool transposed) {
     int64_t groups;
-    if (!ls_eval_has(e, 2) || !ls_aten_must_be(e, "transposed", 0))
+    if (!ls_eval_has(e, 2) || (!transposed && !ls_aten_must_be(e, "transposed", 0)))
         return false;
     const char *mode = ls_node_text(e->node, "padding_mode");
-    convolution c = {.e = e, .x = e->operands[0], .weight = e->operands[1], .bias = e->operands[2]};
+    convolution c = {.e = e, .transposed = transposed, .x = e->operands[0], .weight = e->operands[1], .bias = e->operands[2]};
     if (c.weight->rank != axes + 2 || c.x->rank < axes + 1 || c.x->rank > axes + 2 || e->node->rank != c.x->rank || (mode != NULL && strcmp(mode, "zeros") != 0))
         return ls_eval_refuse(e, "a convolution that is not covered");
     if (!of_axis(e, "groups", 0, 1, &groups) || !take_axes(&c, axes))
         return false;
-    c.filters = c.weight->shape[0], c.channels = c.weight->shape[1], c.groups = groups > 0 ? (uint64_t)groups : 1;
     const uint64_t batch = c.x->rank > axes + 1 ? c.x->shape[0] : 1;
-    if (c.filters == 0 || c.filters % c.groups != 0 || c.x->elements != batch * c.channels * c.groups * c.in_size || e->node->elements != batch * c.filters * c.out_size ||
+    if (!take_weight(&c, groups) || c.x->elements != batch * c.channels * c.groups * c.in_size || e->node->elements != batch * c.filters * c.out_size ||
         (c.bias != NULL && c.bias->elements != c.filters))
         return ls_eval_misfit(e);
     if (!ls_eval_affords(e, (double)e->node->elements * (double)(c.channels * c.kernel_size)))
@@ -111,6 +136,8 @@ static bool convolve(ls_evaluation *e, int axes) {
     return true;
 }
 
-bool ls_aten_conv_1d(ls_evaluation *e) { return convolve(e, 1); }
-bool ls_aten_conv_2d(ls_evaluation *e) { return convolve(e, 2); }
-bool ls_aten_conv_3d(ls_evaluation *e) { return convolve(e, 3); }
+bool ls_aten_conv_1d(ls_evaluation *e) { return convolve(e, 1, false); }
+bool ls_aten_conv_2d(ls_evaluation *e) { return convolve(e, 2, false); }
+bool ls_aten_conv_3d(ls_evaluation *e) { return convolve(e, 3, false); }
+bool ls_aten_conv_transpose_1d(ls_evaluation *e) { return convolve(e, 1, true); }
+bool ls_aten_conv_transpose_2d(ls_evaluation *e) { return convolve(e, 2, true); }

@@ -69,6 +69,41 @@ bool ls_aten_group_norm(ls_evaluation *e) {
     return normalize_all(e, each / (uint64_t)groups, eps_of(e, 1e-5)) && apply_weights(e, channels, each / channels);
 }
 
+/* Which operands are the weight, the bias, the mean and the variance: a layer's are those that it has. Refuses training, which
+ * normalizes by the batch's own. */
+static bool batch_slots(ls_evaluation *e, size_t out[4]) {
+    const double *affine = ls_node_parameter(e->node, "affine");
+    const size_t first = affine != NULL && *affine == 0 ? 1 : 3;
+    if (ls_eval_parameter(e, "training", 0) != 0 || ls_eval_parameter(e, "train", 0) != 0)
+        return ls_eval_refuse(e, "a norm by the batch's own mean and variance");
+    for (size_t i = 0; i < 4; i++)
+        out[i] = i < 2 ? (first == 3 ? i + 1 : LS_EVAL_OPERANDS) : first + i - 2;
+    return (e->operands[out[2]] != NULL && e->operands[out[3]] != NULL) || ls_eval_misfit(e);
+}
+
+/* x [n, channels, ..], normalized by a mean and a variance of each channel that are given. */
+bool ls_aten_batch_norm(ls_evaluation *e) {
+    size_t slots[4];
+    const ls_array *of[4];
+    if (!ls_eval_has(e, 1) || !ls_aten_is_result(e, 0) || !ls_aten_gives(e, e->operands[0]->elements) || !batch_slots(e, slots))
+        return false;
+    const ls_array *x = e->operands[0];
+    const uint64_t channels = x->rank > 1 ? x->shape[1] : 0, inner = channels > 0 && x->shape[0] > 0 ? x->elements / x->shape[0] / channels : 0;
+    for (int i = 0; i < 4; i++) {
+        of[i] = slots[i] < LS_EVAL_OPERANDS ? e->operands[slots[i]] : NULL;
+        if (inner == 0 || (of[i] != NULL && of[i]->elements != channels))
+            return ls_eval_misfit(e);
+    }
+    const double eps = eps_of(e, ls_eval_parameter(e, "epsilon", 1e-5));
+    for (uint64_t i = 0; i < x->elements; i++) {
+        const uint64_t c = i / inner % channels;
+        const double factor = (of[0] != NULL ? of[0]->values[c] : 1) / sqrt(of[3]->values[c] + eps), bias = of[1] != NULL ? of[1]->values[c] : 0;
+        e->out[i] = (x->values[i] - of[2]->values[c]) * factor + bias;
+        e->scale[i] = (fabs(x->values[i]) + fabs(of[2]->values[c])) * fabs(factor) + fabs(bias);
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------ reductions */
 
 /* Where the result's elements are along the axes of what is reduced: strides of 0 along those that are. */

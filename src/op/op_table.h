@@ -103,16 +103,16 @@ LS_OP_ROW(CONV_2D_DW, "conv_2d_dw", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CON
 LS_OP_ROW(CONV_3D, "conv_3d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CONV_3D", "conv3d Conv3d", P("stride_0", I32, 0), P("stride_1", I32, 1), P("stride_2", I32, 2), P("padding_0", I32, 3),
           P("padding_1", I32, 4), P("padding_2", I32, 5), P("dilation_0", I32, 6), P("dilation_1", I32, 7), P("dilation_2", I32, 8), P("channels_in", I32, 9),
           P("batch", I32, 10), P("channels_out", I32, 11))
-LS_OP_ROW(CONV_TRANSPOSE_1D, "conv_transpose_1d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CONV_TRANSPOSE_1D", "conv_transpose1d", P("stride_0", I32, 0), P("padding_0", I32, 1),
+LS_OP_ROW(CONV_TRANSPOSE_1D, "conv_transpose_1d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CONV_TRANSPOSE_1D", "conv_transpose1d ConvTranspose1d", P("stride_0", I32, 0), P("padding_0", I32, 1),
           P("dilation_0", I32, 2))
-LS_OP_ROW(CONV_TRANSPOSE_2D, "conv_transpose_2d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CONV_TRANSPOSE_2D", "conv_transpose2d", P("stride_0", I32, 0))
+LS_OP_ROW(CONV_TRANSPOSE_2D, "conv_transpose_2d", CONVOLUTION, ROUNDED, LS_OP_MULTIPLIES, "CONV_TRANSPOSE_2D", "conv_transpose2d ConvTranspose2d", P("stride_0", I32, 0))
 
 /* Norms. */
 LS_OP_ROW(NORM, "norm", NORM, ROUNDED, 0, "NORM", "layer_norm LayerNorm native_layer_norm", P("eps", F32, 0))
 LS_OP_ROW(RMS_NORM, "rms_norm", NORM, ROUNDED, 0, "RMS_NORM", "rms_norm RMSNorm _fused_rms_norm", P("eps", F32, 0))
 LS_OP_ROW(GROUP_NORM, "group_norm", NORM, ROUNDED, 0, "GROUP_NORM", "group_norm GroupNorm native_group_norm", P("groups", I32, 0), P("eps", F32, 1))
 LS_OP_ROW(L2_NORM, "l2_norm", NORM, ROUNDED, 0, "L2_NORM", "normalize", P("eps", F32, 0))
-LS_OP_ROW(BATCH_NORM, "batch_norm", NORM, ROUNDED, 0, "", "batch_norm native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm")
+LS_OP_ROW(BATCH_NORM, "batch_norm", NORM, ROUNDED, 0, "", "batch_norm native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm BatchNorm1d BatchNorm2d BatchNorm3d")
 LS_OP_ROW(INSTANCE_NORM, "instance_norm", NORM, ROUNDED, 0, "", "instance_norm")
 
 /* Attention. */
@@ -194,9 +194,9 @@ LS_OP_ROW(ALL, "all", REDUCTION, EXACT, 0, "", "all")
 LS_OP_ROW(CUMSUM, "cumsum", REDUCTION, ROUNDED, 0, "CUMSUM", "cumsum")
 LS_OP_ROW(HISTC, "histc", REDUCTION, EXACT, 0, "", "histc")
 LS_OP_ROW(COUNT_EQUAL, "count_equal", REDUCTION, EXACT, 0, "COUNT_EQUAL", "")
-LS_OP_ROW(POOL_1D, "pool_1d", REDUCTION, ROUNDED, 0, "POOL_1D", "avg_pool1d max_pool1d adaptive_avg_pool1d", P("kind", I32, 0), P("kernel_0", I32, 1), P("stride_0", I32, 2),
+LS_OP_ROW(POOL_1D, "pool_1d", REDUCTION, ROUNDED, 0, "POOL_1D", "avg_pool1d max_pool1d adaptive_avg_pool1d AvgPool1d MaxPool1d AdaptiveAvgPool1d", P("kind", I32, 0), P("kernel_0", I32, 1), P("stride_0", I32, 2),
           P("padding_0", I32, 3))
-LS_OP_ROW(POOL_2D, "pool_2d", REDUCTION, ROUNDED, 0, "POOL_2D", "avg_pool2d max_pool2d adaptive_avg_pool2d max_pool2d_with_indices _adaptive_avg_pool2d", P("kind", I32, 0),
+LS_OP_ROW(POOL_2D, "pool_2d", REDUCTION, ROUNDED, 0, "POOL_2D", "avg_pool2d max_pool2d adaptive_avg_pool2d max_pool2d_with_indices _adaptive_avg_pool2d AvgPool2d MaxPool2d AdaptiveAvgPool2d adaptive_max_pool2d AdaptiveMaxPool2d", P("kind", I32, 0),
           P("kernel_0", I32, 1), P("kernel_1", I32, 2), P("stride_0", I32, 3), P("stride_1", I32, 4), P("padding_0", I32, 5), P("padding_1", I32, 6))
 LS_OP_ROW(UPSCALE, "upscale", OTHER, ROUNDED, 0, "UPSCALE", "interpolate upsample_nearest2d upsample_bilinear2d upsample_bicubic2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa",
           P("mode", I32, 0))
@@ -225,8 +225,8 @@ LS_OP_ROW(LIGHTNING_INDEXER, "lightning_indexer", OTHER, ROUNDED, LS_OP_MULTIPLI
 LS_OP_ROW(HC_COMB, "hc_comb", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_COMB", "", P("eps", F32, 0), P("rounds", I32, 1))
 LS_OP_ROW(HC_PRE, "hc_pre", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_PRE", "", P("scale", F32, 0), P("gated", I32, 1))
 LS_OP_ROW(HC_POST, "hc_post", OTHER, ROUNDED, LS_OP_MULTIPLIES, "DSV4_HC_POST", "")
-LS_OP_ROW(LSTM, "lstm", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "lstm mkldnn_rnn_layer _thnn_fused_lstm_cell")
-LS_OP_ROW(GRU, "gru", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "gru")
+LS_OP_ROW(LSTM, "lstm", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "lstm mkldnn_rnn_layer _thnn_fused_lstm_cell LSTM")
+LS_OP_ROW(GRU, "gru", RECURRENCE, ROUNDED, LS_OP_MULTIPLIES, "", "gru GRU")
 
 /* Training, and user-defined functions. */
 LS_OP_ROW(BACKWARD, "backward", OTHER, ROUNDED, 0, "REPEAT_BACK SILU_BACK RMS_NORM_BACK GET_ROWS_BACK SOFT_MAX_BACK ROPE_BACK IM2COL_BACK POOL_2D_BACK FLASH_ATTN_BACK CROSS_ENTROPY_LOSS_BACK", "")

@@ -192,8 +192,8 @@ static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *co
 }
 
 /* Where terms cancel, what counts is the type's rounding of a weight, which is not known. */
-static void add_type(const ls_replayer *w, table *t, const double *scale, const bool *known) {
-    const double type2 = w->type_error * w->type_error;
+static void add_type(double error, table *t, const double *scale, const bool *known) {
+    const double type2 = error * error;
     if (type2 > 0 && t->variance == NULL)
         t->variance = calloc(t->rows * t->columns + 1, sizeof *t->variance);
     for (uint64_t row = 0, kept = 0; type2 > 0 && t->variance != NULL && kept < t->rows; row++) {
@@ -235,9 +235,10 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
         for (uint64_t i = 0; spread && t.variance != NULL && i < t.rows * t.columns; i++)
             t.variance[i] *= ONE_DRAW * ONE_DRAW;
         r.variance = NULL;
-        add_type(w, &t, scale, known);
+        const double type_error = ls_replayer_type_error_of(w, node);
+        add_type(type_error, &t, scale, known);
         judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
-        if ((!rounded && t.variance != NULL) || w->type_error > 0) /* it is not independent from token to token, in a way that is not known */
+        if ((!rounded && t.variance != NULL) || type_error > 0) /* it is not independent from token to token, in a way that is not known */
             out->mean = out->scale = 0;
         if (spread)
             out->channel = 0;

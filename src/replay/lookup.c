@@ -81,56 +81,6 @@ double ls_replayer_floor(const ls_replayer *w, size_t node) {
     return floor;
 }
 
-/* What ggml's kernels add to an operation's result where they don't compute in f32: products on a GPU, of f16, and of quantized
- * weights, whose activations are quantized, too; functions that are looked up in a table of f16; fused attention. */
-static double error_of_engine(const ls_trace *t, const ls_node *n) {
-    const double half = 5e-4, quantized = 1e-2;
-    lockstep_dtype type;
-    if (!ls_op_is_of_ggml(n->kind, n->op))
-        return 0;
-    const bool gpu = n->backend != NULL && strncmp(n->backend, "CPU", 3) != 0;
-    const ls_node *weight = n->kind->role == LS_OP_ROLE_PRODUCT && n->operand_count > 0 && n->operands[0] != LS_NONE ? &t->nodes[n->operands[0]] : NULL;
-    const bool rounded = weight != NULL && ls_dtype_find(weight->dtype, &type) && ls_rounding_is_lossy(type);
-    if (rounded && ls_dtype(type)->block_elements > 1)
-        return quantized;
-    return rounded || (gpu && weight != NULL) || n->kind->precision == LS_OP_F16_TABLE || n->kind->role == LS_OP_ROLE_ATTENTION ? half : 0;
-}
-
-static double error_of_kernels(const ls_trace *t) {
-    double largest = 0;
-    for (size_t i = 0; i < t->node_count; i++)
-        largest = fmax(largest, error_of_engine(t, &t->nodes[i]));
-    return largest;
-}
-
-/* Whether more than a tenth of the values that the reference has computed are of a type, or, of a candidate of PyTorch, of its
- * weights: all of them are rounded then, those of norms, too. */
-static bool is_mostly(const ls_replayer *w, const char *dtype) {
-    const ls_trace *r = w->partners.trace, *c = w->candidate;
-    size_t all = 0, of_type = 0, weights = 0, weights_of_type = 0;
-    for (size_t i = 0; i < r->node_count; i++) {
-        all += w->partners.is_value[i];
-        of_type += w->partners.is_value[i] && strcmp(r->nodes[i].dtype, dtype) == 0;
-    }
-    for (size_t i = 0; c->is_torch && i < c->node_count; i++) {
-        weights += c->nodes[i].role == LOCKSTEP_ROLE_WEIGHT;
-        weights_of_type += c->nodes[i].role == LOCKSTEP_ROLE_WEIGHT && strcmp(c->nodes[i].dtype, dtype) == 0;
-    }
-    return 10 * of_type > all || 10 * weights_of_type > weights;
-}
-
-double ls_replayer_type_error(const ls_replayer *w) {
-    static const struct {
-        const char *dtype;
-        double error;
-    } types[] = {{"bf16", 4e-3}, {"f16", 5e-4}}; /* of a few operations, and of weights that were rounded to the type */
-    const double kernels = error_of_kernels(w->partners.trace);
-    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
-        if (is_mostly(w, types[k].dtype))
-            return fmax(types[k].error, kernels);
-    return kernels;
-}
-
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved) {
     return moved->values != NULL ? ls_distance_of(computed->values, moved->values, computed->elements).difference : 0;
 }

@@ -379,6 +379,14 @@ bool ls_replayer_operand(ls_replayer *w, size_t operand, size_t now, bool moved,
     return read_rows(w, operand, now, moved, &(ls_rows){0}, -1, out, out_reason);
 }
 
+/* What is written. Cells that were never written before are not known, but times 0 they are (ls_place_write). */
+static bool read_written(ls_replayer *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[node], *operand = &w->candidate->nodes[n->operands[0]];
+    if (holder_of(w, n->operands[0], node) != LS_NONE)
+        return ls_replayer_operand(w, n->operands[0], node, moved, out, out_reason);
+    return ls_leaf_unwritten(operand, out, out_reason);
+}
+
 /* A cache's contents after a write. */
 static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node], *state = node_of_base(w, node);
@@ -392,7 +400,7 @@ static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out
         contents[i] = old != NULL ? old[i] : NAN;
     ok = ok && ((n->operand_count > (by_rows ? 1u : 0u) && n->operands[0] != LS_NONE && (!by_rows || n->operands[1] != LS_NONE)) ||
                 ls_no_values(out_reason, "a write without operands"));
-    ok = ok && ls_replayer_operand(w, n->operands[0], node, moved, &values, out_reason) && (!by_rows || ls_replayer_operand(w, n->operands[1], node, moved, &index, out_reason));
+    ok = ok && read_written(w, node, moved, &values, out_reason) && (!by_rows || ls_replayer_operand(w, n->operands[1], node, moved, &index, out_reason));
     ok = ok && (ls_place_write(n, state, &values, by_rows ? &index : NULL, contents) || ls_no_values(out_reason, "a write to a cache that is not understood"));
     ls_array_release(&values);
     ls_array_release(&index);

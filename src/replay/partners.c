@@ -234,6 +234,27 @@ size_t ls_partners_below(ls_partners *p, size_t pass, bool elsewhere, const size
     return count;
 }
 
+static bool is_read_in_its_pass(const ls_partners *p, size_t node) {
+    bool any = false;
+    for (size_t k = p->first_child[node]; k < p->first_child[node + 1] && !any; k++)
+        any = p->trace->nodes[p->children[k]].pass == p->trace->nodes[node].pass;
+    return any;
+}
+
+size_t ls_partners_copied(const ls_partners *p, size_t node) {
+    enum { DEEPEST = 16 };
+    const ls_node *nodes = p->trace->nodes;
+    if (!p->has_edges || nodes[node].kind->role != LS_OP_ROLE_COPY || is_read_in_its_pass(p, node))
+        return LS_NONE;
+    size_t at = node;
+    for (int depth = 0; depth < DEEPEST && (at == node || !p->is_value[at]); depth++) {
+        if (nodes[at].source_count == 0)
+            return LS_NONE;
+        at = nodes[at].sources[nodes[at].source_count - 1];
+    }
+    return p->is_value[at] ? at : LS_NONE;
+}
+
 size_t ls_partners_above(ls_partners *p, size_t node, ls_reach *out, size_t capacity) {
     enum { LOOKS = 400 };
     const ls_node *nodes = p->trace->nodes;

@@ -37,6 +37,8 @@ size_t ls_partners_below(ls_partners *partners, size_t pass, bool elsewhere, con
 size_t ls_partners_above(ls_partners *partners, size_t node, ls_reach *out, size_t capacity);
 /* Of a set: values of so many elements, whose norm is near the given one: |a - b| <= within * max(a, b); infinite for all of them. */
 size_t ls_partners_of_size(const ls_partners *partners, uint64_t elements, double norm, double within, ls_reach *out, size_t capacity);
+/* Of a copy that only later passes read, the value that was copied, from which the rest of the pass is computed; LS_NONE for others. */
+size_t ls_partners_copied(const ls_partners *partners, size_t node);
 /* The values of a node; NULL if they can't be read. They are borrowed until the next call. */
 const ls_view *ls_partners_values(ls_partners *partners, size_t node);
 /* L2 of a node's numbers; NaN if its values can't be read. */

@@ -139,10 +139,11 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->order = sighting->order;
     s->means = means;
     s->is_open = false;
-    s->roots = ls_arena_alloc(&w->scratch, sizeof *s->roots);
-    s->root_count = s->roots != NULL;
-    if (s->roots != NULL)
-        s->roots[0] = sighting->partner;
+    const size_t copied = ls_partners_copied(&w->partners, sighting->partner);
+    s->roots = ls_arena_alloc(&w->scratch, 2 * sizeof *s->roots);
+    s->root_count = s->roots == NULL ? 0 : copied != LS_NONE ? 2 : 1;
+    for (size_t i = 0; i < s->root_count; i++)
+        s->roots[i] = i == 0 ? sighting->partner : copied;
     size_t *taken = &w->taken[w->partners.alike[sighting->partner]];
     if (*taken == LS_NONE)
         *taken = node;
@@ -571,7 +572,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
         if (nodes[i].pass == pass)
             measure_region(w, i, out);
     for (size_t i = first; i < last; i++)
-        if (ls_node_is_operation(&nodes[i]) && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
+        if (ls_node_is_operation(&nodes[i]) && nodes[i].elements > 0 && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
     count_lost(w, out);
     ls_replayer_release_pass(w, pass);

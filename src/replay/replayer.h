@@ -39,6 +39,14 @@ typedef struct ls_cache_writes {
     size_t released; /* the first whose contents are still held */
 } ls_cache_writes;
 
+/* Relative errors that types explain, beyond that of f32. */
+typedef struct ls_type_error {
+    double reference; /* of all values, where the reference computes in the type */
+    double weights;   /* of what the candidate, of PyTorch, computes with a weight of the type */
+    double kernels;   /* of what the reference's kernels multiply or look up in a coarser type */
+    double most;
+} ls_type_error;
+
 typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
@@ -60,7 +68,8 @@ typedef struct ls_replayer {
     ls_map lessons;       /* situation in which a substitution was needed -> what solved it; see substitute.c */
     size_t lost_for;      /* operations since the last that was found */
     size_t trials_left;   /* of substitutions: where everything differs, they would lead nowhere */
-    double type_error;    /* relative error that the type in which the reference computes explains, beyond that of f32 */
+    ls_type_error types;
+    double type_error;    /* the most of these */
     size_t pass_pair;     /* of the pass that is replayed */
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
@@ -181,7 +190,9 @@ bool ls_replayer_has_weight(const ls_replayer *replayer, size_t node);
 double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved);
 /* Relative L2 of what was computed for a node and its value. */
 double ls_replayer_differs(const ls_replayer *replayer, size_t node, const ls_array *computed);
-double ls_replayer_type_error(const ls_replayer *replayer);
+ls_type_error ls_replayer_type_error(const ls_replayer *replayer);
+/* What of it explains the result of a node and of the open ones before it. */
+double ls_replayer_type_error_of(const ls_replayer *replayer, size_t node);
 /* What can be wrong with a result without being a fault, as relative L2. `moved` is NULL, or what rounding may make of it. */
 double ls_replayer_tolerance(const ls_replayer *replayer, size_t node, const ls_array *computed, const ls_array *moved);
 /* Relative error of a node that is computed in f32. */

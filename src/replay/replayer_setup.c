@@ -101,7 +101,8 @@ lockstep_status ls_replayer_init(ls_replayer *w, lockstep_error *error) {
     for (size_t i = 0; i < w->m->tokens.pair_count; i++)
         w->is_silent[w->m->tokens.pairs[i].candidate] = w->m->tokens.status != LS_INPUTS_UNKNOWN && w->m->tokens.pairs[i].rows == NULL;
     mark_given(w);
-    w->type_error = ls_replayer_type_error(w);
+    w->types = ls_replayer_type_error(w);
+    w->type_error = w->types.most;
     w->trials_left = LS_REPLAYER_TRIALS * n;
     return ls_replayer_prepare(w, error);
 }

@@ -61,7 +61,10 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
         ls_text_printf(out, "\nkernels    not checked: no values were kept\n");
         return;
     }
-    ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong\n", v->checked, v->count, v->failed);
+    ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong", v->checked, v->count, v->failed);
+    if (v->reduced > 0)
+        ls_text_printf(out, "; %zu product%s of f32 multiplied in a coarser type, such as TF32", v->reduced, v->reduced == 1 ? "" : "s");
+    ls_text_printf(out, "\n");
 }
 
 static bool is_same_operation(const ls_node *a, const ls_node *b) { return a->layer == b->layer && strcmp(a->name, b->name) == 0 && strcmp(a->op, b->op) == 0; }
@@ -271,8 +274,8 @@ json_t *ls_report_replay_json(const ls_diff *d) {
     json_object_set_new(o, "sampled", ls_json_count(r->sampled));
     json_object_set_new(o, "reference_lost", ls_json_count(r->lost));
     json_object_set_new(o, "reference_tensors", ls_json_count(r->lost_of));
-    json_object_set_new(o, "kernels", json_pack("{s:o, s:o, s:o}", "operations", ls_json_count(d->verification.count), "checked", ls_json_count(d->verification.checked), "differ",
-                                                ls_json_count(d->verification.failed)));
+    json_object_set_new(o, "kernels", json_pack("{s:o, s:o, s:o, s:o}", "operations", ls_json_count(d->verification.count), "checked", ls_json_count(d->verification.checked), "differ",
+                                                ls_json_count(d->verification.failed), "reduced", ls_json_count(d->verification.reduced)));
     for (size_t i = 0; i < r->count; i++)
         json_array_append_new(operations, operation_json(d, &r->items[i]));
     json_object_set_new(o, "operations", operations);

@@ -26,6 +26,8 @@ static void put_header(const ls_verification *v, ls_text *out) {
     ls_escape(v->trace->engine, strlen(v->trace->engine), engine, sizeof engine);
     ls_text_printf(out, "trace      %s  %s  %zu operations%s\n", path, *engine != '\0' ? engine : "unknown engine", v->count, v->trace->complete ? "" : "  INCOMPLETE");
     ls_text_printf(out, "checked    %zu of %zu, in double precision, on their own recorded inputs\n", v->checked, v->count);
+    if (v->reduced > 0)
+        ls_text_printf(out, "reduced    of products of f32, %zu multiplied in a coarser type, such as TF32\n", v->reduced);
     if (v->sampled > 0)
         ls_text_printf(out, "sampled    of %zu large operation%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
 }
@@ -157,6 +159,7 @@ void ls_report_verification_json(const ls_verification *v, ls_text *out) {
     json_object_set_new(o, "verdict", json_string(verdict_of(v)));
     json_object_set_new(o, "checked", ls_json_count(v->checked));
     json_object_set_new(o, "sampled", ls_json_count(v->sampled));
+    json_object_set_new(o, "reduced", ls_json_count(v->reduced));
     json_object_set_new(o, "failed", ls_json_count(v->failed));
     for (size_t i = 0; i < v->family_count; i++)
         if (v->families[i].count > 0)

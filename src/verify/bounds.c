@@ -6,12 +6,13 @@
 
 /* By the type of a product's weight, and of the result. Measured on ggml's CPU kernels: products of f32 up to 2e-7, of f16 4e-4, of quantized weights 1.4e-2 (activations
  * are quantized, too); norms, softmax, RoPE and SwiGLU below 3e-7; GELU by a table of f16 3e-4; attention of f16 keys
- * 6e-4 for a few keys, and 2.8e-3 for 256 and one query, because it is summed up in f16. On GPUs, TF32 products up to 8e-4. On PyTorch's CPU kernels: products and attention of f32
+ * 6e-4 for a few keys, and 2.8e-3 for 256 and one query, because it is summed up in f16. On GPUs, TF32 products up to 8e-4; where
+ * Vulkan sums up in f16, 3.3e-5 times the root of the number of terms with cooperative matrices, and 9.4e-5 without. On PyTorch's CPU kernels: products and attention of f32
  * up to 3e-7, all else below 1e-7; in f16 and bf16, half of the type's last place. */
 static const struct {
     const char *type;
     double product, result;
-} types[] = {{"f64", 1e-6, 0}, {"f32", 1e-6, 0}, {"f16", 1e-3, 1e-3}, {"bf16", 8e-3, 8e-3}};
+} types[] = {{"f64", 1e-6, 0}, {"f32", 1e-6, 0}, {"tf32", 2e-3, 0}, {"f16", 1e-3, 1e-3}, {"bf16", 8e-3, 8e-3}};
 enum { TYPES = sizeof types / sizeof types[0] };
 
 #define QUANTIZED 3e-2
@@ -20,7 +21,9 @@ enum { TYPES = sizeof types / sizeof types[0] };
 #define ATTENTION_KEY 0x1p-11
 #define ROUNDED 1e-6
 #define EXACT 1e-7
+#define SIBLINGS 1e-6
 #define GPU_PRODUCT 2e-3
+#define GPU_TERM 0x1p-12
 #define GPU_ROUNDED 1e-5
 #define ANGLE 4e-8 /* for each position: angles, and the powers of the base that they are multiples of, are rounded to f32; measured 8e-9 */
 
@@ -35,9 +38,26 @@ static bool is_gpu(const ls_node *n) { return n->backend != NULL && strncmp(n->b
 
 static bool reads_keys(const ls_node *n) { return n->kind->role == LS_OP_ROLE_ATTENTION || n->kind->id == LS_OP_LIGHTNING_INDEXER; }
 
+/* In which type PyTorch was allowed to multiply f32 values; NULL where that was not recorded. */
+static const char *multiplied_in(const ls_node *n) { return n->dialect == LS_DIALECT_ATEN ? ls_node_text(n, "fp32_precision") : NULL; }
+
+static bool is_f32(const char *declared) { return declared != NULL && strcmp(declared, "ieee") == 0; }
+
 const char *ls_bound_type(const ls_trace *t, const ls_node *n) {
     const size_t slot = reads_keys(n) ? 1 : 0;
+    const char *declared = multiplied_in(n);
+    if (declared != NULL && !is_f32(declared))
+        return declared;
     return n->operand_count > slot && n->operands[slot] != LS_NONE ? t->nodes[n->operands[slot]].dtype : n->dtype;
+}
+
+/* Of a product: GPUs multiply in TF32 or f16, and some sum up in f16, too. */
+static double by_gpu(const ls_trace *t, const ls_node *n) {
+    if (!is_gpu(n))
+        return 0;
+    if (n->dialect == LS_DIALECT_ATEN)
+        return is_f32(multiplied_in(n)) ? GPU_ROUNDED : GPU_PRODUCT;
+    return fmax(GPU_PRODUCT, GPU_TERM * sqrt(ls_eval_cost(t, n) / fmax(1, (double)n->elements)));
 }
 
 /* The highest position of a node's pass, as a power of two, so that passes of a run have few different bounds; 0 where unknown. */
@@ -51,14 +71,14 @@ static double highest_position(const ls_trace *t, const ls_node *n) {
 
 static double by_operation(const ls_trace *t, const ls_node *n, const char *type) {
     if (n->kind->id == LS_OP_LIGHTNING_INDEXER)
-        return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
+        return fmax(by_type(type, true), by_gpu(t, n));
     switch ((int)n->kind->role) {
     case LS_OP_ROLE_PRODUCT:
     case LS_OP_ROLE_CONVOLUTION:
-        return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
+        return fmax(by_type(type, true), by_gpu(t, n));
     case LS_OP_ROLE_ATTENTION:
         if (n->dialect == LS_DIALECT_ATEN)
-            return fmax(by_type(type, true), is_gpu(n) ? GPU_PRODUCT : 0);
+            return fmax(by_type(type, true), by_gpu(t, n));
         return fmax(by_type(type, true), fmax(ATTENTION, ATTENTION_KEY * sqrt(ls_eval_keys(t, n))));
     case LS_OP_ROLE_VIEW:
     case LS_OP_ROLE_COPY:
@@ -76,4 +96,17 @@ static double by_operation(const ls_trace *t, const ls_node *n, const char *type
 double ls_bound_of(const ls_trace *t, const ls_node *n) {
     const bool integer = ls_node_is_integer(n);
     return by_operation(t, n, ls_bound_type(t, n)) + (integer ? 0 : by_type(n->dtype, false));
+}
+
+double ls_bound_of_siblings(const ls_node *n, bool one_row, double bound) {
+    const char *declared = multiplied_in(n);
+    const bool varies = declared != NULL ? !is_f32(declared) : is_gpu(n) && !one_row;
+    return varies && (n->kind->traits & LS_OP_MULTIPLIES) ? bound / 2 : SIBLINGS;
+}
+
+bool ls_bound_is_reduced(const ls_trace *t, const ls_node *n, double error) {
+    const char *declared = multiplied_in(n);
+    const bool may = declared != NULL ? !is_f32(declared) : is_gpu(n);
+    const size_t weight = n->dialect == LS_DIALECT_ATEN && n->operand_count > 1 ? n->operands[1] : n->operand_count > 0 ? n->operands[0] : LS_NONE;
+    return may && (n->kind->traits & LS_OP_MULTIPLIES) && error > GPU_ROUNDED && weight != LS_NONE && strcmp(t->nodes[weight].dtype, "f32") == 0;
 }

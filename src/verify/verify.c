@@ -10,11 +10,10 @@
 #include "verify/bounds.h"
 #include "verify/computed.h"
 
-/* An operation whose error is so many times the median of its family, and above the floor, is an outlier. A row's
- * error varies more than a tensor's. */
+/* An operation whose error is so many times the median of its family, and above what its siblings may have, is an
+ * outlier. A row's error varies more than a tensor's. */
 #define OUTLIER 5
 #define ROW_MARGIN 6
-#define OUTLIER_FLOOR 1e-6
 enum { SIBLINGS_LEAST = 4 };
 
 typedef struct run {
@@ -132,8 +131,6 @@ static void check_node(const run *r, size_t node, ls_check *out) {
                       .family = SIZE_MAX};
     if (!ls_eval_covers(n))
         out->reason = "an operation that is not covered";
-    else if (n->elements == 0)
-        out->reason = "a result without elements";
     else if (ls_recorded_read_rows(&r->values, node, &rows, rows.axis, &recorded, &out->reason) && !ls_computed_of(&r->values, node, &rows, r->exact, &computed))
         out->reason = computed.reason;
     else if (out->reason == NULL)
@@ -148,7 +145,8 @@ static bool agrees(const ls_check *c) { return c->reason == NULL && c->error <= 
 
 /* A product of many heads has a matrix for each: what counts is how many rows one of them has. */
 static bool is_of_one_token(const ls_node *n) {
-    return n->kind->role == LS_OP_ROLE_PRODUCT && n->rank > 1 ? n->shape[n->rank - 2] == 1 : ls_eval_rows(n) == 1;
+    const bool by_head = n->kind->role == LS_OP_ROLE_ATTENTION && n->dialect == LS_DIALECT_ATEN; /* heads outside, tokens inside */
+    return (n->kind->role == LS_OP_ROLE_PRODUCT || by_head) && n->rank > 1 ? n->shape[n->rank - 2] == 1 : ls_eval_rows(n) == 1;
 }
 
 /* ------------------------------------------------------------------ families */
@@ -193,9 +191,11 @@ static void look_at_family(ls_verification *v, size_t family, double *errors, do
     f->median_row = median(row_errors, count);
     for (size_t i = 0; i < v->count && count >= SIBLINGS_LEAST; i++) {
         ls_check *c = &v->checks[i];
-        if (c->family == family && c->reason == NULL)
-            c->is_outlier = agrees(c) && ((c->error > OUTLIER * f->median && c->error > OUTLIER_FLOOR) ||
-                                          (c->row_error > OUTLIER * f->median_row && c->row_error > ROW_MARGIN * OUTLIER_FLOOR));
+        if (c->family != family || c->reason != NULL)
+            continue;
+        const double least = ls_bound_of_siblings(&v->trace->nodes[c->node], f->one_row, f->bound);
+        c->is_outlier = agrees(c) && ((c->error > OUTLIER * f->median && c->error > least) ||
+                                      (c->row_error > OUTLIER * f->median_row && c->row_error > ROW_MARGIN * least));
     }
 }
 
@@ -421,7 +421,7 @@ static lockstep_status check_all(run *r, lockstep_error *error) {
             first = v->count;
             ls_recorded_write(&r->values, i);
         }
-        if (!ls_node_is_operation(n))
+        if (!ls_node_is_operation(n) || n->elements == 0)
             continue;
         if (!ls_grow((void **)&v->checks, v->count, &v->capacity, sizeof *v->checks))
             return no_memory(error);
@@ -451,6 +451,7 @@ lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool e
         if (out->checks[i].reason == NULL) {
             out->checked++;
             out->sampled += out->checks[i].share < 1;
+            out->reduced += out->checks[i].fault == LS_FAULT_NONE && ls_bound_is_reduced(trace, &trace->nodes[out->checks[i].node], out->checks[i].error);
         }
     ls_recorded_done(&r.values);
     if (status != LOCKSTEP_OK)

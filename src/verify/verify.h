@@ -41,6 +41,7 @@ typedef struct ls_verification {
     const ls_trace *trace;
     ls_check *checks; /* of each operation that computes something, in order */
     size_t count, capacity, checked, sampled, failed;
+    size_t reduced; /* products of f32 that agree, multiplied in TF32, f16 or bf16 */
     ls_check_family *families;
     size_t family_count, family_capacity;
     ls_check_reason *reasons;

@@ -5,9 +5,9 @@ import numpy as np
 VOCAB, WIDTH, LAYERS, SEED = 320, 128, 2, 11
 
 
-def mamba(two):
+def mamba(two, groups=2):
     """Mamba, or Mamba 2: {name: shape}, and the metadata. Shapes have the innermost axis last."""
-    inner, state, rank, groups, heads = 2 * WIDTH, 16, 8, 2, 8
+    inner, state, rank, heads = 2 * WIDTH, 16, 8, 8
     mixed = inner + 2 * groups * state if two else inner
     layer = {
         "attn_norm.weight": [WIDTH], "ssm_in.weight": [2 * inner + 2 * groups * state + heads if two else 2 * inner, WIDTH], "ssm_conv1d.weight": [mixed, 4],
@@ -79,9 +79,10 @@ def add(writer, architecture, key, value):
         writer.add_uint32(name, value)
 
 
-def write(path, architecture):
+def write(path, architecture, model=None, factors=()):
+    """model: of KINDS by default; factors: {name of a tensor: what it is multiplied with}."""
     rng = np.random.default_rng(SEED)
-    layer, metadata = KINDS[architecture]()
+    layer, metadata = model or KINDS[architecture]()
     writer = gguf.GGUFWriter(str(path), architecture)
     common = {"context_length": 256, "embedding_length": WIDTH, "block_count": LAYERS, "feed_forward_length": 48, "attention.head_count": 0,
               "attention.layer_norm_rms_epsilon": 1e-5, "vocab_size": VOCAB}
@@ -99,7 +100,7 @@ def write(path, architecture):
         shapes.update({"token_embd_norm.weight": [WIDTH], "token_embd_norm.bias": [WIDTH], "output_norm.bias": [WIDTH]})
     shapes.update({f"blk.{i}.{name}": shape for i in range(LAYERS) for name, shape in layer.items()})
     for name, shape in shapes.items():
-        writer.add_tensor(name, weight(rng, name, shape).astype("f4"))
+        writer.add_tensor(name, (weight(rng, name, shape) * dict(factors).get(name, 1)).astype("f4"))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -11,9 +11,10 @@ model = transformers.AutoModelForCausalLM.from_pretrained(
     options["model"], dtype=getattr(torch, options.get("dtype", "float32")),
     attn_implementation=options.get("attention", "sdpa")).eval()
 torch.set_num_threads(1)
+cache = options.get("cache", "past_key_values")
 prompts = [options["prompt"], *options.get("others", [])]
 with torch.no_grad():
     out = model(input_ids=torch.tensor(prompts), use_cache=True)
     for token in options["steps"]:
-        out = model(input_ids=torch.tensor([[token]] * len(prompts)), past_key_values=out.past_key_values, use_cache=True)
+        out = model(input_ids=torch.tensor([[token]] * len(prompts)), **{cache: out[cache]}, use_cache=True)
 print("argmax", int(out.logits[0, -1].argmax()))

@@ -510,7 +510,7 @@ def test_a_model_whose_weights_are_elsewhere_until_they_are_needed_is_recorded(r
     model = nn.Sequential(nn.Linear(3, 2, device="meta"), nn.ReLU())
 
     def fetch(module, args):
-        module._parameters.update(weight=stored.weight, bias=stored.bias)
+        module._parameters.update(weight=nn.Parameter(stored.weight.clone()), bias=nn.Parameter(stored.bias.clone()))
 
     def drop(module, args, result):
         module._parameters.update(weight=nn.Parameter(stored.weight.to("meta")), bias=nn.Parameter(stored.bias.to("meta")))
@@ -521,6 +521,25 @@ def test_a_model_whose_weights_are_elsewhere_until_they_are_needed_is_recorded(r
     out = run(model, x)
     assert same_bits(recording["0"], F.linear(x, stored.weight, stored.bias).detach())
     assert same_bits(recording["output"], out) and recording.notes == []
+    weights = {line["name"]: line["id"] for line in recording.tensors if line.get("role") == "weight"}
+    assert weights.keys() == {"0.weight", "0.bias"} and "clone" not in {line["op"] for line in recording.tensors}
+    assert recording.line("0/linear")["src"] == [recording.line("input")["id"], weights["0.weight"], weights["0.bias"]]
+
+
+def test_parameters_that_share_their_memory(recording):
+    """As cuDNN lays out recurrent layers, and FSDP whole models."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 2))
+    whole, start = torch.cat([p.detach().flatten() for p in model.parameters()]), 0
+    for parameter in model.parameters():
+        parameter.data = whole[start:start + parameter.numel()].view_as(parameter)
+        start += parameter.numel()
+    for _ in range(2):
+        run(model, torch.randn(5, 4))
+    weights = {line["name"]: line["id"] for line in recording.tensors if line.get("role") == "weight"}
+    assert list(weights) == [name for name, _ in model.named_parameters()]
+    for layer in recording.tensors:
+        if layer["op"] == "Linear" and "src" in layer:
+            assert layer["src"][1:] == [weights[f"{layer['name']}.weight"], weights[f"{layer['name']}.bias"]]
 
 
 def test_tracing_is_left_alone(recording):

@@ -274,3 +274,22 @@ def test_logits_of_some_rows_against_all_of_them(script, tmp_path):
             assert diff(*sides).stdout.endswith("verdict: match\n")
             bad = diff(sides[0], f"{sides[1]}-bad")
             assert bad.returncode == 1 and "first divergence: lm_head" in bad.stdout
+
+
+def test_a_number_that_is_kept_between_passes(script, tmp_path):
+    """A tensor without axes: transformers' static caches count in one."""
+    program = script("""
+        class Counts(nn.Module):
+            def forward(self, x):
+                self.count = x.sum() if not hasattr(self, "count") else self.count + x.shape[0]
+                return x + self.count
+
+        counts = Counts()
+        with torch.no_grad():
+            for _ in range(3):
+                counts(x)
+    """)
+    done = observed(program, tmp_path / "t")
+    assert done.returncode == 0 and "not recorded" not in done.stderr, done.stderr
+    states = [line for line in tensors(tmp_path / "t") if line.get("role") == "state"]
+    assert [line["shape"] for line in states] == [[], []] and all("view_of" in line for line in states)

@@ -201,3 +201,114 @@ def test_weights_come_from_the_files_that_were_loaded(tmp_path):
     assert status == 0 and result["replay"]["weights"]["verified"] == len(weights) - 1
     status, result = diff(tmp_path / "load", tmp_path / "changed")
     assert status == 1 and result["replay"]["weights"]["changed"] == 1
+
+
+VARIANTS = """
+import copy
+import sys
+import torch
+import transformers
+
+sys.path.insert(0, sys.argv[1])
+import lockstep_debug
+
+torch.manual_seed(0)
+config = transformers.LlamaConfig(vocab_size=250, hidden_size=64, intermediate_size=112, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                                  max_position_embeddings=64, rms_norm_eps=1e-6)
+f32 = transformers.LlamaForCausalLM(config).eval()
+ids = torch.tensor([[5, 17, 249, 33, 8]])
+for cache in ("growing", "static"):
+    with lockstep_debug.capture(f32, out=cache):
+        f32.generate(ids, max_new_tokens=4, do_sample=False, **({"cache_implementation": "static"} if cache == "static" else {}))
+
+right, eps, base = (copy.deepcopy(f32).to(torch.bfloat16) for _ in range(3))
+for module in eps.modules():
+    if hasattr(module, "variance_epsilon"):
+        module.variance_epsilon = 1e-5
+base.model.rotary_emb.inv_freq = f32.model.rotary_emb.inv_freq * 0.99
+for name, model in {"f32": f32, "right": right, "eps": eps, "base": base}.items():
+    with torch.no_grad(), lockstep_debug.capture(model, out=name):
+        model(input_ids=ids)
+"""
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("variants")
+    (folder / "variants.py").write_text(VARIANTS)
+    subprocess.run([sys.executable, folder / "variants.py", ROOT / "python"], cwd=folder, check=True, capture_output=True, timeout=200)
+    return folder
+
+
+def test_a_cache_that_is_padded(variants):
+    """The static cache has room for all positions: indices, masks, and the scores that the recorder computes, are longer."""
+    for reference, candidate in (("growing", "static"), ("static", "growing")):
+        status, result = diff(variants / reference, variants / candidate)
+        assert status == 0 and result["verdict"] == "match", result["reason"]
+        assert not at_fault(result)
+        assert any(p["verdict"] == "explained" and p["candidate"]["name"].endswith(".scores") for p in result["pairs"])
+
+
+def test_small_faults_of_a_model_in_bf16(variants):
+    """What is computed in f32, without a weight in bf16, is as exact as in a model in f32."""
+    status, result = diff(variants / "f32", variants / "right")
+    assert status == 0 and result["verdict"] == "match", result["reason"]
+    for candidate, where in (("eps", "model.layers.0.input_layernorm/"), ("base", "model.rotary_emb/")):
+        status, result = diff(variants / "f32", variants / candidate)
+        assert status == 1 and at_fault(result)[0].startswith(where), at_fault(result)
+
+
+SLICES = """
+import sys
+import torch
+from torch import nn
+
+sys.path.insert(0, sys.argv[1])
+import lockstep_debug
+
+
+class Attention(nn.Module):
+    def __init__(self, write):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(16, 16) for _ in range(4))
+        self.write, self.keys, self.values = write, torch.zeros(1, 2, 12, 8), torch.zeros(1, 2, 12, 8)
+
+    def forward(self, x, start):
+        heads = [project(x).view(1, -1, 2, 8).transpose(1, 2) for project in (self.q, self.k, self.v)]
+        end = start + x.shape[1]
+        for cache, new in ((self.keys, heads[1]), (self.values, heads[2])):
+            at = torch.arange(start, end)
+            if self.write == "slice":
+                cache[:, :, start:end] = new
+            elif self.write == "index":
+                cache[:, :, at] = new
+            elif self.write == "index_copy":
+                cache.index_copy_(2, at, new)
+            else:
+                cache.scatter_(2, at[None, None, :, None].expand_as(new), new)
+        mask = torch.full((x.shape[1], end), float("-inf")).triu(start + 1)
+        weights = torch.softmax(heads[0] @ self.keys[:, :, :end].transpose(-1, -2) / 8 ** 0.5 + mask, -1)
+        return x + self.o((weights @ self.values[:, :, :end]).transpose(1, 2).reshape(1, -1, 16))
+
+
+for name in ("slice", "index", "index_copy", "scatter", "slice-faulty"):
+    torch.manual_seed(1)
+    model, x = Attention(name.split("-")[0]).eval(), torch.randn(1, 8, 16)
+    if "faulty" in name:
+        model.k.weight.data *= 1.1
+    with torch.no_grad(), lockstep_debug.capture(model, out=name):
+        for start, end in ((0, 5), (5, 6), (6, 8)):
+            model(x[:, start:end], start)
+"""
+
+
+def test_caches_that_are_written_in_place(tmp_path):
+    """What is at fault before a write is not at fault again in what later passes read."""
+    (tmp_path / "slices.py").write_text(SLICES)
+    subprocess.run([sys.executable, tmp_path / "slices.py", ROOT / "python"], cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    for write in ("slice", "index", "scatter"):
+        status, result = diff(tmp_path / "index_copy", tmp_path / write)
+        assert status == 0 and result["verdict"] == "match", result["reason"]
+        assert {o["class"] for o in result["replay"]["operations"]} <= {"found", "covered"}
+    status, result = diff(tmp_path / "index_copy", tmp_path / "slice-faulty")
+    assert status == 1 and [(o["name"], o["pass"]) for o in result["replay"]["operations"] if o["origin"]] == [("k", 0), ("k", 1), ("k", 2)]

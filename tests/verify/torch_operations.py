@@ -143,6 +143,32 @@ def conv(axes, function):
     return run
 
 
+def conv_transpose(axes, function):
+    def run(r):
+        groups, stride, dilation = r.size(4), [r.size(4) for _ in range(axes)], [r.size(3) for _ in range(axes)]
+        channels, filters = groups * r.size(4), r.size(4)
+        kernel, padding = [r.size(4) for _ in range(axes)], [r.integers(0, 3, 1).item() for _ in range(axes)]
+        extra = [int(r.integers(0, max(s, d), 1)) for s, d in zip(stride, dilation)]
+        x = r.tensor(r.size(3), channels, *[r.size() + 4 for _ in range(axes)])
+        return function(x, r.tensor(channels, filters, *kernel), r.pick(None, r.tensor(filters * groups)), stride, padding, extra, groups, dilation)
+    return run
+
+
+def pool(r):
+    flat, x, whole = r.tensor(2, 3, 17), r.tensor(2, 3, 9, 11), r.pick(True, False)
+    kernel = r.pick(3, (2, 3), (4, 4))
+    return [F.avg_pool2d(x, kernel, r.pick(None, 2, (1, 3)), r.pick(0, 1), whole, r.pick(True, False), r.pick(None, 5)),
+            F.max_pool2d(x, kernel, r.pick(None, 2, (1, 3)), r.pick(0, 1), r.pick(1, 2), whole), F.max_pool2d(x.round(), kernel, return_indices=True),
+            F.max_pool1d(flat, 3, 2, 1), F.avg_pool1d(flat, 4, 3, 2, whole), F.adaptive_avg_pool2d(x, r.pick(1, (4, 5), (3, None), (10, 12))),
+            F.adaptive_avg_pool1d(flat, r.size(9)), F.adaptive_max_pool2d(x, (2, 3))]
+
+
+def batch_norm(r):
+    channels = r.size()
+    x, mean, variance = r.tensor(3, channels, *r.pick((), (4,), (2, 5))), r.tensor(channels), r.tensor(channels).abs() + 0.1
+    return F.batch_norm(x, mean, variance, *r.pick((None, None), (r.tensor(channels), r.tensor(channels))), eps=r.pick(1e-5, 0.1))
+
+
 def cat(r):
     shape, axis = [r.size() for _ in range(3)], r.axis(3)
     parts = [r.tensor(*[r.size() if i == axis % 3 else n for i, n in enumerate(shape)]) for _ in range(r.size(12))]
@@ -242,7 +268,8 @@ CASES = [
     lambda r: torch.clamp(r.any(), *r.pick((-0.5, 0.5), (None, 0.1), (0.2, None))), lambda r: r.any().clamp_min(0.1), lambda r: r.tensor(3, 4).clamp(max=r.tensor(4)),
     *[lambda r, f=f: f(r.any() * 2) for f in UNARY], gelu,
     linear, matmul, einsum, addmm, baddbmm, lambda r: torch.mv(r.tensor(3, 4), r.tensor(4)), grouped_mm,
-    conv(1, F.conv1d), conv(2, F.conv2d), conv(3, F.conv3d), layer_norm, rms_norm, group_norm,
+    conv(1, F.conv1d), conv(2, F.conv2d), conv(3, F.conv3d), conv_transpose(1, F.conv_transpose1d), conv_transpose(2, F.conv_transpose2d), pool,
+    layer_norm, rms_norm, group_norm, batch_norm,
     lambda r: torch.softmax(r.any(), r.axis(1)), lambda r: torch.log_softmax(r.any(), -1), attention,
     reduce(torch.sum), reduce(torch.mean), reduce(lambda x, **k: torch.var(x, correction=0, **k), 2), reduce(lambda x, **k: torch.std(x + 1, **k), 2),
     lambda r: torch.var_mean(r.tensor(3, 4), -1), lambda r: (r.any() > 0).any(-1), lambda r: (r.any() > -1).all(0), extremes, sorting,
@@ -263,6 +290,10 @@ class All(nn.Module):
         self.layers = nn.ModuleList(LAYERS)
         self.embedding, self.norm = nn.Embedding(7, 4), nn.GroupNorm(2, 4)
         self.convolutions = nn.ModuleList([nn.Conv1d(4, 6, 3, padding=1), nn.Conv2d(4, 2, 2, stride=2), nn.Conv3d(4, 2, 2)])
+        self.recurrent = nn.ModuleList([kind(4, 3, **more) for kind in (nn.LSTM, nn.GRU) for more in (
+            {}, {"num_layers": 2, "bidirectional": True, "batch_first": True}, {"num_layers": 2, "bias": False})])
+        self.of_rows = nn.ModuleList([nn.ConvTranspose1d(4, 6, 3, 2, 1), nn.MaxPool1d(2), nn.AvgPool1d(3, 2, 1), nn.AdaptiveAvgPool1d(3), nn.BatchNorm1d(4), nn.BatchNorm1d(4, affine=False)])
+        self.of_images = nn.ModuleList([nn.ConvTranspose2d(4, 6, 3, 2, 1, groups=2), nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(3), nn.BatchNorm2d(4)])
 
     def forward(self, seed):
         for number, case in enumerate(CASES):
@@ -274,6 +305,13 @@ class All(nn.Module):
         self.embedding(r.integers(0, 7, 2, 3))
         for axes, layer in enumerate(self.convolutions):
             layer(r.tensor(2, 4, *[5] * (axes + 1)))
+        for axes, layers in ((1, self.of_rows), (2, self.of_images)):
+            for layer in layers:
+                layer(r.tensor(2, 4, *[7] * axes))
+        for layer in self.recurrent:
+            states = torch.randn(layer.num_layers * (1 + layer.bidirectional), 2, 3, generator=r.generator)
+            layer(r.tensor(2, 5, 4) if layer.batch_first else r.tensor(5, 2, 4), r.pick(None, (states, states + 1) if isinstance(layer, nn.LSTM) else states))
+            layer(r.tensor(5, 4))
 
 
 if __name__ == "__main__":
