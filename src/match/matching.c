@@ -103,7 +103,7 @@ static bool measure_passes(ls_matching *m) {
             return false;
         ls_pass_geometry *g = &m->geometry[i];
         *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate),
-                               .last_row = (int32_t)candidate->rows - 1, .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
+                               .last_row = (int32_t)(candidate->rows > 0 ? candidate->rows : reference->rows) - 1, .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
         g->has_grids = pair->rows != NULL && !pair->whole && ls_grids_read(reference, candidate, pair, &g->grids);
         m->geometry_count = i + 1;
     }

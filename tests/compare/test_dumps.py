@@ -64,7 +64,8 @@ def test_the_first_is_named_where_an_order_is_known(tmp_path, reference, candida
     r, c = made()
     status, result = diff(REFERENCES[reference](tmp_path / "r", r), make(tmp_path / "c", c))
     assert status == 1 and result["pairing"]["paired"] == len(NAMES)
-    assert result["pairing"]["by"]["name" if named else "content"] == len(NAMES)
+    by = result["pairing"]["by"]
+    assert by["name"] == (len(NAMES) if named else 0) and by["name"] + by["content"] + by["inferred"] == len(NAMES)
     right = {pair["reference"]["name"]: pair["verdict"] for pair in result["pairs"]}
     assert {n for n, v in right.items() if v == "diverged"} == set(BAD)
     if reference == "folder" and candidate != "numbered":
