@@ -9,7 +9,7 @@
 #include "diff/outcome.h"
 #include "diff/outputs.h"
 #include "diff/proof.h"
-#include "match/match_by_values.h"
+#include "diff/value_pairs.h"
 
 /* ------------------------------------------------------------------ opening */
 
@@ -122,7 +122,7 @@ static lockstep_status run(ls_diff *d, lockstep_error *error) {
     if (d->matching.tokens.status != LS_INPUTS_DIFFER) {
         LS_TRY(ls_proof_run(d, error));
         if (!d->is_replayed) /* what is computed says more than what looks alike */
-            LS_TRY(ls_match_by_values(&d->matching, error));
+            LS_TRY(ls_value_pairs_find(d, error));
         LS_TRY(ls_diff_compare_all(d, error));
         ls_proof_note_refuted(d);
     }

@@ -58,6 +58,9 @@ typedef enum ls_remark_code {
     LS_REMARK_REPLAY_COARSE,           /* fraction: a difference that rounding explains at an operation; text: its name */
     LS_REMARK_REPLAY_LOST,             /* count of total tensors of such a reference are no operation's result; text: the first */
     LS_REMARK_PASSES_NOT_DUMPED,       /* count: passes of the candidate beside the one that such a reference belongs to */
+    LS_REMARK_LAYERS_SWAPPED,          /* count, total: two layers of the reference whose weights the candidate has the other way round */
+    LS_REMARK_SWAPPED,                 /* text, detail: two weights or operations of the reference, the same */
+    LS_REMARK_OTHER_WEIGHT,            /* text: an operation of the reference; detail: the weight with which the candidate computes it */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */
 } ls_remark_code;
 

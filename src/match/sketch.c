@@ -109,6 +109,10 @@ bool ls_sketch_is_like(const ls_sketch *r, const ls_sketch *c, double slack) {
     return like;
 }
 
+bool ls_sketches_are_copies(const ls_sketch *a, const ls_sketch *b) {
+    return a->elements == b->elements && a->l2 == b->l2 && memcmp(a->values, b->values, sizeof a->values) == 0;
+}
+
 /* Of two unrelated tensors, the first few values differ by about twice their own squares. */
 static bool may_be_near(const ls_sketch *r, const ls_sketch *c) {
     enum { GLANCE = 16 };

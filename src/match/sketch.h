@@ -20,6 +20,8 @@ bool ls_sketch_take(const ls_view *view, bool integers, ls_sketch *out_sketch);
 /* Could one be the other with its elements in another order? Compares size, L2 and quantiles; `slack`: by how many times the usual
  * they may differ. */
 bool ls_sketch_is_like(const ls_sketch *reference, const ls_sketch *candidate, double slack);
+/* Two tensors with the same values: each may stand for the other. */
+bool ls_sketches_are_copies(const ls_sketch *a, const ls_sketch *b);
 /* The difference of two tensors, element by element as they lie, relative to the reference's deviations from its mean: constant
  * offsets make unrelated tensors similar, so they don't count. Infinite for different sizes, and for plain ones that are not equal. */
 double ls_sketch_distance(const ls_sketch *reference, const ls_sketch *candidate);

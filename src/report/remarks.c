@@ -194,6 +194,9 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
         ls_text_printf(out, "%llu of %llu operations give other values than were recorded: the process may have loaded another model file than --candidate-model names", (unsigned long long)r->count, (unsigned long long)r->total);
         break;
     case LS_REMARK_NAME_REFUTED: ls_text_printf(out, "the values of %s are not those of %s, with which its name pairs it", r->text, r->detail); break;
+    case LS_REMARK_LAYERS_SWAPPED: ls_text_printf(out, "layers %llu and %llu are swapped: each is computed with the other's weights", count, (unsigned long long)r->total); break;
+    case LS_REMARK_SWAPPED: ls_text_printf(out, "%s and %s are swapped in the candidate: the values of what is computed from them show it", r->text, r->detail); break;
+    case LS_REMARK_OTHER_WEIGHT: ls_text_printf(out, "the candidate's values of %s are those that %s gives", r->text, r->detail); break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;
     }

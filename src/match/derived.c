@@ -1,0 +1,394 @@
+#include "match/derived.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/grow.h"
+#include "match/aligned_pair.h"
+
+enum { COMPARED_MAX = 200 << 20, TRIED_BEFORE = 48, TRIALS = 4096 };
+#define CERTAIN 0.02 /* below it, no other order of axes is tried */
+
+typedef struct deriving {
+    ls_choosing *k;
+    const ls_derivation *d;
+    const ls_values *values; /* of the reference */
+    size_t first, end;       /* nodes of its pass */
+    size_t pass, looks, trials_left;
+    bool is_stale;           /* the choice's ranks are */
+    ls_exchanges *exchanges;
+} deriving;
+
+/* ------------------------------------------------------------------ the candidate's values */
+
+/* Puts the elements of one view where those of another lie, which are in the same order. `base`: what both lie in. */
+static void scatter(const ls_view *from, const ls_view *to, const ls_view *base, double *out) {
+    enum { CHUNK = 256 };
+    const int64_t first = (to->data - base->data) / (int64_t)ls_dtype(base->dtype)->block_bytes;
+    const uint64_t elements = ls_view_elements(to);
+    uint64_t at[LOCKSTEP_MAX_RANK] = {0};
+    double values[CHUNK];
+    int64_t place = first;
+    for (uint64_t i = 0; i < elements; i++) {
+        if (i % CHUNK == 0)
+            ls_view_read_f64(from, i, elements - i < CHUNK ? (size_t)(elements - i) : CHUNK, values);
+        out[place] = values[i % CHUNK];
+        for (int axis = to->rank - 1; axis >= 0; axis--) {
+            place += to->strides[axis];
+            if (++at[axis] < to->shape[axis])
+                break;
+            place -= (int64_t)to->shape[axis] * to->strides[axis];
+            at[axis] = 0;
+        }
+    }
+}
+
+/* A candidate's values in the layout of a reference's node; NULL where they are not all there. The caller frees them. */
+static double *values_for(const deriving *w, size_t node, size_t candidate, ls_reorder reorder) {
+    const ls_pair pair = {.reference = node, .candidate = candidate, .reference_value = node, .candidate_value = candidate, .pass_pair = w->k->pass_pair};
+    const uint64_t elements = w->values->trace->nodes[node].elements;
+    ls_aligned_pair a;
+    lockstep_error why;
+    if (ls_aligned_pair_open(w->k->m, &pair, reorder, LS_LAYOUT_LEARN, &a, &why) != LOCKSTEP_OK)
+        return NULL;
+    const bool whole = a.layout.gathered[0] == NULL && ls_view_elements(&a.layout.reference) == elements && ls_view_elements(&a.layout.candidate) == elements &&
+                       ls_view_is_contiguous(&a.reference.view);
+    double *values = whole ? malloc((elements + 1) * sizeof *values) : NULL;
+    if (values != NULL)
+        scatter(&a.layout.candidate, &a.layout.reference, &a.reference.view, values);
+    ls_aligned_pair_close(&a);
+    return values;
+}
+
+/* From here on, the node has its partner's values. */
+static void settle(const deriving *w, size_t node, ls_reorder reorder) {
+    double *values = values_for(w, node, w->k->of_reference[node], reorder);
+    if (values != NULL)
+        w->d->settle(w->d->context, node, values);
+}
+
+/* ------------------------------------------------------------------ looking up */
+
+/* The tensor that is equal to what was computed. */
+typedef struct sighting {
+    size_t candidate; /* piece; LS_NONE */
+    double error, second;
+    ls_reorder reorder;
+} sighting;
+
+static double error_under_layout(const deriving *w, size_t node, const ls_view *computed, const ls_piece *c, ls_reorder reorder) {
+    const ls_pair pair = {.reference = node, .candidate = c->node, .reference_value = node, .candidate_value = c->node, .pass_pair = w->k->pass_pair};
+    ls_hold hold;
+    ls_layout layout;
+    lockstep_error why;
+    if (ls_trace_hold(w->k->m->in->candidate.trace, c->node, &hold, NULL) != LOCKSTEP_OK)
+        return INFINITY;
+    const ls_layout_request q = ls_aligned_pair_request(w->k->m, &pair, reorder, computed, &hold.view);
+    double error = INFINITY;
+    if (ls_layout_find(&q, &w->k->m->votes, LS_LAYOUT_LEARN, &layout, &why) == LOCKSTEP_OK) {
+        error = ls_layout_error(&layout);
+        ls_layout_done(&layout);
+    }
+    ls_hold_release(&hold);
+    return error;
+}
+
+static void offer(const deriving *w, sighting *s, size_t candidate, double error, ls_reorder reorder) {
+    const bool copy = s->candidate != LS_NONE && ls_sketches_are_copies(&ls_choosing_candidate(w->k, s->candidate)->sketch, &ls_choosing_candidate(w->k, candidate)->sketch);
+    if (error < s->error)
+        *s = (sighting){candidate, error, copy ? s->second : s->error, reorder};
+    else if (error < s->second && !copy)
+        s->second = error;
+}
+
+/* Under other orders of axes. */
+static void look_under_layouts(deriving *w, size_t node, const ls_view *computed, const ls_sketch *sketch, sighting *s) {
+    static const ls_reorder reorders[] = {LS_REORDER_NONE, LS_REORDER_ROPE_PAIRS};
+    for (size_t c = 0; c < w->k->found.candidate.count; c++) {
+        const ls_piece *p = ls_choosing_candidate(w->k, c);
+        if (w->k->of_candidate[p->node] != LS_NONE || p->last_of >= 0 || !ls_sketch_is_like(sketch, &p->sketch, 1))
+            continue;
+        for (size_t o = 0; o < sizeof reorders / sizeof reorders[0] && s->error > CERTAIN; o++)
+            offer(w, s, c, error_under_layout(w, node, computed, p, reorders[o]), reorders[o]);
+    }
+}
+
+static bool look_up(deriving *w, size_t node, const ls_view *computed, sighting *out) {
+    ls_sketch sketch;
+    sighting s = {.candidate = LS_NONE, .error = INFINITY, .second = INFINITY};
+    if (!ls_sketch_take(computed, false, &sketch) || sketch.is_plain)
+        return false;
+    for (size_t c = 0; c < w->k->found.candidate.count && w->looks < COMPARED_MAX; c++, w->looks++) {
+        const ls_piece *p = ls_choosing_candidate(w->k, c);
+        if (w->k->of_candidate[p->node] == LS_NONE && p->last_of < 0)
+            offer(w, &s, c, ls_sketch_distance(&sketch, &p->sketch), LS_REORDER_NONE);
+    }
+    if (s.error > CERTAIN)
+        look_under_layouts(w, node, computed, &sketch, &s);
+    *out = s;
+    return s.error <= w->k->limit && ls_choosing_is_clear(s.error, s.second, LS_CLEARLY);
+}
+
+/* ------------------------------------------------------------------ pairing */
+
+static size_t piece_of(const ls_pieces *p, size_t node) {
+    size_t from = 0, to = p->count;
+    while (from < to) {
+        const size_t middle = from + (to - from) / 2;
+        if (p->items[middle].node < node)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < p->count && p->items[from].node == node ? from : LS_NONE;
+}
+
+static lockstep_status take(deriving *w, size_t node, const sighting *s, lockstep_error *error) {
+    const size_t piece = piece_of(&w->k->found.reference, node);
+    const ls_likeness like = {.reference = piece, .error = s->error, .reorder = s->reorder};
+    LS_TRY(ls_choosing_pair(w->k, &like, s->candidate, LS_METHOD_CONTENT, error));
+    settle(w, node, s->reorder);
+    return LOCKSTEP_OK;
+}
+
+/* What could have a partner, and has none. */
+static bool is_wanted(const deriving *w, size_t node) { return w->k->of_reference[node] == LS_NONE && piece_of(&w->k->found.reference, node) != LS_NONE; }
+
+static bool is_walked(const deriving *w, size_t node) {
+    const ls_node *n = &w->values->trace->nodes[node];
+    return n->pass == w->pass && n->elements > 0 && ls_values_is_own(w->values, node);
+}
+
+static ls_reorder reorder_of(const deriving *w, size_t candidate) {
+    const size_t pair = w->k->m->pair_of[candidate];
+    return pair != 0 ? w->k->m->pairs->items[pair - 1].reorder : LS_REORDER_NONE;
+}
+
+/* One step of a walk; `out_found`: nothing is left to do for the node. */
+static lockstep_status step(deriving *w, size_t node, bool *out_found, lockstep_error *error) {
+    ls_view computed;
+    sighting seen;
+    *out_found = true;
+    if (w->values->trace->nodes[node].role == LOCKSTEP_ROLE_WRITE && w->values->trace->nodes[node].pass == w->pass)
+        w->d->compute(w->d->context, node, &computed); /* to a cache */
+    if (!is_walked(w, node))
+        return LOCKSTEP_OK;
+    if (w->k->of_reference[node] != LS_NONE) {
+        settle(w, node, reorder_of(w, w->k->of_reference[node]));
+        return LOCKSTEP_OK;
+    }
+    *out_found = w->d->compute(w->d->context, node, &computed) && is_wanted(w, node) && look_up(w, node, &computed, &seen);
+    return *out_found ? take(w, node, &seen, error) : LOCKSTEP_OK;
+}
+
+static deriving deriving_of(ls_choosing *k, const ls_derivation *d, ls_exchanges *exchanges) {
+    const size_t pass = k->m->tokens.pairs[k->pass_pair].reference;
+    const ls_trace *t = k->m->in->reference.trace;
+    return (deriving){.k = k, .d = d, .values = &k->m->in->reference.values, .first = t->passes[pass].first_node, .end = t->passes[pass].end_node, .pass = pass, .exchanges = exchanges};
+}
+
+lockstep_status ls_derived_pair_equal(ls_choosing *k, const ls_derivation *d, lockstep_error *error) {
+    deriving w = deriving_of(k, d, NULL);
+    bool found;
+    for (size_t node = w.first; node < w.end; node++)
+        LS_TRY(step(&w, node, &found, error));
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ other weights */
+
+static bool note(deriving *w, const ls_exchange *exchange) {
+    ls_exchanges *e = w->exchanges;
+    const bool room = ls_grow((void **)&e->items, e->count, &e->capacity, sizeof *e->items);
+    if (room)
+        e->items[e->count++] = *exchange;
+    return room;
+}
+
+static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
+
+/* The node's weight, if it has one. */
+static size_t weight_of(const deriving *w, size_t node) {
+    const ls_node *nodes = w->values->trace->nodes, *n = &nodes[node];
+    for (size_t i = 0; i < n->source_count; i++)
+        if (nodes[w->values->value_of[n->sources[i]]].role == LOCKSTEP_ROLE_WEIGHT)
+            return w->values->value_of[n->sources[i]];
+    return LS_NONE;
+}
+
+/* Computed with another weight of the same shape, is it there? */
+static lockstep_status try_weights(deriving *w, size_t node, bool *out_found, lockstep_error *error) {
+    ls_view computed;
+    sighting seen;
+    for (size_t i = 0; weight_of(w, node) != LS_NONE && w->trials_left > 0; i++) {
+        bool any = false;
+        const size_t weight = w->d->vary(w->d->context, node, i, &computed, &any);
+        if (weight == LS_NONE)
+            break;
+        w->trials_left--;
+        *out_found = any && look_up(w, node, &computed, &seen);
+        if (!*out_found)
+            continue;
+        if (!note(w, &(ls_exchange){weight_of(w, node), weight, node, true}))
+            return no_memory(error);
+        return take(w, node, &seen, error);
+    }
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ results that were exchanged */
+
+static bool reads(const deriving *w, const ls_node *n, size_t value) {
+    bool any = false;
+    for (size_t i = 0; i < n->source_count && !any; i++)
+        any = w->values->value_of[n->sources[i]] == value;
+    return any;
+}
+
+/* The same operation on the same operands, but with another weight. */
+static bool are_siblings(const deriving *w, size_t a, size_t b) {
+    const ls_node *nodes = w->values->trace->nodes, *x = &nodes[a], *y = &nodes[b];
+    bool same = a != b && is_walked(w, b) && x->kind == y->kind && x->elements == y->elements && x->source_count == y->source_count && weight_of(w, a) != weight_of(w, b);
+    for (size_t i = 0; i < x->source_count && same; i++) {
+        const size_t source = w->values->value_of[x->sources[i]];
+        same = nodes[source].role == LOCKSTEP_ROLE_WEIGHT || reads(w, y, source);
+    }
+    return same;
+}
+
+/* Two nodes of the reference exchange their partners. */
+static void exchange(const deriving *w, size_t a, size_t b) {
+    ls_choosing *k = w->k;
+    const size_t of_a = k->of_reference[a], of_b = k->of_reference[b], first = k->m->pair_of[of_a], second = k->m->pair_of[of_b];
+    if (first == 0 || second == 0)
+        return;
+    ls_pair *x = &k->m->pairs->items[first - 1], *y = &k->m->pairs->items[second - 1], kept = *x;
+    x->candidate = y->candidate;
+    x->candidate_value = y->candidate_value;
+    y->candidate = kept.candidate;
+    y->candidate_value = kept.candidate_value;
+    k->m->pair_of[of_a] = second;
+    k->m->pair_of[of_b] = first;
+    k->of_reference[a] = of_b;
+    k->of_reference[b] = of_a;
+    k->of_candidate[of_a] = b;
+    k->of_candidate[of_b] = a;
+    settle(w, a, x->reorder);
+    settle(w, b, y->reorder);
+}
+
+/* Is the node there if one of its operands is what a sibling has? */
+static lockstep_status try_sibling(deriving *w, size_t node, size_t operand, size_t sibling, bool *out_found, lockstep_error *error) {
+    ls_view computed;
+    sighting seen;
+    double *values = values_for(w, operand, w->k->of_reference[sibling], reorder_of(w, w->k->of_reference[sibling]));
+    if (values == NULL)
+        return LOCKSTEP_OK;
+    w->d->settle(w->d->context, operand, values);
+    *out_found = w->d->compute(w->d->context, node, &computed) && look_up(w, node, &computed, &seen);
+    if (!*out_found) {
+        settle(w, operand, reorder_of(w, w->k->of_reference[operand]));
+        return LOCKSTEP_OK;
+    }
+    exchange(w, operand, sibling);
+    return note(w, &(ls_exchange){operand, sibling, node, false}) ? take(w, node, &seen, error) : no_memory(error);
+}
+
+static lockstep_status try_siblings(deriving *w, size_t node, bool *out_found, lockstep_error *error) {
+    const ls_node *n = &w->values->trace->nodes[node];
+    for (size_t i = 0; i < n->source_count && !*out_found; i++) {
+        const size_t operand = w->values->value_of[n->sources[i]];
+        if (!is_walked(w, operand) || w->k->of_reference[operand] == LS_NONE)
+            continue;
+        for (size_t s = w->first; s < w->end && !*out_found && w->trials_left > 0; s++)
+            if (w->k->of_reference[s] != LS_NONE && are_siblings(w, operand, s)) {
+                w->trials_left--;
+                LS_TRY(try_sibling(w, node, operand, s, out_found, error));
+            }
+    }
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ behind a fault */
+
+/* Pairs the closest, if it is clear. */
+static lockstep_status infer(deriving *w, size_t node, lockstep_error *error) {
+    ls_choosing *k = w->k;
+    const size_t piece = piece_of(&k->found.reference, node);
+    if (w->is_stale)
+        ls_choosing_rank_references(k);
+    w->is_stale = false;
+    const ls_rank own = k->ranks[piece];
+    if (own.best == NULL || own.best->error > LS_BEHIND || !ls_choosing_is_clear(own.best->error, own.second, LS_CLEARLY_BEHIND))
+        return LOCKSTEP_OK;
+    const ls_rank other = ls_choosing_rank_candidate(k, own.candidate);
+    if (other.best != own.best || !ls_choosing_is_clear(other.best->error, other.second, LS_CLEARLY_BEHIND) ||
+        ls_choosing_is_sheltered(k, ls_choosing_reference(k, piece), ls_choosing_candidate(k, own.candidate), own.best->error))
+        return LOCKSTEP_OK;
+    LS_TRY(ls_choosing_pair(k, own.best, own.candidate, LS_METHOD_INFERRED, error));
+    settle(w, node, own.best->reorder);
+    return LOCKSTEP_OK;
+}
+
+static lockstep_status step_behind(deriving *w, size_t node, lockstep_error *error) {
+    const bool was_paired = w->k->of_reference[node] != LS_NONE;
+    bool found;
+    LS_TRY(step(w, node, &found, error));
+    if (!found && is_walked(w, node) && is_wanted(w, node)) {
+        LS_TRY(try_weights(w, node, &found, error));
+        if (!found)
+            LS_TRY(try_siblings(w, node, &found, error));
+        if (!found)
+            LS_TRY(infer(w, node, error));
+    }
+    w->is_stale = w->is_stale || (!was_paired && w->k->of_reference[node] != LS_NONE);
+    return LOCKSTEP_OK;
+}
+
+/* A tensor that nothing resembles: with the right one, what is computed from it is what its partner has. */
+static lockstep_status solve(deriving *w, size_t node, size_t reader, lockstep_error *error) {
+    const size_t partner = w->k->of_reference[reader], tried_before = TRIED_BEFORE;
+    double *wanted = values_for(w, reader, partner, reorder_of(w, partner));
+    ls_sketch right, own;
+    sighting best = {.candidate = LS_NONE, .error = INFINITY, .second = INFINITY};
+    ls_view view = {.data = (const uint8_t *)wanted, .dtype = LOCKSTEP_F64, .rank = 1, .shape = {w->values->trace->nodes[reader].elements}};
+    ls_view_set_contiguous(&view);
+    const bool any = wanted != NULL && ls_sketch_take(&view, false, &right) && !right.is_plain;
+    free(wanted);
+    for (size_t c = 0, tried = 0; c < w->k->found.candidate.count && any && tried < tried_before; c++) {
+        const ls_piece *p = ls_choosing_candidate(w->k, c);
+        double *values = w->k->of_candidate[p->node] == LS_NONE && p->last_of < 0 && p->sketch.elements == w->values->trace->nodes[node].elements ? values_for(w, node, p->node, LS_REORDER_NONE) : NULL;
+        if (values == NULL)
+            continue;
+        tried++;
+        w->d->settle(w->d->context, node, values);
+        if (w->d->compute(w->d->context, reader, &view) && ls_sketch_take(&view, false, &own))
+            offer(w, &best, c, ls_sketch_distance(&right, &own), LS_REORDER_NONE);
+    }
+    if (any)
+        settle(w, reader, reorder_of(w, partner));
+    return best.error <= w->k->limit && ls_choosing_is_clear(best.error, best.second, LS_CLEARLY) ? take(w, node, &best, error) : LOCKSTEP_OK;
+}
+
+/* Looks for what is still missing in front of what was found. */
+static lockstep_status solve_all(deriving *w, lockstep_error *error) {
+    for (size_t reader = w->first; reader < w->end; reader++) {
+        const ls_node *n = &w->values->trace->nodes[reader];
+        for (size_t i = 0; i < n->source_count && is_walked(w, reader) && w->k->of_reference[reader] != LS_NONE; i++) {
+            const size_t operand = w->values->value_of[n->sources[i]];
+            if (is_walked(w, operand) && is_wanted(w, operand))
+                LS_TRY(solve(w, operand, reader, error));
+        }
+    }
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_derived_pair_behind(ls_choosing *k, const ls_derivation *d, ls_exchanges *exchanges, lockstep_error *error) {
+    deriving w = deriving_of(k, d, exchanges);
+    w.trials_left = TRIALS;
+    w.is_stale = true;
+    for (size_t node = w.first; node < w.end; node++)
+        LS_TRY(step_behind(&w, node, error));
+    return solve_all(&w, error);
+}
