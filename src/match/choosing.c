@@ -74,17 +74,18 @@ lockstep_status ls_choosing_pair(ls_choosing *k, const ls_likeness *like, size_t
 static bool is_reference_walked(const ls_choosing *k) { return k->m->in->reference.trace->is_graph && !k->m->in->candidate.trace->is_graph; }
 static const ls_values *graph_of(const ls_choosing *k) { return is_reference_walked(k) ? &k->m->in->reference.values : &k->m->in->candidate.values; }
 
-/* Per node of the graph: the least error of what was found to be right and is computed from it. */
+/* Per node of the graph: the least error of the nearest pairs that are computed from it. */
 static void find_shelters(ls_choosing *k) {
     const ls_values *v = graph_of(k);
     const size_t *partners = is_reference_walked(k) ? k->of_reference : k->of_candidate;
     for (size_t i = 0; i < v->trace->node_count; i++)
         k->shelter[i] = INFINITY;
-    for (size_t i = 0; i < v->trace->node_count; i++) {
-        const size_t candidate = is_reference_walked(k) ? partners[i] : i;
-        for (size_t s = 0; s < v->trace->nodes[i].source_count && v->value_of[i] == i && partners[i] != LS_NONE; s++) {
+    for (size_t i = v->trace->node_count; i-- > 0;) {
+        const size_t value = v->value_of[i], candidate = is_reference_walked(k) ? partners[value] : value;
+        const double own = partners[value] != LS_NONE ? k->error[candidate] : k->shelter[i];
+        for (size_t s = 0; s < v->trace->nodes[i].source_count; s++) {
             double *of = &k->shelter[v->value_of[v->trace->nodes[i].sources[s]]];
-            *of = fmin(*of, k->error[candidate]);
+            *of = v->value_of[v->trace->nodes[i].sources[s]] != value ? fmin(*of, own) : *of;
         }
     }
 }

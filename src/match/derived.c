@@ -146,7 +146,8 @@ static size_t piece_of(const ls_pieces *p, size_t node) {
 
 static lockstep_status take(deriving *w, size_t node, const sighting *s, lockstep_error *error) {
     const size_t piece = piece_of(&w->k->found.reference, node);
-    const ls_likeness like = {.reference = piece, .error = s->error, .reorder = s->reorder};
+    const double error_of_pair = ls_sketch_distance(&ls_choosing_reference(w->k, piece)->sketch, &ls_choosing_candidate(w->k, s->candidate)->sketch);
+    const ls_likeness like = {.reference = piece, .error = error_of_pair, .reorder = s->reorder};
     LS_TRY(ls_choosing_pair(w->k, &like, s->candidate, LS_METHOD_CONTENT, error));
     settle(w, node, s->reorder);
     return LOCKSTEP_OK;
@@ -217,28 +218,6 @@ static size_t weight_of(const deriving *w, size_t node) {
     return LS_NONE;
 }
 
-/* Computed with another weight of the same shape, is it there? */
-static lockstep_status try_weights(deriving *w, size_t node, bool *out_found, lockstep_error *error) {
-    ls_view computed;
-    sighting seen;
-    for (size_t i = 0; weight_of(w, node) != LS_NONE && w->trials_left > 0; i++) {
-        bool any = false;
-        const size_t weight = w->d->vary(w->d->context, node, i, &computed, &any);
-        if (weight == LS_NONE)
-            break;
-        w->trials_left--;
-        *out_found = any && look_up(w, node, &computed, &seen);
-        if (!*out_found)
-            continue;
-        if (!note(w, &(ls_exchange){weight_of(w, node), weight, node, true}))
-            return no_memory(error);
-        return take(w, node, &seen, error);
-    }
-    return LOCKSTEP_OK;
-}
-
-/* ------------------------------------------------------------------ results that were exchanged */
-
 static bool reads(const deriving *w, const ls_node *n, size_t value) {
     bool any = false;
     for (size_t i = 0; i < n->source_count && !any; i++)
@@ -256,6 +235,36 @@ static bool are_siblings(const deriving *w, size_t a, size_t b) {
     }
     return same;
 }
+
+/* What a weight gives is the result of its own operation, if that has the same operands. */
+static bool is_of_sibling(const deriving *w, size_t node, size_t weight) {
+    bool any = false;
+    for (size_t s = w->first; s < w->end && !any; s++)
+        any = weight_of(w, s) == weight && are_siblings(w, node, s);
+    return any;
+}
+
+/* Computed with another weight of the same shape, is it there? */
+static lockstep_status try_weights(deriving *w, size_t node, bool *out_found, lockstep_error *error) {
+    ls_view computed;
+    sighting seen;
+    for (size_t i = 0; weight_of(w, node) != LS_NONE && w->trials_left > 0; i++) {
+        bool any = false;
+        const size_t weight = w->d->vary(w->d->context, node, i, &computed, &any);
+        if (weight == LS_NONE)
+            break;
+        w->trials_left--;
+        *out_found = any && !is_of_sibling(w, node, weight) && look_up(w, node, &computed, &seen);
+        if (!*out_found)
+            continue;
+        if (!note(w, &(ls_exchange){weight_of(w, node), weight, node, true}))
+            return no_memory(error);
+        return take(w, node, &seen, error);
+    }
+    return LOCKSTEP_OK;
+}
+
+/* ------------------------------------------------------------------ results that were exchanged */
 
 /* Two nodes of the reference exchange their partners. */
 static void exchange(const deriving *w, size_t a, size_t b) {
@@ -312,6 +321,17 @@ static lockstep_status try_siblings(deriving *w, size_t node, bool *out_found, l
 
 /* ------------------------------------------------------------------ behind a fault */
 
+/* Recorded beside an operation whose operands are right: where the candidate has something else, it factors that operation differently. */
+static bool is_aside_of_right(const deriving *w, size_t node) {
+    const ls_node *n = &w->values->trace->nodes[node];
+    bool right = n->is_aside;
+    for (size_t i = 0; i < n->source_count && right; i++) {
+        const size_t source = w->values->value_of[n->sources[i]], partner = w->k->of_reference[source];
+        right = !is_walked(w, source) || (partner != LS_NONE && w->k->error[partner] <= w->k->limit);
+    }
+    return right;
+}
+
 /* Pairs the closest, if it is clear. */
 static lockstep_status infer(deriving *w, size_t node, lockstep_error *error) {
     ls_choosing *k = w->k;
@@ -339,7 +359,7 @@ static lockstep_status step_behind(deriving *w, size_t node, lockstep_error *err
         LS_TRY(try_weights(w, node, &found, error));
         if (!found)
             LS_TRY(try_siblings(w, node, &found, error));
-        if (!found)
+        if (!found && !is_aside_of_right(w, node))
             LS_TRY(infer(w, node, error));
     }
     w->is_stale = w->is_stale || (!was_paired && w->k->of_reference[node] != LS_NONE);

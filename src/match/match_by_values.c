@@ -8,14 +8,14 @@
 
 #define LEAST_LIMIT 5e-3 /* the largest error of two tensors that are the same, without much rounding */
 #define MOST_LIMIT 0.1
-#define NOISE 5          /* the same, as a multiple of the usual error */
+#define NOISE 5          /* the same, as a multiple of the error that the best ones have */
 
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* The usual error of two tensors that are the same, times a few. */
+/* The error of two tensors that are the same, times a few. Most may be behind a fault: the best of them show what rounding alone does. */
 static double measure_limit(ls_choosing *k) {
     double *errors = malloc((k->found.candidate.count + 1) * sizeof *errors), limit = LEAST_LIMIT;
     size_t count = 0;
@@ -27,10 +27,24 @@ static double measure_limit(ls_choosing *k) {
     }
     if (count > 0) {
         qsort(errors, count, sizeof *errors, by_size);
-        limit = fmin(fmax(NOISE * errors[count / 2], LEAST_LIMIT), MOST_LIMIT);
+        limit = fmin(fmax(NOISE * errors[count / 8], LEAST_LIMIT), MOST_LIMIT);
     }
     free(errors);
     return limit;
+}
+
+/* A row of a tensor, or the tensor itself, beside one that has been paired with it. */
+static lockstep_status pair_parts(ls_choosing *k, lockstep_error *error) {
+    for (size_t c = 0; c < k->found.candidate.count; c++) {
+        const ls_likeness *like = k->found.of[c].count > 0 ? &k->found.of[c].items[0] : NULL;
+        const ls_piece *p = ls_choosing_candidate(k, c);
+        if (like == NULL || like->error > k->limit || k->of_candidate[p->node] != LS_NONE || k->of_reference[ls_choosing_reference(k, like->reference)->node] == LS_NONE)
+            continue;
+        k->of_candidate[p->node] = ls_choosing_reference(k, like->reference)->node;
+        k->error[p->node] = like->error;
+        LS_TRY(ls_matching_add(k->m, &(ls_pair){.reference = k->of_candidate[p->node], .candidate = p->node, .pass_pair = k->pass_pair, .method = LS_METHOD_CONTENT, .reorder = like->reorder}, error));
+    }
+    return LOCKSTEP_OK;
 }
 
 /* A tensor that is there twice has one partner. */
@@ -82,8 +96,9 @@ static lockstep_status choose(ls_choosing *k, const ls_derivation *derivation, l
     LS_TRY(ls_choosing_pair_closest(k, k->limit, LS_CLEARLY, LS_METHOD_CONTENT, error));
     LS_TRY(ls_choosing_pair_blurred(k, k->limit, LS_METHOD_CONTENT, error));
     LS_TRY(use_order(k, error));
-    if (derivation != NULL)
-        LS_TRY(ls_derived_pair_equal(k, derivation, error));
+    LS_TRY(pair_parts(k, error));
+    if (derivation != NULL) /* shows more than a likeness */
+        return ls_derived_pair_equal(k, derivation, error);
     return ls_choosing_pair_closest(k, MOST_LIMIT, LS_CLEARLY, LS_METHOD_CONTENT, error);
 }
 
