@@ -159,9 +159,11 @@ static double error_under_layout(const comparing *k, const ls_piece *r, const ls
     return error * (r->sketch.is_plain ? 1 : spread_of(&r->sketch));
 }
 
-/* Tries the reference's tensors whose values are distributed most similarly. */
+/* Tries the reference's tensors whose values are distributed similarly. A layout that was looked for has to do far better than none. */
 static void try_layouts(const comparing *k, size_t candidate) {
     const ls_piece *c = &k->out->candidate.items[candidate];
+    const double as_it_lies = k->out->of[candidate].count > 0 ? k->out->of[candidate].items[0].error : INFINITY;
+    const double most = fmin(k->behind ? UNDER_LAYOUT_BEHIND : UNDER_LAYOUT, as_it_lies / 2);
     size_t tried = 0;
     for (size_t i = 0; i < k->out->reference.count && tried < LAYOUTS_TRIED; i++) {
         const ls_piece *r = &k->out->reference.items[i];
@@ -171,8 +173,7 @@ static void try_layouts(const comparing *k, size_t candidate) {
         tried++;
         for (size_t o = 0; o < sizeof reorders / sizeof reorders[0]; o++) {
             const ls_likeness like = {i, error_under_layout(k, r, c, reorders[o]), true, reorders[o]};
-            const double limit = r->sketch.is_plain ? 1e-6 : k->behind ? UNDER_LAYOUT_BEHIND : UNDER_LAYOUT;
-            if (!(like.error < limit))
+            if (!(like.error < (r->sketch.is_plain ? 1e-6 : most)))
                 continue;
             keep(&k->out->of[candidate], &like);
             break;
