@@ -34,7 +34,7 @@ static void note(ls_diff *d, ls_remark_code code, const char *text, const char *
 }
 
 /* An exchange the other way round; `count` if there is none. */
-static size_t counterpart(const ls_exchanges *e, size_t of) {
+static size_t counterpart(const ls_value_findings *e, size_t of) {
     size_t i = 0;
     while (i < e->count && !(e->items[i].node == e->items[of].instead && e->items[i].instead == e->items[of].node))
         i++;
@@ -61,7 +61,7 @@ static int other_layer(const ls_diff *d, const ls_exchange *x) {
 }
 
 /* Notes layers of which each reads several weights of the other, and marks their exchanges as told. */
-static void note_layers(ls_diff *d, const ls_exchanges *e, const int *others, bool *told) {
+static void note_layers(ls_diff *d, const ls_value_findings *e, const int *others, bool *told) {
     const ls_trace *t = d->in.reference.trace;
     for (size_t i = 0; i < e->count; i++) {
         const int own = layer_of(t, e->items[i].reader), other = others[i];
@@ -78,7 +78,7 @@ static void note_layers(ls_diff *d, const ls_exchanges *e, const int *others, bo
     }
 }
 
-static void note_rest(ls_diff *d, const ls_exchanges *e, bool *told) {
+static void note_rest(ls_diff *d, const ls_value_findings *e, bool *told) {
     const ls_node *nodes = d->in.reference.trace->nodes;
     for (size_t i = 0; i < e->count; i++) {
         const ls_exchange *x = &e->items[i];
@@ -92,7 +92,7 @@ static void note_rest(ls_diff *d, const ls_exchanges *e, bool *told) {
     }
 }
 
-static lockstep_status note_exchanges(ls_diff *d, const ls_exchanges *e, lockstep_error *error) {
+static lockstep_status note_exchanges(ls_diff *d, const ls_value_findings *e, lockstep_error *error) {
     int *others = malloc((e->count + 1) * sizeof *others);
     bool *told = calloc(e->count + 1, sizeof *told);
     const bool ok = others != NULL && told != NULL;
@@ -107,14 +107,27 @@ static lockstep_status note_exchanges(ls_diff *d, const ls_exchanges *e, lockste
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
+/* ------------------------------------------------------------------ names, and tensors that are quite different */
+
+static void note_names(ls_diff *d, const ls_value_findings *f) {
+    if (f->drops_names)
+        note(d, LS_REMARK_NAMES_DROPPED, NULL, NULL, f->refuted, f->named);
+    else if (f->refuted > 0)
+        note(d, LS_REMARK_NAME_REFUTED, d->in.candidate.trace->nodes[f->refuted_candidate].name, d->in.reference.trace->nodes[f->refuted_reference].name, f->refuted, 0);
+    if (ls_value_findings_are_few(f))
+        note(d, LS_REMARK_FEW_PAIRS, NULL, NULL, f->paired, f->possible);
+}
+
 /* ------------------------------------------------------------------ whole */
 
 static lockstep_status pair(ls_diff *d, const ls_derivation *derivation, lockstep_error *error) {
-    ls_exchanges exchanges = {0};
-    lockstep_status status = ls_match_by_values(&d->matching, derivation, &exchanges, error);
-    if (status == LOCKSTEP_OK)
-        status = note_exchanges(d, &exchanges, error);
-    free(exchanges.items);
+    ls_value_findings findings = {0};
+    lockstep_status status = ls_match_by_values(&d->matching, derivation, &findings, error);
+    if (status == LOCKSTEP_OK) {
+        note_names(d, &findings);
+        status = note_exchanges(d, &findings, error);
+    }
+    free(findings.items);
     return status;
 }
 

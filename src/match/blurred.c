@@ -55,6 +55,9 @@ static bool exchange(const ls_choosing *k, guesses *g, size_t c) {
     return any;
 }
 
+/* Two candidates that rounding has made equal need not be told apart. */
+static bool are_one(const ls_choosing *k, size_t a, size_t b) { return ls_sketches_are_copies(&ls_choosing_candidate(k, a)->sketch, &ls_choosing_candidate(k, b)->sketch); }
+
 /* Each reference that is about as close has a partner itself, and the differences between the two pairs agree. */
 static bool is_confirmed(const ls_choosing *k, const guesses *g, size_t c, const ls_likeness *own) {
     const ls_sketch *sketch = &ls_choosing_reference(k, own->reference)->sketch;
@@ -63,7 +66,8 @@ static bool is_confirmed(const ls_choosing *k, const guesses *g, size_t c, const
         const ls_likeness *other = &k->found.of[c].items[i];
         const size_t rival = g->of_reference[other->reference];
         const bool is_rival = other != own && ls_choosing_is_possible(k, other, c) && !ls_choosing_is_clear(own->error, other->error, LS_CLEARLY) && !ls_sketches_are_copies(sketch, &ls_choosing_reference(k, other->reference)->sketch);
-        confirmed = !is_rival || (rival != LS_NONE && contrast_of(k, c, own->reference, rival, other->reference) < AGREES);
+        const bool is_told_apart = is_rival && rival != LS_NONE && (contrast_of(k, c, own->reference, rival, other->reference) < AGREES || are_one(k, c, rival));
+        confirmed = !is_rival || is_told_apart;
     }
     return confirmed;
 }

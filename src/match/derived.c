@@ -17,7 +17,7 @@ typedef struct deriving {
     size_t first, end;       /* nodes of its pass */
     size_t pass, looks, trials_left;
     bool is_stale;           /* the choice's ranks are */
-    ls_exchanges *exchanges;
+    ls_value_findings *findings;
 } deriving;
 
 /* ------------------------------------------------------------------ the candidate's values */
@@ -183,10 +183,10 @@ static lockstep_status step(deriving *w, size_t node, bool *out_found, lockstep_
     return *out_found ? take(w, node, &seen, error) : LOCKSTEP_OK;
 }
 
-static deriving deriving_of(ls_choosing *k, const ls_derivation *d, ls_exchanges *exchanges) {
+static deriving deriving_of(ls_choosing *k, const ls_derivation *d, ls_value_findings *findings) {
     const size_t pass = k->m->tokens.pairs[k->pass_pair].reference;
     const ls_trace *t = k->m->in->reference.trace;
-    return (deriving){.k = k, .d = d, .values = &k->m->in->reference.values, .first = t->passes[pass].first_node, .end = t->passes[pass].end_node, .pass = pass, .exchanges = exchanges};
+    return (deriving){.k = k, .d = d, .values = &k->m->in->reference.values, .first = t->passes[pass].first_node, .end = t->passes[pass].end_node, .pass = pass, .findings = findings};
 }
 
 lockstep_status ls_derived_pair_equal(ls_choosing *k, const ls_derivation *d, lockstep_error *error) {
@@ -200,7 +200,7 @@ lockstep_status ls_derived_pair_equal(ls_choosing *k, const ls_derivation *d, lo
 /* ------------------------------------------------------------------ other weights */
 
 static bool note(deriving *w, const ls_exchange *exchange) {
-    ls_exchanges *e = w->exchanges;
+    ls_value_findings *e = w->findings;
     const bool room = ls_grow((void **)&e->items, e->count, &e->capacity, sizeof *e->items);
     if (room)
         e->items[e->count++] = *exchange;
@@ -404,8 +404,8 @@ static lockstep_status solve_all(deriving *w, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_derived_pair_behind(ls_choosing *k, const ls_derivation *d, ls_exchanges *exchanges, lockstep_error *error) {
-    deriving w = deriving_of(k, d, exchanges);
+lockstep_status ls_derived_pair_behind(ls_choosing *k, const ls_derivation *d, ls_value_findings *findings, lockstep_error *error) {
+    deriving w = deriving_of(k, d, findings);
     w.trials_left = TRIALS;
     w.is_stale = true;
     for (size_t node = w.first; node < w.end; node++)

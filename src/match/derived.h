@@ -5,11 +5,11 @@
 
 #include "match/choosing.h"
 #include "match/derivation.h"
-#include "match/exchanges.h"
+#include "match/value_findings.h"
 
 /* Only what is equal. */
 lockstep_status ls_derived_pair_equal(ls_choosing *choosing, const ls_derivation *derivation, lockstep_error *error);
 /* Where nothing is: tries other weights, or operands that were exchanged, and else infers the closest. */
-lockstep_status ls_derived_pair_behind(ls_choosing *choosing, const ls_derivation *derivation, ls_exchanges *exchanges, lockstep_error *error);
+lockstep_status ls_derived_pair_behind(ls_choosing *choosing, const ls_derivation *derivation, ls_value_findings *findings, lockstep_error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "match/derived.h"
+#include "match/names_check.h"
 
 #define LEAST_LIMIT 5e-3 /* the largest error of two tensors that are the same, without much rounding */
 #define MOST_LIMIT 0.1
@@ -103,7 +104,7 @@ static lockstep_status choose(ls_choosing *k, const ls_derivation *derivation, l
 }
 
 /* Looks at what is left again: at what it has in common, whatever its size. */
-static lockstep_status choose_behind(ls_choosing *k, const ls_derivation *derivation, ls_exchanges *exchanges, lockstep_error *error) {
+static lockstep_status choose_behind(ls_choosing *k, const ls_derivation *derivation, ls_value_findings *findings, lockstep_error *error) {
     k->first = k->found;
     k->found = (ls_resemblance){0};
     free(k->ranks);
@@ -113,19 +114,26 @@ static lockstep_status choose_behind(ls_choosing *k, const ls_derivation *deriva
     if (k->ranks == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (derivation != NULL)
-        LS_TRY(ls_derived_pair_behind(k, derivation, exchanges, error));
+        LS_TRY(ls_derived_pair_behind(k, derivation, findings, error));
     LS_TRY(ls_choosing_pair_closest(k, LS_BEHIND, LS_CLEARLY_BEHIND, LS_METHOD_INFERRED, error));
     LS_TRY(ls_choosing_pair_blurred(k, LS_BEHIND, LS_METHOD_INFERRED, error));
     return pair_copies(k, error);
 }
 
-/* Too few for two runs of one model: what resembles the rest (attention weights, say) does so by chance. */
-static void drop_chances(ls_choosing *k, size_t least) {
-    size_t paired = 0;
-    for (size_t c = 0; c < k->m->in->candidate.trace->node_count; c++)
-        paired += k->of_candidate[c] != LS_NONE;
-    if (4 * paired < least)
-        ls_matching_retract(k->m, LS_METHOD_INFERRED);
+/* Where few have a partner for certain, what resembles the rest (attention weights, say) does so by chance. */
+static lockstep_status drop_chances(ls_choosing *k, ls_value_findings *findings, lockstep_error *error) {
+    const ls_pieces *r = &k->first.reference, *c = &k->first.candidate;
+    bool *dropped = calloc(k->m->pairs->count + 1, sizeof *dropped);
+    if (dropped == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    findings->possible = (r->count < c->count ? r->count : c->count) + (findings->drops_names ? 0 : findings->named);
+    findings->paired = k->m->pairs->count;
+    for (size_t i = 0; i < k->m->pairs->count; i++)
+        dropped[i] = k->m->pairs->items[i].method == LS_METHOD_INFERRED;
+    if (ls_value_findings_are_few(findings))
+        ls_matching_retract(k->m, dropped);
+    free(dropped);
+    return LOCKSTEP_OK;
 }
 
 /* ------------------------------------------------------------------ a pair of passes */
@@ -159,7 +167,7 @@ static void choosing_done(ls_choosing *k) {
     ls_resemblance_done(&k->first);
 }
 
-static lockstep_status match_pass(ls_matching *m, size_t pass_pair, const ls_derivation *derivation, ls_exchanges *exchanges, lockstep_error *error) {
+static lockstep_status match_pass(ls_matching *m, size_t pass_pair, const ls_derivation *derivation, ls_value_findings *findings, lockstep_error *error) {
     const size_t references = m->in->reference.trace->node_count, candidates = m->in->candidate.trace->node_count;
     ls_choosing k = {.m = m, .pass_pair = pass_pair};
     LS_TRY(ls_resemblance_find(m, pass_pair, false, &k.found, error));
@@ -173,11 +181,11 @@ static lockstep_status match_pass(ls_matching *m, size_t pass_pair, const ls_der
         status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     } else {
         take_pairs(&k);
-        const size_t least = k.found.reference.count < k.found.candidate.count ? k.found.reference.count : k.found.candidate.count;
         status = choose(&k, derivation, error);
         if (status == LOCKSTEP_OK)
-            status = choose_behind(&k, derivation, exchanges, error);
-        drop_chances(&k, least);
+            status = choose_behind(&k, derivation, findings, error);
+        if (status == LOCKSTEP_OK)
+            status = drop_chances(&k, findings, error);
     }
     choosing_done(&k);
     return status;
@@ -224,11 +232,12 @@ static lockstep_status carry_over(ls_matching *m, size_t from, size_t first, siz
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_match_by_values(ls_matching *m, const ls_derivation *derivation, ls_exchanges *exchanges, lockstep_error *error) {
+lockstep_status ls_match_by_values(ls_matching *m, const ls_derivation *derivation, ls_value_findings *findings, lockstep_error *error) {
     if (m->in->candidate.trace->memory != NULL || m->tokens.pair_count == 0 || !may_mean_nothing(m))
         return LOCKSTEP_OK;
+    LS_TRY(ls_names_check(m, findings, error));
     const size_t from = most_telling(m), first = m->pairs->count;
-    LS_TRY(match_pass(m, from, derivation, exchanges, error));
+    LS_TRY(match_pass(m, from, derivation, findings, error));
     LS_TRY(carry_over(m, from, first, m->pairs->count, error));
     return ls_match_by_place(m, error);
 }

@@ -81,7 +81,7 @@ static void take_places(const ls_view *v, ls_sketch *out) {
     for (uint64_t k = 0; k < LS_SKETCH_PLACES; k++) {
         double value;
         ls_view_read_f64(v, ls_random_place(k, out->elements), 1, &value);
-        out->values[k] = is_number(value) ? (float)value : NAN;
+        out->values[k] = is_number(value) ? (float)value + 0.0f : NAN; /* without the sign of a zero */
         if (!is_number(value))
             continue;
         sum += out->values[k];
