@@ -16,6 +16,7 @@ typedef struct deriving {
     const ls_values *values; /* of the reference */
     size_t first, end;       /* nodes of its pass */
     size_t pass, looks, trials_left;
+    bool infers;             /* where nothing is equal */
     bool is_stale;           /* the choice's ranks are */
     ls_value_findings *findings;
 } deriving;
@@ -359,7 +360,7 @@ static lockstep_status step_behind(deriving *w, size_t node, lockstep_error *err
         LS_TRY(try_weights(w, node, &found, error));
         if (!found)
             LS_TRY(try_siblings(w, node, &found, error));
-        if (!found && !is_aside_of_right(w, node))
+        if (!found && w->infers && !is_aside_of_right(w, node))
             LS_TRY(infer(w, node, error));
     }
     w->is_stale = w->is_stale || (!was_paired && w->k->of_reference[node] != LS_NONE);
@@ -408,7 +409,10 @@ lockstep_status ls_derived_pair_behind(ls_choosing *k, const ls_derivation *d, l
     deriving w = deriving_of(k, d, findings);
     w.trials_left = TRIALS;
     w.is_stale = true;
-    for (size_t node = w.first; node < w.end; node++)
-        LS_TRY(step_behind(&w, node, error));
+    for (int walk = 0; walk < 2; walk++) { /* what is proven comes before what is inferred */
+        w.infers = walk == 1;
+        for (size_t node = w.first; node < w.end; node++)
+            LS_TRY(step_behind(&w, node, error));
+    }
     return solve_all(&w, error);
 }

@@ -6,6 +6,7 @@
 
 #include "match/derived.h"
 #include "match/names_check.h"
+#include "match/structure.h"
 
 #define LEAST_LIMIT 5e-3 /* the largest error of two tensors that are the same, without much rounding */
 #define MOST_LIMIT 0.1
@@ -117,6 +118,7 @@ static lockstep_status choose_behind(ls_choosing *k, const ls_derivation *deriva
         LS_TRY(ls_derived_pair_behind(k, derivation, findings, error));
     LS_TRY(ls_choosing_pair_closest(k, LS_BEHIND, LS_CLEARLY_BEHIND, LS_METHOD_INFERRED, error));
     LS_TRY(ls_choosing_pair_blurred(k, LS_BEHIND, LS_METHOD_INFERRED, error));
+    LS_TRY(ls_structure_pair(k, error));
     return pair_copies(k, error);
 }
 
@@ -127,9 +129,10 @@ static lockstep_status drop_chances(ls_choosing *k, ls_value_findings *findings,
     if (dropped == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     findings->possible = (r->count < c->count ? r->count : c->count) + (findings->drops_names ? 0 : findings->named);
-    findings->paired = k->m->pairs->count;
-    for (size_t i = 0; i < k->m->pairs->count; i++)
+    for (size_t i = 0; i < k->m->pairs->count; i++) {
         dropped[i] = k->m->pairs->items[i].method == LS_METHOD_INFERRED;
+        findings->paired += !dropped[i];
+    }
     if (ls_value_findings_are_few(findings))
         ls_matching_retract(k->m, dropped);
     free(dropped);

@@ -18,10 +18,10 @@ typedef struct ls_value_findings {
     size_t named, refuted;    /* pairs with equal names, and those whose values are another tensor's */
     size_t refuted_reference, refuted_candidate; /* the first of these */
     bool drops_names;         /* most are: names mean nothing */
-    size_t paired, possible;  /* pairs, and how many there would be of two runs of one model */
+    size_t paired, possible;  /* pairs that are certain, and how many there would be of two runs of one model */
 } ls_value_findings;
 
 /* Too few for two runs of one model on one input. */
-static inline bool ls_value_findings_are_few(const ls_value_findings *f) { return 4 * f->paired < f->possible; }
+static inline bool ls_value_findings_are_few(const ls_value_findings *f) { return 8 * f->paired < f->possible; }
 
 #endif
