@@ -217,6 +217,21 @@ static size_t most_telling(const ls_matching *m) {
     return best;
 }
 
+/* The last axis that most tensors of four axes have in the reference's pass, other than its rows: the size of its heads. 0: unknown. */
+static uint64_t head_size_of(const ls_matching *m, size_t pass_pair) {
+    enum { LARGEST = 1024 };
+    const ls_trace *t = m->in->reference.trace;
+    const size_t pass = m->tokens.pairs[pass_pair].reference;
+    size_t counts[LARGEST] = {0}, best = 0;
+    for (size_t i = 0; i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        const uint64_t size = n->rank == 4 && n->pass == pass ? n->shape[3] : 0;
+        if (size > 1 && size < LARGEST && size != t->passes[pass].rows && ++counts[size] > counts[best])
+            best = (size_t)size;
+    }
+    return best;
+}
+
 static size_t same_in(const ls_values *v, size_t node, size_t pass) {
     return ls_values_find(v, pass, &(ls_label){v->trace->nodes[node].name, v->trace->nodes[node].op, NULL, v->labels[node].of_name_op});
 }
@@ -240,6 +255,8 @@ lockstep_status ls_match_by_values(ls_matching *m, const ls_derivation *derivati
         return LOCKSTEP_OK;
     LS_TRY(ls_names_check(m, findings, error));
     const size_t from = most_telling(m), first = m->pairs->count;
+    uint64_t *head_size = &m->facts[m->tokens.pairs[from].candidate].head_size;
+    *head_size = *head_size > 0 ? *head_size : head_size_of(m, from);
     LS_TRY(match_pass(m, from, derivation, findings, error));
     LS_TRY(carry_over(m, from, first, m->pairs->count, error));
     return ls_match_by_place(m, error);
