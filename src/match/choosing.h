@@ -18,6 +18,7 @@ typedef struct ls_choosing {
     ls_resemblance found, first;         /* of what is left; and of all, before anything was paired */
     size_t *of_reference, *of_candidate; /* per node: its partner, or LS_NONE */
     double *error;                       /* per node of the candidate: the error of its pair */
+    bool *is_settled;                    /* per node of the reference: its derivation has the partner's values */
     ls_lineage reference, candidate;     /* without values: that side is no graph, or the other has no order */
     ls_rank *ranks;                      /* per reference piece */
     double *shelter;                     /* per node of the graph: the least error of what is computed from it */

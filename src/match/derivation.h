@@ -13,6 +13,8 @@ typedef struct ls_derivation {
     void *context;
     /* Takes `values` over as those of a node of the reference. */
     void (*settle)(void *context, size_t node, double *values);
+    /* Puts `values` in the place of a node's, which are returned; NULL, without taking `values` over, where it has none. */
+    double *(*exchange)(void *context, size_t node, double *values);
     /* Computes a node from what was settled or computed before. */
     bool (*compute)(void *context, size_t node, ls_view *out_view);
     /* Computes it with another weight, of the same shape, in place of its own: the k-th, whose node is returned; LS_NONE after the last.

@@ -45,29 +45,52 @@ static void scatter(const ls_view *from, const ls_view *to, const ls_view *base,
     }
 }
 
-/* A candidate's values in the layout of a reference's node; NULL where they are not all there. The caller frees them. */
-static double *values_for(const deriving *w, size_t node, size_t candidate, ls_reorder reorder) {
+/* The layout in which a candidate is a node of the reference, whose values are `like`. */
+static bool find_layout(const deriving *w, size_t node, const ls_view *like, size_t candidate, const ls_view *held, ls_reorder reorder, ls_layout *out) {
     const ls_pair pair = {.reference = node, .candidate = candidate, .reference_value = node, .candidate_value = candidate, .pass_pair = w->k->pass_pair};
-    const uint64_t elements = w->values->trace->nodes[node].elements;
-    ls_aligned_pair a;
+    const ls_layout_request q = ls_aligned_pair_request(w->k->m, &pair, reorder, like, held);
     lockstep_error why;
-    if (ls_aligned_pair_open(w->k->m, &pair, reorder, LS_LAYOUT_LEARN, &a, &why) != LOCKSTEP_OK)
+    return ls_layout_find(&q, &w->k->m->votes, LS_LAYOUT_LEARN, out, &why) == LOCKSTEP_OK;
+}
+
+/* A candidate's values in the layout of a node whose values are similar to `like`; NULL where they are not all there. To be freed. */
+static double *values_like(const deriving *w, size_t node, const ls_view *like, size_t candidate, ls_reorder reorder) {
+    const uint64_t elements = w->values->trace->nodes[node].elements;
+    ls_hold hold;
+    ls_layout layout;
+    double *values = NULL;
+    if (ls_trace_hold(w->k->m->in->candidate.trace, candidate, &hold, NULL) != LOCKSTEP_OK)
         return NULL;
-    const bool whole = a.layout.gathered[0] == NULL && ls_view_elements(&a.layout.reference) == elements && ls_view_elements(&a.layout.candidate) == elements &&
-                       ls_view_is_contiguous(&a.reference.view);
-    double *values = whole ? malloc((elements + 1) * sizeof *values) : NULL;
-    if (values != NULL)
-        scatter(&a.layout.candidate, &a.layout.reference, &a.reference.view, values);
-    ls_aligned_pair_close(&a);
+    if (ls_view_is_contiguous(like) && find_layout(w, node, like, candidate, &hold.view, reorder, &layout)) {
+        const bool whole = layout.gathered[0] == NULL && ls_view_elements(&layout.reference) == elements && ls_view_elements(&layout.candidate) == elements;
+        values = whole ? malloc((elements + 1) * sizeof *values) : NULL;
+        if (values != NULL)
+            scatter(&layout.candidate, &layout.reference, like, values);
+        ls_layout_done(&layout);
+    }
+    ls_hold_release(&hold);
     return values;
 }
 
-/* From here on, the node has its partner's values. */
-static void settle(const deriving *w, size_t node, ls_reorder reorder) {
-    double *values = values_for(w, node, w->k->of_reference[node], reorder);
-    if (values != NULL)
-        w->d->settle(w->d->context, node, values);
+/* The same, similar to the reference's own. */
+static double *values_for(const deriving *w, size_t node, size_t candidate, ls_reorder reorder) {
+    ls_hold hold;
+    if (ls_trace_hold(w->values->trace, node, &hold, NULL) != LOCKSTEP_OK)
+        return NULL;
+    double *values = values_like(w, node, &hold.view, candidate, reorder);
+    ls_hold_release(&hold);
+    return values;
 }
+
+static void settle_with(const deriving *w, size_t node, double *values) {
+    if (values == NULL)
+        return;
+    w->d->settle(w->d->context, node, values);
+    w->k->is_settled[node] = true;
+}
+
+/* From here on, the node has its partner's values. */
+static void settle(const deriving *w, size_t node, ls_reorder reorder) { settle_with(w, node, values_for(w, node, w->k->of_reference[node], reorder)); }
 
 /* ------------------------------------------------------------------ looking up */
 
@@ -79,15 +102,12 @@ typedef struct sighting {
 } sighting;
 
 static double error_under_layout(const deriving *w, size_t node, const ls_view *computed, const ls_piece *c, ls_reorder reorder) {
-    const ls_pair pair = {.reference = node, .candidate = c->node, .reference_value = node, .candidate_value = c->node, .pass_pair = w->k->pass_pair};
     ls_hold hold;
     ls_layout layout;
-    lockstep_error why;
+    double error = INFINITY;
     if (ls_trace_hold(w->k->m->in->candidate.trace, c->node, &hold, NULL) != LOCKSTEP_OK)
         return INFINITY;
-    const ls_layout_request q = ls_aligned_pair_request(w->k->m, &pair, reorder, computed, &hold.view);
-    double error = INFINITY;
-    if (ls_layout_find(&q, &w->k->m->votes, LS_LAYOUT_LEARN, &layout, &why) == LOCKSTEP_OK) {
+    if (find_layout(w, node, computed, c->node, &hold.view, reorder, &layout)) {
         error = ls_layout_error(&layout);
         ls_layout_done(&layout);
     }
@@ -145,12 +165,12 @@ static size_t piece_of(const ls_pieces *p, size_t node) {
     return from < p->count && p->items[from].node == node ? from : LS_NONE;
 }
 
-static lockstep_status take(deriving *w, size_t node, const sighting *s, lockstep_error *error) {
+static lockstep_status take(deriving *w, size_t node, const ls_view *computed, const sighting *s, lockstep_error *error) {
     const size_t piece = piece_of(&w->k->found.reference, node);
     const double error_of_pair = ls_sketch_distance(&ls_choosing_reference(w->k, piece)->sketch, &ls_choosing_candidate(w->k, s->candidate)->sketch);
     const ls_likeness like = {.reference = piece, .error = error_of_pair, .reorder = s->reorder};
     LS_TRY(ls_choosing_pair(w->k, &like, s->candidate, LS_METHOD_CONTENT, error));
-    settle(w, node, s->reorder);
+    settle_with(w, node, values_like(w, node, computed, w->k->of_reference[node], s->reorder));
     return LOCKSTEP_OK;
 }
 
@@ -177,11 +197,12 @@ static lockstep_status step(deriving *w, size_t node, bool *out_found, lockstep_
     if (!is_walked(w, node))
         return LOCKSTEP_OK;
     if (w->k->of_reference[node] != LS_NONE) {
-        settle(w, node, reorder_of(w, w->k->of_reference[node]));
+        if (!w->k->is_settled[node])
+            settle(w, node, reorder_of(w, w->k->of_reference[node]));
         return LOCKSTEP_OK;
     }
     *out_found = w->d->compute(w->d->context, node, &computed) && is_wanted(w, node) && look_up(w, node, &computed, &seen);
-    return *out_found ? take(w, node, &seen, error) : LOCKSTEP_OK;
+    return *out_found ? take(w, node, &computed, &seen, error) : LOCKSTEP_OK;
 }
 
 static deriving deriving_of(ls_choosing *k, const ls_derivation *d, ls_value_findings *findings) {
@@ -260,7 +281,7 @@ static lockstep_status try_weights(deriving *w, size_t node, bool *out_found, lo
             continue;
         if (!note(w, &(ls_exchange){weight_of(w, node), weight, node, true}))
             return no_memory(error);
-        return take(w, node, &seen, error);
+        return take(w, node, &computed, &seen, error);
     }
     return LOCKSTEP_OK;
 }
@@ -288,34 +309,71 @@ static void exchange(const deriving *w, size_t a, size_t b) {
     settle(w, b, y->reorder);
 }
 
-/* Is the node there if one of its operands is what a sibling has? */
+/* Computes a node, and before it those of its operands that have no partner. */
+static bool compute_anew(const deriving *w, size_t node, ls_view *out) {
+    const ls_node *n = &w->values->trace->nodes[node];
+    for (size_t i = 0; i < n->source_count; i++) {
+        const size_t operand = w->values->value_of[n->sources[i]];
+        if (is_walked(w, operand) && w->k->of_reference[operand] == LS_NONE)
+            w->d->compute(w->d->context, operand, out);
+    }
+    return w->d->compute(w->d->context, node, out);
+}
+
+/* Gives two nodes each other's candidate values. */
+static bool cross(const deriving *w, size_t a, size_t b, double *out_kept[2]) {
+    const size_t of_a = w->k->of_reference[a], of_b = w->k->of_reference[b];
+    double *values[2] = {values_for(w, a, of_b, reorder_of(w, of_b)), values_for(w, b, of_a, reorder_of(w, of_a))};
+    const bool ok = values[0] != NULL && values[1] != NULL && w->k->is_settled[a] && w->k->is_settled[b];
+    for (int i = 0; i < 2; i++) {
+        out_kept[i] = ok ? w->d->exchange(w->d->context, i == 0 ? a : b, values[i]) : NULL;
+        if (!ok)
+            free(values[i]);
+    }
+    return ok;
+}
+
+/* Is the node there if two siblings have each other's values? */
 static lockstep_status try_sibling(deriving *w, size_t node, size_t operand, size_t sibling, bool *out_found, lockstep_error *error) {
     ls_view computed;
     sighting seen;
-    double *values = values_for(w, operand, w->k->of_reference[sibling], reorder_of(w, w->k->of_reference[sibling]));
-    if (values == NULL)
+    double *kept[2];
+    if (!cross(w, operand, sibling, kept))
         return LOCKSTEP_OK;
-    w->d->settle(w->d->context, operand, values);
-    *out_found = w->d->compute(w->d->context, node, &computed) && look_up(w, node, &computed, &seen);
+    *out_found = compute_anew(w, node, &computed) && look_up(w, node, &computed, &seen);
     if (!*out_found) {
-        settle(w, operand, reorder_of(w, w->k->of_reference[operand]));
+        settle_with(w, operand, kept[0]);
+        settle_with(w, sibling, kept[1]);
+        compute_anew(w, node, &computed);
         return LOCKSTEP_OK;
     }
+    free(kept[0]);
+    free(kept[1]);
+    LS_TRY(take(w, node, &computed, &seen, error));
     exchange(w, operand, sibling);
-    return note(w, &(ls_exchange){operand, sibling, node, false}) ? take(w, node, &seen, error) : no_memory(error);
+    return note(w, &(ls_exchange){operand, sibling, node, false}) ? LOCKSTEP_OK : no_memory(error);
 }
 
+static lockstep_status try_siblings_of(deriving *w, size_t node, size_t operand, bool *out_found, lockstep_error *error) {
+    for (size_t s = w->first; s < w->end && !*out_found && w->trials_left > 0 && w->k->of_reference[operand] != LS_NONE; s++)
+        if (w->k->of_reference[s] != LS_NONE && are_siblings(w, operand, s)) {
+            w->trials_left--;
+            LS_TRY(try_sibling(w, node, operand, s, out_found, error));
+        }
+    return LOCKSTEP_OK;
+}
+
+/* Operands, and those of operands without a partner. */
 static lockstep_status try_siblings(deriving *w, size_t node, bool *out_found, lockstep_error *error) {
-    const ls_node *n = &w->values->trace->nodes[node];
-    for (size_t i = 0; i < n->source_count && !*out_found; i++) {
-        const size_t operand = w->values->value_of[n->sources[i]];
-        if (!is_walked(w, operand) || w->k->of_reference[operand] == LS_NONE)
+    const ls_node *nodes = w->values->trace->nodes;
+    for (size_t i = 0; i < nodes[node].source_count && !*out_found; i++) {
+        const size_t operand = w->values->value_of[nodes[node].sources[i]];
+        if (!is_walked(w, operand))
             continue;
-        for (size_t s = w->first; s < w->end && !*out_found && w->trials_left > 0; s++)
-            if (w->k->of_reference[s] != LS_NONE && are_siblings(w, operand, s)) {
-                w->trials_left--;
-                LS_TRY(try_sibling(w, node, operand, s, out_found, error));
-            }
+        LS_TRY(try_siblings_of(w, node, operand, out_found, error));
+        for (size_t k = 0; k < nodes[operand].source_count && !*out_found && w->k->of_reference[operand] == LS_NONE; k++)
+            if (is_walked(w, w->values->value_of[nodes[operand].sources[k]]))
+                LS_TRY(try_siblings_of(w, node, w->values->value_of[nodes[operand].sources[k]], out_found, error));
     }
     return LOCKSTEP_OK;
 }
@@ -367,14 +425,20 @@ static lockstep_status step_behind(deriving *w, size_t node, lockstep_error *err
     return LOCKSTEP_OK;
 }
 
+static ls_view view_of(const ls_node *n, const double *values) {
+    ls_view view = {.data = (const uint8_t *)values, .dtype = LOCKSTEP_F64, .rank = n->rank};
+    memcpy(view.shape, n->shape, sizeof view.shape);
+    ls_view_set_contiguous(&view);
+    return view;
+}
+
 /* A tensor that nothing resembles: with the right one, what is computed from it is what its partner has. */
 static lockstep_status solve(deriving *w, size_t node, size_t reader, lockstep_error *error) {
     const size_t partner = w->k->of_reference[reader], tried_before = TRIED_BEFORE;
     double *wanted = values_for(w, reader, partner, reorder_of(w, partner));
     ls_sketch right, own;
     sighting best = {.candidate = LS_NONE, .error = INFINITY, .second = INFINITY};
-    ls_view view = {.data = (const uint8_t *)wanted, .dtype = LOCKSTEP_F64, .rank = 1, .shape = {w->values->trace->nodes[reader].elements}};
-    ls_view_set_contiguous(&view);
+    ls_view view = view_of(&w->values->trace->nodes[reader], wanted);
     const bool any = wanted != NULL && ls_sketch_take(&view, false, &right) && !right.is_plain;
     free(wanted);
     for (size_t c = 0, tried = 0; c < w->k->found.candidate.count && any && tried < tried_before; c++) {
@@ -389,7 +453,13 @@ static lockstep_status solve(deriving *w, size_t node, size_t reader, lockstep_e
     }
     if (any)
         settle(w, reader, reorder_of(w, partner));
-    return best.error <= w->k->limit && ls_choosing_is_clear(best.error, best.second, LS_CLEARLY) ? take(w, node, &best, error) : LOCKSTEP_OK;
+    if (!(best.error <= w->k->limit) || !ls_choosing_is_clear(best.error, best.second, LS_CLEARLY))
+        return LOCKSTEP_OK;
+    double *values = values_for(w, node, ls_choosing_candidate(w->k, best.candidate)->node, LS_REORDER_NONE);
+    const ls_view found = view_of(&w->values->trace->nodes[node], values);
+    const lockstep_status status = values != NULL ? take(w, node, &found, &best, error) : LOCKSTEP_OK;
+    free(values);
+    return status;
 }
 
 /* Looks for what is still missing in front of what was found. */

@@ -164,6 +164,7 @@ static void choosing_done(ls_choosing *k) {
     free(k->error);
     free(k->ranks);
     free(k->shelter);
+    free(k->is_settled);
     ls_lineage_done(&k->reference);
     ls_lineage_done(&k->candidate);
     ls_resemblance_done(&k->found);
@@ -178,9 +179,10 @@ static lockstep_status match_pass(ls_matching *m, size_t pass_pair, const ls_der
     k.of_candidate = nowhere(candidates);
     k.error = calloc(candidates + 1, sizeof *k.error);
     k.ranks = calloc(k.found.reference.count + 1, sizeof *k.ranks);
+    k.is_settled = calloc(references + 1, sizeof *k.is_settled);
     k.shelter = calloc((references > candidates ? references : candidates) + 1, sizeof *k.shelter);
     lockstep_status status = LOCKSTEP_OK;
-    if (k.of_reference == NULL || k.of_candidate == NULL || k.error == NULL || k.ranks == NULL || k.shelter == NULL) {
+    if (k.of_reference == NULL || k.of_candidate == NULL || k.error == NULL || k.ranks == NULL || k.shelter == NULL || k.is_settled == NULL) {
         status = ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     } else {
         take_pairs(&k);

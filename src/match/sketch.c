@@ -103,7 +103,7 @@ bool ls_sketch_take(const ls_view *v, bool integers, ls_sketch *out) {
 }
 
 bool ls_sketch_is_like(const ls_sketch *r, const ls_sketch *c, double slack) {
-    bool like = r->elements == c->elements && r->is_plain == c->is_plain && (r->l2 == c->l2 || fabs(log(c->l2 / r->l2)) < slack * L2_WITHIN);
+    bool like = r->elements == c->elements && r->is_plain == c->is_plain && (slack > 1 || r->l2 == c->l2 || fabs(log(c->l2 / r->l2)) < L2_WITHIN);
     for (size_t q = 0; q < LS_SKETCH_QUANTILES && like; q++)
         like = fabsf(r->quantiles[q] - c->quantiles[q]) < (float)(slack * QUANTILE_WITHIN);
     return like;

@@ -18,7 +18,7 @@ typedef struct ls_sketch {
 /* False for nothing at all, and for a type whose elements can't be read one by one. */
 bool ls_sketch_take(const ls_view *view, bool integers, ls_sketch *out_sketch);
 /* Could one be the other with its elements in another order? Compares size, L2 and quantiles; `slack`: by how many times the usual
- * they may differ. */
+ * these may differ, and where it is more than 1, L2 is not compared. */
 bool ls_sketch_is_like(const ls_sketch *reference, const ls_sketch *candidate, double slack);
 /* Two tensors with the same values: each may stand for the other. */
 bool ls_sketches_are_copies(const ls_sketch *a, const ls_sketch *b);

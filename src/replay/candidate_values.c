@@ -69,6 +69,14 @@ static void settle(void *context, size_t node, double *values) {
     ls_values_give(&v->w.candidate->nodes[node], values, own);
 }
 
+static double *exchange(void *context, size_t node, double *values) {
+    ls_array *own = &((ls_candidate_values *)context)->w.steps[node].value;
+    double *kept = own->values;
+    if (kept != NULL)
+        own->values = values;
+    return kept;
+}
+
 static ls_view view_of(const ls_node *n, const ls_array *array) {
     ls_view view = {.data = (const uint8_t *)array->values, .dtype = LOCKSTEP_F64, .rank = n->rank};
     memcpy(view.shape, n->shape, sizeof view.shape);
@@ -138,4 +146,4 @@ static size_t vary(void *context, size_t node, size_t k, ls_view *out, bool *out
     return weight;
 }
 
-ls_derivation ls_candidate_values_derivation(ls_candidate_values *v) { return (ls_derivation){v, settle, compute, vary}; }
+ls_derivation ls_candidate_values_derivation(ls_candidate_values *v) { return (ls_derivation){v, settle, exchange, compute, vary}; }
