@@ -102,6 +102,11 @@ bool ls_choosing_is_sheltered(const ls_choosing *k, const ls_piece *r, const ls_
     return error > SHELTER * fmax(k->shelter[is_reference_walked(k) ? r->node : c->node], FLOOR);
 }
 
+double ls_choosing_limit(const ls_choosing *k, const ls_likeness *like, size_t candidate, double limit) {
+    const bool row = ls_choosing_reference(k, like->reference)->last_of >= 0 || ls_choosing_candidate(k, candidate)->last_of >= 0;
+    return row ? fmin(limit, LS_BEHIND_ALONE) : limit;
+}
+
 lockstep_status ls_choosing_pair_closest(ls_choosing *k, double limit, double clearly, ls_method method, lockstep_error *error) {
     for (bool any = true; any;) {
         any = false;
@@ -110,7 +115,7 @@ lockstep_status ls_choosing_pair_closest(ls_choosing *k, double limit, double cl
         for (size_t c = 0; c < k->found.candidate.count; c++) {
             const ls_rank own = ls_choosing_rank_candidate(k, c);
             const ls_rank *other = own.best != NULL ? &k->ranks[own.best->reference] : NULL;
-            if (other == NULL || own.best->error > limit || (other->best != own.best && other->best->error < own.best->error))
+            if (other == NULL || own.best->error > ls_choosing_limit(k, own.best, c, limit) || (other->best != own.best && other->best->error < own.best->error))
                 continue;
             if (!ls_choosing_is_clear(own.best->error, own.second, clearly) || !ls_choosing_is_clear(own.best->error, other->second, clearly))
                 continue;

@@ -30,6 +30,8 @@ typedef struct ls_choosing {
 /* The same behind a fault, and the largest error there. */
 #define LS_CLEARLY_BEHIND 1.2
 #define LS_BEHIND 0.9
+/* The same where no graph shows that it is behind one, and for a single row. */
+#define LS_BEHIND_ALONE 0.4
 
 static inline const ls_piece *ls_choosing_reference(const ls_choosing *k, size_t i) { return &k->found.reference.items[i]; }
 static inline const ls_piece *ls_choosing_candidate(const ls_choosing *k, size_t i) { return &k->found.candidate.items[i]; }
@@ -37,6 +39,8 @@ static inline const ls_piece *ls_choosing_candidate(const ls_choosing *k, size_t
 /* Neither has a partner, and the order in which both sides compute allows the pair. */
 bool ls_choosing_is_possible(const ls_choosing *choosing, const ls_likeness *like, size_t candidate);
 bool ls_choosing_is_clear(double best, double second, double clearly);
+/* The largest error of a pair, which is smaller for a single row. */
+double ls_choosing_limit(const ls_choosing *choosing, const ls_likeness *like, size_t candidate, double limit);
 ls_rank ls_choosing_rank_candidate(const ls_choosing *choosing, size_t candidate);
 void ls_choosing_rank_references(ls_choosing *choosing);
 /* Brings what follows from the pairs so far up to date. */

@@ -399,7 +399,7 @@ static lockstep_status infer(deriving *w, size_t node, lockstep_error *error) {
         ls_choosing_rank_references(k);
     w->is_stale = false;
     const ls_rank own = k->ranks[piece];
-    if (own.best == NULL || own.best->error > LS_BEHIND || !ls_choosing_is_clear(own.best->error, own.second, LS_CLEARLY_BEHIND))
+    if (own.best == NULL || own.best->error > ls_choosing_limit(k, own.best, own.candidate, LS_BEHIND) || !ls_choosing_is_clear(own.best->error, own.second, LS_CLEARLY_BEHIND))
         return LOCKSTEP_OK;
     const ls_rank other = ls_choosing_rank_candidate(k, own.candidate);
     if (other.best != own.best || !ls_choosing_is_clear(other.best->error, other.second, LS_CLEARLY_BEHIND) ||
@@ -432,34 +432,56 @@ static ls_view view_of(const ls_node *n, const double *values) {
     return view;
 }
 
-/* A tensor that nothing resembles: with the right one, what is computed from it is what its partner has. */
-static lockstep_status solve(deriving *w, size_t node, size_t reader, lockstep_error *error) {
-    const size_t partner = w->k->of_reference[reader], tried_before = TRIED_BEFORE;
-    double *wanted = values_for(w, reader, partner, reorder_of(w, partner));
-    ls_sketch right, own;
+/* How far what a node's reader computes is from what its partner has, if the node has these values, which are taken over. */
+static double error_with(const deriving *w, size_t node, size_t reader, double *values, const ls_sketch *right) {
+    ls_sketch own;
+    ls_view view;
+    double *kept = w->d->exchange(w->d->context, node, values);
+    if (kept == NULL) {
+        free(values);
+        return INFINITY;
+    }
+    const double error = w->d->compute(w->d->context, reader, &view) && ls_sketch_take(&view, false, &own) ? ls_sketch_distance(right, &own) : INFINITY;
+    free(w->d->exchange(w->d->context, node, kept));
+    return error;
+}
+
+/* The candidate with which the reader computes what its partner has. */
+static sighting best_for(const deriving *w, size_t node, size_t reader, const ls_sketch *right) {
     sighting best = {.candidate = LS_NONE, .error = INFINITY, .second = INFINITY};
-    ls_view view = view_of(&w->values->trace->nodes[reader], wanted);
-    const bool any = wanted != NULL && ls_sketch_take(&view, false, &right) && !right.is_plain;
-    free(wanted);
-    for (size_t c = 0, tried = 0; c < w->k->found.candidate.count && any && tried < tried_before; c++) {
+    for (size_t c = 0, tried = 0; c < w->k->found.candidate.count && tried < TRIED_BEFORE; c++) {
         const ls_piece *p = ls_choosing_candidate(w->k, c);
-        double *values = w->k->of_candidate[p->node] == LS_NONE && p->last_of < 0 && p->sketch.elements == w->values->trace->nodes[node].elements ? values_for(w, node, p->node, LS_REORDER_NONE) : NULL;
+        const bool fits = w->k->of_candidate[p->node] == LS_NONE && p->last_of < 0 && p->sketch.elements == w->values->trace->nodes[node].elements;
+        double *values = fits ? values_for(w, node, p->node, LS_REORDER_NONE) : NULL;
         if (values == NULL)
             continue;
         tried++;
-        w->d->settle(w->d->context, node, values);
-        if (w->d->compute(w->d->context, reader, &view) && ls_sketch_take(&view, false, &own))
-            offer(w, &best, c, ls_sketch_distance(&right, &own), LS_REORDER_NONE);
+        offer(w, &best, c, error_with(w, node, reader, values, right), LS_REORDER_NONE);
     }
-    if (any)
-        settle(w, reader, reorder_of(w, partner));
-    if (!(best.error <= w->k->limit) || !ls_choosing_is_clear(best.error, best.second, LS_CLEARLY))
-        return LOCKSTEP_OK;
-    double *values = values_for(w, node, ls_choosing_candidate(w->k, best.candidate)->node, LS_REORDER_NONE);
+    return best;
+}
+
+/* Pairs a node with the candidate that explains its reader. */
+static lockstep_status take_for(deriving *w, size_t node, const sighting *best, lockstep_error *error) {
+    double *values = values_for(w, node, ls_choosing_candidate(w->k, best->candidate)->node, LS_REORDER_NONE);
     const ls_view found = view_of(&w->values->trace->nodes[node], values);
-    const lockstep_status status = values != NULL ? take(w, node, &found, &best, error) : LOCKSTEP_OK;
+    const lockstep_status status = values != NULL ? take(w, node, &found, best, error) : LOCKSTEP_OK;
     free(values);
     return status;
+}
+
+/* A tensor that nothing resembles: with the right one, what is computed from it is what its partner has. */
+static lockstep_status solve(deriving *w, size_t node, size_t reader, lockstep_error *error) {
+    const size_t partner = w->k->of_reference[reader];
+    double *wanted = values_for(w, reader, partner, reorder_of(w, partner));
+    ls_sketch right, own;
+    ls_view view = view_of(&w->values->trace->nodes[reader], wanted);
+    const bool any = wanted != NULL && ls_sketch_take(&view, false, &right) && !right.is_plain;
+    sighting best = {.candidate = LS_NONE, .error = INFINITY, .second = INFINITY};
+    if (any && w->d->compute(w->d->context, reader, &view) && ls_sketch_take(&view, false, &own) && ls_sketch_distance(&right, &own) > w->k->limit)
+        best = best_for(w, node, reader, &right);
+    settle_with(w, reader, wanted);
+    return best.error <= w->k->limit && ls_choosing_is_clear(best.error, best.second, LS_CLEARLY) ? take_for(w, node, &best, error) : LOCKSTEP_OK;
 }
 
 /* Looks for what is still missing in front of what was found. */

@@ -104,6 +104,21 @@ static lockstep_status choose(ls_choosing *k, const ls_derivation *derivation, l
     return ls_choosing_pair_closest(k, MOST_LIMIT, LS_CLEARLY, LS_METHOD_CONTENT, error);
 }
 
+/* What is inferred proves more, and what is proven leaves less to infer from. */
+static lockstep_status infer(ls_choosing *k, const ls_derivation *derivation, ls_value_findings *findings, lockstep_error *error) {
+    enum { ROUNDS = 6 };
+    const double limit = k->m->in->reference.trace->is_graph || k->m->in->candidate.trace->is_graph ? LS_BEHIND : LS_BEHIND_ALONE;
+    size_t before = SIZE_MAX;
+    for (int round = 0; round < ROUNDS && k->m->pairs->count != before; round++) {
+        before = k->m->pairs->count;
+        if (derivation != NULL)
+            LS_TRY(ls_derived_pair_behind(k, derivation, findings, error));
+        LS_TRY(ls_choosing_pair_closest(k, limit, LS_CLEARLY_BEHIND, LS_METHOD_INFERRED, error));
+        LS_TRY(ls_choosing_pair_blurred(k, limit, LS_METHOD_INFERRED, error));
+    }
+    return LOCKSTEP_OK;
+}
+
 /* Looks at what is left again: at what it has in common, whatever its size. */
 static lockstep_status choose_behind(ls_choosing *k, const ls_derivation *derivation, ls_value_findings *findings, lockstep_error *error) {
     k->first = k->found;
@@ -114,10 +129,7 @@ static lockstep_status choose_behind(ls_choosing *k, const ls_derivation *deriva
     k->ranks = calloc(k->found.reference.count + 1, sizeof *k->ranks);
     if (k->ranks == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-    if (derivation != NULL)
-        LS_TRY(ls_derived_pair_behind(k, derivation, findings, error));
-    LS_TRY(ls_choosing_pair_closest(k, LS_BEHIND, LS_CLEARLY_BEHIND, LS_METHOD_INFERRED, error));
-    LS_TRY(ls_choosing_pair_blurred(k, LS_BEHIND, LS_METHOD_INFERRED, error));
+    LS_TRY(infer(k, derivation, findings, error));
     LS_TRY(ls_structure_pair(k, error));
     return pair_copies(k, error);
 }
