@@ -27,7 +27,7 @@ static void guess(const ls_choosing *k, double limit, guesses *g) {
     for (size_t c = 0; c < k->found.candidate.count; c++)
         for (size_t i = 0; i < k->found.of[c].count; i++) {
             const ls_likeness *like = &k->found.of[c].items[i];
-            if (like->error > limit || !ls_choosing_is_possible(k, like, c) || g->of_reference[like->reference] != LS_NONE)
+            if (like->error > ls_choosing_limit(k, like, c, limit) || !ls_choosing_is_possible(k, like, c) || g->of_reference[like->reference] != LS_NONE)
                 continue;
             g->of_candidate[c] = like->reference;
             g->of_reference[like->reference] = c;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define FLOOR 2e-7       /* errors below it are equal */
+#define ROW_BEHIND 0.1   /* a single row has few values, and is like many others */
 #define SHELTER 50       /* an error that would show in what is computed from the tensor */
 
 static bool is_free(const ls_choosing *k, const ls_piece *r, const ls_piece *c) { return k->of_reference[r->node] == LS_NONE && k->of_candidate[c->node] == LS_NONE; }
@@ -104,7 +105,7 @@ bool ls_choosing_is_sheltered(const ls_choosing *k, const ls_piece *r, const ls_
 
 double ls_choosing_limit(const ls_choosing *k, const ls_likeness *like, size_t candidate, double limit) {
     const bool row = ls_choosing_reference(k, like->reference)->last_of >= 0 || ls_choosing_candidate(k, candidate)->last_of >= 0;
-    return row ? fmin(limit, LS_BEHIND_ALONE) : limit;
+    return row ? fmin(limit, ROW_BEHIND) : limit;
 }
 
 lockstep_status ls_choosing_pair_closest(ls_choosing *k, double limit, double clearly, ls_method method, lockstep_error *error) {

@@ -30,7 +30,7 @@ typedef struct ls_choosing {
 /* The same behind a fault, and the largest error there. */
 #define LS_CLEARLY_BEHIND 1.2
 #define LS_BEHIND 0.9
-/* The same where no graph shows that it is behind one, and for a single row. */
+/* The same where no graph shows that it is behind one. */
 #define LS_BEHIND_ALONE 0.4
 
 static inline const ls_piece *ls_choosing_reference(const ls_choosing *k, size_t i) { return &k->found.reference.items[i]; }
