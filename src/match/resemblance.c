@@ -159,26 +159,43 @@ static double error_under_layout(const comparing *k, const ls_piece *r, const ls
     return error * (r->sketch.is_plain ? 1 : spread_of(&r->sketch));
 }
 
-/* Tries the reference's tensors whose values are distributed similarly. A layout that was looked for has to do far better than none. */
+/* The reference pieces that may be a candidate in another layout, those whose L2 is closest first. Returns how many. */
+static size_t list_similar(const comparing *k, const ls_piece *c, size_t out[LAYOUTS_TRIED]) {
+    double apart[LAYOUTS_TRIED];
+    size_t count = 0;
+    for (size_t i = 0; i < k->out->reference.count; i++) {
+        const ls_piece *r = &k->out->reference.items[i];
+        const double own = fabs(r->sketch.l2 - c->sketch.l2);
+        if (!may_correspond(r, c) || (count == LAYOUTS_TRIED && !(own < apart[count - 1])) || !ls_sketch_is_like(&r->sketch, &c->sketch, k->behind ? SLACK_BEHIND : 1))
+            continue;
+        size_t at = count < LAYOUTS_TRIED ? count++ : LAYOUTS_TRIED - 1;
+        for (; at > 0 && own < apart[at - 1]; at--) {
+            apart[at] = apart[at - 1];
+            out[at] = out[at - 1];
+        }
+        apart[at] = own;
+        out[at] = i;
+    }
+    return count;
+}
+
+/* A layout that was looked for has to do far better than none. */
 static void try_layouts(const comparing *k, size_t candidate) {
+    static const ls_reorder reorders[] = {LS_REORDER_NONE, LS_REORDER_ROPE_PAIRS};
     const ls_piece *c = &k->out->candidate.items[candidate];
     const double as_it_lies = k->out->of[candidate].count > 0 ? k->out->of[candidate].items[0].error : INFINITY;
     const double most = fmin(k->behind ? UNDER_LAYOUT_BEHIND : UNDER_LAYOUT, as_it_lies / 2);
-    size_t tried = 0;
-    for (size_t i = 0; i < k->out->reference.count && tried < LAYOUTS_TRIED; i++) {
-        const ls_piece *r = &k->out->reference.items[i];
-        if (!may_correspond(r, c) || !ls_sketch_is_like(&r->sketch, &c->sketch, k->behind ? SLACK_BEHIND : 1))
-            continue;
-        static const ls_reorder reorders[] = {LS_REORDER_NONE, LS_REORDER_ROPE_PAIRS};
-        tried++;
+    size_t similar[LAYOUTS_TRIED];
+    const size_t count = list_similar(k, c, similar);
+    for (size_t i = 0; i < count; i++)
         for (size_t o = 0; o < sizeof reorders / sizeof reorders[0]; o++) {
-            const ls_likeness like = {i, error_under_layout(k, r, c, reorders[o]), true, reorders[o]};
+            const ls_piece *r = &k->out->reference.items[similar[i]];
+            const ls_likeness like = {similar[i], error_under_layout(k, r, c, reorders[o]), true, reorders[o]};
             if (!(like.error < (r->sketch.is_plain ? 1e-6 : most)))
                 continue;
             keep(&k->out->of[candidate], &like);
             break;
         }
-    }
 }
 
 static void compare_piece(void *context, uint64_t candidate, int worker) {

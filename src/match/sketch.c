@@ -71,7 +71,7 @@ static void take_quantiles(const ls_view *v, ls_sketch *out) {
     if (count > 0)
         qsort(sample, count, sizeof *sample, ascending);
     for (size_t q = 0; q < LS_SKETCH_QUANTILES && rms > 0; q++)
-        out->quantiles[q] = (float)(sample[(count - 1) * q / (LS_SKETCH_QUANTILES - 1)] / rms);
+        out->quantiles[q] = (float)(sample[count * (2 * q + 1) / (2 * LS_SKETCH_QUANTILES)] / rms); /* without the extremes, which a sample tells least of */
     out->is_plain = distinct_of(sample, count) < DISTINCT;
     free(sample);
 }
