@@ -135,15 +135,29 @@ static void look_under_layouts(deriving *w, size_t node, const ls_view *computed
     }
 }
 
+/* Of the last row of what was computed: engines drop the others in front of the head. False where there is none. */
+static bool take_last_row(const deriving *w, const ls_view *computed, ls_sketch *out) {
+    const uint64_t rows = w->values->trace->passes[w->pass].rows;
+    ls_view row = *computed;
+    int axis = 0;
+    while (axis < row.rank && row.shape[axis] != rows)
+        axis++;
+    if (rows < 2 || axis == row.rank)
+        return false;
+    ls_sketch_narrow(&row, axis);
+    return ls_sketch_take(&row, false, out) && !out->is_plain;
+}
+
 static bool look_up(deriving *w, size_t node, const ls_view *computed, sighting *out) {
-    ls_sketch sketch;
+    ls_sketch sketch, row;
     sighting s = {.candidate = LS_NONE, .error = INFINITY, .second = INFINITY};
     if (!ls_sketch_take(computed, false, &sketch) || sketch.is_plain)
         return false;
+    const bool has_row = take_last_row(w, computed, &row);
     for (size_t c = 0; c < w->k->found.candidate.count && w->looks < COMPARED_MAX; c++, w->looks++) {
         const ls_piece *p = ls_choosing_candidate(w->k, c);
         if (w->k->of_candidate[p->node] == LS_NONE && p->last_of < 0)
-            offer(w, &s, c, ls_sketch_distance(&sketch, &p->sketch), LS_REORDER_NONE);
+            offer(w, &s, c, ls_sketch_distance(has_row && p->sketch.elements == row.elements ? &row : &sketch, &p->sketch), LS_REORDER_NONE);
     }
     if (s.error > CERTAIN)
         look_under_layouts(w, node, computed, &sketch, &s);

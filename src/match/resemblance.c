@@ -36,11 +36,6 @@ static bool may_be_paired(const collecting *c, size_t node) {
     return in_pass && ls_values_is_own(c->values, node) && n->elements > 0 && ls_node_has_values(n) && !is_paired(c, node);
 }
 
-static void narrow_to_last(ls_view *v, int axis) {
-    v->data += (int64_t)(v->shape[axis] - 1) * v->strides[axis] * (int64_t)ls_dtype(v->dtype)->block_bytes;
-    v->shape[axis] = 1;
-}
-
 static bool add_piece(const collecting *c, size_t node, int last_of) {
     if (!ls_grow((void **)&c->out->items, c->out->count, &c->out->capacity, sizeof *c->out->items))
         return false;
@@ -76,7 +71,7 @@ static void sketch_piece(void *context, uint64_t i, int worker) {
     if (ls_trace_hold(c->values->trace, p->node, &hold, NULL) == LOCKSTEP_OK) {
         const bool fits = p->last_of < 0 || ls_dtype(hold.view.dtype)->block_elements == 1;
         if (p->last_of >= 0 && fits)
-            narrow_to_last(&hold.view, p->last_of);
+            ls_sketch_narrow(&hold.view, p->last_of);
         if (!fits || !ls_sketch_take(&hold.view, ls_node_is_integer(&c->values->trace->nodes[p->node]), &p->sketch))
             p->sketch.elements = 0;
         ls_hold_release(&hold);

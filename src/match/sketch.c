@@ -91,6 +91,11 @@ static void take_places(const ls_view *v, ls_sketch *out) {
     out->spread2 = count > 0 ? fmax(0, squares - sum * sum / count) : 0;
 }
 
+void ls_sketch_narrow(ls_view *v, int axis) {
+    v->data += (int64_t)(v->shape[axis] - 1) * v->strides[axis] * (int64_t)ls_dtype(v->dtype)->block_bytes;
+    v->shape[axis] = 1;
+}
+
 bool ls_sketch_take(const ls_view *v, bool integers, ls_sketch *out) {
     *out = (ls_sketch){.elements = ls_view_elements(v)};
     if (out->elements == 0 || ls_dtype(v->dtype)->block_elements > 1)

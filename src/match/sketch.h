@@ -15,6 +15,8 @@ typedef struct ls_sketch {
     float values[LS_SKETCH_PLACES];       /* at random places; NaN where there is no number, or a mask */
 } ls_sketch;
 
+/* Leaves only the last row along an axis; not for types whose elements can't be read one by one. */
+void ls_sketch_narrow(ls_view *view, int axis);
 /* False for nothing at all, and for a type whose elements can't be read one by one. */
 bool ls_sketch_take(const ls_view *view, bool integers, ls_sketch *out_sketch);
 /* Could one be the other with its elements in another order? Compares size, L2 and quantiles; `slack`: by how many times the usual
