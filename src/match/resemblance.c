@@ -12,6 +12,7 @@
 #define CERTAIN 0.02      /* below it, no other order of axes is tried */
 #define UNDER_LAYOUT 0.15 /* the largest error under a layout that was chosen to make it small */
 #define UNDER_LAYOUT_BEHIND 0.8
+#define LAYOUT_GAINS 0.7 /* the largest error under such a layout, of that without one */
 #define SLACK_BEHIND 5
 enum { LAYOUTS_TRIED = 32, COMPARED_MAX = 200 << 20 };
 
@@ -179,7 +180,7 @@ static void try_layouts(const comparing *k, size_t candidate) {
     static const ls_reorder reorders[] = {LS_REORDER_NONE, LS_REORDER_ROPE_PAIRS};
     const ls_piece *c = &k->out->candidate.items[candidate];
     const double as_it_lies = k->out->of[candidate].count > 0 ? k->out->of[candidate].items[0].error : INFINITY;
-    const double most = fmin(k->behind ? UNDER_LAYOUT_BEHIND : UNDER_LAYOUT, as_it_lies / 2);
+    const double most = fmin(k->behind ? UNDER_LAYOUT_BEHIND : UNDER_LAYOUT, as_it_lies * LAYOUT_GAINS);
     size_t similar[LAYOUTS_TRIED];
     const size_t count = list_similar(k, c, similar);
     for (size_t i = 0; i < count; i++)
