@@ -9,6 +9,7 @@
 #include "diff/outcome.h"
 #include "diff/outputs.h"
 #include "diff/proof.h"
+#include "diff/value_pairs.h"
 
 /* ------------------------------------------------------------------ opening */
 
@@ -120,6 +121,8 @@ static lockstep_status run(ls_diff *d, lockstep_error *error) {
     ls_token_alignment_judge(&d->matching.tokens);
     if (d->matching.tokens.status != LS_INPUTS_DIFFER) {
         LS_TRY(ls_proof_run(d, error));
+        if (!d->is_replayed) /* what is computed says more than what looks alike */
+            LS_TRY(ls_value_pairs_find(d, error));
         LS_TRY(ls_diff_compare_all(d, error));
         ls_proof_note_refuted(d);
     }

@@ -36,8 +36,6 @@ static bool can_be_computed(const ls_diff *d) {
 }
 
 static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
-    if (!d->in.reference.trace->is_graph) /* what is computed says more than what looks alike */
-        ls_matching_retract(&d->matching, LS_METHOD_CONTENT);
     const ls_token_alignment *tokens = &d->matching.tokens;
     for (size_t i = 0; i < d->replay.count; i++) {
         const ls_replayed *item = &d->replay.items[i];

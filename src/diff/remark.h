@@ -53,11 +53,16 @@ typedef enum ls_remark_code {
     LS_REMARK_TOO_DEAR,                /* fraction: multiplications that computing the operations would take */
     LS_REMARK_MODEL_STALE,             /* count weights are of a model file that was changed after the run */
     LS_REMARK_OTHER_MODEL,             /* count of total operations give other values with the model file's weights than were recorded */
-    LS_REMARK_NAME_REFUTED,            /* text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */
+    LS_REMARK_NAMES_DROPPED,           /* count of total pairs with equal names have other tensors' values: names mean nothing */
+    LS_REMARK_FEW_PAIRS,               /* only count of total tensors that could have a partner have one */
+    LS_REMARK_NAME_REFUTED,            /* count: pairs like the first; text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */
     LS_REMARK_REPLAY_BEYOND,           /* count: operations behind the last tensor that a reference without a graph holds; text: the first */
     LS_REMARK_REPLAY_COARSE,           /* fraction: a difference that rounding explains at an operation; text: its name */
     LS_REMARK_REPLAY_LOST,             /* count of total tensors of such a reference are no operation's result; text: the first */
     LS_REMARK_PASSES_NOT_DUMPED,       /* count: passes of the candidate beside the one that such a reference belongs to */
+    LS_REMARK_LAYERS_SWAPPED,          /* count, total: two layers of the reference whose weights the candidate has the other way round */
+    LS_REMARK_SWAPPED,                 /* text, detail: two weights or operations of the reference, the same */
+    LS_REMARK_OTHER_WEIGHT,            /* text: an operation of the reference; detail: the weight with which the candidate computes it */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */
 } ls_remark_code;
 

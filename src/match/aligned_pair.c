@@ -36,9 +36,9 @@ static ls_output_rows rows_of(const ls_side *s, size_t node, size_t pass, size_t
 }
 
 /* A dump holds the rows of the pass that it belongs to, or only the last one. */
-static ls_output_rows rows_of_dump(const ls_pass_geometry *geometry, const ls_output_rows *candidate, uint64_t own, uint64_t other) {
-    ls_output_rows rows = {.rows = candidate->rows, .sequences = candidate->sequences};
-    if (rows.rows > 1 && candidate->selected_count == 0 && own * rows.rows == other) {
+static ls_output_rows rows_of_dump(const ls_pass_geometry *geometry, const ls_output_rows *run, uint64_t own, uint64_t other) {
+    ls_output_rows rows = {.rows = run->rows, .sequences = run->sequences};
+    if (rows.rows > 1 && run->selected_count == 0 && own * rows.rows == other) {
         rows.selected = &geometry->last_row;
         rows.selected_count = 1;
     }
@@ -67,6 +67,8 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p)};
     if (!m->in->reference.trace->is_graph && pp->rows != NULL)
         q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
+    else if (!m->in->candidate.trace->is_graph && pp->rows != NULL)
+        q.candidate_rows = rows_of_dump(geometry, &q.reference_rows, ls_view_elements(candidate), ls_view_elements(reference));
     if (!is_to_be_trusted(&q))
         q.candidate_rows.selected_count = 0;
     return q;

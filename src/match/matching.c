@@ -103,7 +103,7 @@ static bool measure_passes(ls_matching *m) {
             return false;
         ls_pass_geometry *g = &m->geometry[i];
         *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate),
-                               .last_row = (int32_t)candidate->rows - 1, .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
+                               .last_row = (int32_t)(candidate->rows > 0 ? candidate->rows : reference->rows) - 1, .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
         g->has_grids = pair->rows != NULL && !pair->whole && ls_grids_read(reference, candidate, pair, &g->grids);
         m->geometry_count = i + 1;
     }
@@ -162,17 +162,20 @@ lockstep_status ls_matching_add(ls_matching *m, const ls_pair *pair, lockstep_er
     return LOCKSTEP_OK;
 }
 
-void ls_matching_retract(ls_matching *m, ls_method method) {
+void ls_matching_retract(ls_matching *m, const bool *dropped) {
     size_t kept = 0;
     for (size_t i = 0; i < m->pairs->count; i++) {
         const ls_pair *p = &m->pairs->items[i];
-        if (p->method == method) {
-            m->pair_of[p->candidate_value] = 0;
-            m->reference_used[m->in->reference.values.value_of[p->reference]] = false;
+        m->pair_of[p->candidate_value] = 0;
+        m->reference_used[m->in->reference.values.value_of[p->reference]] = false;
+    }
+    for (size_t i = 0; i < m->pairs->count; i++) {
+        if (dropped[i])
             continue;
-        }
-        m->pairs->items[kept++] = *p;
+        m->pairs->items[kept++] = m->pairs->items[i];
+        const ls_pair *p = &m->pairs->items[kept - 1];
         m->pair_of[p->candidate_value] = kept;
+        m->reference_used[m->in->reference.values.value_of[p->reference]] = true;
     }
     m->pairs->count = kept;
 }

@@ -21,7 +21,7 @@ typedef struct ls_match_inputs {
 typedef struct ls_pass_geometry {
     int32_t reference_last, candidate_last; /* highest positions; -1 where unknown */
     size_t reference_sequences, candidate_sequences;
-    int32_t last_row;                       /* of the candidate's pass */
+    int32_t last_row;                       /* of the candidate's pass, or of the reference's where only that is known */
     bool has_grids;                         /* only some rows are shared */
     ls_grids grids;
 } ls_pass_geometry;
@@ -59,8 +59,8 @@ void ls_matching_done(ls_matching *matching);
 lockstep_status ls_matching_grow(ls_matching *matching, lockstep_error *error);
 /* Appends one pair, without metrics, unless the candidate's tensor has one, or the values of a side were left out. */
 lockstep_status ls_matching_add(ls_matching *matching, const ls_pair *pair, lockstep_error *error);
-/* Takes back the pairs that a method has found. */
-void ls_matching_retract(ls_matching *matching, ls_method method);
+/* Takes back some pairs: `dropped` has one entry per pair. */
+void ls_matching_retract(ls_matching *matching, const bool *dropped);
 /* Call it after the last node: sorts the pairs by the candidate's order, or the reference's, marks
  * tensors that a paired successor absorbs, and lists the unpaired ones. */
 lockstep_status ls_matching_finish(ls_matching *matching, bool by_reference, lockstep_error *error);

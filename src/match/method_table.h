@@ -9,5 +9,3 @@ LS_METHOD_ROW(MAP, "map", ls_match_by_map)                   /* rules of the use
 LS_METHOD_ROW(NAME, "name", ls_match_by_name)                /* equal names */
 LS_METHOD_ROW(PRESET, "preset", ls_match_by_preset)          /* rules of the model */
 LS_METHOD_ROW(ELIMINATION, "elimination", ls_match_the_only_two) /* neither side has another tensor */
-LS_METHOD_ROW(CONTENT, "content", ls_match_by_content)       /* each is by far the other's closest */
-LS_METHOD_ROW(PLACE, "place", ls_match_by_place)             /* the same place of files whose tensors have only numbers */

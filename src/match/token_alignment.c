@@ -33,7 +33,7 @@ typedef struct side {
 struct ls_token_alignment_state {
     side reference, candidate;
     bool decided;
-    bool is_dump;        /* the reference is one, of one pass of a recorded run */
+    bool is_dump;        /* one side is one, of one pass of the other, a recorded run */
     size_t first_free;   /* passes of the reference before it have no free row */
     size_t after_tokens; /* the pass of the reference after the last that is paired by tokens */
     ls_row_pair *list;   /* room for the rows of one pass */
@@ -484,18 +484,20 @@ static bool is_still_told(const ls_trace *t, const ls_pass *pass) {
 
 /* Dumped tensors are of one pass, and as a rule of all of its rows. */
 static bool pair_dump(ls_token_alignment *a) {
-    const ls_trace *candidate = a->state->candidate.trace;
-    const size_t cp = ls_dumped_pass(a->state->reference.trace, candidate), rows = cp != LS_NONE ? candidate->passes[cp].rows : 0;
+    const ls_trace *reference = a->state->reference.trace, *candidate = a->state->candidate.trace;
+    const bool of_candidate = !reference->is_graph; /* the pass is the candidate's */
+    const size_t pass = of_candidate ? ls_dumped_pass(reference, candidate) : ls_dumped_pass(candidate, reference);
+    const size_t rows = pass != LS_NONE ? (of_candidate ? candidate : reference)->passes[pass].rows : 0;
     ls_row_pair *list = rows > 0 ? malloc(rows * sizeof *list) : NULL;
     for (size_t i = 0; list != NULL && i < rows; i++)
         list[i] = (ls_row_pair){(uint32_t)i, (uint32_t)i};
-    const bool ok = (rows == 0 || list != NULL) && (cp == LS_NONE || add_pair(a, 0, cp, list, rows, true));
+    const bool ok = (rows == 0 || list != NULL) && (pass == LS_NONE || add_pair(a, of_candidate ? 0 : pass, of_candidate ? pass : 0, list, rows, true));
     free(list);
     return ok;
 }
 
 /* A dump beside a recorded run. Of a run that is still going on, it is taken to be of the first pass. */
-static bool is_dump_of(const ls_trace *reference, const ls_trace *candidate) { return !reference->is_graph && candidate->is_graph && candidate->memory == NULL; }
+static bool is_dump_of(const ls_trace *reference, const ls_trace *candidate) { return reference->is_graph != candidate->is_graph && candidate->memory == NULL; }
 
 static bool grow(ls_token_alignment *a) {
     struct ls_token_alignment_state *state = a->state;

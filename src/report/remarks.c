@@ -193,7 +193,20 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_OTHER_MODEL:
         ls_text_printf(out, "%llu of %llu operations give other values than were recorded: the process may have loaded another model file than --candidate-model names", (unsigned long long)r->count, (unsigned long long)r->total);
         break;
-    case LS_REMARK_NAME_REFUTED: ls_text_printf(out, "the values of %s are not those of %s, with which its name pairs it", r->text, r->detail); break;
+    case LS_REMARK_NAMES_DROPPED:
+        ls_text_printf(out, "names mean nothing here: of %llu tensors with equal names on both sides, the values of %llu are those of another one, so tensors were paired by their values", (unsigned long long)r->total, count);
+        break;
+    case LS_REMARK_FEW_PAIRS:
+        ls_text_printf(out, "only %llu of %llu tensors have a partner: the two sides seem to be different models, or to have run on different inputs", count, (unsigned long long)r->total);
+        break;
+    case LS_REMARK_NAME_REFUTED:
+        ls_text_printf(out, "the values of %s are not those of %s, with which its name pairs it", r->text, r->detail);
+        if (count > 1)
+            ls_text_printf(out, "; the same is true of %llu more", count - 1);
+        break;
+    case LS_REMARK_LAYERS_SWAPPED: ls_text_printf(out, "layers %llu and %llu are swapped: each is computed with the other's weights", count, (unsigned long long)r->total); break;
+    case LS_REMARK_SWAPPED: ls_text_printf(out, "%s and %s are swapped in the candidate: the values of what is computed from them show it", r->text, r->detail); break;
+    case LS_REMARK_OTHER_WEIGHT: ls_text_printf(out, "the candidate's values of %s are those that %s gives", r->text, r->detail); break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;
     }

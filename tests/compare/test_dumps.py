@@ -64,7 +64,8 @@ def test_the_first_is_named_where_an_order_is_known(tmp_path, reference, candida
     r, c = made()
     status, result = diff(REFERENCES[reference](tmp_path / "r", r), make(tmp_path / "c", c))
     assert status == 1 and result["pairing"]["paired"] == len(NAMES)
-    assert result["pairing"]["by"]["name" if named else "content"] == len(NAMES)
+    by = result["pairing"]["by"]
+    assert by["name"] == (len(NAMES) if named else 0) and by["name"] + by["content"] + by["inferred"] == len(NAMES)
     right = {pair["reference"]["name"]: pair["verdict"] for pair in result["pairs"]}
     assert {n for n, v in right.items() if v == "diverged"} == set(BAD)
     if reference == "folder" and candidate != "numbered":
@@ -100,6 +101,51 @@ def test_one_tensor_that_differs_needs_no_order(tmp_path):
     c = {n: (r[n] * 2 if n == "norm" else r[n]) for n in NAMES}
     status, result = diff(folder(tmp_path / "r", r), folder(tmp_path / "c", c))
     assert status == 1 and first_name(result) == "norm"
+
+
+def renamed(tensors, names):
+    return {names.get(n, n): v for n, v in tensors.items()}
+
+
+def test_names_that_values_contradict_are_dropped(tmp_path):
+    """Both sides use the same names, for different tensors."""
+    r, _ = made()
+    names = dict(zip(NAMES, NAMES[2:] + NAMES[:2]))
+    status, result = diff(folder(tmp_path / "r", r), folder(tmp_path / "c", renamed(r, names)))
+    assert status == 0 and {(p["reference"]["name"], p["candidate"]["name"]) for p in result["pairs"]} == set(names.items())
+    assert any("names mean nothing here" in hint for hint in result["hints"])
+
+
+def test_two_names_that_are_exchanged_are_a_finding(tmp_path):
+    r, _ = made()
+    status, result = diff(folder(tmp_path / "r", r), folder(tmp_path / "c", renamed(r, {"layer0_q": "layer0_k", "layer0_k": "layer0_q"})))
+    wrong = {p["candidate"]["name"] for p in result["pairs"] if p["verdict"] == "diverged"}
+    assert status == 1 and result["pairing"]["by"]["name"] == len(NAMES) and wrong == {"layer0_q", "layer0_k"}
+    assert any("with which its name pairs it; the same is true of 1 more" in hint for hint in result["hints"])
+
+
+def test_a_tensor_that_was_dumped_twice(tmp_path):
+    r, _ = made()
+    twice = {f"x{i}": v for i, v in enumerate([*r.values(), r["norm"], r["layer1_q"]])}
+    status, result = diff(trace(tmp_path / "r", r), folder(tmp_path / "c", twice))
+    assert status == 0 and result["pairing"]["by"]["content"] == len(NAMES) + 2 and result["pairing"]["candidate_only"] == []
+
+
+def test_a_tensor_of_few_values_pairs_only_with_an_equal_one(tmp_path):
+    r, _ = made()
+    mask = np.triu(np.full((7, 7), -np.inf, "f4"), 1)
+    own = {f"x{i}": v for i, v in enumerate([*r.values(), mask])}
+    assert diff(folder(tmp_path / "r", {**r, "mask": mask}), folder(tmp_path / "c", own))[0] == 0
+    status, result = diff(tmp_path / "r", folder(tmp_path / "other", {**own, "x9": np.where(np.eye(7) == 1, -np.inf, 0).astype("f4")}))
+    only = [[n["name"] for n in result["pairing"][side]] for side in ("candidate_only", "reference_only")]
+    assert status == 1 and only == [["x9"], ["mask"]]
+
+
+def test_tensors_of_another_model_are_called_so(tmp_path):
+    r, _ = made()
+    other, _ = made(rng=5)
+    status, result = diff(trace(tmp_path / "r", r), folder(tmp_path / "c", other, lambda i, n: f"x{i}"))
+    assert status == 2 and result["pairing"]["paired"] == 0 and any("seem to be different models" in hint for hint in result["hints"])
 
 
 @pytest.mark.parametrize("delimiter", [" ", ",", "\t", "; "])

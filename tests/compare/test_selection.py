@@ -102,13 +102,14 @@ def test_a_rule_that_never_applied(tmp_path):
 
 
 def unlike(tmp_path, reference, candidate):
-    """Two graphs without a common name."""
+    """Two graphs without a common name, or common values."""
     sides = []
-    for folder, prefix, (engine, of) in (("r", "a", reference), ("c", "b", candidate)):
+    for seed, (folder, prefix, (engine, of)) in enumerate((("r", "a", reference), ("c", "b", candidate))):
+        x = np.random.default_rng(seed).standard_normal(X.shape).astype("f4")
         t = Trace(tmp_path / folder).begin(range(6))
         t.lines.insert(1, {"engine": engine, "model": of, "process": 0})
-        last = t.add(f"{prefix}.in", X, op="GET_ROWS")
-        t.add(f"{prefix}.out", 2 * X[:, :4], [last], op="MUL_MAT")
+        last = t.add(f"{prefix}.in", x, op="GET_ROWS")
+        t.add(f"{prefix}.out", 2 * x[:, 4:], [last], op="MUL_MAT")
         sides.append(t.write())
     return diff(*sides)
 
