@@ -427,7 +427,7 @@ conftest.PROMPTS[250] = [draw.randrange(3, 320) for _ in range(250)]
 model = lab.folder / "q4_k.gguf"
 models.write_gguf(model, lab.model("llama"), "llama", models.gguf_tensors(lab.model("llama"), "llama"), quantize="q4_k")
 reference, candidate = lab.reference("llama", tokens=250), lab.candidate("llama", tokens=250, gguf=model)
-print(json.dumps([str(reference.path), str(candidate.path), str(model), conftest.PROMPTS[250], conftest.STEPS]))
+print(json.dumps([str(reference), str(candidate), str(model), conftest.PROMPTS[250], conftest.STEPS]))
 """
 
 

@@ -14,19 +14,34 @@ uint64_t ls_node_element_bytes(const ls_node *n) {
 typedef struct walk {
     const ls_node *view;
     int rank; /* axes that are walked: the inner ones may be taken at once */
-    uint64_t size, limit, at[LOCKSTEP_MAX_RANK];
+    uint64_t limit, at[LOCKSTEP_MAX_RANK];
     int64_t strides[LOCKSTEP_MAX_RANK], offset; /* in elements */
     __int128 index;
 } walk;
 
+/* Elements that have an address together, and their bytes; 0 for a type whose elements have none. */
+static int64_t block_of(const ls_node *n, int64_t *out_bytes) {
+    lockstep_dtype dtype;
+    const bool known = ls_dtype_find(n->dtype, &dtype) && dtype != LOCKSTEP_OPAQUE;
+    *out_bytes = known ? (int64_t)ls_dtype(dtype)->block_bytes : 0;
+    return known ? (int64_t)ls_dtype(dtype)->block_elements : 0;
+}
+
+/* Along the innermost axis, the stride of a type with blocks is that of its blocks. */
 static bool begin_walk(const ls_node *view, const ls_node *base, walk *out) {
-    const uint64_t size = ls_node_element_bytes(base);
-    *out = (walk){.view = view, .rank = view->rank, .size = size, .limit = base->elements, .offset = size > 0 ? (int64_t)(view->offset / size) : 0};
-    bool whole = size > 0 && view->offset % size == 0;
+    int64_t bytes;
+    const int64_t elements = block_of(base, &bytes);
+    *out = (walk){.view = view, .rank = view->rank, .limit = base->elements};
+    if (elements == 0 || bytes == 0 || view->offset > INT64_MAX || __builtin_mul_overflow((int64_t)view->offset / bytes, elements, &out->offset))
+        return false;
+    bool whole = (int64_t)view->offset % bytes == 0;
     int64_t step = 1;
     for (int i = view->rank - 1; i >= 0 && whole; i--) {
-        whole = view->strides == NULL || view->strides[i] % (int64_t)size == 0;
-        out->strides[i] = view->strides != NULL ? view->strides[i] / (int64_t)size : step;
+        const bool is_inner = elements > 1 && i == view->rank - 1;
+        whole = view->strides == NULL || (is_inner ? view->strides[i] == bytes : view->strides[i] % bytes == 0);
+        out->strides[i] = step;
+        if (view->strides != NULL && !is_inner && whole)
+            whole = !__builtin_mul_overflow(view->strides[i] / bytes, elements, &out->strides[i]);
         step *= (int64_t)view->shape[i];
     }
     out->index = out->offset;

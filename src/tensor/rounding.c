@@ -48,6 +48,11 @@ static const struct row *row_of(lockstep_dtype dtype) {
     return NULL;
 }
 
+double ls_rounding_of_blocks(lockstep_dtype dtype) {
+    const struct row *row = row_of(dtype);
+    return row != NULL && row->block > 1 ? row->relative : 0;
+}
+
 bool ls_rounding_is_lossy(lockstep_dtype dtype) { return row_of(dtype) != NULL; }
 
 typedef float lanes __attribute__((vector_size(16), aligned(4)));

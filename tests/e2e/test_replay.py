@@ -81,6 +81,22 @@ def test_two_faults_are_both_named(lab, tmp_path, seed):
     assert result["verdict"] == "right" and result["open"] == 0, f"{case}: {result}"
 
 
+@pytest.mark.parametrize("cache", ["Q8_0", "Q4_0", "Q5_1", "IQ4_NL"])
+def test_a_quantized_cache(lab, cache):
+    """The model is right, whatever its cache holds; and kernels are as far from exact ones as the cache's type is."""
+    candidate = lab.candidate("qwen3", flash=True, cache=cache)
+    status, result = diff(lab.reference("qwen3"), candidate, "--preset", "none")
+    replay = result["replay"]
+    assert status == 0 and result["verdict"] == "match"
+    assert replay["origins"] == replay["counts"]["open"] == replay["counts"]["unsupported"] == 0
+    assert replay["kernels"]["checked"] == replay["kernels"]["operations"] and replay["kernels"]["differ"] == 0
+
+
+def test_a_fault_behind_a_quantized_cache(lab):
+    status, result = diff(lab.reference("qwen3"), lab.candidate("qwen3", flash=True, cache="Q4_0", gguf=lab.faulty("qwen3", "base", rope_base=20000)), "--preset", "none")
+    assert status == 1 and {o["op"] for o in result["replay"]["operations"] if o["origin"]} == {"ROPE"}
+
+
 @pytest.mark.parametrize("family,kind,flash", [("llama", "q4_0", False), ("qwen2", "f32", True), ("gemma2", "q8_0", False)])
 def test_a_clean_run_of_which_few_rows_are_computed(lab, monkeypatch, family, kind, flash):
     """As of large models."""
