@@ -126,17 +126,27 @@ lockstep_status ls_proof_run(ls_diff *d, lockstep_error *error) {
     return add_pairs(d, error);
 }
 
+/* A name or a rule pairs a node, which is wrong then, with another tensor than the one whose values it has. */
+static bool is_refuted(const ls_diff *d, const ls_replayed *item) {
+    const size_t pair = d->matching.pair_of[d->in.candidate.values.value_of[item->node]];
+    const ls_pair *p = pair != 0 ? &d->pairs.items[pair - 1] : NULL;
+    return p != NULL && p->mark.verdict == LS_VERDICT_DIVERGED && item->means == LS_REPLAY_BY_VALUE && item->partner != LS_NONE && p->method != LS_METHOD_REPLAY &&
+           d->in.reference.values.value_of[p->reference] != d->in.reference.values.value_of[item->partner];
+}
+
 void ls_proof_note_refuted(ls_diff *d) {
+    ls_remark remark = {.code = LS_REMARK_NAME_REFUTED};
     for (size_t i = 0; i < d->replay.count; i++) {
         const ls_replayed *item = &d->replay.items[i];
-        const size_t pair = d->matching.pair_of[d->in.candidate.values.value_of[item->node]];
-        const ls_pair *p = pair != 0 ? &d->pairs.items[pair - 1] : NULL;
-        if (p == NULL || p->mark.verdict != LS_VERDICT_DIVERGED || item->means != LS_REPLAY_BY_VALUE || item->partner == LS_NONE || p->method == LS_METHOD_REPLAY ||
-            d->in.reference.values.value_of[p->reference] == d->in.reference.values.value_of[item->partner])
+        if (!is_refuted(d, item))
             continue;
-        const ls_remark remark = {.code = LS_REMARK_NAME_REFUTED, .text = d->in.candidate.trace->nodes[item->node].name, .detail = d->in.reference.trace->nodes[p->reference].name};
-        ls_remarks_add(&d->result.hints, &remark);
+        if (remark.count++ > 0)
+            continue;
+        remark.text = d->in.candidate.trace->nodes[item->node].name;
+        remark.detail = d->in.reference.trace->nodes[d->pairs.items[d->matching.pair_of[d->in.candidate.values.value_of[item->node]] - 1].reference].name;
     }
+    if (remark.count > 0)
+        ls_remarks_add(&d->result.hints, &remark);
 }
 
 /* ------------------------------------------------------------------ asking */
