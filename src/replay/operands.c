@@ -208,8 +208,9 @@ size_t ls_replayer_readers(const ls_replayer *w, size_t node, size_t *out, size_
 
 /* Indexes have no partners of their own, but are computed from what may be open. */
 size_t ls_replayer_region(const ls_replayer *w, size_t node, size_t *out, size_t capacity) {
-    enum { INPUTS = 24, QUEUE = 128 };
-    size_t inputs[INPUTS], queue[QUEUE] = {node}, to = 1, total = 0;
+    enum { INPUTS = 24, QUEUE = LS_REPLAYER_REGION + 1 };
+    size_t inputs[INPUTS], queue[QUEUE], to = 1, total = 0;
+    queue[0] = node;
     for (size_t from = 0; from < to; from++) {
         const size_t count = ls_replayer_inputs(w, queue[from], inputs, INPUTS);
         for (size_t i = 0; i < count && to < QUEUE; i++) {

@@ -6,7 +6,7 @@
 #include "replay/replay.h"
 
 enum {
-    LS_REPLAYER_REGION = 256, /* nodes of a region that are listed */
+    LS_REPLAYER_REGION = 1024, /* nodes of a region that are listed */
     LS_REPLAYER_VIEWS = 8,    /* views of views that are followed */
     LS_REPLAYER_TRIALS = 20   /* substitutions for each node, on average */
 };

@@ -113,30 +113,44 @@ static bool line_of(const ls_diff *d, size_t item, bool accepted, line *out) {
 
 /* The weights that an operation and its region read. */
 static void put_weights(const ls_diff *d, const ls_replayed *item, ls_text *out) {
+    enum { MOST = 8 };
     const ls_trace *t = d->in.candidate.trace;
-    const char *separator = "; weights: ";
     char name[NAME_TEXT];
+    size_t count = 0;
     for (size_t k = 0; k <= item->region_count; k++) {
         const ls_node *n = &t->nodes[k == 0 ? item->node : item->region[k - 1]];
         for (size_t i = 0; i < n->operand_count; i++) {
             const size_t at = ls_proof_weight_of(t, n->operands[i]);
-            if (at == LS_NONE)
+            if (at == LS_NONE || count++ >= MOST)
                 continue;
             ls_escape(t->nodes[at].name, strlen(t->nodes[at].name), name, sizeof name);
-            ls_text_printf(out, "%s%s", separator, name);
-            separator = ", ";
+            ls_text_printf(out, "%s%s", count == 1 ? "; weights: " : ", ", name);
         }
     }
+    if (count > MOST)
+        ls_text_printf(out, " and %zu more", count - MOST);
+}
+
+/* The first of a region. */
+static const ls_node *first_of_region(const ls_diff *d, const ls_replayed *item) {
+    size_t first = item->region[0];
+    for (size_t i = 1; i < item->region_count; i++)
+        first = item->region[i] < first ? item->region[i] : first;
+    return &d->in.candidate.trace->nodes[first];
 }
 
 static void put_region(const ls_diff *d, const ls_replayed *item, ls_text *out) {
     enum { MOST = 6 };
+    char name[NAME_TEXT];
     for (size_t i = 0; i < item->region_count && i < MOST; i++)
         ls_text_printf(out, "%s%s", i == 0 ? "; together with " : ", ", d->in.candidate.trace->nodes[item->region[i]].op);
-    if (item->region_count > MOST)
-        ls_text_printf(out, " and %zu more", item->region_count - MOST);
+    if (item->region_count > MOST) {
+        const ls_node *first = first_of_region(d, item);
+        ls_escape(first->name, strlen(first->name), name, sizeof name);
+        ls_text_printf(out, " and %zu more, back to %s (%s),", item->region_count - MOST, name, first->op);
+    }
     if (item->region_count > 0)
-        ls_text_printf(out, " in front of it, for which the reference has no tensors");
+        ls_text_printf(out, " in front of it, none of which was found in the reference");
 }
 
 static void put_partner(const ls_diff *d, const ls_replayed *item, ls_text *out) {
