@@ -19,6 +19,7 @@ enum { DEPTH = 9, REACH = 512, ROOTS = 256 };
 #define OF_ROUNDING 2       /* times what the weights' rounding moves */
 #define OF_ROUNDING_IN_SET 1.5 /* where nothing but its values tells a tensor from the next layer's */
 #define TOLERANCE_MAX 0.5
+#define UNRELATED 0.9 /* relative L2 of tensors that have nothing in common: it is 1 at least */
 #define F32_ERROR 1e-6      /* of one operation; the largest in clean runs is 3e-7 */
 
 /* ------------------------------------------------------------------ kinds, tolerances */
@@ -488,12 +489,11 @@ static double error_of_sample(ls_replayer *w, size_t node, const ls_array *value
 bool ls_replayer_is_lost(const ls_replayer *w, size_t partner) { return !w->partners.is_seen[partner] && w->taken[w->partners.alike[partner]] == LS_NONE; }
 
 bool ls_replayer_is_like_a_lost_one(ls_replayer *w, size_t node) {
-    const double unrelated = 0.9; /* of tensors that have nothing in common, it is 1 at least */
     const ls_array *value = &w->steps[node].value;
     ls_reach near[REACH];
     bool any = false;
     for (size_t i = value->values != NULL ? reach_in_set(w, node, 0, INFINITY, near) : 0; i > 0 && !any; i--)
-        any = ls_replayer_is_lost(w, near[i - 1].node) && error_of_sample(w, node, value, near[i - 1].node) < unrelated;
+        any = ls_replayer_is_lost(w, near[i - 1].node) && error_of_sample(w, node, value, near[i - 1].node) < UNRELATED;
     return any;
 }
 
@@ -508,15 +508,17 @@ size_t ls_replayer_only_lost(const ls_replayer *w, size_t node) {
     return count == 1 ? only : LS_NONE;
 }
 
-/* Of a set, those that stand for nothing yet, the most alike first. */
+/* Of a set, those that stand for nothing yet, the most alike first. Where weights are rounded, too much agrees with what follows: only what
+ * is like the node's own value is possible then. */
 static size_t closest_in_set(ls_replayer *w, size_t node, const ls_array *value, ls_reach near[REACH]) {
     closeness list[REACH];
     size_t count = 0;
     const size_t all = reach_in_set(w, node, 0, INFINITY, near);
     for (size_t i = 0; i < all; i++) {
         const size_t taken = w->taken[w->partners.alike[near[i].node]];
-        if (taken == LS_NONE || taken == node)
-            list[count++] = (closeness){near[i], error_of_sample(w, node, value, near[i].node)};
+        const closeness own = {near[i], taken == LS_NONE || taken == node ? error_of_sample(w, node, value, near[i].node) : INFINITY};
+        if ((taken == LS_NONE || taken == node) && (w->steps[node].moved.values == NULL || own.error < UNRELATED))
+            list[count++] = own;
     }
     qsort(list, count, sizeof *list, by_closeness);
     for (size_t i = 0; i < count; i++)

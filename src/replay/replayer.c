@@ -529,6 +529,31 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     out->items[out->count++] = own;
 }
 
+static bool is_marked(const ls_replayed *item, const bool *marks) {
+    bool any = marks[item->node];
+    for (size_t k = 0; k < item->region_count && !any; k++)
+        any = marks[item->region[k]];
+    return any;
+}
+
+/* Between the few tensors of a set, regions overlap: one fault shows at the end of each of them. The first is named. */
+static void join_origins(const ls_replayer *w, size_t first, ls_replay *out) {
+    bool *marks = calloc(w->candidate->node_count + 1, sizeof *marks);
+    for (size_t i = first; marks != NULL && i < out->count; i++) {
+        ls_replayed *item = &out->items[i];
+        if (!item->is_origin)
+            continue;
+        if (is_marked(item, marks)) {
+            item->is_origin = false;
+            out->origins--;
+        }
+        marks[item->node] = true;
+        for (size_t k = 0; k < item->region_count; k++)
+            marks[item->region[k]] = true;
+    }
+    free(marks);
+}
+
 static bool rotates_pairs(const ls_replayer *w, size_t pass) {
     for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
         const ls_node *n = &w->candidate->nodes[i];
@@ -571,9 +596,12 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     for (size_t i = first; i < last; i++)
         if (nodes[i].pass == pass)
             measure_region(w, i, out);
+    const size_t first_result = out->count;
     for (size_t i = first; i < last; i++)
         if (ls_node_is_operation(&nodes[i]) && nodes[i].elements > 0 && nodes[i].pass == pass && !ls_node_is_integer(&nodes[i]))
             add_result(w, i, out);
+    if (w->partners.is_set)
+        join_origins(w, first_result, out);
     count_lost(w, out);
     ls_replayer_release_pass(w, pass);
 }
