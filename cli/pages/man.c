@@ -79,6 +79,8 @@ static void put_program(void) {
     }
     printf(".SH FILES\nA file of values without a header is given as \\fIPATH\\fP::\\fIDTYPE\\fP,\\fISHAPE\\fP, for example x.bin::f32,2x3.\n"
            ".SH ENVIRONMENT\n.TP\n\\fBLOCKSTEP_THREADS\\fP\nThe number of threads that compare, 1 to 64. The default is the number of cores.\n"
+           ".TP\n\\fBLOCKSTEP_ROWS\\fP\nSo many rows of each operation are enough where operations are computed. By default, all are computed but of large ones.\n"
+           ".TP\n\\fBLOCKSTEP_BLAS\\fP\n0: matrix products are not computed by OpenBLAS.\n"
            ".SH EXIT STATUS\n0 match, 1 diverged, 2 error.\n.SH SEE ALSO\n");
     for EACH_COMMAND(row)
         printf("\\fBlockstep\\-%s\\fP(1)%s\n", (*row)->name, row[1] != NULL ? "," : "");
