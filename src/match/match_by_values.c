@@ -250,6 +250,12 @@ static size_t same_in(const ls_values *v, size_t node, size_t pass) {
     return ls_values_find(v, pass, &(ls_label){v->trace->nodes[node].name, v->trace->nodes[node].op, NULL, v->labels[node].of_name_op});
 }
 
+/* What has as many elements as its partner in one pass has as many in others, or it is something else there: a cache to which more was added. */
+static bool may_carry_over(const ls_matching *m, const ls_pair *from, const ls_pair *to) {
+    const ls_node *r = m->in->reference.trace->nodes, *c = m->in->candidate.trace->nodes;
+    return r[from->reference].elements != c[from->candidate].elements || r[to->reference].elements == c[to->candidate].elements;
+}
+
 /* What was found in one pass holds for all that have the same names. */
 static lockstep_status carry_over(ls_matching *m, size_t from, size_t first, size_t end, lockstep_error *error) {
     for (size_t to = 0; to < m->tokens.pair_count; to++)
@@ -258,7 +264,7 @@ static lockstep_status carry_over(ls_matching *m, size_t from, size_t first, siz
             pair.pass_pair = to;
             pair.reference = same_in(&m->in->reference.values, pair.reference, m->tokens.pairs[to].reference);
             pair.candidate = same_in(&m->in->candidate.values, pair.candidate, m->tokens.pairs[to].candidate);
-            if (pair.reference != LS_NONE && pair.candidate != LS_NONE)
+            if (pair.reference != LS_NONE && pair.candidate != LS_NONE && may_carry_over(m, &m->pairs->items[i], &pair))
                 LS_TRY(ls_matching_add(m, &pair, error));
         }
     return LOCKSTEP_OK;

@@ -1,5 +1,6 @@
 #include "match/structure.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,11 +99,19 @@ static size_t end_of_group(const orphans *o, size_t from) {
     return end;
 }
 
+/* What is computed from them shows that they are not the same, but only have the same place: rows in another order, say. */
+static bool is_refuted(const ls_choosing *k, const ls_likeness *like, size_t candidate) {
+    const ls_piece *r = ls_choosing_reference(k, like->reference), *c = ls_choosing_candidate(k, candidate);
+    return ls_choosing_is_sheltered(k, r, c, fmin(ls_sketch_distance(&r->sketch, &c->sketch), 1)); /* as of those that have nothing in common */
+}
+
 /* Equally many are paired in their order. A lone one on one side is what the last on the other side is: that side takes several steps. */
 static lockstep_status pair_group(ls_choosing *k, const orphan *r, size_t r_count, const orphan *c, size_t c_count, bool *out_any, lockstep_error *error) {
     const size_t count = r_count == c_count ? r_count : r_count == 1 || c_count == 1 ? 1 : 0;
     for (size_t i = 0; i < count; i++) {
         const ls_likeness like = {.reference = r[r_count - count + i].piece, .error = 1};
+        if (is_refuted(k, &like, c[c_count - count + i].piece))
+            continue;
         LS_TRY(ls_choosing_pair(k, &like, c[c_count - count + i].piece, LS_METHOD_INFERRED, error));
         *out_any = true;
     }
@@ -135,6 +144,7 @@ static size_t *own_or_none(const ls_choosing *k) {
 }
 
 static lockstep_status pair_round(ls_choosing *k, bool *out_any, lockstep_error *error) {
+    ls_choosing_trace(k);
     size_t *own = own_or_none(k);
     frontier *of_reference = own != NULL ? find_frontiers(&k->m->in->reference.values, own) : NULL, *of_candidate = find_frontiers(&k->m->in->candidate.values, k->of_candidate);
     orphans r = {0}, c = {0};
