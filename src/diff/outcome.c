@@ -192,10 +192,19 @@ static bool is_incomplete(const facts *f, ls_remark *out) {
     return !r->complete || !c->complete;
 }
 
+/* Whether more tensors were paired by what they hold than by their names. What has no partner may be a step that the other side does not
+ * take, then; had it a fault, what is computed from it would show that. */
+static bool is_paired_by_values(const ls_diff *d) {
+    size_t by_values = 0;
+    for (size_t i = 0; i < d->pairs.count; i++)
+        by_values += d->pairs.items[i].method == LS_METHOD_CONTENT || d->pairs.items[i].method == LS_METHOD_INFERRED;
+    return 2 * by_values > d->pairs.count;
+}
+
 static bool has_unpaired(const facts *f, ls_remark *out) {
     out->count = f->dump ? 0 : f->diff->matching.reference_only_count;
     out->total = f->diff->matching.candidate_only_count;
-    return !f->graphs && !f->diff->is_replayed && out->count + out->total > 0;
+    return !f->graphs && !f->diff->is_replayed && out->count + out->total > 0 && !is_paired_by_values(f->diff);
 }
 
 /* Passes without tokens that only one side has. */
