@@ -17,6 +17,8 @@ static bool can_derive(const ls_trace *reference) {
     bool any = false;
     for (size_t i = 0; i < reference->node_count; i++) {
         const ls_node *n = &reference->nodes[i];
+        if (n->role == LOCKSTEP_ROLE_STATE)
+            elements += 2 * (double)n->elements; /* before a write, and after it */
         if (n->role != LOCKSTEP_ROLE_COMPUTED || n->pass == LS_NONE)
             continue;
         any = any || ls_eval_covers(n);

@@ -299,6 +299,22 @@ static uint64_t tile_of(const product *p) {
     return !p->by_blas || rows < LEAST ? LEAST : rows < MOST ? rows : MOST;
 }
 
+/* Whether no element of b outweighs its group: squares of the group's means stand for it, then. */
+static bool has_even_groups(const product *p) {
+    const double most = 20; /* times the mean */
+    bool even = true;
+    for (uint64_t i = 0; i < p->n * p->k && even; i += GROUP) {
+        double sum = 0, largest = 0;
+        for (uint64_t k = i; k < i + GROUP; k++) {
+            const double square = p->b[k] * p->b[k];
+            sum += square;
+            largest = square > largest ? square : largest;
+        }
+        even = largest * GROUP <= most * sum;
+    }
+    return even;
+}
+
 static bool multiply_known(product *p) {
     const uint64_t multiplications = p->m * p->n * p->k;
     if (multiplications == 0) {
@@ -308,7 +324,7 @@ static bool multiply_known(product *p) {
     }
     p->by_blas = p->n >= BLAS_ROWS && multiplications >= WORTH_BLAS && p->m < INT32_MAX && p->n < INT32_MAX && p->k < INT32_MAX && ls_blas_is_there();
     float *narrow = p->is_rough && p->scale != NULL ? narrowed(p->b, p->n * p->k) : NULL;
-    p->group = narrow != NULL && p->k % GROUP == 0 ? GROUP : 1;
+    p->group = narrow != NULL && p->k % GROUP == 0 && has_even_groups(p) ? GROUP : 1;
     float *squares = p->by_blas && p->scale != NULL ? squares_of(p->b, p->n * p->k, p->group) : NULL;
     p->squares_b = squares;
     p->by_blas = p->by_blas && (p->scale == NULL || squares != NULL);

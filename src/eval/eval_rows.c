@@ -86,7 +86,7 @@ static const double *mask_row(const ls_array *mask, uint64_t query, uint64_t hea
 
 void ls_eval_mask_out(const ls_node *softmax, const ls_array *mask, double *values) {
     const uint64_t n = softmax->shape[softmax->rank - 1], queries = softmax->rank > 1 ? softmax->shape[softmax->rank - 2] : 1, heads = softmax->rank > 2 ? softmax->shape[softmax->rank - 3] : 1;
-    for (uint64_t row = 0; row < softmax->elements / n && ls_array_size(mask, 0) == n; row++) {
+    for (uint64_t row = 0; row < softmax->elements / n && mask->elements > 0 && ls_array_size(mask, 0) == n; row++) {
         const double *masks = mask_row(mask, row % queries, row / queries % heads, row / queries / heads);
         for (uint64_t i = 0; masks != NULL && i < n; i++)
             if (masks[i] == -INFINITY && isnan(values[row * n + i]))
@@ -139,7 +139,7 @@ bool ls_eval_softmax(ls_evaluation *e) {
     s.part = s.n < PART ? PART / s.n : 1;
     s.scale = ls_eval_parameter(e, "scale", 1);
     s.max_bias = ls_eval_parameter(e, "max_bias", 0);
-    if ((mask != NULL && (ls_array_size(mask, 0) != s.n || ls_array_size(mask, 1) < s.queries)) || (sinks != NULL && sinks->elements < s.heads))
+    if ((mask != NULL && (mask->elements == 0 || ls_array_size(mask, 0) != s.n || ls_array_size(mask, 1) < s.queries)) || (sinks != NULL && sinks->elements < s.heads))
         return ls_eval_refuse(e, "operands whose shapes don't fit");
     ls_pool_run((s.rows + s.part - 1) / s.part, softmax_rows, &s);
     return true;
@@ -191,7 +191,7 @@ bool ls_eval_flash_attention(ls_evaluation *e) {
     const bool fits = a.kv_heads > 0 && a.heads % a.kv_heads == 0 && ls_array_size(a.k, 0) == a.width && ls_array_size(a.k, 3) == sequences &&
                       ls_array_size(a.v, 1) == a.keys && ls_array_size(a.v, 2) == a.kv_heads && ls_array_size(a.v, 3) == sequences &&
                       e->node->elements == sequences * a.heads * a.queries * a.of_v && (a.sinks == NULL || a.sinks->elements >= a.heads) &&
-                      (a.mask == NULL || (ls_array_size(a.mask, 0) == a.keys && ls_array_size(a.mask, 1) >= a.queries));
+                      (a.mask == NULL || (a.mask->elements > 0 && ls_array_size(a.mask, 0) == a.keys && ls_array_size(a.mask, 1) >= a.queries));
     double *scores = fits ? malloc((a.keys + 1) * sizeof *scores) : NULL;
     if (scores == NULL)
         return ls_eval_refuse(e, fits ? "out of memory" : "operands whose shapes don't fit");

@@ -7,7 +7,8 @@
 #include "base/grow.h"
 #include "match/aligned_pair.h"
 
-enum { COMPARED_MAX = 200 << 20, TRIED_BEFORE = 48, TRIALS = 4096 };
+enum { LAYOUT_LOOKS = 1 << 14, SIBLING_LOOKS = 16 }; /* what these cost, in comparisons of two sketches */
+enum { COMPARED_MAX = 200 << 20, TRIED_BEFORE = 48, TRIALS = 4096, SOURCES_MAX = 64 };
 #define CERTAIN 0.02 /* below it, no other order of axes is tried */
 
 typedef struct deriving {
@@ -128,8 +129,9 @@ static void look_under_layouts(deriving *w, size_t node, const ls_view *computed
     static const ls_reorder reorders[] = {LS_REORDER_NONE, LS_REORDER_ROPE_PAIRS};
     for (size_t c = 0; c < w->k->found.candidate.count; c++) {
         const ls_piece *p = ls_choosing_candidate(w->k, c);
-        if (w->k->of_candidate[p->node] != LS_NONE || p->last_of >= 0 || !ls_sketch_is_like(sketch, &p->sketch, 1))
+        if (w->looks++ >= COMPARED_MAX || w->k->of_candidate[p->node] != LS_NONE || p->last_of >= 0 || !ls_sketch_is_like(sketch, &p->sketch, 1))
             continue;
+        w->looks += LAYOUT_LOOKS;
         for (size_t o = 0; o < sizeof reorders / sizeof reorders[0] && s->error > CERTAIN; o++)
             offer(w, s, c, error_under_layout(w, node, computed, p, reorders[o]), reorders[o]);
     }
@@ -264,7 +266,7 @@ static bool reads(const deriving *w, const ls_node *n, size_t value) {
 /* The same operation on the same operands, but with another weight. */
 static bool are_siblings(const deriving *w, size_t a, size_t b) {
     const ls_node *nodes = w->values->trace->nodes, *x = &nodes[a], *y = &nodes[b];
-    bool same = a != b && is_walked(w, b) && x->kind == y->kind && x->elements == y->elements && x->source_count == y->source_count && weight_of(w, a) != weight_of(w, b);
+    bool same = a != b && x->source_count <= SOURCES_MAX && is_walked(w, b) && x->kind == y->kind && x->elements == y->elements && x->source_count == y->source_count && weight_of(w, a) != weight_of(w, b);
     for (size_t i = 0; i < x->source_count && same; i++) {
         const size_t source = w->values->value_of[x->sources[i]];
         same = nodes[source].role == LOCKSTEP_ROLE_WEIGHT || reads(w, y, source);
@@ -369,7 +371,7 @@ static lockstep_status try_sibling(deriving *w, size_t node, size_t operand, siz
 }
 
 static lockstep_status try_siblings_of(deriving *w, size_t node, size_t operand, bool *out_found, lockstep_error *error) {
-    for (size_t s = w->first; s < w->end && !*out_found && w->trials_left > 0 && w->k->of_reference[operand] != LS_NONE; s++)
+    for (size_t s = w->first; s < w->end && !*out_found && w->trials_left > 0 && w->looks < COMPARED_MAX && w->k->of_reference[operand] != LS_NONE; s++, w->looks += SIBLING_LOOKS)
         if (w->k->of_reference[s] != LS_NONE && are_siblings(w, operand, s)) {
             w->trials_left--;
             LS_TRY(try_sibling(w, node, operand, s, out_found, error));

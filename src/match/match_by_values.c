@@ -49,7 +49,15 @@ static lockstep_status pair_parts(ls_choosing *k, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
-/* A tensor that is there twice has one partner. */
+/* How many tensors of one side are copies of a piece, and have, or may have, a partner among the other's copies. */
+static size_t count_copies(const ls_pieces *all, const ls_sketch *of, const size_t *partners) {
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++)
+        count += (partners == NULL || partners[all->items[i].node] != LS_NONE) && ls_sketches_are_copies(&all->items[i].sketch, of);
+    return count;
+}
+
+/* A tensor that is there twice has one partner; one that is there in place of many others has not. */
 static lockstep_status pair_copies(ls_choosing *k, lockstep_error *error) {
     const ls_pieces *all = &k->first.candidate;
     for (size_t i = 0; i < all->count; i++)
@@ -57,6 +65,8 @@ static lockstep_status pair_copies(ls_choosing *k, lockstep_error *error) {
             const size_t reference = k->of_candidate[all->items[c].node];
             if (reference == LS_NONE || !ls_sketches_are_copies(&all->items[i].sketch, &all->items[c].sketch))
                 continue;
+            if (count_copies(all, &all->items[c].sketch, k->of_candidate) > count_copies(&k->first.reference, &all->items[c].sketch, NULL))
+                break;
             k->of_candidate[all->items[i].node] = reference;
             LS_TRY(ls_matching_add(k->m, &(ls_pair){.reference = reference, .candidate = all->items[i].node, .pass_pair = k->pass_pair, .method = LS_METHOD_CONTENT}, error));
         }

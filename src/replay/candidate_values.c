@@ -93,6 +93,8 @@ static bool compute(void *context, size_t node, ls_view *out) {
         return false;
     ls_array_release(&v->w.steps[node].value);
     v->w.steps[node].value = computed;
+    if (n->role == LOCKSTEP_ROLE_WRITE)
+        ls_replayer_release_writes(&v->w, node);
     *out = view_of(n, &computed);
     return n->role == LOCKSTEP_ROLE_COMPUTED;
 }

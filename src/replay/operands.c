@@ -107,7 +107,9 @@ typedef struct extent {
 
 static extent extent_of(const ls_node *n) {
     const int64_t size = 1; /* at least: the first byte of the last element */
-    extent e = {(int64_t)n->offset, (int64_t)n->offset + size};
+    extent e = {(int64_t)n->offset, (int64_t)n->offset};
+    if (n->offset > INT64_MAX || __builtin_add_overflow(e.to, size, &e.to))
+        return (extent){0, 0};
     for (int axis = 0; axis < n->rank && n->strides != NULL; axis++) {
         int64_t span;
         if (n->shape[axis] == 0 || __builtin_mul_overflow((int64_t)(n->shape[axis] - 1), n->strides[axis], &span))

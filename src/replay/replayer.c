@@ -267,22 +267,28 @@ static void carry(ls_replayer *w, size_t node) {
     ls_replayer_compute_moved(w, node, s->value.values != NULL && n->role != LOCKSTEP_ROLE_WRITE ? &s->value : NULL, &s->moved);
 }
 
-/* A bias is added to it: then all of its rows are needed, and it may be given back. */
-static bool feeds_bias(const ls_replayer *w, size_t node, int depth) {
-    bool any = false;
-    for (size_t k = w->first_consumer[node]; depth < LS_REPLAYER_VIEWS && k < w->first_consumer[node + 1] && !any; k++) {
+/* A bias is added to it, perhaps behind views, of which so many are looked at. */
+static bool leads_to_bias(const ls_replayer *w, size_t node, int *looks) {
+    bool any = --*looks < 0;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++) {
         const ls_node *c = &w->candidate->nodes[w->consumers[k]];
-        any = adds_weight(w, c) || (c->role == LOCKSTEP_ROLE_VIEW && feeds_bias(w, w->consumers[k], depth + 1));
+        any = adds_weight(w, c) || (c->role == LOCKSTEP_ROLE_VIEW && leads_to_bias(w, w->consumers[k], looks));
     }
     return any;
 }
 
+/* Then all of its rows are needed, and it may be given back. */
+static bool feeds_bias(const ls_replayer *w, size_t node) {
+    int looks = LS_REPLAYER_VIEWS;
+    return leads_to_bias(w, node, &looks);
+}
+
 /* Looks a result up of which, where it is a large product, only some rows are computed; and measures it. */
-static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_proves) {
+static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_proves, bool *out_some) {
     ls_step *s = &w->steps[node];
     double *scale = NULL;
-    const bool keeps = feeds_bias(w, node, 0);
-    const bool some = !keeps && ls_replayer_knows_order(w, node) && ls_replayer_is_dear(w, node);
+    const bool keeps = feeds_bias(w, node), some = !keeps && ls_replayer_knows_order(w, node) && ls_replayer_is_dear(w, node);
+    *out_some = some;
     w->sampled = some ? node : LS_NONE;
     const bool known = ls_replayer_compute(w, node, false, computed, &scale, &s->reason);
     if (known)
@@ -365,14 +371,14 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     }
     ls_array_release(&s->moved);
     ls_array_release(&s->computed);
-    bool proves;
-    if (find(w, node, &computed, &proves)) {
+    bool proves, some;
+    if (find(w, node, &computed, &proves, &some)) {
         w->lost_for = 0;
         ls_array_release(&computed);
         return;
     }
     const bool known = computed.values != NULL;
-    if (known && ls_replayer_is_dear(w, node) && !feeds_bias(w, node, 0)) { /* what is computed from it needs all rows */
+    if (known && some) { /* what is computed from it needs all rows */
         ls_array_release(&computed);
         carry(w, node);
     } else if (known) {
@@ -462,12 +468,17 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
 }
 
 /* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
-static bool is_unused(const ls_replayer *w, size_t node, int depth) {
-    bool any = depth == LS_REPLAYER_VIEWS;
+static bool is_read_by_any(const ls_replayer *w, size_t node, int *looks) {
+    bool any = --*looks < 0;
     for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++)
-        any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || !is_unused(w, w->consumers[k], depth + 1);
+        any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || is_read_by_any(w, w->consumers[k], looks);
+    return any;
+}
+
+static bool is_unused(const ls_replayer *w, size_t node) {
+    int looks = LS_REPLAYER_VIEWS;
     const ls_array *value = &w->steps[node].value;
-    return !any && (depth > 0 || (value->values != NULL && !ls_replayer_proves(value)));
+    return value->values != NULL && !is_read_by_any(w, node, &looks) && !ls_replayer_proves(value);
 }
 
 /* Positions as numbers, which padding in front of one side's batch has moved. */
@@ -508,7 +519,7 @@ static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
     ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
-    if (s->partner == LS_NONE && is_unused(w, node, 0))
+    if (s->partner == LS_NONE && is_unused(w, node))
         w->steps[node].is_covered = w->steps[node].is_near = true;
     own.local = s->local;
     const bool is_measured = s->partner != LS_NONE && (s->is_measured || ls_replayer_local_error(w, node, &own.local));

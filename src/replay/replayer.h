@@ -7,7 +7,7 @@
 
 enum {
     LS_REPLAYER_REGION = 1024, /* nodes of a region that are listed */
-    LS_REPLAYER_VIEWS = 8,    /* views of views that are followed */
+    LS_REPLAYER_VIEWS = 64,   /* views that are followed from a node */
     LS_REPLAYER_TRIALS = 20   /* substitutions for each node, on average */
 };
 
@@ -227,6 +227,8 @@ size_t ls_replayer_first(const ls_replayer *replayer, size_t pass);
 
 /* The values of a pass may be larger than memory: the oldest ones that nothing needs any more are released. */
 void ls_replayer_release_oldest(ls_replayer *replayer, size_t pass, size_t now);
+/* Of what was written to a cache before this write: only the last contents are needed later. */
+void ls_replayer_release_writes(ls_replayer *replayer, size_t write);
 /* All of a pass but what later ones read. */
 void ls_replayer_release_pass(ls_replayer *replayer, size_t pass);
 

@@ -18,7 +18,7 @@ static const struct {
 enum { TYPES = sizeof types / sizeof types[0] };
 
 #define QUANTIZED 3e-2
-#define CACHED 8 /* times the rounding of the type in which a cache holds what is written to it; measured 5 */
+#define CACHED 6 /* times the rounding of the type in which a cache holds what is written to it; measured 5 */
 #define TABLE 1e-3
 #define ATTENTION 2e-3
 #define ATTENTION_KEY 0x1p-11
