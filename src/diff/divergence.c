@@ -94,6 +94,19 @@ static bool is_of_other_shape_by_design(const ls_pair *p, const ls_mark *mark, c
     return mark->verdict == LS_VERDICT_SHAPE && p->method != LS_METHOD_REPLAY && (item->class == LS_REPLAY_COVERED || item->partner != p->reference);
 }
 
+/* Something that is computed from a node was found, or stands in front of what was. */
+static bool has_right_reader(const ls_diff *d, size_t node) {
+    const ls_trace *t = d->in.candidate.trace;
+    const size_t *value_of = d->in.candidate.values.value_of;
+    bool any = false;
+    for (size_t i = 0; i < t->node_count && !any; i++) {
+        const ls_replayed *item = ls_proof_of(d, i);
+        for (size_t k = 0; item != NULL && k < t->nodes[i].operand_count && !any; k++)
+            any = t->nodes[i].operands[k] != LS_NONE && value_of[t->nodes[i].operands[k]] == value_of[node] && !item->is_origin && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED);
+    }
+    return any;
+}
+
 /* Whether a pair is none of the program's numbers: scores that the recorder computed, for a cache that is padded; or indices and masks,
  * which are right where what is computed from them is, and may be others where two elements are nearly equal. */
 static bool is_beside_numbers(const ls_diff *d, size_t node, const ls_mark *mark, const ls_replayed *item) {
@@ -101,7 +114,8 @@ static bool is_beside_numbers(const ls_diff *d, size_t node, const ls_mark *mark
     const ls_check *check = ls_proof_check(d, node);
     if (mark->verdict == LS_VERDICT_DIVERGED)
         return item == NULL && ls_node_is_integer(n) && check != NULL && check->reason == NULL && check->fault == LS_FAULT_NONE && ls_node_parameter(n, "output") != NULL;
-    return mark->verdict == LS_VERDICT_SHAPE && (n->is_aside || (item == NULL && ls_node_is_integer(n)));
+    const bool is_computed_right = !ls_node_is_operation(n) || (check != NULL && check->reason == NULL && check->fault == LS_FAULT_NONE);
+    return mark->verdict == LS_VERDICT_SHAPE && (n->is_aside || (item == NULL && ls_node_is_integer(n) && is_computed_right && has_right_reader(d, node)));
 }
 
 /* Where each operation was computed: what begins at one, what it hands on, and what is rounding alone. */
@@ -271,11 +285,32 @@ lockstep_status ls_divergence_mark(const ls_diff *d, ls_mark **out_marks, size_t
     return LOCKSTEP_OK;
 }
 
+/* What differs, and was excused because some of its rows are right, is checked in all of them. Whether there was any. */
+static bool check_all_rows(ls_diff *d, const ls_mark *marks) {
+    bool any = false, *wanted = calloc(d->in.candidate.trace->node_count + 1, sizeof *wanted);
+    for (size_t i = 0; i < d->pairs.count && wanted != NULL; i++) {
+        const size_t node = d->pairs.items[i].candidate_value;
+        const ls_check *check = marks[i].excuse == LS_EXCUSE_REPLAYED ? ls_proof_check(d, node) : NULL;
+        wanted[node] = check != NULL && check->reason == NULL && check->share < 1;
+        any = any || wanted[node];
+    }
+    if (any)
+        ls_verify_all_rows(&d->verification, &d->models, wanted);
+    free(wanted);
+    return any;
+}
+
 lockstep_status ls_divergence_find(ls_diff *d, lockstep_error *error) {
     ls_walk w;
     ls_diff_result *result = &d->result;
     LS_TRY(open_marked(d, &w, error));
     ls_mark *marks = w.marks;
+    if (d->is_replayed && check_all_rows(d, marks)) {
+        ls_walk_close(&w);
+        free(marks);
+        LS_TRY(open_marked(d, &w, error));
+        marks = w.marks;
+    }
     result->failing = result->inputs.count = result->interval.count = result->weights.count = 0;
     result->first = first_of(d, marks);
     for (size_t i = 0; i < d->pairs.count; i++) {

@@ -192,8 +192,7 @@ static bool is_incomplete(const facts *f, ls_remark *out) {
     return !r->complete || !c->complete;
 }
 
-/* Whether more tensors were paired by what they hold than by their names. What has no partner may be a step that the other side does not
- * take, then; had it a fault, what is computed from it would show that. */
+/* Whether more tensors were paired by what they hold than by their names. */
 static bool is_paired_by_values(const ls_diff *d) {
     size_t by_values = 0;
     for (size_t i = 0; i < d->pairs.count; i++)
@@ -204,8 +203,12 @@ static bool is_paired_by_values(const ls_diff *d) {
 static bool has_unpaired(const facts *f, ls_remark *out) {
     out->count = f->dump ? 0 : f->diff->matching.reference_only_count;
     out->total = f->diff->matching.candidate_only_count;
-    return !f->graphs && !f->diff->is_replayed && out->count + out->total > 0 && !is_paired_by_values(f->diff);
+    return !f->graphs && !f->diff->is_replayed && out->count + out->total > 0;
 }
+
+/* Dumps that no tensor of a graph has the values of may be steps that it does not take: had they a fault, what is computed from them would
+ * show that. */
+static bool has_steps_of_its_own(const facts *f, ls_remark *out) { return has_unpaired(f, out) && f->diff->in.reference.trace->is_graph && is_paired_by_values(f->diff); }
 
 /* Passes without tokens that only one side has. */
 static bool has_passes_alone(const facts *f, ls_remark *out) {
@@ -274,6 +277,7 @@ static const decision decisions[] = {
     {is_unreadable, LS_OUTCOME_INCOMPARABLE, LS_REMARK_UNREADABLE},
     {inputs_are_partial, LS_OUTCOME_INPUTS_DIFFER, LS_REMARK_INPUTS},
     {is_incomplete, LS_OUTCOME_INCOMPARABLE, LS_REMARK_RECORDING_INCOMPLETE},
+    {has_steps_of_its_own, LS_OUTCOME_INCOMPARABLE, LS_REMARK_UNPAIRED_TENSORS},
     {has_unpaired, LS_OUTCOME_DIVERGED, LS_REMARK_UNPAIRED_TENSORS},
     {has_passes_alone, LS_OUTCOME_INCOMPARABLE, LS_REMARK_PASSES_ALONE},
     {lacks_selection_end, LS_OUTCOME_INCOMPARABLE, LS_REMARK_SELECTION_END},

@@ -52,6 +52,8 @@ typedef struct ls_verification {
  * Everything is borrowed. */
 lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool exact, ls_verification *out_verification,
                           lockstep_error *error);
+/* Checks those of the operations again that are wanted (per node), in all of their rows. */
+void ls_verify_all_rows(ls_verification *verification, const ls_models *models, const bool *wanted);
 void ls_verification_done(ls_verification *verification);
 
 #endif
