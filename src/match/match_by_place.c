@@ -1,27 +1,12 @@
 /* Pairs tensors of archives whose names are mere numbers by their place. */
-#include <ctype.h>
-#include <string.h>
 
 #include "match/match_by_values.h"
+#include "match/mere_number.h"
 
 /* "7", "arr_7", "tensor7" number a tensor without naming it. */
-static bool is_numbered(const char *name) {
-    static const char *const words[] = {"arr_", "tensor_", "tensor", "item_", "output_", "t", ""};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        size_t length = strlen(words[i]);
-        if (strncmp(name, words[i], length) != 0 || !isdigit((unsigned char)name[length]))
-            continue;
-        while (isdigit((unsigned char)name[length]))
-            length++;
-        if (name[length] == '\0')
-            return true;
-    }
-    return false;
-}
-
 static bool has_only_numbers(const ls_trace *t) {
     for (size_t i = 0; i < t->node_count; i++)
-        if (!is_numbered(t->nodes[i].name))
+        if (!ls_is_mere_number(t->nodes[i].name))
             return false;
     return true;
 }

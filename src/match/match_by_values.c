@@ -35,26 +35,33 @@ static double measure_limit(ls_choosing *k) {
     return limit;
 }
 
-/* A row of a tensor, or the tensor itself, beside one that has been paired with it. */
-static lockstep_status pair_parts(ls_choosing *k, lockstep_error *error) {
-    for (size_t c = 0; c < k->found.candidate.count; c++) {
-        const ls_likeness *like = k->found.of[c].count > 0 ? &k->found.of[c].items[0] : NULL;
-        const ls_piece *p = ls_choosing_candidate(k, c);
-        if (like == NULL || like->error > k->limit || k->of_candidate[p->node] != LS_NONE || k->of_reference[ls_choosing_reference(k, like->reference)->node] == LS_NONE)
-            continue;
-        k->of_candidate[p->node] = ls_choosing_reference(k, like->reference)->node;
-        k->error[p->node] = like->error;
-        LS_TRY(ls_matching_add(k->m, &(ls_pair){.reference = k->of_candidate[p->node], .candidate = p->node, .pass_pair = k->pass_pair, .method = LS_METHOD_CONTENT, .reorder = like->reorder}, error));
-    }
-    return LOCKSTEP_OK;
-}
-
 /* How many tensors of one side are copies of a piece, and have, or may have, a partner among the other's copies. */
 static size_t count_copies(const ls_pieces *all, const ls_sketch *of, const size_t *partners) {
     size_t count = 0;
     for (size_t i = 0; i < all->count; i++)
         count += (partners == NULL || partners[all->items[i].node] != LS_NONE) && ls_sketches_are_copies(&all->items[i].sketch, of);
     return count;
+}
+
+/* As many copies of a tensor have a partner as the reference has. */
+static bool has_all_copies(const ls_choosing *k, const ls_pieces *all, const ls_sketch *of) {
+    const size_t there = count_copies(&k->first.reference, of, NULL) + count_copies(&k->found.reference, of, NULL);
+    return count_copies(all, of, k->of_candidate) > there;
+}
+
+/* A row of a tensor, or the tensor itself, beside one that has been paired with it. */
+static lockstep_status pair_parts(ls_choosing *k, lockstep_error *error) {
+    for (size_t c = 0; c < k->found.candidate.count; c++) {
+        const ls_likeness *like = k->found.of[c].count > 0 ? &k->found.of[c].items[0] : NULL;
+        const ls_piece *p = ls_choosing_candidate(k, c);
+        if (like == NULL || like->error > k->limit || k->of_candidate[p->node] != LS_NONE || k->of_reference[ls_choosing_reference(k, like->reference)->node] == LS_NONE ||
+            has_all_copies(k, &k->found.candidate, &p->sketch))
+            continue;
+        k->of_candidate[p->node] = ls_choosing_reference(k, like->reference)->node;
+        k->error[p->node] = like->error;
+        LS_TRY(ls_matching_add(k->m, &(ls_pair){.reference = k->of_candidate[p->node], .candidate = p->node, .pass_pair = k->pass_pair, .method = LS_METHOD_CONTENT, .reorder = like->reorder}, error));
+    }
+    return LOCKSTEP_OK;
 }
 
 /* A tensor that is there twice has one partner; one that is there in place of many others has not. */
@@ -65,7 +72,7 @@ static lockstep_status pair_copies(ls_choosing *k, lockstep_error *error) {
             const size_t reference = k->of_candidate[all->items[c].node];
             if (reference == LS_NONE || !ls_sketches_are_copies(&all->items[i].sketch, &all->items[c].sketch))
                 continue;
-            if (count_copies(all, &all->items[c].sketch, k->of_candidate) > count_copies(&k->first.reference, &all->items[c].sketch, NULL))
+            if (has_all_copies(k, all, &all->items[c].sketch))
                 break;
             k->of_candidate[all->items[i].node] = reference;
             LS_TRY(ls_matching_add(k->m, &(ls_pair){.reference = reference, .candidate = all->items[i].node, .pass_pair = k->pass_pair, .method = LS_METHOD_CONTENT}, error));

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "match/aligned_pair.h"
 #include "match/choosing.h"
+#include "match/mere_number.h"
 
 #define FAR 0.5     /* relative L2 from which on a pair by name may be another one */
 #define EQUAL 5e-3
@@ -90,12 +91,20 @@ static lockstep_status drop_names(checking *k, lockstep_error *error) {
     return dropped != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
+/* Whether most of the names in question are mere numbers. One that says something, and has another one's values, is a finding. */
+static bool mean_nothing(const checking *k) {
+    size_t numbers = 0;
+    for (size_t i = 0; i < k->count; i++)
+        numbers += ls_is_mere_number(k->m->in->candidate.trace->nodes[k->named[i].candidate].name);
+    return 2 * numbers > k->count;
+}
+
 static lockstep_status check(checking *k, ls_value_findings *findings, lockstep_error *error) {
     if (!take_back(k, findings))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (k->count > 0)
         LS_TRY(count_refuted(k, findings, error));
-    findings->drops_names = findings->refuted >= SEVERAL && findings->refuted > findings->named - k->count;
+    findings->drops_names = findings->refuted >= SEVERAL && findings->refuted > findings->named - k->count && mean_nothing(k);
     if (findings->drops_names)
         return drop_names(k, error);
     for (size_t i = 0; i < k->count; i++)

@@ -107,13 +107,27 @@ def renamed(tensors, names):
     return {names.get(n, n): v for n, v in tensors.items()}
 
 
-def test_names_that_values_contradict_are_dropped(tmp_path):
-    """Both sides use the same names, for different tensors."""
+def test_numbers_that_values_contradict_are_dropped(tmp_path):
+    """Both sides use the same numbers, for different tensors."""
     r, _ = made()
-    names = dict(zip(NAMES, NAMES[2:] + NAMES[:2]))
-    status, result = diff(folder(tmp_path / "r", r), folder(tmp_path / "c", renamed(r, names)))
-    assert status == 0 and {(p["reference"]["name"], p["candidate"]["name"]) for p in result["pairs"]} == set(names.items())
+    first = {n: f"t_{i:03d}" for i, n in enumerate(NAMES)}
+    second = {n: f"t_{(i + 2) % len(NAMES):03d}" for i, n in enumerate(NAMES)}
+    status, result = diff(folder(tmp_path / "r", renamed(r, first)), folder(tmp_path / "c", renamed(r, second)))
+    assert status == 0 and {(p["reference"]["name"], p["candidate"]["name"]) for p in result["pairs"]} == {(first[n], second[n]) for n in NAMES}
     assert any("names mean nothing here" in hint for hint in result["hints"])
+
+
+def test_names_that_values_contradict_are_a_finding(tmp_path):
+    """Names that say something, each of which has another one's values."""
+    r, _ = made()
+    status, result = diff(folder(tmp_path / "r", r), folder(tmp_path / "c", renamed(r, dict(zip(NAMES, NAMES[2:] + NAMES[:2])))))
+    assert status == 1 and any("with which its name pairs it" in hint for hint in result["hints"])
+
+
+def test_one_buffer_in_place_of_many_tensors(tmp_path):
+    r, _ = made()
+    status, result = diff(trace(tmp_path / "r", r), folder(tmp_path / "c", {f"x{i}": r["norm"] for i in range(len(NAMES))}))
+    assert status != 0 and result["pairing"]["paired"] <= 2
 
 
 def test_two_names_that_are_exchanged_are_a_finding(tmp_path):
