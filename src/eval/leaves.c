@@ -57,7 +57,8 @@ bool ls_leaf_stored(const ls_trace *trace, size_t node, ls_array *out, const cha
     lockstep_error error;
     if (ls_trace_hold(trace, node, &hold, &error) != LOCKSTEP_OK)
         return ls_no_values(out_reason, "values that can't be read");
-    const bool ok = ls_view_elements(&hold.view) == trace->nodes[node].elements && read_view(&hold.view, &trace->nodes[node], out, out_reason);
+    const bool fits = ls_view_elements(&hold.view) == trace->nodes[node].elements || ls_no_values(out_reason, "values of another size");
+    const bool ok = fits && read_view(&hold.view, &trace->nodes[node], out, out_reason);
     ls_hold_release(&hold);
     return ok;
 }

@@ -194,7 +194,8 @@ bool ls_rows_stored(const ls_trace *t, size_t node, const ls_rows *r, int axis, 
         return ls_no_values(out_reason, "values that can't be read");
     const ls_node some = node_along(r, axis, n);
     const division d = divide(n->rank, n->shape, axis);
-    double *values = ls_view_elements(&hold.view) == n->elements ? ls_values_new(&some, out_reason) : NULL;
+    const bool fits = ls_view_elements(&hold.view) == n->elements || ls_no_values(out_reason, "values of another size");
+    double *values = fits ? ls_values_new(&some, out_reason) : NULL;
     for (uint64_t i = 0; values != NULL && i < d.outer * r->count; i++)
         ls_view_read_f64(&hold.view, (i / r->count * d.size + r->places[i % r->count]) * d.inner, d.inner, values + i * d.inner);
     if (values != NULL)

@@ -294,7 +294,9 @@ static bool copy_of(const ls_node *n, const double *values, ls_array *out, const
 static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array *kept = &w->decoded[node];
-    if (kept->values == NULL && !(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_leaf_weight(w->models, node, kept, out_reason)))
+    if (kept->values != NULL)
+        return copy_of(n, kept->values, out, out_reason);
+    if (!(ls_node_has_values(n) ? ls_leaf_stored(w->candidate, node, kept, out_reason) : ls_leaf_weight(w->models, node, kept, out_reason)))
         return false;
     if (w->decoded_elements + n->elements > DECODED_MAX) {
         *out = *kept;

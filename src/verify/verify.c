@@ -14,7 +14,7 @@
  * outlier. A row's error varies more than a tensor's. */
 #define OUTLIER 5
 #define ROW_MARGIN 6
-enum { SIBLINGS_LEAST = 4 };
+enum { SIBLINGS_LEAST = 4, LARGE = 1 << 25 /* elements */ };
 
 typedef struct run {
     ls_verification *v;
@@ -404,13 +404,32 @@ typedef struct batch {
     ls_check *checks;
 } batch;
 
-static void check_one(void *context, uint64_t i, int worker) {
-    const batch *b = context;
-    (void)worker;
-    check_node(b->r, b->checks[i].node, &b->checks[i]);
+/* Elements that are in memory while an operation is checked, about. */
+static uint64_t size_of(const run *r, size_t node) {
+    const ls_trace *t = r->v->trace;
+    uint64_t size = t->nodes[node].elements;
+    for (size_t i = 0; i < t->nodes[node].operand_count && size < UINT64_MAX / 2; i++)
+        if (t->nodes[node].operands[i] != LS_NONE)
+            size += t->nodes[t->nodes[node].operands[i]].elements;
+    return size;
 }
 
-static void check_from(const run *r, size_t first) { ls_pool_run(r->v->count - first, check_one, &(batch){r, r->v->checks + first}); }
+/* Several large ones at a time would need more memory than there is. */
+static bool is_large(const run *r, size_t node) { return size_of(r, node) > LARGE; }
+
+static void check_small(void *context, uint64_t i, int worker) {
+    const batch *b = context;
+    (void)worker;
+    if (!is_large(b->r, b->checks[i].node))
+        check_node(b->r, b->checks[i].node, &b->checks[i]);
+}
+
+static void check_from(const run *r, size_t first) {
+    ls_pool_run(r->v->count - first, check_small, &(batch){r, r->v->checks + first});
+    for (size_t i = first; i < r->v->count; i++)
+        if (is_large(r, r->v->checks[i].node))
+            check_node(r, r->v->checks[i].node, &r->v->checks[i]);
+}
 
 static lockstep_status check_all(run *r, lockstep_error *error) {
     ls_verification *v = r->v;
