@@ -112,7 +112,7 @@ static void put_pairing(ls_text *out, const ls_diff *d) {
     const char *separator = "";
     for (int how = 0; how < LS_METHOD_COUNT; how++)
         if (d->matching.by_method[how] > 0) {
-            ls_text_printf(out, "%s%zu by %s%s%s", separator, d->matching.by_method[how], ls_method_name((ls_method)how),
+            ls_text_printf(out, "%s%zu %s%s%s%s", separator, d->matching.by_method[how], how == LS_METHOD_INFERRED ? "" : "by ", ls_method_name((ls_method)how),
                            how == LS_METHOD_PRESET ? " " : "", how == LS_METHOD_PRESET ? d->in.preset.name : "");
             separator = ", ";
         }
