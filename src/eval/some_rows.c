@@ -125,6 +125,9 @@ static division divide(int rank, const uint64_t *shape, int axis) {
     return d;
 }
 
+/* Of the i-th of the chosen rows, counted through all outer ones: its place among all. */
+static uint64_t place_of(const ls_rows *r, const division *d, uint64_t i) { return i / r->count * d->size + r->places[i % r->count]; }
+
 /* The node with the chosen places along an axis only. */
 static ls_node node_along(const ls_rows *r, int axis, const ls_node *n) {
     ls_node some = *n;
@@ -143,7 +146,7 @@ void ls_rows_keep(const ls_rows *r, int axis, ls_array *a) {
         return;
     const division d = divide(a->rank, a->shape, axis);
     for (uint64_t i = 0; i < d.outer * r->count; i++)
-        memmove(a->values + i * d.inner, a->values + (i / r->count * d.size + r->places[i % r->count]) * d.inner, d.inner * sizeof *a->values);
+        memmove(a->values + i * d.inner, a->values + place_of(r, &d, i) * d.inner, d.inner * sizeof *a->values);
     a->shape[a->rank - 1 - axis] = r->count;
     a->elements = d.outer * r->count * d.inner;
 }
@@ -156,7 +159,7 @@ bool ls_rows_copy(const ls_rows *r, int axis, const ls_node *n, const double *va
     if (copy == NULL)
         return false;
     for (uint64_t i = 0; i < d.outer * (some ? r->count : 1); i++)
-        memcpy(copy + i * d.inner, values + (some ? i / r->count * d.size + r->places[i % r->count] : 0) * d.inner, d.inner * sizeof *copy);
+        memcpy(copy + i * d.inner, values + (some ? place_of(r, &d, i) : 0) * d.inner, d.inner * sizeof *copy);
     ls_values_give(&kept, copy, out);
     return true;
 }
@@ -169,7 +172,7 @@ void ls_rows_spread(const ls_rows *r, const ls_node *n, const double *some, doub
     const division d = divide(n->rank, n->shape, r->axis);
     uint64_t next = 0;
     for (uint64_t i = 0; i < d.outer * r->count; i++) {
-        const uint64_t at = (i / r->count * d.size + r->places[i % r->count]) * d.inner;
+        const uint64_t at = place_of(r, &d, i) * d.inner;
         for (; next < at; next++)
             out[next] = NAN;
         memcpy(out + at, some + i * d.inner, d.inner * sizeof *out);
@@ -183,7 +186,7 @@ uint64_t ls_rows_place(const ls_rows *r, const ls_node *n, uint64_t row) {
     const division d = divide(n->rank, n->shape, r->axis);
     const uint64_t width = size_of(n, 0), inner = width > 0 && d.inner >= width ? d.inner / width : 1;
     const uint64_t at = row / inner;
-    return (at / r->count * d.size + r->places[at % r->count]) * inner + row % inner;
+    return place_of(r, &d, at) * inner + row % inner;
 }
 
 bool ls_rows_stored(const ls_trace *t, size_t node, const ls_rows *r, int axis, ls_array *out, const char **out_reason) {
@@ -197,7 +200,7 @@ bool ls_rows_stored(const ls_trace *t, size_t node, const ls_rows *r, int axis, 
     const bool fits = ls_view_elements(&hold.view) == n->elements || ls_no_values(out_reason, "values of another size");
     double *values = fits ? ls_values_new(&some, out_reason) : NULL;
     for (uint64_t i = 0; values != NULL && i < d.outer * r->count; i++)
-        ls_view_read_f64(&hold.view, (i / r->count * d.size + r->places[i % r->count]) * d.inner, d.inner, values + i * d.inner);
+        ls_view_read_f64(&hold.view, place_of(r, &d, i) * d.inner, d.inner, values + i * d.inner);
     if (values != NULL)
         ls_values_give(&some, values, out);
     ls_hold_release(&hold);

@@ -72,7 +72,7 @@ typedef struct ls_replay {
     ls_region_size largest; /* region */
     size_t lost, lost_of; /* of a reference without a graph: tensors that no operation's result was found as, of how many */
     size_t first_lost;    /* the first; LS_NONE */
-    size_t sampled; /* large products of which only some rows were computed */
+    size_t sampled; /* large operations of which only some rows were computed */
     ls_arena arena;
 } ls_replay;
 

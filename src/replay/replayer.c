@@ -283,7 +283,7 @@ static bool feeds_bias(const ls_replayer *w, size_t node) {
     return leads_to_bias(w, node, &looks);
 }
 
-/* Looks a result up of which, where it is a large product, only some rows are computed; and measures it. */
+/* Looks a result up, of which only some rows are computed where it is dear, and measures it. */
 static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_proves, bool *out_some) {
     ls_step *s = &w->steps[node];
     double *scale = NULL;
