@@ -12,7 +12,7 @@ double ls_eval_keys(const ls_trace *trace, const ls_node *node);
 double ls_eval_cost(const ls_trace *trace, const ls_node *node);
 /* LOCKSTEP_ROWS in the environment: so many rows of every operation are enough, however cheap it is; 0 if it is not set. */
 uint64_t ls_eval_rows_forced(void);
-#define LS_EVAL_COST_MAX 0x1p28 /* multiplications */
+#define LS_EVAL_COST_MAX 0x1p27 /* multiplications */
 /* Every how many rows it is computed: as many rows as are cheap enough, but at least 32. What eval/some_rows.h chooses rows of: 1. */
 uint64_t ls_eval_every(const ls_trace *trace, const ls_node *node);
 

@@ -8,7 +8,7 @@
 #include "eval/leaves.h"
 #include "eval/sampling.h"
 
-enum { LEAST = 32, ELEMENTS_MAX = 1 << 18 }; /* rows; elements of a result that is no product */
+enum { LEAST = 32, ELEMENTS_MAX = 1 << 18 }; /* rows; elements of a result */
 
 /* ------------------------------------------------------------------ which operations */
 
@@ -76,7 +76,7 @@ static uint64_t rows_that_are_cheap(const ls_trace *t, const ls_node *n, uint64_
     const uint64_t forced = ls_eval_rows_forced();
     if (forced > 0 || of <= LEAST)
         return forced > 0 && forced < of ? forced : of;
-    const double cost = ls_eval_cost(t, n), parts = cost > 0 ? ceil(cost / LS_EVAL_COST_MAX) : ceil((double)n->elements / ELEMENTS_MAX);
+    const double parts = ceil(fmax(ls_eval_cost(t, n) / LS_EVAL_COST_MAX, (double)n->elements / ELEMENTS_MAX));
     return parts <= 1 ? of : (uint64_t)fmax(LEAST, (double)of / parts);
 }
 
