@@ -1,5 +1,7 @@
 /* Embeddings of positions: rotary ones, with the scalings of YaRN, frequency factors and sections, and sines of timesteps. */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "eval/eval.h"
 
@@ -89,20 +91,34 @@ static double angle_of(const rotation *r, uint64_t pair, uint64_t power, double 
     return scaled * (1 - mix) + own * mix;
 }
 
-/* Rotates one row. `positions` has the token's position; that of each further section is `tokens` behind. */
-static void rotate_row(ls_evaluation *e, const rotation *r, uint64_t at, const double *positions, uint64_t tokens) {
-    const double *x = e->operands[0]->values;
-    for (uint64_t i = 0; i < ls_eval_size(e, 0); i++)
-        e->out[at + i] = x[at + i];
+/* How a pair of a token's elements is rotated: the same in all heads. */
+typedef struct turn {
+    uint64_t first, second; /* within a row */
+    double c, s, error;     /* error: what rounding errors are relative to, for a pair of length 1 */
+} turn;
+
+/* `positions` has the token's position; that of each further section is `tokens` behind. */
+static void set_turns(const rotation *r, const double *positions, uint64_t tokens, turn *out) {
     for (uint64_t pair = 0; pair < r->pairs; pair++) {
         uint64_t power;
         const int section = section_of(r, pair, &power);
-        const uint64_t first = at + r->first + (r->mode == NORMAL ? 2 * pair : pair), second = first + (r->mode == NORMAL ? 1 : r->pairs);
-        const double angle = angle_of(r, pair, power, positions[(uint64_t)section * tokens]), c = cos(angle) * r->magnitude, s = sin(angle) * r->magnitude;
-        e->out[first] = x[first] * c - x[second] * s;
-        e->out[second] = x[first] * s + x[second] * c;
+        const uint64_t first = r->first + (r->mode == NORMAL ? 2 * pair : pair), second = first + (r->mode == NORMAL ? 1 : r->pairs);
+        const double angle = angle_of(r, pair, power, positions[(uint64_t)section * tokens]);
         /* the angle is computed in floats: its error grows with the position */
-        e->scale[first] = e->scale[second] = hypot(x[first], x[second]) * fabs(r->magnitude) * (1 + fabs(angle) / 16);
+        out[pair] = (turn){first, second, cos(angle) * r->magnitude, sin(angle) * r->magnitude, fabs(r->magnitude) * (1 + fabs(angle) / 16)};
+    }
+}
+
+static void rotate_row(ls_evaluation *e, const turn *turns, uint64_t pairs, uint64_t at) {
+    const double *x = e->operands[0]->values + at;
+    double *out = e->out + at, *scale = e->scale + at;
+    memcpy(out, x, ls_eval_size(e, 0) * sizeof *out);
+    for (uint64_t i = 0; i < pairs; i++) {
+        const turn *t = &turns[i];
+        const double a = x[t->first], b = x[t->second];
+        out[t->first] = a * t->c - b * t->s;
+        out[t->second] = a * t->s + b * t->c;
+        scale[t->first] = scale[t->second] = sqrt(a * a + b * b) * t->error;
     }
 }
 
@@ -116,9 +132,14 @@ bool ls_eval_rope(ls_evaluation *e) {
     if (x->elements != e->node->elements || positions->elements != sections * tokens || r.dims % 2 != 0 || r.first + 2 * r.pairs > n ||
         (r.mode == VISION && r.first + 2 * r.pairs != n) || !(r.base > 0) || (r.factors != NULL && r.factors->elements < r.pairs))
         return ls_eval_misfit(e);
-    for (uint64_t at = 0; at < x->elements; at += n)
-        rotate_row(e, &r, at, positions->values + at / n / heads % tokens, tokens);
-    return true;
+    turn *turns = malloc((r.pairs + 1) * sizeof *turns);
+    for (uint64_t at = 0; turns != NULL && at < x->elements; at += n) {
+        if (at / n % heads == 0)
+            set_turns(&r, positions->values + at / n / heads % tokens, tokens, turns);
+        rotate_row(e, turns, r.pairs, at);
+    }
+    free(turns);
+    return turns != NULL || ls_eval_refuse(e, "out of memory");
 }
 
 /* timesteps [n] -> [n, dim]: cosines of the products with falling frequencies, then sines. */

@@ -154,11 +154,12 @@ static void multiply_tile(void *context, uint64_t task, int worker) {
     free(buffer);
 }
 
-/* Rows of `a` that a tile has: as many as stay in a cache. */
+/* Rows of `a` that a tile has: as many as stay in a cache, but so many that `b`, which BLAS copies for each tile, is not most of the work. */
 static uint64_t tile_of(const plan *p) {
-    enum { BYTES = 1 << 19, LEAST = 8, MOST = 64 };
-    const uint64_t rows = BYTES / (p->of.k * (p->narrow_b != NULL ? sizeof(float) : sizeof(double)));
-    return !p->by_blas || rows < LEAST ? LEAST : rows < MOST ? rows : MOST;
+    enum { BYTES = 1 << 19, LEAST = 8, OF_B = 32, MOST = 64 };
+    const uint64_t rows = BYTES / (p->of.k * (p->narrow_b != NULL ? sizeof(float) : sizeof(double))), of_b = p->of.n < OF_B ? p->of.n : OF_B;
+    const uint64_t least = of_b > LEAST ? of_b : LEAST;
+    return !p->by_blas ? LEAST : rows < least ? least : rows < MOST ? rows : MOST;
 }
 
 static bool multiply_tiles(plan *p) {
