@@ -570,7 +570,7 @@ def test_a_large_product_is_sampled(tmp_path):
         t.add("y", spoiled, [t.add("w", w, role="weight"), t.add("x", x, role="input")], op="MUL_MAT")
         t.write()
     status, found = verify(tmp_path / "clean")
-    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["share"] == 0.3333 and found["operations"][0]["elements"] == 3333 * 64
+    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["share"] == 0.2 and found["operations"][0]["elements"] == 2000 * 64
     status, found = verify(tmp_path / "clean", "--exact")
     assert status == 0 and found["sampled"] == 0 and found["operations"][0]["elements"] == 10000 * 64
     assert verify(tmp_path / "last")[0] == 1 and verify(tmp_path / "between")[0] == 0 and verify(tmp_path / "between", "--exact")[0] == 1
@@ -590,7 +590,7 @@ def test_a_large_convolution_is_sampled(tmp_path):
         t.add("y", spoiled, [t.add("w", array_of(kernel), role="weight"), t.add("x", array_of(x), role="input")], op="CONV_2D", params=params)
         t.write()
     status, found = verify(tmp_path / "clean")
-    assert status == 0 and found["sampled"] == 1 and found["operations"][0]["share"] == 0.5 and found["operations"][0]["elements"] == 64 * 98 // 2 * 98
+    assert status == 0 and found["sampled"] == 1 and abs(found["operations"][0]["share"] - 1 / 3) < 1e-9 and found["operations"][0]["elements"] == (64 * 98 + 2) // 3 * 98
     assert verify(tmp_path / "last")[0] == 1 and verify(tmp_path / "between")[0] == 0
 
 
