@@ -185,12 +185,23 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls
     return count;
 }
 
+/* Weights that the candidate's operations read, and that are the reference's. */
+static size_t count_alike(const ls_diff *diff, const ls_checkpoint_diff *weights) {
+    size_t count = 0;
+    for (size_t i = 0; i < weights->weights.pair_count; i++) {
+        const ls_weight_pair *p = &weights->weights.pairs[i];
+        count += ls_verdict_is_known(p->verdict) && !differs(weights, i) && is_read(diff->in.candidate.trace, weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name);
+    }
+    return count;
+}
+
 /* False where no weights are to be reported. */
 static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, ls_checkpoint_diff *out) {
     lockstep_error error;
     if (!compare_weights(command, o, diff, out))
         return false;
     const size_t count = judge_weights(o, diff, out);
+    diff->weights_alike = count_alike(diff, out);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: %s\n", command, error.message);
     if (count > 0 || o->reference_model != NULL)

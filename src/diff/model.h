@@ -66,6 +66,7 @@ typedef struct ls_diff {
     bool is_replayed;    /* the two below are there */
     ls_replay replay;
     ls_verification verification;
+    size_t weights_alike; /* weights in the two checkpoints that were compared, and are the same but for rounding */
     ls_arena arena;
 } ls_diff;
 

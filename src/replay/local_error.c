@@ -15,10 +15,12 @@
 #define SCALE_MAX 6
 #define ONE_DRAW 1.5 /* how far a single draw of all weights' rounding may be below what is typical */
 
+double ls_local_error_limit(const ls_local_error *l) { return L2_MAX * l->expected; }
+
 bool ls_local_error_is_fault(const ls_local_error *l) {
     if (l->error == 0)
         return false;
-    return !(l->error <= L2_MAX * l->expected) || l->channel > CHANNEL_MAX || l->mean > MEAN_MAX || l->scale > SCALE_MAX;
+    return !(l->error <= ls_local_error_limit(l)) || l->channel > CHANNEL_MAX || l->mean > MEAN_MAX || l->scale > SCALE_MAX;
 }
 
 /* Rows are tokens, columns channels. */

@@ -72,6 +72,8 @@ typedef struct ls_replay {
     ls_region_size largest; /* region */
     size_t lost, lost_of; /* of a reference without a graph: tensors that no operation's result was found as, of how many */
     size_t first_lost;    /* the first; LS_NONE */
+    double reference_error;     /* relative L2: what the type in which the reference computes adds to each result; 0 of f32 */
+    const char *reference_type; /* that type; NULL */
     size_t sampled; /* large operations of which only some rows were computed */
     ls_arena arena;
 } ls_replay;
@@ -86,6 +88,8 @@ const char *ls_replay_rule(size_t index);
 lockstep_status ls_replay_run(const ls_matching *matching, const ls_models *models, bool exact, ls_replay *out_replay, lockstep_error *error);
 void ls_replay_done(ls_replay *replay);
 
+/* A fault that moves the result by less, as relative L2, may look like rounding. */
+double ls_local_error_limit(const ls_local_error *local);
 /* What an operation's own weight and the reference's type explain is allowed so many times. */
 bool ls_local_error_is_fault(const ls_local_error *local);
 

@@ -683,6 +683,8 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
         begin_again(&w, out);
         replay_all(&w, out);
     }
+    out->reference_error = w.types.reference;
+    out->reference_type = w.types.reference_type;
     if (status == LOCKSTEP_OK && out->count > 0)
         qsort(out->items, out->count, sizeof *out->items, by_node); /* passes of several contexts may overlap */
     ls_replayer_done(&w);

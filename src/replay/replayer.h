@@ -42,6 +42,7 @@ typedef struct ls_cache_writes {
 /* Relative errors that types explain, beyond that of f32. */
 typedef struct ls_type_error {
     double reference; /* of all values, where the reference computes in the type */
+    const char *reference_type; /* NULL */
     double weights;   /* of what the candidate, of PyTorch, computes with a weight of the type */
     double kernels;   /* of what the reference's kernels multiply or look up in a coarser type */
     double most;

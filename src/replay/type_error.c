@@ -65,7 +65,10 @@ enum { TYPES = sizeof types / sizeof *types };
 ls_type_error ls_replayer_type_error(const ls_replayer *w) {
     ls_type_error e = {.kernels = error_of_kernels(w->partners.trace)};
     for (size_t k = TYPES; k-- > 0;) {
-        e.reference = computes_in(w, types[k].dtype) ? types[k].error : e.reference;
+        if (computes_in(w, types[k].dtype)) {
+            e.reference = types[k].error;
+            e.reference_type = types[k].dtype;
+        }
         e.weights = has_weights_in(w, types[k].dtype) ? types[k].error : e.weights;
     }
     e.most = fmax(e.reference, fmax(e.weights, e.kernels));

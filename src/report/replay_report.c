@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "diff/detection.h"
 #include "diff/proof.h"
 #include "report/cells.h"
 #include "report/json_values.h"
@@ -17,7 +18,8 @@ static const ls_node *partner_of(const ls_diff *d, const ls_replayed *item) { re
 /* ------------------------------------------------------------------ text */
 
 /* Where the weights came from, and how much is known of that. */
-static void put_models(const ls_models *m, ls_text *out) {
+static void put_models(const ls_diff *d, ls_text *out) {
+    const ls_models *m = &d->models;
     char name[NAME_TEXT];
     if (m->count == 0)
         return;
@@ -30,18 +32,58 @@ static void put_models(const ls_models *m, ls_text *out) {
     const size_t not_used = m->by_state[LS_WEIGHT_CHANGED] + m->by_state[LS_WEIGHT_OTHER] + m->by_state[LS_WEIGHT_STALE];
     if (not_used > 0)
         ls_text_printf(out, ", %zu NOT as in the file", not_used);
+    if (d->weights_alike > 0)
+        ls_text_printf(out, "; %zu compared with the reference's, and the same but for rounding", d->weights_alike);
     ls_text_printf(out, "\n");
+}
+
+static void put_kernels(const ls_diff *d, ls_text *out) {
+    const ls_verification *v = &d->verification;
+    if (d->in.candidate.trace->is_graph_only) {
+        ls_text_printf(out, "kernels    not checked (graph-only)\n");
+        return;
+    }
+    if (v->count == 0) {
+        ls_text_printf(out, "kernels    not checked: no values were kept\n");
+        return;
+    }
+    ls_text_printf(out, "kernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong", v->checked, v->count, v->failed);
+    if (v->reduced > 0)
+        ls_text_printf(out, "; %zu product%s of f32 multiplied in a coarser type, such as TF32", v->reduced, v->reduced == 1 ? "" : "s");
+    ls_text_printf(out, "\n");
+}
+
+/* What a fault has to do to be seen, for each kind of operation. */
+static void put_limits(const ls_diff *d, ls_text *out) {
+    enum { MOST = 6 };
+    ls_detection_limits limits;
+    lockstep_error error;
+    char name[NAME_TEXT];
+    const bool ok = ls_detection_limits_find(d, &limits, &error) == LOCKSTEP_OK;
+    for (size_t i = 0; ok && i < limits.count && i <= MOST; i++) {
+        const ls_detection_limit *l = &limits.items[i];
+        ls_escape(l->op, strlen(l->op), name, sizeof name);
+        ls_text_printf(out, "%s%.1e", i == 0 ? "detects    what changes a result (relative L2) by more than " : ", ", l->limit);
+        if (i == MOST && limits.count > MOST + 1)
+            ls_text_printf(out, " in others");
+        else
+            ls_text_printf(out, " in %s%s%s%s", name, l->type != NULL ? " (" : "", l->type != NULL ? l->type : "", l->type != NULL ? ")" : "");
+    }
+    if (ok && limits.count > 0)
+        ls_text_printf(out, "\n");
+    if (ok && limits.count > 0 && limits.reference_type != NULL)
+        ls_text_printf(out, "           the reference computes in %s, which hides what is smaller: record it in float32 to see that\n", limits.reference_type);
+    ls_detection_limits_done(&limits);
 }
 
 void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
     const ls_replay *r = &d->replay;
-    const ls_verification *v = &d->verification;
     uint64_t all = 0;
     if (!d->is_replayed)
         return;
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
         all += r->elements[i];
-    put_models(&d->models, out);
+    put_models(d, out);
     ls_text_printf(out, "replay     %zu operations computed from the reference's values, %zu at fault", r->count, r->origins);
     if (r->accepted > 0)
         ls_text_printf(out, ", %zu accepted", r->accepted);
@@ -53,18 +95,9 @@ void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
         ls_text_printf(out, "; the largest region that one covers has %zu operation%s", r->largest.operations, r->largest.operations > 1 ? "s" : "");
     if (r->sampled > 0)
         ls_text_printf(out, "; of %zu large operations, some rows (--exact: all)", r->sampled);
-    if (d->in.candidate.trace->is_graph_only) {
-        ls_text_printf(out, "\nkernels    not checked (graph-only)\n");
-        return;
-    }
-    if (v->count == 0) {
-        ls_text_printf(out, "\nkernels    not checked: no values were kept\n");
-        return;
-    }
-    ls_text_printf(out, "\nkernels    %zu of %zu operations checked on their own recorded inputs, %zu wrong", v->checked, v->count, v->failed);
-    if (v->reduced > 0)
-        ls_text_printf(out, "; %zu product%s of f32 multiplied in a coarser type, such as TF32", v->reduced, v->reduced == 1 ? "" : "s");
     ls_text_printf(out, "\n");
+    put_kernels(d, out);
+    put_limits(d, out);
 }
 
 static bool is_same_operation(const ls_node *a, const ls_node *b) { return a->layer == b->layer && strcmp(a->name, b->name) == 0 && strcmp(a->op, b->op) == 0; }
@@ -269,6 +302,20 @@ static json_t *weights_json(const ls_models *m) {
     return o;
 }
 
+static json_t *limits_json(const ls_diff *d) {
+    json_t *list = json_array();
+    ls_detection_limits limits;
+    lockstep_error error;
+    const bool ok = ls_detection_limits_find(d, &limits, &error) == LOCKSTEP_OK;
+    for (size_t i = 0; ok && i < limits.count; i++) {
+        const ls_detection_limit *l = &limits.items[i];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "op", ls_json_text(l->op), "weight_type", l->type != NULL ? ls_json_text(l->type) : json_null(), "operations",
+                                              ls_json_count(l->operations), "rel_l2", ls_json_number(l->limit)));
+    }
+    ls_detection_limits_done(&limits);
+    return list;
+}
+
 json_t *ls_report_replay_json(const ls_diff *d) {
     const ls_replay *r = &d->replay;
     if (!d->is_replayed)
@@ -285,6 +332,8 @@ json_t *ls_report_replay_json(const ls_diff *d) {
                                                        "found", ls_json_count(r->largest.node)));
     json_object_set_new(o, "origins", ls_json_count(r->origins));
     json_object_set_new(o, "accepted", ls_json_count(r->accepted));
+    json_object_set_new(o, "detection_limits", limits_json(d));
+    json_object_set_new(o, "weights_alike", ls_json_count(d->weights_alike));
     json_object_set_new(o, "sampled", ls_json_count(r->sampled));
     json_object_set_new(o, "reference_lost", ls_json_count(r->lost));
     json_object_set_new(o, "reference_tensors", ls_json_count(r->lost_of));

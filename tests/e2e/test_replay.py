@@ -46,9 +46,27 @@ def test_a_reference_in_bfloat16(lab):
     reference = lab.reference("llama", dtype="bfloat16")
     status, result = diff(reference, trace, "--preset", "none", "--candidate-model", model)
     assert status == 0 and result["replay"]["origins"] == result["replay"]["counts"]["open"] == 0
+    limits = {(l["op"], l["weight_type"]): l["rel_l2"] for l in result["replay"]["detection_limits"]}
+    assert 2 ** -9 < limits["RMS_NORM", None] < 0.05  # half a unit of bfloat16, and some
+    text = run(LOCKSTEP, "diff", reference, trace, "--preset", "none", "--candidate-model", model).stdout
+    assert "the reference computes in bf16, which hides what is smaller: record it in float32" in " ".join(text.split())
     wrong = lab.faulty("llama", "replay-heads", lambda t: t.update({"blk.2.attn_v.weight": faults.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
     status, result = diff(reference, lab.candidate("llama", gguf=wrong), "--preset", "none", "--candidate-model", wrong)
     assert status == 1 and {o["name"] for o in result["replay"]["operations"] if o["origin"]} == {"Vcur-2"}
+
+
+@pytest.mark.parametrize("times,is_seen", [(4, True), (0.1, False)])
+def test_the_detection_limit_is_what_it_says(lab, times, is_seen):
+    """A weight is changed at random, which changes its product's result by the same share."""
+    trace, model = faults.clean(lab, "llama", "f32", False)
+    _, clean = diff(faults.reference(lab, "llama"), trace, "--preset", "none")
+    limit, = (l for l in clean["replay"]["detection_limits"] if (l["op"], l["weight_type"]) == ("MUL_MAT", "f32"))
+    assert limit["operations"] > 50 and 1e-7 < limit["rel_l2"] < 1e-4
+    noise = lambda shape: 1 + times * limit["rel_l2"] * np.random.default_rng(4).standard_normal(shape)
+    changed = lab.faulty("llama", f"limit-{times}", lambda t: t.update({"blk.1.ffn_up.weight": (t["blk.1.ffn_up.weight"] * noise(t["blk.1.ffn_up.weight"].shape)).astype("f4")}))
+    status, result = diff(faults.reference(lab, "llama"), lab.candidate("llama", gguf=changed), "--preset", "none")
+    named = {o["name"] for o in result["replay"]["operations"] if o["origin"]}
+    assert (status, named) == ((1, {"ffn_up-1"}) if is_seen else (0, set()))
 
 
 def test_what_is_found_is_what_the_preset_says(lab):
