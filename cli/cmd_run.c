@@ -38,6 +38,7 @@ typedef struct prompt_run {
     const ls_parity_prompt *prompt;
     const run_options *options;
     comparison_options comparison;
+    alike_weights *alike; /* of all prompts */
     ls_diff_options wanted;
     char folder[PATH_MAX];
     char tokens[1 << 16]; /* for {tokens}; "" until they are known */
@@ -314,7 +315,7 @@ static int compare(prompt_run *r, earliest *first) {
         return EXIT_TROUBLE;
     }
     ls_text table = {0};
-    comparison_explain("run", &r->comparison, d, &result);
+    comparison_explain("run", &r->comparison, d, r->alike, &result);
     ls_report_terminal(&result.comparison, r->comparison.all, 0, &table);
     bool written = path_of(r, "report.json", path) && comparison_write_report(LS_REPORT_JSON, &result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
     int status = result.status;
@@ -385,6 +386,7 @@ static int open_out(const ls_parity *parity) {
 static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
     static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"};
     size_t counts[3] = {0}, reused = 0;
+    alike_weights alike = {0};
     earliest first = {0};
     int width = 6;
     for (size_t i = 0; i < parity->prompt_count; i++) {
@@ -395,9 +397,11 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         if (!is_chosen(o, &parity->prompts[i], i))
             continue;
         prompt_run *r = calloc(1, sizeof *r);
-        if (r == NULL)
+        if (r == NULL) {
+            alike_weights_done(&alike);
             return EXIT_TROUBLE;
-        *r = (prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted};
+        }
+        *r = (prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike};
         int status = run_prompt(r, &first);
         counts[status]++;
         reused += r->reused;
@@ -411,6 +415,7 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         ls_text_done(&r->why);
         free(r);
     }
+    alike_weights_done(&alike);
     if (counts[0] + counts[1] + counts[2] == 0) {
         fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number\n", o->only);
         return EXIT_TROUBLE;

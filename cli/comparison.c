@@ -124,22 +124,30 @@ static bool has_rounded_weights(const ls_trace *trace) {
     return false;
 }
 
-/* The weights in both checkpoints: all of them where the operations were computed, because coarse types hide what a
- * weight's own values show, or else those behind the first divergence. False where there are none, or no checkpoints. Nobody asked
- * about those that the runs opened: that these can't be compared is not said. */
-static bool compare_weights(const char *command, const comparison_options *o, const ls_diff *diff, ls_checkpoint_diff *out) {
+/* Two checkpoints whose weights are to be compared. */
+typedef struct checkpoints {
+    const char *reference, *candidate;
     char found[PATH_MAX];
+} checkpoints;
+
+static bool find_checkpoints(const comparison_options *o, const ls_diff *diff, checkpoints *out) {
+    out->candidate = candidate_model(o, diff);
+    out->reference = o->reference_model;
+    if (out->reference == NULL && diff->is_replayed && has_rounded_weights(diff->in.candidate.trace) && find_reference_model(diff->in.reference.trace, out->found, sizeof out->found))
+        out->reference = out->found;
+    return out->reference != NULL && out->candidate != NULL && (diff->result.weights.count > 0 || diff->is_replayed);
+}
+
+/* The weights in both checkpoints: all of them where the operations were computed, because coarse types hide what a
+ * weight's own values show, or else those behind the first divergence. Nobody asked about those that the runs opened: that these can't be
+ * compared is not said. */
+static bool compare_weights(const char *command, const comparison_options *o, const checkpoints *c, const ls_diff *diff, ls_checkpoint_diff *out) {
     ls_text names = {0};
     lockstep_error error;
-    const char *candidate = candidate_model(o, diff), *reference = o->reference_model;
-    if (reference == NULL && diff->is_replayed && has_rounded_weights(diff->in.candidate.trace) && find_reference_model(diff->in.reference.trace, found, sizeof found))
-        reference = found;
-    if (reference == NULL || candidate == NULL || (diff->result.weights.count == 0 && !diff->is_replayed))
-        return false;
     if (!diff->is_replayed)
         name_weights(diff, &names);
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
-    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(reference, candidate, &wanted, out, &error) == LOCKSTEP_OK;
+    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok && o->reference_model != NULL)
         fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
     ls_text_done(&names);
@@ -185,35 +193,53 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls
     return count;
 }
 
-/* Weights that the candidate's operations read, and that are the reference's. */
-static size_t count_alike(const ls_diff *diff, const ls_checkpoint_diff *weights) {
-    size_t count = 0;
+/* Lists the weights that are the reference's. */
+static void list_alike(const ls_checkpoint_diff *weights, uint64_t key, alike_weights *out) {
+    alike_weights_begin(out, key);
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
-        count += ls_verdict_is_known(p->verdict) && !differs(weights, i) && is_read(diff->in.candidate.trace, weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name);
+        if (ls_verdict_is_known(p->verdict) && !differs(weights, i))
+            alike_weights_add(out, weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name);
     }
+}
+
+/* Of the weights of the candidate's graph. */
+static size_t count_alike(const ls_trace *trace, const alike_weights *alike) {
+    size_t count = 0;
+    for (size_t i = 0; i < trace->node_count; i++)
+        count += trace->nodes[i].role == LOCKSTEP_ROLE_WEIGHT && alike_weights_have(alike, trace->nodes[i].name);
     return count;
 }
 
 /* False where no weights are to be reported. */
-static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, ls_checkpoint_diff *out) {
+static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, ls_checkpoint_diff *out) {
     lockstep_error error;
-    if (!compare_weights(command, o, diff, out))
+    checkpoints c;
+    if (!find_checkpoints(o, diff, &c))
         return false;
-    const size_t count = judge_weights(o, diff, out);
-    diff->weights_alike = count_alike(diff, out);
+    const uint64_t key = alike_weights_key(c.reference, c.candidate);
+    const bool known = o->reference_model == NULL && alike->key == key;
+    if (!known && !compare_weights(command, o, &c, diff, out))
+        return false;
+    const size_t count = known ? 0 : judge_weights(o, diff, out);
+    if (!known)
+        list_alike(out, key, alike);
+    diff->weights_alike = count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+    if (count > 0)
+        alike_weights_begin(alike, 0);
     if (count > 0 || o->reference_model != NULL)
         return true;
-    ls_checkpoint_diff_done(out);
+    if (!known)
+        ls_checkpoint_diff_done(out);
     return false;
 }
 
-void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, comparison_result *out) {
+void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     out->oracle = (ls_oracle){0};
-    out->is_weighed = weigh(command, o, diff, &out->weights);
+    out->is_weighed = weigh(command, o, diff, alike, &out->weights);
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
@@ -231,8 +257,9 @@ void comparison_done(comparison_result *result) {
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     comparison_result result;
+    alike_weights alike = {0};
     ls_text table = {0};
-    comparison_explain(command, o, diff, &result);
+    comparison_explain(command, o, diff, &alike, &result);
     int status = result.status;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))
@@ -241,5 +268,6 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     comparison_print(o, &table);
     ls_text_done(&table);
     comparison_done(&result);
+    alike_weights_done(&alike);
     return status;
 }

@@ -2,6 +2,7 @@
 #ifndef LS_CLI_COMPARISON_H
 #define LS_CLI_COMPARISON_H
 
+#include "alike_weights.h"
 #include "options.h"
 #include "report/report.h"
 
@@ -29,8 +30,8 @@ typedef struct comparison_result {
     int status;      /* the exit status */
 } comparison_result;
 
-/* Looks for the cause of the first divergence, and compares the weights behind it. The result has to stay where it is. */
-void comparison_explain(const char *command, const comparison_options *options, ls_diff *diff, comparison_result *out_result);
+/* Looks for the cause of the first divergence, and compares the weights behind it, unless they are known to be alike. The result has to stay where it is. */
+void comparison_explain(const char *command, const comparison_options *options, ls_diff *diff, alike_weights *alike, comparison_result *out_result);
 void comparison_done(comparison_result *result);
 /* Does the same, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
