@@ -65,10 +65,11 @@ typedef struct search {
     ls_view best;
     double best_error;
     bool best_is_exact; /* on all elements */
-    uint64_t best_votes, best_code; /* code: the axes as decimal digits, from 1 */
+    uint64_t best_code; /* the axes as decimal digits, from 1 */
     bool found;
-    bool counting;       /* only find out how many permutations there are */
+    bool counting;       /* only find out how many permutations there are, and the most votes that one has */
     unsigned candidates; /* how many there are; when there is only one, the values are not read */
+    uint64_t most_votes;
 } search;
 
 static ls_layout_vote vote_for(const search *s, uint64_t code) {
@@ -110,17 +111,19 @@ static void consider(search *s, const int *axes) {
     if (s->reorder == LS_REORDER_ROPE_PAIRS &&
         (v.rank == 0 || axes[v.rank - 1] != v.rank - 1 || !pair_up(&v, s->head_size)))
         return;
+    const uint64_t votes = votes_for(s, code);
     if (s->counting) {
         s->candidates++;
+        s->most_votes = votes > s->most_votes ? votes : s->most_votes;
         return;
     }
-    uint64_t votes = votes_for(s, code);
+    if (votes < s->most_votes)
+        return;
     double error = s->candidates > 1 ? ls_sampled_error(&v, &s->fixed, LS_LAYOUT_SAMPLE) : 0;
-    if (!s->found || votes > s->best_votes || (votes == s->best_votes && is_closer(s, &v, &error))) {
+    if (!s->found || is_closer(s, &v, &error)) {
         s->best = v;
         s->best_error = error;
         s->best_is_exact = false;
-        s->best_votes = votes;
         s->best_code = code;
         s->found = true;
     }
