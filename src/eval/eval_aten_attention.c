@@ -64,25 +64,20 @@ static void score(const attention *a, uint64_t at, const double *k, double *scor
     }
 }
 
-/* One query of one head. `scores` has room for the keys. */
-static void attend(const attention *a, uint64_t at, double *scores) {
+/* One query of one head. `scores` and `weights` have room for the keys. */
+static void attend(const attention *a, uint64_t at, double *scores, double *weights) {
     const uint64_t head = at / a->queries, sequence = head / a->heads, kv_head = sequence * a->kv_heads + head % a->heads / (a->heads / a->kv_heads);
     const double *v = a->v->values + kv_head * a->keys * a->of_v;
     double *out = a->e->out + at * a->of_v, *scale = a->e->scale + at * a->of_v;
     score(a, at, a->k->values + kv_head * a->keys * a->width, scores);
-    normalize(scores, a->keys, 1, false, 0);
-    for (uint64_t i = 0; i < a->of_v; i++)
-        out[i] = scale[i] = 0;
-    for (uint64_t j = 0; j < a->keys; j++)
-        for (uint64_t i = 0; i < a->of_v && scores[j] != 0; i++) {
-            out[i] += scores[j] * v[j * a->of_v + i];
-            scale[i] += fabs(scores[j] * v[j * a->of_v + i]);
-        }
+    memcpy(weights, scores, a->keys * sizeof *weights);
+    normalize(weights, a->keys, 1, false, 0);
+    ls_eval_add_values(v, a->keys, a->of_v, scores, weights, out, scale);
 }
 
 static void attend_all_queries(void *context, uint64_t head, int worker) {
     attention *a = context;
-    double *scores = malloc((a->keys + 1) * sizeof *scores);
+    double *scores = malloc((2 * a->keys + 1) * sizeof *scores);
     const uint64_t rows = a->q->elements / a->width;
     (void)worker;
     a->failed = a->failed || scores == NULL;
@@ -90,7 +85,7 @@ static void attend_all_queries(void *context, uint64_t head, int worker) {
         for (uint64_t i = 0; i < a->of_v; i++)
             a->e->out[at * a->of_v + i] = NAN;
         if (ls_eval_wants(a->e, at, rows))
-            attend(a, at, scores);
+            attend(a, at, scores, scores + a->keys);
     }
     free(scores);
 }

@@ -145,14 +145,29 @@ bool ls_eval_softmax(ls_evaluation *e) {
     return true;
 }
 
+void ls_eval_add_values(const double *v, uint64_t keys, uint64_t width, const double *scores, const double *weights, double *out, double *scale) {
+    for (uint64_t i = 0; i < width; i++)
+        out[i] = scale[i] = 0;
+    for (uint64_t j = 0; j < keys; j++)
+        for (uint64_t i = 0; i < width && weights[j] != 0; i++)
+            out[i] += weights[j] * v[j * width + i];
+    for (uint64_t j = 0; j < keys; j++)
+        for (uint64_t i = 0; i < width && weights[j] != 0; i++) {
+            const double term = weights[j] * v[j * width + i], moved = weights[j] * scores[j] * (v[j * width + i] - out[i]);
+            scale[i] += term * term + moved * moved;
+        }
+    for (uint64_t i = 0; i < width; i++)
+        scale[i] = fmax(sqrt(scale[i]), fabs(out[i]));
+}
+
 typedef struct attention {
     const ls_array *q, *k, *v, *mask, *sinks;
     uint64_t width, of_v, queries, keys, heads, kv_heads;
     double scale, max_bias, softcap;
 } attention;
 
-/* One query of one head. `scores` has room for the keys. */
-static void attend(const attention *a, uint64_t sequence, uint64_t head, uint64_t query, double *scores, double *out, double *scale) {
+/* One query of one head. `scores` and `weights` have room for the keys. */
+static void attend(const attention *a, uint64_t sequence, uint64_t head, uint64_t query, double *scores, double *weights, double *out, double *scale) {
     const uint64_t kv_head = head / (a->heads / a->kv_heads);
     const double *q = a->q->values + ((sequence * a->heads + head) * a->queries + query) * a->width;
     const double *k = a->k->values + (sequence * a->kv_heads + kv_head) * a->keys * a->width, *v = a->v->values + (sequence * a->kv_heads + kv_head) * a->keys * a->of_v;
@@ -167,16 +182,9 @@ static void attend(const attention *a, uint64_t sequence, uint64_t head, uint64_
             dot = a->softcap * tanh(dot / a->softcap);
         scores[j] = masked ? -INFINITY : dot + (row != NULL ? slope * row[j] : 0);
     }
-    to_probabilities(scores, a->keys, a->sinks != NULL ? &a->sinks->values[head] : NULL);
-    for (uint64_t i = 0; i < a->of_v; i++)
-        out[i] = scale[i] = 0;
-    for (uint64_t j = 0; j < a->keys; j++)
-        for (uint64_t i = 0; i < a->of_v && scores[j] != 0; i++) {
-            out[i] += scores[j] * v[j * a->of_v + i];
-            scale[i] = hypot(scale[i], scores[j] * v[j * a->of_v + i]);
-        }
-    for (uint64_t i = 0; i < a->of_v; i++)
-        scale[i] = fmax(scale[i], fabs(out[i]));
+    memcpy(weights, scores, a->keys * sizeof *weights);
+    to_probabilities(weights, a->keys, a->sinks != NULL ? &a->sinks->values[head] : NULL);
+    ls_eval_add_values(v, a->keys, a->of_v, scores, weights, out, scale);
 }
 
 /* q [sequences, heads, queries, n], k and v [sequences, KV heads, keys, n] -> [sequences, queries, heads, n of v]. */
@@ -192,14 +200,14 @@ bool ls_eval_flash_attention(ls_evaluation *e) {
                       ls_array_size(a.v, 1) == a.keys && ls_array_size(a.v, 2) == a.kv_heads && ls_array_size(a.v, 3) == sequences &&
                       e->node->elements == sequences * a.heads * a.queries * a.of_v && (a.sinks == NULL || a.sinks->elements >= a.heads) &&
                       (a.mask == NULL || (a.mask->elements > 0 && ls_array_size(a.mask, 0) == a.keys && ls_array_size(a.mask, 1) >= a.queries));
-    double *scores = fits ? malloc((a.keys + 1) * sizeof *scores) : NULL;
+    double *scores = fits ? malloc((2 * a.keys + 1) * sizeof *scores) : NULL;
     if (scores == NULL)
         return ls_eval_refuse(e, fits ? "out of memory" : "operands whose shapes don't fit");
     for (uint64_t s = 0; s < sequences; s++)
         for (uint64_t q = 0; q < a.queries; q++)
             for (uint64_t h = 0; h < a.heads; h++) {
                 const uint64_t at = ((s * a.queries + q) * a.heads + h) * a.of_v;
-                attend(&a, s, h, q, scores, e->out + at, e->scale + at);
+                attend(&a, s, h, q, scores, scores + a.keys, e->out + at, e->scale + at);
             }
     free(scores);
     return true;

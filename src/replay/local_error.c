@@ -193,7 +193,8 @@ static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *co
     return variance;
 }
 
-/* Where terms cancel, what counts is the type's rounding of a weight, which is not known. */
+/* Where terms cancel, what counts is the type's rounding of a weight, which is not known. Without a scale, the results' own size counts: of
+ * rotations, whose angles are not rounded to the type. */
 static void add_type(double error, table *t, const double *scale, const bool *known) {
     const double type2 = error * error;
     if (type2 > 0 && t->variance == NULL)
@@ -202,7 +203,7 @@ static void add_type(double error, table *t, const double *scale, const bool *kn
         if (!known[row])
             continue;
         for (uint64_t i = 0; i < t->columns; i++) {
-            const double own = scale[row * t->columns + i];
+            const double own = scale != NULL ? scale[row * t->columns + i] : 0;
             t->variance[kept * t->columns + i] += type2 * (t->typical + (isfinite(own) ? own * own : 0));
         }
         kept++;
@@ -238,7 +239,7 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
             t.variance[i] *= ONE_DRAW * ONE_DRAW;
         r.variance = NULL;
         const double type_error = ls_replayer_type_error_of(w, node);
-        add_type(type_error, &t, scale, known);
+        add_type(type_error, &t, n->kind->traits & LS_OP_ANGULAR ? NULL : scale, known);
         judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
         if ((!rounded && t.variance != NULL) || type_error > 0) /* it is not independent from token to token, in a way that is not known */
             out->mean = out->scale = 0;

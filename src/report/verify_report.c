@@ -37,7 +37,7 @@ static int room(int width, int others, int least, int otherwise) { return width 
 
 static void put_families(const ls_verification *v, int width, ls_text *out) {
     enum { OTHERS = 66, LEAST = 12 };
-    char name[NAME_TEXT], operation[48];
+    char name[NAME_TEXT], operation[64];
     if (v->family_count > 0)
         ls_text_printf(out, "operation                 type   checked median  largest allowed largest at\n");
     for (size_t i = 0; i < v->family_count; i++) {
@@ -47,7 +47,10 @@ static void put_families(const ls_verification *v, int width, ls_text *out) {
         const ls_node *worst = &v->trace->nodes[v->checks[f->worst].node];
         ls_escape(worst->name, strlen(worst->name), name, sizeof name);
         const int own = ls_columns_of(name), most = room(width, OTHERS, LEAST, own);
-        snprintf(operation, sizeof operation, "%.30s%s", f->op->name, f->one_row ? ", one row" : "");
+        if (f->queries > 1)
+            snprintf(operation, sizeof operation, "%.30s, %llu rows", f->op->name, (unsigned long long)f->queries);
+        else
+            snprintf(operation, sizeof operation, "%.30s%s", f->op->name, f->one_row ? ", one row" : "");
         ls_put_cell(out, operation, 25);
         ls_text_printf(out, " ");
         ls_put_cell(out, f->type, 6);
@@ -145,6 +148,7 @@ static json_t *family_json(const ls_check_family *f) {
     json_object_set_new(o, "op", json_string(f->op->name));
     json_object_set_new(o, "type", ls_json_text(f->type));
     json_object_set_new(o, "one_row", json_boolean(f->one_row));
+    json_object_set_new(o, "queries", f->queries > 0 ? ls_json_count(f->queries) : json_null());
     json_object_set_new(o, "checked", ls_json_count(f->count));
     json_object_set_new(o, "median", ls_json_number(f->median));
     json_object_set_new(o, "largest", ls_json_number(f->largest));

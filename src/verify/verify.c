@@ -150,14 +150,17 @@ static bool is_of_one_token(const ls_node *n) {
     return (n->kind->role == LS_OP_ROLE_PRODUCT || by_head) && n->rank > 1 ? n->shape[n->rank - 2] == 1 : ls_eval_rows(n) == 1;
 }
 
+/* ggml's fused attention adds up in f32 or in f16, as it has many queries or few. */
+static uint64_t queries_of(const ls_node *n) { return n->kind->role == LS_OP_ROLE_ATTENTION && n->dialect == LS_DIALECT_GGML ? ls_eval_rows(n) : 0; }
+
 /* ------------------------------------------------------------------ families */
 
 static ls_check_family *family_of(ls_verification *v, ls_check *c) {
     const ls_node *n = &v->trace->nodes[c->node];
-    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = is_of_one_token(n), .bound = c->bound};
+    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = is_of_one_token(n), .queries = queries_of(n), .bound = c->bound};
     for (c->family = 0; c->family < v->family_count; c->family++) {
         ls_check_family *f = &v->families[c->family];
-        if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->bound == own.bound)
+        if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->queries == own.queries && f->bound == own.bound)
             return f;
     }
     if (!ls_grow((void **)&v->families, v->family_count, &v->family_capacity, sizeof *v->families))

@@ -25,7 +25,8 @@ typedef struct ls_check {
 typedef struct ls_check_family {
     const ls_op *op;
     const char *type;
-    bool one_row; /* of one token */
+    bool one_row;     /* of one token */
+    uint64_t queries; /* of fused attention, whose kernel is chosen by their number; 0 of others */
     size_t count; /* that were checked */
     double median, median_row, largest, bound;
     size_t worst; /* check */
