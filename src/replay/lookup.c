@@ -196,9 +196,10 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
         return true;
     if (w->partners.is_set)
         return is_of_size(w, node, p->elements);
+    const bool some_rows = pp->rows != NULL && !pp->whole;
     if (c->windows[node].padded > 0) /* what it sees, or most of that; one new row is not it */
-        return p->elements < n->elements && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
-    return (pp->rows != NULL && !pp->whole) || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
+        return (some_rows || p->elements < n->elements) && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
+    return some_rows || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
 }
 
 /* A mean square that the first elements of a tensor are taken to have at least: its own, but for what its parts may differ by. */
