@@ -15,12 +15,27 @@ def opened():
     return list(_files)
 
 
-def find(name, dtype, shape):
-    """The last of them that has a tensor of this name, type and shape; or None."""
+def find(name, shape):
+    """(path, dtype) of the last of them that has a tensor of this name and shape; or None. The program may have converted it to another type."""
     for path in reversed(_files):
-        if _tensors_of(path).get(name) == (dtype, list(shape)):
+        dtype, found = _tensors_of(path).get(name, (None, None))
+        if found == list(shape):
+            return path, dtype
+    return None
+
+
+def find_layer(name, shape):
+    """The last of them that has a tensor of this shape whose name ends alike, from the layer's number on: prefixes differ between checkpoints and modules. Or None."""
+    end = _of_layer(name)
+    for path in reversed(_files):
+        if end is not None and any(_of_layer(other) == end and found == list(shape) for other, (_, found) in _tensors_of(path).items()):
             return path
     return None
+
+
+def _of_layer(name):
+    parts = name.split(".")
+    return next((".".join(parts[i:]) for i, part in enumerate(parts) if part.isdigit()), None)
 
 
 def observe_safetensors(module):

@@ -182,6 +182,8 @@ else:
         model = transformers.LlamaForCausalLM.from_pretrained("model").eval()
         if sys.argv[1] == "changed":
             model.model.layers[0].mlp.up_proj.weight[3, 4] += 1
+        if sys.argv[1] == "converted":
+            model = model.to(torch.bfloat16)
         model(input_ids=torch.tensor([[5, 17, 25, 33, 8]]))
 """
 
@@ -201,6 +203,27 @@ def test_weights_come_from_the_files_that_were_loaded(tmp_path):
     assert status == 0 and result["replay"]["weights"]["verified"] == len(weights) - 1
     status, result = diff(tmp_path / "load", tmp_path / "changed")
     assert status == 1 and result["replay"]["weights"]["changed"] == 1
+
+
+def test_a_file_that_was_converted_to_another_type_is_named(tmp_path):
+    """Its weights are recorded all the same, because the program has others; what compares checkpoints needs the file."""
+    def run(*words):
+        subprocess.run([*words], cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    (tmp_path / "files.py").write_text(FILES)
+    run(sys.executable, "files.py", "save")
+    run(LOCKSTEP, "capture", "-o", "converted", "--", sys.executable, "files.py", "converted")
+    lines = [json.loads(line) for line in (tmp_path / "converted" / "trace.jsonl").read_text().splitlines()]
+    assert [line["model_file"] for line in lines if "model_file" in line] == [str((tmp_path / "model" / "model.safetensors").resolve())]
+    assert all("file" in line for line in lines if line.get("role") == "weight")
+
+
+def test_names_of_files_whose_prefix_is_another():
+    sys.path.insert(0, str(ROOT / "python"))
+    from lockstep_debug import model_files
+    model_files._files.update({"a": {"language_model.model.layers.3.mlp.up_proj.weight": ("torch.bfloat16", [4, 8]), "norm.weight": ("torch.float32", [4])}})
+    assert model_files.find_layer("model.language_model.layers.3.mlp.up_proj.weight", [4, 8]) == "a"
+    assert model_files.find_layer("model.language_model.layers.2.mlp.up_proj.weight", [4, 8]) is None
+    assert model_files.find_layer("model.layers.3.mlp.up_proj.weight", [8, 4]) is None and model_files.find_layer("final.norm.weight", [4]) is None
 
 
 VARIANTS = """
