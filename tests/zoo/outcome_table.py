@@ -1,0 +1,70 @@
+"""What came out, as lines and as a table."""
+import collections
+
+
+def share(elements, *classes):
+    whole = sum(elements[key] for key in ("found", "covered", "unsupported", "open", "beyond") if key in elements)
+    return 100 * sum(elements.get(key, 0) for key in classes) / whole if whole else 0.0
+
+
+def named(operations, kind):
+    return dict(collections.Counter(operation["op"] for operation in operations if operation["class"] == kind))
+
+
+def first_fault(report, operations):
+    faults = [operation for operation in operations if operation.get("origin") and not operation.get("accepted")]
+    return [{key: operation.get(key) for key in ("name", "op", "layer", "pass", "reference", "added", "likeness", "rule")} for operation in faults[:6]]
+
+
+def summary(report, seconds):
+    replay = report.get("replay")
+    result = {"verdict": report["verdict"], "reason": report.get("reason"), "compared": seconds}
+    if replay:
+        operations = replay["operations"]
+        result.update(counts=replay["counts"], found=share(replay["elements"], "found"), covered=share(replay["elements"], "covered"),
+                      unsupported=named(operations, "unsupported"), open=named(operations, "open"), origins=replay["origins"], faults=first_fault(report, operations))
+    return result
+
+
+def listed(counts):
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1])) or "-"
+
+
+def line(animal, kind, outcome):
+    head = f"{animal.name:18} {kind:5} {outcome.get('architecture', ''):16} {outcome.get('seconds', 0):5.0f} s "
+    if "stopped" in outcome:
+        return head + "none: " + outcome["stopped"]
+    text = f"{outcome['verdict']:13}"
+    if "found" in outcome:
+        text += f"found {outcome['found']:5.1f} % covered {outcome['covered']:5.1f} % unsupported {listed(outcome['unsupported'])} open {listed(outcome['open'])}"
+        text += f" origins {outcome['origins']}: " + "; ".join(f"{f['name']} ({f['op']})" for f in outcome["faults"][:3]) if outcome["origins"] else ""
+    return head + text + (f" [{outcome['reason']}]" if outcome.get("reason") else "")
+
+
+def totals(done, seconds):
+    counts = collections.Counter(outcome.get("verdict", "none") for outcome in done.values())
+    return f"{len(done)} visits in {seconds:.0f} s: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def cells(outcome):
+    if outcome is None or "stopped" in outcome:
+        return ["none"] + ["-"] * 4
+    if "found" not in outcome:
+        return [outcome["verdict"]] + ["-"] * 4
+    return [outcome["verdict"], f"{outcome['found']:.1f}", f"{outcome['covered']:.1f}", listed(outcome["unsupported"]), listed(outcome["open"])]
+
+
+def remark(animal, outcomes):
+    reasons = [outcome["stopped"] for outcome in outcomes if outcome and "stopped" in outcome]
+    return animal.without or "; ".join(filter(None, [animal.known, *dict.fromkeys(reasons)])).replace("|", "/")
+
+
+def markdown(chosen, done):
+    rows = ["| architecture | converted as | type | verdict | found % | covered % | unsupported | open | remark |", "|---|---|---|---|---|---|---|---|---|"]
+    for animal in chosen:
+        for kind in ("f32", "q8_0"):
+            outcome = done.get((animal.name, kind))
+            if outcome is None and not (animal.without and kind == "f32"):
+                continue
+            rows.append("| " + " | ".join([animal.name, (outcome or {}).get("architecture") or "-", kind, *cells(outcome), remark(animal, [outcome])]) + " |")
+    return "\n".join(rows) + "\n"
