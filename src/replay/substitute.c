@@ -126,7 +126,7 @@ static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *
     ls_array computed, moved = {0};
     ls_sightings found = {0};
     const char *reason;
-    size_t roots[CUT + 64], count = 0;
+    size_t roots[CUT], count = 0; /* what is found has to be computed from what is tried */
     for (size_t i = 0; i < c->count; i++) {
         const ls_sighting *s = &of[i].items[own->at[i]];
         ls_replayer_try(w, c->nodes[i], &s->value);
@@ -134,9 +134,6 @@ static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *
         own->distance += isfinite(s->error) ? fmin(s->error, 1e6) : 1e6;
         roots[count++] = s->partner;
     }
-    size_t *given, known = ls_replayer_roots(w, node, &given);
-    for (size_t i = 0; i < known && count < CUT + 64; i++)
-        roots[count++] = given[i];
     const bool ok = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
     ls_replayer_untry(w);
     if (!ok)
