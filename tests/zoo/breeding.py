@@ -12,15 +12,15 @@ SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "[CLS]", "[SEP]", "[MASK]", "[UNK]",
 
 
 def config_of(animal):
-    wanted = {key: value for key, value in {**COMMON, **animal.config}.items() if value is not None}
+    wanted = {key: value for key, value in {**COMMON, **animal.config}.items() if value is not None or key not in COMMON}
     return transformers.AutoConfig.for_model(animal.kind, **wanted)
 
 
 def make_model(animal):
     torch.manual_seed(SEED)
     config = config_of(animal)
-    model = getattr(transformers, animal.auto).from_config(config).float().eval()
-    return randomise(model)
+    made = getattr(transformers, animal.auto)
+    return randomise((made.from_config(config) if hasattr(made, "from_config") else made(config)).float().eval())
 
 
 def normal(shape, scale, generator):
@@ -71,7 +71,7 @@ def save_tokenizer(folder, size):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(SPECIAL)
-    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>",
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>", add_bos_token=True,
                                                    cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]")
     wrapped.save_pretrained(folder)
 
@@ -80,4 +80,6 @@ def save(animal, folder):
     model = make_model(animal)
     model.save_pretrained(folder)
     save_tokenizer(folder, model.config.get_text_config().vocab_size)
-    return json.loads((folder / "config.json").read_text())
+    if animal.written:
+        file = folder / "config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **animal.written}))

@@ -67,7 +67,7 @@ def once(folder, key, make):
 
 
 def model_key(animal):
-    return digest(animal.kind, animal.config, animal.auto, source("breeding.py"), transformers.__version__)
+    return digest(animal.kind, animal.config, animal.auto, animal.written, source("breeding.py"), transformers.__version__)
 
 
 def hooks_key():
@@ -98,12 +98,12 @@ def converted(animal, case, kind):
 
 def forward(model, animal):
     with torch.no_grad():
-        if animal.auto == "AutoModel":
+        if animal.is_encoder:
             return model(input_ids=torch.tensor([PROMPT]))
         out = model(input_ids=torch.tensor([PROMPT]), use_cache=True)
-        for token in STEPS:
+        for position, token in enumerate(STEPS, len(PROMPT)):
             name = next(key for key in ("past_key_values", "cache_params", "state") if out.get(key) is not None)
-            more = {"cache_position": torch.tensor([len(PROMPT)])} if name == "cache_params" else {}
+            more = {"cache_position": torch.tensor([position])} if name == "cache_params" else {}
             out = model(input_ids=torch.tensor([[token]]), **{name: out[name]}, use_cache=True, **more)
 
 
@@ -121,7 +121,7 @@ def reference(animal, case):
 
 def candidate(animal, case, kind):
     def make(folder):
-        options = {"engine": str(ENGINE), "model": str(case / kind / "model.gguf"), "prompt": PROMPT, "steps": STEPS, "encoder": animal.auto == "AutoModel"}
+        options = {"engine": str(ENGINE), "model": str(case / kind / "model.gguf"), "prompt": PROMPT, "steps": STEPS, "encoder": animal.is_encoder}
         done = run([LOCKSTEP, "capture", "-o", folder, "--", "node", HERE / "run_engine.mjs", json.dumps(options)], 120)
         if done.returncode:
             raise Stopped("engine: " + first_lines(done.stderr))

@@ -9,7 +9,10 @@ const require = createRequire(resolve(options.engine) + "/");
 const {getLlama} = await import(pathToFileURL(require.resolve("node-llama-cpp")).href);
 
 const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: options.log ?? "error"});
-const model = await llama.loadModel({modelPath: options.model, defaultContextFlashAttention: false});
+const model = await llama.loadModel({modelPath: options.model, defaultContextFlashAttention: false}).catch(async (error) => {
+    await new Promise((resolve) => setTimeout(resolve, 500)); // what the engine says about it comes later
+    throw error;
+});
 
 async function generate() {
     const context = await model.createContext({contextSize: 128, batchSize: 128, threads: 1, flashAttention: false,
