@@ -29,6 +29,7 @@ LOCKSTEP = ROOT / "build" / "lockstep"
 ENGINE = ROOT / ".deps" / "llama-v0.5.0"
 PROMPT = [45, 17, 250, 33, 80, 99, 120, 301, 70, 64, 111, 45, 200, 150, 77, 31, 90, 260, 130, 28]
 STEPS = [53, 91]
+BEGIN, END = 1, 5  # <s> and [SEP], between which the engine puts what an encoder is given
 
 
 class Stopped(Exception):
@@ -96,10 +97,14 @@ def converted(animal, case, kind):
     return once(case / kind, digest(model_key(animal), source("conversion_lab.py")), make)
 
 
+def prompt_of(animal):
+    return [BEGIN, *PROMPT, END] if animal.is_encoder else PROMPT
+
+
 def forward(model, animal):
     with torch.no_grad():
         if animal.is_encoder:
-            return model(input_ids=torch.tensor([PROMPT]))
+            return model(input_ids=torch.tensor([prompt_of(animal)]))
         out = model(input_ids=torch.tensor([PROMPT]), use_cache=True)
         for position, token in enumerate(STEPS, len(PROMPT)):
             name = next(key for key in ("past_key_values", "cache_params", "state") if out.get(key) is not None)
@@ -116,16 +121,16 @@ def reference(animal, case):
                 forward(model, animal)
         except Exception as error:
             raise Stopped(f"transformers: {type(error).__name__}: {error}"[:300]) from error
-    return once(case / "reference", digest(model_key(animal), hooks_key(), PROMPT, STEPS), make)
+    return once(case / "reference", digest(model_key(animal), hooks_key(), prompt_of(animal), STEPS), make)
 
 
 def candidate(animal, case, kind):
     def make(folder):
-        options = {"engine": str(ENGINE), "model": str(case / kind / "model.gguf"), "prompt": PROMPT, "steps": STEPS, "encoder": animal.is_encoder}
+        options = {"engine": str(ENGINE), "model": str(case / kind / "model.gguf"), "prompt": prompt_of(animal), "steps": STEPS, "encoder": animal.is_encoder}
         done = run([LOCKSTEP, "capture", "-o", folder, "--", "node", HERE / "run_engine.mjs", json.dumps(options)], 120)
         if done.returncode:
             raise Stopped("engine: " + first_lines(done.stderr))
-    return once(case / f"candidate-{kind}", digest(model_key(animal), hooks_key(), source("conversion_lab.py", "run_engine.mjs"), PROMPT, STEPS), make)
+    return once(case / f"candidate-{kind}", digest(model_key(animal), hooks_key(), source("conversion_lab.py", "run_engine.mjs"), prompt_of(animal), STEPS), make)
 
 
 def compare(case, kind):

@@ -23,10 +23,10 @@ FAULTS = {
     "phi3": (planted.scale("blk.1.ffn_up.weight", 1.05), None),
     "mixtral": (planted.scale("blk.2.ffn_down_exps.weight", 1.03), None),
     "qwen2_moe": (planted.scale("blk.1.ffn_gate_inp_shexp.weight", 1.1), None),
-    "deepseek_v2": (planted.scale("blk.3.attn_v_b.weight", 1.02), None),
-    "ministral3": (planted.key("mistral3.attention.temperature_scale", 0.2), {"MUL"}),
+    "deepseek_v3": (planted.scale("blk.3.attn_v_b.weight", 1.02), None),
+    "ministral3": (planted.key("mistral3.rope.scaling.factor", 8.0), {"ROPE"}),
 }
-QUANTIZED = ("bloom", "mixtral", "deepseek_v2")
+QUANTIZED = ("bloom", "mixtral", "deepseek_v3")
 VISITS = [(animals.BY_NAME[name], "f32") for name in FAULTS] + [(animals.BY_NAME[name], "q8_0") for name in QUANTIZED]
 
 
