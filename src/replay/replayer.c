@@ -137,6 +137,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
     s->order = sighting->order;
+    s->orders_elements = sighting->orders_elements;
     s->means = means;
     s->is_open = false;
     const size_t copied = ls_partners_copied(&w->partners, sighting->partner);
@@ -530,7 +531,7 @@ static void count_lost(const ls_replayer *w, ls_replay *out) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
+    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order, .orders_elements = s->orders_elements};
     if (s->partner == LS_NONE && is_unused(w, node))
         w->steps[node].is_covered = w->steps[node].is_near = true;
     own.local = s->local;
@@ -595,6 +596,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     w->pass_pair = pass_pair;
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->of_rotary_pairs = rotates_pairs(w, pass);
+    w->groups = ls_head_groups_of(w->candidate, first, last, pass);
     for (size_t i = 0; i < w->partners.trace->node_count; i++) /* several passes may make up one of the reference */
         w->taken[i] = LS_NONE;
     w->lost_for = 0;
