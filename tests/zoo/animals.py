@@ -12,7 +12,7 @@ COMMON = dict(vocab_size=320, hidden_size=128, intermediate_size=256, num_hidden
               max_position_embeddings=512, rope_theta=10000.0, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Animal:
     name: str
     kind: str  # of transformers: its model_type
@@ -135,8 +135,8 @@ EXPERTS = [
     row("glm_moe_dsa", **DEEPSEEK, index_topk=8, index_head_dim=32, index_n_heads=2),
     row("hy_v4", without="the converter knows no hc_pre, as transformers calls it"),
     row("dots3_note", "dots3_note_text", written={"topk_method": "noaux_tc", "scoring_func": "sigmoid"}, **DEEPSEEK, index_topk=8, index_head_dim=32, index_n_heads=2, shared_experts_intermediate_size=64),
-    row("qwen4_exp", "qwen4_exp_text", **EXPERT, shared_expert_intermediate_size=64, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32, hc_lowrank=32, ngram_vocab_size_base=100, ple_embed_dim=64, indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=32, indexer_budget=8, indexer_compress_ratio=2),
-    row("deepseek_v4", written={"num_hash_layers": 0}, num_key_value_heads=1, q_lora_rank=64, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=64, o_groups=2, o_lora_rank=32, index_n_heads=2, index_head_dim=32, index_topk=8, sliding_window=8),
+    row("qwen4_exp", "qwen4_exp_text", output_gate_type="sigmoid", partial_rotary_factor=0.25, **EXPERT, shared_expert_intermediate_size=64, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32, hc_lowrank=32, ngram_vocab_size_base=100, ple_embed_dim=64, indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=32, indexer_budget=8, indexer_compress_ratio=2),
+    row("deepseek_v4", without="the converter reads the names of the original checkpoint, transformers writes others"),
 ]
 STATES = [
     row("mamba", state_size=16, head_dim=None, intermediate_size=None),

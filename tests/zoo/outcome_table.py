@@ -1,5 +1,6 @@
 """What came out, as lines and as a table."""
 import collections
+import re
 
 
 def share(elements, *classes):
@@ -47,24 +48,32 @@ def totals(done, seconds):
 
 
 def cells(outcome):
-    if outcome is None or "stopped" in outcome:
+    if "stopped" in outcome:
         return ["none"] + ["-"] * 4
     if "found" not in outcome:
         return [outcome["verdict"]] + ["-"] * 4
     return [outcome["verdict"], f"{outcome['found']:.1f}", f"{outcome['covered']:.1f}", listed(outcome["unsupported"]), listed(outcome["open"])]
 
 
-def remark(animal, outcomes):
-    reasons = [outcome["stopped"] for outcome in outcomes if outcome and "stopped" in outcome]
-    return animal.without or "; ".join(filter(None, [animal.known, *dict.fromkeys(reasons)])).replace("|", "/")
+def named_operations(outcome):
+    """The kinds of operations that are at fault, the most frequent first."""
+    kinds = collections.Counter(fault["op"] for fault in outcome.get("faults", []))
+    return ", ".join(kind for kind, _ in kinds.most_common(3))
 
 
-def markdown(chosen, done):
-    rows = ["| architecture | converted as | type | verdict | found % | covered % | unsupported | open | remark |", "|---|---|---|---|---|---|---|---|---|"]
-    for animal in chosen:
-        for kind in ("f32", "q8_0"):
-            outcome = done.get((animal.name, kind))
-            if outcome is None and not (animal.without and kind == "f32"):
-                continue
-            rows.append("| " + " | ".join([animal.name, (outcome or {}).get("architecture") or "-", kind, *cells(outcome), remark(animal, [outcome])]) + " |")
+def short(text):
+    """One line for the table, without folders and tags."""
+    return re.sub(r"\[node-llama-cpp\] |(?<!\w)/\S*/", "", text.splitlines()[0] if text else "").split(" / ")[0].replace("|", "/")
+
+
+def remark(animal, outcome):
+    at = f"at {named_operations(outcome)}" if outcome.get("origins") else ""
+    return "; ".join(part for part in [at, animal.known, short(outcome.get("stopped", "")), outcome.get("reason") or ""] if part)
+
+
+def markdown(outcomes):
+    """outcomes: (architecture, type) -> what came out."""
+    rows = ["| architecture | converted as | type | verdict | found % | covered % | unsupported | open | |", "|---|---|---|---|---|---|---|---|---|"]
+    for (animal, kind), outcome in outcomes.items():
+        rows.append("| " + " | ".join([animal.name, outcome.get("architecture") or "-", kind, *cells(outcome), remark(animal, outcome)]) + " |")
     return "\n".join(rows) + "\n"

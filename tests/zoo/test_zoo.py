@@ -17,7 +17,7 @@ FAULTS = {
     "granite": (planted.key("granite.residual_scale", 0.72), {"SCALE"}),
     "cohere2": (planted.key("cohere2.rope.freq_base", 20000.0), {"ROPE"}),
     "stablelm": (planted.swap("blk.0.ffn_gate.weight", "blk.0.ffn_up.weight"), None),
-    "gpt2": (planted.scale("blk.3.attn_qkv.bias", 1.1), None),
+    "qwen3_5": (planted.scale("blk.1.attn_gate.weight", 1.05), None),
     "bloom": (planted.swap("blk.1.attn_norm.bias", "blk.1.ffn_norm.bias"), None),
     "gemma2": (planted.key("gemma2.attn_logit_softcapping", 31.0), {"SCALE"}),
     "phi3": (planted.scale("blk.1.ffn_up.weight", 1.05), None),
@@ -27,7 +27,8 @@ FAULTS = {
     "ministral3": (planted.key("mistral3.rope.scaling.factor", 8.0), {"ROPE"}),
 }
 QUANTIZED = ("bloom", "mixtral", "deepseek_v3")
-VISITS = [(animals.BY_NAME[name], "f32") for name in FAULTS] + [(animals.BY_NAME[name], "q8_0") for name in QUANTIZED]
+NAMES_MISLEAD = ("phi",)  # weights are paired by content, and their names contradict it
+VISITS = [(animals.BY_NAME[name], "f32") for name in FAULTS] + [(animals.BY_NAME[name], "q8_0") for name in QUANTIZED + NAMES_MISLEAD]
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,12 @@ class Queue:
         return self.done
 
 
+def kept(folder):
+    """(architecture, type) -> the last outcome, of this run or an earlier one."""
+    files = {(animal, kind): folder / animal.name / f"outcome-{kind}.json" for animal in animals.ANIMALS if not animal.without for kind in ("f32", "q8_0")}
+    return {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="names of architectures, between commas")
@@ -101,7 +107,7 @@ def main():
     done = Queue(options.folder, options.jobs).run([(animal, kind) for animal in chosen if not animal.without for kind in options.types.split(",")])
     print(outcome_table.totals(done, time.monotonic() - start))
     if options.table:
-        options.table.write_text(outcome_table.markdown(chosen, done))
+        options.table.write_text(outcome_table.markdown(kept(options.folder)))
 
 
 if __name__ == "__main__":
