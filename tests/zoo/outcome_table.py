@@ -77,3 +77,11 @@ def markdown(outcomes):
     for (animal, kind), outcome in outcomes.items():
         rows.append("| " + " | ".join([animal.name, outcome.get("architecture") or "-", kind, *cells(outcome), remark(animal, outcome)]) + " |")
     return "\n".join(rows) + "\n"
+
+
+def absent(without):
+    """Architectures of which there is no model to compare, by reason."""
+    reasons = collections.defaultdict(list)
+    for animal in without:
+        reasons[animal.without].append(animal.name)
+    return "| not run | why |\n|---|---|\n" + "".join(f"| {', '.join(names)} | {reason} |\n" for reason, names in reasons.items())

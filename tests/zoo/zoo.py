@@ -19,6 +19,7 @@ import animals  # noqa: E402
 import keeper  # noqa: E402
 import outcome_table  # noqa: E402
 
+BEGIN, END = "<!-- table: make zoo TABLE=docs/zoo.md -->", "<!-- end -->"
 LIMIT = 900  # seconds for one architecture in one type
 
 
@@ -90,12 +91,20 @@ def kept(folder):
     return {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
 
 
+def write_table(file, outcomes):
+    """Replaces what is between the two marks of a page, or writes a page of its own."""
+    text = file.read_text() if file.exists() else f"{BEGIN}\n{END}\n"
+    before, rest = text.split(BEGIN)
+    without = [animal for animal in animals.ANIMALS if animal.without]
+    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(outcomes) + "\n" + outcome_table.absent(without) + END + rest.split(END)[1])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="names of architectures, between commas")
     parser.add_argument("--types", default="f32,q8_0")
     parser.add_argument("--folder", type=pathlib.Path, default=keeper.ROOT / "build" / "zoo")
-    parser.add_argument("--table", type=pathlib.Path, help="write the Markdown table here")
+    parser.add_argument("--table", type=pathlib.Path, help="a page, between whose marks the Markdown table is written")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
@@ -107,7 +116,7 @@ def main():
     done = Queue(options.folder, options.jobs).run([(animal, kind) for animal in chosen if not animal.without for kind in options.types.split(",")])
     print(outcome_table.totals(done, time.monotonic() - start))
     if options.table:
-        options.table.write_text(outcome_table.markdown(kept(options.folder)))
+        write_table(options.table, kept(options.folder))
 
 
 if __name__ == "__main__":
