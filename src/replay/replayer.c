@@ -656,20 +656,11 @@ static void replay_all(ls_replayer *w, ls_replay *out) {
     classify_again(w, out);
 }
 
-/* What belongs to a fault, which may be anywhere in it. */
-static void note_suspects(ls_replayer *w, const ls_replay *r) {
-    for (size_t i = 0; i < r->count && !w->partners.is_set; i++)
-        for (size_t k = 0; k < r->items[i].region_count; k++)
-            w->is_right[r->items[i].region[k]] = false;
-}
-
 /* What was found before any value was substituted, and is not at fault, is right, and so is what it covers. */
 static lockstep_status note_right(ls_replayer *w, const ls_replay *r, lockstep_error *error) {
     w->is_right = calloc(w->candidate->node_count + 1, sizeof *w->is_right);
     for (size_t i = 0; i < r->count && w->is_right != NULL; i++)
         w->is_right[r->items[i].node] = !r->items[i].is_origin && (r->items[i].class == LS_REPLAY_FOUND || r->items[i].class == LS_REPLAY_COVERED);
-    if (w->is_right != NULL)
-        note_suspects(w, r);
     memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
     return w->is_right != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
@@ -700,7 +691,7 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
     if (status == LOCKSTEP_OK)
         replay_all(&w, out);
     const bool again = status == LOCKSTEP_OK && out->origins + out->operations[LS_REPLAY_OPEN] > 0;
-    if (again)
+    if (again && w.partners.is_set)
         status = note_right(&w, out, error);
     if (again && status == LOCKSTEP_OK) { /* what a later layer has taught serves the first one */
         begin_again(&w, out);

@@ -13,7 +13,7 @@ typedef struct cut {
     size_t nodes[CUT + 1], count; /* ascending; more than CUT are not tried */
 } cut;
 
-bool ls_replayer_is_suspect(const ls_replayer *w, size_t node) { return w->is_right != NULL && !w->is_right[node]; }
+bool ls_replayer_is_suspect(const ls_replayer *w, size_t node) { return !w->partners.is_set || (w->is_right != NULL && !w->is_right[node]); }
 
 static size_t open_inputs(const ls_replayer *w, size_t node, size_t out[INPUTS]) {
     size_t inputs[INPUTS], count = 0;
