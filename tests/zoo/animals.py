@@ -152,10 +152,10 @@ STATES = [
         layers_block_type=["linear_attention", "full_attention", "moe"] * 2, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=64, moe_shared_expert_intermediate_size=64),
     row("lfm2", layer_types=["conv", "full_attention"] * 2, block_auto_adjust_ff_dim=False, head_dim=None),
     row("lfm2_moe", tie_word_embeddings=True, layer_types=["conv", "full_attention"] * 2, **EXPERT, num_dense_layers=1, head_dim=None),
-    row("qwen3_next", **EXPERT, shared_expert_intermediate_size=64, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32, partial_rotary_factor=0.5),
+    row("qwen3_next", **EXPERT, shared_expert_intermediate_size=64, linear_num_key_heads=4, linear_num_value_heads=8, linear_key_head_dim=32, linear_value_head_dim=32, partial_rotary_factor=0.5),
     row("qwen3_5-equal-heads", "qwen3_5_text", linear_num_key_heads=4, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32),
-    row("qwen3_5", "qwen3_5_text", linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32),
-    row("qwen3_5_moe", "qwen3_5_moe_text", **EXPERT, shared_expert_intermediate_size=64, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32),
+    row("qwen3_5", "qwen3_5_text", linear_num_key_heads=4, linear_num_value_heads=8, linear_key_head_dim=32, linear_value_head_dim=32),
+    row("qwen3_5_moe", "qwen3_5_moe_text", **EXPERT, shared_expert_intermediate_size=64, linear_num_key_heads=4, linear_num_value_heads=8, linear_key_head_dim=32, linear_value_head_dim=32),
     row("kimi_linear", without="the converter knows no block_sparse_moe.down_proj, as transformers calls the dense layer's weights"),
 ]
 ENCODERS = [
