@@ -54,7 +54,7 @@ FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
 .PHONY: all asan bench benches build-tsan check check-deps clang clean clean-runs coverage demo deps examples faults fuzz fuzz-replays help install kernels pages \
-  soak test test-deps tsan uninstall unit-tests
+  soak test test-deps tsan uninstall unit-tests zoo
 .SECONDARY: # keep the objects of programs
 all: ## build the command, the libraries, the hook and the examples
 all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(addprefix $(BUILD)/,$(HOOK_LIBS)) $(BUILD)/liblockstep-capture.so examples pages
@@ -180,6 +180,10 @@ RUNS := 1000
 clean-runs: ## run correct conversions, in which nothing may be found (FIRST=n RUNS=n): under an hour
 clean-runs: test-deps all
 	@.deps/venv/bin/python tests/e2e/clean_runs.py --first $(FIRST) --runs $(RUNS)
+
+zoo: ## convert, run and compare every architecture that llama.cpp's converter knows (ONLY=bloom,mpt TABLE=docs/zoo.md): half an hour
+zoo: test-deps all
+	@.deps/venv/bin/python tests/zoo/zoo.py $(if $(ONLY),--only $(ONLY)) $(if $(TABLE),--table $(TABLE))
 
 soak: ## run the engines' tests ten times
 soak: test-deps all

@@ -161,11 +161,12 @@ static bool is_read(const ls_trace *trace, const char *weight) {
     return false;
 }
 
-/* A weight is not the reference's as a whole, or some of its rows are not. */
+/* A weight is not the reference's as a whole, or some of its rows are not. Which one an operation reads is known, so that names which
+ * contradict the content say nothing. */
 static bool differs(const ls_checkpoint_diff *weights, size_t pair) {
     bool any = ls_weight_fails(&weights->weights.pairs[pair]);
     for (size_t i = 0; i < weights->finding_count && !any; i++)
-        any = weights->findings[i].pair == pair && weights->findings[i].fails;
+        any = weights->findings[i].pair == pair && weights->findings[i].fails && weights->findings[i].kind != LS_FINDING_NAMES;
     return any;
 }
 

@@ -45,6 +45,7 @@ SUITES = [
     ("python", 60, [*PYTEST, "tests/python"]),
     ("torch", 420, [*PYTEST, "tests/torch"]),
     ("engines", 660, [*PYTEST, "tests/e2e"]),
+    ("zoo", 240, [*PYTEST, "tests/zoo"]),
 ]
 
 

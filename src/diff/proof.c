@@ -43,7 +43,7 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
             continue;
         const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
-                              .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, .order = item->order};
+                              .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, .order = item->order, .orders_elements = item->orders_elements};
         if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] == 0)
             LS_TRY(ls_matching_add(&d->matching, &pair, error));
     }

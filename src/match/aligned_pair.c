@@ -1,5 +1,6 @@
 #include "match/aligned_pair.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,17 +75,18 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
     return q;
 }
 
-/* The reference's rows in the pair's order, in the candidate's shape. */
+/* The reference's rows, or elements, in the pair's order, in the candidate's shape. */
 static lockstep_status order_rows(const ls_pair *p, const ls_view *reference, const ls_view *candidate, ls_layout *out, lockstep_error *error) {
-    const size_t size = ls_dtype(reference->dtype)->block_bytes, columns = reference->rank == 2 ? (size_t)reference->shape[1] : 0;
+    const size_t size = ls_dtype(reference->dtype)->block_bytes, columns = p->orders_elements ? 1 : reference->rank == 2 ? (size_t)reference->shape[1] : 0;
     const uint64_t rows = columns > 0 ? ls_view_elements(candidate) / columns : 0;
-    const bool fits = rows > 0 && ls_dtype(reference->dtype)->block_elements == 1 && ls_view_is_contiguous(reference) && rows <= reference->shape[0] && rows * columns == ls_view_elements(candidate);
+    const bool fits = rows > 0 && ls_dtype(reference->dtype)->block_elements == 1 && ls_view_is_contiguous(reference) && rows * columns <= ls_view_elements(reference) && rows * columns == ls_view_elements(candidate);
     uint8_t *copy = fits ? malloc(rows * columns * size) : NULL;
     if (copy == NULL)
         return ls_fail(error, fits ? LOCKSTEP_NO_MEMORY : LOCKSTEP_INCOMPARABLE, fits ? "out of memory" : "rows that can't be put into another order");
     for (uint64_t row = 0; row < rows; row++)
         memcpy(copy + row * columns * size, reference->data + p->order[row] * columns * size, columns * size);
-    *out = (ls_layout){.reference = *reference, .candidate = *candidate, .gathered = {copy, NULL}, .text = LS_ROWS_BY_EXPERT};
+    *out = (ls_layout){.reference = *reference, .candidate = *candidate, .gathered = {copy, NULL}};
+    snprintf(out->text, sizeof out->text, "%s", p->orders_elements ? LS_HEADS_REGROUPED : LS_ROWS_BY_EXPERT);
     out->reference.data = copy;
     out->reference.mapped = false;
     out->reference.rank = candidate->rank;

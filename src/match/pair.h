@@ -33,6 +33,8 @@ typedef struct ls_mark {
 
 /* The text of a layout in which the reference gathers the rows of each expert. */
 #define LS_ROWS_BY_EXPERT "rows by expert"
+/* And of one in which its heads are in another order. */
+#define LS_HEADS_REGROUPED "heads regrouped"
 
 typedef struct ls_pair {
     size_t reference, candidate;             /* the nodes whose names paired */
@@ -42,6 +44,7 @@ typedef struct ls_pair {
     const ls_rule *rule;  /* of the map or the preset; NULL */
     ls_reorder reorder;   /* of the reference's elements, where no rule says it */
     const uint64_t *order; /* of the reference's rows, where that is another; NULL. Borrowed */
+    bool orders_elements;  /* it is of elements instead */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */
     bool is_compared;
     bool has_one_layout;  /* no other permutation makes the shapes agree */

@@ -210,12 +210,13 @@ static void add_type(double error, table *t, const double *scale, const bool *kn
     }
 }
 
-/* Where the reference has few tensors, a result may have the rounding of several open products in front of it. */
+/* Where the reference has no tensors for what is in front of a result, that may have the rounding of open products in it, besides its own
+ * weight's. */
 static bool has_rounded_region(const ls_replayer *w, size_t node) {
     enum { INPUTS = 32 };
     size_t inputs[INPUTS];
     bool any = false;
-    for (size_t i = w->partners.is_set ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0; i > 0 && !any; i--)
+    for (size_t i = ls_replayer_inputs(w, node, inputs, INPUTS); i > 0 && !any; i--)
         any = w->steps[inputs[i - 1]].is_open && w->steps[inputs[i - 1]].moved.values != NULL;
     return any;
 }
@@ -231,7 +232,7 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
         return false;
     t.rows = ls_rows_known(computed, t.columns, &known);
     const bool ok = known != NULL && w->steps[node].value.values != NULL && compare(&t, computed, &w->steps[node].value, scale, known);
-    const bool spread = has_rounded_region(w, node), rounded = ok && !spread && ls_replayer_rounding(w, source, known, &r);
+    const bool spread = has_rounded_region(w, w->partners.is_set ? node : source), rounded = ok && !spread && ls_replayer_rounding(w, source, known, &r);
     if (ok) {
         t.floor *= ls_replayer_floor(w, node);
         t.variance = rounded ? r.variance : variance_of_moved(w, node, computed, t.rows * t.columns);
@@ -240,8 +241,10 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
         r.variance = NULL;
         const double type_error = ls_replayer_type_error_of(w, node);
         add_type(type_error, &t, n->kind->traits & LS_OP_ANGULAR ? NULL : scale, known);
-        judge(&t, &r, rounded && w->candidate->nodes[source].kind->id == LS_OP_MUL_MAT, out);
-        if ((!rounded && t.variance != NULL) || type_error > 0) /* it is not independent from token to token, in a way that is not known */
+        const ls_op_id kind = w->candidate->nodes[source].kind->id;
+        const bool is_product = rounded && kind == LS_OP_MUL_MAT && r.m == t.columns, is_selection = rounded && kind == LS_OP_GET_ROWS;
+        judge(&t, &r, is_product, out);
+        if ((t.variance != NULL && !is_product && !is_selection) || type_error > 0) /* it is not independent from token to token, in a way that is not known */
             out->mean = out->scale = 0;
         if (spread)
             out->channel = 0;

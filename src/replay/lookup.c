@@ -287,6 +287,26 @@ static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed
     return true;
 }
 
+/* The heads of a linear attention that share a key, as the converter orders them. */
+static bool align_regrouped(ls_replayer *w, size_t node, const ls_array *computed, size_t partner, double tolerance, ls_sighting *out) {
+    const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
+    const uint64_t tokens = n->pass != LS_NONE ? w->candidate->passes[n->pass].rows : 0;
+    const uint64_t *order = w->groups.values > 0 ? ls_head_order(&w->scratch, &w->groups, n->elements, tokens, p) : NULL;
+    const ls_view *view = order != NULL ? ls_partners_values(&w->partners, partner) : NULL;
+    double *values = view != NULL ? ls_row_order_apply(order, view, n->elements, 1) : NULL;
+    const ls_view ordered = view_of(n, values), own = view_of(n, computed->values);
+    const double error = values != NULL ? ls_error_between(&ordered, &own, tolerance, least_square(w, partner)) : INFINITY;
+    uint64_t *kept = error < tolerance ? ls_arena_alloc(w->arena, n->elements * sizeof *kept) : NULL;
+    if (kept == NULL) {
+        free(values);
+        return false;
+    }
+    memcpy(kept, order, n->elements * sizeof *kept);
+    *out = (ls_sighting){.partner = partner, .error = error, .order = kept, .orders_elements = true, .layout = LS_HEADS_REGROUPED};
+    ls_values_give(n, values, &out->value);
+    return true;
+}
+
 /* The first axis whose elements rotary embeddings pair differently. */
 static bool may_have_pairs(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
@@ -379,7 +399,7 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
         const ls_layout_choice choice = times_learned(w, kind, ls_replayer_kind_of_partner(w, partner)) >= OFTEN ? LS_LAYOUT_VOTED : LS_LAYOUT_LEARN;
         if ((halves && align(w, node, computed, partner, LS_REORDER_NONE, choice, tolerance, &own)) ||
             (pairs && align(w, node, computed, partner, LS_REORDER_ROPE_PAIRS, choice, tolerance, &own)) ||
-            align_gathered(w, node, computed, partner, tolerance, &own)) {
+            align_gathered(w, node, computed, partner, tolerance, &own) || align_regrouped(w, node, computed, partner, tolerance, &own)) {
             own.depth = near[i].depth;
             insert(out, &own);
         }
@@ -401,6 +421,10 @@ static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, 
             own.depth = near->depth;
             out->items[out->count++] = own;
         }
+    if (out->count < LS_SIGHTINGS && align_regrouped(w, node, computed, near->node, INFINITY, &own)) {
+        own.depth = near->depth;
+        out->items[out->count++] = own;
+    }
 }
 
 /* What the operands stand for, and what they were computed from: an operand may have been found as another tensor than the

@@ -10,6 +10,7 @@
 #include "eval/places.h"
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
+#include "replay/matrix_rounding.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -643,7 +644,9 @@ static double *squares_of_groups(const double *x, uint64_t count, uint64_t group
 }
 
 static bool variance_of_product(const ls_node *n, const ls_node *weight, const bool *known, ls_rounding *r) {
-    if (weight->rank > 2 || r->x.elements / r->k * r->m != n->elements) /* a product for each of several matrices */
+    if (weight->rank > 2)
+        return ls_rounding_of_stack(n, weight, known, r);
+    if (r->m != n->shape[n->rank - 1] || r->x.elements / r->k * r->m != n->elements)
         return false;
     if (known != NULL)
         keep_rows(&r->x, r->k, known);
@@ -669,15 +672,44 @@ static bool variance_of_rows(const ls_node *n, const bool *known, ls_rounding *r
     return r->variance != NULL;
 }
 
+/* An operation whose first operand is the weight. */
+static bool may_round(const ls_node *n, size_t weight) {
+    const bool is_kind = n->kind->id == LS_OP_MUL_MAT || n->kind->id == LS_OP_GET_ROWS || n->kind->id == LS_OP_MUL_MAT_ID;
+    const size_t operands = n->kind->id == LS_OP_MUL_MAT_ID ? 3 : 2;
+    bool ok = n->dialect == LS_DIALECT_GGML && is_kind && n->operand_count >= operands && n->operands[0] == weight && n->rank > 0;
+    for (size_t i = 1; i < operands && ok; i++)
+        ok = n->operands[i] != LS_NONE;
+    return ok;
+}
+
+static bool variance_of_experts(ls_replayer *w, size_t node, const bool *known, ls_rounding *r) {
+    const ls_node *n = &w->candidate->nodes[node];
+    const char *reason;
+    ls_array ids;
+    if (!ls_replayer_operand(w, n->operands[2], node, false, &ids, &reason))
+        return false;
+    const bool ok = ls_rounding_of_experts(n, &ids, known, r);
+    ls_array_release(&ids);
+    return ok;
+}
+
+static bool variance_of(ls_replayer *w, size_t node, size_t weight, const bool *known, ls_rounding *r) {
+    const ls_node *n = &w->candidate->nodes[node];
+    if (n->kind->id == LS_OP_MUL_MAT_ID)
+        return variance_of_experts(w, node, known, r);
+    if (n->kind->id == LS_OP_GET_ROWS)
+        return n->shape[n->rank - 1] == r->k && variance_of_rows(n, known, r);
+    return variance_of_product(n, &w->candidate->nodes[weight], known, r);
+}
+
 bool ls_replayer_rounding(ls_replayer *w, size_t node, const bool *known, ls_rounding *r) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t weight = ls_replayer_weight(w, n, 0);
     const char *reason;
     *r = (ls_rounding){0};
-    if (weight == LS_NONE || n->dialect != LS_DIALECT_GGML || (n->kind->id != LS_OP_MUL_MAT && n->kind->id != LS_OP_GET_ROWS) || n->operands[0] != weight || n->operand_count < 2 || n->operands[1] == LS_NONE)
+    if (weight == LS_NONE || !may_round(n, weight))
         return false;
-    const bool ok = variance_of_weight(w, weight, r) && n->rank > 0 && n->shape[n->rank - 1] == (n->kind->id == LS_OP_GET_ROWS ? r->k : r->m) && ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason) &&
-                    (n->kind->id == LS_OP_GET_ROWS ? variance_of_rows(n, known, r) : variance_of_product(n, &w->candidate->nodes[weight], known, r));
+    const bool ok = variance_of_weight(w, weight, r) && ls_replayer_operand(w, n->operands[1], node, false, &r->x, &reason) && variance_of(w, node, weight, known, r);
     if (!ok)
         ls_rounding_release(r);
     return ok;

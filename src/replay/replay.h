@@ -48,6 +48,7 @@ typedef struct ls_replayed {
     double left;         /* relative L2 then */
     bool has_pairs;      /* the partner's rotary halves are pairs here */
     const uint64_t *order; /* in which the partner's rows are this one's; NULL */
+    bool orders_elements;  /* it is of elements instead */
     size_t weight;       /* of an origin whose weight is not the reference's, although its type's rounding hides that here: its node; LS_NONE */
     double weight_error; /* relative L2 of the two weights */
     bool is_accepted;    /* an origin that the user has accepted by its rule: is_origin is false */
@@ -60,7 +61,7 @@ typedef struct ls_replayed {
 typedef struct ls_region_size {
     size_t operations, products, node; /* node: the one that was found */
 } ls_region_size;
-enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1 };
+enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1, LS_REGION_EXACT_PRODUCTS = 3 }; /* exact: without rounded weights, and with twice the operations */
 
 typedef struct ls_replay {
     const ls_matching *matching;

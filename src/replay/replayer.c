@@ -137,6 +137,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
     s->order = sighting->order;
+    s->orders_elements = sighting->orders_elements;
     s->means = means;
     s->is_open = false;
     const size_t copied = ls_partners_copied(&w->partners, sighting->partner);
@@ -452,6 +453,19 @@ static bool is_at_fault(ls_replayer *w, size_t node) {
     return s->partner != LS_NONE && s->is_measured && ls_local_error_is_fault(&s->local);
 }
 
+/* Nothing in it is rounded but numbers of f32: what is found behind it, found it exactly. */
+static bool is_exact(const ls_replayer *w, const size_t *region, size_t count) {
+    bool exact = w->type_error == 0;
+    for (size_t i = 0; i < count && exact; i++)
+        exact = w->steps[region[i]].moved.values == NULL;
+    return exact;
+}
+
+static bool is_small(const ls_replayer *w, const ls_region_size *size, bool exact) {
+    const size_t operations = exact || w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
+    return size->operations <= operations && size->products <= (exact ? LS_REGION_EXACT_PRODUCTS : LS_REGION_PRODUCTS);
+}
+
 /* What belongs to a fault is named with it, however large it is; and all that depends on positions has other values on the two sides where
  * padding has moved these. PyTorch's operations are smaller than ggml's: one softmax with its scale and mask is several. */
 static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
@@ -459,8 +473,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, LS_REPLAYER_REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const size_t most = w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
-    const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || (size.operations <= most && size.products <= LS_REGION_PRODUCTS);
+    const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || is_small(w, &size, is_exact(w, region, count));
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
@@ -518,7 +531,7 @@ static void count_lost(const ls_replayer *w, ls_replay *out) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order};
+    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order, .orders_elements = s->orders_elements};
     if (s->partner == LS_NONE && is_unused(w, node))
         w->steps[node].is_covered = w->steps[node].is_near = true;
     own.local = s->local;
@@ -583,6 +596,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     w->pass_pair = pass_pair;
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->of_rotary_pairs = rotates_pairs(w, pass);
+    w->groups = ls_head_groups_of(w->candidate, first, last, pass);
     for (size_t i = 0; i < w->partners.trace->node_count; i++) /* several passes may make up one of the reference */
         w->taken[i] = LS_NONE;
     w->lost_for = 0;

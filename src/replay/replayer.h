@@ -2,6 +2,7 @@
 #ifndef LS_REPLAY_REPLAYER_H
 #define LS_REPLAY_REPLAYER_H
 
+#include "replay/head_order.h"
 #include "replay/partners.h"
 #include "replay/replay.h"
 
@@ -29,6 +30,7 @@ typedef struct ls_step {
     bool is_near;       /* what covers it is near enough, see ls_region_size */
     size_t experts;     /* it has a row for each expert of each token, as this product of experts: its node + 1; or 0 */
     const uint64_t *order; /* of the partner's rows, where that is another; NULL */
+    bool orders_elements;  /* it is of elements instead */
     bool is_reserved;   /* what it will stand for has been looked up before its turn */
     bool has_pairs;     /* the partner's rotary halves are pairs here */
 } ls_step;
@@ -74,6 +76,7 @@ typedef struct ls_replayer {
     size_t pass_pair;     /* of the pass that is replayed */
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
     bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    ls_head_groups groups; /* of its linear attention */
     const uint64_t **orders; /* per node that chooses experts: how many rows the reference has for them, how many there are here, and in which order (row_order.h), where it is known */
     bool *is_given;       /* per node: computed from nothing that the caller gives, such as the angles of counted positions */
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
@@ -159,6 +162,7 @@ typedef struct ls_sighting {
     ls_layout_vote vote;
     bool has_vote, has_pairs;
     const uint64_t *order; /* in which the partner's rows are the node's; NULL */
+    bool orders_elements;  /* it is of elements instead */
 } ls_sighting;
 
 enum { LS_SIGHTINGS = 16, LS_SIZES = 4 };

@@ -104,19 +104,21 @@ static bool is_better(const choice *a, const choice *b) {
     return a->distance != b->distance ? a->distance < b->distance : a->error < b->error;
 }
 
-static bool is_same(const ls_array *a, const ls_array *b) {
+static bool is_same(const ls_array *a, const ls_array *b, double tolerance) {
     if (a->elements != b->elements)
         return false;
     const ls_distance d = ls_distance_of(b->values, a->values, a->elements);
-    return d.difference <= 1e-12 * d.norm;
+    return d.difference <= tolerance * tolerance * d.norm;
 }
 
-/* An operation that changes nothing (plus 0, times 1, a copy) proves nothing. */
+/* An operation that changes nothing (plus 0, times 1, a copy) proves nothing, and neither does one that changes less than would be
+ * noticed (plus eps, a bound that is not reached). */
 static bool proves(const ls_replayer *w, size_t node, const ls_sighting *s, const cut *c, const ls_sightings *of, const choice *own) {
+    const double tolerance = ls_replayer_tolerance(w, node, NULL, NULL);
     const size_t taken = w->taken[w->partners.alike[s->partner]];
     bool ok = taken == LS_NONE || taken == node;
     for (size_t i = 0; i < c->count && ok; i++)
-        ok = of[i].items[own->at[i]].partner != s->partner && !is_same(&s->value, &of[i].items[own->at[i]].value);
+        ok = of[i].items[own->at[i]].partner != s->partner && !is_same(&s->value, &of[i].items[own->at[i]].value, tolerance);
     return ok;
 }
 
@@ -124,7 +126,7 @@ static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *
     ls_array computed, moved = {0};
     ls_sightings found = {0};
     const char *reason;
-    size_t roots[CUT + 64], count = 0;
+    size_t roots[CUT], count = 0; /* what is found has to be computed from what is tried */
     for (size_t i = 0; i < c->count; i++) {
         const ls_sighting *s = &of[i].items[own->at[i]];
         ls_replayer_try(w, c->nodes[i], &s->value);
@@ -132,9 +134,6 @@ static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *
         own->distance += isfinite(s->error) ? fmin(s->error, 1e6) : 1e6;
         roots[count++] = s->partner;
     }
-    size_t *given, known = ls_replayer_roots(w, node, &given);
-    for (size_t i = 0; i < known && count < CUT + 64; i++)
-        roots[count++] = given[i];
     const bool ok = ls_replayer_compute(w, node, false, &computed, NULL, &reason);
     ls_replayer_untry(w);
     if (!ok)

@@ -8,6 +8,7 @@
 
 #include "base/grow.h"
 #include "format/paths.h"
+#include "trace/in_place.h"
 
 static lockstep_status no_memory(lockstep_error *error, const char *path) {
     return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
@@ -420,6 +421,7 @@ static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     if (node->kind == NULL || !read_sources(r, object, node) || !read_operands(r, object, node) || !read_place(r, object, node) ||
         !read_parameters(r, object, node))
         return LOCKSTEP_NO_MEMORY;
+    ls_trace_settle_view(t, node);
     read_dialect(t, node);
     LS_TRY(read_extent(r, object, node));
     LS_TRY(remember_order(r, (uint64_t)integer_of(r, object, "i", 0, INT64_MAX, -1), t->node_count));

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""The zoo: every architecture that llama.cpp's converter knows and transformers can build, small and
+random, converted, run in both engines, and compared without any option.
+
+    zoo.py [--only bloom,mpt] [--types f32,q8_0] [--table FILE]
+
+One process imports torch and transformers, and is forked for each architecture.
+"""
+import argparse
+import json
+import multiprocessing
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import animals  # noqa: E402
+import keeper  # noqa: E402
+import outcome_table  # noqa: E402
+
+BEGIN, END = "<!-- table: make zoo TABLE=docs/zoo.md -->", "<!-- end -->"
+LIMIT = 900  # seconds for one architecture in one type
+
+
+def visit(animal, kind, case):
+    """Runs in a process of its own: writes the outcome as JSON."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    case.mkdir(parents=True, exist_ok=True)
+    log = os.open(case / f"log-{kind}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    start = time.monotonic()
+    try:
+        report, compared = keeper.visit(animal, case, kind)
+        result = outcome_table.summary(report, compared)
+    except keeper.Stopped as reason:
+        result = {"stopped": str(reason)}
+    result["seconds"] = time.monotonic() - start
+    architecture = case / kind / "architecture"
+    result["architecture"] = architecture.read_text() if architecture.exists() else ""
+    (case / f"outcome-{kind}.json").write_text(json.dumps(result))
+
+
+def collect(animal, kind, case, process):
+    file = case / f"outcome-{kind}.json"
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        return {"stopped": f"longer than {LIMIT} s"}
+    return json.loads(file.read_text()) if file.exists() else {"stopped": f"ended with status {process.exitcode}: " + keeper.first_lines((case / f"log-{kind}").read_text())}
+
+
+class Queue:
+    """Runs visits in forked processes, a few at a time."""
+
+    def __init__(self, folder, jobs):
+        self.folder, self.jobs, self.running, self.done = folder, jobs, [], {}
+
+    def start(self, animal, kind):
+        case = self.folder / animal.name
+        (case / f"outcome-{kind}.json").unlink(missing_ok=True)
+        process = multiprocessing.get_context("fork").Process(target=visit, args=(animal, kind, case))
+        process.start()
+        self.running.append((animal, kind, case, process, time.monotonic() + LIMIT))
+
+    def reap(self):
+        for entry in list(self.running):
+            animal, kind, case, process, deadline = entry
+            process.join(0.05)
+            if process.exitcode is not None or time.monotonic() > deadline:
+                self.running.remove(entry)
+                self.done[animal.name, kind] = outcome = collect(animal, kind, case, process)
+                print(outcome_table.line(animal, kind, outcome), flush=True)
+
+    def run(self, visits):
+        waiting = list(visits)
+        while waiting or self.running:
+            busy = {entry[0].name for entry in self.running}
+            ready = next((each for each in waiting if each[0].name not in busy), None)  # types of one architecture share its parts
+            if ready and len(self.running) < self.jobs:
+                waiting.remove(ready)
+                self.start(*ready)
+            self.reap()
+        return self.done
+
+
+def kept(folder):
+    """(architecture, type) -> the last outcome, of this run or an earlier one."""
+    files = {(animal, kind): folder / animal.name / f"outcome-{kind}.json" for animal in animals.ANIMALS if not animal.without for kind in ("f32", "q8_0")}
+    return {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
+
+
+def write_table(file, outcomes):
+    """Replaces what is between the two marks of a page, or writes a page of its own."""
+    text = file.read_text() if file.exists() else f"{BEGIN}\n{END}\n"
+    before, rest = text.split(BEGIN)
+    without = [animal for animal in animals.ANIMALS if animal.without]
+    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(outcomes) + "\n" + outcome_table.absent(without) + END + rest.split(END)[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="names of architectures, between commas")
+    parser.add_argument("--types", default="f32,q8_0")
+    parser.add_argument("--folder", type=pathlib.Path, default=keeper.ROOT / "build" / "zoo")
+    parser.add_argument("--table", type=pathlib.Path, help="a page, between whose marks the Markdown table is written")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    wanted = [name for name in options.only.split(",") if name]
+    unknown = set(wanted) - set(animals.BY_NAME)
+    if unknown:
+        parser.error(f"no such architecture: {', '.join(sorted(unknown))}")
+    chosen = [animals.BY_NAME[name] for name in wanted] or animals.ANIMALS
+    start = time.monotonic()
+    done = Queue(options.folder, options.jobs).run([(animal, kind) for animal in chosen if not animal.without for kind in options.types.split(",")])
+    print(outcome_table.totals(done, time.monotonic() - start))
+    if options.table:
+        write_table(options.table, kept(options.folder))
+
+
+if __name__ == "__main__":
+    main()
