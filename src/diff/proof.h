@@ -21,7 +21,8 @@ size_t ls_proof_weight_of(const ls_trace *trace, size_t operand);
 /* A weight of the candidate is not the reference's, by so much: the operations that read it, and were found or covered, are at fault. Returns how many these
  * are. */
 size_t ls_proof_blame_weight(ls_diff *diff, const char *weight, double error);
-/* The largest relative L2 of a final output that the kernels' rounding explains, as verify has measured it in the pass. */
+/* The largest relative L2 of a final output that rounding explains: as verify has measured it in the pass; where every row of every operation
+ * was computed and is right, a model may have amplified it. */
 double ls_proof_noise(const ls_diff *diff, size_t pass);
 
 /* Share of the elements of the candidate's operations that were found or are covered. */
