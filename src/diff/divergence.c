@@ -154,13 +154,22 @@ static void mark_by_proof(ls_walk *w, bool *tainted) {
     }
 }
 
-/* A pair beside the one that stands for its tensor fails by itself only where that one passes. */
+/* Two tensors of the reference have the same values: one is the other times 1, or a copy. */
+static bool have_same_values(const ls_trace *reference, size_t a, size_t b) {
+    const ls_node *x = &reference->nodes[a], *y = &reference->nodes[b];
+    return a == b || (x->xxh3 != 0 && x->xxh3 == y->xxh3 && x->elements == y->elements && strcmp(x->dtype, y->dtype) == 0);
+}
+
+/* A pair beside the one that stands for its tensor fails by itself only where that one passes; against the same values, it is what that one is. */
 static void mark_extra(const ls_diff *d, ls_mark *marks) {
     for (size_t i = 0; i < d->pairs.count; i++) {
         const ls_pair *p = &d->pairs.items[i];
-        size_t own = p->is_extra ? d->matching.pair_of[p->candidate_value] : 0;
-        if (own != 0)
-            marks[i].downstream = ls_mark_fails(&marks[i]) && ls_mark_fails(&marks[own - 1]);
+        const size_t own = p->is_extra ? d->matching.pair_of[p->candidate_value] : 0;
+        if (own == 0)
+            continue;
+        if (marks[own - 1].verdict == LS_VERDICT_EXPLAINED && have_same_values(d->in.reference.trace, p->reference, d->pairs.items[own - 1].reference))
+            marks[i] = marks[own - 1];
+        marks[i].downstream = ls_mark_fails(&marks[i]) && ls_mark_fails(&marks[own - 1]);
     }
 }
 
