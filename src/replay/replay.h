@@ -61,7 +61,7 @@ typedef struct ls_replayed {
 typedef struct ls_region_size {
     size_t operations, products, node; /* node: the one that was found */
 } ls_region_size;
-enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1, LS_REGION_EXACT_PRODUCTS = 3 }; /* exact: without rounded weights, and with twice the operations */
+enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1, LS_REGION_EXPERTS = 3 }; /* of experts without rounded weights, in twice as many operations */
 
 typedef struct ls_replay {
     const ls_matching *matching;

@@ -453,17 +453,22 @@ static bool is_at_fault(ls_replayer *w, size_t node) {
     return s->partner != LS_NONE && s->is_measured && ls_local_error_is_fault(&s->local);
 }
 
-/* Nothing in it is rounded but numbers of f32: what is found behind it, found it exactly. */
-static bool is_exact(const ls_replayer *w, const size_t *region, size_t count) {
+/* What all experts do, and the router in front of them: a reference that computes one expert after the other has only the sum of what they give. Nothing in it is rounded but
+ * numbers of f32, so what is found behind it, found it exactly. */
+static bool is_of_experts(const ls_replayer *w, const size_t *region, size_t count) {
+    size_t products = 0, of_experts = 0;
     bool exact = w->type_error == 0;
-    for (size_t i = 0; i < count && exact; i++)
+    for (size_t i = 0; i < count && exact; i++) {
         exact = w->steps[region[i]].moved.values == NULL;
-    return exact;
+        products += multiplied_by_weight(w, region[i]) != LS_NONE;
+        of_experts += w->candidate->nodes[region[i]].kind->id == LS_OP_MUL_MAT_ID;
+    }
+    return exact && of_experts > 0 && products - of_experts <= 1;
 }
 
-static bool is_small(const ls_replayer *w, const ls_region_size *size, bool exact) {
-    const size_t operations = exact || w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
-    return size->operations <= operations && size->products <= (exact ? LS_REGION_EXACT_PRODUCTS : LS_REGION_PRODUCTS);
+static bool is_small(const ls_replayer *w, const ls_region_size *size, bool of_experts) {
+    const size_t operations = of_experts || w->candidate->is_torch ? 2 * LS_REGION_OPERATIONS : LS_REGION_OPERATIONS;
+    return size->operations <= operations && size->products <= (of_experts ? LS_REGION_EXPERTS : LS_REGION_PRODUCTS);
 }
 
 /* What belongs to a fault is named with it, however large it is; and all that depends on positions has other values on the two sides where
@@ -473,7 +478,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, LS_REPLAYER_REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || is_small(w, &size, is_exact(w, region, count));
+    const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || is_small(w, &size, is_of_experts(w, region, count));
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
