@@ -470,8 +470,7 @@ static int by_closeness(const void *a, const void *b) {
     return x->reach.node < y->reach.node ? -1 : x->reach.node > y->reach.node;
 }
 
-/* Relative L2, on a sample, of a tensor in the node's layout; infinite if it has none. */
-static double error_of_sample(ls_replayer *w, size_t node, const ls_array *value, size_t partner) {
+double ls_replayer_unlikeness(ls_replayer *w, size_t node, const ls_array *value, size_t partner) {
     const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
     const ls_view candidate = view_of(&w->candidate->nodes[node], value->values), *reference = ls_partners_values(&w->partners, partner);
     ls_layout layout;
@@ -493,7 +492,7 @@ bool ls_replayer_is_like_a_lost_one(ls_replayer *w, size_t node) {
     ls_reach near[REACH];
     bool any = false;
     for (size_t i = value->values != NULL ? reach_in_set(w, node, 0, INFINITY, near) : 0; i > 0 && !any; i--)
-        any = ls_replayer_is_lost(w, near[i - 1].node) && error_of_sample(w, node, value, near[i - 1].node) < UNRELATED;
+        any = ls_replayer_is_lost(w, near[i - 1].node) && ls_replayer_unlikeness(w, node, value, near[i - 1].node) < UNRELATED;
     return any;
 }
 
@@ -516,7 +515,7 @@ static size_t closest_in_set(ls_replayer *w, size_t node, const ls_array *value,
     const size_t all = reach_in_set(w, node, 0, INFINITY, near);
     for (size_t i = 0; i < all; i++) {
         const size_t taken = w->taken[w->partners.alike[near[i].node]];
-        const closeness own = {near[i], taken == LS_NONE || taken == node ? error_of_sample(w, node, value, near[i].node) : INFINITY};
+        const closeness own = {near[i], taken == LS_NONE || taken == node ? ls_replayer_unlikeness(w, node, value, near[i].node) : INFINITY};
         if ((taken == LS_NONE || taken == node) && (w->steps[node].moved.values == NULL || own.error < UNRELATED))
             list[count++] = own;
     }

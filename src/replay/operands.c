@@ -280,6 +280,8 @@ static bool depends(ls_replayer *w, size_t node, int depth) {
     return any;
 }
 
+bool ls_replayer_depends(ls_replayer *w, size_t node) { return depends(w, node, 0); }
+
 /* ------------------------------------------------------------------ values */
 
 static bool copy_of(const ls_node *n, const double *values, ls_array *out, const char **out_reason) {

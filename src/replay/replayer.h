@@ -78,6 +78,7 @@ typedef struct ls_replayer {
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     bool *is_right;       /* of a reference without a graph, per node: found, or covered by what was, before anything was substituted; NULL until then */
+    size_t *anchors;      /* of a reference without a graph, per node: the tensor that is taken to be its result, whatever was computed; or LS_NONE */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
     /* Trying values in place of a node's: */
     ls_array *tried;      /* per node */
@@ -137,6 +138,8 @@ bool ls_replayer_rounding(ls_replayer *replayer, size_t node, const bool *known,
 /* The variance of the sum of the errors of a product's result, each times an element of `direction`. */
 double ls_rounding_along(const ls_rounding *rounding, const double *direction);
 void ls_rounding_release(ls_rounding *rounding);
+/* Whether a node's value changes with what is tried. */
+bool ls_replayer_depends(ls_replayer *replayer, size_t node);
 /* Forgets what was tried. */
 void ls_replayer_untry(ls_replayer *replayer);
 void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
@@ -180,6 +183,8 @@ void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sig
 size_t ls_replayer_sizes(const ls_replayer *replayer, size_t node, uint64_t out[LS_SIZES]);
 /* A tensor of a set that stands for nothing yet, neither itself nor a copy. */
 bool ls_replayer_is_lost(const ls_replayer *replayer, size_t partner);
+/* Relative L2, on a sample, of values in a node's place and a tensor of the reference; infinite if it has no layout like the node's. */
+double ls_replayer_unlikeness(ls_replayer *replayer, size_t node, const ls_array *value, size_t partner);
 /* Whether one of these is more like what was computed for a node than by chance. */
 bool ls_replayer_is_like_a_lost_one(ls_replayer *replayer, size_t node);
 /* The only one of these of a node's size; LS_NONE if there are others, or none. */
@@ -209,11 +214,19 @@ uint64_t ls_replayer_kind_of_partner(const ls_replayer *replayer, size_t partner
 
 /* Whether another value may be tried for a node: of a reference without a graph, only where nothing proves it right. */
 bool ls_replayer_is_suspect(const ls_replayer *replayer, size_t node);
+/* Whether a node, or what is open between it and an earlier one, reads a weight, or what was found. */
+bool ls_replayer_is_anchored_behind(const ls_replayer *replayer, size_t node, size_t from);
 /* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
 bool ls_replayer_substitute(ls_replayer *replayer, size_t node);
 /* An open node, whose readers were found: perhaps only because their rounding hides that it is at fault. It is settled, then. How
  * often a node of its kind was not is learned. */
 void ls_replayer_unhide(ls_replayer *replayer, size_t node);
+
+/* ------------------------------------------------------------------ anchors.c */
+
+/* Once a pass has been replayed on a set: finds a tensor that stands for nothing, and the operation that it is the result of, although
+ * something in front of that is at fault. False if there is none. */
+bool ls_replayer_anchor(ls_replayer *replayer, size_t pass);
 
 /* ------------------------------------------------------------------ replayer_setup.c */
 

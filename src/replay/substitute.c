@@ -463,14 +463,13 @@ static bool is_anchored(const ls_replayer *w, size_t node) {
     return any;
 }
 
-/* Whether a node, or what is between it and a cut, does. */
-static bool is_anchored_behind(const ls_replayer *w, size_t node, const cut *c) {
+bool ls_replayer_is_anchored_behind(const ls_replayer *w, size_t node, size_t from) {
     enum { REGION = 64 };
     size_t region[REGION];
     const size_t count = ls_replayer_region(w, node, region, REGION);
     bool any = is_anchored(w, node);
     for (size_t i = 0; i < count && !any; i++)
-        any = region[i] > c->nodes[c->count - 1] && is_anchored(w, region[i]);
+        any = region[i] > from && is_anchored(w, region[i]);
     return any;
 }
 
@@ -478,7 +477,7 @@ static bool is_anchored_behind(const ls_replayer *w, size_t node, const cut *c) 
 static size_t keep_anchored(const ls_replayer *w, size_t node, cut cuts[CUTS], size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (!w->partners.is_set || is_anchored_behind(w, node, &cuts[i]))
+        if (!w->partners.is_set || ls_replayer_is_anchored_behind(w, node, cuts[i].nodes[cuts[i].count - 1]))
             cuts[kept++] = cuts[i];
     return kept;
 }
