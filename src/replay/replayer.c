@@ -303,7 +303,7 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     w->sampled = LS_NONE;
     if (found) {
         cover(w, node);
-        s->is_measured = ls_replayer_measure(w, node, computed, scale, &s->local);
+        s->is_measured = !ls_replayer_has_rounded_region(w, node) && ls_replayer_measure(w, node, computed, scale, &s->local); /* a region is dear */
     }
     if (found && keeps && s->moved.values != NULL) {
         s->computed = *computed;
@@ -712,7 +712,7 @@ static int by_node(const void *a, const void *b) {
 }
 
 lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, bool exact, ls_replay *out, lockstep_error *error) {
-    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE};
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE, .perturbed = {.weight = LS_NONE}};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? ls_replayer_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

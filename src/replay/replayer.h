@@ -47,6 +47,13 @@ typedef struct ls_type_error {
     double most;
 } ls_type_error;
 
+/* How weights are changed for an experiment. */
+typedef struct ls_perturbation {
+    uint64_t draw; /* number of a draw of all weights' rounding, from 1; 0: none */
+    size_t weight; /* that has a factor; LS_NONE */
+    double factor;
+} ls_perturbation;
+
 typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
@@ -88,6 +95,7 @@ typedef struct ls_replayer {
     size_t oldest;        /* the first node of the pass whose value may still be released */
     size_t sampled;       /* a node of which only some rows are computed, or LS_NONE */
     const struct ls_alteration *altered; /* how one node is computed for an experiment; or NULL */
+    ls_perturbation perturbed;
     ls_arena *arena;      /* of the result */
     ls_arena scratch;     /* of the pass */
 } ls_replayer;
@@ -143,6 +151,8 @@ bool ls_replayer_depends(ls_replayer *replayer, size_t node);
 /* Forgets what was tried. */
 void ls_replayer_untry(ls_replayer *replayer);
 void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
+/* An open node's value is computed again where it is needed, until what was tried is forgotten. */
+void ls_replayer_unfix(ls_replayer *replayer, size_t node);
 
 /* ------------------------------------------------------------------ local_error.c */
 
@@ -275,14 +285,37 @@ struct ls_alteration {
 
 /* Tries every variant of an operation at fault. Sets the rule of the one that leaves least, if what it leaves is no fault. */
 void ls_replayer_vary(ls_replayer *replayer, ls_replayed *item);
+enum { LS_ALTERATION_NUMBERS = 4 };
+/* A node with the k-th of its numbers, such as the base of RoPE or eps, times a factor. False where it has none. It must not be moved. */
+bool ls_alteration_of_number(const ls_trace *trace, size_t node, size_t k, double factor, struct ls_alteration *out);
 /* The mask as an alteration has it. */
 void ls_alteration_apply(const struct ls_alteration *alteration, size_t slot, ls_array *operand);
 
 /* ------------------------------------------------------------------ local_error.c */
 
+/* Rows are tokens, columns channels. */
+typedef struct ls_differences {
+    uint64_t rows, columns;
+    double *difference, *reference, *variance; /* reference: without what is masked; variance: NULL if nothing is rounded */
+    double floor;  /* standard deviation of an element's rounding error, without the weights' */
+    double norm, typical; /* of the reference: L2, and the mean square */
+} ls_differences;
+
+/* Where the reference has few tensors, a result may have the rounding of several open products in front of it. */
+bool ls_replayer_has_rounded_region(const ls_replayer *replayer, size_t node);
 /* Of a node with a partner. False where it can't be computed. */
 bool ls_replayer_local_error(ls_replayer *replayer, size_t node, ls_local_error *out);
 /* The same from what was computed for it. Rows that were not are NaN. */
 bool ls_replayer_measure(ls_replayer *replayer, size_t node, const ls_array *computed, const double *scale, ls_local_error *out);
+
+/* ------------------------------------------------------------------ region_error.c */
+
+/* In units of what is allowed, but for `squares`: what the weights' rounding explains of the difference. */
+typedef struct ls_region_error {
+    double squares, all, channel, mean, factor; /* channel: or token; factor: on everything, or on a weight */
+} ls_region_error;
+
+/* Of a node that was computed from open ones whose weights are rounded. False where that is too large. `known`: the rows of the table. */
+bool ls_replayer_judge_region(ls_replayer *replayer, size_t node, const ls_array *computed, const bool *known, const ls_differences *table, double floor, ls_region_error *out);
 
 #endif
