@@ -286,9 +286,40 @@ static bool align_gathered(ls_replayer *w, size_t node, const ls_array *computed
     return true;
 }
 
-/* The first axis whose elements rotary embeddings pair differently. */
+/* Whether it is rotated later, before it is multiplied with anything but weights of norms. `looks`: how many more nodes are looked at. */
+static bool is_rotated_later(const ls_replayer *w, size_t node, int *looks) {
+    bool any = false;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any && --*looks >= 0; k++) {
+        const ls_node *n = &w->candidate->nodes[w->consumers[k]];
+        const bool ends = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_ATTENTION || n->pass != w->candidate->nodes[node].pass;
+        any = n->kind->id == LS_OP_ROPE || (!ends && is_rotated_later(w, w->consumers[k], looks));
+    }
+    return any;
+}
+
+/* Whether it is what was rotated, or a copy of that. */
+static bool is_rotated(const ls_replayer *w, size_t node, int *looks) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const ls_node *n = &w->candidate->nodes[node];
+    bool any = n->kind->id == LS_OP_ROPE;
+    const bool passes_on = ls_op_only_moves(n->kind) || n->kind->role == LS_OP_ROLE_FACTOR;
+    for (size_t i = !any && passes_on && --*looks >= 0 ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0; i > 0 && !any; i--)
+        any = is_rotated(w, inputs[i - 1], looks);
+    return any;
+}
+
+static bool is_rotary(const ls_replayer *w, size_t node) {
+    int later = LS_REPLAYER_VIEWS, before = LS_REPLAYER_VIEWS;
+    return is_rotated(w, node, &before) || is_rotated_later(w, node, &later);
+}
+
+/* The first axis whose elements rotary embeddings pair differently. Of a set, every tensor is looked at for every operation: then only where
+ * the elements are rotated, so that another order is not taken for one of the two. */
 static bool may_have_pairs(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
+    if (w->partners.is_set && !is_rotary(w, node))
+        return false;
     const uint64_t head = w->m->facts[w->m->tokens.pairs[w->pass_pair].candidate].head_size;
     return w->of_rotary_pairs && head > 1 && n->rank > 0 && n->shape[n->rank - 1] % head == 0;
 }
