@@ -23,20 +23,12 @@ bool ls_local_error_is_fault(const ls_local_error *l) {
     return !(l->error <= ls_local_error_limit(l)) || l->channel > CHANNEL_MAX || l->mean > MEAN_MAX || l->scale > SCALE_MAX;
 }
 
-/* Rows are tokens, columns channels. */
-typedef struct table {
-    uint64_t rows, columns;
-    double *difference, *reference, *variance; /* reference: without what is masked; variance: NULL if nothing is rounded */
-    double floor;  /* standard deviation of an element's rounding error, without the weights' */
-    double norm, typical; /* of the reference: L2, and the mean square */
-} table;
-
 /* Over the rows of one channel. */
 typedef struct channel {
     double difference, sum, explained; /* sums: of the squares, of the differences, and of their variances */
 } channel;
 
-static channel *sum_channels(const table *t) {
+static channel *sum_channels(const ls_differences *t) {
     channel *all = calloc(t->columns + 1, sizeof *all);
     for (uint64_t row = 0; row < t->rows && all != NULL; row++) {
         const double *difference = t->difference + row * t->columns, *variance = t->variance != NULL ? t->variance + row * t->columns : NULL;
@@ -49,7 +41,7 @@ static channel *sum_channels(const table *t) {
     return all;
 }
 
-static void worst_channels(const table *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
+static void worst_channels(const ls_differences *t, const ls_rounding *r, const double *mean_x, ls_local_error *out) {
     channel *all = sum_channels(t);
     const double floor = t->floor * t->floor * (double)t->rows;
     const uint64_t groups = mean_x != NULL ? r->k / r->group : 0;
@@ -84,7 +76,7 @@ static double *squares_of_mean_x(const ls_rounding *r, uint64_t rows) {
     return squares;
 }
 
-static void judge(const table *t, const ls_rounding *r, bool is_product, ls_local_error *out) {
+static void judge(const ls_differences *t, const ls_rounding *r, bool is_product, ls_local_error *out) {
     double difference = 0, product = 0, explained = 0;
     const uint64_t elements = t->rows * t->columns;
     for (uint64_t i = 0; i < elements; i++) {
@@ -141,7 +133,7 @@ uint64_t ls_rows_known(const ls_array *computed, uint64_t columns, bool **out_kn
 }
 
 /* What differs in one row. Returns how many numbers there are. */
-static uint64_t compare_row(const table *t, uint64_t at, const double *computed, const double *value, const double *scale, double *norm, double *scales) {
+static uint64_t compare_row(const ls_differences *t, uint64_t at, const double *computed, const double *value, const double *scale, double *norm, double *scales) {
     uint64_t numbers = 0;
     for (uint64_t i = 0; i < t->columns; i++) {
         const double d = computed[i] - value[i];
@@ -159,7 +151,7 @@ static uint64_t compare_row(const table *t, uint64_t at, const double *computed,
 }
 
 /* Fills the table, of the known rows, but for its variances; `scale` as in ls_evaluation. */
-static bool compare(table *t, const ls_array *computed, const ls_array *value, const double *scale, const bool *known) {
+static bool compare(ls_differences *t, const ls_array *computed, const ls_array *value, const double *scale, const bool *known) {
     const uint64_t rows = computed->elements / t->columns;
     double scales = 0, norm = 0;
     uint64_t numbers = 0, at = 0;
@@ -195,7 +187,7 @@ static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *co
 
 /* Where terms cancel, what counts is the type's rounding of a weight, which is not known. Without a scale, the results' own size counts: of
  * rotations, whose angles are not rounded to the type. */
-static void add_type(double error, table *t, const double *scale, const bool *known) {
+static void add_type(double error, ls_differences *t, const double *scale, const bool *known) {
     const double type2 = error * error;
     if (type2 > 0 && t->variance == NULL)
         t->variance = calloc(t->rows * t->columns + 1, sizeof *t->variance);
@@ -212,7 +204,7 @@ static void add_type(double error, table *t, const double *scale, const bool *kn
 
 /* Where the reference has no tensors for what is in front of a result, that may have the rounding of open products in it, besides its own
  * weight's. */
-static bool has_rounded_region(const ls_replayer *w, size_t node) {
+bool ls_replayer_has_rounded_region(const ls_replayer *w, size_t node) {
     enum { INPUTS = 32 };
     size_t inputs[INPUTS];
     bool any = false;
@@ -221,20 +213,42 @@ static bool has_rounded_region(const ls_replayer *w, size_t node) {
     return any;
 }
 
+/* The statistics of a region in the units of those of a single operation. */
+static bool judge_region(ls_replayer *w, size_t node, const ls_array *computed, const bool *known, const ls_differences *t, ls_local_error *out) {
+    ls_region_error e;
+    const double norm2 = t->norm * t->norm, elements = (double)(t->rows * t->columns), type = ls_replayer_type_error_of(w, node);
+    const double floor = hypot(t->floor, type * sqrt(t->typical));
+    if (!(norm2 > 0) || !ls_replayer_judge_region(w, node, computed, known, t, floor, &e))
+        return false;
+    double difference = 0;
+    for (uint64_t i = 0; i < t->rows * t->columns; i++)
+        difference += t->difference[i] * t->difference[i];
+    out->error = sqrt(difference / norm2);
+    out->expected = e.all > 0 ? out->error / (L2_MAX * e.all) : sqrt((e.squares + floor * floor * elements) / norm2);
+    out->factor = 1;
+    out->channel = CHANNEL_MAX * e.channel;
+    out->mean = MEAN_MAX * e.mean;
+    out->scale = SCALE_MAX * e.factor;
+    return true;
+}
+
 bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, const double *scale, ls_local_error *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const size_t source = source_of_rounding(w, node);
     ls_rounding r = {0};
     bool *known;
-    table t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1};
+    ls_differences t = {.columns = n->rank > 0 ? n->shape[n->rank - 1] : 1};
     *out = (ls_local_error){0};
     if (n->elements == 0)
         return false;
     t.rows = ls_rows_known(computed, t.columns, &known);
     const bool ok = known != NULL && w->steps[node].value.values != NULL && compare(&t, computed, &w->steps[node].value, scale, known);
-    const bool spread = has_rounded_region(w, w->partners.is_set ? node : source), rounded = ok && !spread && ls_replayer_rounding(w, source, known, &r);
-    if (ok) {
+    const bool spread = ls_replayer_has_rounded_region(w, w->partners.is_set ? node : source), rounded = ok && !spread && ls_replayer_rounding(w, source, known, &r);
+    if (ok)
         t.floor *= ls_replayer_floor(w, node);
+    if (ok && spread && judge_region(w, node, computed, known, &t, out)) {
+        out->is_spread = true;
+    } else if (ok) {
         t.variance = rounded ? r.variance : variance_of_moved(w, node, computed, t.rows * t.columns);
         for (uint64_t i = 0; spread && t.variance != NULL && i < t.rows * t.columns; i++)
             t.variance[i] *= ONE_DRAW * ONE_DRAW;

@@ -307,9 +307,40 @@ static bool align_regrouped(ls_replayer *w, size_t node, const ls_array *compute
     return true;
 }
 
-/* The first axis whose elements rotary embeddings pair differently. */
+/* Whether it is rotated later, before it is multiplied with anything but weights of norms. `looks`: how many more nodes are looked at. */
+static bool is_rotated_later(const ls_replayer *w, size_t node, int *looks) {
+    bool any = false;
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any && --*looks >= 0; k++) {
+        const ls_node *n = &w->candidate->nodes[w->consumers[k]];
+        const bool ends = n->kind->role == LS_OP_ROLE_PRODUCT || n->kind->role == LS_OP_ROLE_ATTENTION || n->pass != w->candidate->nodes[node].pass;
+        any = n->kind->id == LS_OP_ROPE || (!ends && is_rotated_later(w, w->consumers[k], looks));
+    }
+    return any;
+}
+
+/* Whether it is what was rotated, or a copy of that. */
+static bool is_rotated(const ls_replayer *w, size_t node, int *looks) {
+    enum { INPUTS = 8 };
+    size_t inputs[INPUTS];
+    const ls_node *n = &w->candidate->nodes[node];
+    bool any = n->kind->id == LS_OP_ROPE;
+    const bool passes_on = ls_op_only_moves(n->kind) || n->kind->role == LS_OP_ROLE_FACTOR;
+    for (size_t i = !any && passes_on && --*looks >= 0 ? ls_replayer_inputs(w, node, inputs, INPUTS) : 0; i > 0 && !any; i--)
+        any = is_rotated(w, inputs[i - 1], looks);
+    return any;
+}
+
+static bool is_rotary(const ls_replayer *w, size_t node) {
+    int later = LS_REPLAYER_VIEWS, before = LS_REPLAYER_VIEWS;
+    return is_rotated(w, node, &before) || is_rotated_later(w, node, &later);
+}
+
+/* The first axis whose elements rotary embeddings pair differently. Of a set, every tensor is looked at for every operation: then only where
+ * the elements are rotated, so that another order is not taken for one of the two. */
 static bool may_have_pairs(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
+    if (w->partners.is_set && !is_rotary(w, node))
+        return false;
     const uint64_t head = w->m->facts[w->m->tokens.pairs[w->pass_pair].candidate].head_size;
     return w->of_rotary_pairs && head > 1 && n->rank > 0 && n->shape[n->rank - 1] % head == 0;
 }
@@ -495,8 +526,7 @@ static int by_closeness(const void *a, const void *b) {
     return x->reach.node < y->reach.node ? -1 : x->reach.node > y->reach.node;
 }
 
-/* Relative L2, on a sample, of a tensor in the node's layout; infinite if it has none. */
-static double error_of_sample(ls_replayer *w, size_t node, const ls_array *value, size_t partner) {
+double ls_replayer_unlikeness(ls_replayer *w, size_t node, const ls_array *value, size_t partner) {
     const ls_pair pair = {.reference = partner, .candidate = node, .reference_value = partner, .candidate_value = node, .pass_pair = w->pass_pair};
     const ls_view candidate = view_of(&w->candidate->nodes[node], value->values), *reference = ls_partners_values(&w->partners, partner);
     ls_layout layout;
@@ -518,7 +548,7 @@ bool ls_replayer_is_like_a_lost_one(ls_replayer *w, size_t node) {
     ls_reach near[REACH];
     bool any = false;
     for (size_t i = value->values != NULL ? reach_in_set(w, node, 0, INFINITY, near) : 0; i > 0 && !any; i--)
-        any = ls_replayer_is_lost(w, near[i - 1].node) && error_of_sample(w, node, value, near[i - 1].node) < UNRELATED;
+        any = ls_replayer_is_lost(w, near[i - 1].node) && ls_replayer_unlikeness(w, node, value, near[i - 1].node) < UNRELATED;
     return any;
 }
 
@@ -541,7 +571,7 @@ static size_t closest_in_set(ls_replayer *w, size_t node, const ls_array *value,
     const size_t all = reach_in_set(w, node, 0, INFINITY, near);
     for (size_t i = 0; i < all; i++) {
         const size_t taken = w->taken[w->partners.alike[near[i].node]];
-        const closeness own = {near[i], taken == LS_NONE || taken == node ? error_of_sample(w, node, value, near[i].node) : INFINITY};
+        const closeness own = {near[i], taken == LS_NONE || taken == node ? ls_replayer_unlikeness(w, node, value, near[i].node) : INFINITY};
         if ((taken == LS_NONE || taken == node) && (w->steps[node].moved.values == NULL || own.error < UNRELATED))
             list[count++] = own;
     }

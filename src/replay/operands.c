@@ -252,6 +252,14 @@ void ls_replayer_try(ls_replayer *w, size_t node, const ls_array *value) {
         w->first_tried = node;
 }
 
+void ls_replayer_unfix(ls_replayer *w, size_t node) {
+    ls_array_release(&w->tried[node]);
+    w->depends[node] = 2;
+    touch(w, node);
+    if (w->first_tried == LS_NONE || node < w->first_tried)
+        w->first_tried = node;
+}
+
 void ls_replayer_untry(ls_replayer *w) {
     for (size_t i = 0; i < w->touched_count; i++) {
         ls_array_release(&w->tried[w->touched[i]]);
@@ -281,6 +289,10 @@ static bool depends(ls_replayer *w, size_t node, int depth) {
     return any;
 }
 
+bool ls_replayer_depends(ls_replayer *w, size_t node) { return depends(w, node, 0); }
+
+static bool variance_of_weight(ls_replayer *w, size_t weight, ls_rounding *out);
+
 /* ------------------------------------------------------------------ values */
 
 static bool copy_of(const ls_node *n, const double *values, ls_array *out, const char **out_reason) {
@@ -292,7 +304,7 @@ static bool copy_of(const ls_node *n, const double *values, ls_array *out, const
     return true;
 }
 
-static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
+static bool read_unchanged(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array *kept = &w->decoded[node];
     if (kept->values != NULL)
@@ -306,6 +318,32 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
     }
     w->decoded_elements += n->elements;
     return copy_of(n, kept->values, out, out_reason);
+}
+
+static bool is_perturbed(const ls_replayer *w) { return w->perturbed.draw > 0 || w->perturbed.weight != LS_NONE; }
+
+/* A weight as an experiment has it: moved within its rounding, or with a factor. */
+static void perturb(ls_replayer *w, size_t weight, ls_array *values) {
+    ls_rounding r = {0};
+    const ls_perturbation how = w->perturbed;
+    const double factor = how.weight == weight ? how.factor : 1;
+    for (uint64_t i = 0; factor != 1 && i < values->elements; i++)
+        values->values[i] *= factor;
+    if (how.draw == 0)
+        return;
+    w->perturbed = (ls_perturbation){.weight = LS_NONE};
+    const uint64_t first = ls_random_place(how.draw + weight * 1024, UINT64_MAX);
+    for (uint64_t i = 0, known = variance_of_weight(w, weight, &r); known && i < values->elements; i++)
+        values->values[i] += sqrt(3 * r.weight[i / r.group]) * (2 * (double)ls_random_place(first + i, 1 << 20) / (1 << 20) - 1);
+    ls_rounding_release(&r);
+    w->perturbed = how;
+}
+
+static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
+    const bool ok = read_unchanged(w, node, out, out_reason);
+    if (ok && is_perturbed(w))
+        perturb(w, node, out);
+    return ok;
 }
 
 /* The values of what an operand lies in: borrowed, or owned through `out_own`. */
@@ -446,7 +484,7 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
     for (size_t i = 0; i < n->operand_count && ok; i++)
         if (n->operands[i] != LS_NONE) {
             const int axis = ls_rows_axis_of(w->candidate, n, i, &rows);
-            ok = ls_leaf_borrow(w->models, n, i, &operands[i]) || read_rows(w, n->operands[i], node, moved, &rows, altered != NULL ? -1 : axis, &operands[i], &e.reason);
+            ok = (!is_perturbed(w) && ls_leaf_borrow(w->models, n, i, &operands[i])) || read_rows(w, n->operands[i], node, moved, &rows, altered != NULL ? -1 : axis, &operands[i], &e.reason);
             e.operands[i] = &operands[i];
             if (ok && altered != NULL) { /* it may be one of a whole mask */
                 ls_alteration_apply(altered, i, &operands[i]);
@@ -489,31 +527,43 @@ static bool has_rounding(const ls_replayer *w, const ls_node *n) {
     return weight != LS_NONE && ls_dtype_find(w->candidate->nodes[weight].dtype, &dtype) && ls_rounding_is_lossy(dtype);
 }
 
-/* Changes a result by as much as the rounding of the node's own weight may have. */
-static void add_rounding(ls_replayer *w, size_t node, ls_array *values) {
+/* Changes a result by as much as the rounding of the node's own weight may have: `draw` chooses at random. */
+static void add_rounding(ls_replayer *w, size_t node, uint64_t draw, ls_array *values) {
     const ls_node *n = &w->candidate->nodes[node];
     const uint64_t columns = n->rank > 0 ? n->shape[n->rank - 1] : 1;
+    const uint64_t first = draw << 40;
     bool *known = NULL;
     ls_rounding r = {0};
     const bool any = n->elements > 0 && has_rounding(w, n) && ls_rows_known(values, columns, &known) > 0 && ls_replayer_rounding(w, node, known, &r);
     for (uint64_t row = 0, kept = 0; any && row < values->elements / columns; row++) {
         for (uint64_t i = 0; i < columns && known[row]; i++)
-            values->values[row * columns + i] += sqrt(3 * r.variance[kept * columns + i]) * (2 * (double)ls_random_place(row * columns + i, 1 << 20) / (1 << 20) - 1);
+            values->values[row * columns + i] += sqrt(3 * r.variance[kept * columns + i]) * (2 * (double)ls_random_place(first + row * columns + i, 1 << 20) / (1 << 20) - 1);
         kept += known[row];
     }
     ls_rounding_release(&r);
     free(known);
 }
 
+/* The table of which a node reads some rows: it may be large, so what is read is changed instead; LS_NONE. */
+static size_t looked_up(const ls_replayer *w, size_t node) {
+    const ls_node *n = &w->candidate->nodes[node];
+    return n->kind->id == LS_OP_GET_ROWS ? ls_replayer_weight(w, n, 0) : LS_NONE;
+}
+
 bool ls_replayer_compute(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     *out = (ls_array){0};
     if (w->candidate->nodes[node].role == LOCKSTEP_ROLE_WRITE)
         return compute_write(w, node, moved, out, out_reason);
-    if (!compute_operation(w, node, moved, out, out_scale, out_reason))
-        return false;
-    if (moved)
-        add_rounding(w, node, out);
-    return true;
+    const ls_perturbation how = w->perturbed;
+    const size_t table = looked_up(w, node);
+    w->perturbed = table != LS_NONE ? (ls_perturbation){.weight = LS_NONE} : how;
+    const bool ok = compute_operation(w, node, moved, out, out_scale, out_reason);
+    w->perturbed = how;
+    for (uint64_t i = 0; ok && table != LS_NONE && how.weight == table && i < out->elements; i++)
+        out->values[i] *= how.factor;
+    if (ok && (moved || (table != LS_NONE && how.draw > 0)))
+        add_rounding(w, node, how.draw, out);
+    return ok;
 }
 
 /* Whether a node has the rounding of a weight in it: of its own, or of an open one's that it was computed from. A value that is
@@ -548,7 +598,7 @@ bool ls_replayer_compute_moved(ls_replayer *w, size_t node, const ls_array *comp
         return ls_replayer_compute(w, node, true, out, NULL, &reason);
     if (!rounded || !copy_of(n, computed->values, out, &reason))
         return false;
-    add_rounding(w, node, out);
+    add_rounding(w, node, 0, out);
     return true;
 }
 
@@ -594,7 +644,7 @@ static double *new_variances(ls_replayer *w, size_t weight, lockstep_dtype dtype
     if (!ls_node_has_values(n) && ls_models_find(w->models, weight, &view, &reason)) {
         ls_values_give(n, NULL, &values);
         values.stored = view;
-    } else if (!read_weight(w, weight, &values, &reason)) {
+    } else if (!read_unchanged(w, weight, &values, &reason)) {
         return NULL;
     }
     grouping g = {.weight = &values, .dtype = dtype, .group = group, .part = group * PARTS, .out = calloc(n->elements / group + 1, sizeof *g.out)};

@@ -30,7 +30,7 @@ typedef struct ls_local_error {
     double expected; /* that the rounding of its own weights explains */
     double channel, mean, scale; /* the worst channel, the worst channel's mean, and the common factor, in units of what is expected */
     double factor;   /* that brings the reference's values closest */
-    bool is_spread;  /* the rounding of several products is in it: only the error counts */
+    bool is_spread;  /* the rounding of several products is in it: see region_error.c */
 } ls_local_error;
 
 typedef struct ls_replayed {

@@ -4,7 +4,10 @@
 
 #include "replay/replayer.h"
 
-enum { LOST = 100 }; /* operations in a row of which none was found: then nothing will be */
+enum {
+    LOST = 100, /* operations in a row of which none was found: then nothing will be */
+    FAULTS = 8  /* of a pass, behind which the tensors of a set are found again */
+};
 
 /* ------------------------------------------------------------------ settling */
 
@@ -301,7 +304,7 @@ static bool find(ls_replayer *w, size_t node, ls_array *computed, bool *out_prov
     w->sampled = LS_NONE;
     if (found) {
         cover(w, node);
-        s->is_measured = ls_replayer_measure(w, node, computed, scale, &s->local);
+        s->is_measured = !ls_replayer_has_rounded_region(w, node) && ls_replayer_measure(w, node, computed, scale, &s->local); /* a region is dear */
     }
     if (found && keeps && s->moved.values != NULL) {
         s->computed = *computed;
@@ -354,6 +357,17 @@ static size_t experts_of(const ls_replayer *w, size_t node) {
     return product;
 }
 
+/* On what is taken to be its result. */
+static bool settle_anchor(ls_replayer *w, size_t node) {
+    ls_sightings possible;
+    ls_replayer_lay_out(w, node, w->anchors[node], &possible);
+    const bool any = possible.count > 0;
+    if (any)
+        ls_replayer_settle(w, node, &possible.items[0], LS_REPLAY_BY_CONSUMER);
+    ls_sightings_release(&possible);
+    return any;
+}
+
 void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_step *s = &w->steps[node];
@@ -389,6 +403,8 @@ void ls_replayer_process(ls_replayer *w, size_t node, bool again) {
     }
     s->is_open = true;
     s->is_covered = false;
+    if (known && !some && w->anchors[node] != LS_NONE && settle_anchor(w, node))
+        return;
     if (again || !proves || (known && adds_weight(w, n) && give_back(w, node)))
         return;
     if (ls_replayer_is_suspect(w, node) && w->lost_for++ < LOST && ls_replayer_substitute(w, node) && s->is_open)
@@ -595,6 +611,39 @@ static bool rotates_pairs(const ls_replayer *w, size_t pass) {
 
 static bool has_one_token(const ls_pass *pass) { return pass->rows == 1 && (pass->positions == NULL || pass->positions[0] == 0); }
 
+static void process_pass(ls_replayer *w, size_t pass) {
+    const ls_node *nodes = w->candidate->nodes;
+    for (size_t i = 0; i < w->partners.trace->node_count; i++) /* several passes may make up one of the reference */
+        w->taken[i] = LS_NONE;
+    w->lost_for = 0;
+    w->oldest = ls_replayer_first(w, pass);
+    w->held = 0;
+    for (size_t i = w->oldest; i < w->last_node[pass]; i++) {
+        if (!is_replayed(&nodes[i], pass))
+            continue;
+        ls_replayer_process(w, i, false);
+        w->held += w->steps[i].value.values != NULL ? nodes[i].elements : 0;
+        ls_replayer_release_oldest(w, pass, i);
+    }
+}
+
+/* Forgets what its nodes stand for, but not what was learned. */
+static void rewind_pass(ls_replayer *w, size_t pass) {
+    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
+        ls_step *s = &w->steps[i];
+        if (w->candidate->nodes[i].pass != pass)
+            continue;
+        ls_array_release(&s->value);
+        ls_array_release(&s->computed);
+        ls_array_release(&s->moved);
+        *s = (ls_step){.partner = LS_NONE, .likeness = LS_NONE};
+        w->orders[i] = NULL;
+    }
+    for (size_t i = 0; i < w->cache_count; i++)
+        w->caches[i].released = 0;
+    memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
+}
+
 static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const ls_node *nodes = w->candidate->nodes;
     const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = ls_replayer_first(w, pass), last = w->last_node[pass];
@@ -602,17 +651,10 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->of_rotary_pairs = rotates_pairs(w, pass);
     w->groups = ls_head_groups_of(w->candidate, first, last, pass);
-    for (size_t i = 0; i < w->partners.trace->node_count; i++) /* several passes may make up one of the reference */
-        w->taken[i] = LS_NONE;
-    w->lost_for = 0;
-    w->oldest = first;
-    w->held = 0;
-    for (size_t i = first; i < last; i++) {
-        if (!is_replayed(&nodes[i], pass))
-            continue;
-        ls_replayer_process(w, i, false);
-        w->held += w->steps[i].value.values != NULL ? nodes[i].elements : 0;
-        ls_replayer_release_oldest(w, pass, i);
+    process_pass(w, pass);
+    for (int faults = 0; faults < FAULTS && w->partners.is_set && w->is_right == NULL && ls_replayer_anchor(w, pass); faults++) {
+        rewind_pass(w, pass);
+        process_pass(w, pass);
     }
     pair_ends(w, pass);
     if (w->partners.is_set)
@@ -689,7 +731,7 @@ static int by_node(const void *a, const void *b) {
 }
 
 lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, bool exact, ls_replay *out, lockstep_error *error) {
-    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE};
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE, .perturbed = {.weight = LS_NONE}};
     *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? ls_replayer_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");

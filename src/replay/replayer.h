@@ -50,6 +50,13 @@ typedef struct ls_type_error {
     double most;
 } ls_type_error;
 
+/* How weights are changed for an experiment. */
+typedef struct ls_perturbation {
+    uint64_t draw; /* number of a draw of all weights' rounding, from 1; 0: none */
+    size_t weight; /* that has a factor; LS_NONE */
+    double factor;
+} ls_perturbation;
+
 typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
@@ -82,6 +89,7 @@ typedef struct ls_replayer {
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     bool *is_right;       /* of a reference without a graph, per node: found, or covered by what was, before anything was substituted; NULL until then */
+    size_t *anchors;      /* of a reference without a graph, per node: the tensor that is taken to be its result, whatever was computed; or LS_NONE */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
     /* Trying values in place of a node's: */
     ls_array *tried;      /* per node */
@@ -91,6 +99,7 @@ typedef struct ls_replayer {
     size_t oldest;        /* the first node of the pass whose value may still be released */
     size_t sampled;       /* a node of which only some rows are computed, or LS_NONE */
     const struct ls_alteration *altered; /* how one node is computed for an experiment; or NULL */
+    ls_perturbation perturbed;
     ls_arena *arena;      /* of the result */
     ls_arena scratch;     /* of the pass */
 } ls_replayer;
@@ -141,9 +150,13 @@ bool ls_replayer_rounding(ls_replayer *replayer, size_t node, const bool *known,
 /* The variance of the sum of the errors of a product's result, each times an element of `direction`. */
 double ls_rounding_along(const ls_rounding *rounding, const double *direction);
 void ls_rounding_release(ls_rounding *rounding);
+/* Whether a node's value changes with what is tried. */
+bool ls_replayer_depends(ls_replayer *replayer, size_t node);
 /* Forgets what was tried. */
 void ls_replayer_untry(ls_replayer *replayer);
 void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
+/* An open node's value is computed again where it is needed, until what was tried is forgotten. */
+void ls_replayer_unfix(ls_replayer *replayer, size_t node);
 
 /* ------------------------------------------------------------------ local_error.c */
 
@@ -185,6 +198,8 @@ void ls_replayer_above(ls_replayer *replayer, size_t node, size_t reader, ls_sig
 size_t ls_replayer_sizes(const ls_replayer *replayer, size_t node, uint64_t out[LS_SIZES]);
 /* A tensor of a set that stands for nothing yet, neither itself nor a copy. */
 bool ls_replayer_is_lost(const ls_replayer *replayer, size_t partner);
+/* Relative L2, on a sample, of values in a node's place and a tensor of the reference; infinite if it has no layout like the node's. */
+double ls_replayer_unlikeness(ls_replayer *replayer, size_t node, const ls_array *value, size_t partner);
 /* Whether one of these is more like what was computed for a node than by chance. */
 bool ls_replayer_is_like_a_lost_one(ls_replayer *replayer, size_t node);
 /* The only one of these of a node's size; LS_NONE if there are others, or none. */
@@ -214,11 +229,19 @@ uint64_t ls_replayer_kind_of_partner(const ls_replayer *replayer, size_t partner
 
 /* Whether another value may be tried for a node: of a reference without a graph, only where nothing proves it right. */
 bool ls_replayer_is_suspect(const ls_replayer *replayer, size_t node);
+/* Whether a node, or what is open between it and an earlier one, reads a weight, or what was found. */
+bool ls_replayer_is_anchored_behind(const ls_replayer *replayer, size_t node, size_t from);
 /* A node was not found, and was computed from open ones: tries the reference's tensors in their place until it is. */
 bool ls_replayer_substitute(ls_replayer *replayer, size_t node);
 /* An open node, whose readers were found: perhaps only because their rounding hides that it is at fault. It is settled, then. How
  * often a node of its kind was not is learned. */
 void ls_replayer_unhide(ls_replayer *replayer, size_t node);
+
+/* ------------------------------------------------------------------ anchors.c */
+
+/* Once a pass has been replayed on a set: finds a tensor that stands for nothing, and the operation that it is the result of, although
+ * something in front of that is at fault. False if there is none. */
+bool ls_replayer_anchor(ls_replayer *replayer, size_t pass);
 
 /* ------------------------------------------------------------------ replayer_setup.c */
 
@@ -267,14 +290,37 @@ struct ls_alteration {
 
 /* Tries every variant of an operation at fault. Sets the rule of the one that leaves least, if what it leaves is no fault. */
 void ls_replayer_vary(ls_replayer *replayer, ls_replayed *item);
+enum { LS_ALTERATION_NUMBERS = 4 };
+/* A node with the k-th of its numbers, such as the base of RoPE or eps, times a factor. False where it has none. It must not be moved. */
+bool ls_alteration_of_number(const ls_trace *trace, size_t node, size_t k, double factor, struct ls_alteration *out);
 /* The mask as an alteration has it. */
 void ls_alteration_apply(const struct ls_alteration *alteration, size_t slot, ls_array *operand);
 
 /* ------------------------------------------------------------------ local_error.c */
 
+/* Rows are tokens, columns channels. */
+typedef struct ls_differences {
+    uint64_t rows, columns;
+    double *difference, *reference, *variance; /* reference: without what is masked; variance: NULL if nothing is rounded */
+    double floor;  /* standard deviation of an element's rounding error, without the weights' */
+    double norm, typical; /* of the reference: L2, and the mean square */
+} ls_differences;
+
+/* Where the reference has few tensors, a result may have the rounding of several open products in front of it. */
+bool ls_replayer_has_rounded_region(const ls_replayer *replayer, size_t node);
 /* Of a node with a partner. False where it can't be computed. */
 bool ls_replayer_local_error(ls_replayer *replayer, size_t node, ls_local_error *out);
 /* The same from what was computed for it. Rows that were not are NaN. */
 bool ls_replayer_measure(ls_replayer *replayer, size_t node, const ls_array *computed, const double *scale, ls_local_error *out);
+
+/* ------------------------------------------------------------------ region_error.c */
+
+/* In units of what is allowed, but for `squares`: what the weights' rounding explains of the difference. */
+typedef struct ls_region_error {
+    double squares, all, channel, mean, factor; /* channel: or token; factor: on everything, or on a weight */
+} ls_region_error;
+
+/* Of a node that was computed from open ones whose weights are rounded. False where that is too large. `known`: the rows of the table. */
+bool ls_replayer_judge_region(ls_replayer *replayer, size_t node, const ls_array *computed, const bool *known, const ls_differences *table, double floor, ls_region_error *out);
 
 #endif

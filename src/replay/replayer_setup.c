@@ -68,6 +68,7 @@ void ls_replayer_done(ls_replayer *w) {
     free(w->is_given);
     free(w->is_silent);
     free(w->orders);
+    free(w->anchors);
     free(w->taken);
     free(w->is_right);
     free(w->tried);
@@ -88,13 +89,14 @@ lockstep_status ls_replayer_init(ls_replayer *w, lockstep_error *error) {
     w->orders = calloc(n + 1, sizeof *w->orders);
     w->is_given = calloc(n + 1, sizeof *w->is_given);
     w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
+    w->anchors = malloc((n + 1) * sizeof *w->anchors);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_given == NULL || w->is_silent == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_given == NULL || w->is_silent == NULL || w->anchors == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++) {
-        w->steps[i].partner = w->steps[i].likeness = LS_NONE;
+        w->anchors[i] = w->steps[i].partner = w->steps[i].likeness = LS_NONE;
         if (w->candidate->nodes[i].pass != LS_NONE)
             w->last_node[w->candidate->nodes[i].pass] = i + 1;
     }

@@ -122,6 +122,12 @@ static bool proves(const ls_replayer *w, size_t node, const ls_sighting *s, cons
     return ok;
 }
 
+/* The tensors of a set that are nearly an operation's result may be another's: what is normalized already changes little. */
+static double limit_of_trial(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
+    const bool exact = w->partners.is_set && w->type_error == 0 && moved->values == NULL;
+    return exact ? 2 * ls_replayer_floor(w, node) : ls_replayer_tolerance(w, node, computed, moved);
+}
+
 static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *of, choice *own, choice *best) {
     ls_array computed, moved = {0};
     ls_sightings found = {0};
@@ -142,7 +148,7 @@ static void try_choice(ls_replayer *w, size_t node, const cut *c, ls_sightings *
         ls_replayer_try(w, c->nodes[i], &of[i].items[own->at[i]].value);
     ls_replayer_compute_moved(w, node, NULL, &moved);
     ls_replayer_untry(w);
-    ls_replayer_look_up(w, node, &computed, roots, count, ls_replayer_tolerance(w, node, &computed, &moved), &found);
+    ls_replayer_look_up(w, node, &computed, roots, count, limit_of_trial(w, node, &computed, &moved), &found);
     for (size_t i = 0; i < found.count && !own->found; i++)
         if (proves(w, node, &found.items[i], c, of, own)) {
             own->found = true;
@@ -462,14 +468,13 @@ static bool is_anchored(const ls_replayer *w, size_t node) {
     return any;
 }
 
-/* Whether a node, or what is between it and a cut, does. */
-static bool is_anchored_behind(const ls_replayer *w, size_t node, const cut *c) {
+bool ls_replayer_is_anchored_behind(const ls_replayer *w, size_t node, size_t from) {
     enum { REGION = 64 };
     size_t region[REGION];
     const size_t count = ls_replayer_region(w, node, region, REGION);
     bool any = is_anchored(w, node);
     for (size_t i = 0; i < count && !any; i++)
-        any = region[i] > c->nodes[c->count - 1] && is_anchored(w, region[i]);
+        any = region[i] > from && is_anchored(w, region[i]);
     return any;
 }
 
@@ -477,7 +482,7 @@ static bool is_anchored_behind(const ls_replayer *w, size_t node, const cut *c) 
 static size_t keep_anchored(const ls_replayer *w, size_t node, cut cuts[CUTS], size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (!w->partners.is_set || is_anchored_behind(w, node, &cuts[i]))
+        if (!w->partners.is_set || ls_replayer_is_anchored_behind(w, node, cuts[i].nodes[cuts[i].count - 1]))
             cuts[kept++] = cuts[i];
     return kept;
 }

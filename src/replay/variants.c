@@ -78,6 +78,16 @@ static bool other_window(alteration *a, size_t k) {
     return true;
 }
 
+bool ls_alteration_of_number(const ls_trace *t, size_t node, size_t k, double factor, alteration *out) {
+    static const char *const keys[LS_ALTERATION_NUMBERS] = {"freq_base", "eps", "scale", "logit_softcap"};
+    *out = (alteration){.at = node, .node = t->nodes[node]};
+    const double *own = ls_node_parameter(&out->node, keys[k]);
+    const bool any = own != NULL && *own != 0;
+    if (any)
+        set_parameter(out, keys[k], *own * factor);
+    return any;
+}
+
 /* The first that leaves no fault is preferred among equals. */
 static const struct {
     const char *rule;

@@ -1,8 +1,9 @@
-"""Faults drawn at random and planted in a model file, as they happen in ports: `make faults SEED=n CASES=n TYPE=q4_0 TWO=1`.
+"""Faults drawn at random and planted in a model file, as they happen in ports: `make faults SEED=n CASES=n TYPE=q4_0 TWO=1 FOLDER=1`.
 
 Each case is a small model with one fault (or two, in different layers), run in unmodified llama.cpp and compared without
 any naming rules. Right means that the operations at fault are all named, and no others. A fault has to change the engine's
-logits by a relative L2 of 1e-4 to count, and is visible from 1e-2 on.
+logits by a relative L2 of 1e-4 to count, and is visible from 1e-2 on. With FOLDER=1, each is also compared with a third of the
+reference's tensors in a folder; right means then that the fault is in a region that is named, and nothing else is named.
 """
 import argparse
 import collections
@@ -17,6 +18,7 @@ import tempfile
 import numpy as np
 
 import conftest
+import dumped
 import models
 
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3")
@@ -307,23 +309,103 @@ def origins_in_weights(result, trace):
     return [operations_at(trace, {"weights": [w]}) for w in wrong]
 
 
-def run_case(lab, case, folder, with_weights=False, by=None):
-    """A dictionary: how much the fault changes the logits, and whether it was found where it is. with_weights: the
-    reference's checkpoint is at hand, too. by: the reference, instead of its whole trace."""
-    folder = pathlib.Path(folder)
-    path = folder / "faulty.gguf"
+Planted = collections.namedtuple("Planted", "places model trace change")  # change: of the logits, relative L2
+
+
+def plant(lab, case, folder):
+    path = pathlib.Path(folder) / "faulty.gguf"
     places = case.write(lab, path)
     trace = lab.candidate(case.family, gguf=path, flash=case.flash)
     before, after = logits(clean(lab, case.family, case.type, case.flash)[0]), logits(trace)
-    options = ["--reference-model", lab.hf(case.family)] if with_weights else []
-    status, result = conftest.diff(by or reference(lab, case.family), trace, "--preset", "none", "--candidate-model", path, *options)
-    wanted, found = [operations_at(trace, place) for place in places], origins(result) + origins_in_weights(result, trace)
+    return Planted(places, path, trace, float(np.linalg.norm(after - before) / np.linalg.norm(before)))
+
+
+def judge(planted, by, *options):
+    """A dictionary: whether the fault is found where it is."""
+    status, result = conftest.diff(by, planted.trace, "--preset", "none", "--candidate-model", planted.model, *options)
+    wanted, found = [operations_at(planted.trace, place) for place in planted.places], origins(result) + origins_in_weights(result, planted.trace)
     hits = [any(group & place for group in found) for place in wanted]
     stray = [group for group in found if not any(group & place for place in wanted)]
     verdict = "right" if all(hits) and not stray else "missed" if not found else "partly" if any(hits) else "wrong"
-    shutil.rmtree(trace)
-    return {"change": float(np.linalg.norm(after - before) / np.linalg.norm(before)), "verdict": verdict, "status": status, "outcome": result["verdict"],
+    classes = {o["class"] for o in result["replay"]["operations"] for place in wanted if (o["name"], o["op"]) in place}
+    return {"change": planted.change, "verdict": verdict, "status": status, "outcome": result["verdict"], "beyond": classes == {"beyond"},
             "found": sorted(set().union(*found)) if found else [], "open": result["replay"]["counts"]["open"]}
+
+
+def run_case(lab, case, folder, with_weights=False, by=None):
+    """As judge; with_weights: the reference's checkpoint is at hand, too. by: the reference, instead of its whole trace."""
+    planted = plant(lab, case, folder)
+    result = judge(planted, by or reference(lab, case.family), *(["--reference-model", lab.hf(case.family)] if with_weights else []))
+    shutil.rmtree(planted.trace)
+    return result
+
+
+# ---------------------------------------------------------------- the campaign
+
+def size_of(change):
+    return "invisible" if change < LEAST else "visible" if change >= VISIBLE else "small"
+
+
+class Tally:
+    def __init__(self, title):
+        self.title, self.counts = title, collections.Counter()
+
+    def add(self, case, result):
+        size = size_of(result["change"])
+        self.counts[case.type, size, result["verdict"]] += 1
+        self.counts["match", case.type, size] += result["outcome"] == "match"
+        self.counts["beyond", case.type] += result["beyond"] and size != "invisible"
+        if result["verdict"] != "right" and size != "invisible":
+            print(f"{self.title}{result['verdict']:7} {case}; logits change by {result['change']:.1e} ({size}); said {result['outcome']}{', not comparable with this reference' if result['beyond'] else ''}; named: {result['found'][:6]}", flush=True)
+
+    def print(self):
+        for kind in TYPES:
+            of_kind = {k: n for k, n in self.counts.items() if k[0] == kind and k[1] != "invisible"}
+            total, right = sum(of_kind.values()), sum(n for k, n in of_kind.items() if k[2] == "right")
+            visible = sum(n for k, n in of_kind.items() if k[1] == "visible")
+            missed = sum(n for k, n in of_kind.items() if k[1] == "visible" and k[2] == "missed")
+            matches = [self.counts["match", kind, size] for size in ("visible", "small")]
+            if total:
+                print(f"{self.title}{kind}: {right} of {total} right ({100 * right / total:.1f} %); of {visible} visible ones, {missed} missed; "
+                      f"called a match: {matches[0]} visible, {matches[1]} small; behind all that the reference holds: {self.counts['beyond', kind]}")
+
+
+def dump(lab, case, folder):
+    """A third of the reference's tensors, another for each seed."""
+    path = pathlib.Path(folder) / f"dump-{case.seed}"
+    dumped.write(path, reference(lab, case.family), case.seed)
+    return path
+
+
+def campaign(lab, asked, folder):
+    whole, part = Tally(""), Tally("folder: ")
+    for seed in range(asked.seed, asked.seed + asked.cases):
+        case = Case(seed, (asked.type,) if asked.type else TYPES, asked.two)
+        planted, options = plant(lab, case, folder), ["--reference-model", lab.hf(case.family)] if asked.weights else []
+        whole.add(case, judge(planted, reference(lab, case.family), *options))
+        if asked.folder:
+            by = dump(lab, case, folder)
+            part.add(case, judge(planted, by))
+            shutil.rmtree(by)
+        shutil.rmtree(planted.trace)
+    for tally in (whole, part):
+        tally.print()
+    print(f"left out, because they change the logits by less than {LEAST:g}: {sum(n for k, n in whole.counts.items() if k[1] == 'invisible')}")
+
+
+def clean_campaign(lab, asked, folder):
+    """Right conversions, drawn as faults are, compared with folders: nothing may be found."""
+    wrong = 0
+    for seed in range(asked.seed, asked.seed + asked.cases):
+        case = Case(seed, (asked.type,) if asked.type else TYPES)
+        trace, model = clean(lab, case.family, case.type, case.flash)
+        by = dump(lab, case, folder)
+        status, result = conftest.diff(by, trace, "--preset", "none", "--candidate-model", model)
+        shutil.rmtree(by)
+        if status != 0 or origins(result):
+            wrong += 1
+            print(f"seed {seed}: {case.family} {case.type}{' flash attention' if case.flash else ''}: said {result['verdict']}; named: {origins(result)[:3]}", flush=True)
+    print(f"{asked.cases} clean runs, {wrong} with a finding")
 
 
 def main():
@@ -333,25 +415,11 @@ def main():
     parser.add_argument("--type", choices=TYPES, help="of the weights; all of them otherwise")
     parser.add_argument("--weights", action="store_true", help="the reference's checkpoint is given, too")
     parser.add_argument("--two", action="store_true", help="two faults in each case")
+    parser.add_argument("--folder", action="store_true", help="compared with a folder of a third of the reference's tensors, too")
+    parser.add_argument("--clean", action="store_true", help="no fault, and folders")
     asked = parser.parse_args()
-    counts = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
-        lab = conftest.Lab(pathlib.Path(folder))
-        for seed in range(asked.seed, asked.seed + asked.cases):
-            case = Case(seed, (asked.type,) if asked.type else TYPES, asked.two)
-            result = run_case(lab, case, folder, asked.weights)
-            size = "invisible" if result["change"] < LEAST else "visible" if result["change"] >= VISIBLE else "small"
-            counts[case.type, size, result["verdict"]] += 1
-            if result["verdict"] != "right" and size != "invisible":
-                print(f"{result['verdict']:7} {case}; logits change by {result['change']:.1e}; named: {result['found'][:6]}", flush=True)
-    for kind in TYPES:
-        of_kind = {k: n for k, n in counts.items() if k[0] == kind and k[1] != "invisible"}
-        total, right = sum(of_kind.values()), sum(n for k, n in of_kind.items() if k[2] == "right")
-        visible = sum(n for k, n in of_kind.items() if k[1] == "visible")
-        missed = sum(n for k, n in of_kind.items() if k[1] == "visible" and k[2] == "missed")
-        if total:
-            print(f"{kind}: {right} of {total} right ({100 * right / total:.1f} %); of {visible} visible ones, {missed} missed")
-    print(f"left out, because they change the logits by less than {LEAST:g}: {sum(n for k, n in counts.items() if k[1] == 'invisible')}")
+        (clean_campaign if asked.clean else campaign)(conftest.Lab(pathlib.Path(folder)), asked, folder)
 
 
 if __name__ == "__main__":

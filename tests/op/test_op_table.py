@@ -164,6 +164,7 @@ HOMONYMS = {
     "src/format/pickle.c": "an opcode of pickle",
     "src/format/torch.c": "a word of PyTorch's files",
     "src/preset/rules.c": "keys of presets, and changes that converters make",
+    "src/replay/variants.c": "a parameter of operations",
     "src/report/diff_json.c": "keys of the report",
     "src/report/json_values.c": "statistics",
     "src/verify/rerun.c": "keys of a trace",
