@@ -197,8 +197,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     if (w->partners.is_set)
         return is_of_size(w, node, p->elements);
     const bool some_rows = pp->rows != NULL && !pp->whole;
-    if (c->windows[node].padded > 0) /* what it sees, or most of that; one new row is not it */
-        return (some_rows || p->elements < n->elements) && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
+    if (c->windows[node].padded > 0) /* what it sees, or most of that; one new row is not it, and neither is a cache that has begun anew at its first cell */
+        return ((some_rows && highest_position(w) < (double)c->windows[node].padded) || p->elements < n->elements) && 2 * p->elements > n->elements / c->windows[node].padded * c->windows[node].count;
     return some_rows || r->selections.of_node[partner] != 0 || c->selections.of_node[node] != 0;
 }
 
