@@ -134,8 +134,18 @@ size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out
 size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* What a node lies in, through views. */
 size_t ls_replayer_base(const ls_replayer *replayer, size_t node);
+/* A weight's own values, decoded, to be freed. */
+bool ls_replayer_weight_values(ls_replayer *replayer, size_t weight, ls_array *out, const char **out_reason);
 /* The weight that a slot holds, through views; LS_NONE. */
 size_t ls_replayer_weight(const ls_replayer *replayer, const ls_node *node, size_t slot);
+/* Forgets what was tried. */
+void ls_replayer_untry(ls_replayer *replayer);
+void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
+/* An open node's value is computed again where it is needed, until what was tried is forgotten. */
+void ls_replayer_unfix(ls_replayer *replayer, size_t node);
+
+/* ------------------------------------------------------------------ weight_rounding.c */
+
 /* For a product with a rounded weight: the variance of each element of the result that its rounding explains, and of a
  * common factor (see local_error.c). False where there is none. known: the rows that are wanted, of which there is one at least; NULL
  * for all. */
@@ -147,16 +157,13 @@ typedef struct ls_rounding {
     uint64_t m, k, group;   /* elements of a group */
 } ls_rounding;
 bool ls_replayer_rounding(ls_replayer *replayer, size_t node, const bool *known, ls_rounding *out);
+/* Of a weight alone: the variances of its groups. */
+bool ls_rounding_of_weight(ls_replayer *replayer, size_t weight, ls_rounding *out);
 /* The variance of the sum of the errors of a product's result, each times an element of `direction`. */
 double ls_rounding_along(const ls_rounding *rounding, const double *direction);
 void ls_rounding_release(ls_rounding *rounding);
 /* Whether a node's value changes with what is tried. */
 bool ls_replayer_depends(ls_replayer *replayer, size_t node);
-/* Forgets what was tried. */
-void ls_replayer_untry(ls_replayer *replayer);
-void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
-/* An open node's value is computed again where it is needed, until what was tried is forgotten. */
-void ls_replayer_unfix(ls_replayer *replayer, size_t node);
 
 /* ------------------------------------------------------------------ local_error.c */
 
