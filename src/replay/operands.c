@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/grow.h"
-#include "base/pool.h"
 #include "base/random_place.h"
 #include "eval/places.h"
 #include "eval/sampling.h"
