@@ -162,14 +162,15 @@ fuzz: ## run each fuzz target under libFuzzer for a minute
 	@scripts/fuzz
 
 # Campaigns, not part of `make test`: planted faults (TYPE: of the weights; TWO=1: two in each case; FOLDER=1:
-# against a folder of a third of the reference's tensors, too; CLEAN=1: against folders, without a fault) and 100 random kills;
+# against a folder of a third of the reference's tensors, too; REFERENCE=bfloat16: against a reference in this type, too;
+# CLEAN=1: against folders, without a fault) and 100 random kills;
 # then the same engines over and over.
 SEED := 1
 CASES := 400
-faults: ## run the longer campaigns: planted faults (SEED=n CASES=n TYPE=q4_0 TWO=1 FOLDER=1 CLEAN=1), and 100 random kills
+faults: ## run the longer campaigns: planted faults (SEED=n CASES=n TYPE=q4_0 TWO=1 FOLDER=1 REFERENCE=bfloat16 CLEAN=1), and 100 random kills
 faults: test-deps all
 	@.deps/venv/bin/python -m pytest -q tests/e2e/test_faults.py
-	@.deps/venv/bin/python tests/e2e/faults.py --seed $(SEED) --cases $(CASES) $(if $(TYPE),--type $(TYPE)) $(if $(TWO),--two) $(if $(FOLDER),--folder) $(if $(CLEAN),--clean)
+	@.deps/venv/bin/python tests/e2e/faults.py --seed $(SEED) --cases $(CASES) $(if $(TYPE),--type $(TYPE)) $(if $(TWO),--two) $(if $(FOLDER),--folder) $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(CLEAN),--clean)
 	@LOCKSTEP_KILLS=100 .deps/venv/bin/python -m pytest -q tests/capture/test_robustness.py -k kill
 
 kernels: ## run the longer campaign of wrong kernels and wrong recordings (SEED=n CASES=n)

@@ -1,4 +1,4 @@
-"""Faults drawn at random and planted in a model file, as they happen in ports: `make faults SEED=n CASES=n TYPE=q4_0 TWO=1 FOLDER=1`.
+"""Faults drawn at random and planted in a model file, as they happen in ports: `make faults SEED=n CASES=n TYPE=q4_0 TWO=1 FOLDER=1 REFERENCE=bfloat16`.
 
 Each case is a small model with one fault (or two, in different layers), run in unmodified llama.cpp and compared without
 any naming rules. Right means that the operations at fault are all named, and no others. A fault has to change the engine's
@@ -276,8 +276,8 @@ def clean(lab, family, kind, flash):
     return lab.once(("clean", family, kind, flash), make)
 
 
-def reference(lab, family):
-    return lab.reference(family, attention="eager" if family in GEMMAS else "sdpa")
+def reference(lab, family, dtype="float32"):
+    return lab.reference(family, attention="eager" if family in GEMMAS else "sdpa", dtype=dtype)
 
 
 def logits(trace):
@@ -327,8 +327,10 @@ def judge(planted, by, *options):
     hits = [any(group & place for group in found) for place in wanted]
     stray = [group for group in found if not any(group & place for place in wanted)]
     verdict = "right" if all(hits) and not stray else "missed" if not found else "partly" if any(hits) else "wrong"
+    errors = {(o["name"], o["pass"]): (o["added"]["rel_l2"], o["added"]["expected"]) for o in result["replay"]["operations"] if "added" in o
+              for place in wanted if (o["name"], o["op"]) in place}
     classes = {o["class"] for o in result["replay"]["operations"] for place in wanted if (o["name"], o["op"]) in place}
-    return {"change": planted.change, "verdict": verdict, "status": status, "outcome": result["verdict"], "beyond": classes == {"beyond"},
+    return {"change": planted.change, "verdict": verdict, "status": status, "outcome": result["verdict"], "errors": errors, "beyond": classes == {"beyond"},
             "found": sorted(set().union(*found)) if found else [], "open": result["replay"]["counts"]["open"]}
 
 
@@ -377,18 +379,27 @@ def dump(lab, case, folder):
     return path
 
 
+def times_rounding(exact, rounded):
+    """How many times what a coarser reference explains a fault is, at its own operation: its size is known from an exact reference."""
+    return max([exact["errors"][at][0] / expected for at, (_, expected) in rounded["errors"].items() if at in exact["errors"] and expected > 0], default=0)
+
+
 def campaign(lab, asked, folder):
-    whole, part = Tally(""), Tally("folder: ")
+    whole, part, coarse, below = Tally(""), Tally("folder: "), Tally(f"{asked.reference}: "), Tally(f"{asked.reference}, below four times its rounding: ")
     for seed in range(asked.seed, asked.seed + asked.cases):
         case = Case(seed, (asked.type,) if asked.type else TYPES, asked.two)
         planted, options = plant(lab, case, folder), ["--reference-model", lab.hf(case.family)] if asked.weights else []
-        whole.add(case, judge(planted, reference(lab, case.family), *options))
+        result = judge(planted, reference(lab, case.family), *options)
+        whole.add(case, result)
+        if asked.reference:
+            rounded = judge(planted, reference(lab, case.family, asked.reference), *options)
+            (coarse if times_rounding(result, rounded) >= 4 else below).add(case, rounded)
         if asked.folder:
             by = dump(lab, case, folder)
             part.add(case, judge(planted, by))
             shutil.rmtree(by)
         shutil.rmtree(planted.trace)
-    for tally in (whole, part):
+    for tally in (whole, part, coarse, below):
         tally.print()
     print(f"left out, because they change the logits by less than {LEAST:g}: {sum(n for k, n in whole.counts.items() if k[1] == 'invisible')}")
 
@@ -416,6 +427,7 @@ def main():
     parser.add_argument("--weights", action="store_true", help="the reference's checkpoint is given, too")
     parser.add_argument("--two", action="store_true", help="two faults in each case")
     parser.add_argument("--folder", action="store_true", help="compared with a folder of a third of the reference's tensors, too")
+    parser.add_argument("--reference", choices=("bfloat16", "float16"), help="compared with a reference in this type, too")
     parser.add_argument("--clean", action="store_true", help="no fault, and folders")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
