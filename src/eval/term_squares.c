@@ -4,7 +4,9 @@
 #include <string.h>
 
 enum { GROUP = 32, WORTH_GROUPS = 8 * GROUP /* columns */, ALONE_MAX = 8 /* one of so many columns */ };
-#define SHARE_MAX 20 /* of one square, in terms of the mean */
+#define SHARE_MAX 20    /* of one square, in terms of its group's mean */
+#define OF_ROW 64       /* one of so many parts of the row's sum, */
+#define OF_ROW_LEAST 12 /* and in terms of the row's mean */
 
 /* ------------------------------------------------------------------ b */
 
@@ -24,10 +26,12 @@ static double sum_of_squares(const double *values, uint64_t from, uint64_t to, d
     return sum;
 }
 
-/* Marks what has more than its share in a group of a row. What is not finite has, too. */
-static void mark_in_group(const double *row, uint64_t from, uint64_t to, bool *alone) {
+static double smaller(double a, double b) { return b < a ? b : a; } /* `a` where `b` is not a number */
+
+/* Marks what has more than its share in a group of a row, or in the row. What is not finite has, too. */
+static void mark_in_group(const double *row, uint64_t from, uint64_t to, double of_row, bool *alone) {
     double largest;
-    const double sum = sum_of_squares(row, from, to, &largest), most = SHARE_MAX * sum / (double)(to - from);
+    const double sum = sum_of_squares(row, from, to, &largest), most = smaller(SHARE_MAX * sum / (double)(to - from), of_row);
     for (uint64_t i = from; !(largest <= most) && i < to; i++)
         alone[i] = alone[i] || !(row[i] * row[i] <= most);
 }
@@ -35,9 +39,12 @@ static void mark_in_group(const double *row, uint64_t from, uint64_t to, bool *a
 /* Lists the columns that count by themselves. False if out of memory. */
 static bool list_alone(ls_term_squares *s, const double *b, uint64_t rows) {
     bool *alone = calloc(s->columns + 1, sizeof *alone);
-    for (uint64_t row = 0; alone != NULL && row < rows; row++)
+    for (uint64_t row = 0; alone != NULL && row < rows; row++) {
+        double largest;
+        const double sum = sum_of_squares(b + row * s->columns, 0, s->columns, &largest), part = sum / OF_ROW, least = OF_ROW_LEAST * sum / (double)s->columns;
         for (uint64_t group = 0; group < s->groups; group++)
-            mark_in_group(b + row * s->columns, group * s->group, end_of_group(s, group), alone);
+            mark_in_group(b + row * s->columns, group * s->group, end_of_group(s, group), part > least ? part : least, alone);
+    }
     s->alone = alone != NULL ? malloc((s->columns + 1) * sizeof *s->alone) : NULL;
     for (uint64_t i = 0; s->alone != NULL && i < s->columns; i++)
         if (alone[i])
