@@ -194,9 +194,12 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls
     return count;
 }
 
-/* Lists the weights that are the reference's. */
+/* Lists the weights that are the reference's. They are known for later only if all are: another prompt may read one that is not. */
 static void list_alike(const ls_checkpoint_diff *weights, uint64_t key, alike_weights *out) {
-    alike_weights_begin(out, key);
+    bool all = true;
+    for (size_t i = 0; i < weights->weights.pair_count; i++)
+        all = all && (!ls_verdict_is_known(weights->weights.pairs[i].verdict) || !differs(weights, i));
+    alike_weights_begin(out, all ? key : 0);
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
         if (ls_verdict_is_known(p->verdict) && !differs(weights, i))
@@ -228,8 +231,6 @@ static bool weigh(const char *command, const comparison_options *o, ls_diff *dif
     diff->weights_alike = count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: %s\n", command, error.message);
-    if (count > 0)
-        alike_weights_begin(alike, 0);
     if (count > 0 || o->reference_model != NULL)
         return true;
     if (!known)

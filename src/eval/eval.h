@@ -45,8 +45,8 @@ bool ls_multiply(const double *a, const double *b, uint64_t m, uint64_t n, uint6
 bool ls_eval_multiply(ls_evaluation *evaluation, const double *a, const double *b, uint64_t first, uint64_t n, uint64_t rows, uint64_t m, uint64_t k);
 /* Sets the elements of a softmax's result to 0 that its mask leaves out, and that are not known. */
 void ls_eval_mask_out(const ls_node *softmax, const ls_array *mask, double *values);
-/* Attention's sums of values [keys, width]: `scores` before the softmax, `weights` after it. `scale` as in ls_evaluation: of the terms, and of what
- * rounding of the scores makes of them. */
+/* Attention's sums of values [keys, width]: `scores` before a mask is added, `weights` after the softmax. `scale` as in ls_evaluation: of the terms, and
+ * of what rounding of the scores makes of them. */
 void ls_eval_add_values(const double *v, uint64_t keys, uint64_t width, const double *scores, const double *weights, double *out, double *scale);
 /* Normalizes a row, as NORM, RMS_NORM or another norm; `scale` as in ls_evaluation. */
 void ls_eval_normalize(const ls_op *op, const double *x, uint64_t n, double eps, double *out, double *scale);

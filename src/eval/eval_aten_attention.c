@@ -51,7 +51,8 @@ static bool is_masked(const attention *a, const double *row, uint64_t query, uin
     return (a->is_causal && key > query) || (value != NULL && (a->mask->is_flags ? *value == 0 : *value == -INFINITY));
 }
 
-static void score(const attention *a, uint64_t at, const double *k, double *scores) {
+/* `scores` without what a mask adds, `weights` with it. */
+static void score(const attention *a, uint64_t at, const double *k, double *scores, double *weights) {
     const uint64_t query = at % a->queries;
     const double *q = a->q->values + at * a->width, *row = a->mask != NULL ? ls_aten_row(&a->of_mask, a->q->rank, a->shape, at) : NULL;
     for (uint64_t j = 0; j < a->keys; j++) {
@@ -60,7 +61,8 @@ static void score(const attention *a, uint64_t at, const double *k, double *scor
         for (uint64_t i = 0; i < a->width && !masked; i++)
             dot += q[i] * k[j * a->width + i];
         const double added = row != NULL && !a->mask->is_flags ? row[j * a->of_mask.strides[a->q->rank - 1]] : 0;
-        scores[j] = masked ? -INFINITY : dot * a->scale + added;
+        scores[j] = masked ? 0 : dot * a->scale;
+        weights[j] = masked ? -INFINITY : scores[j] + added;
     }
 }
 
@@ -69,8 +71,7 @@ static void attend(const attention *a, uint64_t at, double *scores, double *weig
     const uint64_t head = at / a->queries, sequence = head / a->heads, kv_head = sequence * a->kv_heads + head % a->heads / (a->heads / a->kv_heads);
     const double *v = a->v->values + kv_head * a->keys * a->of_v;
     double *out = a->e->out + at * a->of_v, *scale = a->e->scale + at * a->of_v;
-    score(a, at, a->k->values + kv_head * a->keys * a->width, scores);
-    memcpy(weights, scores, a->keys * sizeof *weights);
+    score(a, at, a->k->values + kv_head * a->keys * a->width, scores, weights);
     normalize(weights, a->keys, 1, false, 0);
     ls_eval_add_values(v, a->keys, a->of_v, scores, weights, out, scale);
 }

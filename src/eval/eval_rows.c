@@ -180,9 +180,9 @@ static void attend(const attention *a, uint64_t sequence, uint64_t head, uint64_
         dot *= a->scale;
         if (a->softcap != 0)
             dot = a->softcap * tanh(dot / a->softcap);
-        scores[j] = masked ? -INFINITY : dot + (row != NULL ? slope * row[j] : 0);
+        scores[j] = masked ? 0 : dot;
+        weights[j] = masked ? -INFINITY : dot + (row != NULL ? slope * row[j] : 0);
     }
-    memcpy(weights, scores, a->keys * sizeof *weights);
     to_probabilities(weights, a->keys, a->sinks != NULL ? &a->sinks->values[head] : NULL);
     ls_eval_add_values(v, a->keys, a->of_v, scores, weights, out, scale);
 }

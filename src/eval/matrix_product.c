@@ -184,7 +184,7 @@ static bool multiply_known(plan *p) {
     float *narrow = of->is_narrow ? narrowed(of->b, of->n * of->k) : NULL;
     p->narrow_b = narrow;
     p->tile = tile_of(p);
-    const bool ok = (!of->is_narrow || narrow != NULL) && (!p->by_blas || of->scale == NULL || ls_term_squares_init(&p->squares, of->b, of->n, of->k, of->weight != NULL)) &&
+    const bool ok = (!of->is_narrow || narrow != NULL) && (!p->by_blas || of->scale == NULL || ls_term_squares_init(&p->squares, of->b, of->n, of->k, of->is_narrow)) &&
                     multiply_tiles(p);
     ls_term_squares_done(&p->squares);
     free(narrow);

@@ -57,7 +57,7 @@ static void worst_channels(const ls_differences *t, const ls_rounding *r, const 
         if (mean_x == NULL)
             of_mean = own->explained / (double)(t->rows * t->rows);
         const double deviation = mean_x == NULL && t->variance == NULL ? 3 * t->floor : t->floor;
-        out->mean = fmax(out->mean, fabs(own->sum) / (double)t->rows / sqrt(of_mean + deviation * deviation));
+        out->mean = fmax(out->mean, fabs(own->sum) / (double)t->rows / sqrt(of_mean + deviation * deviation + (t->of_type != NULL ? t->of_type[c] : 0)));
     }
     free(all);
 }
@@ -93,7 +93,7 @@ static void judge(const ls_differences *t, const ls_rounding *r, bool is_product
     const double variance = norm2 > 0 ? mean != NULL ? ls_rounding_along(r, t->reference) / (norm2 * norm2) : explained / norm2 / (double)elements : 0;
     const double of_floor = norm2 > 0 ? sqrt(floor2 / norm2) : 0;
     const double bias = norm2 > 0 ? explained / norm2 : 0; /* rounding may shrink by as much */
-    out->scale = norm2 > 0 ? fmax(0, fabs(out->factor - 1) - bias) / (sqrt(variance) + fmax(of_floor, 1e-9)) : 0;
+    out->scale = norm2 > 0 ? fmax(0, fabs(out->factor - 1) - bias) / (sqrt(variance) + fmax(of_floor, 1e-9) + t->type) : 0;
     free(mean);
 }
 
@@ -188,15 +188,19 @@ static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *co
 /* Where terms cancel, what counts is the type's rounding of a weight, which is not known. Without a scale, the results' own size counts: of
  * rotations, whose angles are not rounded to the type. */
 static void add_type(double error, ls_differences *t, const double *scale, const bool *known) {
-    const double type2 = error * error;
+    const double type2 = error * error, share = type2 / (double)t->rows;
+    t->type = error;
+    t->of_type = type2 > 0 ? calloc(t->columns + 1, sizeof *t->of_type) : NULL;
     if (type2 > 0 && t->variance == NULL)
         t->variance = calloc(t->rows * t->columns + 1, sizeof *t->variance);
-    for (uint64_t row = 0, kept = 0; type2 > 0 && t->variance != NULL && kept < t->rows; row++) {
+    for (uint64_t row = 0, kept = 0; t->of_type != NULL && t->variance != NULL && kept < t->rows; row++) {
         if (!known[row])
             continue;
         for (uint64_t i = 0; i < t->columns; i++) {
             const double own = scale != NULL ? scale[row * t->columns + i] : 0;
-            t->variance[kept * t->columns + i] += type2 * (t->typical + (isfinite(own) ? own * own : 0));
+            const double squares = t->typical + (isfinite(own) ? own * own : 0);
+            t->variance[kept * t->columns + i] += type2 * squares;
+            t->of_type[i] += share * squares;
         }
         kept++;
     }
@@ -258,7 +262,7 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
         const ls_op_id kind = w->candidate->nodes[source].kind->id;
         const bool is_product = rounded && kind == LS_OP_MUL_MAT && r.m == t.columns, is_selection = rounded && kind == LS_OP_GET_ROWS;
         judge(&t, &r, is_product, out);
-        if ((t.variance != NULL && !is_product && !is_selection) || type_error > 0) /* it is not independent from token to token, in a way that is not known */
+        if (t.variance != NULL && !is_product && !is_selection) /* it is not independent from token to token, in a way that is not known */
             out->mean = out->scale = 0;
         if (spread)
             out->channel = 0;
@@ -268,6 +272,7 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
     free(t.difference);
     free(t.reference);
     free(t.variance);
+    free(t.of_type);
     free(known);
     return ok;
 }

@@ -258,6 +258,10 @@ void ls_replayer_unfix(ls_replayer *w, size_t node) {
         w->first_tried = node;
 }
 
+bool ls_replayer_refresh(ls_replayer *w, size_t node, const char **out_reason) {
+    return w->tried[node].values != NULL || ls_replayer_compute(w, node, false, &w->tried[node], NULL, out_reason);
+}
+
 void ls_replayer_untry(ls_replayer *w) {
     for (size_t i = 0; i < w->touched_count; i++) {
         ls_array_release(&w->tried[w->touched[i]]);

@@ -69,6 +69,11 @@ static bool list_weights(region *r, double *cost) {
     return ok;
 }
 
+static int by_number(const void *a, const void *b) {
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return x < y ? -1 : x > y;
+}
+
 /* Once with other weights or numbers, less what was computed; NULL if that fails. */
 static double *compute_with(region *r, ls_perturbation how) {
     ls_array other = {0};
@@ -78,7 +83,10 @@ static double *compute_with(region *r, ls_perturbation how) {
     r->w->perturbed = how;
     for (size_t i = 0; i < r->node_count; i++)
         ls_replayer_unfix(r->w, r->nodes[i]);
-    const bool ok = out != NULL && ls_replayer_compute(r->w, r->node, false, &other, NULL, &reason);
+    bool ok = out != NULL;
+    for (size_t i = 0; i < r->node_count && ok; i++)
+        ok = ls_replayer_refresh(r->w, r->nodes[i], &reason);
+    ok = ok && ls_replayer_compute(r->w, r->node, false, &other, NULL, &reason);
     ls_replayer_untry(r->w);
     r->w->perturbed = (ls_perturbation){.weight = LS_NONE};
     for (uint64_t row = 0, kept = 0; ok && row < rows; row++) {
@@ -269,6 +277,7 @@ bool ls_replayer_judge_region(ls_replayer *w, size_t node, const ls_array *compu
         return false;
     *r = (region){.w = w, .node = node, .computed = computed, .known = known, .rows = t->rows, .columns = t->columns, .reference = t->reference, .floor = floor};
     r->node_count = ls_replayer_region(w, node, r->nodes, LS_REPLAYER_REGION);
+    qsort(r->nodes, r->node_count, sizeof *r->nodes, by_number);
     const bool ok = r->node_count < LS_REPLAYER_REGION && list_weights(r, &cost) && draw_all(r, cost) && sum_draws(r) && judge(r, t->difference, ratio);
     for (int i = 0; i < r->draw_count; i++)
         squares += product_of(r->draws[i], r->draws[i], elements_of(r)) / r->draw_count;

@@ -143,6 +143,8 @@ void ls_replayer_untry(ls_replayer *replayer);
 void ls_replayer_try(ls_replayer *replayer, size_t node, const ls_array *value);
 /* An open node's value is computed again where it is needed, until what was tried is forgotten. */
 void ls_replayer_unfix(ls_replayer *replayer, size_t node);
+/* Computes such a node at once, so that what reads it need not. In the order of the nodes, none waits for another. */
+bool ls_replayer_refresh(ls_replayer *replayer, size_t node, const char **out_reason);
 
 /* ------------------------------------------------------------------ weight_rounding.c */
 
@@ -311,6 +313,8 @@ typedef struct ls_differences {
     double *difference, *reference, *variance; /* reference: without what is masked; variance: NULL if nothing is rounded */
     double floor;  /* standard deviation of an element's rounding error, without the weights' */
     double norm, typical; /* of the reference: L2, and the mean square */
+    double type, *of_type; /* relative L2 that types explain; of each channel, the mean variance that this is for an element, which need not average
+                              out over tokens: NULL if there is none */
 } ls_differences;
 
 /* Where the reference has few tensors, a result may have the rounding of several open products in front of it. */
