@@ -11,7 +11,7 @@ enum { ANY = LS_IMPLIED_UNKNOWN };
 /* Model classes as mapped by llama.cpp's converter, and what its graphs assume. */
 static const ls_architecture architectures[] = {
     /* gguf, activation, experts' weights normalized, layers without RoPE, layers without a window, model types */
-    {"llama", "silu", ANY, 0, 1, TYPES("llama", "mistral", "mixtral", "yi", "smollm", "aquila", "xverse_llama", "vicuna")},
+    {"llama", "silu", ANY, 0, 1, TYPES("llama", "mistral", "mixtral", "internlm3", "yi", "smollm", "aquila", "xverse_llama", "vicuna")},
     {"llama4", "silu", ANY, 4, ANY, TYPES("llama4", "llama4_text")},
     {"mistral3", "silu", ANY, 0, 1, TYPES("mistral3", "ministral3")},
     {"deci", "silu", ANY, 0, 1, TYPES("nemotron-nas", "deci")},
@@ -55,7 +55,7 @@ static const ls_architecture architectures[] = {
     {"stablelm", "silu", ANY, 0, 1, TYPES("stablelm", "stablelm_epoch")},
     {"orion", "silu", ANY, 0, 1, TYPES("orion")},
     {"baichuan", "silu", ANY, ANY, 1, TYPES("baichuan")},
-    {"internlm2", "silu", ANY, 0, 1, TYPES("internlm2", "internlm3")},
+    {"internlm2", "silu", ANY, 0, 1, TYPES("internlm2")},
     {"minicpm", "silu", ANY, 0, 1, TYPES("minicpm")},
     {"minicpm3", "silu", ANY, 0, 1, TYPES("minicpm3")},
     {"exaone", "silu", ANY, 0, 1, TYPES("exaone")},
@@ -69,6 +69,7 @@ static const ls_architecture architectures[] = {
     {"mamba2", NULL, ANY, ANY, ANY, TYPES("mamba2")},
     {"jamba", "silu", ANY, ANY, ANY, TYPES("jamba")},
     {"t5", NULL, ANY, ANY, 1, TYPES("t5", "mt5", "umt5")},
+    {"t5encoder", NULL, ANY, ANY, 1, TYPES("t5", "mt5", "umt5")},
     {"chatglm", "silu", ANY, 0, 1, TYPES("chatglm")},
     {"glm4", "silu", ANY, 0, 1, TYPES("glm4")},
     {"glm4moe", "silu", ANY, 0, 1, TYPES("glm4_moe")},

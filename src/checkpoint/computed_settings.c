@@ -93,11 +93,16 @@ static bool put_layers(ls_setting_value *out, const bool *holds, size_t count, c
     return true;
 }
 
-static bool put_every(ls_setting_value *out, size_t step, size_t layers, const char *key) {
+/* Every `step`-th layer, the first of each `step` being layer `first`. */
+static bool put_every_from(ls_setting_value *out, size_t first, size_t step, size_t layers, const char *key) {
     bool holds[LAYERS_MAX];
     for (size_t i = 0; i < layers; i++)
-        holds[i] = step > 0 && (i + 1) % step == 0;
+        holds[i] = step > 0 && i % step == first % step;
     return put_layers(out, holds, layers, key);
+}
+
+static bool put_every(ls_setting_value *out, size_t step, size_t layers, const char *key) {
+    return put_every_from(out, step > 0 ? step - 1 : 0, step, layers, key);
 }
 
 /* A list of 0 and 1: 1 for a layer with RoPE. */
@@ -149,7 +154,8 @@ static bool read_window_of_gguf(const ls_checkpoint *c, size_t layers, ls_settin
     const ls_architecture *row = row_of(c);
     bool holds[LAYERS_MAX];
     if (meta != NULL && meta->kind == LS_META_UINT)
-        return put_every(out, (size_t)meta->as.u, layers, meta->key);
+        return strcmp(c->architecture, "modern-bert") == 0 ? put_every_from(out, 0, (size_t)meta->as.u, layers, meta->key)
+                                                           : put_every(out, (size_t)meta->as.u, layers, meta->key);
     if (meta != NULL && meta->kind == LS_META_ARRAY && meta->as.array.count <= LAYERS_MAX && meta->as.array.kind != LS_META_TEXT) {
         uint64_t position = 0;
         for (uint64_t i = 0; i < meta->as.array.count; i++) { /* true: a window */

@@ -26,7 +26,7 @@ const ls_hyperparameter ls_hyperparameters[] = {
     {"hidden-size", "hidden size", {"hidden_size", "n_embd", "d_model"}, {"*.embedding_length"}, NULL},
     {"heads", "attention heads", {"num_attention_heads", "n_head"}, {"*.attention.head_count"}, NULL},
     {"kv-heads", "key-value heads", {"num_key_value_heads"}, {"*.attention.head_count_kv"}, fallback_kv_heads},
-    {"head-size", "head size", {"head_dim"}, {"*.attention.key_length"}, fallback_head_size},
+    {"head-size", "head size", {"qk_head_dim", "head_dim"}, {"*.attention.key_length_mla", "*.attention.key_length"}, fallback_head_size},
     {"feed-forward", "feed-forward size", {"intermediate_size", "n_inner"}, {"*.feed_forward_length"}, NULL},
     {"rope-base", "RoPE base", {"rope_theta", "rope_parameters.rope_theta", "rope_parameters.full_attention.rope_theta"},
      {"*.rope.freq_base"}, fallback_rope_base},
@@ -45,7 +45,7 @@ const ls_hyperparameter ls_hyperparameters[] = {
     {"rope-high-factor", "RoPE high frequency factor", {"rope_scaling.high_freq_factor", "rope_parameters.high_freq_factor"}, {0}, NULL},
     {"rope-long-factors", "RoPE factors of long contexts", {"rope_scaling.long_factor", "rope_parameters.long_factor"}, {0}, NULL},
     {"rope-short-factors", "RoPE factors of short contexts", {"rope_scaling.short_factor", "rope_parameters.short_factor"}, {0}, NULL},
-    {"rope-dimensions", "rotated dimensions", {"rotary_dim"}, {"*.rope.dimension_count"}, fallback_rope_dimensions},
+    {"rope-dimensions", "rotated dimensions", {"qk_rope_head_dim", "rotary_dim"}, {"*.rope.dimension_count"}, fallback_rope_dimensions},
     {"rope-base-local", "RoPE base of local layers", {"rope_local_base_freq", "rope_parameters.sliding_attention.rope_theta"},
      {"*.rope.freq_base_swa"}, NULL},
     {"norm-eps", "norm eps", {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps"},
@@ -54,10 +54,10 @@ const ls_hyperparameter ls_hyperparameters[] = {
     {"attention-softcap", "attention soft cap", {"attn_logit_softcapping"}, {"*.attn_logit_softcapping"}, NULL},
     {"final-softcap", "final soft cap", {"final_logit_softcapping"}, {"*.final_logit_softcapping"}, NULL},
     {"attention-scale", "attention multiplier", {"attention_multiplier"}, {"*.attention.scale"}, fallback_attention_scale},
-    {"embedding-multiplier", "embedding multiplier", {"embedding_multiplier", "scale_emb"}, {"*.embedding_scale"}, fallback_embedding_multiplier},
+    {"embedding-multiplier", "embedding multiplier", {"embedding_multiplier", "scale_emb", "embedding_scale"}, {"*.embedding_scale"}, fallback_embedding_multiplier},
     {"residual-multiplier", "residual multiplier", {"residual_multiplier"}, {"*.residual_scale"}, fallback_residual_multiplier},
     {"logit-scale", "logit scale", {"logits_scaling", "logit_scale"}, {"*.logit_scale"}, fallback_logit_scale},
-    {"routed-scale", "scale of the routed experts", {"routed_scaling_factor"}, {"*.expert_weights_scale"}, fallback_one},
+    {"routed-scale", "scale of the routed experts", {"routed_scaling_factor", "router_scaling_factor"}, {"*.expert_weights_scale"}, fallback_one},
     {"shared-experts", "shared experts", {"n_shared_experts"}, {"*.expert_shared_count"}, NULL},
     {"tied-embeddings", "tied embeddings", {"tie_word_embeddings"}, {0}, fallback_tied},
     {"experts", "experts", {"num_local_experts", "num_experts", "n_routed_experts"}, {"*.expert_count"}, NULL},
@@ -221,12 +221,25 @@ static double number_of(const ls_checkpoint *c, const char *id) {
 
 /* --- defaults that implementations assume */
 
+static double config_number(const ls_checkpoint *c, const char *key) {
+    json_t *json = c->config != NULL ? ls_config_text(c->config, key) : NULL;
+    return json_is_number(json) ? json_number_value(json) : NAN;
+}
+
+/* Falcon: num_kv_heads counts only with the new architecture; without it, multi_query is one head for all. */
 static bool fallback_kv_heads(const ls_checkpoint *c, ls_setting_value *out) {
+    if (c->config != NULL && json_is_true(ls_config_text(c->config, "new_decoder_architecture")) && !isnan(config_number(c, "num_kv_heads")))
+        return set_number(out, config_number(c, "num_kv_heads")), true;
+    if (c->config != NULL && json_is_true(ls_config_text(c->config, "multi_query")))
+        return set_number(out, 1), true;
     double heads = number_of(c, "heads");
     return isnan(heads) ? false : (set_number(out, heads), true);
 }
 
 static bool fallback_head_size(const ls_checkpoint *c, ls_setting_value *out) {
+    double latent = config_number(c, "qk_nope_head_dim") + config_number(c, "qk_rope_head_dim");
+    if (!isnan(latent))
+        return set_number(out, latent), true;
     double hidden = number_of(c, "hidden-size"), heads = number_of(c, "heads");
     if (isnan(hidden) || !(heads > 0))
         return false;
@@ -296,13 +309,11 @@ static bool fallback_attention_scale(const ls_checkpoint *c, ls_setting_value *o
     return size > 0 ? (set_number(out, 1 / sqrt(size)), true) : false;
 }
 
-static double config_number(const ls_checkpoint *c, const char *key) {
-    json_t *json = c->config != NULL ? ls_config_text(c->config, key) : NULL;
-    return json_is_number(json) ? json_number_value(json) : NAN;
-}
-
-/* Gemma multiplies by the square root of the hidden size, which its files don't mention. */
+/* Gemma multiplies by the square root of the hidden size, which its files don't mention; for MiniCPM 3, llama.cpp has a constant. */
 static bool fallback_embedding_multiplier(const ls_checkpoint *c, ls_setting_value *out) {
+    const double of_minicpm3 = 12;
+    if (c->gguf && strcmp(c->architecture, "minicpm3") == 0)
+        return set_number(out, of_minicpm3), true;
     return strncmp(c->architecture, "gemma", 5) != 0 && fallback_one(c, out);
 }
 

@@ -9,6 +9,7 @@
 #include "checkpoint/architectures.h"
 #include "checkpoint/computed_settings.h"
 #include "checkpoint/hyperparameters.h"
+#include "checkpoint/weight_names.h"
 #include "format/json_tree.h"
 
 /* Values within this relative distance are equal, because GGUF stores float32. */
@@ -33,6 +34,48 @@ static bool scaled_by_tensor(const ls_setting_value *v, const lockstep_archive *
     return false;
 }
 
+static bool has_weight(const ls_checkpoint *c, size_t layer, const char *stem) {
+    char name[80];
+    snprintf(name, sizeof name, "blk.%zu.%s.weight", layer, stem);
+    return ls_archive_find(c->archive, name) != SIZE_MAX;
+}
+
+/* A GGUF file gives the number for each layer, and 0 for a layer without attention, which has no such weights. */
+static bool same_where_there_is_attention(const ls_setting_value *all, const ls_checkpoint *gguf, const ls_setting_value *list) {
+    const ls_meta *meta = gguf->gguf && list->key != NULL ? ls_archive_meta(gguf->archive, list->key) : NULL;
+    ls_meta element;
+    uint64_t position = 0;
+    if (meta == NULL || meta->kind != LS_META_ARRAY || isnan(all->number))
+        return false;
+    for (size_t layer = 0; layer < meta->as.array.count; layer++) {
+        ls_setting_value value = {.number = NAN};
+        ls_meta_next(meta, &position, &element);
+        if (element.kind != LS_META_INT && element.kind != LS_META_UINT)
+            return false;
+        ls_setting_from_meta(&element, &value);
+        const bool attends = has_weight(gguf, layer, "attn_k") || has_weight(gguf, layer, "attn_qkv");
+        if (value.number != all->number && (value.number != 0 || attends))
+            return false;
+    }
+    return true;
+}
+
+/* Latent attention is run with the latent vector as the one key-value head; the heads are in the weights. */
+static bool is_latent(const ls_checkpoint *gguf, const ls_setting_value *value) {
+    return gguf->gguf && value->number == 1 && ls_hyperparameter_meta(gguf, "*.attention.key_length_mla") != NULL;
+}
+
+/* A class like BertModel, or a file of it: it has no output matrix that could be tied. */
+static bool is_headless(const ls_checkpoint *c) {
+    const size_t length = strlen(c->model);
+    for (size_t i = 0; i < c->archive->tensor_count; i++) {
+        const char *role = ls_weight_role(c->archive->tensors[i].name);
+        if (role != NULL && strcmp(role, "output") == 0)
+            return false;
+    }
+    return length > 5 && strcmp(c->model + length - 5, "Model") == 0 && strstr(c->model, "LMHead") == NULL;
+}
+
 /* Different spellings of the same thing. "default" is no scaling. An output matrix may be
  * stored although it is tied to the embedding: comparing the weights shows that. */
 static bool same_thing(const char *id, const ls_checkpoint *sides[2], const ls_setting_value *values) {
@@ -42,6 +85,10 @@ static bool same_thing(const char *id, const ls_checkpoint *sides[2], const ls_s
             (is_text(a, "default") || scaled_by_tensor(a, sides[1 - side]->archive)))
             return true;
         if (strcmp(id, "tied-embeddings") == 0 && is_text(a, "true") && is_text(b, "false") && b->derived)
+            return true;
+        if (strcmp(id, "tied-embeddings") == 0 && is_text(a, "false") && b->derived && is_headless(sides[side]))
+            return true;
+        if (strcmp(id, "kv-heads") == 0 && (is_latent(sides[1 - side], b) || same_where_there_is_attention(a, sides[1 - side], b)))
             return true;
         if (strcmp(id, "vocabulary") == 0 && b->derived)
             return true; /* the number of tokens: vocabulary.c judges it */

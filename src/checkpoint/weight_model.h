@@ -17,7 +17,9 @@ typedef struct ls_weight_part {
     size_t tensor;
     int axis; /* -1: all of it */
     uint64_t first, count;
-    bool index; /* count is 1 and the axis is dropped */
+    bool index;      /* count is 1 and the axis is dropped */
+    uint64_t step;   /* every step-th; 0 is 1 */
+    uint64_t groups; /* rows are divided into this many equal groups first, which become axis 0; 0: they are not */
 } ls_weight_part;
 
 typedef struct ls_weight_pair {

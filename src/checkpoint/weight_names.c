@@ -288,8 +288,7 @@ static bool has_component(const char *name, const char *component) {
     return false;
 }
 
-/* The role that the name indicates: "query", "up", …; NULL if it indicates none. */
-static const char *role_of(const char *name) {
+const char *ls_weight_role(const char *name) {
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         for (size_t k = 0; k < 12 && roles[i].components[k] != NULL; k++)
             if (has_component(name, roles[i].components[k]))
@@ -332,6 +331,21 @@ static size_t numbers_of(const char *name, long out[SEVERAL_NUMBERS]) {
     return count;
 }
 
+void ls_weight_put_template(const char *name, char out[LS_WEIGHT_TEMPLATE]) {
+    size_t used = 0;
+    for (const char *at = name; *at != '\0' && used + 2 < LS_WEIGHT_TEMPLATE; at++) {
+        const bool begins = at == name || at[-1] == '.';
+        if (begins && number_of(at) >= 0) {
+            out[used++] = '#';
+            at += strcspn(at, ".");
+            if (*at == '\0')
+                break;
+        }
+        out[used++] = *at;
+    }
+    out[used] = '\0';
+}
+
 long ls_weight_layer(const char *name) {
     long numbers[SEVERAL_NUMBERS];
     return numbers_of(name, numbers) > 0 ? numbers[0] : -1;
@@ -344,14 +358,22 @@ static const char *kind_of(const char *name) {
 
 static bool differ(const char *a, const char *b) { return a != NULL && b != NULL && strcmp(a, b) != 0; }
 
+/* Whether the shorter list's numbers are in the longer one, in this order: the longer may have an expert's number, too. */
+static bool holds(const long *longer, size_t n, const long *shorter, size_t m) {
+    size_t found = 0;
+    for (size_t i = 0; i < n && found < m; i++)
+        found += longer[i] == shorter[found];
+    return found == m;
+}
+
 const char *ls_weight_names_contradict(const char *a, const char *b) {
     long x[SEVERAL_NUMBERS], y[SEVERAL_NUMBERS];
     size_t n = numbers_of(a, x), m = numbers_of(b, y);
     if (differ(tower_of(a), tower_of(b)))
         return "the tower";
-    if (n == m && memcmp(x, y, n * sizeof *x) != 0)
+    if (n > 0 && m > 0 && !(n >= m ? holds(x, n, y, m) : holds(y, m, x, n)))
         return "the layer";
-    if (differ(role_of(a), role_of(b)))
+    if (differ(ls_weight_role(a), ls_weight_role(b)))
         return "the role";
     return differ(kind_of(a), kind_of(b)) ? "weight and bias" : NULL;
 }

@@ -28,6 +28,11 @@ size_t ls_weight_labels_find(const ls_weight_labels *labels, const char *name);
 /* Why these can't be names of the same weight: "the layer", "the role", "the tower", "weight and
  * bias"; NULL when they may be. */
 const char *ls_weight_names_contradict(const char *a, const char *b);
+enum { LS_WEIGHT_TEMPLATE = 512 };
+/* "blk.#.ffn_up.weight": the name with its numbers left out, but not the digits of a word ("fc2"). A long one is cut. */
+void ls_weight_put_template(const char *name, char out[LS_WEIGHT_TEMPLATE]);
+/* The role that a name indicates ("query", "up", …); NULL if it indicates none. */
+const char *ls_weight_role(const char *name);
 /* The first number that is a component of the name; -1 if there is none. */
 long ls_weight_layer(const char *name);
 

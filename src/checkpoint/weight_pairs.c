@@ -255,7 +255,7 @@ typedef struct fusion {
 
 static lockstep_status add_part(matching *m, const fusion *f, size_t part, uint64_t first, uint64_t count, bool index) {
     ls_weight_pair pair = {.method = LS_METHOD_PRESET, .changes = f->rule->changes};
-    pair.part[f->side] = (ls_weight_part){f->fused, index ? 0 : f->rule->axis, first, count, index};
+    pair.part[f->side] = (ls_weight_part){.tensor = f->fused, .axis = index ? 0 : f->rule->axis, .first = first, .count = count, .index = index};
     pair.part[1 - f->side] = whole(part);
     pair.original = f->fused_is_hf ? f->side : 1 - f->side;
     return add(m, &pair);

@@ -9,6 +9,7 @@
 
 #include "base/grow.h"
 #include "base/map.h"
+#include "checkpoint/conversions.h"
 #include "checkpoint/weight_steps.h"
 #include "compare/sample.h"
 
@@ -66,6 +67,8 @@ static bool is_telling(const sketch *k) {
 typedef struct hit {
     size_t tensor;
     double nmse;
+    unsigned change; /* 0, or one that was done to the tensor of the side `changed` */
+    int changed;
     char text[256]; /* "" if unchanged */
 } hit;
 
@@ -99,15 +102,31 @@ static double bound(const search *s, int side, size_t i, size_t other) {
     return t->elements <= 4 ? fmin(allowed, 1e-12) : allowed;
 }
 
-static void consider(hit *best, size_t other, double nmse, double allowed, const char *format, const char *name) {
-    if (!(nmse <= allowed) || nmse >= best->nmse)
+/* `found`: without its text. */
+static void consider(hit *best, const hit *found, double allowed, const char *format, const char *name) {
+    if (!(found->nmse <= allowed) || found->nmse >= best->nmse)
         return;
-    best->tensor = other;
-    best->nmse = nmse;
+    *best = *found;
     snprintf(best->text, sizeof best->text, format, name);
 }
 
-static void try_other(search *s, int side, size_t i, size_t other, hit *best) {
+static void try_change(search *s, int side, size_t i, size_t other, int changed, unsigned change, const char *format, hit *best) {
+    const hit found = {.tensor = other, .nmse = look_changed(s, side, i, other, changed, change), .change = change, .changed = changed};
+    consider(best, &found, bound(s, side, i, other), format, tensor_of(s, 1 - side, other)->name);
+}
+
+/* Close enough in size to hold the same values in another order, or rounded. */
+static bool is_near(const search *s, int side, size_t i, size_t other) {
+    const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
+    return fabs(a->l2 - b->l2) <= (1e-6 + sqrt(bound(s, side, i, other))) * a->l2;
+}
+
+static void try_unchanged(search *s, int side, size_t i, size_t other, hit *best) {
+    if (is_near(s, side, i, other))
+        try_change(s, side, i, other, side, 0, "", best);
+}
+
+static void try_changes(search *s, int side, size_t i, size_t other, hit *best) {
     static const struct {
         unsigned change;
         const char *forwards, *backwards; /* %s: the other's name */
@@ -119,19 +138,14 @@ static void try_other(search *s, int side, size_t i, size_t other, hit *best) {
         {LS_CHANGE_TRANSPOSE, "transpose(%s)", "transpose(%s)"},
         {LS_CHANGE_ROPE_PAIRS, "%s with its rotary halves interleaved", "%s with its rotary pairs de-interleaved"},
     };
-    const sketch *a = &s->sketches[side][i], *b = &s->sketches[1 - side][other];
-    const char *name = tensor_of(s, 1 - side, other)->name;
-    double allowed = bound(s, side, i, other);
-    bool near = fabs(a->l2 - b->l2) <= (1e-6 + sqrt(allowed)) * a->l2;
-    if (near)
-        consider(best, other, look_changed(s, side, i, other, side, 0), allowed, "", name);
+    const uint64_t elements = s->sketches[side][i].elements;
     for (size_t k = 0; k < sizeof changes / sizeof *changes; k++) {
         bool in_place = changes[k].change == LS_CHANGE_TRANSPOSE || changes[k].change == LS_CHANGE_ROPE_PAIRS;
-        if (in_place ? !near || a->elements < 4 : a->elements > SMALL)
+        if (in_place ? !is_near(s, side, i, other) || elements < 4 : elements > SMALL)
             continue;
-        consider(best, other, look_changed(s, side, i, other, 1 - side, changes[k].change), allowed, changes[k].forwards, name);
+        try_change(s, side, i, other, 1 - side, changes[k].change, changes[k].forwards, best);
         if (!in_place || changes[k].change == LS_CHANGE_ROPE_PAIRS)
-            consider(best, other, look_changed(s, side, i, other, side, changes[k].change), allowed, changes[k].backwards, name);
+            try_change(s, side, i, other, side, changes[k].change, changes[k].backwards, best);
     }
 }
 
@@ -160,6 +174,21 @@ static lockstep_status find_equal(search *s, int side, size_t i, bool unpaired_o
     return LOCKSTEP_OK;
 }
 
+/* The most probable first: in the same layer (passes 0 and 1), unchanged (passes 0 and 2). A later pass matters only if none before it
+ * has found anything: the change of a small value to its tanh is smaller than a quantizer's error. */
+static void try_others(search *s, int side, size_t i, bool unpaired_only, int pass, hit *out) {
+    const long layer = ls_weight_layer(s->w->labels[side].items[i].name);
+    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count && out->nmse > 0 && s->looks < LOOKS_MAX; other++) {
+        const bool same_layer = ls_weight_layer(s->w->labels[1 - side].items[other].name) == layer;
+        if (same_layer != (pass < 2) || !is_candidate(s, side, i, other, unpaired_only) || !is_telling(&s->sketches[1 - side][other]))
+            continue;
+        if (pass % 2 == 0)
+            try_unchanged(s, side, i, other, out);
+        else
+            try_changes(s, side, i, other, out);
+    }
+}
+
 /* The tensor of the other side that holds this one's content. */
 static lockstep_status find(search *s, int side, size_t i, bool unpaired_only, hit *out) {
     *out = (hit){.tensor = SIZE_MAX, .nmse = INFINITY};
@@ -167,9 +196,8 @@ static lockstep_status find(search *s, int side, size_t i, bool unpaired_only, h
     if (!is_telling(&s->sketches[side][i]))
         return LOCKSTEP_OK;
     LS_TRY(find_equal(s, side, i, unpaired_only, out));
-    for (size_t other = 0; other < s->w->sides[1 - side]->archive->tensor_count && out->nmse > 0 && s->looks < LOOKS_MAX; other++)
-        if (is_candidate(s, side, i, other, unpaired_only) && is_telling(&s->sketches[1 - side][other]))
-            try_other(s, side, i, other, out);
+    for (int pass = 0; pass < 4 && out->tensor == SIZE_MAX; pass++)
+        try_others(s, side, i, unpaired_only, pass, out);
     return LOCKSTEP_OK;
 }
 
@@ -189,6 +217,11 @@ static const char *keep_text(search *s, const char *text) {
     return *text != '\0' ? ls_arena_copy(&s->w->arena, text, strlen(text)) : NULL;
 }
 
+/* Whether the tensors are partners: unchanged, or changed as converters have to. Other transformed ones are only reported. */
+static bool are_partners(const search *s, const hit *found, const size_t tensors[LS_SIDES]) {
+    return found->change == 0 || ls_conversion_is_due(s->w, found->change, found->changed, tensors);
+}
+
 /* Pairs tensors whose names no rule covers, if they hold the same values. */
 static lockstep_status pair_by_content(search *s) {
     ls_weights *w = s->w;
@@ -197,9 +230,10 @@ static lockstep_status pair_by_content(search *s) {
         if (w->paired[LS_CANDIDATE][i])
             continue;
         LS_TRY(find(s, LS_CANDIDATE, i, true, &best));
-        if (best.tensor == SIZE_MAX || best.text[0] != '\0')
-            continue; /* a transformed one is not paired, but reported */
-        ls_weight_pair pair = {.method = LS_METHOD_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}}};
+        if (best.tensor == SIZE_MAX || !are_partners(s, &best, (const size_t[]){best.tensor, i}))
+            continue;
+        ls_weight_pair pair = {.method = LS_METHOD_CONTENT, .part = {{.tensor = best.tensor, .axis = -1}, {.tensor = i, .axis = -1}},
+                               .changes = best.change, .original = best.changed};
         LS_TRY(ls_weights_compare(w, &pair, s->error));
         if (!ls_weight_fails(&pair) && ls_weights_add_pair(w, &pair) == NULL)
             return ls_fail(s->error, LOCKSTEP_NO_MEMORY, "out of memory");
@@ -318,6 +352,7 @@ static lockstep_status prepare(search *s) {
 static lockstep_status run(search *s) {
     LS_TRY(prepare(s));
     LS_TRY(pair_by_content(s));
+    LS_TRY(ls_weights_pair_parts(s->w, s->error));
     LS_TRY(explain_differences(s));
     for (int side = 0; side < LS_SIDES; side++) {
         LS_TRY(find_elsewhere(s, side));
@@ -338,23 +373,15 @@ lockstep_status ls_weights_search(ls_weights *weights, lockstep_error *error) {
 
 /* --- pairs by content whose names contradict them */
 
-/* "blk.{}.ffn_up.weight": the name with its numbers left out. */
-static void put_template(const char *name, char out[512]) {
-    size_t used = 0;
-    for (const char *at = name; *at != '\0' && used + 1 < 512; at++) {
-        bool digit = *at >= '0' && *at <= '9';
-        bool again = digit && at > name && at[-1] >= '0' && at[-1] <= '9';
-        if (!again)
-            out[used++] = digit ? '#' : *at;
-    }
-    out[used] = '\0';
-}
+/* Where a part of a fused tensor begins; experts have their numbers, which the names have, too. */
+static unsigned long long place_of(const ls_weight_pair *p, int side) { return p->part[side].index ? 0 : p->part[side].first; }
 
-static size_t put_templates(const ls_weights *w, const ls_weight_pair *p, char out[1024]) {
-    char a[512], b[512];
-    put_template(w->labels[LS_REFERENCE].items[p->part[LS_REFERENCE].tensor].name, a);
-    put_template(w->labels[LS_CANDIDATE].items[p->part[LS_CANDIDATE].tensor].name, b);
-    return (size_t)snprintf(out, 1024, "%s\n%s", a, b);
+/* The names of both sides, and what was done to make them partners. */
+static size_t put_templates(const ls_weights *w, const ls_weight_pair *p, char out[1100]) {
+    char a[LS_WEIGHT_TEMPLATE], b[LS_WEIGHT_TEMPLATE];
+    ls_weight_put_template(w->labels[LS_REFERENCE].items[p->part[LS_REFERENCE].tensor].name, a);
+    ls_weight_put_template(w->labels[LS_CANDIDATE].items[p->part[LS_CANDIDATE].tensor].name, b);
+    return (size_t)snprintf(out, 1100, "%s\n%s %u %d %llu %llu", a, b, p->changes, p->original, place_of(p, LS_REFERENCE), place_of(p, LS_CANDIDATE));
 }
 
 static const char *pair_name(const ls_weights *w, const ls_weight_pair *p, int side) { return w->labels[side].items[p->part[side].tensor].name; }
@@ -380,7 +407,7 @@ static bool is_renumbered(const ls_weights *w) {
  * that most layers have is taken as correct. */
 static lockstep_status count_templates(const ls_weights *w, ls_map *counts, ls_map *most, lockstep_error *error) {
     for (size_t i = 0; i < w->pair_count; i++) {
-        char text[1024];
+        char text[1100];
         size_t length = put_templates(w, &w->pairs[i], text);
         uint64_t *count = ls_map_at(counts, text, length), *best = ls_map_at(most, text, strcspn(text, "\n"));
         if (count == NULL || best == NULL)
@@ -397,7 +424,7 @@ lockstep_status ls_weights_find_contradictions(ls_weights *w, lockstep_error *er
     lockstep_status status = count_templates(w, &counts, &most, error);
     for (size_t i = 0; i < w->pair_count && status == LOCKSTEP_OK; i++) {
         ls_weight_pair *p = &w->pairs[i];
-        char text[1024];
+        char text[1100];
         if (p->method != LS_METHOD_CONTENT)
             continue;
         size_t length = put_templates(w, p, text);
@@ -405,6 +432,8 @@ lockstep_status ls_weights_find_contradictions(ls_weights *w, lockstep_error *er
         p->contradiction = ls_weight_names_contradict(pair_name(w, p, 0), pair_name(w, p, 1));
         if (p->contradiction != NULL && renumbered && strcmp(p->contradiction, "the layer") == 0)
             p->contradiction = NULL;
+        if (p->contradiction == NULL)
+            p->contradiction = ls_conversion_missing(w, p);
         if (p->contradiction == NULL && count != NULL && best != NULL && *count < *best)
             p->contradiction = "the same name in other layers";
     }

@@ -17,6 +17,12 @@ void ls_weights_judge_schemes(ls_weights *weights);
 ls_weight_pair *ls_weights_add_pair(ls_weights *weights, const ls_weight_pair *pair);
 /* Compares one pair: verdict, layout, metrics, cause. */
 lockstep_status ls_weights_compare(ls_weights *weights, ls_weight_pair *pair, lockstep_error *error);
+/* Whether a sample of two parts agrees within what their types allow; a constant proves nothing. */
+bool ls_weight_parts_agree(ls_weights *weights, const ls_weight_pair *pair);
+/* Pairs stacked experts with single ones by content (weight_stacks.c). */
+lockstep_status ls_weights_pair_stacks(ls_weights *weights, lockstep_error *error);
+/* Pairs fused weights with their parts by content (weight_parts.c). */
+lockstep_status ls_weights_pair_parts(ls_weights *weights, lockstep_error *error);
 /* Pairs the remaining tensors by content, and searches for content under other names. */
 lockstep_status ls_weights_search(ls_weights *weights, lockstep_error *error);
 

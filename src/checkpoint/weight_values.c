@@ -12,16 +12,26 @@ uint64_t ls_weight_heads(const ls_weights *weights, const char *name) {
     return weights->heads[keys ? 1 : 0];
 }
 
+/* A part as a NumPy slice: "3", "64:128", ":, 0:64:2". */
+static void put_slice(const ls_weight_part *part, char out[80]) {
+    const uint64_t step = part->step > 1 ? part->step : 1;
+    size_t used = (size_t)snprintf(out, 80, "%s%llu", part->axis == 1 ? ":, " : "", (unsigned long long)part->first);
+    if (!part->index)
+        used += (size_t)snprintf(out + used, 80 - used, ":%llu", (unsigned long long)(part->first + part->count * step));
+    if (step > 1)
+        snprintf(out + used, 80 - used, ":%llu", (unsigned long long)step);
+}
+
 void ls_weight_title(const ls_weights *weights, int side, const ls_weight_part *part, char *out, size_t capacity) {
     const char *name = weights->sides[side]->archive->tensors[part->tensor].name;
-    const char *before = part->axis == 1 ? ":, " : "";
+    char slice[80], groups[60] = "";
+    put_slice(part, slice);
+    if (part->groups > 0)
+        snprintf(groups, sizeof groups, ".reshape(%llu, -1, ...)", (unsigned long long)part->groups);
     if (part->axis < 0)
         snprintf(out, capacity, "%s", name);
-    else if (part->index)
-        snprintf(out, capacity, "%s[%llu]", name, (unsigned long long)part->first);
     else
-        snprintf(out, capacity, "%s[%s%llu:%llu]", name, before, (unsigned long long)part->first,
-                 (unsigned long long)(part->first + part->count));
+        snprintf(out, capacity, "%s%s[%s]", name, groups, slice);
 }
 
 static bool transpose(ls_view *v) {
@@ -32,6 +42,18 @@ static bool transpose(ls_view *v) {
     int64_t stride = v->strides[a];
     v->shape[a] = v->shape[b], v->strides[a] = v->strides[b];
     v->shape[b] = size, v->strides[b] = stride;
+    return true;
+}
+
+/* Rows become [groups, rows of a group]. */
+static bool divide_rows(ls_view *v, uint64_t groups) {
+    if (v->rank < 1 || v->rank + 1 > LOCKSTEP_MAX_RANK || groups == 0 || v->shape[0] % groups != 0)
+        return false;
+    memmove(v->shape + 1, v->shape, (size_t)v->rank * sizeof *v->shape);
+    memmove(v->strides + 1, v->strides, (size_t)v->rank * sizeof *v->strides);
+    v->shape[0] = groups, v->shape[1] /= groups;
+    v->strides[0] = v->strides[1] * (int64_t)v->shape[1];
+    v->rank++;
     return true;
 }
 
@@ -103,7 +125,7 @@ static lockstep_status apply_scale(const lockstep_archive *a, const ls_weight_pa
     return LOCKSTEP_OK;
 }
 
-/* A transposition comes before slicing: parts are counted along the result's axes. */
+/* A transposition comes before dividing and slicing: parts are counted along the result's axes. */
 lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_weight_part *part, unsigned changes,
                                uint64_t heads, ls_weight_values *out_values, lockstep_error *error) {
     ls_weight_values values = {0};
@@ -112,10 +134,11 @@ lockstep_status ls_weight_read(const ls_weights *weights, int side, const ls_wei
         LS_TRY(apply_scale(weights->sides[side]->archive, part, &values.view, error));
     if ((changes & LS_CHANGE_TRANSPOSE) != 0)
         transpose(&values.view);
+    if (part->groups > 0 && !divide_rows(&values.view, part->groups))
+        return ls_fail(error, LOCKSTEP_INCOMPARABLE, "its rows can't be divided into %llu groups", (unsigned long long)part->groups);
     if (part->axis >= 0) {
         char slice[80];
-        snprintf(slice, sizeof slice, part->index ? "%s%llu" : "%s%llu:%llu", part->axis == 1 ? ":, " : "",
-                 (unsigned long long)part->first, (unsigned long long)(part->first + part->count));
+        put_slice(part, slice);
         LS_TRY(ls_view_slice(&values.view, slice, error));
     }
     if ((changes & LS_CHANGE_ROPE_PAIRS) != 0 && !rope_pairs(&values.view, heads))

@@ -63,6 +63,7 @@ static lockstep_status run(ls_weights *w, const ls_weights_options *o, lockstep_
     LS_TRY(compare_all(w, o, error));
     ls_weights_judge_schemes(w);
     if (o->tensors == NULL) {
+        LS_TRY(ls_weights_pair_stacks(w, error));
         LS_TRY(ls_weights_search(w, error));
         LS_TRY(ls_weights_find_contradictions(w, error));
     }

@@ -228,3 +228,57 @@ def test_a_configuration_that_cant_be_read_costs_itself_alone(tmp_path):
     assert "configuration of the reference was not compared" in text and "config.json: offset 19" in text
     other = write_gguf(tmp_path / "b.gguf", {"token_embd.weight": normal(48, 4, seed=1)})
     assert diff(folder, other, "--preset", "llama")[0] == 1
+
+
+def convert(tmp_path, config, tensors, keys, arch):
+    reference = write_hf(tmp_path / "hf", {"model.embed_tokens.weight": normal(48, 4)}, {**CONFIG, **config})
+    return diff(reference, write_gguf(tmp_path / "m.gguf", {"token_embd.weight": normal(48, 4), **tensors}, arch=arch, keys=list(keys.items())), "--what", "config")
+
+
+@pytest.mark.parametrize(("counts", "layer_with_keys", "status"), [([0, 2], 1, 0), ([2, 0], 0, 0), ([0, 4], 1, 1), ([2, 0], 1, 1)])
+def test_layers_without_attention_have_no_key_value_heads(tmp_path, counts, layer_with_keys, status):
+    keys = {k: v for k, v in KEYS.items() if k != "add_head_count_kv"} | {"add_head_count_kv": counts}
+    found, text, report = convert(tmp_path, {"model_type": "jamba", "architectures": ["JambaForCausalLM"]}, {f"blk.{layer_with_keys}.attn_k.weight": normal(32, 64)}, keys, "jamba")
+    assert found == status, text
+    assert [c["id"] for c in report["config"] if c["verdict"] == "differs"] == (["kv-heads"] if status else [])
+
+
+LATENT = {"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"], "kv_lora_rank": 40, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "num_key_value_heads": 4}
+
+
+@pytest.mark.parametrize("config", [{"head_dim": 16, "qk_head_dim": 48}, {"head_dim": None}])
+@pytest.mark.parametrize(("mla", "rotated", "wrong"), [(48, 16, []), (40, 16, ["head-size"]), (48, 32, ["rope-dimensions"])])
+def test_latent_attention(tmp_path, config, mla, rotated, wrong):
+    keys = {**KEYS, "add_head_count_kv": 1, "add_key_length": 56, "add_key_length_mla": mla, "add_rope_dimension_count": rotated}
+    found, text, report = convert(tmp_path, {**LATENT, **config}, {}, keys, "deepseek2")
+    assert [c["id"] for c in report["config"] if c["verdict"] == "differs"] == wrong, text
+    assert found == (1 if wrong else 0)
+
+
+@pytest.mark.parametrize(("config", "kv", "status"), [
+    ({"multi_query": True, "num_kv_heads": 4}, 1, 0), ({"multi_query": True, "num_kv_heads": 4}, 4, 1),
+    ({"new_decoder_architecture": True, "multi_query": True, "num_kv_heads": 2}, 2, 0), ({"new_decoder_architecture": True, "num_kv_heads": 2}, 1, 1)])
+def test_key_value_heads_of_falcon(tmp_path, config, kv, status):
+    keys = {**KEYS, "add_head_count_kv": kv}
+    found, text, _ = convert(tmp_path, {"model_type": "falcon", "architectures": ["FalconForCausalLM"], "num_key_value_heads": None, **config}, {}, keys, "falcon")
+    assert found == status, text
+
+
+@pytest.mark.parametrize(("model", "status"), [("BertModel", 0), ("BertForCausalLM", 1), ("GPT2LMHeadModel", 1)])
+def test_a_model_without_an_output_matrix_has_nothing_to_tie(tmp_path, model, status):
+    found, text, _ = convert(tmp_path, {"model_type": "bert", "architectures": [model], "tie_word_embeddings": False}, {}, KEYS, "bert")
+    assert found == status, text
+
+
+@pytest.mark.parametrize(("key", "value", "status"), [("router_scaling_factor", 2.5, 0), ("router_scaling_factor", 1.5, 1)])
+def test_other_names_of_multipliers(tmp_path, key, value, status):
+    found, text, _ = convert(tmp_path, {key: value}, {}, {**KEYS, "add_expert_weights_scale": 2.5}, "llama")
+    assert found == status, text
+
+
+@pytest.mark.parametrize(("full", "status"), [({0, 2}, 0), ({1, 3}, 1)])
+def test_modern_bert_counts_windows_from_the_first_layer(tmp_path, full, status):
+    kinds = ["full_attention" if layer in full else "sliding_attention" for layer in range(4)]
+    keys = {**KEYS, "add_block_count": 4, "modern-bert.attention.sliding_window_pattern": 2}
+    found, text, _ = convert(tmp_path, {"model_type": "modernbert", "architectures": ["ModernBertModel"], "num_hidden_layers": 4, "layer_types": kinds}, {}, keys, "modern-bert")
+    assert found == status, text

@@ -155,6 +155,7 @@ HOMONYMS = {
     "src/match/mere_number.c": "the first part of a dump's name",
     "src/match/aligned_pair.c": "a part of a tensor's name",
     "src/checkpoint/architectures.c": "hidden_act of a config.json, and names of architectures",
+    "src/checkpoint/conversions.c": "a part of a tensor's name",
     "src/checkpoint/computed_settings.c": "the family of hidden_act",
     "src/checkpoint/model_parts.c": "a part of a tensor's name",
     "src/checkpoint/vocabulary.c": "a special token",

@@ -23,6 +23,11 @@ class Animal:
     without: str = ""
 
     @property
+    def files(self):
+        """Where its files really differ, why."""
+        return FILES.get(self.name, "")
+
+    @property
     def is_encoder(self):
         return self.auto != "AutoModelForCausalLM"
 
@@ -35,6 +40,23 @@ def of_types(**bases):
     """Rotary embeddings for each type of layer."""
     return {kind: {"rope_type": "default", "rope_theta": base} for kind, base in bases.items()}
 
+
+STAND_IN = "the zoo's byte-level vocabulary stands in for the model's own, whose special tokens the converter writes"
+CONSTANT = "the converter writes a constant"
+NO_OFFSET = "the converter leaves out the first positions, which are not used, of the position embedding"
+NOT_READ = "the converter writes another value than the configuration has"
+
+# Where the converter's file really differs from the checkpoint.
+FILES = {
+    "bert": STAND_IN, "camembert": STAND_IN, "distilbert": STAND_IN, "modernbert": STAND_IN, "eurobert": STAND_IN, "nemotron": CONSTANT,
+    "hunyuan-dense": "the converter writes eod_token_id as the end of a text", "hunyuan-moe": "the configuration's sep is not the tokenizer's", "roberta": NO_OFFSET, "xlm-roberta": NO_OFFSET, "falcon": CONSTANT, "falcon-7b": CONSTANT,
+    "granite-hybrid": CONSTANT, "granite-hybrid-moe": CONSTANT, "glm": NOT_READ, "mamba": NOT_READ, "falcon_mamba": NOT_READ,
+    "nemotron_h-moe": CONSTANT, "bamba": "the converter permutes whole heads, of which only a part is rotated",
+    "starcoder": "the configuration has multi_query, and contradicts itself with num_key_value_heads",
+    "gemma3-pattern": "the engine takes every sixth layer for a full one, whatever the configuration says",
+    "qwen3_moe-unnormalized": "the engine always normalizes the experts' weights",
+    "smollm3-interval": "the engine leaves RoPE out of every fourth layer, whatever the configuration says",
+}
 
 GELU = "the engine has GELU in its tanh form"
 Q_NORM_EPS = "the engine's norms of the latent vectors use the configuration's eps, transformers' 1e-6"

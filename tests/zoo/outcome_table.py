@@ -85,3 +85,18 @@ def absent(without):
     for animal in without:
         reasons[animal.without].append(animal.name)
     return "| not run | why |\n|---|---|\n" + "".join(f"| {', '.join(names)} | {reason} |\n" for reason, names in reasons.items())
+
+
+def checkpoint_line(animal, kind, outcome):
+    return f"{animal.name:24} {kind:5} {outcome['verdict']:12} {listed(outcome['findings'])}"
+
+
+def checkpoint_markdown(outcomes):
+    """What is not a match, with the first finding; the rest by number."""
+    matched = [key for key, outcome in outcomes.items() if outcome["verdict"] == "match"]
+    rows = [f"{len(matched)} of {len(outcomes)} conversions match. The others:\n", "| architecture | type | verdict | findings | the first | |", "|---|---|---|---|---|---|"]
+    for (animal, kind), outcome in outcomes.items():
+        if outcome["verdict"] != "match":
+            first = short(outcome["texts"][0] if outcome["texts"] else "")[:160].replace("|", "/")
+            rows.append(f"| {animal.name} | {kind} | {outcome['verdict']} | {listed(outcome['findings'])} | {first} | {animal.files} |")
+    return "\n".join(rows) + "\n"

@@ -2,7 +2,9 @@
 """The zoo: every architecture that llama.cpp's converter knows and transformers can build, small and
 random, converted, run in both engines, and compared without any option.
 
-    zoo.py [--only bloom,mpt] [--types f32,q8_0] [--table FILE]
+    zoo.py [--only bloom,mpt] [--types f32,q8_0] [--table FILE] [--checkpoints]
+
+With --checkpoints, only the files are compared: what transformers saved with what the converter made of it.
 
 One process imports torch and transformers, and is forked for each architecture.
 """
@@ -16,10 +18,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import animals  # noqa: E402
+import checkpoints  # noqa: E402
 import keeper  # noqa: E402
 import outcome_table  # noqa: E402
 
 BEGIN, END = "<!-- table: make zoo TABLE=docs/zoo.md -->", "<!-- end -->"
+FILES_BEGIN = "<!-- table: make zoo CHECKPOINTS=1 TABLE=docs/zoo.md -->"
 LIMIT = 900  # seconds for one architecture in one type
 
 
@@ -91,12 +95,31 @@ def kept(folder):
     return {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
 
 
+def visit_checkpoints(chosen, types, folder):
+    """(architecture, type) -> what came out of comparing the files."""
+    done = {}
+    for animal, kind in [(animal, kind) for animal in chosen if not animal.without for kind in types]:
+        case = folder / animal.name
+        case.mkdir(parents=True, exist_ok=True)
+        try:
+            done[animal, kind] = checkpoints.visit(animal, case, kind)
+        except keeper.Stopped as reason:
+            done[animal, kind] = {"verdict": "none", "findings": {}, "texts": [str(reason)]}
+        print(outcome_table.checkpoint_line(animal, kind, done[animal, kind]), flush=True)
+    return done
+
+
+def write_checkpoints(file, done):
+    before, rest = file.read_text().split(FILES_BEGIN)
+    file.write_text(before + FILES_BEGIN + "\n" + outcome_table.checkpoint_markdown(done) + END + rest.split(END, 1)[1])
+
+
 def write_table(file, outcomes):
     """Replaces what is between the two marks of a page, or writes a page of its own."""
     text = file.read_text() if file.exists() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
     without = [animal for animal in animals.ANIMALS if animal.without]
-    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(outcomes) + "\n" + outcome_table.absent(without) + END + rest.split(END)[1])
+    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(outcomes) + "\n" + outcome_table.absent(without) + END + rest.split(END, 1)[1])
 
 
 def main():
@@ -105,6 +128,7 @@ def main():
     parser.add_argument("--types", default="f32,q8_0")
     parser.add_argument("--folder", type=pathlib.Path, default=keeper.ROOT / "build" / "zoo")
     parser.add_argument("--table", type=pathlib.Path, help="a page, between whose marks the Markdown table is written")
+    parser.add_argument("--checkpoints", action="store_true", help="compare the files alone")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
@@ -113,6 +137,12 @@ def main():
         parser.error(f"no such architecture: {', '.join(sorted(unknown))}")
     chosen = [animals.BY_NAME[name] for name in wanted] or animals.ANIMALS
     start = time.monotonic()
+    if options.checkpoints:
+        done = visit_checkpoints(chosen, options.types.split(","), options.folder)
+        print(outcome_table.totals(done, time.monotonic() - start))
+        if options.table:
+            write_checkpoints(options.table, done)
+        return
     done = Queue(options.folder, options.jobs).run([(animal, kind) for animal in chosen if not animal.without for kind in options.types.split(",")])
     print(outcome_table.totals(done, time.monotonic() - start))
     if options.table:
