@@ -15,13 +15,11 @@ def opened():
     return list(_files)
 
 
-def find(name, shape):
-    """(path, dtype) of the last of them that has a tensor of this name and shape; or None. The program may have converted it to another type."""
-    for path in reversed(_files):
-        dtype, found = _tensors_of(path).get(name, (None, None))
-        if found == list(shape):
-            return path, dtype
-    return None
+def find(name, dtype, shape):
+    """(path, type) of the last of them that has a tensor of this name and shape, if possible in this type: the program may have converted it. Or None."""
+    found = [(path, *_tensors_of(path).get(name, (None, None))) for path in reversed(_files)]
+    alike = [(path, own) for path, own, own_shape in found if own_shape == list(shape)]
+    return next((item for item in alike if item[1] == dtype), alike[0] if alike else None)
 
 
 def find_layer(name, shape):

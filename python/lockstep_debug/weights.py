@@ -29,7 +29,7 @@ def _keeps(parameter, name):
 
 
 def _is_in_file(parameter, name):
-    found = model_files.find(name, parameter.shape)
+    found = model_files.find(name, str(parameter.dtype), parameter.shape)
     path = found[0] if found is not None else model_files.find_layer(name, parameter.shape)
     if path is not None:
         recorder.model_file(path)

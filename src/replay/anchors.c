@@ -8,7 +8,6 @@
 #include "replay/replayer.h"
 
 enum { GUESSES = 4096, FREE = 512, PLACES = 6, LOOKS = 16, WITNESSES = 4 }; /* places: of a tensor; looks: at possible witnesses of a guess */
-#define MULTIPLICATIONS 0x1p37 /* for all guesses of a pass */
 #define RELATED 0.9   /* relative L2 of tensors that have something in common, at most */
 #define DECISIVE 0.6  /* of the relative L2 without the guess: what chance and similar layers do not give */
 #define EXACT 1e-2    /* relative L2: less says no more */
@@ -25,7 +24,6 @@ typedef struct guess {
 typedef struct guesses {
     guess *items;
     size_t count, pass;
-    double left; /* multiplications that may be spent on them */
 } guesses;
 
 static bool is_replayed(const ls_replayer *w, size_t node, size_t pass) {
@@ -111,7 +109,7 @@ static double weigh_value(ls_replayer *w, guesses *all, const guess *g, const ls
     double weight = 0;
     int looks = LOOKS, witnesses = WITNESSES;
     ls_replayer_try(w, g->node, value);
-    for (size_t i = (size_t)(g - all->items), n; i < all->count && all->left > 0 && looks > 0 && witnesses > 0; i += n) {
+    for (size_t i = (size_t)(g - all->items), n; i < all->count && w->guesses_left > 0 && looks > 0 && witnesses > 0; i += n) {
         const size_t node = all->items[i].node;
         n = count_of_node(all, i);
         if (node == g->node || !ls_replayer_depends(w, node) || !ls_replayer_is_anchored_behind(w, node, g->node))
@@ -119,7 +117,7 @@ static double weigh_value(ls_replayer *w, guesses *all, const guess *g, const ls
         const double own = testimony(w, g, value, &all->items[i], n);
         weight += fmax(own, 0);
         witnesses -= own > 0;
-        all->left -= 2 * ls_eval_cost(w->candidate, &w->candidate->nodes[node]); /* what is between, too */
+        w->guesses_left -= 2 * (ls_eval_cost(w->candidate, &w->candidate->nodes[node]) + (double)w->candidate->nodes[node].elements); /* what is between, too */
         looks--;
     }
     ls_replayer_untry(w);
@@ -152,7 +150,7 @@ static const guess *choose(const guesses *all) {
 }
 
 bool ls_replayer_anchor(ls_replayer *w, size_t pass) {
-    guesses all = {.items = calloc(GUESSES, sizeof *all.items), .pass = pass, .left = MULTIPLICATIONS};
+    guesses all = {.items = calloc(GUESSES, sizeof *all.items), .pass = pass};
     if (all.items != NULL)
         list_guesses(w, &all);
     for (size_t i = 0; i < all.count; i++)

@@ -192,6 +192,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
     const ls_node *n = &w->candidate->nodes[node], *p = &w->partners.trace->nodes[partner];
     const ls_pass_pair *pp = &w->m->tokens.pairs[w->pass_pair];
     const ls_side *r = &w->m->in->reference, *c = &w->m->in->candidate;
+    if (w->places[partner] != LS_NONE && w->places[partner] != node)
+        return false;
     if (n->elements == p->elements)
         return true;
     if (w->partners.is_set)

@@ -8,6 +8,7 @@ enum {
     LOST = 100, /* operations in a row of which none was found: then nothing will be */
     FAULTS = 8  /* of a pass, behind which the tensors of a set are found again */
 };
+#define GUESSES 0x1p37 /* multiplications for those of a pass */
 
 /* ------------------------------------------------------------------ settling */
 
@@ -644,11 +645,61 @@ static void rewind_pass(ls_replayer *w, size_t pass) {
     memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
 }
 
+/* ------------------------------------------------------------------ tensors of a set that were found too early */
+
+/* A node that was found by its value, although more than the rounding of its region is left. */
+static size_t find_doubtful(ls_replayer *w, size_t pass) {
+    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
+        const ls_step *s = &w->steps[i];
+        if (w->candidate->nodes[i].pass == pass && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && w->places[s->partner] == LS_NONE &&
+            ls_replayer_has_rounded_region(w, i) && is_at_fault(w, i))
+            return i;
+    }
+    return LS_NONE;
+}
+
+/* The node that a tensor is most like, where all is computed without it: another one than `node` only if that is clearly less like it. */
+static size_t best_place(ls_replayer *w, size_t pass, size_t partner, size_t node) {
+    const double clearly = 0.7;
+    double least = w->steps[node].value.values != NULL ? clearly * ls_replayer_unlikeness(w, node, &w->steps[node].value, partner) : 0;
+    size_t best = node;
+    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
+        const ls_node *n = &w->candidate->nodes[i];
+        if (i == node || n->pass != pass || !ls_node_is_operation(n) || ls_node_is_integer(n) || !w->steps[i].is_open || w->steps[i].value.values == NULL)
+            continue;
+        const double error = ls_replayer_unlikeness(w, i, &w->steps[i].value, partner);
+        if (error < least) {
+            least = error;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Layers change little, and rounding that has added up is large: a tensor may be found as an earlier layer's result. Where that leaves a
+ * fault, it is given to the node that is most like it without it. */
+static void give_to_best(ls_replayer *w, size_t pass) {
+    for (int moves = 0; moves < FAULTS; moves++) {
+        const size_t node = find_doubtful(w, pass), partner = node != LS_NONE ? w->steps[node].partner : LS_NONE;
+        if (node == LS_NONE)
+            return;
+        w->places[partner] = w->candidate->node_count;
+        rewind_pass(w, pass);
+        process_pass(w, pass);
+        const size_t best = best_place(w, pass, partner, node);
+        w->places[partner] = best;
+        w->anchors[best] = best != node ? partner : w->anchors[best];
+        rewind_pass(w, pass);
+        process_pass(w, pass);
+    }
+}
+
 static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const ls_node *nodes = w->candidate->nodes;
     const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = ls_replayer_first(w, pass), last = w->last_node[pass];
     w->pass_pair = pass_pair;
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
+    w->guesses_left = GUESSES;
     w->of_rotary_pairs = rotates_pairs(w, pass);
     w->groups = ls_head_groups_of(w->candidate, first, last, pass);
     process_pass(w, pass);
@@ -656,6 +707,8 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
         rewind_pass(w, pass);
         process_pass(w, pass);
     }
+    if (w->partners.is_set && w->is_right == NULL)
+        give_to_best(w, pass);
     pair_ends(w, pass);
     if (w->partners.is_set)
         cover_all(w, pass);

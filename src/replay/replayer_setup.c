@@ -69,6 +69,7 @@ void ls_replayer_done(ls_replayer *w) {
     free(w->is_silent);
     free(w->orders);
     free(w->anchors);
+    free(w->places);
     free(w->taken);
     free(w->is_right);
     free(w->tried);
@@ -90,11 +91,14 @@ lockstep_status ls_replayer_init(ls_replayer *w, lockstep_error *error) {
     w->is_given = calloc(n + 1, sizeof *w->is_given);
     w->is_silent = calloc(w->candidate->pass_count + 1, sizeof *w->is_silent);
     w->anchors = malloc((n + 1) * sizeof *w->anchors);
+    w->places = malloc((m + 1) * sizeof *w->places);
     w->taken = malloc((m + 1) * sizeof *w->taken);
     w->tried = calloc(n + 1, sizeof *w->tried);
     w->depends = calloc(n + 1, 1);
-    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_given == NULL || w->is_silent == NULL || w->anchors == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
+    if (w->steps == NULL || w->first_consumer == NULL || w->cache_of == NULL || w->last_node == NULL || w->decoded == NULL || w->variances == NULL || w->is_handed_on == NULL || w->orders == NULL || w->is_given == NULL || w->is_silent == NULL || w->anchors == NULL || w->places == NULL || w->taken == NULL || w->tried == NULL || w->depends == NULL || !list_consumers(w))
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < m; i++)
+        w->places[i] = LS_NONE;
     for (size_t i = 0; i < n; i++) {
         w->anchors[i] = w->steps[i].partner = w->steps[i].likeness = LS_NONE;
         if (w->candidate->nodes[i].pass != LS_NONE)
