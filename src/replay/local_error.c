@@ -180,7 +180,7 @@ static double *variance_of_moved(ls_replayer *w, size_t node, const ls_array *co
     double *variance = malloc((elements + 1) * sizeof *variance);
     const double squares = ls_replayer_moved_squares(computed, &moved);
     for (uint64_t i = 0; variance != NULL && i < elements; i++)
-        variance[i] = squares / (double)computed->elements;
+        variance[i] = squares / (double)elements; /* of the known rows, as the squares are */
     ls_array_release(&moved);
     return variance;
 }
@@ -250,7 +250,7 @@ bool ls_replayer_measure(ls_replayer *w, size_t node, const ls_array *computed, 
     const bool spread = ls_replayer_has_rounded_region(w, w->partners.is_set ? node : source), rounded = ok && !spread && ls_replayer_rounding(w, source, known, &r);
     if (ok)
         t.floor *= ls_replayer_floor(w, node);
-    if (ok && spread && judge_region(w, node, computed, known, &t, out)) {
+    if (ok && spread && w->partners.is_set && judge_region(w, node, computed, known, &t, out)) {
         out->is_spread = true;
     } else if (ok) {
         t.variance = rounded ? r.variance : variance_of_moved(w, node, computed, t.rows * t.columns);

@@ -12,7 +12,7 @@
 #include "eval/sampling.h"
 #include "replay/replayer.h"
 
-enum { ITERATIONS = 24, DRAWS = 24, FEWEST = 4, DIRECTIONS = 48, STATISTICS = 6 + DIRECTIONS };
+enum { ITERATIONS = 24, DRAWS = 24, DIRECTIONS = 48, STATISTICS = 6 + DIRECTIONS };
 enum { OF_ALL, OF_CHANNEL, OF_TOKEN, OF_PATTERN, OF_MEAN, OF_FACTOR, OF_WEIGHT };
 #define MULTIPLICATIONS 0x1p34          /* of all draws of a region */
 #define WEIGHT_MAX ((uint64_t)1 << 25)  /* elements of a weight that is moved */
@@ -59,6 +59,7 @@ static bool add_weight(region *r, size_t weight) {
 
 /* The weights of a region, and what one computation of it costs; false if one is too large to be moved. */
 static bool list_weights(region *r, double *cost) {
+    const double move = 16; /* multiplications that moving an element of a weight takes as long as */
     bool ok = true;
     for (size_t i = 0; i <= r->node_count && ok; i++) {
         const ls_node *n = &r->w->candidate->nodes[i < r->node_count ? r->nodes[i] : r->node];
@@ -66,6 +67,8 @@ static bool list_weights(region *r, double *cost) {
         for (size_t k = 0; k < n->operand_count && ok; k++)
             ok = add_weight(r, ls_replayer_weight(r->w, n, k)) || n->kind->role == LS_OP_ROLE_SELECTION; /* of a table, some rows are read */
     }
+    for (size_t i = 0; i < r->weight_count; i++)
+        *cost += move * (double)r->w->candidate->nodes[r->weights[i]].elements;
     return ok;
 }
 
@@ -115,9 +118,11 @@ static void add_number(region *r, size_t node, size_t k) {
 }
 
 static bool draw_all(region *r, double cost) {
-    const double most = fmin(MULTIPLICATIONS / fmax(cost, 1), HELD_MAX / (double)elements_of(r));
-    const int count = most >= DRAWS ? DRAWS : most > FEWEST ? (int)most : FEWEST;
-    for (int i = 0; i < count && (double)elements_of(r) * FEWEST <= HELD_MAX; i++)
+    const double most = fmin(fmin(MULTIPLICATIONS, r->w->draws_left) / fmax(cost, 1), HELD_MAX / (double)elements_of(r));
+    const int count = DRAWS; /* what fewer show is too uncertain */
+    if (most < count)
+        return false;
+    for (int i = 0; i < count; i++)
         if ((r->draws[r->draw_count] = compute_with(r, (ls_perturbation){.draw = (uint64_t)i + 1, .weight = LS_NONE})) != NULL)
             r->draw_count++;
     for (size_t i = 0; i < r->weight_count && r->draw_count == count && (double)(count + r->along_count) < most; i++)
@@ -126,6 +131,7 @@ static bool draw_all(region *r, double cost) {
     for (size_t i = 0; i <= r->node_count && r->draw_count == count; i++)
         for (size_t k = 0; k < LS_ALTERATION_NUMBERS && r->along_count < DIRECTIONS && (double)(count + r->along_count) < most; k++)
             add_number(r, i < r->node_count ? r->nodes[i] : r->node, k);
+    r->w->draws_left -= cost * (r->draw_count + r->along_count);
     return r->draw_count == count;
 }
 
@@ -248,11 +254,14 @@ static bool judge(region *r, const double *difference, double out[STATISTICS]) {
         for (int k = 0; k < OF_WEIGHT + r->along_count && ok; k++)
             drawn[k] = k < OF_MEAN ? fmax(drawn[k], one[k]) : k == OF_MEAN ? 1 : drawn[k] + one[k] * one[k] / r->draw_count;
     }
+    const double squares = product_of(r->reference, r->reference, elements_of(r));
+    const double shrinkage = squares > 0 ? drawn[OF_ALL] * drawn[OF_ALL] / sqrt(squares) : 0; /* rounding may shrink a weight by as much, which draws don't */
     for (int k = 0; k < OF_WEIGHT + r->along_count && ok; k++) {
         const double *direction = k == OF_FACTOR ? r->reference : k >= OF_WEIGHT ? r->along[k - OF_WEIGHT] : NULL;
         const double least = direction != NULL ? r->floor * sqrt(product_of(direction, direction, elements_of(r))) : floor[k];
         const double typical = direction != NULL ? sqrt(drawn[k]) : drawn[k];
-        out[k] = own[k] > 0 ? own[k] / (fmax(typical, least) * allowed(k)) : 0;
+        const double shrinks = direction != NULL ? shrinkage * sqrt(product_of(direction, direction, elements_of(r))) : 0;
+        out[k] = own[k] > shrinks ? (own[k] - shrinks) / (fmax(typical, least) * allowed(k)) : 0;
     }
     return ok;
 }

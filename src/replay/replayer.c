@@ -2,13 +2,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/sampling.h"
 #include "replay/replayer.h"
 
 enum {
     LOST = 100, /* operations in a row of which none was found: then nothing will be */
     FAULTS = 8  /* of a pass, behind which the tensors of a set are found again */
 };
-#define GUESSES 0x1p37 /* multiplications for those of a pass */
+/* Multiplications for those of a pass: */
+#define GUESSES 0x1p35
+#define DRAWS 0x1p36
 
 /* ------------------------------------------------------------------ settling */
 
@@ -645,6 +648,20 @@ static void rewind_pass(ls_replayer *w, size_t pass) {
     memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
 }
 
+/* Whether a pass can be walked again for a guess, which is paid for. Without rounded weights, what is right is found exactly, and there is nothing
+ * to guess. */
+static bool can_walk_again(ls_replayer *w, size_t pass) {
+    double cost = 0;
+    bool rounded = false;
+    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++)
+        if (is_replayed(&w->candidate->nodes[i], pass)) {
+            cost += ls_eval_cost(w->candidate, &w->candidate->nodes[i]) + (double)w->candidate->nodes[i].elements;
+            rounded = rounded || w->steps[i].moved.values != NULL;
+        }
+    w->guesses_left -= cost;
+    return rounded && w->guesses_left > 0;
+}
+
 /* ------------------------------------------------------------------ tensors of a set that were found too early */
 
 /* A node that was found by its value, although more than the rounding of its region is left. */
@@ -679,7 +696,7 @@ static size_t best_place(ls_replayer *w, size_t pass, size_t partner, size_t nod
 /* Layers change little, and rounding that has added up is large: a tensor may be found as an earlier layer's result. Where that leaves a
  * fault, it is given to the node that is most like it without it. */
 static void give_to_best(ls_replayer *w, size_t pass) {
-    for (int moves = 0; moves < FAULTS; moves++) {
+    for (int moves = 0; moves < FAULTS && can_walk_again(w, pass); moves++) {
         const size_t node = find_doubtful(w, pass), partner = node != LS_NONE ? w->steps[node].partner : LS_NONE;
         if (node == LS_NONE)
             return;
@@ -700,10 +717,11 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     w->pass_pair = pass_pair;
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->guesses_left = GUESSES;
+    w->draws_left = DRAWS;
     w->of_rotary_pairs = rotates_pairs(w, pass);
     w->groups = ls_head_groups_of(w->candidate, first, last, pass);
     process_pass(w, pass);
-    for (int faults = 0; faults < FAULTS && w->partners.is_set && w->is_right == NULL && ls_replayer_anchor(w, pass); faults++) {
+    for (int faults = 0; faults < FAULTS && w->partners.is_set && w->is_right == NULL && can_walk_again(w, pass) && ls_replayer_anchor(w, pass); faults++) {
         rewind_pass(w, pass);
         process_pass(w, pass);
     }

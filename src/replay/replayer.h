@@ -89,7 +89,7 @@ typedef struct ls_replayer {
     bool *is_silent;      /* per pass of the candidate: see ls_replayer_is_silent */
     bool *is_handed_on;   /* per node: another graph reads it, so its value is kept */
     bool *is_right;       /* of a reference without a graph, per node: found, or covered by what was, before anything was substituted; NULL until then */
-    double guesses_left;  /* multiplications that may be spent on guesses (anchors.c) in this pass */
+    double guesses_left, draws_left; /* multiplications that may be spent on guesses (anchors.c) and draws (region_error.c) in this pass */
     size_t *places;       /* of a reference without a graph, per tensor: the only node whose result it may be, LS_NONE for any, the number of nodes for none */
     size_t *anchors;      /* of a reference without a graph, per node: the tensor that is taken to be its result, whatever was computed; or LS_NONE */
     size_t *taken;        /* per node of the reference that is the first with its content: the node of the pass that was settled on one of them, or LS_NONE */
