@@ -2,13 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/sampling.h"
 #include "replay/replayer.h"
 
-enum {
-    LOST = 100, /* operations in a row of which none was found: then nothing will be */
-    FAULTS = 8  /* of a pass, behind which the tensors of a set are found again */
-};
+enum { LOST = 100 /* operations in a row of which none was found: then nothing will be */ };
 /* Multiplications for those of a pass: */
 #define GUESSES 0x1p35
 #define DRAWS 0x1p36
@@ -466,7 +462,7 @@ static ls_region_size size_of_region(const ls_replayer *w, size_t node, const si
 
 static bool is_shifted(const ls_replayer *w) { return ls_pass_pair_is_shifted(&w->m->tokens.pairs[w->pass_pair], w->partners.trace, w->candidate); }
 
-static bool is_at_fault(ls_replayer *w, size_t node) {
+bool ls_replayer_is_at_fault(ls_replayer *w, size_t node) {
     ls_step *s = &w->steps[node];
     if (s->partner != LS_NONE && !s->is_measured)
         s->is_measured = ls_replayer_local_error(w, node, &s->local);
@@ -498,7 +494,7 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_step *s = &w->steps[node];
     const size_t count = s->partner != LS_NONE ? ls_replayer_region(w, node, region, LS_REPLAYER_REGION) : 0;
     const ls_region_size size = size_of_region(w, node, region, count);
-    const bool at_fault = is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || is_small(w, &size, is_of_experts(w, region, count));
+    const bool at_fault = ls_replayer_is_at_fault(w, node), near = w->partners.is_set || is_shifted(w) || is_small(w, &size, is_of_experts(w, region, count));
     for (size_t i = 0; i < count && (near || at_fault); i++)
         w->steps[region[i]].is_near = true;
     if (!at_fault && (size.products > out->largest.products || (size.products == out->largest.products && size.operations > out->largest.operations)))
@@ -615,7 +611,7 @@ static bool rotates_pairs(const ls_replayer *w, size_t pass) {
 
 static bool has_one_token(const ls_pass *pass) { return pass->rows == 1 && (pass->positions == NULL || pass->positions[0] == 0); }
 
-static void process_pass(ls_replayer *w, size_t pass) {
+void ls_replayer_walk(ls_replayer *w, size_t pass) {
     const ls_node *nodes = w->candidate->nodes;
     for (size_t i = 0; i < w->partners.trace->node_count; i++) /* several passes may make up one of the reference */
         w->taken[i] = LS_NONE;
@@ -631,86 +627,6 @@ static void process_pass(ls_replayer *w, size_t pass) {
     }
 }
 
-/* Forgets what its nodes stand for, but not what was learned. */
-static void rewind_pass(ls_replayer *w, size_t pass) {
-    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
-        ls_step *s = &w->steps[i];
-        if (w->candidate->nodes[i].pass != pass)
-            continue;
-        ls_array_release(&s->value);
-        ls_array_release(&s->computed);
-        ls_array_release(&s->moved);
-        *s = (ls_step){.partner = LS_NONE, .likeness = LS_NONE};
-        w->orders[i] = NULL;
-    }
-    for (size_t i = 0; i < w->cache_count; i++)
-        w->caches[i].released = 0;
-    memset(w->partners.is_seen, 0, w->partners.trace->node_count * sizeof *w->partners.is_seen);
-}
-
-/* Whether a pass can be walked again for a guess, which is paid for. Without rounded weights, what is right is found exactly, and there is nothing
- * to guess. */
-static bool can_walk_again(ls_replayer *w, size_t pass) {
-    double cost = 0;
-    bool rounded = false;
-    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++)
-        if (is_replayed(&w->candidate->nodes[i], pass)) {
-            cost += ls_eval_cost(w->candidate, &w->candidate->nodes[i]) + (double)w->candidate->nodes[i].elements;
-            rounded = rounded || w->steps[i].moved.values != NULL;
-        }
-    w->guesses_left -= cost;
-    return rounded && w->guesses_left > 0;
-}
-
-/* ------------------------------------------------------------------ tensors of a set that were found too early */
-
-/* A node that was found by its value, although more than the rounding of its region is left. */
-static size_t find_doubtful(ls_replayer *w, size_t pass) {
-    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
-        const ls_step *s = &w->steps[i];
-        if (w->candidate->nodes[i].pass == pass && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && w->places[s->partner] == LS_NONE &&
-            ls_replayer_has_rounded_region(w, i) && is_at_fault(w, i))
-            return i;
-    }
-    return LS_NONE;
-}
-
-/* The node that a tensor is most like, where all is computed without it: another one than `node` only if that is clearly less like it. */
-static size_t best_place(ls_replayer *w, size_t pass, size_t partner, size_t node) {
-    const double clearly = 0.7;
-    double least = w->steps[node].value.values != NULL ? clearly * ls_replayer_unlikeness(w, node, &w->steps[node].value, partner) : 0;
-    size_t best = node;
-    for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
-        const ls_node *n = &w->candidate->nodes[i];
-        if (i == node || n->pass != pass || !ls_node_is_operation(n) || ls_node_is_integer(n) || !w->steps[i].is_open || w->steps[i].value.values == NULL)
-            continue;
-        const double error = ls_replayer_unlikeness(w, i, &w->steps[i].value, partner);
-        if (error < least) {
-            least = error;
-            best = i;
-        }
-    }
-    return best;
-}
-
-/* Layers change little, and rounding that has added up is large: a tensor may be found as an earlier layer's result. Where that leaves a
- * fault, it is given to the node that is most like it without it. */
-static void give_to_best(ls_replayer *w, size_t pass) {
-    for (int moves = 0; moves < FAULTS && can_walk_again(w, pass); moves++) {
-        const size_t node = find_doubtful(w, pass), partner = node != LS_NONE ? w->steps[node].partner : LS_NONE;
-        if (node == LS_NONE)
-            return;
-        w->places[partner] = w->candidate->node_count;
-        rewind_pass(w, pass);
-        process_pass(w, pass);
-        const size_t best = best_place(w, pass, partner, node);
-        w->places[partner] = best;
-        w->anchors[best] = best != node ? partner : w->anchors[best];
-        rewind_pass(w, pass);
-        process_pass(w, pass);
-    }
-}
-
 static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     const ls_node *nodes = w->candidate->nodes;
     const size_t pass = w->m->tokens.pairs[pass_pair].candidate, first = ls_replayer_first(w, pass), last = w->last_node[pass];
@@ -720,13 +636,9 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     w->draws_left = DRAWS;
     w->of_rotary_pairs = rotates_pairs(w, pass);
     w->groups = ls_head_groups_of(w->candidate, first, last, pass);
-    process_pass(w, pass);
-    for (int faults = 0; faults < FAULTS && w->partners.is_set && w->is_right == NULL && can_walk_again(w, pass) && ls_replayer_anchor(w, pass); faults++) {
-        rewind_pass(w, pass);
-        process_pass(w, pass);
-    }
+    ls_replayer_walk(w, pass);
     if (w->partners.is_set && w->is_right == NULL)
-        give_to_best(w, pass);
+        ls_replayer_walk_again(w, pass);
     pair_ends(w, pass);
     if (w->partners.is_set)
         cover_all(w, pass);

@@ -248,6 +248,11 @@ bool ls_replayer_substitute(ls_replayer *replayer, size_t node);
  * often a node of its kind was not is learned. */
 void ls_replayer_unhide(ls_replayer *replayer, size_t node);
 
+/* ------------------------------------------------------------------ second_walk.c */
+
+/* Walks a pass of a reference without a graph again, as often as tensors are found a better place for. */
+void ls_replayer_walk_again(ls_replayer *replayer, size_t pass);
+
 /* ------------------------------------------------------------------ anchors.c */
 
 /* Once a pass has been replayed on a set: finds a tensor that stands for nothing, and the operation that it is the result of, although
@@ -277,6 +282,10 @@ void ls_replayer_release_pass(ls_replayer *replayer, size_t pass);
 void ls_replayer_unmeasure(ls_replayer *replayer, size_t node);
 void ls_replayer_settle(ls_replayer *replayer, size_t node, ls_sighting *sighting, ls_replay_means means);
 void ls_replayer_process(ls_replayer *replayer, size_t node, bool again);
+/* Processes all nodes of a pass. */
+void ls_replayer_walk(ls_replayer *replayer, size_t pass);
+/* Whether a node with a partner is at fault, which is measured unless it has been. */
+bool ls_replayer_is_at_fault(ls_replayer *replayer, size_t node);
 /* Zeros, one number throughout, and few numbers are found everywhere: then this is false. */
 bool ls_replayer_proves(const ls_array *values);
 /* Whether the pass has no tokens, among others that do: an encoder, or what prepares a decoder's caches. The reference may compute
