@@ -196,13 +196,14 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls
 
 /* Lists the weights that are the reference's. They are known for later only if all are: another prompt may read one that is not. */
 static void list_alike(const ls_checkpoint_diff *weights, uint64_t key, alike_weights *out) {
-    bool all = true;
-    for (size_t i = 0; i < weights->weights.pair_count; i++)
-        all = all && (!ls_verdict_is_known(weights->weights.pairs[i].verdict) || !differs(weights, i));
-    alike_weights_begin(out, all ? key : 0);
+    alike_weights_begin(out, key);
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
-        if (ls_verdict_is_known(p->verdict) && !differs(weights, i))
+        if (!ls_verdict_is_known(p->verdict))
+            continue;
+        if (differs(weights, i))
+            out->key = 0;
+        else
             alike_weights_add(out, weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name);
     }
 }

@@ -46,7 +46,7 @@ static int largest_first(const void *a, const void *b) {
 
 lockstep_status ls_detection_limits_find(const ls_diff *diff, ls_detection_limits *out, lockstep_error *error) {
     const ls_trace *t = diff->in.candidate.trace;
-    *out = (ls_detection_limits){.reference_type = 2 * diff->replay.reference_error > HIDES_MUCH ? diff->replay.reference_type : NULL};
+    *out = (ls_detection_limits){.reference_type = ls_local_error_limit(&(ls_local_error){.expected = diff->replay.reference_error}) > HIDES_MUCH ? diff->replay.reference_type : NULL};
     for (size_t i = 0; diff->is_replayed && i < diff->replay.count; i++) {
         const ls_replayed *item = &diff->replay.items[i];
         const ls_node *n = &t->nodes[item->node];

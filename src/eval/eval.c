@@ -100,6 +100,13 @@ const double *ls_array_part(const ls_array *a, uint64_t at, uint64_t count, doub
     return buffer;
 }
 
+bool ls_are_unknown(const double *values, uint64_t count) {
+    uint64_t i = 0;
+    while (i < count && isnan(values[i]))
+        i++;
+    return i == count;
+}
+
 uint64_t ls_array_size(const ls_array *a, int axis) { return axis < a->rank ? a->shape[a->rank - 1 - axis] : 1; }
 
 uint64_t ls_eval_size(const ls_evaluation *e, int axis) { return axis < e->node->rank ? e->node->shape[e->node->rank - 1 - axis] : 1; }

@@ -78,6 +78,8 @@ bool ls_eval_gives(const ls_evaluation *evaluation, uint64_t n0, uint64_t n1, ui
 void ls_eval_place(const ls_evaluation *evaluation, uint64_t index, uint64_t out_at[LS_EVAL_AXES]);
 /* `count` elements from `at` on, which lie in the array; `buffer` has room for them, and is used where they are decoded. */
 const double *ls_array_part(const ls_array *array, uint64_t at, uint64_t count, double *buffer);
+/* Whether all of the numbers are NaN: nothing is known of a row. */
+bool ls_are_unknown(const double *values, uint64_t count);
 /* The index of the element at a place, which must be inside. */
 uint64_t ls_array_index(const ls_array *array, const uint64_t at[LS_EVAL_AXES]);
 

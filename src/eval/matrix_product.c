@@ -193,13 +193,6 @@ static bool multiply_known(plan *p) {
 
 /* ------------------------------------------------------------------ what is left out */
 
-static bool is_unknown(const double *row, uint64_t n) {
-    uint64_t i = 0;
-    while (i < n && isnan(row[i]))
-        i++;
-    return i == n;
-}
-
 static bool is_zero(const double *row, uint64_t n) {
     uint64_t i = 0;
     while (i < n && row[i] == 0)
@@ -209,7 +202,7 @@ static bool is_zero(const double *row, uint64_t n) {
 
 /* Rows at the end of `a` of which nothing is known: cells of a cache that were never written. */
 static void leave_out_unknown(plan *p) {
-    while (p->of.m > 0 && is_unknown(p->of.a + (p->of.m - 1) * p->of.k, p->of.k))
+    while (p->of.m > 0 && ls_are_unknown(p->of.a + (p->of.m - 1) * p->of.k, p->of.k))
         p->of.m--;
     for (uint64_t row = 0; row < p->of.n && p->of.m < p->stride; row++) {
         const double value = is_zero(p->of.b + row * p->of.k, p->of.k) ? 0 : NAN;

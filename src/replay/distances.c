@@ -66,14 +66,6 @@ typedef struct work {
     ls_distance *parts;
 } work;
 
-/* Rows that were not computed. */
-static bool is_unknown(const double *values, size_t n) {
-    size_t i = 0;
-    while (i < n && isnan(values[i]))
-        i++;
-    return i == n;
-}
-
 static ls_distance measure_block(const work *w, uint64_t block) {
     double buffers[2][CHUNK];
     ls_distance d = {0};
@@ -84,7 +76,7 @@ static ls_distance measure_block(const work *w, uint64_t block) {
         if (floats && add_floats(&d, w->reference, w->candidate, at, n))
             continue;
         const double *candidate = elements_of(w->candidate, at, n, buffers[1]);
-        if (!is_unknown(candidate, n))
+        if (!ls_are_unknown(candidate, n) /* rows that were not computed */)
             add_chunk(&d, elements_of(w->reference, at, n, buffers[0]), candidate, n);
     }
     return d;
