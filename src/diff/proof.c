@@ -6,6 +6,7 @@
 
 #include "base/pool.h"
 #include "diff/accepted.h"
+#include "diff/judgement.h"
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
 
@@ -35,6 +36,14 @@ static bool can_be_computed(const ls_diff *d) {
     return t->is_graph && operations && weights;
 }
 
+/* A name or a rule has paired the two: it can't know in which order their rows or elements are. */
+static void add_order(const ls_diff *d, ls_pair *pair, const ls_replayed *item) {
+    if (pair->reference_value != d->in.reference.values.value_of[item->partner])
+        return;
+    pair->order = item->order;
+    pair->orders_elements = item->orders_elements;
+}
+
 static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
     const ls_token_alignment *tokens = &d->matching.tokens;
     for (size_t i = 0; i < d->replay.count; i++) {
@@ -44,8 +53,11 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
         const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
                               .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, .order = item->order, .orders_elements = item->orders_elements};
-        if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] == 0)
+        const size_t known = d->matching.pair_of[d->in.candidate.values.value_of[item->node]];
+        if (known == 0)
             LS_TRY(ls_matching_add(&d->matching, &pair, error));
+        else
+            add_order(d, &d->pairs.items[known - 1], item);
     }
     return LOCKSTEP_OK;
 }
@@ -134,19 +146,41 @@ static bool is_refuted(const ls_diff *d, const ls_replayed *item) {
            d->in.reference.values.value_of[p->reference] != d->in.reference.values.value_of[item->partner];
 }
 
-void ls_proof_note_refuted(ls_diff *d) {
-    ls_remark remark = {.code = LS_REMARK_NAME_REFUTED};
+static void note_refuted(ls_diff *d, size_t pair, ls_remark *remark) {
+    if (remark->count++ > 0)
+        return;
+    remark->code = LS_REMARK_NAME_REFUTED;
+    remark->text = d->in.candidate.trace->nodes[d->pairs.items[pair].candidate].name;
+    remark->detail = d->in.reference.trace->nodes[d->pairs.items[pair].reference].name;
+}
+
+/* Pairs the nodes whose pairs were dropped with the tensors whose values they have. */
+static lockstep_status pair_again(ls_diff *d, const bool *dropped, lockstep_error *error) {
+    ls_matching_retract(&d->matching, dropped);
+    const size_t kept = d->pairs.count;
+    LS_TRY(add_pairs(d, error));
+    for (size_t i = kept; i < d->pairs.count; i++)
+        LS_TRY(ls_diff_compare(d, i, error));
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_proof_correct_names(ls_diff *d, lockstep_error *error) {
+    ls_remark remark = {0};
+    bool *dropped = calloc(d->pairs.count + 1, sizeof *dropped);
+    if (dropped == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < d->replay.count; i++) {
-        const ls_replayed *item = &d->replay.items[i];
-        if (!is_refuted(d, item))
+        if (!is_refuted(d, &d->replay.items[i]))
             continue;
-        if (remark.count++ > 0)
-            continue;
-        remark.text = d->in.candidate.trace->nodes[item->node].name;
-        remark.detail = d->in.reference.trace->nodes[d->pairs.items[d->matching.pair_of[d->in.candidate.values.value_of[item->node]] - 1].reference].name;
+        const size_t pair = d->matching.pair_of[d->in.candidate.values.value_of[d->replay.items[i].node]] - 1;
+        note_refuted(d, pair, &remark);
+        dropped[pair] = true;
     }
     if (remark.count > 0)
         ls_remarks_add(&d->result.hints, &remark);
+    const lockstep_status status = remark.count > 0 ? pair_again(d, dropped, error) : LOCKSTEP_OK;
+    free(dropped);
+    return status;
 }
 
 /* ------------------------------------------------------------------ asking */

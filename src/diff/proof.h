@@ -9,8 +9,9 @@
 lockstep_status ls_proof_replay(ls_diff *diff, lockstep_error *error);
 /* Runs both, if the candidate's operations can be computed, and pairs what replay has found. */
 lockstep_status ls_proof_run(ls_diff *diff, lockstep_error *error);
-/* Names and rules that lead to another tensor than the values do. Call when the pairs have been compared. */
-void ls_proof_note_refuted(ls_diff *diff);
+/* Where a name or a rule leads to another tensor than the values do, the values count, and it is noted. Call when the pairs have been
+ * compared. */
+lockstep_status ls_proof_correct_names(ls_diff *diff, lockstep_error *error);
 /* What was found of a node of the candidate; NULL where nothing was. */
 const ls_replayed *ls_proof_of(const ls_diff *diff, size_t node);
 const ls_check *ls_proof_check(const ls_diff *diff, size_t node);

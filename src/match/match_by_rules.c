@@ -19,7 +19,7 @@ typedef struct applying {
 static size_t find_reference(const applying *a, size_t pass, const ls_rule *rule, int layer) {
     static const char *const none[] = {"", NULL};
     char name[NAME_BYTES];
-    ls_label label = {name, NULL, NULL, rule->reference_occurrence};
+    ls_label label = {name, NULL, NULL, rule->reference_occurrence + rule->reference_stride * layer};
     for (const char *const *r = rule->references; *r != NULL; r++)
         for (const char *const *prefix = a->rules->prefixes != NULL ? a->rules->prefixes : none; *prefix != NULL; prefix++) {
             size_t length = strlen(*prefix);
