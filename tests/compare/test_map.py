@@ -1,4 +1,5 @@
 """`lockstep map`: what a comparison has learned about names, as rules that `--map` reads."""
+import json
 import subprocess
 
 import numpy as np
@@ -106,3 +107,25 @@ def test_where_nothing_was_learned_nothing_is_written(tmp_path):
         t.add(name, rng.standard_normal(shape).astype("f4"), [], op="silu")
     done = write_map(a.write(), b.write(), tmp_path / "map.yaml")
     assert done.returncode == 2 and "nothing to write" in done.stderr and not (tmp_path / "map.yaml").exists()
+
+
+def test_ls_shows_the_names_of_the_reference(tmp_path):
+    reference, candidate = stack(tmp_path, ours=lambda layer, what: what, theirs=lambda layer, what: f"model.layers.{layer}.{what}")
+    write_map(reference, candidate, tmp_path / "map.yaml")
+    done = subprocess.run([LOCKSTEP, "ls", candidate, "--map", tmp_path / "map.yaml", "--json"], capture_output=True, text=True)
+    named = {t["name"]: t.get("reference") for t in json.loads(done.stdout)["archives"][0]["tensors"]}
+    assert named["embd"] == named["embd#2"] == "embed_tokens" and named["ids"] is None
+    for layer in range(LAYERS):
+        for pass_ in range(2):
+            number = pass_ * LAYERS + layer + 1
+            assert named["up" if number == 1 else f"up#{number}"] == f"model.layers.{layer}.up"
+        assert named[f"act#{2 * layer + 2}"] == f"model.layers.{layer}.act#2"
+    assert "model.layers.2.down" in subprocess.run([LOCKSTEP, "ls", candidate, "--map", tmp_path / "map.yaml"], capture_output=True, text=True).stdout
+
+
+def test_ls_with_what_is_no_map(tmp_path):
+    _, candidate = stack(tmp_path)
+    (tmp_path / "x.yaml").write_text("rules: 3")
+    for path, words in ((tmp_path / "none", "No such file"), (tmp_path / "x.yaml", "found an unknown key")):
+        done = subprocess.run([LOCKSTEP, "ls", candidate, "--map", path], capture_output=True, text=True)
+        assert done.returncode == 2 and words in done.stderr
