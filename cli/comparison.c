@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "checkpoint/checkpoint_diff.h"
@@ -131,13 +132,20 @@ typedef struct checkpoints {
     char found[PATH_MAX];
 } checkpoints;
 
+/* Reading more than this for what a few weights hold is not worth it. */
+static bool is_large(const char *path) {
+    const off_t most = (off_t)4 << 30;
+    struct stat status;
+    return path != NULL && stat(path, &status) == 0 && status.st_size > most;
+}
+
 static bool has_fault(const ls_diff *diff) { return diff->is_replayed && diff->replay.origins > 0; }
 
 static bool find_checkpoints(const comparison_options *o, const ls_diff *diff, checkpoints *out) {
     out->candidate = candidate_model(o, diff);
     out->reference = o->reference_model;
     const bool rounded = has_rounded_weights(diff->in.candidate.trace);
-    out->suspects_only = out->reference == NULL && !rounded;
+    out->suspects_only = out->reference == NULL && !rounded && is_large(out->candidate);
     if (out->reference == NULL && diff->is_replayed && (rounded || has_fault(diff)) && find_reference_model(diff->in.reference.trace, out->found, sizeof out->found))
         out->reference = out->found;
     return out->reference != NULL && out->candidate != NULL && (diff->result.weights.count > 0 || diff->is_replayed);
@@ -186,7 +194,7 @@ static size_t blame(ls_diff *diff, const ls_weight_pair *p, const char *name) {
     ls_text text = {0};
     if (ls_weight_has_cause(p))
         ls_cause_text(&p->cause, &text);
-    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){name, p->metrics.rel_l2, text.data != NULL ? p->cause.id : NULL, text.data, is_credible(p)});
+    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = text.data != NULL ? p->cause.id : NULL, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_credible(p)});
     ls_text_done(&text);
     return count;
 }

@@ -191,6 +191,6 @@ void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
     if (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE)
         try_scale(&t);
     try_misread(&t);
-    if (!ls_weight_has_cause(pair) && pair->verdict == LS_VERDICT_DIFFERS)
+    if (!ls_weight_has_cause(pair) && (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE))
         ls_weight_find_rows(weights, pair);
 }

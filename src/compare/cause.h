@@ -17,7 +17,8 @@ typedef struct ls_cause {
     const char *id;       /* stable (docs/diff.md, docs/checkpoints.md); NULL if no cause was found */
     const char *sentence; /* parameters in braces, numbers with their significant digits: "eps is {eps:3} here" */
     ls_cause_parameter parameters[LS_CAUSE_PARAMETERS];
-    double residual;      /* error that remains after undoing it: relative L2 of activations, NMSE of weights */
+    double before;        /* error that it explains, as the next; 0 where that is the pair's */
+    double residual;      /* error that remains after undoing it: relative L2 of activations, NMSE of weights; NaN where nothing was undone */
 } ls_cause;
 
 /* Set a parameter, or replace the one of that name. */

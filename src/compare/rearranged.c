@@ -144,6 +144,20 @@ static bool is_one_element(const rows *w, ls_cause *out) {
     return true;
 }
 
+/* The candidate has one number throughout, and the reference does not. */
+static bool is_constant(const ls_row_table *t, ls_cause *out) {
+    const size_t count = t->rows * t->columns;
+    bool varies = false;
+    for (size_t i = 1; i < count; i++) {
+        if (t->candidate[i] != t->candidate[0])
+            return false;
+        varies = varies || t->reference[i] != t->reference[0];
+    }
+    *out = (ls_cause){.id = t->candidate[0] == 0 ? "all-zero" : "constant", .sentence = "every element of the candidate is {value}"};
+    ls_cause_set_number(out, "value", t->candidate[0]);
+    return varies && !t->is_cut;
+}
+
 /* ------------------------------------------------------------------ the order of rows */
 
 static long find_row(const ls_row_table *t, size_t c) {
@@ -184,8 +198,11 @@ static size_t count_shifted(const rows *w, long by, bool wraps) {
 }
 
 static bool are_shifted(const rows *w, ls_cause *out) {
-    const size_t n = w->t->rows, first = first_that_differs(w);
-    if (w->from[first] == NOWHERE)
+    const size_t n = w->t->rows;
+    size_t first = 0;
+    while (first < n && (!w->differs[first] || w->from[first] == NOWHERE))
+        first++;
+    if (first == n)
         return false;
     const long by = (long)first - w->from[first], other = by > 0 ? by - (long)n : by + (long)n, least = labs(by) <= labs(other) ? by : other;
     const bool rolled = count_shifted(w, by, true) == n;
@@ -208,6 +225,8 @@ static bool are_blocks(const rows *w, size_t size) {
     return true;
 }
 
+static bool are_blocks_of_heads(const rows *w) { return w->t->head > 1 && w->t->head < w->t->rows && are_blocks(w, w->t->head); }
+
 static size_t block_size(const rows *w) {
     for (size_t size = w->t->rows / 2; size > 0; size--)
         if (are_blocks(w, size))
@@ -228,6 +247,31 @@ static void put_order(const rows *w, size_t size, char *out, size_t capacity) {
     }
 }
 
+/* Within blocks of so many rows, the candidate's are the reference's halves, one after another of each; or the other way round. */
+static bool are_interleaved(const rows *w, size_t size, bool inverse) {
+    for (size_t c = 0; c < w->t->rows; c++) {
+        const size_t at = c % size, half = size / 2, from = inverse ? (at < half ? 2 * at : 2 * (at - half) + 1) : at % 2 * half + at / 2;
+        if (w->from[c] == NOWHERE || (size_t)w->from[c] != c - at + from)
+            return false;
+    }
+    return true;
+}
+
+static bool are_rotary_pairs(const rows *w, ls_cause *out) {
+    enum { LEAST = 4 };
+    for (size_t size = LEAST; size <= w->t->rows; size += 2)
+        for (int inverse = 0; w->t->rows % size == 0 && inverse < 2; inverse++) {
+            if (!are_interleaved(w, size, inverse == 1))
+                continue;
+            *out = (ls_cause){.id = "rope-interleave", .sentence = inverse ? "within each {size:9} {rows}, the reference's pairs are halves in the candidate" : "within each {size:9} {rows}, the reference's halves are pairs in the candidate"};
+            snprintf(w->texts->rows, sizeof w->texts->rows, "%ss", w->t->row);
+            ls_cause_set_text(out, "rows", w->texts->rows);
+            ls_cause_set_number(out, "size", (double)size);
+            return true;
+        }
+    return false;
+}
+
 static bool are_reversed(const rows *w, size_t size) {
     for (size_t c = 0; c < w->t->rows; c++)
         if ((size_t)w->from[c] / size != w->t->rows / size - 1 - c / size)
@@ -237,7 +281,7 @@ static bool are_reversed(const rows *w, size_t size) {
 
 /* Each of the candidate's rows is one of the reference's. */
 static bool are_permuted(const rows *w, ls_cause *out) {
-    const size_t size = block_size(w);
+    const size_t size = are_blocks_of_heads(w) ? w->t->head : block_size(w);
     if (size == 0)
         return false;
     const bool heads = size == w->t->head, reversed = are_reversed(w, size);
@@ -287,10 +331,10 @@ static void mark(rows *w) {
 static bool describe(rows *w, ls_cause *out) {
     const bool few = 2 * w->count < w->t->rows;
     name_rows(w);
-    if (is_one_element(w, out) || (few && (are_zero(w, out) || are_scaled(w, out))))
+    if (is_constant(w->t, out) || is_one_element(w, out) || (few && (are_zero(w, out) || are_scaled(w, out))))
         return true;
     find_rows(w);
-    if (few ? are_others(w, out) : are_shifted(w, out) || are_permuted(w, out))
+    if (few ? are_others(w, out) : are_blocks_of_heads(w) ? are_permuted(w, out) : are_shifted(w, out) || are_rotary_pairs(w, out) || are_permuted(w, out))
         return true;
     name_rows(w);
     begin(w, out, "rows", "only {rows} of {of:9} differ");

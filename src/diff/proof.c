@@ -244,6 +244,7 @@ static void name_weight(ls_diff *d, ls_replayed *item, size_t node, const ls_wro
     item->weight = node;
     item->weight_error = weight->error;
     item->weight_rule = weight->rule;
+    item->weight_left = weight->left;
     item->weight_text = weight->text != NULL ? ls_arena_copy(&d->arena, weight->text, strlen(weight->text)) : NULL;
 }
 

@@ -24,6 +24,7 @@ typedef struct ls_wrong_weight {
     const char *name;
     double error;            /* relative L2 */
     const char *rule, *text; /* what was done to it; or NULL */
+    double left;             /* relative L2 without that */
     bool is_certain;         /* operations that read it are at fault, although replay has not found them to be */
 } ls_wrong_weight;
 /* Says so of the operations at fault that read it. Returns how many operations read it and are at fault. */

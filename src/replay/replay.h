@@ -52,6 +52,7 @@ typedef struct ls_replayed {
     size_t weight;       /* of an origin that reads a weight, itself or in its region, which is not the reference's: its node; LS_NONE */
     double weight_error; /* relative L2 of the two weights */
     const char *weight_rule, *weight_text; /* what was done to it, and the same for people; NULL where that is not known */
+    double weight_left;  /* relative L2 of the two without that */
     bool is_accepted;    /* an origin that the user has accepted by its rule: is_origin is false */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;

@@ -141,6 +141,8 @@ static json_t *pair_json(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     json_object_set_new(o, "region", p->region[0] != '\0' ? ls_json_text(p->region) : json_null());
     json_object_set_new(o, "contradiction", p->contradiction != NULL ? ls_json_text(p->contradiction) : json_null());
     json_object_set_new(o, "cause", ls_weight_has_cause(p) ? ls_json_sentence(&p->cause) : json_null());
+    json_object_set_new(o, "cause_id", ls_weight_has_cause(p) ? json_string(p->cause.id) : json_null());
+    json_object_set_new(o, "cause_parameters", ls_weight_has_cause(p) ? ls_json_parameters(&p->cause) : json_null());
     json_object_set_new(o, "residual_nmse", ls_weight_has_cause(p) ? ls_json_number(p->cause.residual) : json_null());
     if (p->reason != NULL)
         json_object_set_new(o, "reason", ls_json_text(p->reason));

@@ -126,9 +126,10 @@ static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
     json_object_set_new(o, "inputs", inputs);
     json_t *causes = json_array();
     for (size_t i = 0; i < diagnosis->cause_count; i++)
-        json_array_append_new(causes, json_pack("{s:s, s:o, s:o, s:o}", "id", diagnosis->causes[i].id, "text", ls_json_sentence(&diagnosis->causes[i]),
-                                                "parameters", ls_json_parameters(&diagnosis->causes[i]),
-                                                "residual", ls_json_number(diagnosis->causes[i].residual)));
+        json_array_append_new(causes, json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", diagnosis->causes[i].id, "text", ls_json_sentence(&diagnosis->causes[i]),
+                                                "parameters", ls_json_parameters(&diagnosis->causes[i]), "before",
+                                                ls_json_number(diagnosis->causes[i].before > 0 ? diagnosis->causes[i].before : d->pairs.items[d->result.first].metrics.rel_l2), "residual",
+                                                ls_json_number(diagnosis->causes[i].residual)));
     json_object_set_new(o, "causes", causes);
     if (diagnosis->failing_rows.count > 0) {
         const ls_failing_rows *f = &diagnosis->failing_rows;

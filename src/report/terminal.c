@@ -447,8 +447,11 @@ static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagn
         ls_cause_text(&diagnosis->causes[i], &sentence);
         escaped(sentence.data != NULL ? sentence.data : "", text, sizeof text);
         ls_text_done(&sentence);
-        ls_text_printf(out, "%s %s: %s; undone, rel. L2 %.1e -> %.1e\n", i == 0 ? "cause:" : "   or:", diagnosis->causes[i].id, text,
-                       d->pairs.items[d->result.first].metrics.rel_l2, diagnosis->causes[i].residual);
+        const ls_cause *cause = &diagnosis->causes[i];
+        ls_text_printf(out, "%s %s: %s", i == 0 ? "cause:" : "   or:", cause->id, text);
+        if (!isnan(cause->residual))
+            ls_text_printf(out, "; undone, rel. L2 %.1e -> %.1e", cause->before > 0 ? cause->before : d->pairs.items[d->result.first].metrics.rel_l2, cause->residual);
+        ls_text_printf(out, "\n");
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
         ls_text_printf(out, "cause: unexplained; no transform that was tried makes the sides agree\n");
