@@ -6,6 +6,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
+#include "quantized/quantized.h"
 #include "commands.h"
 #include "tensor/value_text.h"
 
@@ -290,7 +291,7 @@ static int run(const arguments *args, const void *raw) {
     for (int i = 0; i < args->positional_count; i++) {
         lockstep_archive *archive;
         lockstep_error error;
-        if (lockstep_archive_open(args->positional[i], &archive, &error) != LOCKSTEP_OK) {
+        if (ls_quantized_open(args->positional[i], &archive, &error) != LOCKSTEP_OK) {
             flush(&out, 1); /* print earlier output before the message */
             fflush(stdout);
             report(&error);

@@ -143,7 +143,7 @@ static void try_scale(trial *t) {
 static bool reinterpret(const ls_weights *w, const ls_weight_part *part, int side, lockstep_dtype as, bool swap, ls_view *out) {
     const ls_tensor *tensor = &w->sides[side]->archive->tensors[part->tensor];
     if (part->axis >= 0 || ls_archive_view(w->sides[side]->archive, part->tensor, out, NULL) != LOCKSTEP_OK ||
-        !ls_view_is_contiguous(out))
+        !ls_view_is_contiguous(out) || out->codes != NULL)
         return false;
     out->dtype = as;
     out->swap = swap;

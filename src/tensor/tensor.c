@@ -82,8 +82,25 @@ static void decode_blocks(const ls_view *view, const uint8_t *p, size_t n, sink 
     }
 }
 
+/* Decodes codes, which give floats. */
+static void decode_codes(const ls_codes *codes, uint64_t first, size_t n, sink out) {
+    enum { TILE = 1024 };
+    float tile[TILE];
+    if (!out.wide)
+        codes->read(codes, first, n, out.to);
+    for (size_t i = 0; out.wide && i < n; i += TILE) {
+        size_t count = n - i < TILE ? n - i : TILE;
+        codes->read(codes, first + i, count, tile);
+        ls_decode_to_f64(LOCKSTEP_F32, tile, count, sink_at(out, i));
+    }
+}
+
 /* Decodes elements [first, first + n) of the row of blocks at view->data. */
 static void decode_range(const ls_view *view, uint64_t first, size_t n, sink out) {
+    if (view->codes != NULL) {
+        decode_codes(view->codes, first, n, out);
+        return;
+    }
     const ls_dtype_row *row = ls_dtype(view->dtype);
     size_t lead = (size_t)(first % row->block_elements);
     const uint8_t *p = view->data + first / row->block_elements * row->block_bytes;
@@ -214,6 +231,8 @@ static void read_view(const ls_view *view, uint64_t first, size_t count, sink ou
         else
             ((float *)out.to)[i] *= view->factor;
 }
+
+bool ls_view_is_f32(const ls_view *view) { return view->codes != NULL || ls_dtype(view->dtype)->to_f32 != NULL; }
 
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out) {
     read_view(view, first, count, (sink){out, false});
