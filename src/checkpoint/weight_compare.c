@@ -94,7 +94,9 @@ static lockstep_status compare_views(ls_weights *w, ls_weight_pair *pair, ls_vie
         wants.rtol += computed_in_floats;
     LS_TRY(ls_compare(reference, candidate, &wants, &pair->metrics, error));
     judge(pair, types[LS_REFERENCE], types[LS_CANDIDATE], elementwise);
-    if (pair->verdict > LS_VERDICT_MATCH)
+    if (reference->codes != NULL || candidate->codes != NULL)
+        LS_TRY(ls_weight_judge_codes(pair, (ls_view[LS_SIDES]){*reference, *candidate}, types, error));
+    if (pair->verdict > LS_VERDICT_MATCH && pair->region[0] == '\0')
         ls_weight_find_region(pair, reference, candidate, types);
     return LOCKSTEP_OK;
 }

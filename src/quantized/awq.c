@@ -20,6 +20,7 @@ static bool set_grid(ls_module *m, const ls_tensor *scales, const ls_tensor *zer
     m->shape[0] = g->rows = g->batch_rows = g->scale_rows = scales->shape[1];
     m->shape[1] = g->columns = m->codes->shape[0];
     g->group_rows = 1;
+    g->is_calibrated = true;
     g->group_columns = g->columns / scales->shape[0];
     g->scale.row_step = 1;
     g->scale.group_step = scales->shape[1];

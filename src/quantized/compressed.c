@@ -27,7 +27,7 @@ static bool read_int8(ls_module *m) {
     if (!ls_module_shape(m, m->codes, 1, 1) || !ls_module_scales(m, ls_module_find(m, ".weight_scale")))
         return false;
     m->dtype = LOCKSTEP_SCALED_I8;
-    g->is_signed = true;
+    g->is_signed = g->is_calibrated = true;
     g->packed = (ls_packed){.bytes = ls_module_bytes(m, m->codes), .bits = 8, .stride = g->columns};
     return g->packed.bytes != NULL && (zero == NULL || ls_module_like_scales(m, zero, &g->zero)) && read_order(m);
 }
@@ -96,6 +96,7 @@ static bool read_packed(ls_module *m) {
         return ls_module_fail_shape(m, m->codes, "words that hold the columns of weight_shape");
     m->shape[m->rank - 1] = g->columns = columns;
     m->dtype = types[bits];
+    g->is_calibrated = true;
     g->packed = (ls_packed){.bytes = ls_module_bytes(m, m->codes), .bits = bits, .stride = words * 4};
     return g->packed.bytes != NULL && ls_module_scales(m, ls_module_find(m, ".weight_scale")) && read_packed_zero(m) && read_order(m);
 }

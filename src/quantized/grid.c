@@ -43,7 +43,8 @@ static float nested_scale(const ls_nested *n, uint64_t at, float *out_error) {
     float outer;
     const unsigned code = n->codes[at], next = code < 255 ? code + 1 : code, before = code > 0 ? code - 1 : code;
     ls_view_read_f32(&n->scales, at / n->block, 1, &outer);
-    *out_error = fabsf(outer) * fmaxf(n->table[next] - n->table[code], n->table[code] - n->table[before]) / 2;
+    const float half = 0.51f;
+    *out_error = half * fabsf(outer) * fmaxf(n->table[next] - n->table[code], n->table[code] - n->table[before]);
     return n->table[code] * outer + n->offset;
 }
 
@@ -136,15 +137,19 @@ static void read_grid(const ls_codes *codes, uint64_t first, size_t n, float *ou
 
 /* --- cells */
 
+/* One end of a cell, in units of the scale: as a number, further out by what the scale's rounding may be. */
+static float end_of(const ls_grid *m, const group *g, float at, float out) {
+    const float error = fabsf(at) * g->scale_error + fabsf(g->bias) * (float)m->scale_error;
+    return g->scale == 0 ? g->bias : at * g->scale + g->bias + (isinf(at) ? 0 : copysignf(error, out * g->scale));
+}
+
 static void put_cell(const ls_grid *m, const group *g, unsigned code, float *low, float *high) {
-    const float unsure = 1.02f, q = number_of(m, code) - g->zero; /* quantizers compute in floats, with reciprocals */
-    const float value = m->is_table ? m->table[code] : q;
-    float below = m->is_table ? m->below[code] : code == m->least ? -INFINITY : q - 0.5f * unsure;
-    float above = m->is_table ? m->above[code] : code == m->most ? INFINITY : q + 0.5f * unsure;
-    const float error = fabsf(value) * g->scale_error + fabsf(g->bias) * (float)m->scale_error;
-    const float a = g->scale != 0 ? below * g->scale : 0, b = g->scale != 0 ? above * g->scale : 0;
-    *low = fminf(a, b) + g->bias - error;
-    *high = fmaxf(a, b) + g->bias + error;
+    const float half = 0.51f, q = number_of(m, code) - g->zero; /* quantizers compute in floats, with reciprocals */
+    const float below = m->is_table ? m->below[code] : code == m->least ? -INFINITY : q - half;
+    const float above = m->is_table ? m->above[code] : code == m->most ? INFINITY : q + half;
+    const float a = end_of(m, g, below, -1), b = end_of(m, g, above, 1);
+    *low = fminf(a, b);
+    *high = fmaxf(a, b);
 }
 
 static void read_cells(const ls_codes *codes, uint64_t first, size_t n, float *low, float *high) {
@@ -180,7 +185,7 @@ void ls_grid_finish(ls_grid *grid) {
     const unsigned all = (1u << grid->packed.bits) - 1;
     grid->most = grid->is_signed ? all >> 1 : all;
     grid->least = grid->is_signed ? grid->most + 1 : 0;
-    grid->codes = (ls_codes){read_grid, read_cells, grid->group_of == NULL ? grid->group_columns : 0};
+    grid->codes = (ls_codes){read_grid, read_cells, grid->group_of == NULL ? grid->group_columns : 0, grid->is_calibrated};
 }
 
 /* --- faults */

@@ -47,6 +47,7 @@ typedef struct ls_grid {
     ls_packed packed;
     bool is_signed;                  /* codes are two's complement */
     bool is_table;
+    bool is_calibrated;              /* as in ls_codes */
     float table[256], below[256], above[256]; /* values, and where rounding to a code begins and ends */
     unsigned least, most;            /* of codes that aren't in a table: the outermost */
     ls_group_values scale, bias, zero;

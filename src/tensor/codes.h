@@ -16,6 +16,8 @@ struct ls_codes {
     void (*read_cells)(const ls_codes *codes, uint64_t first, size_t n, float *low, float *high);
     /* Elements that share a scale, adjacent in a row; 0 if they are scattered. */
     uint64_t group;
+    /* Codes may have been chosen so that a layer's output is right, not each element (GPTQ). */
+    bool is_calibrated;
 };
 
 #endif

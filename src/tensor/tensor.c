@@ -256,3 +256,26 @@ void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *o
     if (view->swap && row->swap != NULL)
         row->swap(out, count);
 }
+
+void ls_view_read_cells(const ls_view *view, uint64_t first, size_t count, float *low, float *high) {
+    const int inner = view->rank - 1;
+    assert(view->codes != NULL && first + count <= ls_view_elements(view));
+    if (count == 0)
+        return;
+    walk w = walk_to(view, first);
+    for (size_t done = 0; done < count;) {
+        uint64_t left = inner >= 0 ? view->shape[inner] - w.index[inner] : 1;
+        size_t n = left < count - done ? (size_t)left : count - done;
+        if (inner < 0 || view->strides[inner] != 1)
+            n = 1;
+        view->codes->read_cells(view->codes, (uint64_t)w.offset, n, low + done, high + done);
+        if (inner >= 0)
+            walk_on(view, &w, n);
+        done += n;
+    }
+    for (size_t i = 0; view->factor != 0 && i < count; i++) {
+        const float a = low[i] * view->factor, b = high[i] * view->factor;
+        low[i] = a < b ? a : b;
+        high[i] = a < b ? b : a;
+    }
+}

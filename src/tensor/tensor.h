@@ -37,6 +37,8 @@ bool ls_view_is_f32(const ls_view *view);
  * rounds values that float can't hold, by way of double. */
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out);
 void ls_view_read_f64(const ls_view *view, uint64_t first, size_t count, double *out);
+/* The numbers that are rounded to elements [first, first + count) of a view of codes (tensor/codes.h). */
+void ls_view_read_cells(const ls_view *view, uint64_t first, size_t count, float *low, float *high);
 /* Copies the elements undecoded, in the machine's byte order; not for block types. */
 void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *out);
 

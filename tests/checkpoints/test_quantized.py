@@ -31,7 +31,7 @@ def write_module(folder, parts, config, name=N, **more):
 
 
 def write_plain(folder, values, name=N + ".weight"):
-    return write(folder, {"model.norm.weight": NORM, name: torch.as_tensor(np.asarray(values))})
+    return write(folder, {"model.norm.weight": NORM, name: values if isinstance(values, torch.Tensor) else torch.from_numpy(values)})
 
 
 def show(folder, what):
@@ -54,3 +54,35 @@ def test_weights_are_decoded_as_by_the_schemes_own_library(tmp_path, scheme):
     assert found["tensor_shape"] == [96, 256] and found["type"].startswith("scaled_")
     in_bfloat16 = "nvfp4" in scheme  # the library divides and multiplies in bfloat16
     np.testing.assert_allclose(np.array(found["values"]), big.numpy(), rtol=2**-8 if in_bfloat16 else 2e-7, atol=1e-12)
+
+
+# --- against the original
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_quantized_weight_matches_its_original(tmp_path, scheme):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES[scheme](w)
+    made, plain = write_module(tmp_path / "q", parts, config), write_plain(tmp_path / "plain", w)
+    for a, b in ((plain, made), (made, plain)):
+        status, text, report = diff(a, b)
+        assert status == 0 and findings(report) == [], text
+        pair = pair_of(report, N + ".weight")
+        assert pair["verdict"] == "match" and pair["metrics"]["nmse"] <= pair["allowed_nmse"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_quantized_weight_matches_what_its_library_decodes(tmp_path, scheme):
+    parts, config, big = SCHEMES[scheme](matrix(96, 256))
+    for dtype in (torch.float32, torch.bfloat16):
+        plain = write_plain(tmp_path / str(dtype), big.to(dtype))
+        status, text, report = diff(plain, write_module(tmp_path / "q", parts, config))
+        assert status == 0 and findings(report) == [], text
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_another_weight_is_not_taken_for_its_original(tmp_path, scheme):
+    parts, config, _ = SCHEMES[scheme](matrix(96, 256))
+    for other in (matrix(96, 256, seed=9), 1.5 * matrix(96, 256), matrix(96, 256)[::-1].copy()):
+        status, text, report = diff(write_plain(tmp_path / "plain", other), write_module(tmp_path / "q", parts, config), "--what", "weights")
+        assert status == 1 and len(failing(report)) == 1 and N + ".weight" in failing(report)[0], text
