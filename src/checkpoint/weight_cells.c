@@ -12,12 +12,13 @@ enum { TILE = 1024, CHUNK_ROWS = 64 };
 enum { OUTSIDE = 1, UNLIKELY = 2 }; /* of a group: an element lies outside of its cell; too much error even for calibrated codes */
 
 typedef struct sums {
-    double error2, expected2, other2, codes2, product; /* expected2: of numbers that are evenly distributed in their cells */
+    double n, difference, error2, expected2, other2, codes2, product; /* expected2: of numbers that are evenly distributed in their cells */
     uint64_t outside;
 } sums;
 
 typedef struct cells {
     const ls_view *codes, *other;
+    int codes_side;
     uint64_t rows, columns, group, groups; /* groups: of a row */
     double atol, rtol;                     /* of the other side's rounding */
     unsigned char *flags;                  /* of each group */
@@ -26,6 +27,8 @@ typedef struct cells {
 } cells;
 
 static void add(sums *into, const sums *more) {
+    into->n += more->n;
+    into->difference += more->difference;
     into->error2 += more->error2;
     into->expected2 += more->expected2;
     into->other2 += more->other2;
@@ -42,6 +45,8 @@ static double width2(float value, float low, float high) {
 
 static void see(const cells *c, sums *s, double x, float value, float low, float high) {
     const double d = (double)value - x, slack = c->atol + c->rtol * fabs(x);
+    s->n++;
+    s->difference += d;
     s->error2 += d * d;
     s->expected2 += width2(value, low, high) / 12;
     s->other2 += x * x;
@@ -107,13 +112,36 @@ static void put_region(const cells *c, uint64_t bad, uint64_t first, char *out, 
     const uint64_t row = first / c->groups, column = first % c->groups * c->group;
     const uint64_t end = column + c->group < c->columns ? column + c->group : c->columns;
     char place[120];
-    if (c->groups == 1 || 2 * bad > c->rows * c->groups)
+    if (2 * bad > c->rows * c->groups || c->rows * c->groups == 1)
         return;
-    snprintf(place, sizeof place, "row %llu, columns %llu to %llu", (unsigned long long)row, (unsigned long long)column, (unsigned long long)end - 1);
+    if (c->groups == 1)
+        snprintf(place, sizeof place, "row %llu", (unsigned long long)row);
+    else
+        snprintf(place, sizeof place, "row %llu, columns %llu to %llu", (unsigned long long)row, (unsigned long long)column, (unsigned long long)end - 1);
     if (bad == 1)
         snprintf(out, capacity, "%s", place);
     else
-        snprintf(out, capacity, "%llu of %llu groups, the first in %s", (unsigned long long)bad, (unsigned long long)(c->rows * c->groups), place);
+        snprintf(out, capacity, "%llu of %llu %s, the first %s%s", (unsigned long long)bad, (unsigned long long)(c->rows * c->groups), c->groups == 1 ? "rows" : "groups",
+                 c->groups == 1 ? "" : "in ", place);
+}
+
+/* One group is wrong: by a factor, or by a constant. */
+static void find_group_cause(const cells *c, const sums *all, uint64_t bad, ls_weight_pair *pair) {
+    const uint64_t first = bad % c->groups * c->group, left = c->columns - first;
+    const sums s = read_group(c, bad / c->groups * c->columns + first, left < c->group ? left : c->group);
+    const double factor = s.codes2 > 0 ? s.product / s.codes2 : 0, shift = s.difference / s.n, far_less = 10;
+    const double scaled = s.other2 - factor * s.product, shifted = s.error2 - shift * s.difference, least = fmin(scaled, shifted);
+    ls_cause cause = {.id = "group-shift", .sentence = "in that group, {shift:2} was added to all values (its NMSE: {before:2}, without that {after:2})"};
+    if (!(factor > 0) || !(s.other2 > 0) || !(far_less * least < s.error2))
+        return;
+    if (scaled <= shifted)
+        cause = (ls_cause){.id = "group-scale", .sentence = "in that group, the scale is {factor:3} times what it should be (its NMSE: {before:2}, without that {after:2})"};
+    const bool is_candidate = c->codes_side == LS_CANDIDATE;
+    ls_cause_set_number(&cause, scaled <= shifted ? "factor" : "shift", scaled <= shifted ? 1 / factor : is_candidate ? shift : -shift);
+    ls_cause_set_number(&cause, "before", s.error2 / s.other2);
+    ls_cause_set_number(&cause, "after", fmax(least, 0) / s.other2);
+    cause.residual = all->other2 > 0 ? (all->error2 - s.error2 + fmax(least, 0)) / all->other2 : 0;
+    pair->cause = cause;
 }
 
 /* Rounded element by element, or calibrated: then most groups have elements outside of their cells. */
@@ -126,6 +154,8 @@ static void judge(const cells *c, const sums *all, ls_weight_pair *pair) {
     pair->metrics.beyond = all->outside;
     pair->allowed = all->other2 > 0 ? (calibrated ? 4 : 2) * all->expected2 / all->other2 : 0;
     pair->verdict = same ? LS_VERDICT_MATCH : LS_VERDICT_DIFFERS;
+    if (bad == 1)
+        find_group_cause(c, all, calibrated ? unlikely_first : first, pair);
     if (!same && bad > 0)
         put_region(c, bad, calibrated ? unlikely_first : first, pair->region, sizeof pair->region);
 }
@@ -152,7 +182,7 @@ static lockstep_status run(cells *c, sums *out_all, lockstep_error *error) {
 lockstep_status ls_weight_judge_codes(ls_weight_pair *pair, const ls_view sides[LS_SIDES], const lockstep_dtype types[LS_SIDES], lockstep_error *error) {
     const int side = sides[LS_CANDIDATE].codes != NULL ? LS_CANDIDATE : LS_REFERENCE;
     const ls_view *codes = &sides[side], *other = &sides[1 - side];
-    cells c = {.codes = codes, .other = other, .both = other->codes != NULL, .columns = codes->rank > 0 ? codes->shape[codes->rank - 1] : 1};
+    cells c = {.codes = codes, .codes_side = side, .other = other, .both = other->codes != NULL, .columns = codes->rank > 0 ? codes->shape[codes->rank - 1] : 1};
     double own_atol, own_rtol;
     const uint64_t elements = ls_view_elements(codes);
     if (pair->verdict == LS_VERDICT_IDENTICAL || pair->verdict == LS_VERDICT_NONFINITE || elements == 0)

@@ -26,8 +26,8 @@ static bool set_grid(ls_module *m, const ls_tensor *scales, const ls_tensor *zer
     g->scale.group_step = scales->shape[1];
     g->scale_factor = 1;
     g->scale_error = ls_scale_error(scales->dtype);
-    g->packed = (ls_packed){ls_module_bytes(m, m->codes), LS_INTERLEAVED, 4, false, m->codes->shape[1]};
-    g->packed_zero = (ls_packed){ls_module_bytes(m, zeros), LS_INTERLEAVED, 4, false, zeros->shape[1]};
+    g->packed = (ls_packed){.bytes = ls_module_bytes(m, m->codes), .packing = LS_INTERLEAVED, .bits = 4, .stride = m->codes->shape[1]};
+    g->packed_zero = (ls_packed){.bytes = ls_module_bytes(m, zeros), .packing = LS_INTERLEAVED, .bits = 4, .stride = zeros->shape[1]};
     return g->packed.bytes != NULL && g->packed_zero.bytes != NULL && ls_module_view(m, scales, &g->scale.view);
 }
 

@@ -80,7 +80,7 @@ static bool read_packed_zero(ls_module *m) {
         return true;
     if (m->rank != 2 || zero->dtype != LOCKSTEP_I32 || zero->rank != 2 || zero->shape[0] != words_of(g->rows, g->packed.bits) || zero->shape[1] != groups)
         return ls_module_fail_shape(m, zero, "a code for each scale, packed down the rows");
-    g->packed_zero = (ls_packed){ls_module_bytes(m, zero), LS_DOWN_COLUMNS, g->packed.bits, false, groups};
+    g->packed_zero = (ls_packed){.bytes = ls_module_bytes(m, zero), .packing = LS_DOWN_COLUMNS, .bits = g->packed.bits, .stride = groups};
     g->zero_by_group = true;
     return g->packed_zero.bytes != NULL;
 }

@@ -42,7 +42,7 @@ static bool set_codes(ls_module *m, unsigned bits, uint64_t outputs) {
     m->shape[1] = g->columns = m->codes->shape[0] * 32 / bits;
     g->group_rows = 1;
     g->is_calibrated = true;
-    g->packed = (ls_packed){ls_module_bytes(m, m->codes), LS_DOWN_COLUMNS, bits, false, outputs};
+    g->packed = (ls_packed){.bytes = ls_module_bytes(m, m->codes), .packing = LS_DOWN_COLUMNS, .bits = bits, .stride = outputs};
     return g->packed.bytes != NULL;
 }
 

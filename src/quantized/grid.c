@@ -12,7 +12,7 @@ static uint64_t byte_of(const ls_packed *p, uint64_t row, uint64_t byte) {
 }
 
 static unsigned interleaved_at(const ls_packed *p, uint64_t row, uint64_t k) {
-    const unsigned place = interleaved[row % 8];
+    const unsigned place = p->is_sequential ? (unsigned)(row % 8) : interleaved[row % 8];
     return p->bytes[(k * p->stride + row / 8) * 4 + place / 2] >> place % 2 * 4 & 15u;
 }
 
@@ -190,28 +190,43 @@ void ls_grid_finish(ls_grid *grid) {
 
 /* --- faults */
 
-static const ls_grid_fault faults[LS_GRID_FAULTS] = {
-    {"zero-too-large", "the zero points that the {side} was decoded with are too large by 1"},
-    {"zero-too-small", "the zero points that the {side} was decoded with are too small by 1"},
-    {"nibbles-swapped", "the two codes of each byte of the {side} are in the opposite order"},
-    {"groups-ignored", "the {side}'s g_idx doesn't say which group a column has: they are in order"},
-    {"scale-inverse", "the {side} has to be divided by its scale of the whole tensor, not multiplied with it (or the opposite)"},
+static bool less_zero(ls_grid *m) { return !m->is_table && (m->zero_point -= 1, true); }
+static bool more_zero(ls_grid *m) { return !m->is_table && (m->zero_point += 1, true); }
+
+static bool swap_nibbles(ls_grid *m) {
+    m->packed.high_first = !m->packed.high_first;
+    return m->packed.bits == 4 && m->packed.packing != LS_INTERLEAVED && m->columns % 2 == 0;
+}
+
+static bool order_nibbles(ls_grid *m) {
+    m->packed.is_sequential = true;
+    return m->packed.packing == LS_INTERLEAVED;
+}
+
+static bool order_groups(ls_grid *m) {
+    const bool had = m->group_of != NULL;
+    m->group_of = NULL;
+    return had;
+}
+
+static bool invert_factor(ls_grid *m) {
+    const float factor = m->scale_factor;
+    m->scale_factor = factor != 0 ? 1 / factor : 0;
+    return factor != 0 && factor != 1 && isfinite(m->scale_factor);
+}
+
+const ls_grid_fault ls_grid_faults[LS_GRID_FAULTS] = {
+    {"zero-point", "the two agree once 1 is subtracted from the {side}'s zero points", less_zero},
+    {"zero-point", "the two agree once 1 is added to the {side}'s zero points", more_zero},
+    {"nibbles-swapped", "the two agree once the two codes in each byte of the {side} change places", swap_nibbles},
+    {"nibble-order", "the two agree once the eight codes in each word of the {side} are read in order", order_nibbles},
+    {"group-order", "the two agree once the {side}'s g_idx is ignored", order_groups},
+    {"inverse-scale", "the two agree once the {side} is divided by its scale of the whole tensor where it is multiplied, or the other way round", invert_factor},
 };
 
-const ls_grid_fault *ls_grid_undo(const ls_codes *codes, int fault, ls_grid *out_grid) {
-    ls_grid *m = out_grid;
-    *m = *(const ls_grid *)codes;
-    if ((fault == 0 || fault == 1) && !m->is_table)
-        m->zero_point += fault == 0 ? -1 : 1;
-    else if (fault == 2 && m->packed.bits == 4 && m->packed.packing == LS_ALONG_ROWS && m->columns % 2 == 0)
-        m->packed.high_first = !m->packed.high_first;
-    else if (fault == 3 && m->group_of != NULL)
-        m->group_of = NULL;
-    else if (fault == 4 && m->scale_factor != 1 && m->scale_factor != 0)
-        m->scale_factor = 1 / m->scale_factor;
-    else
-        return NULL;
-    return &faults[fault];
+bool ls_grid_undo(const ls_codes *codes, int fault, ls_grid *out_grid) {
+    *out_grid = *(const ls_grid *)codes;
+    return ls_grid_faults[fault].undo(out_grid);
 }
 
 bool ls_grid_exchange_scales(const ls_codes *codes, const ls_codes *other, ls_grid *out_grid) {

@@ -17,6 +17,7 @@ typedef struct ls_packed {
     ls_packing packing;
     unsigned bits;        /* at most 8 */
     bool high_first;      /* of the two codes of a byte (bitsandbytes) */
+    bool is_sequential;   /* LS_INTERLEAVED, but in order */
     uint64_t stride;      /* of LS_ALONG_ROWS in bytes, of the others in words */
 } ls_packed;
 
@@ -65,13 +66,15 @@ void ls_grid_set_table(ls_grid *grid, const float *table, unsigned count);
 /* Fills in `codes`. */
 void ls_grid_finish(ls_grid *grid);
 
-/* --- faults that people make when they decode codes */
-enum { LS_GRID_FAULTS = 5 };
+/* --- what people get wrong when they write or read codes */
+enum { LS_GRID_FAULTS = 6 };
 typedef struct ls_grid_fault {
-    const char *id, *sentence; /* {side} is the quantized side */
+    const char *id, *sentence;    /* {side} is the quantized side */
+    bool (*undo)(ls_grid *grid);  /* false if the grid can't have the fault */
 } ls_grid_fault;
-/* Copies the grid with the fault undone; NULL when the grid can't have it. */
-const ls_grid_fault *ls_grid_undo(const ls_codes *codes, int fault, ls_grid *out_grid);
+extern const ls_grid_fault ls_grid_faults[LS_GRID_FAULTS];
+/* Copies the grid, without the fault; false if it can't have it. */
+bool ls_grid_undo(const ls_codes *codes, int fault, ls_grid *out_grid);
 /* Whether a grid could have the other's scales; if so, gives them to a copy. */
 bool ls_grid_exchange_scales(const ls_codes *codes, const ls_codes *other, ls_grid *out_grid);
 

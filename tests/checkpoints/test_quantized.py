@@ -1,5 +1,6 @@
 """Quantized checkpoints of Hugging Face and MLX are compared as the weights that they stand for."""
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -27,7 +28,7 @@ def configured(config):
 
 
 def write_module(folder, parts, config, name=N, **more):
-    return write(folder, {"model.norm.weight": NORM, **{name + k: v for k, v in parts.items()}, **more}, configured(config))
+    return write(folder, {"model.norm.weight": NORM, **{name + k: v.clone() for k, v in parts.items()}, **{k: v.clone() for k, v in more.items()}}, configured(config))
 
 
 def write_plain(folder, values, name=N + ".weight"):
@@ -86,3 +87,136 @@ def test_another_weight_is_not_taken_for_its_original(tmp_path, scheme):
     for other in (matrix(96, 256, seed=9), 1.5 * matrix(96, 256), matrix(96, 256)[::-1].copy()):
         status, text, report = diff(write_plain(tmp_path / "plain", other), write_module(tmp_path / "q", parts, config), "--what", "weights")
         assert status == 1 and len(failing(report)) == 1 and N + ".weight" in failing(report)[0], text
+
+
+# --- faults
+
+
+def fault(tmp_path, w, parts, config, **more):
+    """The one finding against the original."""
+    status, text, report = diff(write_plain(tmp_path / "plain", w), write_module(tmp_path / "q", parts, config, **more), "--what", "weights")
+    assert status == 1 and len(failing(report)) == 1 and N + ".weight" in failing(report)[0], text
+    return failing(report)[0], pair_of(report, N + ".weight")
+
+
+SCALES = (".weight_scale", ".weight_scale_inv", ".scales", ".SCB", ".weight.absmax")
+
+
+def scale_of(parts):
+    return next(k for k in SCALES if k in parts)
+
+
+def of_a_single(scale, factor):
+    """One scale of many is wrong."""
+    flat = scale.reshape(-1).float().clone()
+    flat[flat.numel() // 3] *= factor
+    return flat.reshape(scale.shape).to(scale.dtype)
+
+
+@pytest.mark.parametrize("scheme", [s for s in SCHEMES if s not in ("fp8 tensor", "nf4 nested")])
+def test_a_wrong_scale_of_one_group_is_found(tmp_path, scheme):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES[scheme](w)
+    scale = scale_of(parts)
+    text, pair = fault(tmp_path, w, parts | {scale: of_a_single(parts[scale], 1.5)}, config)
+    assert pair["verdict"] == "differs"
+    if "fp8 blocks" not in scheme:
+        assert "row " in text or "group" in text, text
+
+
+@pytest.mark.parametrize("scheme", [s for s in SCHEMES if "int4" in s or "4 bits" in s or s in ("mlx 8 bits", "ct int8 groups")])
+def test_the_factor_of_a_wrong_scale_is_named(tmp_path, scheme):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES[scheme](w)
+    scale = scale_of(parts)
+    text, pair = fault(tmp_path, w, parts | {scale: of_a_single(parts[scale], 1.5)}, config)
+    if "mlx" not in scheme and "rows" not in scheme:  # with a bias, another scale is no factor
+        assert 1.4 < float(re.match(r"in that group, the scale is (\S+) times what it should be", pair["cause"])[1]) < 1.6, text
+
+
+def shifted_zeros(name, parts, by):
+    """Stored zero points as words of 4-bit codes, each with `by` more."""
+    words = parts[name].numpy().view(np.uint32)
+    nibbles = ((words[..., None] >> (4 * np.arange(8, dtype=np.uint32))) & 15).astype(np.int64)
+    assert (nibbles + by >= 0).all() and (nibbles + by <= 15).all()
+    moved = ((nibbles + by).astype(np.uint32) << (4 * np.arange(8, dtype=np.uint32))).sum(-1, dtype=np.uint32)
+    return parts | {name: torch.from_numpy(moved.view(np.int32).copy())}
+
+
+@pytest.mark.parametrize("by", (-1, 1))
+@pytest.mark.parametrize("scheme", ("gptq 4 bits", "awq", "gptq 4 bits zero"))
+def test_zero_points_off_by_one(tmp_path, scheme, by):
+    w = np.clip(matrix(96, 256), -0.04, 0.04)  # so that no zero point is near the end of its range
+    parts, config, _ = SCHEMES[scheme](w)
+    text, pair = fault(tmp_path, w, shifted_zeros(".qzeros", parts, by), config)
+    assert ("subtracted from" if by > 0 else "added to") + " the candidate's zero points" in text, text
+
+
+def test_zero_points_stored_as_in_the_other_version_of_gptq(tmp_path):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES["gptq_v2"](w)
+    text, pair = fault(tmp_path, w, parts, config | {"checkpoint_format": "gptq"})
+    assert "1 is subtracted from the candidate's zero points" in pair["cause"], text
+
+
+def swapped(codes):
+    flat = codes.contiguous().view(torch.uint8)
+    return ((flat << 4) | (flat >> 4)).view(codes.dtype).reshape(codes.shape)
+
+
+@pytest.mark.parametrize("scheme,codes", [("ct int4 groups", ".weight_packed"), ("nvfp4", ".weight_packed"), ("nf4", ".weight"), ("mlx 4 bits", ".weight"), ("gptq 4 bits", ".qweight")])
+def test_swapped_nibbles(tmp_path, scheme, codes):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES[scheme](w)
+    text, pair = fault(tmp_path, w, parts | {codes: swapped(parts[codes])}, config)
+    assert "the two codes in each byte of the candidate change places" in pair["cause"], text
+
+
+def test_words_of_awq_in_order(tmp_path):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES["awq"](w)
+    order = np.argsort([0, 2, 4, 6, 1, 3, 5, 7])
+
+    def straight(t):
+        words = t.numpy().view(np.uint32)
+        nibbles = ((words[..., None] >> (4 * np.arange(8, dtype=np.uint32))) & 15)[..., order]
+        return torch.from_numpy((nibbles.astype(np.uint32) << (4 * np.arange(8, dtype=np.uint32))).sum(-1, dtype=np.uint32).view(np.int32).copy())
+
+    text, pair = fault(tmp_path, w, parts | {k: straight(parts[k]) for k in (".qweight", ".qzeros")}, config)
+    assert pair["verdict"] == "differs"
+
+
+def test_g_idx_that_is_not_heeded(tmp_path):
+    """The other side was decoded as if the groups were in order."""
+    w = matrix(96, 256)
+    parts, config, big = SCHEMES["gptq desc_act"](w)
+    scale, group = parts[".scales"].float().numpy(), parts[".g_idx"].numpy()
+    wrong = big.numpy() / scale[group].T * scale[np.arange(256) // 32].T
+    status, text, report = diff(write_module(tmp_path / "q", parts, config), write_plain(tmp_path / "plain", wrong.astype(np.float32)), "--what", "weights")
+    assert status == 1 and "once the reference's g_idx is ignored" in pair_of(report, N + ".weight")["cause"], text
+    other = np.random.default_rng(3).permutation(group).astype(np.int32)
+    text, pair = fault(tmp_path, w, parts | {".g_idx": torch.from_numpy(other)}, config)
+    assert pair["verdict"] == "differs"
+
+
+@pytest.mark.parametrize("scheme", ("ct int4 groups", "fp8 rows", "mlx 8 bits", "gptq 8 bits", "nf4"))
+def test_scales_of_another_layer(tmp_path, scheme):
+    w, other = matrix(96, 256), matrix(96, 256, seed=5)
+    parts, config, _ = SCHEMES[scheme](w)
+    others, _, _ = SCHEMES[scheme](other * np.exp2(normal(96, 1, seed=8)).astype(np.float32))
+    scale, twin = scale_of(parts), N.replace(".0.", ".1.")
+    more = {twin + k: v for k, v in others.items()} | {twin + scale: parts[scale]}
+    made = write_module(tmp_path / "q", parts | {scale: others[scale]}, config, **more)
+    plain = write(tmp_path / "plain", {"model.norm.weight": NORM, N + ".weight": torch.from_numpy(w), twin + ".weight": torch.from_numpy((other * np.exp2(normal(96, 1, seed=8))).astype(np.float32))})
+    status, text, report = diff(plain, made, "--what", "weights")
+    assert status == 1
+    pair = pair_of(report, N + ".weight")
+    assert pair["verdict"] == "differs", text
+    assert "mlx" in scheme or f"with the scales of {twin}.weight" in pair["cause"], text
+
+
+def test_nvfp4_multiplied_by_its_global_scale(tmp_path):
+    w = matrix(96, 256)
+    parts, config, _ = SCHEMES["nvfp4"](w)
+    text, pair = fault(tmp_path, w, parts | {".weight_global_scale": 1 / parts[".weight_global_scale"]}, config)
+    assert "divided by its scale of the whole tensor" in pair["cause"], text
