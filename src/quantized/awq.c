@@ -5,7 +5,7 @@
 
 static bool is_awq(const ls_module *m) {
     const ls_tensor *scales = ls_module_find(m, ".scales");
-    return m->codes->dtype == LOCKSTEP_I32 && m->codes->rank == 2 && scales != NULL && scales->rank == 2 && m->codes->shape[1] != scales->shape[1];
+    return m->codes->dtype == LOCKSTEP_I32 && m->codes->rank == 2 && (scales == NULL || (scales->rank == 2 && m->codes->shape[1] != scales->shape[1]));
 }
 
 static bool is_gemm(const ls_module *m) {
@@ -33,6 +33,8 @@ static bool set_grid(ls_module *m, const ls_tensor *scales, const ls_tensor *zer
 
 static bool read_awq(ls_module *m) {
     const ls_tensor *scales = ls_module_find(m, ".scales"), *zeros = ls_module_find(m, ".qzeros");
+    if (scales == NULL)
+        return ls_module_fail(m, "tensor '%s.scales' is missing", m->stem);
     if (!is_gemm(m))
         return ls_module_fail(m, "tensor '%s': only 4 bits in the order \"gemm\" can be read", m->codes->name);
     if (scales->shape[0] == 0 || m->codes->elements == 0 || m->codes->shape[0] % scales->shape[0] != 0 || m->codes->shape[1] != scales->shape[1] / 8 ||

@@ -30,12 +30,23 @@ static void block_size(const ls_module *m, uint64_t out[2]) {
     }
 }
 
+/* Without a configuration, the scales' shape may give another size that divides the matrix. */
+static void derive_size(const ls_module *m, const ls_tensor *scale, uint64_t size[2]) {
+    const uint64_t rows = scale->rank >= 2 ? scale->shape[scale->rank - 2] : 0, columns = scale->rank >= 2 ? scale->shape[scale->rank - 1] : 0;
+    if (m->config != NULL || rows == 0 || columns == 0 || m->grid->batch_rows % rows != 0 || m->grid->columns % columns != 0)
+        return;
+    size[0] = m->grid->batch_rows / rows;
+    size[1] = m->grid->columns / columns;
+}
+
 static uint64_t blocks_in(uint64_t length, uint64_t block) { return length / block + (length % block != 0); }
 
 static bool read_blocks(ls_module *m, const ls_tensor *scale) {
     ls_grid *g = m->grid;
     uint64_t size[2];
     block_size(m, size);
+    if (scale->rank != m->rank || scale->shape[m->rank - 2] != blocks_in(g->batch_rows, size[0]) || scale->shape[m->rank - 1] != blocks_in(g->columns, size[1]))
+        derive_size(m, scale, size);
     const uint64_t rows = blocks_in(g->batch_rows, size[0]), columns = blocks_in(g->columns, size[1]);
     if (scale->rank != m->rank || scale->shape[m->rank - 2] != rows || scale->shape[m->rank - 1] != columns ||
         scale->elements != g->rows / g->batch_rows * rows * columns || !ls_dtype(scale->dtype)->is_float)

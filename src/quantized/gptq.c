@@ -8,7 +8,7 @@
 
 static bool is_gptq(const ls_module *m) {
     const ls_tensor *scales = ls_module_find(m, ".scales");
-    return m->codes->dtype == LOCKSTEP_I32 && m->codes->rank == 2 && scales->rank == 2 && m->codes->shape[1] == scales->shape[1];
+    return m->codes->dtype == LOCKSTEP_I32 && m->codes->rank == 2 && (scales == NULL || (scales->rank == 2 && m->codes->shape[1] == scales->shape[1]));
 }
 
 static lockstep_dtype type_of(unsigned bits) {

@@ -66,21 +66,36 @@ static bool is_method(const ls_scheme *s, const char *method) {
     return strstr(s->methods, word) != NULL;
 }
 
-/* The scheme of a tensor that holds codes, and its module. */
-static const ls_scheme *scheme_of(const folding *f, const ls_tensor *t, ls_module *out_module) {
+/* Whether the tensor may be the scheme's codes; fills in its module. */
+static bool is_candidate(const folding *f, const ls_scheme *s, const ls_tensor *t, ls_module *out_module) {
     size_t stem;
+    if (!ends_with(t->name, s->codes, &stem) || !is_method(s, f->method))
+        return false;
+    char *name = ls_arena_copy(&f->archive->arena, t->name, stem);
+    *out_module = (ls_module){.archive = f->archive, .config = f->config, .stem = name, .codes = t};
+    return name != NULL && (s->fits == NULL || s->fits(out_module));
+}
+
+/* The scheme of a tensor that holds codes, and its module. Where the configuration says that there are
+ * some, and what belongs to them is missing, that is the module's trouble. */
+static const ls_scheme *scheme_of(const folding *f, const ls_tensor *t, ls_module *out_module) {
+    const ls_scheme *incomplete = NULL;
     for (size_t i = 0; i < LS_SCHEMES; i++) {
         const ls_scheme *s = ls_schemes[i];
-        if (!ends_with(t->name, s->codes, &stem) || !is_method(s, f->method))
+        ls_module m;
+        if (!is_candidate(f, s, t, &m))
             continue;
-        char *name = ls_arena_copy(&f->archive->arena, t->name, stem);
-        ls_module m = {.archive = f->archive, .config = f->config, .stem = name, .codes = t};
-        if (name == NULL || ls_module_find(&m, s->marker) == NULL || (s->fits != NULL && !s->fits(&m)))
-            continue;
-        *out_module = m;
-        return s;
+        const bool is_whole = ls_module_find(&m, s->marker) != NULL;
+        if (is_whole || (incomplete == NULL && strcmp(f->method, "-") != 0)) {
+            *out_module = m;
+            incomplete = s;
+        }
+        if (is_whole)
+            return s;
     }
-    return NULL;
+    if (incomplete != NULL)
+        ls_module_fail(out_module, "tensor '%s%s' is missing", out_module->stem, incomplete->marker);
+    return incomplete;
 }
 
 /* --- replacing codes */
@@ -106,7 +121,11 @@ static bool put_weight(ls_module *m, ls_tensor *out) {
 }
 
 static void read_module(folding *f, ls_module *m, const ls_scheme *s, ls_tensor *out) {
-    m->grid = ls_arena_alloc(&f->archive->arena, sizeof *m->grid);
+    m->grid = m->trouble == NULL ? ls_arena_alloc(&f->archive->arena, sizeof *m->grid) : NULL;
+    if (m->trouble != NULL) {
+        out->trouble = m->trouble;
+        return;
+    }
     if (m->grid == NULL) {
         m->trouble = "out of memory";
     } else {

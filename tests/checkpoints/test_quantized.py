@@ -220,3 +220,94 @@ def test_nvfp4_multiplied_by_its_global_scale(tmp_path):
     parts, config, _ = SCHEMES["nvfp4"](w)
     text, pair = fault(tmp_path, w, parts | {".weight_global_scale": 1 / parts[".weight_global_scale"]}, config)
     assert "divided by its scale of the whole tensor" in pair["cause"], text
+
+
+# --- what contradicts itself is never compared
+
+
+def refused(tmp_path, parts, config, named):
+    """Neither passed nor called different: named as what can't be read."""
+    plain, made = write_plain(tmp_path / "plain", matrix(96, 256)), write_module(tmp_path / "q", parts, config)
+    for a, b in ((plain, made), (made, plain)):
+        status, text, report = diff(a, b, "--what", "weights")
+        assert status == 2 and failing(report) == [] and report["verdict"] == "incomplete", text
+        assert named in text and [p["verdict"] for p in report["weights"]["pairs"] if "norm" not in p["candidate"]["name"]] == ["unsupported"], text
+    done = subprocess.run([LOCKSTEP, "ls", "--stats", str(made)], capture_output=True, text=True)
+    assert named in done.stderr, done.stderr
+    return text
+
+
+# parts that a module can do without: what isn't stored has a default, or isn't used for weights
+OPTIONAL = {".input_scale", ".weight_zero_point", ".g_idx", ".weight_format"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_missing_part(tmp_path, scheme):
+    parts, config, _ = SCHEMES[scheme](matrix(96, 256))
+    codes = next(k for k in (".weight_packed", ".qweight", ".weight") if k in parts)
+    for gone in set(parts) - OPTIONAL - {codes}:
+        if scheme == "nvfp4" and gone == ".weight_global_scale":
+            continue
+        refused(tmp_path / gone[1:], {k: v for k, v in parts.items() if k != gone}, config, N + gone.replace("fp4", "nf4") if "quant_state" in gone else N + gone)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_part_of_another_shape(tmp_path, scheme):
+    parts, config, _ = SCHEMES[scheme](matrix(96, 256))
+    for cut, part in parts.items():
+        fewer_rows = scheme in ("fp8 blocks", "fp8 tensor") and cut == ".weight"  # these scales fit a matrix of 95 rows, too
+        if part.ndim == 0 or cut == ".input_scale" or fewer_rows:
+            continue
+        shorter = {k: v[:-1].clone() if k == cut else v for k, v in parts.items()}
+        refused(tmp_path / cut[1:], shorter, config, N)
+
+
+def test_groups_that_do_not_divide_a_row(tmp_path):
+    for scheme, scale in (("ct int4 groups", ".weight_scale"), ("nvfp4", ".weight_scale"), ("mlx 4 bits", ".scales")):
+        parts, config, _ = SCHEMES[scheme](matrix(96, 256))
+        refused(tmp_path / scheme, parts | {scale: torch.ones(96, 7, dtype=parts[scale].dtype)}, config, N + scale)
+
+
+@pytest.mark.parametrize("group", (-1, 8, 2**31 - 1))
+def test_groups_that_do_not_exist(tmp_path, group):
+    parts, config, _ = SCHEMES["gptq desc_act"](matrix(96, 256))
+    index = parts[".g_idx"].clone()
+    index[200] = group
+    text = refused(tmp_path, parts | {".g_idx": index}, config, N + ".g_idx")
+    assert f"found group {group} for column 200" in text
+
+
+@pytest.mark.parametrize("state", ["", "{", "[]", "null", '"shape"', "{}", '{"shape": [96, 256]}', '{"shape": [96, 256], "blocksize": 0}', '{"shape": [96, 256], "blocksize": -64}',
+                                   '{"shape": [96, 255], "blocksize": 64}', '{"shape": [96.5, 256], "blocksize": 64}', '{"shape": [4294967296, 4294967296], "blocksize": 64}',
+                                   '{"shape": [9223372036854775807, 3], "blocksize": 64}', '{"shape": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 24576], "blocksize": 64}',
+                                   '{"shape": [], "blocksize": 64}', '{"shape": [0, 5], "blocksize": 64}', '{"shape": [96, 256], "blocksize": 1e400}', '{"shape": {"a": 1}, "blocksize": 64}',
+                                   "[" * 5000, '{"shape": [96, 256], "blocksize": 64'])
+def test_absurd_states(tmp_path, state):
+    parts, config, _ = SCHEMES["nf4"](matrix(96, 256))
+    key = ".weight.quant_state.bitsandbytes__nf4"
+    refused(tmp_path, parts | {key: torch.from_numpy(np.frombuffer(state.encode(), np.uint8).copy())}, config, N)
+
+
+def test_scales_that_are_not_numbers(tmp_path):
+    for scheme in ("fp8 rows", "ct int4 groups", "gptq 4 bits", "nf4", "mlx 4 bits", "LLM.int8"):
+        w = matrix(96, 256)
+        parts, config, _ = SCHEMES[scheme](w)
+        scale = scale_of(parts)
+        status, text, report = diff(write_plain(tmp_path / "plain", w), write_module(tmp_path / scheme, parts | {scale: of_a_single(parts[scale], float("nan"))}, config), "--what", "weights")
+        assert status == 1 and pair_of(report, N + ".weight")["verdict"] == "nonfinite", text
+
+
+def test_the_configuration_and_the_tensors_say_different_things(tmp_path):
+    parts, config, _ = SCHEMES["gptq 4 bits"](matrix(96, 256))
+    for other in (config | {"bits": 8}, config | {"quant_method": "awq"}, config | {"group_size": 7}):
+        plain, made = write_plain(tmp_path / "plain", matrix(96, 256)), write_module(tmp_path / "q", parts, other)
+        status, text, report = diff(plain, made, "--what", "weights")
+        assert status == 2 and N in text and failing(report) == [], text
+
+
+def test_a_scheme_that_is_not_known(tmp_path):
+    """Whatever its tensors look like."""
+    parts, config, _ = SCHEMES["fp8 rows"](matrix(96, 256))
+    plain, made = write_plain(tmp_path / "plain", matrix(96, 256)), write_module(tmp_path / "q", parts, {"quant_method": "brandnew"})
+    status, text, report = diff(plain, made, "--what", "weights")
+    assert status == 2 and "quantized by brandnew" in text and failing(report) == [], text
