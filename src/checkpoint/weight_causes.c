@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "checkpoint/weight_steps.h"
-#include "quantized/grid.h"
+#include "quantized/code_grid.h"
 
 /* Elements that a trial looks at, and the largest tensor whose elements are changed. */
 enum { LOOK = 1 << 16, LARGEST_CHANGED = 1 << 22, IN_PLACE = LS_CHANGE_TRANSPOSE | LS_CHANGE_ROPE_PAIRS };

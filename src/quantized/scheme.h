@@ -5,7 +5,7 @@
 #include <jansson.h>
 
 #include "format/archive.h"
-#include "quantized/grid.h"
+#include "quantized/code_grid.h"
 
 typedef struct ls_module {
     lockstep_archive *archive;

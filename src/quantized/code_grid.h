@@ -1,7 +1,7 @@
 /* How all schemes store a matrix: each element is a code of a few bits, and stands for a number of a
  * grid: (code - zero) * scale + bias, or table[code] * scale. Elements of a group share a scale. */
-#ifndef LS_QUANTIZED_GRID_H
-#define LS_QUANTIZED_GRID_H
+#ifndef LS_QUANTIZED_CODE_GRID_H
+#define LS_QUANTIZED_CODE_GRID_H
 
 #include "tensor/tensor.h"
 

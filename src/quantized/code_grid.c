@@ -1,4 +1,4 @@
-#include "quantized/grid.h"
+#include "quantized/code_grid.h"
 
 #include <math.h>
 #include <string.h>
