@@ -38,7 +38,8 @@ static bool explains(const trial *t, double residual) {
 }
 
 static void keep(trial *t, double residual, const ls_cause *cause) {
-    if (!explains(t, residual) || (ls_weight_has_cause(t->pair) && residual >= t->pair->cause.residual))
+    const double clearly = 0.9; /* among rounded numbers, tanh of small ones is hardly another thing */
+    if (!explains(t, residual) || (ls_weight_has_cause(t->pair) && residual >= clearly * t->pair->cause.residual))
         return;
     t->pair->cause = *cause;
     t->pair->cause.residual = residual;

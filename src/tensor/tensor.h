@@ -11,7 +11,7 @@
 typedef struct ls_view {
     const uint8_t *data;
     const ls_codes *codes; /* of a type scaled_…: decodes the elements, and `data` is NULL; else NULL */
-    uint64_t origin; /* nonzero only in slices of block types, whose elements have no address */
+    uint64_t origin; /* nonzero only in slices of block types and codes, whose elements have no address */
     lockstep_dtype dtype;
     bool swap; /* elements are in the opposite byte order */
     float factor; /* scale of the whole tensor, stored apart from it, which multiplies every value; 0 if none */

@@ -33,7 +33,8 @@ def fp8_rows(w, dtype=torch.float8_e4m3fn, scale_dtype=torch.float32):
     t = to_tensor(w)
     scale = (t.abs().amax(1, keepdim=True) / torch.finfo(dtype).max).to(scale_dtype)
     codes = (t / scale.float()).to(dtype)
-    config = {"quant_method": "compressed-tensors", "format": "float-quantized"}
+    weights = {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True, "group_size": None}
+    config = {"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}
     return {".weight": codes, ".weight_scale": scale}, config, codes.float() * scale.float()
 
 

@@ -57,6 +57,24 @@ def test_weights_are_decoded_as_by_the_schemes_own_library(tmp_path, scheme):
     np.testing.assert_allclose(np.array(found["values"]), big.numpy(), rtol=2**-8 if in_bfloat16 else 2e-7, atol=1e-12)
 
 
+@pytest.mark.parametrize("where", ["5", "-1, 250:", "3:90:7, ::-3", "::-1, 31", "17:19, 63:65", "..., 255"])
+@pytest.mark.parametrize("scheme", ["fp8 blocks", "ct int3 groups", "gptq desc_act", "awq", "nf4", "mlx 6 bits"])
+def test_slices_of_codes(tmp_path, scheme, where):
+    parts, config, big = SCHEMES[scheme](matrix(96, 256))
+    found = show(write_module(tmp_path / "q", parts, config), f"{N}.weight[{where}]")
+    np.testing.assert_allclose(np.array(found["values"]), eval(f"big[{where}]", {"big": big.numpy()}), rtol=2e-7)
+
+
+def test_codes_and_scales_can_be_shown_themselves(tmp_path):
+    parts, config, _ = SCHEMES["fp8 rows"](matrix(96, 256))
+    made = write_module(tmp_path / "q", parts, config)
+    assert show(made, N + ".weight_scale")["tensor_shape"] == [96, 1]
+    listed = json.loads(subprocess.run([LOCKSTEP, "ls", "--json", "--stats", str(made)], capture_output=True, text=True).stdout)["archives"][0]["tensors"]
+    weight = next(t for t in listed if t["name"] == N + ".weight")
+    assert len(listed) == 2 and (weight["dtype"], weight["type"], weight["shape"], weight["bytes"]) == ("fp8", "scaled_e4m3", [96, 256], 96 * 256 + 96 * 4)
+    assert weight["stats"]["nan"] == 0 and weight["stats"]["l2"] > 0
+
+
 # --- against the original
 
 
