@@ -44,7 +44,8 @@ static double width2(float value, float low, float high) {
 }
 
 static void see(const cells *c, sums *s, double x, float value, float low, float high) {
-    const double d = (double)value - x, slack = c->atol + c->rtol * fabs(x);
+    const double in_bfloat16 = 0x1p-8; /* as which a tool may have loaded the original, or divided by the scale */
+    const double d = (double)value - x, slack = c->atol + (c->rtol + in_bfloat16) * fabs(x);
     s->n++;
     s->difference += d;
     s->error2 += d * d;

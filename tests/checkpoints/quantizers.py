@@ -52,12 +52,12 @@ def e5m2_rows(w):
 # --- compressed-tensors, with its own compressors
 
 
-def compressed(w, bits, strategy, symmetric=True, group=None, order=None):
+def compressed(w, bits, strategy, symmetric=True, group=None, dtype=torch.float32):
     from compressed_tensors.compressors import BaseCompressor
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from compressed_tensors.quantization.utils import calculate_qparams
 
-    t = to_tensor(w)
+    t = to_tensor(w).to(dtype)
     args = QuantizationArgs(num_bits=bits, type="int", strategy=strategy, symmetric=symmetric, group_size=group)
     scheme = QuantizationScheme(targets=["Linear"], weights=args)
     parts = t if group is None else t.reshape(t.shape[0], -1, group)
@@ -226,13 +226,14 @@ def bnb8(w):
 # --- MLX, with its own functions
 
 
-def mlx(w, bits=4, group=64):
+def mlx(w, bits=4, group=64, dtype="float32"):
     import mlx.core as mx
 
-    codes, scales, biases = mx.quantize(mx.array(w), group_size=group, bits=bits)
-    big = np.array(mx.dequantize(codes, scales, biases, group_size=group, bits=bits))
-    parts = {".weight": np.array(codes), ".scales": np.array(scales), ".biases": np.array(biases)}
-    return {k: torch.from_numpy(v) for k, v in parts.items()}, {"mlx": {"group_size": group, "bits": bits}}, torch.from_numpy(big)
+    codes, scales, biases = mx.quantize(mx.array(w).astype(getattr(mx, dtype)), group_size=group, bits=bits)
+    big = np.array(mx.dequantize(codes, scales, biases, group_size=group, bits=bits).astype(mx.float32))
+    kept = getattr(torch, dtype)
+    parts = {".weight": torch.from_numpy(np.array(codes)), **{k: torch.from_numpy(np.array(v.astype(mx.float32))).to(kept) for k, v in ((".scales", scales), (".biases", biases))}}
+    return parts, {"mlx": {"group_size": group, "bits": bits}}, torch.from_numpy(big)
 
 
 SCHEMES = {
@@ -241,10 +242,13 @@ SCHEMES = {
     "ct int8 groups": lambda w: compressed(w, 8, "group", group=32),
     "ct int4 groups": lambda w: compressed(w, 4, "group", group=32), "ct int4 groups zero": lambda w: compressed(w, 4, "group", False, 32),
     "ct int4 rows": lambda w: compressed(w, 4, "channel"), "ct int3 groups": lambda w: compressed(w, 3, "group", group=32),
+    "ct int8 rows bfloat16": lambda w: compressed(w, 8, "channel", dtype=torch.bfloat16),
+    "ct int4 groups bfloat16": lambda w: compressed(w, 4, "group", False, 32, dtype=torch.bfloat16),
     "nvfp4": nvfp4, "nvfp4 modelopt": nvfp4_modelopt,
     **{f"gptq {b} bits": lambda w, b=b: gptq(w, b) for b in (2, 3, 4, 8)},
     **{f"gptq {b} bits zero": lambda w, b=b: gptq(w, b, symmetric=False) for b in (2, 3, 4, 8)},
     "gptq desc_act": lambda w: gptq(w, 4, shuffle=True), "gptq_v2": lambda w: gptq(w, 4, symmetric=False, version="gptq_v2"), "awq": awq,
     "nf4": bnb4, "fp4": lambda w: bnb4(w, "fp4"), "nf4 nested": lambda w: bnb4(w, nested=True), "LLM.int8": bnb8,
     **{f"mlx {b} bits": lambda w, b=b: mlx(w, b) for b in (2, 3, 4, 5, 6, 8)}, "mlx groups of 32": lambda w: mlx(w, 4, 32), "mlx groups of 128": lambda w: mlx(w, 4, 128),
+    "mlx 4 bits bfloat16": lambda w: mlx(w, dtype="bfloat16"), "mlx 8 bits float16": lambda w: mlx(w, 8, dtype="float16"),
 }
