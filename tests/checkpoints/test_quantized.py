@@ -56,7 +56,7 @@ def test_weights_are_decoded_as_by_the_schemes_own_library(tmp_path, scheme):
     found_as = np.array(found["values"])
     if "nvfp4" in scheme or "bfloat16" in scheme:  # the library subtracts, divides and multiplies in bfloat16
         np.testing.assert_allclose(found_as, big.numpy(), rtol=2**-7, atol=2**-7 * np.abs(big.numpy()).max())
-        assert np.linalg.norm(found_as - big.numpy()) < 2**-8 * np.linalg.norm(big.numpy())
+        assert np.linalg.norm(found_as - big.numpy()) < 2**-7 * np.linalg.norm(big.numpy())
     else:
         np.testing.assert_allclose(found_as, big.numpy(), rtol=2**-10 if "float16" in scheme else 2e-7, atol=2**-11 * np.abs(big.numpy()).max() if "float16" in scheme else 1e-12)
 
