@@ -1,12 +1,13 @@
 """Quantized checkpoints of Hugging Face and MLX are compared as the weights that they stand for."""
 import json
+import pathlib
 import re
 import subprocess
 
 import numpy as np
 import pytest
 import torch
-from quantizers import SCHEMES, mxfp4
+from quantizers import SCHEMES, stream
 from safetensors.torch import save_file
 
 from checkpoint_files import LOCKSTEP, diff, failing, findings, normal, pair_of
@@ -333,3 +334,45 @@ def test_a_scheme_that_is_not_known(tmp_path):
     plain, made = write_plain(tmp_path / "plain", matrix(96, 256)), write_module(tmp_path / "q", parts, {"quant_method": "brandnew"})
     status, text, report = diff(plain, made, "--what", "weights")
     assert status == 2 and "quantized by brandnew" in text and failing(report) == [], text
+
+
+# --- calibrated codes
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """GPTQ itself, on correlated inputs: original and quantized, and what a checkpoint holds."""
+    import sys
+
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+    import gptq_error
+
+    random = np.random.default_rng(3)
+    x = gptq_error.inputs("correlated", random)
+    original, quantized, scales = gptq_error.quantize(0.02 * random.normal(size=(gptq_error.ROWS, gptq_error.COLUMNS)), x.T @ x, 4, False)
+    scale = scales[:, ::gptq_error.GROUP].astype(np.float16)
+    codes = (np.rint(quantized / scales) + 8).astype(np.int64)
+    parts = {".qweight": stream(codes, 4).T.copy(), ".qzeros": stream(np.full(scale.T.shape, 7), 4), ".scales": scale.T.copy()}
+    return original.astype(np.float32), {k: torch.from_numpy(v) for k, v in parts.items()}, {"quant_method": "gptq", "bits": 4, "group_size": gptq_error.GROUP, "desc_act": False}
+
+
+def test_gptq_that_makes_up_for_what_it_lost(tmp_path, calibrated):
+    original, parts, config = calibrated
+    for a, b in (("plain", "q"), ("q", "plain")):
+        sides = {"plain": write_plain(tmp_path / "plain", original), "q": write_module(tmp_path / "q", parts, config)}
+        status, text, report = diff(sides[a], sides[b])
+        pair = pair_of(report, N + ".weight")
+        assert status == 0 and findings(report) == [] and pair["metrics"]["beyond"] > original.size / 20, text
+
+
+@pytest.mark.parametrize("factor", (1.5, 2))
+def test_a_wrong_scale_of_one_group_of_it(tmp_path, calibrated, factor):
+    original, parts, config = calibrated
+    text, pair = fault(tmp_path, original, parts | {".scales": of_a_single(parts[".scales"], factor)}, config)
+    assert "row 85, columns 128 to 255" in text and "in that group, the scale is" in text, text
+
+
+def test_zero_points_of_it_that_are_off_by_one(tmp_path, calibrated):
+    original, parts, config = calibrated
+    text, pair = fault(tmp_path, original, shifted_zeros(".qzeros", parts, 1), config)
+    assert "1 is subtracted from the candidate's zero points" in text, text
