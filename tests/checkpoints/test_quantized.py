@@ -376,3 +376,24 @@ def test_zero_points_of_it_that_are_off_by_one(tmp_path, calibrated):
     original, parts, config = calibrated
     text, pair = fault(tmp_path, original, shifted_zeros(".qzeros", parts, 1), config)
     assert "1 is subtracted from the candidate's zero points" in text, text
+
+
+# --- two ways of quantizing
+
+
+@pytest.mark.parametrize("a, b", [("fp8 rows", "gptq 4 bits"), ("gptq 4 bits", "mlx 4 bits"), ("nf4", "awq"), ("fp8 blocks", "fp8 rows"), ("gptq 4 bits", "gptq_v2"), ("ct int8 rows", "ct int4 groups")])
+def test_how_weights_are_stored_is_no_difference_of_the_models(tmp_path, a, b):
+    """quantization_config says how they are stored, and the weights themselves are compared."""
+    w = matrix(96, 256)
+    sides = [write_module(tmp_path / side, *SCHEMES[scheme](w)[:2]) for side, scheme in (("a", a), ("b", b))]
+    status, text, report = diff(*sides)
+    assert status == 0 and findings(report) == [] and pair_of(report, N + ".weight")["verdict"] == "match", text
+    other = write_module(tmp_path / "other", *SCHEMES[b](matrix(96, 256, seed=9))[:2])
+    status, text, report = diff(sides[0], other)
+    assert status == 1 and len(failing(report)) == 1, text
+
+
+def test_equal_codes_are_identical(tmp_path):
+    parts, config, _ = SCHEMES["nf4 nested"](matrix(96, 256))
+    status, _, report = diff(write_module(tmp_path / "a", parts, config), write_module(tmp_path / "b", parts, config))
+    assert status == 0 and {p["verdict"] for p in report["weights"]["pairs"]} == {"identical"}
