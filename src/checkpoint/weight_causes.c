@@ -45,23 +45,35 @@ static void keep(trial *t, double residual, const ls_cause *cause) {
     t->pair->cause.residual = residual;
 }
 
-/* NMSE of up to LOOK leading elements. */
-static double nmse_of(const ls_view *reference, const ls_view *candidate) {
-    uint64_t count = ls_view_elements(reference);
-    size_t n = count < LOOK ? (size_t)count : LOOK;
-    double error2 = 0, squares = 0, *r = malloc(2 * LOOK * sizeof *r), *c = r + LOOK;
-    if (r == NULL || count != ls_view_elements(candidate)) {
-        free(r);
+/* NMSE of up to LOOK leading elements. `squares_most`: what the squares of the reference add up to at most, or infinite; where the
+ * error is then too large to be named, the rest isn't read, and the result is infinite. */
+static double nmse_up_to(const ls_view *reference, const ls_view *candidate, double most, double squares_most) {
+    enum { TILE = 2048 };
+    const uint64_t count = ls_view_elements(reference), all = count < LOOK ? count : LOOK;
+    double error2 = 0, squares = 0, r[TILE], c[TILE];
+    if (count != ls_view_elements(candidate))
         return NAN;
+    for (uint64_t at = 0; at < all; at += TILE) {
+        const size_t n = all - at < TILE ? (size_t)(all - at) : TILE;
+        ls_view_read_f64(reference, at, n, r);
+        ls_view_read_f64(candidate, at, n, c);
+        for (size_t i = 0; i < n; i++) {
+            error2 += (c[i] - r[i]) * (c[i] - r[i]);
+            squares += r[i] * r[i];
+        }
+        if (error2 > most * squares_most)
+            return INFINITY;
     }
-    ls_view_read_f64(reference, 0, n, r);
-    ls_view_read_f64(candidate, 0, n, c);
-    for (size_t i = 0; i < n; i++) {
-        error2 += (c[i] - r[i]) * (c[i] - r[i]);
-        squares += r[i] * r[i];
-    }
-    free(r);
     return squares == 0 ? NAN : error2 / squares; /* zeros prove nothing */
+}
+
+static double nmse_of(const ls_view *reference, const ls_view *candidate) { return nmse_up_to(reference, candidate, 0, INFINITY); }
+
+/* The same where elements have only changed their places. */
+static double nmse_of_moved(const trial *t, const ls_view *reference, const ls_view *candidate) {
+    const double slack = 1 + 1e-9, l2 = t->pair->metrics.reference.l2;
+    const bool is_known = (t->pair->verdict == LS_VERDICT_DIFFERS || t->pair->verdict == LS_VERDICT_WORSE) && l2 > 0 && isfinite(l2);
+    return nmse_up_to(reference, candidate, limit(t->pair), is_known ? l2 * l2 * slack : INFINITY);
 }
 
 /* --- changes that were made without a rule, or not made despite one */
@@ -88,8 +100,9 @@ static void try_changes(trial *t, int changed, unsigned changes, const ls_cause 
         status = ls_weight_read(t->w, side, &t->pair->part[side], side == changed ? changes : 0, ls_weight_heads(t->w, name),
                                 &values[side], NULL);
     }
+    const bool moved = ((changes | t->pair->changes) & ~(unsigned)IN_PLACE) == 0;
     if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view))
-        keep(t, nmse_of(&values[0].view, &values[1].view), cause);
+        keep(t, moved ? nmse_of_moved(t, &values[0].view, &values[1].view) : nmse_of(&values[0].view, &values[1].view), cause);
     for (int side = 0; side < LS_SIDES; side++)
         free(values[side].owned);
 }

@@ -50,7 +50,7 @@ typedef struct folding {
     const char *method; /* "-" if none is given */
     ls_map stems;       /* modules that were read */
     ls_tensor *folded;  /* per tensor: what takes its place; a name of NULL: nothing does */
-    bool *is_folded;
+    bool *is_folded, is_any;
     lockstep_error *error;
 } folding;
 
@@ -146,18 +146,20 @@ static lockstep_status fold(folding *f, size_t i) {
         return LOCKSTEP_OK;
     ls_tensor *out = &f->folded[i];
     char *weight = ls_arena_printf(&f->archive->arena, "%s%s", m.stem, s->weight);
-    uint64_t *stem = ls_map_at(&f->stems, m.stem, strlen(m.stem));
-    if (weight == NULL || stem == NULL)
+    if (weight == NULL)
         return no_memory(f);
     size_t same = ls_archive_find(f->archive, weight);
     *out = *t;
     out->file_dtype = s->name;
-    f->is_folded[i] = true;
+    f->is_folded[i] = f->is_any = true;
     if (same != SIZE_MAX && same != i) {
         ls_module_fail(&m, "tensor '%s': found '%s' beside it, expected one of them", t->name, weight);
         out->trouble = m.trouble;
         return LOCKSTEP_OK;
     }
+    uint64_t *stem = ls_map_at(&f->stems, m.stem, strlen(m.stem));
+    if (stem == NULL)
+        return no_memory(f);
     out->name = weight;
     *stem = i + 1;
     read_module(f, &m, s, out);
@@ -213,7 +215,7 @@ static lockstep_status fold_all(folding *f) {
         return no_memory(f);
     for (size_t i = 0; i < count; i++)
         LS_TRY(fold(f, i));
-    if (f->stems.count == 0)
+    if (!f->is_any)
         return LOCKSTEP_OK;
     for (size_t i = 0; i < count; i++)
         fold_companion(f, i);

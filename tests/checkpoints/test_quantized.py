@@ -328,6 +328,18 @@ def test_the_configuration_and_the_tensors_say_different_things(tmp_path):
         assert status == 2 and N in text and failing(report) == [], text
 
 
+def test_a_weight_that_is_there_twice(tmp_path):
+    parts, config, big = SCHEMES["gptq 4 bits"](matrix(96, 256))
+    made = write_module(tmp_path / "q", parts, config, **{N + ".weight": big})
+    for other in (write_plain(tmp_path / "plain", matrix(96, 256)), made):
+        status, text, report = diff(other, made, "--what", "weights")
+        assert status != 0 and f"found '{N}.weight' beside it" in text, text
+    both = write_module(tmp_path / "both", parts, config, **{N + k: v for k, v in SCHEMES["ct int4 groups"](matrix(96, 256))[0].items()})
+    (both / "config.json").write_text(json.dumps(CONFIG))
+    done = subprocess.run([LOCKSTEP, "diff", str(made), str(both)], capture_output=True, text=True)
+    assert done.returncode == 2 and f"a second tensor named '{N}.weight'" in done.stderr, done.stderr
+
+
 def test_a_scheme_that_is_not_known(tmp_path):
     """Whatever its tensors look like."""
     parts, config, _ = SCHEMES["fp8 rows"](matrix(96, 256))
