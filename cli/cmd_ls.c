@@ -8,15 +8,18 @@
 #include "format/archive.h"
 #include "quantized/quantized.h"
 #include "commands.h"
+#include "reference_names.h"
 #include "tensor/value_text.h"
 
 typedef struct ls_options {
+    const char *map;
     bool stats, json;
 } ls_options;
 
 static const option_row ls_token_alignment[] = {
     {"--stats", OPTION_FLAG, offsetof(ls_options, stats), NULL,
      "min, max, mean, std, L2 norm, NaN, Inf and zeros of each tensor", NULL},
+    {"--map", OPTION_PATH, offsetof(ls_options, map), "FILE", "of a trace: the names that the tensors have in the reference (from `lockstep map`)", NULL},
     {"--json", OPTION_FLAG, offsetof(ls_options, json), NULL, "JSON (docs/ls.md)", NULL},
     {0},
 };
@@ -182,7 +185,9 @@ static int find_stats(const lockstep_archive *archive, size_t i, ls_stats *out) 
     return ok ? 1 : -1;
 }
 
-static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, const layout *l,
+static const char *reference_of(const reference_names *names, size_t i) { return i < names->count ? names->names[i] : NULL; }
+
+static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, const layout *l, const reference_names *names,
                       const ls_options *options) {
     const ls_tensor *t = &archive->tensors[i];
     char shape[LS_SHAPE_TEXT], name[COLUMNS * 4];
@@ -192,8 +197,12 @@ static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, c
         ls_text_printf(out, "%s\n%*s", name, (int)l->name, "");
     else
         ls_text_printf(out, "%-*s", (int)l->name, name);
-    ls_text_printf(out, "  %-*s  %-*s  %13" PRIu64 "\n", (int)l->dtype, t->file_dtype, (int)l->shape,
-                   shape, t->bytes);
+    ls_text_printf(out, "  %-*s  %-*s  %13" PRIu64, (int)l->dtype, t->file_dtype, (int)l->shape, shape, t->bytes);
+    if (reference_of(names, i) != NULL) {
+        ls_text_printf(out, "  ");
+        put_escaped(out, reference_of(names, i), strlen(reference_of(names, i)), COLUMNS);
+    }
+    ls_text_printf(out, "\n");
     if (!options->stats)
         return EXIT_MATCH;
     ls_stats stats;
@@ -206,7 +215,7 @@ static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, c
     return found < 0 ? EXIT_TROUBLE : EXIT_MATCH;
 }
 
-static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t i,
+static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t i, const reference_names *names,
                            const ls_options *options) {
     const ls_tensor *t = &archive->tensors[i];
     ls_text_printf(out, i == 0 ? "\n{\"name\":" : ",\n{\"name\":");
@@ -216,6 +225,10 @@ static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t
     ls_text_printf(out, ",\"type\":\"%s\",\"shape\":", lockstep_dtype_name(t->dtype));
     ls_shape_json(out, t->rank, t->shape);
     ls_text_printf(out, ",\"elements\":%" PRIu64 ",\"bytes\":%" PRIu64, t->elements, t->bytes);
+    if (reference_of(names, i) != NULL) {
+        ls_text_printf(out, ",\"reference\":");
+        ls_text_json(out, reference_of(names, i), strlen(reference_of(names, i)));
+    }
     ls_stats stats;
     int found = options->stats ? find_stats(archive, i, &stats) : 0;
     if (options->stats)
@@ -230,7 +243,7 @@ static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t
 
 /* --- archives */
 
-static int put_archive(ls_text *out, const lockstep_archive *archive, const ls_options *options) {
+static int put_archive(ls_text *out, const lockstep_archive *archive, const reference_names *names, const ls_options *options) {
     int status = EXIT_MATCH;
     uint64_t bytes = 0;
     for (size_t i = 0; i < archive->tensor_count; i++)
@@ -241,17 +254,17 @@ static int put_archive(ls_text *out, const lockstep_archive *archive, const ls_o
     put_metadata(out, archive);
     layout l = measure(archive);
     if (archive->tensor_count > 0)
-        ls_text_printf(out, "\n%-*s  %-*s  %-*s  %13s\n", (int)l.name, "name", (int)l.dtype, "dtype",
-                       (int)l.shape, "shape", "bytes");
+        ls_text_printf(out, "\n%-*s  %-*s  %-*s  %13s%s\n", (int)l.name, "name", (int)l.dtype, "dtype",
+                       (int)l.shape, "shape", "bytes", options->map != NULL ? "  in the reference" : "");
     for (size_t i = 0; i < archive->tensor_count; i++) {
-        if (put_tensor(out, archive, i, &l, options) != EXIT_MATCH)
+        if (put_tensor(out, archive, i, &l, names, options) != EXIT_MATCH)
             status = EXIT_TROUBLE;
         flush(out, FLUSH);
     }
     return status;
 }
 
-static int put_archive_json(ls_text *out, const lockstep_archive *archive,
+static int put_archive_json(ls_text *out, const lockstep_archive *archive, const reference_names *names,
                             const ls_options *options) {
     int status = EXIT_MATCH;
     ls_text_printf(out, "{\"path\":");
@@ -266,7 +279,7 @@ static int put_archive_json(ls_text *out, const lockstep_archive *archive,
     }
     ls_text_printf(out, "},\"tensors\":[");
     for (size_t i = 0; i < archive->tensor_count; i++) {
-        if (put_tensor_json(out, archive, i, options) != EXIT_MATCH)
+        if (put_tensor_json(out, archive, i, names, options) != EXIT_MATCH)
             status = EXIT_TROUBLE;
         flush(out, FLUSH);
     }
@@ -282,6 +295,41 @@ static void put_notes(const lockstep_archive *archive) {
     }
 }
 
+/* The names that the map gives; none without a map. */
+static lockstep_status open_names(const char *path, const lockstep_archive *archive, const ls_options *options, reference_names *out, lockstep_error *error) {
+    *out = (reference_names){0};
+    if (options->map == NULL)
+        return LOCKSTEP_OK;
+    LS_TRY(reference_names_open(path, options->map, out, error));
+    if (out->count == archive->tensor_count)
+        return LOCKSTEP_OK;
+    reference_names_done(out);
+    return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: --map needs a trace that is complete", path);
+}
+
+/* One path; the exit status. `shown`: how many came before it. */
+static int put_path(ls_text *out, const char *path, int *shown, const ls_options *options) {
+    lockstep_archive *archive;
+    lockstep_error error;
+    reference_names names;
+    lockstep_status opened = ls_quantized_open(path, &archive, &error);
+    if (opened == LOCKSTEP_OK && (opened = open_names(path, archive, options, &names, &error)) != LOCKSTEP_OK)
+        lockstep_archive_close(archive);
+    if (opened != LOCKSTEP_OK) {
+        flush(out, 1); /* print earlier output before the message */
+        fflush(stdout);
+        report(&error);
+        return EXIT_TROUBLE;
+    }
+    if ((*shown)++ > 0)
+        ls_text_printf(out, options->json ? "," : "\n");
+    const int status = options->json ? put_archive_json(out, archive, &names, options) : put_archive(out, archive, &names, options);
+    put_notes(archive);
+    reference_names_done(&names);
+    lockstep_archive_close(archive);
+    return status;
+}
+
 static int run(const arguments *args, const void *raw) {
     const ls_options *options = raw;
     ls_text out = {0};
@@ -289,22 +337,8 @@ static int run(const arguments *args, const void *raw) {
     if (options->json)
         ls_text_printf(&out, "{\"lockstep_ls\":1,\"archives\":[");
     for (int i = 0; i < args->positional_count; i++) {
-        lockstep_archive *archive;
-        lockstep_error error;
-        if (ls_quantized_open(args->positional[i], &archive, &error) != LOCKSTEP_OK) {
-            flush(&out, 1); /* print earlier output before the message */
-            fflush(stdout);
-            report(&error);
-            status = EXIT_TROUBLE;
-            continue;
-        }
-        if (shown++ > 0)
-            ls_text_printf(&out, options->json ? "," : "\n");
-        int result = options->json ? put_archive_json(&out, archive, options)
-                                   : put_archive(&out, archive, options);
+        const int result = put_path(&out, args->positional[i], &shown, options);
         status = result != EXIT_MATCH ? result : status;
-        put_notes(archive);
-        lockstep_archive_close(archive);
     }
     if (options->json)
         ls_text_printf(&out, "]}\n");
@@ -319,7 +353,7 @@ static int run(const arguments *args, const void *raw) {
 
 const command_row command_ls = {
     .name = "ls",
-    .usage = "PATH… [--stats] [--json]",
+    .usage = "PATH… [--stats] [--map FILE] [--json]",
     .summary = "Lists the tensors and metadata of any container.",
     .exits = "0, or 2 when a path could not be read",
     .options = ls_token_alignment,

@@ -127,13 +127,18 @@ static bool has_rounded_weights(const ls_trace *trace) {
 /* Two checkpoints whose weights are to be compared. */
 typedef struct checkpoints {
     const char *reference, *candidate;
+    bool suspects_only; /* those that operations at fault read: of the others, the operations are right, and rounding hides nothing */
     char found[PATH_MAX];
 } checkpoints;
+
+static bool has_fault(const ls_diff *diff) { return diff->is_replayed && diff->replay.origins > 0; }
 
 static bool find_checkpoints(const comparison_options *o, const ls_diff *diff, checkpoints *out) {
     out->candidate = candidate_model(o, diff);
     out->reference = o->reference_model;
-    if (out->reference == NULL && diff->is_replayed && has_rounded_weights(diff->in.candidate.trace) && find_reference_model(diff->in.reference.trace, out->found, sizeof out->found))
+    const bool rounded = has_rounded_weights(diff->in.candidate.trace);
+    out->suspects_only = out->reference == NULL && !rounded;
+    if (out->reference == NULL && diff->is_replayed && (rounded || has_fault(diff)) && find_reference_model(diff->in.reference.trace, out->found, sizeof out->found))
         out->reference = out->found;
     return out->reference != NULL && out->candidate != NULL && (diff->result.weights.count > 0 || diff->is_replayed);
 }
@@ -146,11 +151,14 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     lockstep_error error;
     if (!diff->is_replayed)
         name_weights(diff, &names);
-    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = names.data};
-    bool ok = (names.data != NULL || diff->is_replayed) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
+    char *suspects = c->suspects_only ? ls_proof_suspected_weights(diff) : NULL;
+    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = c->suspects_only ? suspects : names.data};
+    const bool all = diff->is_replayed && !c->suspects_only;
+    const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok && o->reference_model != NULL)
         fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
     ls_text_done(&names);
+    free(suspects);
     return ok;
 }
 
@@ -173,17 +181,27 @@ static bool differs(const ls_checkpoint_diff *weights, size_t pair) {
 /* What replay has found to be right can't differ by much: then the two weights are paired or transformed in a way that is not known. */
 static bool is_credible(const ls_weight_pair *p) { return p->metrics.cosine > 0.9 && p->metrics.rel_l2 < 0.5; }
 
+/* Says what a weight is, of the operations at fault that read it. Returns how many operations do. */
+static size_t blame(ls_diff *diff, const ls_weight_pair *p, const char *name) {
+    ls_text text = {0};
+    if (ls_weight_has_cause(p))
+        ls_cause_text(&p->cause, &text);
+    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){name, p->metrics.rel_l2, text.data != NULL ? p->cause.id : NULL, text.data, is_credible(p)});
+    ls_text_done(&text);
+    return count;
+}
+
 /* A weight that an operation reads, and that is not the reference's, is a divergence, even where rounding hides it. Where the user did not
- * name the reference's checkpoint, only what is credible counts. Returns how many there are. */
-static size_t judge_weights(const comparison_options *o, ls_diff *diff, const ls_checkpoint_diff *weights) {
+ * name the reference's checkpoint, only what is credible counts, or what an operation at fault reads. Returns how many there are. */
+static size_t judge_weights(const comparison_options *o, ls_diff *diff, ls_checkpoint_diff *weights) {
     size_t count = 0;
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
-        const ls_weight_pair *p = &weights->weights.pairs[i];
+        ls_weight_pair *p = &weights->weights.pairs[i];
         const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
-        if (!ls_verdict_is_known(p->verdict) || !differs(weights, i) || !is_read(diff->in.candidate.trace, name) || (o->reference_model == NULL && !is_credible(p)))
+        if (!ls_verdict_is_known(p->verdict) || !differs(weights, i) || !is_read(diff->in.candidate.trace, name))
             continue;
-        const size_t blamed = is_credible(p) ? ls_proof_blame_weight(diff, name, p->metrics.rel_l2) : 0;
-        if (blamed == 0 && o->reference_model == NULL)
+        p->is_refuted = blame(diff, p, name) == 0 && o->reference_model == NULL;
+        if (p->is_refuted)
             continue;
         if (ls_outcome_is_match(diff->result.outcome)) {
             diff->result.outcome = LS_OUTCOME_DIVERGED;
@@ -223,13 +241,13 @@ static bool weigh(const char *command, const comparison_options *o, ls_diff *dif
     if (!find_checkpoints(o, diff, &c))
         return false;
     const uint64_t key = alike_weights_key(c.reference, c.candidate);
-    const bool known = o->reference_model == NULL && alike->key == key;
+    const bool known = o->reference_model == NULL && !c.suspects_only && alike->key == key;
     if (!known && !compare_weights(command, o, &c, diff, out))
         return false;
     const size_t count = known ? 0 : judge_weights(o, diff, out);
-    if (!known)
+    if (!known && !c.suspects_only)
         list_alike(out, key, alike);
-    diff->weights_alike = count_alike(diff->in.candidate.trace, alike);
+    diff->weights_alike = c.suspects_only ? 0 : count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: %s\n", command, error.message);
     if (count > 0 || o->reference_model != NULL)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "checkpoint/fine_tune.h"
 #include "checkpoint/weight_steps.h"
 #include "quantized/code_grid.h"
 
@@ -250,6 +251,12 @@ static void try_codes(trial *t) {
     }
 }
 
+/* Most elements of a large tensor, and all of them little: that is training, not what was done to rows. */
+static bool differs_a_little(const ls_weight_pair *pair) {
+    enum { LARGE = 1 << 20 };
+    return pair->metrics.elements > LARGE && 2 * pair->metrics.beyond > pair->metrics.elements && ls_is_tuned(pair);
+}
+
 void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
     trial t = {.w = weights, .pair = pair};
     if (differs_by_factor(&t)) {
@@ -262,4 +269,6 @@ void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
     if ((pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !is_explained)
         try_scale(&t);
     try_misread(&t);
+    if (!ls_weight_has_cause(pair) && pair->verdict == LS_VERDICT_DIFFERS && !differs_a_little(pair))
+        ls_weight_find_rows(weights, pair);
 }

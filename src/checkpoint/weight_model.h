@@ -36,6 +36,7 @@ typedef struct ls_weight_pair {
     const char *reason; /* for shape and unsupported */
     ls_cause cause;      /* a transform that was applied and makes it agree */
     char region[170];    /* "row 123", "rows 17 to 31", "column 5": where it differs; "" */
+    bool is_refuted;     /* replay has found that the operations which read it are right: how it is stored is not known */
     const char *contradiction; /* for a pair by content: in what its names contradict it (weight_names.h); NULL */
 } ls_weight_pair;
 

@@ -45,5 +45,7 @@ lockstep_status ls_weight_judge_codes(ls_weight_pair *pair, const ls_view sides[
 void ls_weight_find_region(ls_weight_pair *pair, const ls_view *reference, const ls_view *candidate, const lockstep_dtype types[LS_SIDES]);
 /* Finds out why a pair differs, by trying transforms (weight_causes.c). */
 void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair);
+/* The same, by looking at rows and columns (weight_rows.c). */
+void ls_weight_find_rows(ls_weights *weights, ls_weight_pair *pair);
 
 #endif

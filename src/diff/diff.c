@@ -124,7 +124,7 @@ static lockstep_status run(ls_diff *d, lockstep_error *error) {
         if (!d->is_replayed) /* what is computed says more than what looks alike */
             LS_TRY(ls_value_pairs_find(d, error));
         LS_TRY(ls_diff_compare_all(d, error));
-        ls_proof_note_refuted(d);
+        LS_TRY(ls_proof_correct_names(d, error));
     }
     return ls_diff_finish(d, error);
 }

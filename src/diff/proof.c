@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/pool.h"
+#include "base/text.h"
 #include "diff/accepted.h"
+#include "diff/judgement.h"
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
 
@@ -35,6 +38,14 @@ static bool can_be_computed(const ls_diff *d) {
     return t->is_graph && operations && weights;
 }
 
+/* A name or a rule has paired the two: it can't know in which order their rows or elements are. */
+static void add_order(const ls_diff *d, ls_pair *pair, const ls_replayed *item) {
+    if (pair->reference_value != d->in.reference.values.value_of[item->partner])
+        return;
+    pair->order = item->order;
+    pair->orders_elements = item->orders_elements;
+}
+
 static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
     const ls_token_alignment *tokens = &d->matching.tokens;
     for (size_t i = 0; i < d->replay.count; i++) {
@@ -44,8 +55,11 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
         const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
                               .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, .order = item->order, .orders_elements = item->orders_elements};
-        if (d->matching.pair_of[d->in.candidate.values.value_of[item->node]] == 0)
+        const size_t known = d->matching.pair_of[d->in.candidate.values.value_of[item->node]];
+        if (known == 0)
             LS_TRY(ls_matching_add(&d->matching, &pair, error));
+        else
+            add_order(d, &d->pairs.items[known - 1], item);
     }
     return LOCKSTEP_OK;
 }
@@ -134,19 +148,41 @@ static bool is_refuted(const ls_diff *d, const ls_replayed *item) {
            d->in.reference.values.value_of[p->reference] != d->in.reference.values.value_of[item->partner];
 }
 
-void ls_proof_note_refuted(ls_diff *d) {
-    ls_remark remark = {.code = LS_REMARK_NAME_REFUTED};
+static void note_refuted(ls_diff *d, size_t pair, ls_remark *remark) {
+    if (remark->count++ > 0)
+        return;
+    remark->code = LS_REMARK_NAME_REFUTED;
+    remark->text = d->in.candidate.trace->nodes[d->pairs.items[pair].candidate].name;
+    remark->detail = d->in.reference.trace->nodes[d->pairs.items[pair].reference].name;
+}
+
+/* Pairs the nodes whose pairs were dropped with the tensors whose values they have. */
+static lockstep_status pair_again(ls_diff *d, const bool *dropped, lockstep_error *error) {
+    ls_matching_retract(&d->matching, dropped);
+    const size_t kept = d->pairs.count;
+    LS_TRY(add_pairs(d, error));
+    for (size_t i = kept; i < d->pairs.count; i++)
+        LS_TRY(ls_diff_compare(d, i, error));
+    return LOCKSTEP_OK;
+}
+
+lockstep_status ls_proof_correct_names(ls_diff *d, lockstep_error *error) {
+    ls_remark remark = {0};
+    bool *dropped = calloc(d->pairs.count + 1, sizeof *dropped);
+    if (dropped == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < d->replay.count; i++) {
-        const ls_replayed *item = &d->replay.items[i];
-        if (!is_refuted(d, item))
+        if (!is_refuted(d, &d->replay.items[i]))
             continue;
-        if (remark.count++ > 0)
-            continue;
-        remark.text = d->in.candidate.trace->nodes[item->node].name;
-        remark.detail = d->in.reference.trace->nodes[d->pairs.items[d->matching.pair_of[d->in.candidate.values.value_of[item->node]] - 1].reference].name;
+        const size_t pair = d->matching.pair_of[d->in.candidate.values.value_of[d->replay.items[i].node]] - 1;
+        note_refuted(d, pair, &remark);
+        dropped[pair] = true;
     }
     if (remark.count > 0)
         ls_remarks_add(&d->result.hints, &remark);
+    const lockstep_status status = remark.count > 0 ? pair_again(d, dropped, error) : LOCKSTEP_OK;
+    free(dropped);
+    return status;
 }
 
 /* ------------------------------------------------------------------ asking */
@@ -193,34 +229,78 @@ static size_t read_weight(const ls_trace *t, const ls_node *n, const char *weigh
     return LS_NONE;
 }
 
-/* It is named already, with the operation that it belongs to. */
-static bool belongs_to_origin(const ls_replay *r, size_t node) {
-    bool any = false;
-    for (size_t i = 0; i < r->count && !any; i++)
-        for (size_t k = 0; k < r->items[i].region_count && r->items[i].is_origin && !any; k++)
-            any = r->items[i].region[k] == node;
-    return any;
+/* The operation at fault that a node is, or belongs to; NULL. */
+static ls_replayed *fault_of(const ls_replay *r, ls_replayed *item) {
+    ls_replayed *owner = item->is_origin ? item : NULL;
+    for (size_t i = 0; i < r->count && owner == NULL; i++)
+        for (size_t k = 0; k < r->items[i].region_count && r->items[i].is_origin && owner == NULL; k++)
+            owner = r->items[i].region[k] == item->node ? &r->items[i] : NULL;
+    return owner;
 }
 
-size_t ls_proof_blame_weight(ls_diff *d, const char *weight, double error) {
+static void name_weight(ls_diff *d, ls_replayed *item, size_t node, const ls_wrong_weight *weight) {
+    if (item->weight != LS_NONE && (item->weight_rule != NULL || weight->rule == NULL))
+        return;
+    item->weight = node;
+    item->weight_error = weight->error;
+    item->weight_rule = weight->rule;
+    item->weight_text = weight->text != NULL ? ls_arena_copy(&d->arena, weight->text, strlen(weight->text)) : NULL;
+}
+
+static void accuse(ls_diff *d, ls_replayed *item) {
+    d->replay.origins++;
+    d->replay.accepted -= item->is_accepted;
+    item->is_origin = true;
+    item->is_accepted = false;
+}
+
+size_t ls_proof_blame_weight(ls_diff *d, const ls_wrong_weight *weight) {
     const ls_trace *t = d->in.candidate.trace;
     size_t count = 0;
     for (size_t i = 0; i < d->replay.count; i++) {
-        ls_replayed *item = &d->replay.items[i];
-        const size_t at = item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED ? read_weight(t, &t->nodes[item->node], weight) : LS_NONE;
+        ls_replayed *item = &d->replay.items[i], *owner;
+        const size_t at = read_weight(t, &t->nodes[item->node], weight->name);
         if (at == LS_NONE)
             continue;
-        count++;
-        if (belongs_to_origin(&d->replay, item->node))
+        owner = fault_of(&d->replay, item);
+        if (owner == NULL && weight->is_certain && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED))
+            accuse(d, owner = item);
+        if (owner == NULL)
             continue;
-        d->replay.origins += !item->is_origin;
-        d->replay.accepted -= item->is_accepted;
-        item->is_origin = true;
-        item->is_accepted = false;
-        item->weight = at;
-        item->weight_error = error;
+        name_weight(d, owner, at, weight);
+        count++;
     }
     return count;
+}
+
+/* Appends the names of the weights that a node reads, each once. */
+static void add_weights(const ls_trace *t, const ls_node *n, ls_map *seen, ls_text *out) {
+    for (size_t i = 0; i < n->operand_count; i++) {
+        const size_t at = ls_proof_weight_of(t, n->operands[i]);
+        uint64_t *known = at != LS_NONE ? ls_map_at(seen, t->nodes[at].name, strlen(t->nodes[at].name)) : NULL;
+        if (known == NULL || (*known)++ > 0)
+            continue;
+        ls_text_printf(out, out->length == 0 ? "^(" : "|");
+        for (const char *c = t->nodes[at].name; *c != '\0'; c++)
+            ls_text_printf(out, strchr(".[]{}()*+?|^$\\", *c) != NULL ? "\\%c" : "%c", *c);
+    }
+}
+
+char *ls_proof_suspected_weights(const ls_diff *d) {
+    const ls_trace *t = d->in.candidate.trace;
+    ls_map seen = {0};
+    ls_text names = {0};
+    for (size_t i = 0; i < d->replay.count; i++) {
+        const ls_replayed *item = &d->replay.items[i];
+        if (item->is_origin)
+            add_weights(t, &t->nodes[item->node], &seen, &names);
+        for (size_t k = 0; k < item->region_count && item->is_origin; k++)
+            add_weights(t, &t->nodes[item->region[k]], &seen, &names);
+    }
+    if (names.length > 0)
+        ls_text_printf(&names, ")$");
+    ls_map_done(&seen);
+    return names.data;
 }
 
 /* Replay reads a view, or what another graph hands on, where it comes from, and verify its own recorded values: what lies between the two was not

@@ -9,8 +9,9 @@
 lockstep_status ls_proof_replay(ls_diff *diff, lockstep_error *error);
 /* Runs both, if the candidate's operations can be computed, and pairs what replay has found. */
 lockstep_status ls_proof_run(ls_diff *diff, lockstep_error *error);
-/* Names and rules that lead to another tensor than the values do. Call when the pairs have been compared. */
-void ls_proof_note_refuted(ls_diff *diff);
+/* Where a name or a rule leads to another tensor than the values do, the values count, and it is noted. Call when the pairs have been
+ * compared. */
+lockstep_status ls_proof_correct_names(ls_diff *diff, lockstep_error *error);
 /* What was found of a node of the candidate; NULL where nothing was. */
 const ls_replayed *ls_proof_of(const ls_diff *diff, size_t node);
 const ls_check *ls_proof_check(const ls_diff *diff, size_t node);
@@ -18,9 +19,18 @@ const ls_check *ls_proof_check(const ls_diff *diff, size_t node);
 bool ls_proof_is_origin(const ls_diff *diff, size_t node);
 /* The weight that an operand is, through views; LS_NONE. */
 size_t ls_proof_weight_of(const ls_trace *trace, size_t operand);
-/* A weight of the candidate is not the reference's, by so much: the operations that read it, and were found or covered, are at fault. Returns how many these
- * are. */
-size_t ls_proof_blame_weight(ls_diff *diff, const char *weight, double error);
+/* A weight of the candidate that is not the reference's. The texts are copied. */
+typedef struct ls_wrong_weight {
+    const char *name;
+    double error;            /* relative L2 */
+    const char *rule, *text; /* what was done to it; or NULL */
+    bool is_certain;         /* operations that read it are at fault, although replay has not found them to be */
+} ls_wrong_weight;
+/* Says so of the operations at fault that read it. Returns how many operations read it and are at fault. */
+size_t ls_proof_blame_weight(ls_diff *diff, const ls_wrong_weight *weight);
+/* A regular expression that matches the names of the weights that operations at fault read; NULL where these read none, and when out of
+ * memory. To be freed. */
+char *ls_proof_suspected_weights(const ls_diff *diff);
 /* The largest relative L2 of a final output that rounding explains: as verify has measured it in the pass; where every row of every operation
  * was computed and is right, a model may have amplified it. */
 double ls_proof_noise(const ls_diff *diff, size_t pass);

@@ -2,9 +2,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "match/match_by_rules.h"
 #include "match/matching.h"
 
 enum { NAME_BYTES = 400 };
+
+size_t ls_rule_find_candidate(const ls_values *candidate, const ls_rule *rule, size_t pass, int layer) {
+    char name[NAME_BYTES], of[NAME_BYTES] = "";
+    const ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence + rule->stride * layer};
+    if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) || (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
+        return LS_NONE;
+    return ls_values_find(candidate, pass, &label);
+}
+
+static bool has_name(const ls_values *values, size_t pass, const char *name) {
+    return ls_values_find(values, pass, &(ls_label){name, NULL, NULL, LS_FIRST}) != LS_NONE;
+}
+
+bool ls_rule_is_for(const ls_values *candidate, const ls_rule *rule, size_t pass) {
+    for (const char *const *name = rule->needs; name != NULL && *name != NULL; name++)
+        if (!has_name(candidate, pass, *name))
+            return false;
+    for (const char *const *name = rule->lacks; name != NULL && *name != NULL; name++)
+        if (has_name(candidate, pass, *name))
+            return false;
+    return true;
+}
 
 typedef struct applying {
     ls_matching *m;
@@ -19,7 +42,7 @@ typedef struct applying {
 static size_t find_reference(const applying *a, size_t pass, const ls_rule *rule, int layer) {
     static const char *const none[] = {"", NULL};
     char name[NAME_BYTES];
-    ls_label label = {name, NULL, NULL, rule->reference_occurrence};
+    ls_label label = {name, NULL, NULL, rule->reference_occurrence + rule->reference_stride * layer};
     for (const char *const *r = rule->references; *r != NULL; r++)
         for (const char *const *prefix = a->rules->prefixes != NULL ? a->rules->prefixes : none; *prefix != NULL; prefix++) {
             size_t length = strlen(*prefix);
@@ -77,11 +100,7 @@ static bool waits_for_bias(const applying *a, size_t node) {
 
 static lockstep_status apply_rule(applying *a, size_t pass_pair, const ls_rule *rule, int layer) {
     const ls_pass_pair *pp = &a->m->tokens.pairs[pass_pair];
-    char name[NAME_BYTES], of[NAME_BYTES] = "";
-    ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence + rule->stride * layer};
-    if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) || (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
-        return LOCKSTEP_OK;
-    size_t candidate = ls_values_find(&a->m->in->candidate.values, pp->candidate, &label);
+    size_t candidate = ls_rule_find_candidate(&a->m->in->candidate.values, rule, pp->candidate, layer);
     if (candidate == LS_NONE)
         return LOCKSTEP_OK;
     if (a->method == LS_METHOD_PRESET)
@@ -94,26 +113,10 @@ static lockstep_status apply_rule(applying *a, size_t pass_pair, const ls_rule *
     return ls_matching_add(a->m, &(ls_pair){.pass_pair = pass_pair, .reference = reference, .candidate = candidate, .method = a->method, .rule = rule}, a->error);
 }
 
-static bool has_name(const ls_values *values, size_t pass, const char *name) {
-    return ls_values_find(values, pass, &(ls_label){name, NULL, NULL, LS_FIRST}) != LS_NONE;
-}
-
-/* The candidate's pass has the names that the rule needs, and none that it must not have. */
-static bool is_for(const applying *a, const ls_rule *rule, size_t pass) {
-    const ls_values *values = &a->m->in->candidate.values;
-    for (const char *const *name = rule->needs; name != NULL && *name != NULL; name++)
-        if (!has_name(values, pass, *name))
-            return false;
-    for (const char *const *name = rule->lacks; name != NULL && *name != NULL; name++)
-        if (has_name(values, pass, *name))
-            return false;
-    return true;
-}
-
 static lockstep_status apply_to_pass(applying *a, size_t pass_pair, bool late) {
     for (size_t i = 0; i < a->rules->count; i++) {
         const ls_rule *rule = &a->rules->rules[i];
-        if (ls_rule_is_late(rule) != late || !is_for(a, rule, a->m->tokens.pairs[pass_pair].candidate))
+        if (ls_rule_is_late(rule) != late || !ls_rule_is_for(&a->m->in->candidate.values, rule, a->m->tokens.pairs[pass_pair].candidate))
             continue;
         for (int layer = rule->per_layer ? 0 : a->last_layer; layer <= a->last_layer; layer++)
             LS_TRY(apply_rule(a, pass_pair, rule, layer));

@@ -70,17 +70,18 @@ static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *con
 }
 
 /* Reads "3", "3+8*L" or "last". */
-static bool read_occurrence(const char *text, ls_rule *rule) {
+static bool read_occurrence(const char *text, long *out_occurrence, long *out_stride) {
     char *end;
-    rule->occurrence = LS_LAST;
+    *out_stride = 0;
+    *out_occurrence = LS_LAST;
     if (strcmp(text, "last") == 0)
         return true;
-    rule->occurrence = strtol(text, &end, 10);
-    if (end == text || rule->occurrence < 0)
+    *out_occurrence = strtol(text, &end, 10);
+    if (end == text || *out_occurrence < 0 || *out_occurrence > UINT32_MAX)
         return false;
     if (*end == '+')
-        rule->stride = strtol(end + 1, &end, 10);
-    return rule->stride >= 0 && rule->stride < 1 << 20 && strcmp(end, rule->stride > 0 ? "*L" : "") == 0;
+        *out_stride = strtol(end + 1, &end, 10);
+    return *out_stride >= 0 && *out_stride < 1 << 20 && strcmp(end, *out_stride > 0 ? "*L" : "") == 0;
 }
 
 static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *value, ls_rule *rule) {
@@ -101,14 +102,14 @@ static lockstep_status read_field(parsing *p, const char *key, yaml_node_t *valu
         rule->op = text;
     else if (strcmp(key, "of") == 0)
         rule->of = text;
-    else if (strcmp(key, "occurrence") == 0 && read_occurrence(text, rule))
+    else if (strcmp(key, "occurrence") == 0 && read_occurrence(text, &rule->occurrence, &rule->stride))
         return LOCKSTEP_OK;
-    else if (strcmp(key, "reference-occurrence") == 0)
-        rule->reference_occurrence = strtol(text, NULL, 10);
+    else if (strcmp(key, "reference-occurrence") == 0 && read_occurrence(text, &rule->reference_occurrence, &rule->reference_stride))
+        return LOCKSTEP_OK;
     else if (strcmp(key, "reorder") == 0 && strcmp(text, "rope-pairs") == 0)
         rule->reorder = LS_REORDER_ROPE_PAIRS;
     else
-        return bad(p, value, "found an unknown key or value, expected candidate, op, of, occurrence (3, 3+8*L or last), reference, reference-occurrence, needs, lacks, or reorder: rope-pairs");
+        return bad(p, value, "found an unknown key or value, expected candidate, op, of, occurrence (3, 3+8*L or last), reference, reference-occurrence (likewise), needs, lacks, or reorder: rope-pairs");
     return LOCKSTEP_OK;
 }
 

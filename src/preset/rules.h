@@ -23,7 +23,7 @@ typedef struct ls_rule {
     /* names that must, or must not, occur in the candidate's pass; NULL-terminated, or NULL */
     const char *const *needs, *const *lacks;
     const char *const *references; /* NULL-terminated; the first one that exists is used */
-    long reference_occurrence;
+    long reference_occurrence, reference_stride; /* the same of the reference */
     ls_reorder reorder;
     bool included;    /* comes from a preset that the file includes */
     bool per_layer;

@@ -49,8 +49,9 @@ typedef struct ls_replayed {
     bool has_pairs;      /* the partner's rotary halves are pairs here */
     const uint64_t *order; /* in which the partner's rows are this one's; NULL */
     bool orders_elements;  /* it is of elements instead */
-    size_t weight;       /* of an origin whose weight is not the reference's, although its type's rounding hides that here: its node; LS_NONE */
+    size_t weight;       /* of an origin that reads a weight, itself or in its region, which is not the reference's: its node; LS_NONE */
     double weight_error; /* relative L2 of the two weights */
+    const char *weight_rule, *weight_text; /* what was done to it, and the same for people; NULL where that is not known */
     bool is_accepted;    /* an origin that the user has accepted by its rule: is_origin is false */
     bool is_origin;      /* what differs here is not inherited, and rounding does not explain it */
 } ls_replayed;

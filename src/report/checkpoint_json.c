@@ -170,7 +170,8 @@ static json_t *unpaired_json(const ls_weights *w, int side) {
 json_t *ls_report_weight_pairs(const ls_checkpoint_diff *diff) {
     json_t *pairs = json_array();
     for (size_t i = 0; i < diff->weights.pair_count; i++)
-        json_array_append_new(pairs, pair_json(diff, &diff->weights.pairs[i]));
+        if (!diff->weights.pairs[i].is_refuted)
+            json_array_append_new(pairs, pair_json(diff, &diff->weights.pairs[i]));
     return pairs;
 }
 

@@ -286,8 +286,8 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
     size_t alike = 0;
     for (size_t i = 0; i < d->weights.pair_count; i++) {
         const ls_weight_pair *p = &d->weights.pairs[i];
-        if (d->weights.pair_count > ALL_SHOWN && !ls_weight_fails(p)) {
-            alike++;
+        if (p->is_refuted || (d->weights.pair_count > ALL_SHOWN && !ls_weight_fails(p))) {
+            alike += !p->is_refuted;
             continue;
         }
         for (int side = 0; side < LS_SIDES; side++) {

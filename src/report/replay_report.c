@@ -144,6 +144,15 @@ static bool line_of(const ls_diff *d, size_t item, bool accepted, line *out) {
     return true;
 }
 
+/* What a weight is, that is not the reference's. */
+static void put_wrong_weight(const ls_replayed *item, ls_text *out) {
+    enum { TEXT = 400 };
+    char text[TEXT];
+    const char *what = item->weight_text != NULL ? item->weight_text : "not the reference's";
+    ls_escape(what, strlen(what), text, sizeof text);
+    ls_text_printf(out, " (%s: relative L2 %.1e)", text, item->weight_error);
+}
+
 /* The weights that an operation and its region read. */
 static void put_weights(const ls_diff *d, const ls_replayed *item, ls_text *out) {
     enum { MOST = 8 };
@@ -158,6 +167,8 @@ static void put_weights(const ls_diff *d, const ls_replayed *item, ls_text *out)
                 continue;
             ls_escape(t->nodes[at].name, strlen(t->nodes[at].name), name, sizeof name);
             ls_text_printf(out, "%s%s", count == 1 ? "; weights: " : ", ", name);
+            if (at == item->weight)
+                put_wrong_weight(item, out);
         }
     }
     if (count > MOST)
@@ -225,8 +236,6 @@ static void put_line(const ls_diff *d, const line *l, ls_text *out) {
         put_partner(d, item, out);
     }
     put_weights(d, item, out);
-    if (item->weight != LS_NONE)
-        ls_text_printf(out, " (not the reference's: relative L2 %.1e)", item->weight_error);
     put_region(d, item, out);
     put_parameters(n, out);
     if (item->rule != NULL)
@@ -281,7 +290,8 @@ static json_t *operation_json(const ls_diff *d, const ls_replayed *item) {
     }
     json_object_set_new(o, "origin", json_boolean(item->is_origin));
     if (item->weight != LS_NONE)
-        json_object_set_new(o, "weight_differs", ls_json_number(item->weight_error));
+        json_object_set_new(o, "wrong_weight", json_pack("{s:o, s:o, s:o, s:o}", "name", ls_json_text(d->in.candidate.trace->nodes[item->weight].name), "rel_l2", ls_json_number(item->weight_error),
+                                                         "id", item->weight_rule != NULL ? json_string(item->weight_rule) : json_null(), "text", item->weight_text != NULL ? ls_json_text(item->weight_text) : json_null()));
     json_object_set_new(o, "accepted", json_boolean(item->is_accepted));
     json_object_set_new(o, "rule", item->rule == NULL ? json_null() : json_pack("{s:s, s:o, s:o}", "id", item->rule, "instead", ls_json_text(item->instead), "left", ls_json_number(item->left)));
     for (size_t i = 0; i < item->region_count; i++)

@@ -1,6 +1,7 @@
 """Products on GPUs, whose kernels multiply in TF32 or f16, and not all in the same: rounded here as these do."""
 import subprocess
 
+import gguf
 import numpy as np
 import pytest
 
@@ -91,3 +92,33 @@ def test_tf32_that_was_not_allowed(tmp_path):
 
 def test_bf16_on_a_cpu(tmp_path):
     assert verdicts(linear(tmp_path / "t", [in_bf16] * 2 + [in_f32] * 3, "bf16", "cpu")) == ["agrees"] * 5
+
+
+# ggml's CUDA kernel for few rows, as measured on a GPU to the last place: blocks of 8-bit activations with their own sum in f16.
+
+def in_blocks_of_8_bits(w, x, kind):
+    raw = gguf.quants.quantize(w, kind).reshape(len(w), -1, 18)
+    scale, nibbles = raw[..., :2].copy().view("f2")[..., 0].astype("f4"), np.concatenate([raw[..., 2:] & 15, raw[..., 2:] >> 4], -1).astype("i4")
+    blocks = x.reshape(len(x), -1, 32)
+    d = np.abs(blocks).max(-1) / 127
+    ints, total = np.round(blocks / d[..., None]).astype("i4"), blocks.sum(-1).astype("f2").astype("f4")
+    d = d.astype("f2").astype("f4")
+    sums = np.einsum("rbk,xbk->xrb", nibbles, ints)
+    return (scale[None] * (d[:, None] * sums - 8 * total[:, None])).sum(-1).astype("f4")
+
+
+@pytest.mark.parametrize("factor, status", [(1, 0), (1.2, 1)])
+def test_the_offset_of_a_block_counts_in_full(tmp_path, factor, status):
+    """Activations as models have them: a few channels are far larger, which coarsens their blocks."""
+    kind, t = gguf.GGMLQuantizationType.Q4_0, Trace(tmp_path / "t").begin(range(1))
+    path = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
+    for i in range(40):
+        w, x = RNG.standard_normal((64, 256)).astype("f4"), (RNG.standard_normal((1, 256)) * np.where(RNG.random(256) < 0.02, 12, 1)).astype("f4")
+        path.add_tensor(f"w{i}", gguf.quants.quantize(w, kind), raw_dtype=kind)
+        sources = [t.add(f"w{i}", None, role="weight", dtype="q4_0", shape=[64, 256]), t.add(f"x{i}", x, role="input")]
+        t.add(f"y{i}", in_blocks_of_8_bits(w, x, kind) * np.float32(factor), sources, op="MUL_MAT", backend="CUDA0")
+    for step in (path.write_header_to_file, path.write_kv_data_to_file, path.write_tensors_to_file, path.close):
+        step()
+    done, found = verify(t.write(), "--model", tmp_path / "model.gguf")
+    assert found["families"][0]["type"] == "q4_0" and found["families"][0]["largest"] > 0.03, "more than CPU kernels differ by"
+    assert done == status
