@@ -144,7 +144,8 @@ static float end_of(const ls_grid *m, const group *g, float at, float out) {
 }
 
 static void put_cell(const ls_grid *m, const group *g, unsigned code, float *low, float *high) {
-    const float half = 0.51f, q = number_of(m, code) - g->zero; /* quantizers compute in floats, with reciprocals */
+    const float number = number_of(m, code), q = number - g->zero;
+    const float half = 0.51f + fabsf(number) * (float)m->scale_error; /* quantizers compute with reciprocals, and in the type of the scales */
     const float below = m->is_table ? m->below[code] : code == m->least ? -INFINITY : q - half;
     const float above = m->is_table ? m->above[code] : code == m->most ? INFINITY : q + half;
     const float a = end_of(m, g, below, -1), b = end_of(m, g, above, 1);
