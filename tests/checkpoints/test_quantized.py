@@ -62,6 +62,21 @@ def test_weights_are_decoded_as_by_the_schemes_own_library(tmp_path, scheme):
         np.testing.assert_allclose(found_as, big.numpy(), rtol=2**-10 if "float16" in scheme else 2e-7, atol=2**-11 * np.abs(big.numpy()).max() if "float16" in scheme else 1e-12)
 
 
+@pytest.mark.parametrize("scheme, shape", [("fp8 blocks", (3, 64, 160)), ("fp8 rows", (3, 64, 160)), ("mlx 4 bits", (3, 64, 192)), ("fp8 blocks", (130, 200)),
+                                           ("nf4", (7, 9)), ("ct int4 rows", (96, 100))])
+def test_stacked_matrices_and_sizes_that_are_no_multiples(tmp_path, scheme, shape):
+    w = matrix(int(np.prod(shape[:-1])), shape[-1]).reshape(shape)
+    if len(shape) == 3:
+        each = [SCHEMES[scheme](x) for x in w]
+        parts, config, big = {k: torch.stack([e[0][k] for e in each]) for k in each[0][0]}, each[0][1], torch.stack([e[2] for e in each])
+    else:
+        parts, config, big = SCHEMES[scheme](w)
+    made = write_module(tmp_path / "q", parts, config)
+    np.testing.assert_allclose(np.array(show(made, N + ".weight")["values"]), big.numpy(), rtol=2e-7)
+    status, text, report = diff(write_plain(tmp_path / "plain", w), made)
+    assert status == 0 and pair_of(report, N + ".weight")["verdict"] == "match", text
+
+
 @pytest.mark.parametrize("where", ["5", "-1, 250:", "3:90:7, ::-3", "::-1, 31", "17:19, 63:65", "..., 255"])
 @pytest.mark.parametrize("scheme", ["fp8 blocks", "ct int3 groups", "gptq desc_act", "awq", "nf4", "mlx 6 bits"])
 def test_slices_of_codes(tmp_path, scheme, where):
