@@ -13,7 +13,7 @@ static uint64_t byte_of(const ls_packed *p, uint64_t row, uint64_t byte) {
 
 static unsigned interleaved_at(const ls_packed *p, uint64_t row, uint64_t k) {
     const unsigned place = p->is_sequential ? (unsigned)(row % 8) : interleaved[row % 8];
-    return p->bytes[(k * p->stride + row / 8) * 4 + place / 2] >> place % 2 * 4 & 15u;
+    return (unsigned)p->bytes[(k * p->stride + row / 8) * 4 + place / 2] >> place % 2 * 4 & 15u;
 }
 
 unsigned ls_packed_at(const ls_packed *p, uint64_t row, uint64_t k) {
