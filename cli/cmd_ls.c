@@ -6,6 +6,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
+#include "quantized/quantized.h"
 #include "commands.h"
 #include "reference_names.h"
 #include "tensor/value_text.h"
@@ -311,7 +312,7 @@ static int put_path(ls_text *out, const char *path, int *shown, const ls_options
     lockstep_archive *archive;
     lockstep_error error;
     reference_names names;
-    lockstep_status opened = lockstep_archive_open(path, &archive, &error);
+    lockstep_status opened = ls_quantized_open(path, &archive, &error);
     if (opened == LOCKSTEP_OK && (opened = open_names(path, archive, options, &names, &error)) != LOCKSTEP_OK)
         lockstep_archive_close(archive);
     if (opened != LOCKSTEP_OK) {

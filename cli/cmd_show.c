@@ -7,6 +7,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
+#include "quantized/quantized.h"
 #include "commands.h"
 #include "tensor/slice.h"
 #include "tensor/value_text.h"
@@ -221,9 +222,8 @@ static void suggest(const lockstep_archive *archive, const char *wanted) {
     }
 }
 
-/* NAME or NAME[SLICE]; a name that itself contains brackets has precedence. */
-static size_t find_tensor(const lockstep_archive *archive, const char *text, char *slice) {
-    char name[NAME_LIMIT];
+/* NAME or NAME[SLICE]; a name that itself contains brackets has precedence. SIZE_MAX, and the name, if there is none. */
+static size_t look_up(const lockstep_archive *archive, const char *text, char *slice, char name[NAME_LIMIT]) {
     size_t length = strlen(text), index = ls_archive_find(archive, text);
     const char *open = strrchr(text, '[');
     *slice = '\0';
@@ -231,20 +231,23 @@ static size_t find_tensor(const lockstep_archive *archive, const char *text, cha
         return index;
     bool sliced = open != NULL && text[length - 1] == ']';
     size_t name_length = sliced ? (size_t)(open - text) : length;
-    if (name_length < sizeof name && length < NAME_LIMIT) {
-        snprintf(name, sizeof name, "%.*s", (int)name_length, text);
-        if (sliced)
-            snprintf(slice, NAME_LIMIT, "%.*s", (int)(length - name_length - 2), open + 1);
-        index = ls_archive_find(archive, name);
-        if (index != SIZE_MAX)
-            return index;
-        text = name;
-    }
-    char shown[300];
-    ls_escape(text, strlen(text), shown, sizeof shown);
+    snprintf(name, NAME_LIMIT, "%.*s", (int)name_length, text);
+    if (length >= NAME_LIMIT)
+        return SIZE_MAX;
+    if (sliced)
+        snprintf(slice, NAME_LIMIT, "%.*s", (int)(length - name_length - 2), open + 1);
+    return ls_archive_find(archive, name);
+}
+
+static size_t find_tensor(const lockstep_archive *archive, const char *text, char *slice) {
+    char shown[300], name[NAME_LIMIT];
+    size_t index = look_up(archive, text, slice, name);
+    if (index != SIZE_MAX)
+        return index;
+    ls_escape(name, strlen(name), shown, sizeof shown);
     fprintf(stderr, "lockstep show: %s: no tensor '%s' among its %zu\n", archive->path, shown,
             archive->tensor_count);
-    suggest(archive, text);
+    suggest(archive, name);
     return SIZE_MAX;
 }
 
@@ -313,10 +316,23 @@ static int show(const lockstep_archive *archive, const char *wanted, const show_
     return failed ? EXIT_TROUBLE : EXIT_MATCH;
 }
 
+/* A quantized weight takes the place of its codes and scales, unless one of these is what was asked for. */
+static lockstep_status open_for(const char *path, const char *wanted, lockstep_archive **out_archive, lockstep_error *error) {
+    char slice[NAME_LIMIT], name[NAME_LIMIT];
+    lockstep_archive *archive;
+    LS_TRY(ls_quantized_open(path, &archive, error));
+    if (look_up(archive, wanted, slice, name) == SIZE_MAX) {
+        lockstep_archive_close(archive);
+        return lockstep_archive_open(path, out_archive, error);
+    }
+    *out_archive = archive;
+    return LOCKSTEP_OK;
+}
+
 static int run(const arguments *args, const void *options) {
     lockstep_archive *archive;
     lockstep_error error;
-    if (lockstep_archive_open(args->positional[0], &archive, &error) != LOCKSTEP_OK) {
+    if (open_for(args->positional[0], args->positional[1], &archive, &error) != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep show: %s\n", error.message);
         return EXIT_TROUBLE;
     }

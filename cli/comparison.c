@@ -194,7 +194,9 @@ static size_t blame(ls_diff *diff, const ls_weight_pair *p, const char *name) {
     ls_text text = {0};
     if (ls_weight_has_cause(p))
         ls_cause_text(&p->cause, &text);
-    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = text.data != NULL ? p->cause.id : NULL, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_credible(p)});
+    else if (p->region[0] != '\0')
+        ls_text_printf(&text, "it is not the reference's in %s", p->region);
+    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = p->cause.id, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_credible(p)});
     ls_text_done(&text);
     return count;
 }

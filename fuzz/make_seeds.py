@@ -11,11 +11,14 @@ import zipfile
 import gguf
 import numpy as np
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 SEEDS = pathlib.Path(__file__).resolve().parent / "seeds"
 sys.path.insert(0, str(SEEDS.parent.parent / "tests" / "formats"))
 import ggml_models  # noqa: E402
+sys.path.insert(0, str(SEEDS.parent.parent / "tests" / "checkpoints"))
+import quantizers  # noqa: E402
 
 
 def put(target, name, data):
@@ -273,6 +276,15 @@ def maps():
         b"change: [transpose, plus-one]}\n  - {gguf: e, hf: 'm.{E}.w', form: fused}\n  - {gguf: [a, b], hf: c, form: split, axis: 1}\n")
 
 
+def quantized():
+    weights = np.random.default_rng(1).normal(size=(16, 128)).astype(np.float32)
+    schemes = {name: make(weights) for name, make in quantizers.SCHEMES.items()} | {"mxfp4": quantizers.mxfp4(weights.reshape(4, 4, 128))}
+    for name, (parts, config, _) in schemes.items():
+        text = json.dumps({"quantization_config": config.get("mlx", config)}).encode()
+        file = safetensors.torch.save({"up" + end: part.clone().contiguous() for end, part in parts.items()})
+        put("quantized", name.replace(" ", "-"), struct.pack("<I", len(text)) + text + file)
+
+
 def configs():
     put("config", "llama.json", json.dumps({
         "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": None, "hidden_size": 64,
@@ -296,6 +308,7 @@ def tokenizers():
 
 if __name__ == "__main__":
     configs()
+    quantized()
     tokenizers()
     frames()
     logs()

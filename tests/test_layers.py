@@ -12,6 +12,7 @@ ALLOWED = {
     "io": {"base"},
     "tensor": {"base", "io"},
     "format": {"base", "io", "tensor"},
+    "quantized": {"base", "io", "tensor", "format"},
     "op": set(),
     "wire": {"base", "op"},  # libc alone: engines link it
     "record": {"base", "io", "tensor", "format", "op", "wire"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "replay": {"base", "tensor", "op", "trace", "eval", "compare", "match"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match", "eval", "verify", "replay"},
     "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "replay", "verify", "diff"},
-    "checkpoint": {"base", "io", "tensor", "format", "op", "compare", "preset", "match"},
+    "checkpoint": {"base", "io", "tensor", "format", "quantized", "op", "compare", "preset", "match"},
     "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify", "replay"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))

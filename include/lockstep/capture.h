@@ -89,7 +89,18 @@ int lockstep_version_number(void);
     X(MXFP4, 43, "mxfp4", 32, 17)                                                         \
     X(NVFP4, 44, "nvfp4", 64, 36)                                                         \
     X(Q1_0, 45, "q1_0", 128, 18)                                                          \
-    X(Q2_0, 46, "q2_0", 64, 18)
+    X(Q2_0, 46, "q2_0", 64, 18)                                                           \
+    /* codes with scales in tensors beside them (docs/quantized.md), only read from checkpoints */ \
+    X(SCALED_E4M3, 47, "scaled_e4m3", 2, 0) \
+    X(SCALED_E5M2, 48, "scaled_e5m2", 2, 0) \
+    X(SCALED_I8, 49, "scaled_i8", 2, 0) \
+    X(SCALED_I6, 50, "scaled_i6", 2, 0) \
+    X(SCALED_I5, 51, "scaled_i5", 2, 0) \
+    X(SCALED_I4, 52, "scaled_i4", 2, 0) \
+    X(SCALED_I3, 53, "scaled_i3", 2, 0) \
+    X(SCALED_I2, 54, "scaled_i2", 2, 0) \
+    X(SCALED_F4, 55, "scaled_f4", 2, 0) \
+    X(SCALED_NF4, 56, "scaled_nf4", 2, 0)
 
 typedef enum lockstep_dtype {
 #define X(name, number, text, block_elements, block_bytes) LOCKSTEP_##name = number,

@@ -21,7 +21,7 @@ const char *lockstep_dtype_name(lockstep_dtype dtype) {
 
 bool ls_dtype_find(const char *name, lockstep_dtype *out_dtype) {
     for (int i = 0; i < LOCKSTEP_DTYPE_COUNT; i++)
-        if (strcmp(types[i].name, name) == 0) {
+        if (strcmp(types[i].name, name) == 0 && (types[i].block_bytes > 0 || i == LOCKSTEP_OPAQUE)) {
             *out_dtype = (lockstep_dtype)i;
             return true;
         }

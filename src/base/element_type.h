@@ -20,7 +20,7 @@ typedef struct ls_element_type {
 
 /* NULL for a number that is not a type. */
 const ls_element_type *ls_element_type_of(lockstep_dtype dtype);
-/* Finds a type by its name; false if there is none. */
+/* Finds a type by its name; false if there is none, or if it has no bytes of its own (scaled_…). */
 bool ls_dtype_find(const char *name, lockstep_dtype *out_dtype);
 /* Bytes of `elements` elements of a row-major tensor whose innermost axis has
  * `inner` elements (1 for a scalar). False on overflow, if inner is not a multiple

@@ -10,6 +10,7 @@
 #include "format/json_tree.h"
 #include "format/paths.h"
 #include "io/source.h"
+#include "quantized/quantized.h"
 
 enum { CONFIG_LIMIT = 16 << 20 };
 
@@ -53,7 +54,7 @@ bool ls_checkpoint_is_one(const char *path) {
     if (directory && exists(path, "config.json"))
         return true;
     lockstep_archive *archive;
-    if (lockstep_archive_open(path, &archive, NULL) != LOCKSTEP_OK)
+    if (ls_quantized_open(path, &archive, NULL) != LOCKSTEP_OK)
         return false;
     const char *log;
     uint64_t size;
@@ -183,6 +184,8 @@ lockstep_status ls_checkpoint_open(const char *path, ls_checkpoint *out_checkpoi
     lockstep_status status = is_alone ? LOCKSTEP_OK : find_companions(&c, path, error);
     if (status == LOCKSTEP_OK && strcmp(c.archive->format, "trace") == 0)
         status = ls_archive_keep_weights(c.archive, error);
+    else if (status == LOCKSTEP_OK && !is_alone)
+        status = ls_quantized_fold(c.archive, c.config, error);
     if (status != LOCKSTEP_OK) {
         ls_checkpoint_close(&c);
         return status;

@@ -35,6 +35,17 @@ static const ls_quality_row table[] = {
     {LOCKSTEP_NVFP4, 9.05e-03, 1.75e-02, 2.53e-02, false},
     {LOCKSTEP_Q1_0, 3.61e-01, 4.25e-01, 9.79e-01, false},
     {LOCKSTEP_Q2_0, 5.15e-01, 5.47e-01, 6.84e-01, false},
+    /* with a scale for each row, or (less than 8 bits) for groups of 128, of 32 (f4) or of 64 (nf4) */
+    {LOCKSTEP_SCALED_E4M3, 7.02e-04, 6.97e-04, 9.65e-04, false},
+    {LOCKSTEP_SCALED_E5M2, 2.77e-03, 2.74e-03, 3.85e-03, false},
+    {LOCKSTEP_SCALED_I8, 7.53e-05, 4.49e-04, 7.07e-03, false},
+    {LOCKSTEP_SCALED_I6, 6.99e-04, 1.21e-03, 8.31e-03, false},
+    {LOCKSTEP_SCALED_I5, 2.88e-03, 4.80e-03, 3.35e-02, false},
+    {LOCKSTEP_SCALED_I4, 1.23e-02, 2.01e-02, 1.05e-01, false},
+    {LOCKSTEP_SCALED_I3, 5.65e-02, 8.82e-02, 2.66e-01, false},
+    {LOCKSTEP_SCALED_I2, 2.53e-01, 3.13e-01, 4.95e-01, false},
+    {LOCKSTEP_SCALED_F4, 1.33e-02, 1.67e-02, 5.79e-02, false},
+    {LOCKSTEP_SCALED_NF4, 8.47e-03, 9.74e-03, 3.18e-02, false},
 };
 enum { ROWS = sizeof table / sizeof table[0] };
 

@@ -217,7 +217,7 @@ static lockstep_status compare_keys(ls_settings *s, const ls_checkpoint *sides[2
 /* Keys about the file's history and how it is loaded, not about what the model computes; ids
  * of special tokens are compared with the vocabulary (vocabulary.c). */
 static bool is_bookkeeping(const char *path) {
-    static const char *const keys[] = {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "architectures", "model_type", "auto_map",
+    static const char *const keys[] = {"quantization_config", "compression_config", "quantization", "transformers_version", "_name_or_path", "torch_dtype", "dtype", "architectures", "model_type", "auto_map",
                                        "use_cache", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
                                        "output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate", "torchscript",
                                        "gradient_checkpointing", "task_specific_params", "bos_token_id", "eos_token_id", "pad_token_id",

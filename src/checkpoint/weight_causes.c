@@ -3,7 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "checkpoint/fine_tune.h"
 #include "checkpoint/weight_steps.h"
+#include "quantized/code_grid.h"
 
 /* Elements that a trial looks at, and the largest tensor whose elements are changed. */
 enum { LOOK = 1 << 16, LARGEST_CHANGED = 1 << 22, IN_PLACE = LS_CHANGE_TRANSPOSE | LS_CHANGE_ROPE_PAIRS };
@@ -18,40 +20,61 @@ static const char *const side_names[LS_SIDES] = {"reference", "candidate"};
 /* Good enough to be named: within what the types allow, or exact up to float rounding. */
 static double limit(const ls_weight_pair *pair) { return fmax(pair->allowed, 1e-12); }
 
-/* Within what the type allows, but for a factor. */
-static bool differs_by_factor(const ls_weight_pair *pair) { return pair->verdict == LS_VERDICT_DIFFERS && pair->metrics.nmse <= pair->allowed; }
+static bool has_codes(const trial *t) {
+    bool found = false;
+    for (int side = 0; side < LS_SIDES; side++)
+        found = found || t->w->sides[side]->archive->tensors[t->pair->part[side].tensor].codes != NULL;
+    return found;
+}
+
+/* Within what the type allows, but for a factor. Codes may also differ in a few elements. */
+static bool differs_by_factor(const trial *t) { return t->pair->verdict == LS_VERDICT_DIFFERS && t->pair->metrics.nmse <= t->pair->allowed && !has_codes(t); }
 
 /* A cause has to leave far less than the original error. None but the factor has a parameter. */
-static bool explains(const ls_weight_pair *pair, double residual) {
-    const double far_less = 10;
-    bool measured = (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !differs_by_factor(pair);
+static bool explains(const trial *t, double residual) {
+    const double far_less = has_codes(t) ? 5 : 10; /* a zero point that is off by 1 makes the error 13 times as large */
+    const ls_weight_pair *pair = t->pair;
+    bool measured = (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !differs_by_factor(t);
     return residual <= limit(pair) && (!measured || far_less * residual <= pair->metrics.nmse);
 }
 
 static void keep(trial *t, double residual, const ls_cause *cause) {
-    if (!explains(t->pair, residual) || (ls_weight_has_cause(t->pair) && residual >= t->pair->cause.residual))
+    const double clearly = 0.9; /* among rounded numbers, tanh of small ones is hardly another thing */
+    if (!explains(t, residual) || (ls_weight_has_cause(t->pair) && residual >= clearly * t->pair->cause.residual))
         return;
     t->pair->cause = *cause;
     t->pair->cause.residual = residual;
 }
 
-/* NMSE of up to LOOK leading elements. */
-static double nmse_of(const ls_view *reference, const ls_view *candidate) {
-    uint64_t count = ls_view_elements(reference);
-    size_t n = count < LOOK ? (size_t)count : LOOK;
-    double error2 = 0, squares = 0, *r = malloc(2 * LOOK * sizeof *r), *c = r + LOOK;
-    if (r == NULL || count != ls_view_elements(candidate)) {
-        free(r);
+/* NMSE of up to LOOK leading elements. `squares_most`: what the squares of the reference add up to at most, or infinite; where the
+ * error is then too large to be named, the rest isn't read, and the result is infinite. */
+static double nmse_up_to(const ls_view *reference, const ls_view *candidate, double most, double squares_most) {
+    enum { TILE = 2048 };
+    const uint64_t count = ls_view_elements(reference), all = count < LOOK ? count : LOOK;
+    double error2 = 0, squares = 0, r[TILE], c[TILE];
+    if (count != ls_view_elements(candidate))
         return NAN;
+    for (uint64_t at = 0; at < all; at += TILE) {
+        const size_t n = all - at < TILE ? (size_t)(all - at) : TILE;
+        ls_view_read_f64(reference, at, n, r);
+        ls_view_read_f64(candidate, at, n, c);
+        for (size_t i = 0; i < n; i++) {
+            error2 += (c[i] - r[i]) * (c[i] - r[i]);
+            squares += r[i] * r[i];
+        }
+        if (error2 > most * squares_most)
+            return INFINITY;
     }
-    ls_view_read_f64(reference, 0, n, r);
-    ls_view_read_f64(candidate, 0, n, c);
-    for (size_t i = 0; i < n; i++) {
-        error2 += (c[i] - r[i]) * (c[i] - r[i]);
-        squares += r[i] * r[i];
-    }
-    free(r);
     return squares == 0 ? NAN : error2 / squares; /* zeros prove nothing */
+}
+
+static double nmse_of(const ls_view *reference, const ls_view *candidate) { return nmse_up_to(reference, candidate, 0, INFINITY); }
+
+/* The same where elements have only changed their places. */
+static double nmse_of_moved(const trial *t, const ls_view *reference, const ls_view *candidate) {
+    const double slack = 1 + 1e-9, l2 = t->pair->metrics.reference.l2;
+    const bool is_known = (t->pair->verdict == LS_VERDICT_DIFFERS || t->pair->verdict == LS_VERDICT_WORSE) && l2 > 0 && isfinite(l2);
+    return nmse_up_to(reference, candidate, limit(t->pair), is_known ? l2 * l2 * slack : INFINITY);
 }
 
 /* --- changes that were made without a rule, or not made despite one */
@@ -78,8 +101,9 @@ static void try_changes(trial *t, int changed, unsigned changes, const ls_cause 
         status = ls_weight_read(t->w, side, &t->pair->part[side], side == changed ? changes : 0, ls_weight_heads(t->w, name),
                                 &values[side], NULL);
     }
+    const bool moved = ((changes | t->pair->changes) & ~(unsigned)IN_PLACE) == 0;
     if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view))
-        keep(t, nmse_of(&values[0].view, &values[1].view), cause);
+        keep(t, moved ? nmse_of_moved(t, &values[0].view, &values[1].view) : nmse_of(&values[0].view, &values[1].view), cause);
     for (int side = 0; side < LS_SIDES; side++)
         free(values[side].owned);
 }
@@ -143,7 +167,7 @@ static void try_scale(trial *t) {
 static bool reinterpret(const ls_weights *w, const ls_weight_part *part, int side, lockstep_dtype as, bool swap, ls_view *out) {
     const ls_tensor *tensor = &w->sides[side]->archive->tensors[part->tensor];
     if (part->axis >= 0 || ls_archive_view(w->sides[side]->archive, part->tensor, out, NULL) != LOCKSTEP_OK ||
-        !ls_view_is_contiguous(out))
+        !ls_view_is_contiguous(out) || out->codes != NULL)
         return false;
     out->dtype = as;
     out->swap = swap;
@@ -181,16 +205,70 @@ static void try_misread(trial *t) {
         }
 }
 
+/* --- codes read in another way */
+
+static void try_grid(trial *t, int side, const ls_grid *grid, ls_cause *cause) {
+    ls_weight_values values[LS_SIDES] = {0};
+    lockstep_status status = LOCKSTEP_OK;
+    for (int k = 0; k < LS_SIDES && status == LOCKSTEP_OK; k++) {
+        const char *name = t->w->sides[k]->archive->tensors[t->pair->part[k].tensor].name;
+        const unsigned changes = k == t->pair->original ? t->pair->changes : 0;
+        status = (changes & ~(unsigned)IN_PLACE) == 0 ? ls_weight_read(t->w, k, &t->pair->part[k], changes, ls_weight_heads(t->w, name), &values[k], NULL) : LOCKSTEP_UNSUPPORTED;
+    }
+    ls_cause_set_text(cause, "side", side_names[side]);
+    values[side].view.codes = &grid->codes;
+    if (status == LOCKSTEP_OK && ls_view_elements(&values[0].view) == ls_view_elements(&values[1].view))
+        keep(t, nmse_of(&values[0].view, &values[1].view), cause);
+}
+
+/* Scales that belong to another weight of the same shape. */
+static void try_other_scales(trial *t, int side, const ls_codes *codes) {
+    enum { TRIED = 64 };
+    const lockstep_archive *a = t->w->sides[side]->archive;
+    size_t tried = 0;
+    for (size_t i = 0; i < a->tensor_count && tried < TRIED; i++) {
+        ls_cause cause = {.id = "scales-of-another", .sentence = "the two agree once the {side} is decoded with the scales of {other}"};
+        ls_grid grid;
+        if (a->tensors[i].codes == NULL || !ls_grid_exchange_scales(codes, a->tensors[i].codes, &grid))
+            continue;
+        tried++;
+        ls_cause_set_text(&cause, "other", a->tensors[i].name);
+        try_grid(t, side, &grid, &cause);
+    }
+}
+
+static void try_codes(trial *t) {
+    for (int side = 0; side < LS_SIDES; side++) {
+        const ls_codes *codes = t->w->sides[side]->archive->tensors[t->pair->part[side].tensor].codes;
+        for (int fault = 0; codes != NULL && fault < LS_GRID_FAULTS; fault++) {
+            ls_cause cause = {.id = ls_grid_faults[fault].id, .sentence = ls_grid_faults[fault].sentence};
+            ls_grid grid;
+            if (ls_grid_undo(codes, fault, &grid))
+                try_grid(t, side, &grid, &cause);
+        }
+        if (codes != NULL && !ls_weight_has_cause(t->pair))
+            try_other_scales(t, side, codes);
+    }
+}
+
+/* Most elements of a large tensor, and all of them little: that is training, not what was done to rows. */
+static bool differs_a_little(const ls_weight_pair *pair) {
+    enum { LARGE = 1 << 20 };
+    return pair->metrics.elements > LARGE && 2 * pair->metrics.beyond > pair->metrics.elements && ls_is_tuned(pair);
+}
+
 void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
     trial t = {.w = weights, .pair = pair};
-    if (differs_by_factor(pair)) {
+    if (differs_by_factor(&t)) {
         try_scale(&t);
         return;
     }
     try_all_changes(&t);
-    if (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE)
+    try_codes(&t);
+    const bool is_explained = has_codes(&t) && ls_weight_has_cause(pair);
+    if ((pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !is_explained)
         try_scale(&t);
     try_misread(&t);
-    if (!ls_weight_has_cause(pair) && (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE))
+    if (!ls_weight_has_cause(pair) && (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !differs_a_little(pair))
         ls_weight_find_rows(weights, pair);
 }

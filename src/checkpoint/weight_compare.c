@@ -94,7 +94,9 @@ static lockstep_status compare_views(ls_weights *w, ls_weight_pair *pair, ls_vie
         wants.rtol += computed_in_floats;
     LS_TRY(ls_compare(reference, candidate, &wants, &pair->metrics, error));
     judge(pair, types[LS_REFERENCE], types[LS_CANDIDATE], elementwise);
-    if (pair->verdict > LS_VERDICT_MATCH)
+    if (reference->codes != NULL || candidate->codes != NULL)
+        LS_TRY(ls_weight_judge_codes(pair, (ls_view[LS_SIDES]){*reference, *candidate}, types, error));
+    if (pair->verdict > LS_VERDICT_MATCH && pair->region[0] == '\0')
         ls_weight_find_region(pair, reference, candidate, types);
     return LOCKSTEP_OK;
 }
@@ -153,6 +155,15 @@ void ls_weights_judge_schemes(ls_weights *w) {
     free(bad[1]);
 }
 
+static const char *why_unreadable(const ls_weights *w, const ls_weight_pair *pair) {
+    for (int side = 0; side < LS_SIDES; side++) {
+        const char *trouble = w->sides[side]->archive->tensors[pair->part[side].tensor].trouble;
+        if (trouble != NULL)
+            return trouble;
+    }
+    return "the values of a side can't be decoded";
+}
+
 lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep_error *error) {
     ls_weight_values values[LS_SIDES] = {0};
     lockstep_dtype types[LS_SIDES];
@@ -166,7 +177,7 @@ lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep
     if (status == LOCKSTEP_OK)
         status = compare_views(w, pair, &values[LS_REFERENCE].view, &values[LS_CANDIDATE].view, types, error);
     else if (status == LOCKSTEP_UNSUPPORTED)
-        status = refuse(pair, LS_VERDICT_UNSUPPORTED, "the values of a side can't be decoded");
+        status = refuse(pair, LS_VERDICT_UNSUPPORTED, why_unreadable(w, pair));
     else if (status == LOCKSTEP_INCOMPARABLE)
         status = refuse(pair, LS_VERDICT_SHAPE, "its rows don't make up whole heads");
     else if (status == LOCKSTEP_TRUNCATED)

@@ -1,5 +1,7 @@
 #include "checkpoint/weight_names.h"
 
+#include "quantized/quantized.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +95,9 @@ static bool is_plain_type(lockstep_dtype dtype) {
     return dtype == LOCKSTEP_F32 || dtype == LOCKSTEP_F16 || dtype == LOCKSTEP_BF16 || dtype == LOCKSTEP_F64;
 }
 
+/* Codes of a scheme that is known have become weights (part `quantized`). */
+static bool is_read(const ls_tensor *t) { return t->codes != NULL || t->trouble != NULL; }
+
 static bool ends_with(const char *name, size_t length, const char *suffix) {
     size_t n = strlen(suffix);
     return length > n && memcmp(name + length - n, suffix, n) == 0;
@@ -115,18 +120,6 @@ static const struct scheme *scheme_of(const lockstep_archive *a, size_t tensor) 
     return NULL;
 }
 
-static const char *method_of(const ls_checkpoint *c) {
-    static const char *const keys[] = {"quantization_config", "compression_config"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        json_t *config = c->config != NULL ? ls_config_text(c->config, keys[i]) : NULL;
-        const char *method = json_string_value(json_object_get(config, "quant_method"));
-        method = method != NULL ? method : json_string_value(json_object_get(config, "quant_algo"));
-        if (config != NULL)
-            return method != NULL ? method : json_is_true(json_object_get(config, "load_in_4bit")) || json_is_true(json_object_get(config, "load_in_8bit")) ? "bitsandbytes" : "an unnamed scheme";
-    }
-    return NULL;
-}
-
 typedef struct labelling {
     const ls_checkpoint *c;
     ls_weight_labels *l;
@@ -140,7 +133,7 @@ static lockstep_status no_memory(const labelling *b) { return ls_fail(b->error, 
 /* Codes that aren't in the table: the configuration says that there are some, and the type is
  * not that of a plain weight. */
 static bool are_unknown_codes(const labelling *b, const ls_tensor *t) {
-    return b->method != NULL && !is_plain_type(t->dtype) && strstr(t->name, "weight") != NULL && t->elements > 1;
+    return b->method != NULL && !is_read(t) && !is_plain_type(t->dtype) && strstr(t->name, "weight") != NULL && t->elements > 1;
 }
 
 static lockstep_status label_codes(labelling *b, size_t i, const struct scheme *s) {
@@ -204,7 +197,7 @@ static lockstep_status label_all(labelling *b) {
         return no_memory(b);
     for (size_t i = 0; i < a->tensor_count; i++) {
         b->l->items[i] = (ls_weight_label){.name = a->tensors[i].name};
-        const struct scheme *s = b->c->gguf ? NULL : scheme_of(a, i);
+        const struct scheme *s = b->c->gguf || is_read(&a->tensors[i]) ? NULL : scheme_of(a, i);
         if (s != NULL)
             LS_TRY(label_codes(b, i, s));
     }
@@ -220,7 +213,7 @@ static lockstep_status label_all(labelling *b) {
 
 lockstep_status ls_weight_labels_read(const ls_checkpoint *checkpoint, ls_weight_labels *out_labels, lockstep_error *error) {
     ls_weight_labels l = {0};
-    labelling b = {.c = checkpoint, .l = &l, .method = checkpoint->gguf ? NULL : method_of(checkpoint), .error = error};
+    labelling b = {.c = checkpoint, .l = &l, .method = checkpoint->gguf ? NULL : ls_quantized_method(checkpoint->config), .error = error};
     lockstep_status status = label_all(&b);
     ls_map_done(&b.stems);
     if (status != LOCKSTEP_OK)

@@ -102,6 +102,8 @@ void ls_weight_find_region(ls_weight_pair *pair, const ls_view *reference, const
     if (elements < 2 || r.columns == 0 || elements != ls_view_elements(pair->original == LS_REFERENCE ? reference : candidate))
         return;
     r.rows = elements / r.columns;
+    if (2 * pair->metrics.beyond > elements && ls_quality_rounding(types[LS_REFERENCE], types[LS_CANDIDATE], &r.atol, &r.rtol))
+        return; /* then most rows and columns have such elements */
     if (!ls_quality_rounding(types[LS_REFERENCE], types[LS_CANDIDATE], &r.atol, &r.rtol)) {
         r.rtol = -1;
         r.row_limit = fmin(10 * ls_quality_allowed_row(types[LS_REFERENCE], types[LS_CANDIDATE]), 0.5);

@@ -39,6 +39,8 @@ uint64_t ls_weight_heads(const ls_weights *weights, const char *name);
 /* Makes the pair's two views equal in shape, with corresponding elements in the same order; appends what was done,
  * and fills in the padding. LOCKSTEP_INCOMPARABLE when no layout makes the shapes agree. */
 lockstep_status ls_weight_lay_out(ls_weight_pair *pair, ls_view *reference, ls_view *candidate, ls_text *layout);
+/* Judges a pair of which a side has codes by what its scheme rounds to them (weight_cells.c). */
+lockstep_status ls_weight_judge_codes(ls_weight_pair *pair, const ls_view sides[LS_SIDES], const lockstep_dtype types[LS_SIDES], lockstep_error *error);
 /* Fills region, unless the pair differs everywhere (weight_regions.c). */
 void ls_weight_find_region(ls_weight_pair *pair, const ls_view *reference, const ls_view *candidate, const lockstep_dtype types[LS_SIDES]);
 /* Finds out why a pair differs, by trying transforms (weight_causes.c). */

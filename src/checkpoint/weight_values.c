@@ -96,6 +96,7 @@ static lockstep_status map_elements(ls_weight_values *values, unsigned changes, 
     values->owned = copy;
     v->data = (const uint8_t *)copy;
     v->dtype = LOCKSTEP_F32;
+    v->codes = NULL;
     v->swap = v->mapped = false;
     v->origin = 0;
     v->factor = 0;

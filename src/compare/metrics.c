@@ -376,7 +376,7 @@ lockstep_status ls_compare(const ls_view *reference, const ls_view *candidate, c
     j.options.mask_candidate = options->mask_candidate < 0 ? options->mask_candidate : -INFINITY;
     if (j.elements != ls_view_elements(candidate))
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "the two tensors differ in their number of elements");
-    j.wide = ls_dtype(reference->dtype)->to_f32 == NULL || ls_dtype(candidate->dtype)->to_f32 == NULL;
+    j.wide = !ls_view_is_f32(reference) || !ls_view_is_f32(candidate);
     choose_ulp(&j);
     j.chunk = CHUNK_MIN;
     while (j.chunk < CHUNK_MAX && j.elements / j.chunk > CHUNKS_WANTED)

@@ -174,16 +174,28 @@ static long find_row(const ls_row_table *t, size_t c) {
     return best != NOWHERE && !is_zero(candidate_row(t, c), t->columns) && is_same(t, (size_t)best, c, 1) ? best : NOWHERE;
 }
 
-/* Of many rows, only whether they are shifted by one number is looked at. */
-static void find_rows(rows *w) {
+static size_t last_that_differs(const rows *w) {
+    size_t at = w->t->rows - 1;
+    while (!w->differs[at])
+        at--;
+    return at;
+}
+
+/* Of many rows, only whether they are shifted by one number is looked at. Where most differ, they are shifted or permuted only if the
+ * first or the last of them is found. */
+static void find_rows(rows *w, bool few) {
     const ls_row_table *t = w->t;
-    const size_t first = first_that_differs(w);
     const bool all = t->rows <= ALL_ROWS;
-    const long shift = all ? 0 : find_row(t, first);
+    size_t anchor = first_that_differs(w);
+    long place = all && few ? 0 : find_row(t, anchor);
+    if (place == NOWHERE)
+        place = find_row(t, anchor = last_that_differs(w));
+    if (place == NOWHERE)
+        return;
     for (size_t c = 0; c < t->rows; c++) {
-        if (!w->differs[c] || (!all && shift == NOWHERE))
+        if (!w->differs[c])
             continue;
-        const size_t moved = (size_t)(((long)c + shift - (long)first + (long)t->rows) % (long)t->rows);
+        const size_t moved = (size_t)(((long)c + place - (long)anchor + (long)t->rows) % (long)t->rows);
         w->from[c] = all ? find_row(t, c) : is_same(t, moved, c, 1) ? (long)moved : NOWHERE;
     }
 }
@@ -333,12 +345,8 @@ static bool describe(rows *w, ls_cause *out) {
     name_rows(w);
     if (is_constant(w->t, out) || is_one_element(w, out) || (few && (are_zero(w, out) || are_scaled(w, out))))
         return true;
-    find_rows(w);
-    if (few ? are_others(w, out) : are_blocks_of_heads(w) ? are_permuted(w, out) : are_shifted(w, out) || are_rotary_pairs(w, out) || are_permuted(w, out))
-        return true;
-    name_rows(w);
-    begin(w, out, "rows", "only {rows} of {of:9} differ");
-    return few;
+    find_rows(w, few);
+    return few ? are_others(w, out) : are_blocks_of_heads(w) ? are_permuted(w, out) : are_shifted(w, out) || are_rotary_pairs(w, out) || are_permuted(w, out);
 }
 
 /* Of rows that have been found, in their right places; the others count as explained. */

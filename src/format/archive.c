@@ -179,6 +179,14 @@ const ls_meta *ls_archive_meta(const lockstep_archive *archive, const char *key)
     return index == SIZE_MAX ? NULL : &archive->metas[index];
 }
 
+static lockstep_status view_codes(const ls_tensor *t, ls_view *out_view) {
+    ls_view view = {.codes = t->codes, .dtype = t->dtype, .rank = t->rank};
+    memcpy(view.shape, t->shape, sizeof view.shape);
+    memcpy(view.strides, t->strides, sizeof view.strides);
+    *out_view = view;
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, ls_view *out_view,
                                 lockstep_error *error) {
     if (index >= archive->tensor_count)
@@ -189,6 +197,10 @@ lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, l
         return ls_fail(error, LOCKSTEP_UNSUPPORTED,
                        "%s: tensor '%s' has elements of type %s, which can't be decoded",
                        t->source->name, t->name, t->file_dtype);
+    if (t->trouble != NULL)
+        return ls_fail(error, LOCKSTEP_UNSUPPORTED, "%s: %s", t->source->name, t->trouble);
+    if (t->codes != NULL)
+        return view_codes(t, out_view);
     const uint8_t *bytes;
     if (t->member != NULL)
         LS_TRY(ls_inflated_bytes(archive->inflated, t->source, t->member, &bytes, error));
@@ -204,6 +216,8 @@ lockstep_status ls_archive_view(const lockstep_archive *archive, size_t index, l
 
 void ls_archive_release(const lockstep_archive *archive, size_t index) {
     const ls_tensor *t = &archive->tensors[index];
+    if (t->codes != NULL)
+        return; /* its parts are read again and again */
     if (t->member != NULL)
         ls_inflated_release(archive->inflated, t->member);
     else

@@ -21,6 +21,8 @@ typedef struct ls_tensor {
     ls_source *source;
     uint64_t offset;  /* of element 0 in source, or in the inflated member if it is deflated */
     const struct ls_zip_member *member; /* the zip member that holds it, or NULL */
+    const ls_codes *codes;  /* as in a view; then `source` is that of the codes */
+    const char *trouble;    /* why its values can't be read, although its type has a decoder; or NULL */
     bool is_weight;   /* in a trace: a weight that the engine had loaded */
 } ls_tensor;
 

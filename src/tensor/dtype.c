@@ -59,6 +59,16 @@ static const ls_dtype_row rows[LOCKSTEP_DTYPE_COUNT] = {
     ROW(NVFP4, true, ls_decode_nvfp4, NULL, NULL, NULL),
     ROW(Q1_0, true, ls_decode_q1_0, NULL, ls_swap_q1_0, NULL),
     ROW(Q2_0, true, ls_decode_q2_0, NULL, ls_swap_q2_0, NULL),
+    ROW(SCALED_E4M3, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_E5M2, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_I8, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_I6, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_I5, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_I4, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_I3, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_I2, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_F4, true, NULL, NULL, NULL, NULL),
+    ROW(SCALED_NF4, true, NULL, NULL, NULL, NULL),
     ROW(OPAQUE, false, NULL, NULL, NULL, NULL),
 };
 

@@ -166,7 +166,7 @@ lockstep_status ls_view_slice(ls_view *view, const char *text, lockstep_error *e
         cut.data += offset * (int64_t)row->block_bytes;
     } else {
         cut.origin += (uint64_t)offset;
-        if (forwards) { /* the blocks before it are never read */
+        if (forwards && view->codes == NULL) { /* the blocks before it are never read */
             cut.data += cut.origin / row->block_elements * row->block_bytes;
             cut.origin %= row->block_elements;
         }

@@ -82,8 +82,25 @@ static void decode_blocks(const ls_view *view, const uint8_t *p, size_t n, sink 
     }
 }
 
+/* Decodes codes, which give floats. */
+static void decode_codes(const ls_codes *codes, uint64_t first, size_t n, sink out) {
+    enum { TILE = 1024 };
+    float tile[TILE];
+    if (!out.wide)
+        codes->read(codes, first, n, out.to);
+    for (size_t i = 0; out.wide && i < n; i += TILE) {
+        size_t count = n - i < TILE ? n - i : TILE;
+        codes->read(codes, first + i, count, tile);
+        ls_decode_to_f64(LOCKSTEP_F32, tile, count, sink_at(out, i));
+    }
+}
+
 /* Decodes elements [first, first + n) of the row of blocks at view->data. */
 static void decode_range(const ls_view *view, uint64_t first, size_t n, sink out) {
+    if (view->codes != NULL) {
+        decode_codes(view->codes, first, n, out);
+        return;
+    }
     const ls_dtype_row *row = ls_dtype(view->dtype);
     size_t lead = (size_t)(first % row->block_elements);
     const uint8_t *p = view->data + first / row->block_elements * row->block_bytes;
@@ -215,6 +232,8 @@ static void read_view(const ls_view *view, uint64_t first, size_t count, sink ou
             ((float *)out.to)[i] *= view->factor;
 }
 
+bool ls_view_is_f32(const ls_view *view) { return view->codes != NULL || ls_dtype(view->dtype)->to_f32 != NULL; }
+
 void ls_view_read_f32(const ls_view *view, uint64_t first, size_t count, float *out) {
     read_view(view, first, count, (sink){out, false});
 }
@@ -236,4 +255,27 @@ void ls_view_read_raw(const ls_view *view, uint64_t first, size_t count, void *o
     }
     if (view->swap && row->swap != NULL)
         row->swap(out, count);
+}
+
+void ls_view_read_cells(const ls_view *view, uint64_t first, size_t count, float *low, float *high) {
+    const int inner = view->rank - 1;
+    assert(view->codes != NULL && first + count <= ls_view_elements(view));
+    if (count == 0)
+        return;
+    walk w = walk_to(view, first);
+    for (size_t done = 0; done < count;) {
+        uint64_t left = inner >= 0 ? view->shape[inner] - w.index[inner] : 1;
+        size_t n = left < count - done ? (size_t)left : count - done;
+        if (inner < 0 || view->strides[inner] != 1)
+            n = 1;
+        view->codes->read_cells(view->codes, (uint64_t)w.offset, n, low + done, high + done);
+        if (inner >= 0)
+            walk_on(view, &w, n);
+        done += n;
+    }
+    for (size_t i = 0; view->factor != 0 && i < count; i++) {
+        const float a = low[i] * view->factor, b = high[i] * view->factor;
+        low[i] = a < b ? a : b;
+        high[i] = a < b ? b : a;
+    }
 }

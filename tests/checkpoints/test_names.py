@@ -103,14 +103,10 @@ def test_equal_tensors_are_paired_as_their_names_say(tmp_path):
         assert pair_of(report, "output.weight")["reference"]["name"] == "lm_head.weight"
 
 
-# --- quantization schemes
+# --- quantization schemes that aren't read (test_quantized.py has those that are)
 
 def words(*shape, seed=0, high=1 << 30):
     return np.random.default_rng([seed, *shape]).integers(0, high, size=shape, dtype=np.int64)
-
-
-def i32(*shape, seed=0):
-    return words(*shape, seed=seed).astype(np.int32)
 
 
 def u8(*shape, seed=0):
@@ -123,13 +119,6 @@ def i8(*shape, seed=0):
 
 N = "model.layers.0.mlp.up_proj"
 SCHEMES = {
-    "gptq": ({"qweight": i32(4, 16), "qzeros": i32(1, 2), "scales": normal(1, 16), "g_idx": i32(32)}, {"quant_method": "gptq", "bits": 4}),
-    "awq": ({"qweight": i32(32, 2), "qzeros": i32(1, 2), "scales": normal(1, 16)}, {"quant_method": "awq"}),
-    "bitsandbytes": ({"weight": u8(256, 1), "weight.absmax": normal(8), "weight.quant_map": normal(16), "weight.quant_state.bitsandbytes__nf4": u8(40)},
-                     {"quant_method": "bitsandbytes", "load_in_4bit": True}),
-    "bitsandbytes 8": ({"weight": i8(16, 32), "SCB": normal(16), "weight_format": u8(1)[0]}, {"quant_method": "bitsandbytes"}),
-    "compressed-tensors": ({"weight_packed": i32(16, 4), "weight_scale": normal(16, 1), "weight_shape": words(2)}, {"quant_method": "compressed-tensors"}),
-    "compressed-tensors int8": ({"weight": i8(16, 32), "weight_scale": normal(16, 1)}, {"quant_method": "compressed-tensors"}),
     "torchao": ({"_weight_qdata": i8(16, 32), "_weight_scale": normal(16), "_weight_zero_point": i8(16)}, {"quant_method": "torchao"}),
     "hqq": ({"W_q": u8(8, 32), "scale": normal(16, 1), "zero": normal(16, 1), "nbits": words(1)}, {"quant_method": "hqq"}),
     "eetq": ({"weight": i8(32, 16), "weight_scales": normal(16)}, {"quant_method": "eetq"}),
@@ -165,38 +154,18 @@ def test_codes_are_not_compared_as_weights(tmp_path, scheme):
         assert status == 2 and {p["verdict"] for p in report["weights"]["pairs"] if "norm" not in p["candidate"]["name"]} == {"unsupported"}
 
 
-def test_mxfp4_of_stacked_experts(tmp_path):
-    n = "model.layers.0.mlp.experts.gate_up_proj"
-    plain = write_hf(tmp_path / "plain", {n: normal(2, 32, 8), n + "_bias": normal(2, 8)}, CONFIG)
-    made = write_hf(tmp_path / "q", {n + "_blocks": u8(2, 8, 1, 16), n + "_scales": u8(2, 8, 1), n + "_bias": normal(2, 8)}, CONFIG)
-    status, text, report = diff(plain, made, "--what", "weights")
-    assert status == 2 and "quantized by mxfp4" in text and pair_of(report, n + "_bias")["verdict"] == "identical"
-
-
 def test_other_findings_beside_codes_still_count(tmp_path):
-    parts, config = SCHEMES["gptq"]
+    parts, config = SCHEMES["hqq"]
     plain = write_hf(tmp_path / "plain", {"model.norm.weight": normal(16), f"{N}.weight": PLAIN, "x.weight": normal(4, 4)}, CONFIG)
     status, _, report = diff(plain, quantized(tmp_path / "q", parts, config, **{"x.weight": normal(4, 4, seed=9)}), "--what", "weights")
     assert status == 1 and len(failing(report)) == 1
 
 
 def test_codes_against_a_gguf_file(tmp_path):
-    parts, config = SCHEMES["gptq"]
+    parts, config = SCHEMES["hqq"]
     made = write_hf(tmp_path / "q", {f"{N}.{k}": v for k, v in parts.items()} | {"model.norm.weight": normal(16)},
                     {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "quantization_config": config})
     candidate = write_gguf(tmp_path / "m.gguf", {"blk.0.ffn_up.weight": PLAIN, "output_norm.weight": normal(16)})
     for a, b in ((made, candidate), (candidate, made)):
         status, text, report = diff(a, b, "--what", "weights")
-        assert status == 2 and failing(report) == [] and "quantized by gptq" in text
-
-
-def test_codes_that_a_gguf_file_holds_in_other_pieces(tmp_path):
-    """gpt-oss: gate and up in one tensor of mxfp4 codes, and in two of a GGUF file."""
-    n = "model.layers.0.mlp.experts."
-    made = write_hf(tmp_path / "q", {n + "gate_up_proj_blocks": u8(2, 32, 1, 16), n + "gate_up_proj_scales": u8(2, 32, 1), "model.norm.weight": normal(32)},
-                    {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"})
-    tensors = {"blk.0.ffn_gate_exps.weight": normal(2, 16, 32), "blk.0.ffn_up_exps.weight": normal(2, 16, 32, seed=1), "output_norm.weight": normal(32)}
-    candidate = write_gguf(tmp_path / "m.gguf", tensors, arch="gpt-oss")
-    for a, b in ((made, candidate), (candidate, made)):
-        status, text, report = diff(a, b, "--what", "weights")
-        assert status == 2 and failing(report) == [] and "quantized by mxfp4" in text
+        assert status == 2 and failing(report) == [] and "quantized by hqq" in text

@@ -25,6 +25,7 @@ static const struct {
     {"q4_K", 28},    {"q5_K", 29},    {"q6_K", 30},        {"q8_K", 31},        {"iq2_xxs", 32}, {"iq2_xs", 33}, {"iq2_s", 34},
     {"iq3_xxs", 35}, {"iq3_s", 36},   {"iq1_s", 37},       {"iq1_m", 38},       {"iq4_nl", 39},  {"iq4_xs", 40}, {"tq1_0", 41},
     {"tq2_0", 42},   {"mxfp4", 43},   {"nvfp4", 44},       {"q1_0", 45},        {"q2_0", 46},
+    {"scaled_e4m3", 47}, {"scaled_e5m2", 48}, {"scaled_i8", 49}, {"scaled_i6", 50}, {"scaled_i5", 51}, {"scaled_i4", 52}, {"scaled_i3", 53}, {"scaled_i2", 54}, {"scaled_f4", 55}, {"scaled_nf4", 56},
 };
 
 static void test_numbers_of_element_types_are_pinned(void **state) {
