@@ -15,12 +15,18 @@ typedef struct cut {
 
 bool ls_replayer_is_suspect(const ls_replayer *w, size_t node) { return !w->partners.is_set || (w->is_right != NULL && !w->is_right[node]); }
 
+/* Indexes have no partners of their own, but are computed from what may be open. */
 static size_t open_inputs(const ls_replayer *w, size_t node, size_t out[INPUTS]) {
-    size_t inputs[INPUTS], count = 0;
-    const size_t all = ls_replayer_inputs(w, node, inputs, INPUTS);
-    for (size_t i = 0; i < all; i++)
-        if (w->steps[inputs[i]].is_open && ls_replayer_is_suspect(w, inputs[i]))
-            out[count++] = inputs[i];
+    enum { INDEXES = 8 };
+    size_t inputs[INPUTS], queue[1 + INDEXES] = {node}, to = 1, count = 0;
+    for (size_t from = 0; from < to; from++) {
+        const size_t all = ls_replayer_inputs(w, queue[from], inputs, INPUTS);
+        for (size_t i = 0; i < all; i++)
+            if (w->steps[inputs[i]].is_open && ls_replayer_is_suspect(w, inputs[i]) && count < INPUTS)
+                out[count++] = inputs[i];
+            else if (ls_node_is_integer(&w->candidate->nodes[inputs[i]]) && to < 1 + INDEXES)
+                queue[to++] = inputs[i];
+    }
     return count;
 }
 

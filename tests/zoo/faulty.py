@@ -7,20 +7,17 @@ import collections
 import json
 import random
 import shutil
-import sys
 
 import keeper
+import numpy as np
 
-sys.path.append(str(keeper.ROOT / "tests" / "e2e"))
-import numpy as np  # noqa: E402
-
-import conftest  # noqa: E402
-import faults  # noqa: E402
-import models  # noqa: E402
-import planted  # noqa: E402
-from fault_kinds import KINDS, Draft  # noqa: E402
-import zoo_kinds  # noqa: E402,F401  (which joins KINDS)
-import gguf  # noqa: E402
+import conftest
+import faults
+import gguf
+import models
+import planted
+import zoo_kinds  # noqa: F401  (which joins KINDS)
+from fault_kinds import KINDS, Draft
 
 COUNT = 2  # faults of each model
 UNLIMITED = 1e6
@@ -117,7 +114,7 @@ def nodes_by_place(tensors):
 def told(t, tensors):
     """What an operation does, apart from its operands' values: its parameters, the shapes of what it reads, and the inputs and views that it reads."""
     sources = [tensors[i] for i in t.get("src", []) if i in tensors]
-    return [t.get("params"), *([s["name"], s["shape"], s.get("params") if s.get("role") == "view" else None, s.get("xxh3") if s.get("role") == "input" else None] for s in sources)]
+    return [t.get("params"), *([s["name"], s["op"], s["shape"], s.get("params") if s.get("role") == "view" else None, s.get("xxh3") if s.get("role") == "input" else None] for s in sources)]
 
 
 def altered_operations(clean, faulty):

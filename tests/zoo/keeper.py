@@ -14,6 +14,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT / "python")]
+sys.path.append(str(ROOT / "tests" / "e2e"))  # of which the faults are
 import safetensors  # noqa: E402
 from lockstep_debug import model_files  # noqa: E402
 

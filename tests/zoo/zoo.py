@@ -21,9 +21,9 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import animals  # noqa: E402
 import checkpoints  # noqa: E402
+import keeper  # noqa: E402
 import fault_table  # noqa: E402
 import faulty  # noqa: E402
-import keeper  # noqa: E402
 import outcome_table  # noqa: E402
 
 BEGIN, END = "<!-- table: make zoo TABLE=docs/zoo.md -->", "<!-- end -->"
