@@ -599,6 +599,7 @@ static void join_origins(const ls_replayer *w, size_t first, ls_replay *out) {
     free(marks);
 }
 
+/* Where nothing is rotated, a converter may have ordered the rows for it all the same: it does so for the family. */
 static bool rotates_pairs(const ls_replayer *w, size_t pass) {
     for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
         const ls_node *n = &w->candidate->nodes[i];
@@ -606,7 +607,7 @@ static bool rotates_pairs(const ls_replayer *w, size_t pass) {
         if (n->pass == pass && n->kind->id == LS_OP_ROPE)
             return mode == NULL || *mode == 0;
     }
-    return false;
+    return !w->candidate->is_torch && !w->partners.is_set;
 }
 
 static bool has_one_token(const ls_pass *pass) { return pass->rows == 1 && (pass->positions == NULL || pass->positions[0] == 0); }
