@@ -216,6 +216,32 @@ static bool is_right_with(ls_replayer *w, size_t node, const cut *c, ls_sighting
     return right;
 }
 
+static bool comes_from(ls_replayer *w, size_t partner, size_t from) {
+    enum { NEAR = 64 };
+    ls_reach above[NEAR];
+    const size_t count = ls_partners_above(&w->partners, partner, above, NEAR);
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = above[i].node == from;
+    return any;
+}
+
+/* An operand that is exactly one of the reference's tensors is right. If the reference goes on to compute from it what would make its
+ * reader right, the reader lacks that step. */
+static void leave_out_later(ls_replayer *w, size_t operand, ls_sightings *of) {
+    const ls_step *s = &w->steps[operand];
+    const bool found = s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && !w->partners.is_set;
+    if (!found || ls_replayer_is_at_fault(w, operand) || !(s->local.error <= 2 * ls_replayer_floor(w, operand)))
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < of->count; i++)
+        if (comes_from(w, of->items[i].partner, s->partner))
+            ls_array_release(&of->items[i].value);
+        else
+            of->items[kept++] = of->items[i];
+    of->count = kept;
+}
+
 /* Tries tensors from which the node's partner is computed for some of its operands. */
 static void refute(ls_replayer *w, size_t node, int depth);
 
@@ -224,6 +250,7 @@ static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings
     bool found = false;
     for (size_t i = 0; i < c->count; i++) {
         ls_replayer_above(w, c->nodes[i], node, &of[i]);
+        leave_out_later(w, c->nodes[i], &of[i]);
         trials *= of[i].count;
     }
     if (trials > 0 && trials <= TRIALS && trials <= w->trials_left) {

@@ -121,7 +121,7 @@ def altered_operations(clean, faulty):
     """(name, op) of the operations that a key has changed."""
     before, after = conftest.Trace(clean), conftest.Trace(faulty)
     old = nodes_by_place(before.tensors)
-    return {(t["name"], t["op"]) for place, t in nodes_by_place(after.tensors).items() if "params" in t and t.get("role") != "view"
+    return {(t["name"], t["op"]) for place, t in nodes_by_place(after.tensors).items() if t["op"] != "NONE" and t.get("role") != "view"
             and (place not in old or told(t, after.by_order) != told(old[place], before.by_order))}
 
 
