@@ -19,7 +19,7 @@ import planted
 import zoo_kinds  # noqa: F401  (which joins KINDS)
 from fault_kinds import KINDS, Draft
 
-COUNT = 2  # faults of each model
+COUNT = 3  # faults of each model
 UNLIMITED = 1e6
 
 
@@ -77,12 +77,18 @@ class FileDraft(Draft):
         return self.named(layer, name, (".bias", "") if name == "exp_probs_b" else (".bias",))
 
 
-def sorts():
+def sorts(chosen):
     """Kinds that differ only by the weight that they are about, together."""
     together = collections.defaultdict(list)
-    for name, kind in KINDS.items():
-        together[kind.sort].append(name)
-    return together
+    for name in chosen:
+        together[KINDS[name].sort].append(name)
+    return list(together.values())
+
+
+def shuffled(draw):
+    """Sorts in an order to try them in: the first one is from the zoo's own kinds."""
+    own, rest = sorts(name for name in KINDS if not KINDS[name].families), sorts(KINDS)
+    return draw.sample(rest, len(rest)), draw.sample(own, len(own))
 
 
 def attempt(draw, path, names, prompt):
@@ -164,10 +170,10 @@ def keep_faults(animal, case, kind, seed):
     """Draws and runs the faults, each of another sort; kept in case/faults-KIND-SEED, each in a folder of its own."""
     def make(folder):
         folder.mkdir()
-        draw, together = random.Random(f"{seed} {animal.name} {kind}"), sorts()
-        left = draw.sample(list(together.values()), len(together))
-        number = 0
-        while left and number < COUNT:
+        draw, number = random.Random(f"{seed} {animal.name} {kind}"), 0
+        rest, own = shuffled(draw)
+        while rest and number < COUNT:
+            left = own if own and number == 0 else rest
             fault = run_one(animal, case, kind, draw, left.pop(), folder / str(number))
             if fault:
                 (folder / str(number) / "fault.json").write_text(json.dumps(fault))
