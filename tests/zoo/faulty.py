@@ -166,19 +166,19 @@ def measure(before, trace):
     return change if np.isfinite(change) else UNLIMITED
 
 
-def keep_faults(animal, case, kind, seed):
+def keep_faults(animal, case, kind, seed, count):
     """Draws and runs the faults, each of another sort; kept in case/faults-KIND-SEED, each in a folder of its own."""
     def make(folder):
         folder.mkdir()
         draw, number = random.Random(f"{seed} {animal.name} {kind}"), 0
         rest, own = shuffled(draw)
-        while rest and number < COUNT:
+        while rest and number < count:
             left = own if own and number == 0 else rest
             fault = run_one(animal, case, kind, draw, left.pop(), folder / str(number))
             if fault:
                 (folder / str(number) / "fault.json").write_text(json.dumps(fault))
                 number += 1
-    key = keeper.digest(keeper.model_key(animal), keeper.hooks_key(), keeper.source("faulty.py", "zoo_kinds.py", "run_engine.mjs", "../e2e/fault_kinds.py"))
+    key = keeper.digest(keeper.model_key(animal), keeper.hooks_key(), count, keeper.source("faulty.py", "zoo_kinds.py", "run_engine.mjs", "../e2e/fault_kinds.py"))
     return keeper.once(case / f"faults-{kind}-{seed}", key, make)
 
 
@@ -207,5 +207,5 @@ def visit(animal, kind, case, seed):
     """What came of each fault. The clean run's report is there already, or is made first."""
     if not (case / f"report-{kind}.json").exists():
         keeper.visit(animal, case, kind)
-    folder = keep_faults(animal, case, kind, seed)
+    folder = keep_faults(animal, case, kind, seed, count)
     return {"faults": [judge(case, kind, file.parent) for file in sorted(folder.glob("*/fault.json"))]}
