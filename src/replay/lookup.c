@@ -610,6 +610,16 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     ls_array_release(&none);
 }
 
+/* What was found as rotary pairs may be meant to be as the reference has it, where that rotates pairs, too. */
+static void add_as_halves(ls_replayer *w, size_t node, const ls_array *value, ls_sightings *out) {
+    const ls_step *s = &w->steps[node];
+    ls_sighting own;
+    if (s->has_pairs && out->count < LS_SIGHTINGS && align(w, node, value, s->partner, LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
+        own.depth = 0;
+        out->items[out->count++] = own;
+    }
+}
+
 void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings *out) {
     enum { NEAREST = 8 };
     ls_reach near[REACH];
@@ -630,6 +640,7 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
             if (near[i].node != own && (near[i].node != partner || i < moved) && may_fit(w, node, near[i].node) &&
                 (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, near[i].node)) > 0))
                 add_possible(w, node, value, &near[i], out);
+    add_as_halves(w, node, value, out);
     ls_array_release(&none);
 }
 

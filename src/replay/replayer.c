@@ -131,7 +131,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     size_t region[LS_REPLAYER_REGION];
     if (s->is_known && means != LS_REPLAY_BY_VALUE)
         ls_replayer_unmeasure(w, node);
-    s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
+    s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->partner != sighting->partner && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
     forget(w, node);
     ls_array_release(&s->value);
     s->value = sighting->value;
