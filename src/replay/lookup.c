@@ -644,8 +644,18 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
     ls_array_release(&none);
 }
 
+/* Whether some elements are no numbers here, and are there: all of them were computed. */
+static bool lacks_numbers(const ls_array *computed, const ls_array *value) {
+    bool lacks = false;
+    for (uint64_t i = 0; i < computed->elements && !lacks; i++)
+        lacks = isnan(computed->values[i]) && ls_is_number(value->values[i]);
+    return lacks;
+}
+
 double ls_replayer_differs(const ls_replayer *w, size_t node, const ls_array *computed) {
     const ls_distance d = ls_distance_of(w->steps[node].value.values, computed->values, computed->elements);
+    if (d.numbers == 0 || d.apart > 0 || lacks_numbers(computed, &w->steps[node].value))
+        return INFINITY;
     return d.difference > 0 ? sqrt(d.difference / d.norm) : 0;
 }
 
