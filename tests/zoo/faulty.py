@@ -52,20 +52,19 @@ class FileDraft(Draft):
         super().__init__(draw, Weights(reader), self.value("block_count"), prompt)
 
     def field(self, key):
-        field = self.reader.fields[f"{self.architecture}.{key}"]
-        if field.types[0] in (gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.STRING):
-            raise KeyError(key)
-        return field
+        return self.reader.fields[f"{self.architecture}.{key}"]
 
     def value(self, key):
         return self.field(key).contents()
 
     def set(self, key, value):
         field = self.field(key)
-        field.parts[field.data[0]][0] = value
+        for part, each in zip(field.data, value if isinstance(value, list) else [value]):
+            field.parts[part][0] = each
 
     def heads(self, name, layer):
-        return self.value("attention.head_count_kv" if name in ("attn_k", "attn_v") else "attention.head_count")
+        heads = self.value("attention.head_count_kv" if name in ("attn_k", "attn_v") else "attention.head_count")
+        return heads[layer] if isinstance(heads, list) else heads
 
     def named(self, layer, name, ends):
         return next((full for full in (f"{stack}blk.{layer}.{name}{end}" for stack in ("", "enc.") for end in ends) if full in self.tensors), name)
@@ -99,7 +98,7 @@ def attempt(draw, path, names, prompt):
         for layer in draw.sample(range(draft.layers), draft.layers):
             try:
                 place = KINDS[name].plant(draft, layer)
-            except (KeyError, IndexError, ValueError):
+            except (KeyError, IndexError, TypeError, ValueError):
                 draft.tensors.data.clear()
                 continue
             draft.tensors.store()
@@ -203,7 +202,7 @@ def outcome_of(wanted, groups, verdict):
     return "match" if verdict == "match" else "refused" if verdict == "incomparable" else "missed"
 
 
-def visit(animal, kind, case, seed):
+def visit(animal, kind, case, seed, count=COUNT):
     """What came of each fault. The clean run's report is there already, or is made first."""
     if not (case / f"report-{kind}.json").exists():
         keeper.visit(animal, case, kind)

@@ -100,5 +100,5 @@ def test_a_planted_fault_is_named(outcomes, folder, name):
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_drawn_fault_is_named(outcomes, folder, name):
-    drawn = faulty.visit(animals.BY_NAME[name], folder / name, "f32", SEED, 1)["faults"]
+    drawn = faulty.visit(animals.BY_NAME[name], "f32", folder / name, SEED, 1)["faults"]
     assert [(fault["outcome"], fault["verdict"]) for fault in drawn] == [("right", "diverged")], drawn

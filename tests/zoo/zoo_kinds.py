@@ -2,6 +2,7 @@
 import numpy as np
 
 from fault_kinds import add_head_kinds, add_norm_kinds, add_product_kinds, kind, swap
+from models import permute_rows
 
 EXPERTS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps", "ffn_gate_up_exps")
 PRODUCTS = (
@@ -59,6 +60,10 @@ def add_expert_kinds(name):
 for product in PRODUCTS:
     add_product_kinds(product, ())
 add_head_kinds("attn_q_b", ())
+for projection in ("attn_q", "attn_k"):
+    @kind(f"{projection} permuted for another number of heads", (), projection)
+    def other_heads(d, layer, name=projection):
+        return d.edit(d.weight(layer, name), lambda w: permute_rows(w, 2 * d.heads(name, layer)))
 for norm in NORMS:
     add_norm_kinds(norm, ())
 for bias in BIASES:
@@ -176,7 +181,7 @@ def left_out(d, value):
 
 
 KEYS = {
-    "LayerNorm's eps": ("attention.layer_norm_epsilon", lambda d, value: d.draw.choice([1e-6, 1e-4, 1e-3])),
+    "LayerNorm's eps": ("attention.layer_norm_epsilon", lambda d, value: d.draw.choice([1e-4, 1e-3])),  # 1e-6 is below what f32 rounds
     "RoPE base of the windowed layers": ("rope.freq_base_swa", times(1.05, 2, 100)),
     "half of the head rotated": ("rope.dimension_count", lambda d, value: value // 2),
     "RoPE's scaling factor": ("rope.scaling.factor", times(0.5, 2)),
@@ -195,6 +200,7 @@ KEYS = {
     "ALiBi's slope": ("attention.max_alibi_bias", times(0.5)),
     "parallel or sequential residual": ("use_parallel_residual", lambda d, value: not value),
     "causal or not": ("attention.causal", lambda d, value: not value),
+    "windowed layers inverted": ("attention.sliding_window_pattern", lambda d, value: [not each for each in value] if isinstance(value, list) else value),
     "window": ("attention.sliding_window", lambda d, value: d.draw.choice([4, 7, 9, 12]) if 0 < value < 20 else value),
 }
 for named, (altered_key, alter) in KEYS.items():
