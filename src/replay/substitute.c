@@ -411,6 +411,35 @@ static void try_cut(ls_replayer *w, size_t node, const cut *given, uint64_t kind
     }
 }
 
+static void leave_out(solution *s, size_t at) {
+    ls_sightings_release(&s->of[at]);
+    s->cut.count--;
+    for (size_t i = at; i < s->cut.count; i++) {
+        s->cut.nodes[i] = s->cut.nodes[i + 1];
+        s->choice.at[i] = s->choice.at[i + 1];
+        s->of[i] = s->of[i + 1];
+    }
+    s->of[s->cut.count].count = 0;
+}
+
+/* A node of the cut for which the reference has no tensor of its own may be right as it was computed: where the result is exact with
+ * that, too, it gets no partner. */
+static void keep_what_is_right(ls_replayer *w, size_t node, solution *s) {
+    for (size_t i = s->cut.count; i-- > 0 && s->cut.count > 1 && !w->partners.is_set;) {
+        const ls_step *step = &w->steps[s->cut.nodes[i]];
+        ls_sighting *chosen = &s->of[i].items[s->choice.at[i]], kept = *chosen;
+        choice own = {0}, best = {0};
+        if (step->root_count == 0 || step->value.values == NULL)
+            continue;
+        memcpy(own.at, s->choice.at, sizeof own.at);
+        *chosen = (ls_sighting){.partner = step->roots[0], .value = step->value};
+        try_choice(w, node, &s->cut, s->of, &own, &best);
+        *chosen = kept;
+        if (own.found && own.error <= 2 * ls_replayer_floor(w, node))
+            leave_out(s, i);
+    }
+}
+
 static void accept(ls_replayer *w, size_t node, solution *s) {
     const cut *c = &s->cut;
     for (size_t i = 0; i < c->count; i++) {
@@ -530,8 +559,10 @@ bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     if (count > 0)
         solve(w, node, cuts, count, &best);
     const bool found = best.cut.count > 0;
-    if (found)
+    if (found) {
+        keep_what_is_right(w, node, &best);
         accept(w, node, &best);
+    }
     solution_done(&best);
     return found;
 }

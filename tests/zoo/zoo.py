@@ -100,9 +100,9 @@ class Queue:
         return self.done
 
 
-def kept(folder):
+def kept(folder, name="outcome"):
     """(architecture, type) -> the last outcome, of this run or an earlier one."""
-    files = {(animal, kind): folder / animal.name / f"outcome-{kind}.json" for animal in animals.ANIMALS if not animal.without for kind in ("f32", "q8_0")}
+    files = {(animal, kind): folder / animal.name / f"{name}-{kind}.json" for animal in animals.ANIMALS if not animal.without for kind in ("f32", "q8_0")}
     return {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
 
 
@@ -125,12 +125,13 @@ def write_checkpoints(file, done):
     file.write_text(before + FILES_BEGIN + "\n" + outcome_table.checkpoint_markdown(done) + END + rest.split(END, 1)[1])
 
 
-def write_table(file, outcomes):
+def write_table(file, folder):
     """Replaces what is between the two marks of a page, or writes a page of its own."""
     text = file.read_text() if file.exists() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
     without = [animal for animal in animals.ANIMALS if animal.without]
-    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(outcomes) + "\n" + outcome_table.absent(without) + END + rest.split(END, 1)[1])
+    planted = {key: outcome.get("faults") for key, outcome in kept(folder, "faults").items()}
+    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(kept(folder), planted) + "\n" + outcome_table.absent(without) + END + rest.split(END, 1)[1])
 
 
 def main():
@@ -159,11 +160,11 @@ def main():
     if options.faults is not None:
         done = Queue(options.folder, options.jobs, functools.partial(faulty.visit, seed=options.faults), "faults", fault_table.line).run(visits)
         print(fault_table.totals(done, time.monotonic() - start))
-        return
-    done = Queue(options.folder, options.jobs).run(visits)
-    print(outcome_table.totals(done, time.monotonic() - start))
+    else:
+        done = Queue(options.folder, options.jobs).run(visits)
+        print(outcome_table.totals(done, time.monotonic() - start))
     if options.table:
-        write_table(options.table, kept(options.folder))
+        write_table(options.table, options.folder)
 
 
 if __name__ == "__main__":
