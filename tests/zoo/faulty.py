@@ -203,8 +203,7 @@ def outcome_of(wanted, groups, verdict):
 
 
 def visit(animal, kind, case, seed, count=COUNT):
-    """What came of each fault. The clean run's report is there already, or is made first."""
-    if not (case / f"report-{kind}.json").exists():
-        keeper.visit(animal, case, kind)
+    """What came of each fault. The clean run is compared first, by the same program."""
+    keeper.visit(animal, case, kind)
     folder = keep_faults(animal, case, kind, seed, count)
     return {"faults": [judge(case, kind, file.parent) for file in sorted(folder.glob("*/fault.json"))]}
