@@ -226,12 +226,24 @@ static bool comes_from(ls_replayer *w, size_t partner, size_t from) {
     return any;
 }
 
-/* An operand that is exactly one of the reference's tensors is right. If the reference goes on to compute from it what would make its
+/* Plus 0, times 1: what is found then is what it was computed from. */
+static bool changes_nothing(const ls_replayer *w, size_t node) {
+    size_t inputs[INPUTS];
+    const size_t count = ls_replayer_inputs(w, node, inputs, INPUTS);
+    bool constant = false;
+    for (size_t i = 0; i < count && !constant; i++) {
+        const ls_array *input = &w->steps[inputs[i]].value;
+        constant = input->values != NULL && input->elements == w->steps[node].value.elements && !ls_node_is_integer(&w->candidate->nodes[inputs[i]]) && !ls_replayer_proves(input);
+    }
+    return constant;
+}
+
+/* An operand that is exactly one of the reference's tensors is right, if it computes something. If the reference goes on to compute from it what would make its
  * reader right, the reader lacks that step. */
 static void leave_out_later(ls_replayer *w, size_t operand, ls_sightings *of) {
     const ls_step *s = &w->steps[operand];
     const bool found = s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && !w->partners.is_set;
-    if (!found || ls_replayer_is_at_fault(w, operand) || !(s->local.error <= 2 * ls_replayer_floor(w, operand)))
+    if (!found || changes_nothing(w, operand) || ls_replayer_is_at_fault(w, operand) || !(s->local.error <= 2 * ls_replayer_floor(w, operand)))
         return;
     size_t kept = 0;
     for (size_t i = 0; i < of->count; i++)
