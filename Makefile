@@ -183,9 +183,9 @@ clean-runs: ## run correct conversions, in which nothing may be found (FIRST=n R
 clean-runs: test-deps all
 	@.deps/venv/bin/python tests/e2e/clean_runs.py --first $(FIRST) --runs $(RUNS)
 
-zoo: ## convert, run and compare every architecture that llama.cpp's converter knows (ONLY=bloom,mpt TABLE=docs/zoo.md; CHECKPOINTS=1: the files alone, minutes): half an hour
+zoo: ## convert, run and compare every architecture that llama.cpp's converter knows (ONLY=bloom,mpt TABLE=docs/zoo.md; CHECKPOINTS=1: the files alone, minutes; FAULTS=1 SEED=n: with planted faults): half an hour
 zoo: test-deps all
-	@.deps/venv/bin/python tests/zoo/zoo.py $(if $(CHECKPOINTS),--checkpoints) $(if $(ONLY),--only $(ONLY)) $(if $(TABLE),--table $(TABLE))
+	@.deps/venv/bin/python tests/zoo/zoo.py $(if $(CHECKPOINTS),--checkpoints) $(if $(FAULTS),--faults $(SEED)) $(if $(TYPES),--types $(TYPES)) $(if $(ONLY),--only $(ONLY)) $(if $(TABLE),--table $(TABLE))
 
 soak: ## run the engines' tests ten times
 soak: test-deps all

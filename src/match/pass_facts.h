@@ -5,7 +5,7 @@
 #include "trace/trace.h"
 
 typedef struct ls_pass_facts {
-    uint64_t head_size; /* dimensions that RoPE rotates; 0: unknown */
+    uint64_t head_size; /* dimensions that RoPE rotates; of a pass without RoPE, those of a head; 0: unknown */
     size_t output;      /* its last computed tensor whose values were recorded, + 1; 0: none so far */
     bool was_whole;     /* naming rules that need the whole pass have been applied */
 } ls_pass_facts;

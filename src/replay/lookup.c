@@ -338,13 +338,16 @@ static bool is_rotary(const ls_replayer *w, size_t node) {
 }
 
 /* The first axis whose elements rotary embeddings pair differently. Of a set, every tensor is looked at for every operation: then only where
- * the elements are rotated, so that another order is not taken for one of the two. */
-static bool may_have_pairs(const ls_replayer *w, size_t node) {
+ * the elements are rotated, so that another order is not taken for one of the two. Where nothing is rotated, a converter may have ordered queries
+ * and keys for it all the same, as it does for the family: this is tried where they are not found as they are, since one of them alone proves
+ * nothing. */
+static bool may_have_pairs(const ls_replayer *w, size_t node, bool is_tried) {
     const ls_node *n = &w->candidate->nodes[node];
     if (w->partners.is_set && !is_rotary(w, node))
         return false;
     const uint64_t head = w->m->facts[w->m->tokens.pairs[w->pass_pair].candidate].head_size;
-    return w->of_rotary_pairs && head > 1 && n->rank > 0 && n->shape[n->rank - 1] % head == 0;
+    const bool rotates = w->rotation == LS_ROTATES_PAIRS || (is_tried && w->rotation == LS_ROTATES_NOTHING && !w->candidate->is_torch);
+    return rotates && head > 1 && n->rank > 0 && n->shape[n->rank - 1] % head == 0;
 }
 
 void ls_sightings_release(ls_sightings *s) {
@@ -414,7 +417,7 @@ void ls_replayer_look_up(ls_replayer *w, size_t node, const ls_array *computed, 
     const ls_node *n = &w->candidate->nodes[node];
     const double norm = ls_norm_of(computed);
     const uint64_t kind = ls_replayer_kind(w, node);
-    const bool may_pair = may_have_pairs(w, node), halves = !may_pair || is_usual(w, kind, false), pairs = may_pair && is_usual(w, kind, true);
+    const bool may_pair = may_have_pairs(w, node, false), halves = !may_pair || is_usual(w, kind, false), pairs = may_pair && is_usual(w, kind, true);
     ls_reach near[REACH];
     out->count = 0;
     const bool whole = w->sampled != node; /* otherwise the norm is that of some rows */
@@ -449,7 +452,7 @@ static void add_possible(ls_replayer *w, size_t node, const ls_array *computed, 
         }
         return;
     }
-    for (int pairs = 0; pairs < (may_have_pairs(w, node) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
+    for (int pairs = 0; pairs < (may_have_pairs(w, node, true) ? 2 : 1) && out->count < LS_SIGHTINGS; pairs++)
         if (is_usual(w, kind, pairs == 1) && align(w, node, computed, near->node, pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
             own.depth = near->depth;
             out->items[out->count++] = own;
@@ -607,6 +610,16 @@ void ls_replayer_possible(ls_replayer *w, size_t node, ls_sightings *out) {
     ls_array_release(&none);
 }
 
+/* What was found as rotary pairs may be meant to be as the reference has it, where that rotates pairs, too. */
+static void add_as_halves(ls_replayer *w, size_t node, const ls_array *value, ls_sightings *out) {
+    const ls_step *s = &w->steps[node];
+    ls_sighting own;
+    if (s->has_pairs && out->count < LS_SIGHTINGS && align(w, node, value, s->partner, LS_REORDER_NONE, LS_LAYOUT_VOTED, INFINITY, &own)) {
+        own.depth = 0;
+        out->items[out->count++] = own;
+    }
+}
+
 void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings *out) {
     enum { NEAREST = 8 };
     ls_reach near[REACH];
@@ -627,11 +640,22 @@ void ls_replayer_above(ls_replayer *w, size_t node, size_t reader, ls_sightings 
             if (near[i].node != own && (near[i].node != partner || i < moved) && may_fit(w, node, near[i].node) &&
                 (round == 1 || times_learned(w, kind, ls_replayer_kind_of_partner(w, near[i].node)) > 0))
                 add_possible(w, node, value, &near[i], out);
+    add_as_halves(w, node, value, out);
     ls_array_release(&none);
+}
+
+/* Whether some elements are no numbers here, and are there: all of them were computed. */
+static bool lacks_numbers(const ls_array *computed, const ls_array *value) {
+    bool lacks = false;
+    for (uint64_t i = 0; i < computed->elements && !lacks; i++)
+        lacks = isnan(computed->values[i]) && ls_is_number(value->values[i]);
+    return lacks;
 }
 
 double ls_replayer_differs(const ls_replayer *w, size_t node, const ls_array *computed) {
     const ls_distance d = ls_distance_of(w->steps[node].value.values, computed->values, computed->elements);
+    if (d.numbers == 0 || d.apart > 0 || lacks_numbers(computed, &w->steps[node].value))
+        return INFINITY;
     return d.difference > 0 ? sqrt(d.difference / d.norm) : 0;
 }
 

@@ -131,7 +131,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     size_t region[LS_REPLAYER_REGION];
     if (s->is_known && means != LS_REPLAY_BY_VALUE)
         ls_replayer_unmeasure(w, node);
-    s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
+    s->likeness = means == LS_REPLAY_BY_CONSUMER && s->partner != LS_NONE && s->partner != sighting->partner && s->means == LS_REPLAY_BY_VALUE ? s->partner : LS_NONE;
     forget(w, node);
     ls_array_release(&s->value);
     s->value = sighting->value;
@@ -599,14 +599,14 @@ static void join_origins(const ls_replayer *w, size_t first, ls_replay *out) {
     free(marks);
 }
 
-static bool rotates_pairs(const ls_replayer *w, size_t pass) {
+static ls_rotation rotation_of(const ls_replayer *w, size_t pass) {
     for (size_t i = ls_replayer_first(w, pass); i < w->last_node[pass]; i++) {
         const ls_node *n = &w->candidate->nodes[i];
         const double *mode = n->pass == pass && n->kind->id == LS_OP_ROPE ? ls_node_parameter(n, "mode") : NULL;
         if (n->pass == pass && n->kind->id == LS_OP_ROPE)
-            return mode == NULL || *mode == 0;
+            return mode == NULL || *mode == 0 ? LS_ROTATES_PAIRS : LS_ROTATES_HALVES;
     }
-    return false;
+    return LS_ROTATES_NOTHING;
 }
 
 static bool has_one_token(const ls_pass *pass) { return pass->rows == 1 && (pass->positions == NULL || pass->positions[0] == 0); }
@@ -634,7 +634,7 @@ static void replay_pass(ls_replayer *w, size_t pass_pair, ls_replay *out) {
     w->teaches_nothing = has_one_token(&w->candidate->passes[pass]);
     w->guesses_left = GUESSES;
     w->draws_left = DRAWS;
-    w->of_rotary_pairs = rotates_pairs(w, pass);
+    w->rotation = rotation_of(w, pass);
     w->groups = ls_head_groups_of(w->candidate, first, last, pass);
     ls_replayer_walk(w, pass);
     if (w->partners.is_set && w->is_right == NULL)

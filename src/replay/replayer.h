@@ -57,6 +57,8 @@ typedef struct ls_perturbation {
     double factor;
 } ls_perturbation;
 
+typedef enum ls_rotation { LS_ROTATES_NOTHING, LS_ROTATES_HALVES, LS_ROTATES_PAIRS } ls_rotation;
+
 typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
@@ -82,7 +84,7 @@ typedef struct ls_replayer {
     double type_error;    /* the most of these */
     size_t pass_pair;     /* of the pass that is replayed */
     bool teaches_nothing; /* the pass has one token, at position 0: rotations, masks and softmax change nothing */
-    bool of_rotary_pairs; /* its RoPE rotates neighbouring elements */
+    ls_rotation rotation; /* of the pass, by its first RoPE */
     ls_head_groups groups; /* of its linear attention */
     const uint64_t **orders; /* per node that chooses experts: how many rows the reference has for them, how many there are here, and in which order (row_order.h), where it is known */
     bool *is_given;       /* per node: computed from nothing that the caller gives, such as the angles of counted positions */

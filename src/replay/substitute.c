@@ -15,12 +15,18 @@ typedef struct cut {
 
 bool ls_replayer_is_suspect(const ls_replayer *w, size_t node) { return !w->partners.is_set || (w->is_right != NULL && !w->is_right[node]); }
 
+/* Indexes have no partners of their own, but are computed from what may be open. */
 static size_t open_inputs(const ls_replayer *w, size_t node, size_t out[INPUTS]) {
-    size_t inputs[INPUTS], count = 0;
-    const size_t all = ls_replayer_inputs(w, node, inputs, INPUTS);
-    for (size_t i = 0; i < all; i++)
-        if (w->steps[inputs[i]].is_open && ls_replayer_is_suspect(w, inputs[i]))
-            out[count++] = inputs[i];
+    enum { INDEXES = 8 };
+    size_t inputs[INPUTS], queue[1 + INDEXES] = {node}, to = 1, count = 0;
+    for (size_t from = 0; from < to; from++) {
+        const size_t all = ls_replayer_inputs(w, queue[from], inputs, INPUTS);
+        for (size_t i = 0; i < all; i++)
+            if (w->steps[inputs[i]].is_open && ls_replayer_is_suspect(w, inputs[i]) && count < INPUTS)
+                out[count++] = inputs[i];
+            else if (ls_node_is_integer(&w->candidate->nodes[inputs[i]]) && to < 1 + INDEXES)
+                queue[to++] = inputs[i];
+    }
     return count;
 }
 
@@ -210,6 +216,44 @@ static bool is_right_with(ls_replayer *w, size_t node, const cut *c, ls_sighting
     return right;
 }
 
+static bool comes_from(ls_replayer *w, size_t partner, size_t from) {
+    enum { NEAR = 64 };
+    ls_reach above[NEAR];
+    const size_t count = ls_partners_above(&w->partners, partner, above, NEAR);
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = above[i].node == from;
+    return any;
+}
+
+/* Plus 0, times 1: what is found then is what it was computed from. */
+static bool changes_nothing(const ls_replayer *w, size_t node) {
+    size_t inputs[INPUTS];
+    const size_t count = ls_replayer_inputs(w, node, inputs, INPUTS);
+    bool constant = false;
+    for (size_t i = 0; i < count && !constant; i++) {
+        const ls_array *input = &w->steps[inputs[i]].value;
+        constant = input->values != NULL && input->elements == w->steps[node].value.elements && !ls_node_is_integer(&w->candidate->nodes[inputs[i]]) && !ls_replayer_proves(input);
+    }
+    return constant;
+}
+
+/* An operand that is exactly one of the reference's tensors is right, if it computes something. If the reference goes on to compute from it what would make its
+ * reader right, the reader lacks that step. */
+static void leave_out_later(ls_replayer *w, size_t operand, ls_sightings *of) {
+    const ls_step *s = &w->steps[operand];
+    const bool found = s->partner != LS_NONE && s->means == LS_REPLAY_BY_VALUE && !w->partners.is_set;
+    if (!found || changes_nothing(w, operand) || ls_replayer_is_at_fault(w, operand) || !(s->local.error <= 2 * ls_replayer_floor(w, operand)))
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < of->count; i++)
+        if (comes_from(w, of->items[i].partner, s->partner))
+            ls_array_release(&of->items[i].value);
+        else
+            of->items[kept++] = of->items[i];
+    of->count = kept;
+}
+
 /* Tries tensors from which the node's partner is computed for some of its operands. */
 static void refute(ls_replayer *w, size_t node, int depth);
 
@@ -218,6 +262,7 @@ static bool try_operands(ls_replayer *w, size_t node, const cut *c, ls_sightings
     bool found = false;
     for (size_t i = 0; i < c->count; i++) {
         ls_replayer_above(w, c->nodes[i], node, &of[i]);
+        leave_out_later(w, c->nodes[i], &of[i]);
         trials *= of[i].count;
     }
     if (trials > 0 && trials <= TRIALS && trials <= w->trials_left) {
@@ -378,6 +423,35 @@ static void try_cut(ls_replayer *w, size_t node, const cut *given, uint64_t kind
     }
 }
 
+static void leave_out(solution *s, size_t at) {
+    ls_sightings_release(&s->of[at]);
+    s->cut.count--;
+    for (size_t i = at; i < s->cut.count; i++) {
+        s->cut.nodes[i] = s->cut.nodes[i + 1];
+        s->choice.at[i] = s->choice.at[i + 1];
+        s->of[i] = s->of[i + 1];
+    }
+    s->of[s->cut.count].count = 0;
+}
+
+/* A node of the cut for which the reference has no tensor of its own may be right as it was computed: where the result is exact with
+ * that, too, it gets no partner. */
+static void keep_what_is_right(ls_replayer *w, size_t node, solution *s) {
+    for (size_t i = s->cut.count; i-- > 0 && s->cut.count > 1 && !w->partners.is_set;) {
+        const ls_step *step = &w->steps[s->cut.nodes[i]];
+        ls_sighting *chosen = &s->of[i].items[s->choice.at[i]], kept = *chosen;
+        choice own = {0}, best = {0};
+        if (step->root_count == 0 || step->value.values == NULL)
+            continue;
+        memcpy(own.at, s->choice.at, sizeof own.at);
+        *chosen = (ls_sighting){.partner = step->roots[0], .value = step->value};
+        try_choice(w, node, &s->cut, s->of, &own, &best);
+        *chosen = kept;
+        if (own.found && own.error <= 2 * ls_replayer_floor(w, node))
+            leave_out(s, i);
+    }
+}
+
 static void accept(ls_replayer *w, size_t node, solution *s) {
     const cut *c = &s->cut;
     for (size_t i = 0; i < c->count; i++) {
@@ -497,8 +571,10 @@ bool ls_replayer_substitute(ls_replayer *w, size_t node) {
     if (count > 0)
         solve(w, node, cuts, count, &best);
     const bool found = best.cut.count > 0;
-    if (found)
+    if (found) {
+        keep_what_is_right(w, node, &best);
         accept(w, node, &best);
+    }
     solution_done(&best);
     return found;
 }

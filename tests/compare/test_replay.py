@@ -286,6 +286,17 @@ def test_what_no_weight_goes_into_is_no_product(tmp_path):
     assert status == 0 and not named(result) and classes(result)["c-a"] == classes(result)["c-b"] == "covered"
 
 
+def test_a_step_that_the_candidate_lacks(tmp_path):
+    """What is right in front of it is not blamed: its values are a tensor of the reference, too."""
+    ref = [("x", "embedding", ["ids", "W0"], lambda i, w: take(w, i)), ("l", "linear", ["x", "Wr"], lambda x, w: linear(w, x)), ("p", "sigmoid", ["l"], sigmoid),
+           ("s", "sum", ["p"], lambda p: p.sum(-1, keepdims=True)), ("d", "div", ["p", "s"], np.divide), ("m", "mul", ["d"], lambda d: 2.5 * d), ("h", "linear", ["m", "Wh"], lambda m, w: linear(w, m)),
+           ("y", "linear", ["h", "Wg"], lambda h, w: linear(w, h))]
+    cand = [("x", "GET_ROWS", ["W0", "ids"], take), ("l", "MUL_MAT", ["Wr", "x"], linear), ("p", "SIGMOID", ["l"], sigmoid), ("m", "SCALE", ["p"], lambda p: 2.5 * p, {"params": {"scale": 2.5}}),
+            ("h", "MUL_MAT", ["Wh", "m"], linear), ("y", "MUL_MAT", ["Wg", "h"], linear)]
+    status, result = two_sides(tmp_path, ref, cand, MANY)
+    assert status == 1 and named(result) == {"c-m"}
+
+
 def experts_of_each_side(tmp_path, spoil=lambda w: w):
     """The reference computes each expert's rows together; the candidate does it token by token."""
     order = np.argsort(EXPERTS, kind="stable")

@@ -20,223 +20,42 @@ import numpy as np
 import conftest
 import dumped
 import models
+from fault_kinds import FAMILIES, KINDS, Draft
 
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3")
-GEMMAS = models.GEMMAS
 TYPES = ("f32", "q8_0", "q4_0")
 LEAST, VISIBLE = 1e-4, 1e-2
-PRODUCTS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-NORMS = ("attn_norm", "ffn_norm")
-POST_NORMS = ("post_attention_norm", "post_ffw_norm")
+# ---------------------------------------------------------------- a case
 
-KINDS = {}  # name -> (families, plant)
+class FamilyDraft(Draft):
+    """Of one of the families that models.py writes."""
 
-
-class Draft:
-    """A model file that is about to be written. Weights are by their GGUF names."""
+    SETTINGS = {"attention.sliding_window": "sliding_window", "attn_logit_softcapping": "attn_logit_softcapping", "final_logit_softcapping": "final_logit_softcapping"}
+    ARGUMENTS = {"rope.freq_base": "rope_base", "attention.layer_norm_rms_epsilon": "eps"}
 
     def __init__(self, draw, family, config, tensors):
-        self.draw, self.family, self.config, self.tensors = draw, family, config, tensors
+        super().__init__(draw, tensors, config.num_hidden_layers, conftest.PROMPTS[24])
+        self.family, self.config = family, config
         self.keys, self.settings = {}, {}  # arguments of models.write_gguf; attributes of the configuration
 
-    def weight(self, layer, name):
-        return f"blk.{layer}.{name}.weight"
+    def value(self, key):
+        return {"rope.freq_base": 1e6 if self.family == "gemma3" else 1e4}[key]
 
-    def edit(self, name, change):
-        self.tensors[name] = np.ascontiguousarray(change(self.tensors[name]), dtype=np.float32)
-        return {"weights": [name]}
+    def set(self, key, value):
+        if key in self.ARGUMENTS:
+            self.keys[self.ARGUMENTS[key]] = value
+        else:
+            self.settings[self.SETTINGS[key]] = value
 
-    def heads(self, name):
+    def heads(self, name, _):
         return self.config.num_attention_heads if name == "attn_q" else self.config.num_key_value_heads
 
-    def other_layer(self, layer):
-        return self.draw.choice([k for k in range(self.config.num_hidden_layers) if k != layer])
-
-
-def kind(name, families=FAMILIES):
-    """plant(draft, layer) changes the draft, and returns where the fault is: weights that are read, or operations."""
-    def keep(plant):
-        KINDS[name] = (families, plant)
-        return plant
-    return keep
-
-
-def zero_row(draft, value):
-    value = value.copy()
-    value[draft.draw.randrange(len(value))] = 0
-    return value
-
-
-def huge_element(draft, value):
-    value = value.copy()
-    value[draft.draw.randrange(value.shape[0]), draft.draw.randrange(value.shape[1])] *= draft.draw.choice([20, 100])
-    return value
-
-
-def reverse_heads(value, heads):
-    return value.reshape(heads, -1, value.shape[1])[::-1].reshape(value.shape)
-
-
-def swap(draft, first, second):
-    draft.tensors[first], draft.tensors[second] = draft.tensors[second], draft.tensors[first]
-    return {"weights": [first, second]}
-
-
-def add_product_kinds(name):
-    @kind(f"{name} scaled")
-    def scaled(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: w * d.draw.choice([0.5, 0.9, 0.98, 1.02, 1.1, 1.5, 2.0, -1.0]))
-
-    @kind(f"{name} with a row of zeros")
-    def row(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: zero_row(d, w))
-
-    @kind(f"{name} with a huge element")
-    def huge(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: huge_element(d, w))
-
-    @kind(f"{name} rolled")
-    def rolled(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: np.roll(w, d.draw.choice([1, 2, 16]), d.draw.choice([0, 1])))
-
-    @kind(f"{name} of another layer")
-    def other(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: d.tensors[d.weight(d.other_layer(layer), name)])
-
-
-def add_head_kinds(name):
-    @kind(f"{name} with its heads reversed")
-    def reverse(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: reverse_heads(w, d.heads(name)))
-
-    @kind(f"{name} with halves as pairs")
-    def pairs(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: models.permute_rows(w, d.heads(name)))
-
-
-def add_norm_kinds(name, families):
-    @kind(f"{name} scaled", families)
-    def scaled(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: w * d.draw.choice([0.9, 0.99, 1.01, 1.1]))
-
-    @kind(f"{name} off by one", families)
-    def off(d, layer):
-        return d.edit(d.weight(layer, name), lambda w: w + d.draw.choice([1, -1]))
-
-    @kind(f"{name} left out", families)
-    def ones(d, layer):
-        return d.edit(d.weight(layer, name), np.ones_like)
-
-
-for product in PRODUCTS:
-    add_product_kinds(product)
-for product in ("attn_q", "attn_k", "attn_v"):
-    add_head_kinds(product)
-for norm in NORMS:
-    add_norm_kinds(norm, FAMILIES)
-for norm in POST_NORMS:
-    add_norm_kinds(norm, GEMMAS)
-add_norm_kinds("attn_q_norm", ("qwen3", "gemma3"))
-
-
-@kind("gate and up swapped")
-def gate_and_up(d, layer):
-    return swap(d, d.weight(layer, "ffn_gate"), d.weight(layer, "ffn_up"))
-
-
-@kind("k and v swapped")
-def k_and_v(d, layer):
-    return swap(d, d.weight(layer, "attn_k"), d.weight(layer, "attn_v"))
-
-
-@kind("norms swapped")
-def norms(d, layer):
-    return swap(d, d.weight(layer, "attn_norm"), d.weight(layer, "ffn_norm"))
-
-
-@kind("q's and k's norms swapped", ("qwen3", "gemma3"))
-def head_norms(d, layer):
-    return swap(d, d.weight(layer, "attn_q_norm"), d.weight(layer, "attn_k_norm"))
-
-
-def change_bias(d, layer, change):
-    name = d.draw.choice(["attn_q", "attn_k", "attn_v"])
-    d.edit(f"blk.{layer}.{name}.bias", change)
-    return {"weights": [f"blk.{layer}.{name}.bias"]}
-
-
-@kind("bias left out", ("qwen2",))
-def no_bias(d, layer):
-    return change_bias(d, layer, np.zeros_like)
-
-
-@kind("bias doubled", ("qwen2",))
-def two_biases(d, layer):
-    return change_bias(d, layer, lambda b: 2 * b)
-
-
-@kind("RoPE base")
-def rope_base(d, layer):
-    d.keys["rope_base"] = (1e6 if d.family == "gemma3" else 1e4) * d.draw.choice([1.05, 2, 10, 50])
-    return {"operations": "ROPE"}
-
-
-@kind("eps")
-def eps(d, layer):
-    d.keys["eps"] = d.draw.choice([1e-5, 1e-4, 1e-3])
-    return {"operations": "RMS_NORM"}
-
-
-@kind("sliding window", GEMMAS)
-def window(d, layer):
-    d.settings["sliding_window"] = d.draw.choice([8, 15, 17])
-    return {"operations": "SOFT_MAX|FLASH_ATTN_EXT"}
-
-
-@kind("attention's soft cap", ("gemma2",))
-def attention_cap(d, layer):
-    d.settings["attn_logit_softcapping"] = d.draw.choice([20.0, 100.0])
-    return {"operations": "SCALE|TANH|SOFT_MAX|FLASH_ATTN_EXT"}
-
-
-@kind("final soft cap", ("gemma2",))
-def final_cap(d, layer):
-    d.settings["final_logit_softcapping"] = d.draw.choice([10.0, 100.0])
-    return {"operations": "SCALE|TANH"}
-
-
-@kind("output norm")
-def output_norm(d, layer):
-    return d.edit("output_norm.weight", lambda w: w * 1.1)
-
-
-@kind("vocabulary shifted in the head", ("llama", "qwen2", "qwen3"))
-def head_rolled(d, layer):
-    return d.edit("output.weight", lambda w: np.roll(w, 1, 0))
-
-
-@kind("embedding of one token scaled")
-def embedding_row(d, layer):
-    def change(w):
-        w = w.copy()
-        w[d.draw.choice(conftest.PROMPTS[24])] *= 1.5
-        return w
-    return d.edit("token_embd.weight", change)
-
-
-@kind("embeddings scaled")
-def embeddings(d, layer):
-    return d.edit("token_embd.weight", lambda w: w * d.draw.choice([0.5, 1.01, 3]))
-
-
-# ---------------------------------------------------------------- a case
 
 class Case:
     def __init__(self, seed, types=TYPES, two=False):
         draw = random.Random(seed)
         self.seed, self.draw = seed, draw
         self.family, self.type, self.flash = draw.choice(FAMILIES), draw.choice(types), draw.random() < 0.3
-        names = [n for n, (families, _) in KINDS.items() if self.family in families]
+        names = [n for n, kind in KINDS.items() if self.family in kind.families]
         self.kinds = draw.sample(names, 2 if two else 1)
         self.layers = draw.sample(range(models.LAYERS), len(self.kinds))
 
@@ -247,8 +66,8 @@ class Case:
     def write(self, lab, path):
         """Plants the faults. Returns where they are, one for each."""
         model = lab.model(self.family)
-        draft = Draft(self.draw, self.family, model.config, dict(models.gguf_tensors(model, self.family)))
-        places = [KINDS[name][1](draft, layer) for name, layer in zip(self.kinds, self.layers)]
+        draft = FamilyDraft(self.draw, self.family, model.config, dict(models.gguf_tensors(model, self.family)))
+        places = [KINDS[name].plant(draft, layer) for name, layer in zip(self.kinds, self.layers)]
         kept = {name: getattr(model.config, name) for name in draft.settings}
         for name, value in draft.settings.items():
             setattr(model.config, name, value)
@@ -277,12 +96,18 @@ def clean(lab, family, kind, flash):
 
 
 def reference(lab, family, dtype="float32"):
-    return lab.reference(family, attention="eager" if family in GEMMAS else "sdpa", dtype=dtype)
+    return lab.reference(family, attention="eager" if family in models.GEMMAS else "sdpa", dtype=dtype)
 
 
 def logits(trace):
+    """The outputs of all passes; of an encoder, the last operation's."""
     trace = conftest.Trace(trace)
-    return np.concatenate([trace.values(t).ravel() for t in trace.tensors if t["name"] == "result_output"]).astype(np.float64)
+    outputs = [t for t in trace.tensors if t["name"] == "result_output"] or [t for t in trace.tensors if "file" in t and "params" in t][-1:]
+    return np.concatenate([trace.values(t).ravel() for t in outputs]).astype(np.float64)
+
+
+def relative_change(before, after):
+    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
 
 
 def operations_at(trace, place):
@@ -316,17 +141,22 @@ def plant(lab, case, folder):
     path = pathlib.Path(folder) / "faulty.gguf"
     places = case.write(lab, path)
     trace = lab.candidate(case.family, gguf=path, flash=case.flash)
-    before, after = logits(clean(lab, case.family, case.type, case.flash)[0]), logits(trace)
-    return Planted(places, path, trace, float(np.linalg.norm(after - before) / np.linalg.norm(before)))
+    before = logits(clean(lab, case.family, case.type, case.flash)[0])
+    return Planted(places, path, trace, relative_change(before, logits(trace)))
+
+
+def verdict_of(wanted, found):
+    """wanted: for each fault, the operations that are at fault; found: for each operation that is named, it and those that belong to it."""
+    hits = [any(group & place for group in found) for place in wanted]
+    stray = [group for group in found if not any(group & place for place in wanted)]
+    return "right" if all(hits) and not stray else "missed" if not found else "partly" if any(hits) else "wrong"
 
 
 def judge(planted, by, *options):
     """A dictionary: whether the fault is found where it is."""
     status, result = conftest.diff(by, planted.trace, "--preset", "none", "--candidate-model", planted.model, *options)
     wanted, found = [operations_at(planted.trace, place) for place in planted.places], origins(result) + origins_in_weights(result, planted.trace)
-    hits = [any(group & place for group in found) for place in wanted]
-    stray = [group for group in found if not any(group & place for place in wanted)]
-    verdict = "right" if all(hits) and not stray else "missed" if not found else "partly" if any(hits) else "wrong"
+    verdict = verdict_of(wanted, found)
     errors = {(o["name"], o["pass"]): (o["added"]["rel_l2"], o["added"]["expected"]) for o in result["replay"]["operations"] if "added" in o
               for place in wanted if (o["name"], o["op"]) in place}
     classes = {o["class"] for o in result["replay"]["operations"] for place in wanted if (o["name"], o["op"]) in place}

@@ -14,6 +14,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT / "python")]
+sys.path.append(str(ROOT / "tests" / "e2e"))  # of which the faults are
 import safetensors  # noqa: E402
 from lockstep_debug import model_files  # noqa: E402
 
@@ -124,21 +125,28 @@ def reference(animal, case):
     return once(case / "reference", digest(model_key(animal), hooks_key(), prompt_of(animal), STEPS), make)
 
 
+def capture(animal, model, out):
+    """The engine's trace of a model file."""
+    options = {"engine": str(ENGINE), "model": str(model), "prompt": prompt_of(animal), "steps": STEPS, "encoder": animal.is_encoder}
+    done = run([LOCKSTEP, "capture", "-o", out, "--", "node", HERE / "run_engine.mjs", json.dumps(options)], 120)
+    if done.returncode:
+        raise Stopped("engine: " + first_lines(done.stderr))
+
+
 def candidate(animal, case, kind):
     def make(folder):
-        options = {"engine": str(ENGINE), "model": str(case / kind / "model.gguf"), "prompt": prompt_of(animal), "steps": STEPS, "encoder": animal.is_encoder}
-        done = run([LOCKSTEP, "capture", "-o", folder, "--", "node", HERE / "run_engine.mjs", json.dumps(options)], 120)
-        if done.returncode:
-            raise Stopped("engine: " + first_lines(done.stderr))
+        capture(animal, case / kind / "model.gguf", folder)
     return once(case / f"candidate-{kind}", digest(model_key(animal), hooks_key(), source("conversion_lab.py", "run_engine.mjs"), prompt_of(animal), STEPS), make)
 
 
-def compare(case, kind):
+def compare(case, kind, at=None):
+    """at: the folder of a candidate with a fault, instead of the clean one."""
     start = time.monotonic()
-    done = run([LOCKSTEP, "diff", case / "reference", case / f"candidate-{kind}", "--json", case / f"report-{kind}.json"], 900)
-    (case / f"report-{kind}.txt").write_text(done.stdout + done.stderr)
+    trace, stem = (at / "candidate", at / "report") if at else (case / f"candidate-{kind}", case / f"report-{kind}")
+    done = run([LOCKSTEP, "diff", case / "reference", trace, "--json", f"{stem}.json"], 900)
+    pathlib.Path(f"{stem}.txt").write_text(done.stdout + done.stderr)
     try:
-        report = json.loads((case / f"report-{kind}.json").read_text())
+        report = json.loads(pathlib.Path(f"{stem}.json").read_text())
     except (OSError, ValueError):
         raise Stopped("lockstep diff: " + first_lines(done.stderr)) from None
     return report, time.monotonic() - start

@@ -55,6 +55,11 @@ def cells(outcome):
     return [outcome["verdict"], f"{outcome['found']:.1f}", f"{outcome['covered']:.1f}", listed(outcome["unsupported"]), listed(outcome["open"])]
 
 
+def right_of(planted):
+    """How many of the planted faults were named where they are; of None, none were planted."""
+    return f"{sum(fault['outcome'] == 'right' for fault in planted)} of {len(planted)}" if planted else "-"
+
+
 def named_operations(outcome):
     """The kinds of operations that are at fault, the most frequent first."""
     kinds = collections.Counter(fault["op"] for fault in outcome.get("faults", []))
@@ -71,11 +76,11 @@ def remark(animal, outcome):
     return "; ".join(part for part in [at, animal.known, short(outcome.get("stopped", "")), outcome.get("reason") or ""] if part)
 
 
-def markdown(outcomes):
-    """outcomes: (architecture, type) -> what came out."""
-    rows = ["| architecture | converted as | type | verdict | found % | covered % | unsupported | open | |", "|---|---|---|---|---|---|---|---|---|"]
+def markdown(outcomes, planted):
+    """outcomes: (architecture, type) -> what came out; planted: the same -> what came of the planted faults, if there are any."""
+    rows = ["| architecture | converted as | type | verdict | found % | covered % | unsupported | open | faults | |", "|---|---|---|---|---|---|---|---|---|---|"]
     for (animal, kind), outcome in outcomes.items():
-        rows.append("| " + " | ".join([animal.name, outcome.get("architecture") or "-", kind, *cells(outcome), remark(animal, outcome)]) + " |")
+        rows.append("| " + " | ".join([animal.name, outcome.get("architecture") or "-", kind, *cells(outcome), right_of(planted.get((animal, kind))), remark(animal, outcome)]) + " |")
     return "\n".join(rows) + "\n"
 
 

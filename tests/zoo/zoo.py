@@ -2,13 +2,15 @@
 """The zoo: every architecture that llama.cpp's converter knows and transformers can build, small and
 random, converted, run in both engines, and compared without any option.
 
-    zoo.py [--only bloom,mpt] [--types f32,q8_0] [--table FILE] [--checkpoints]
+    zoo.py [--only bloom,mpt] [--types f32,q8_0] [--table FILE] [--checkpoints | --faults SEED]
 
 With --checkpoints, only the files are compared: what transformers saved with what the converter made of it.
+With --faults, each model gets two faults, drawn at random, which have to be named where they are.
 
 One process imports torch and transformers, and is forked for each architecture.
 """
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -20,6 +22,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import animals  # noqa: E402
 import checkpoints  # noqa: E402
 import keeper  # noqa: E402
+import fault_table  # noqa: E402
+import faulty  # noqa: E402
 import outcome_table  # noqa: E402
 
 BEGIN, END = "<!-- table: make zoo TABLE=docs/zoo.md -->", "<!-- end -->"
@@ -28,7 +32,12 @@ LIMIT = 900  # seconds for one architecture in one type
 
 
 def visit(animal, kind, case):
-    """Runs in a process of its own: writes the outcome as JSON."""
+    report, compared = keeper.visit(animal, case, kind)
+    return outcome_table.summary(report, compared)
+
+
+def in_process(work, animal, kind, case, file):
+    """Runs in a process of its own: writes what `work` returns as JSON."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     case.mkdir(parents=True, exist_ok=True)
     log = os.open(case / f"log-{kind}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -36,18 +45,16 @@ def visit(animal, kind, case):
     os.dup2(log, 2)
     start = time.monotonic()
     try:
-        report, compared = keeper.visit(animal, case, kind)
-        result = outcome_table.summary(report, compared)
+        result = work(animal, kind, case)
     except keeper.Stopped as reason:
         result = {"stopped": str(reason)}
     result["seconds"] = time.monotonic() - start
     architecture = case / kind / "architecture"
     result["architecture"] = architecture.read_text() if architecture.exists() else ""
-    (case / f"outcome-{kind}.json").write_text(json.dumps(result))
+    file.write_text(json.dumps(result))
 
 
-def collect(animal, kind, case, process):
-    file = case / f"outcome-{kind}.json"
+def collect(kind, case, file, process):
     if process.exitcode is None:
         process.kill()
         process.join()
@@ -56,15 +63,19 @@ def collect(animal, kind, case, process):
 
 
 class Queue:
-    """Runs visits in forked processes, a few at a time."""
+    """Runs visits in forked processes, a few at a time. work(animal, kind, case): what comes out is kept under `name`, and shown as `line`."""
 
-    def __init__(self, folder, jobs):
+    def __init__(self, folder, jobs, work=visit, name="outcome", line=outcome_table.line):
         self.folder, self.jobs, self.running, self.done = folder, jobs, [], {}
+        self.work, self.name, self.line = work, name, line
+
+    def file(self, kind, case):
+        return case / f"{self.name}-{kind}.json"
 
     def start(self, animal, kind):
         case = self.folder / animal.name
-        (case / f"outcome-{kind}.json").unlink(missing_ok=True)
-        process = multiprocessing.get_context("fork").Process(target=visit, args=(animal, kind, case))
+        self.file(kind, case).unlink(missing_ok=True)
+        process = multiprocessing.get_context("fork").Process(target=in_process, args=(self.work, animal, kind, case, self.file(kind, case)))
         process.start()
         self.running.append((animal, kind, case, process, time.monotonic() + LIMIT))
 
@@ -74,8 +85,8 @@ class Queue:
             process.join(0.05)
             if process.exitcode is not None or time.monotonic() > deadline:
                 self.running.remove(entry)
-                self.done[animal.name, kind] = outcome = collect(animal, kind, case, process)
-                print(outcome_table.line(animal, kind, outcome), flush=True)
+                self.done[animal.name, kind] = outcome = collect(kind, case, self.file(kind, case), process)
+                print(self.line(animal, kind, outcome), flush=True)
 
     def run(self, visits):
         waiting = list(visits)
@@ -89,9 +100,9 @@ class Queue:
         return self.done
 
 
-def kept(folder):
+def kept(folder, name="outcome"):
     """(architecture, type) -> the last outcome, of this run or an earlier one."""
-    files = {(animal, kind): folder / animal.name / f"outcome-{kind}.json" for animal in animals.ANIMALS if not animal.without for kind in ("f32", "q8_0")}
+    files = {(animal, kind): folder / animal.name / f"{name}-{kind}.json" for animal in animals.ANIMALS if not animal.without for kind in ("f32", "q8_0")}
     return {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
 
 
@@ -114,12 +125,13 @@ def write_checkpoints(file, done):
     file.write_text(before + FILES_BEGIN + "\n" + outcome_table.checkpoint_markdown(done) + END + rest.split(END, 1)[1])
 
 
-def write_table(file, outcomes):
+def write_table(file, folder):
     """Replaces what is between the two marks of a page, or writes a page of its own."""
     text = file.read_text() if file.exists() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
     without = [animal for animal in animals.ANIMALS if animal.without]
-    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(outcomes) + "\n" + outcome_table.absent(without) + END + rest.split(END, 1)[1])
+    planted = {key: outcome.get("faults") for key, outcome in kept(folder, "faults").items()}
+    file.write_text(before + BEGIN + "\n" + outcome_table.markdown(kept(folder), planted) + "\n" + outcome_table.absent(without) + END + rest.split(END, 1)[1])
 
 
 def main():
@@ -129,6 +141,7 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, default=keeper.ROOT / "build" / "zoo")
     parser.add_argument("--table", type=pathlib.Path, help="a page, between whose marks the Markdown table is written")
     parser.add_argument("--checkpoints", action="store_true", help="compare the files alone")
+    parser.add_argument("--faults", type=int, metavar="SEED", help="plant faults")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
@@ -143,10 +156,15 @@ def main():
         if options.table:
             write_checkpoints(options.table, done)
         return
-    done = Queue(options.folder, options.jobs).run([(animal, kind) for animal in chosen if not animal.without for kind in options.types.split(",")])
-    print(outcome_table.totals(done, time.monotonic() - start))
+    visits = [(animal, kind) for animal in chosen if not animal.without for kind in options.types.split(",")]
+    if options.faults is not None:
+        done = Queue(options.folder, options.jobs, functools.partial(faulty.visit, seed=options.faults), "faults", fault_table.line).run(visits)
+        print(fault_table.totals(done, time.monotonic() - start))
+    else:
+        done = Queue(options.folder, options.jobs).run(visits)
+        print(outcome_table.totals(done, time.monotonic() - start))
     if options.table:
-        write_table(options.table, kept(options.folder))
+        write_table(options.table, options.folder)
 
 
 if __name__ == "__main__":
