@@ -447,8 +447,8 @@ static lockstep_status judge_rows(judging *j, size_t i) {
                    "of a row's mean energy)", title, type, (unsigned long long)m->rows.lost, (unsigned long long)m->rows.rows,
                    (unsigned long long)m->rows.first_lost, m->rows.largest_lost / mean);
     lockstep_dtype a = j->d->sides[0].archive->tensors[p->part[0].tensor].dtype, b = j->d->sides[1].archive->tensors[p->part[1].tensor].dtype;
-    double allowed = ls_quality_allowed_row(a, b), hopeless = fmax(allowed, fmin(10 * allowed, 0.5));
-    if (m->rows.largest_error_nmse > hopeless && m->rows.rows >= 2 && p->verdict == LS_VERDICT_MATCH)
+    double allowed = ls_quality_allowed_row(a, b);
+    if (m->rows.largest_error_nmse > ls_quality_wrong_row(a, b) && m->rows.rows >= 2 && p->verdict == LS_VERDICT_MATCH)
         return add(j, LS_FINDING_DIFFERS, true, m->rows.largest_error_nmse, i,
                    "%s (%s): row [%llu, :] is not the reference's: NMSE %.2e, the limit for a row of this type is %.1e", title, type,
                    (unsigned long long)m->rows.largest_error_row, m->rows.largest_error_nmse, allowed);

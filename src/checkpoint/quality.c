@@ -100,3 +100,8 @@ bool ls_quality_rounding(lockstep_dtype a, lockstep_dtype b, double *out_atol, d
     *out_rtol = rtol * slack;
     return true;
 }
+
+double ls_quality_wrong_row(lockstep_dtype reference, lockstep_dtype candidate) {
+    const double allowed = ls_quality_allowed_row(reference, candidate);
+    return fmax(allowed, fmin(10 * allowed, 0.5));
+}

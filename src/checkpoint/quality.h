@@ -24,5 +24,7 @@ double ls_quality_allowed(lockstep_dtype a, lockstep_dtype b);
 bool ls_quality_rounding(lockstep_dtype a, lockstep_dtype b, double *out_atol, double *out_rtol);
 /* The same for a row. */
 double ls_quality_allowed_row(lockstep_dtype a, lockstep_dtype b);
+/* A row with a larger NMSE is not the reference's. */
+double ls_quality_wrong_row(lockstep_dtype reference, lockstep_dtype candidate);
 
 #endif

@@ -2,6 +2,7 @@
  * make, or forget, and is named if the two sides then agree. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "checkpoint/fine_tune.h"
 #include "checkpoint/weight_steps.h"
@@ -257,18 +258,35 @@ static bool differs_a_little(const ls_weight_pair *pair) {
     return pair->metrics.elements > LARGE && 2 * pair->metrics.beyond > pair->metrics.elements && ls_is_tuned(pair);
 }
 
+/* What was done to a few rows, and not to the others, looks like a change that hardly changes those. */
+static bool is_of_few_rows(const ls_cause *cause) {
+    static const char *const rules[] = {"element", "all-zero", "constant", "row-scale", "row"};
+    for (size_t i = 0; cause->id != NULL && i < sizeof rules / sizeof *rules; i++)
+        if (strcmp(cause->id, rules[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool differs(const ls_weight_pair *pair) { return pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE; }
+
 void ls_weight_find_cause(ls_weights *weights, ls_weight_pair *pair) {
     trial t = {.w = weights, .pair = pair};
     if (differs_by_factor(&t)) {
         try_scale(&t);
         return;
     }
+    if (!ls_weight_fails(pair) || (differs(pair) && !has_codes(&t) && !differs_a_little(pair)))
+        ls_weight_find_rows(weights, pair);
+    if (!ls_weight_fails(pair) || is_of_few_rows(&pair->cause))
+        return;
+    const ls_cause of_rows = pair->cause;
+    pair->cause = (ls_cause){0};
     try_all_changes(&t);
     try_codes(&t);
     const bool is_explained = has_codes(&t) && ls_weight_has_cause(pair);
-    if ((pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !is_explained)
+    if (differs(pair) && !is_explained)
         try_scale(&t);
     try_misread(&t);
-    if (!ls_weight_has_cause(pair) && (pair->verdict == LS_VERDICT_DIFFERS || pair->verdict == LS_VERDICT_WORSE) && !differs_a_little(pair))
-        ls_weight_find_rows(weights, pair);
+    if (!ls_weight_has_cause(pair))
+        pair->cause = of_rows;
 }

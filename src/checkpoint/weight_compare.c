@@ -164,6 +164,12 @@ static const char *why_unreadable(const ls_weights *w, const ls_weight_pair *pai
     return "the values of a side can't be decoded";
 }
 
+/* A row that is not the reference's, in a tensor that is, but for it. */
+static bool has_wrong_row(const ls_weight_pair *pair, const lockstep_dtype types[LS_SIDES]) {
+    const ls_row_metrics *rows = &pair->metrics.rows;
+    return pair->verdict == LS_VERDICT_MATCH && rows->rows > 1 && (rows->lost > 0 || rows->largest_error_nmse > ls_quality_wrong_row(types[LS_REFERENCE], types[LS_CANDIDATE]));
+}
+
 lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep_error *error) {
     ls_weight_values values[LS_SIDES] = {0};
     lockstep_dtype types[LS_SIDES];
@@ -188,7 +194,7 @@ lockstep_status ls_weights_compare(ls_weights *w, ls_weight_pair *pair, lockstep
         free(values[side].owned);
         give_back(w, side, pair->part[side].tensor);
     }
-    if (status == LOCKSTEP_OK && ls_weight_fails(pair) && pair->verdict != LS_VERDICT_UNSUPPORTED)
+    if (status == LOCKSTEP_OK && (ls_weight_fails(pair) || has_wrong_row(pair, types)) && pair->verdict != LS_VERDICT_UNSUPPORTED)
         ls_weight_find_cause(w, pair);
     return status;
 }

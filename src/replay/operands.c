@@ -491,6 +491,10 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
                 ls_rows_keep(&rows, axis, &operands[i]);
             }
         }
+    if (altered != NULL && altered->swaps) {
+        e.operands[0] = &operands[1];
+        e.operands[1] = &operands[0];
+    }
     double *values = ok ? ls_values_new(&some, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(&some, &e.reason) : NULL;
     e.out = values;
     e.scale = scale;

@@ -59,6 +59,15 @@ typedef struct ls_perturbation {
 
 typedef enum ls_rotation { LS_ROTATES_NOTHING, LS_ROTATES_HALVES, LS_ROTATES_PAIRS } ls_rotation;
 
+/* What experiments on one kind of operation have shown (variants.c). */
+enum { LS_EXPERIENCES = 16 };
+typedef struct ls_experience {
+    ls_op_id id;
+    bool explains;     /* this alteration did */
+    size_t variant, k;
+    size_t failures;   /* operations that none explains */
+} ls_experience;
+
 typedef struct ls_replayer {
     const ls_matching *m;
     const ls_trace *candidate;
@@ -103,6 +112,8 @@ typedef struct ls_replayer {
     size_t oldest;        /* the first node of the pass whose value may still be released */
     size_t sampled;       /* a node of which only some rows are computed, or LS_NONE */
     const struct ls_alteration *altered; /* how one node is computed for an experiment; or NULL */
+    ls_experience experiences[LS_EXPERIENCES];
+    size_t experience_count;
     ls_perturbation perturbed;
     ls_arena *arena;      /* of the result */
     ls_arena scratch;     /* of the pass */
@@ -301,12 +312,18 @@ size_t ls_replayer_roots(ls_replayer *replayer, size_t node, size_t **out);
 /* What engines, converters and configurations are known to do differently. Each variant is an experiment: an operation that is at
  * fault is computed again in another way, and where the reference's values come out, that is what differs. */
 
+/* What is done to a mask. */
+typedef enum ls_mask_change { LS_MASK_AS_IT_IS, LS_MASK_LONGER, LS_MASK_OF_WINDOW, LS_MASK_WITHOUT_WINDOW, LS_MASK_OF_ALL, LS_MASK_CAUSAL } ls_mask_change;
+
 /* How a node is computed instead. */
 struct ls_alteration {
     size_t at;
     ls_node node;       /* with another kind or other parameters */
     ls_parameter parameters[LS_OP_PARAMETERS_MAX + 1];
-    int window;         /* columns by which the window of its mask is longer; negative: shorter */
+    ls_mask_change mask;
+    int window;         /* positions, or by how many it is longer */
+    int shift;          /* of RoPE's positions */
+    bool swaps;         /* its two operands */
     char text[100];     /* for people */
 };
 

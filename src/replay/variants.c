@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct ls_alteration alteration;
@@ -69,12 +70,100 @@ static bool other_eps(alteration *a, size_t k) {
     return true;
 }
 
-static bool other_window(alteration *a, size_t k) {
-    static const int longer[] = {1, -1};
-    if (k >= COUNT(longer) || (a->node.kind->role != LS_OP_ROLE_SOFTMAX && a->node.kind->role != LS_OP_ROLE_ATTENTION))
+static bool reads_mask(const alteration *a) { return a->node.kind->role == LS_OP_ROLE_SOFTMAX || (a->node.kind->role == LS_OP_ROLE_ATTENTION && a->node.dialect == LS_DIALECT_GGML); }
+
+static bool other_mask(alteration *a, size_t k) {
+    static const struct {
+        ls_mask_change change;
+        const char *text;
+    } masks[] = {{LS_MASK_WITHOUT_WINDOW, "no window"}, {LS_MASK_OF_ALL, "every token seen by every other"}, {LS_MASK_CAUSAL, "a causal mask"}};
+    if (k >= COUNT(masks) || !reads_mask(a))
         return false;
+    a->mask = masks[k].change;
+    snprintf(a->text, sizeof a->text, "%s", masks[k].text);
+    return true;
+}
+
+static bool moved_window(alteration *a, size_t k) {
+    static const int longer[] = {1, -1};
+    if (k >= COUNT(longer) || !reads_mask(a))
+        return false;
+    a->mask = LS_MASK_LONGER;
     a->window = longer[k];
     snprintf(a->text, sizeof a->text, "a window that is one position %s", longer[k] > 0 ? "longer" : "shorter");
+    return true;
+}
+
+/* Each small number, then those that people choose. */
+static bool other_window(alteration *a, size_t k) {
+    enum { SMALL = 64 };
+    static const int usual[] = {96, 127, 128, 129, 192, 255, 256, 257, 384, 511, 512, 513, 768, 1023, 1024, 1025, 1536, 2047, 2048, 2049, 3072, 4095, 4096, 4097, 8192, 16384, 32768};
+    if (k >= SMALL + COUNT(usual) || !reads_mask(a))
+        return false;
+    a->mask = LS_MASK_OF_WINDOW;
+    a->window = k < SMALL ? (int)k + 1 : usual[k - SMALL];
+    snprintf(a->text, sizeof a->text, "a window of %d position%s", a->window, a->window == 1 ? "" : "s");
+    return true;
+}
+
+/* A parameter with another value. */
+static void try_number(alteration *a, const char *key, double value) {
+    const double *own = ls_node_parameter(&a->node, key);
+    snprintf(a->text, sizeof a->text, "%s %.7g instead of %.7g", key, value, own != NULL ? *own : 0);
+    set_parameter(a, key, value);
+}
+
+static bool other_scale(alteration *a, size_t k) {
+    static const double widths[] = {16, 24, 32, 40, 48, 64, 72, 80, 96, 112, 128, 144, 160, 192, 224, 256, 288, 320, 384, 512, 576}, factors[] = {2, 0.5, 4, 0.25, 8, 0.125, 16, 0.0625, 1.4142135623730951, 0.70710678118654752};
+    const double *own = ls_node_parameter(&a->node, "scale");
+    if (k > COUNT(widths) + COUNT(factors) || !reads_mask(a) || own == NULL)
+        return false;
+    try_number(a, "scale", k == 0 ? 1 : k <= COUNT(widths) ? 1 / sqrt(widths[k - 1]) : *own * factors[k - 1 - COUNT(widths)]);
+    return true;
+}
+
+static bool other_cap(alteration *a, size_t k) {
+    static const double caps[] = {0, 50, 30, 20, 15, 10, 25, 100};
+    if (k >= COUNT(caps) || a->node.kind->id != LS_OP_FLASH_ATTN_EXT)
+        return false;
+    try_number(a, "logit_softcap", caps[k]);
+    return true;
+}
+
+static bool other_frequency_scale(alteration *a, size_t k) {
+    static const double factors[] = {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.1, 2, 4, 8};
+    if (k >= COUNT(factors) || a->node.kind->id != LS_OP_ROPE)
+        return false;
+    try_number(a, "freq_scale", factors[k]);
+    return true;
+}
+
+static bool other_dimensions(alteration *a, size_t k) {
+    static const double shares[] = {1, 0.5, 0.25, 0.75, 0.4, 0.125};
+    const double width = a->node.rank > 0 ? (double)a->node.shape[a->node.rank - 1] : 0;
+    if (k >= COUNT(shares) || a->node.kind->id != LS_OP_ROPE || width < 2)
+        return false;
+    try_number(a, "n_dims", 2 * floor(fmax(shares[k] * width, 2) / 2));
+    return true;
+}
+
+static bool other_positions(alteration *a, size_t k) {
+    static const int shifts[] = {1, -1, 2, -2, 3, -3};
+    if (k >= COUNT(shifts) || a->node.kind->id != LS_OP_ROPE)
+        return false;
+    a->shift = shifts[k];
+    snprintf(a->text, sizeof a->text, "positions that are %d %s", abs(shifts[k]), shifts[k] > 0 ? "higher" : "lower");
+    return true;
+}
+
+static bool other_gate(alteration *a, size_t k) {
+    if (k > 0 || a->node.kind->role != LS_OP_ROLE_GATE || a->node.dialect != LS_DIALECT_GGML)
+        return false;
+    const double *own = ls_node_parameter(&a->node, "swapped");
+    a->swaps = a->node.operand_count > 1 && a->node.operands[1] != LS_NONE;
+    if (!a->swaps)
+        set_parameter(a, "swapped", own != NULL && *own != 0 ? 0 : 1);
+    snprintf(a->text, sizeof a->text, "the activation applied to the other factor");
     return true;
 }
 
@@ -96,62 +185,165 @@ static const struct {
     {"gelu-variant", other_gelu},
     {"norm-eps", other_eps},
     {"rope-interleave", other_rotation},
-    {"window", other_window},
+    {"mask", other_mask},
+    {"window", moved_window},
+    {"window-size", other_window},
+    {"softmax-scale", other_scale},
+    {"soft-cap", other_cap},
+    {"rope-factors", other_frequency_scale},
+    {"rope-dims", other_dimensions},
+    {"row-shift", other_positions},
     {"activation", other_activation},
+    {"gate-swapped", other_gate},
 };
 
 const char *ls_replay_rule(size_t index) { return index < COUNT(variants) ? variants[index].rule : NULL; }
 
-/* ------------------------------------------------------------------ masks */
+/* ------------------------------------------------------------------ operands */
 
 static uint64_t columns_of(const ls_array *a) { return a->rank > 0 ? a->shape[a->rank - 1] : 0; }
 
-/* Moves the beginning of what each row allows. Rows that begin at the first column have no window. */
-static void move_windows(ls_array *mask, int longer) {
-    const uint64_t columns = columns_of(mask);
-    for (uint64_t row = 0; columns > 0 && row < mask->elements / columns; row++) {
+/* Other values are biases, such as ALiBi's. */
+static bool is_blocked(double value) { return value < -1e4; }
+
+/* Moves the beginning of what a row allows. Rows that allow fewer than the widest ones have no window. */
+static void move_window(double *values, uint64_t first, uint64_t last, uint64_t widest, int longer) {
+    if (longer > 0 && first > 0)
+        values[first - 1] = values[last];
+    else if (longer < 0 && first < last && last - first == widest)
+        values[first] = -INFINITY;
+}
+
+/* Lets the row begin so many columns before the last that it allows. */
+static void begin_window(double *values, uint64_t last, uint64_t window) {
+    for (uint64_t at = 0; at < last; at++)
+        values[at] = last - at < window ? (is_blocked(values[at]) ? values[last] : values[at]) : -INFINITY;
+}
+
+/* The first and the last column that a row allows; false where it allows none. */
+static bool find_ends(const double *values, uint64_t columns, uint64_t *out_first, uint64_t *out_last) {
+    uint64_t first = 0, end = columns;
+    while (first < columns && is_blocked(values[first]))
+        first++;
+    while (end > first && is_blocked(values[end - 1]))
+        end--;
+    *out_first = first;
+    *out_last = end - 1;
+    return first < end;
+}
+
+/* The largest distance of the two. */
+static uint64_t widest_row(const ls_array *mask, uint64_t columns) {
+    uint64_t widest = 0, first, last;
+    for (uint64_t row = 0; row < mask->elements / columns; row++)
+        if (find_ends(mask->values + row * columns, columns, &first, &last) && last - first > widest)
+            widest = last - first;
+    return widest;
+}
+
+static void change_rows(ls_array *mask, uint64_t columns, const alteration *a) {
+    const uint64_t widest = widest_row(mask, columns);
+    uint64_t first, last;
+    for (uint64_t row = 0; row < mask->elements / columns; row++) {
         double *values = mask->values + row * columns;
-        uint64_t first = 0;
-        while (first < columns && values[first] < 0)
-            first++;
-        if (first == 0 || first == columns)
+        if (!find_ends(values, columns, &first, &last))
             continue;
-        if (longer > 0)
-            values[first - 1] = 0;
+        if (a->mask == LS_MASK_LONGER)
+            move_window(values, first, last, widest, a->window);
         else
-            values[first] = -INFINITY;
+            begin_window(values, last, a->mask == LS_MASK_OF_WINDOW ? (uint64_t)a->window : columns);
     }
+}
+
+/* The number of columns that some row allows. */
+static uint64_t columns_in_use(const ls_array *mask, uint64_t columns) {
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < mask->elements; i++)
+        most = !is_blocked(mask->values[i]) && i % columns >= most ? i % columns + 1 : most;
+    return most;
+}
+
+/* Rows are the last positions of what is in use. */
+static void change_whole(ls_array *mask, uint64_t columns, uint64_t rows, bool causal) {
+    const uint64_t used = columns_in_use(mask, columns);
+    for (uint64_t i = 0; i < mask->elements; i++) {
+        const uint64_t row = i / columns % rows, column = i % columns;
+        const bool allowed = column < used && (!causal || used < rows || column <= used - rows + row);
+        mask->values[i] = !allowed ? -INFINITY : is_blocked(mask->values[i]) ? 0 : mask->values[i];
+    }
+}
+
+static void change_mask(ls_array *mask, const alteration *a) {
+    const uint64_t columns = columns_of(mask), rows = mask->rank > 1 ? mask->shape[mask->rank - 2] : 1;
+    const bool whole = a->mask == LS_MASK_OF_ALL || a->mask == LS_MASK_CAUSAL;
+    if (columns == 0 || rows == 0)
+        return;
+    if (whole)
+        change_whole(mask, columns, rows, a->mask == LS_MASK_CAUSAL);
+    else
+        change_rows(mask, columns, a);
 }
 
 void ls_alteration_apply(const alteration *a, size_t slot, ls_array *operand) {
     const size_t mask = a->node.kind->role == LS_OP_ROLE_SOFTMAX ? 1 : 3;
-    if (a->window != 0 && slot == mask)
-        move_windows(operand, a->window);
+    if (a->mask != LS_MASK_AS_IT_IS && slot == mask)
+        change_mask(operand, a);
+    for (uint64_t i = 0; a->shift != 0 && slot == 1 && i < operand->elements; i++)
+        operand->values[i] += a->shift;
 }
 
 /* ------------------------------------------------------------------ experiments */
 
-static void try_one(ls_replayer *w, const alteration *a, const char *rule, ls_replayed *item) {
+/* The operation as an alteration has it gives the reference's values, and better than what was found before. */
+static bool try_one(ls_replayer *w, const alteration *a, const char *rule, ls_replayed *item) {
     ls_local_error left;
     w->altered = a;
     const bool known = ls_replayer_local_error(w, a->at, &left);
     w->altered = NULL;
     if (!known || ls_local_error_is_fault(&left) || (item->rule != NULL && !(left.error < 0.5 * item->left)))
-        return;
+        return false;
     const char *text = ls_arena_copy(w->arena, a->text, strlen(a->text));
     if (text == NULL)
-        return;
+        return false;
     item->rule = rule;
     item->instead = text;
     item->left = left.error;
+    return true;
+}
+
+static bool alter(const ls_replayer *w, size_t node, size_t variant, size_t k, alteration *out) {
+    *out = (alteration){.at = node, .node = w->candidate->nodes[node]};
+    return variants[variant].alter(out, k);
+}
+
+/* What explained one operation of a kind explains the others, and what did not explain several need not be tried again. */
+static ls_experience *experience_of(ls_replayer *w, size_t node) {
+    const ls_op_id id = w->candidate->nodes[node].kind->id;
+    for (size_t i = 0; i < w->experience_count; i++)
+        if (w->experiences[i].id == id)
+            return &w->experiences[i];
+    if (w->experience_count == LS_EXPERIENCES)
+        return NULL;
+    w->experiences[w->experience_count] = (ls_experience){.id = id};
+    return &w->experiences[w->experience_count++];
+}
+
+static bool try_known(ls_replayer *w, const ls_experience *e, ls_replayed *item) {
+    alteration a;
+    return e != NULL && e->explains && alter(w, item->node, e->variant, e->k, &a) && try_one(w, &a, variants[e->variant].rule, item);
 }
 
 void ls_replayer_vary(ls_replayer *w, ls_replayed *item) {
-    for (size_t v = 0; v < COUNT(variants); v++)
-        for (size_t k = 0;; k++) {
-            alteration a = {.at = item->node, .node = w->candidate->nodes[item->node]};
-            if (!variants[v].alter(&a, k))
-                break;
-            try_one(w, &a, variants[v].rule, item);
-        }
+    enum { FAILURES = 8 };
+    ls_experience *e = experience_of(w, item->node);
+    if (try_known(w, e, item) || (e != NULL && e->failures >= FAILURES))
+        return;
+    for (size_t v = 0; v < COUNT(variants); v++) {
+        alteration a;
+        for (size_t k = 0; alter(w, item->node, v, k, &a); k++)
+            if (try_one(w, &a, variants[v].rule, item) && e != NULL)
+                *e = (ls_experience){.id = e->id, .explains = true, .variant = v, .k = k, .failures = e->failures};
+    }
+    if (e != NULL && item->rule == NULL)
+        e->failures++;
 }

@@ -13,6 +13,15 @@ POST_NORMS = ("post_attention_norm", "post_ffw_norm")
 Kind = collections.namedtuple("Kind", "families sort plant")
 KINDS = {}  # by name
 
+# What was done, by the sort of kind: ids of causes (docs/diff.md, docs/checkpoints.md) that say so.
+CAUSES = {
+    "scaled": ("scale",), "output norm": ("scale",), "embeddings scaled": ("scale",), "bias doubled": ("scale",), "embedding of one token scaled": ("row-scale",),
+    "with a row of zeros": ("all-zero",), "bias left out": ("all-zero",), "with a huge element": ("element",), "rolled": ("rolled", "head-order"), "vocabulary shifted in the head": ("rolled",),
+    "of another layer": ("swapped-with",), "gate and up swapped": ("swapped-with",), "k and v swapped": ("swapped-with",), "norms swapped": ("swapped-with",), "q's and k's norms swapped": ("swapped-with",),
+    "with its heads reversed": ("head-order", "row-order"), "with halves as pairs": ("rope-interleave",), "off by one": ("plus-one", "plus-two", "not-changed"), "left out": ("constant",),
+    "RoPE base": ("rope-frequency",), "eps": ("norm-eps",), "sliding window": ("window", "window-size", "mask"), "attention's soft cap": ("soft-cap", "scale"), "final soft cap": ("soft-cap", "scale"),
+}
+
 
 class Draft:
     """A model file that is about to be written. Weights and keys are by their GGUF names; one that the model has not is a

@@ -20,7 +20,7 @@ import numpy as np
 import conftest
 import dumped
 import models
-from fault_kinds import FAMILIES, KINDS, Draft
+from fault_kinds import CAUSES, FAMILIES, KINDS, Draft
 
 TYPES = ("f32", "q8_0", "q4_0")
 LEAST, VISIBLE = 1e-4, 1e-2
@@ -160,7 +160,8 @@ def judge(planted, by, *options):
     errors = {(o["name"], o["pass"]): (o["added"]["rel_l2"], o["added"]["expected"]) for o in result["replay"]["operations"] if "added" in o
               for place in wanted if (o["name"], o["op"]) in place}
     classes = {o["class"] for o in result["replay"]["operations"] for place in wanted if (o["name"], o["op"]) in place}
-    return {"change": planted.change, "verdict": verdict, "status": status, "outcome": result["verdict"], "errors": errors, "beyond": classes == {"beyond"},
+    causes = (result["first_divergence"] or {}).get("causes")
+    return {"change": planted.change, "verdict": verdict, "cause": causes[0] if causes else None, "status": status, "outcome": result["verdict"], "errors": errors, "beyond": classes == {"beyond"},
             "found": sorted(set().union(*found)) if found else [], "open": result["replay"]["counts"]["open"]}
 
 
@@ -180,18 +181,30 @@ def size_of(change):
 
 class Tally:
     def __init__(self, title):
-        self.title, self.counts = title, collections.Counter()
+        self.title, self.counts, self.causes = title, collections.Counter(), collections.Counter()
 
     def add(self, case, result):
         size = size_of(result["change"])
         self.counts[case.type, size, result["verdict"]] += 1
         self.counts["match", case.type, size] += result["outcome"] == "match"
         self.counts["beyond", case.type] += result["beyond"] and size != "invisible"
+        if result["verdict"] == "right" and size != "invisible" and len(case.kinds) == 1:
+            self.add_cause(case, result["cause"])
         if result["verdict"] != "right" and size != "invisible":
             print(f"{self.title}{result['verdict']:7} {case}; logits change by {result['change']:.1e} ({size}); said {result['outcome']}{', not comparable with this reference' if result['beyond'] else ''}; named: {result['found'][:6]}", flush=True)
 
+    def add_cause(self, case, cause):
+        """Of a fault that was found: whether the first cause is what was planted."""
+        verdict = "unexplained" if cause is None else "right" if cause["id"] in CAUSES[KINDS[case.kinds[0]].sort] else "wrong"
+        self.causes[case.type, verdict] += 1
+        if verdict != "right":
+            print(f"{self.title}cause {verdict}: {case}" + (f": said {cause['id']}: {cause['text']}" if cause else ""), flush=True)
+
     def print(self):
         for kind in TYPES:
+            named = {verdict: self.causes[kind, verdict] for verdict in ("right", "wrong", "unexplained")}
+            if sum(named.values()):
+                print(f"{self.title}{kind}: cause named first: {named['right']} right, {named['wrong']} wrong, {named['unexplained']} unexplained, of {sum(named.values())} faults that were found")
             of_kind = {k: n for k, n in self.counts.items() if k[0] == kind and k[1] != "invisible"}
             total, right = sum(of_kind.values()), sum(n for k, n in of_kind.items() if k[2] == "right")
             visible = sum(n for k, n in of_kind.items() if k[1] == "visible")

@@ -1,0 +1,107 @@
+"""What is done differently at an operation is found by doing it: the parameter, the mask, the positions or the gate with which it gives the reference's values."""
+import numpy as np
+import pytest
+
+from traces import Trace, diff
+
+TOKENS, HEADS, WIDTH = 12, 3, 16
+RNG = np.random.default_rng(11)
+X = RNG.standard_normal((TOKENS, HEADS, WIDTH))
+SCORES = 2 * RNG.standard_normal((HEADS, TOKENS, TOKENS))
+WEIGHT = RNG.standard_normal((20, HEADS * WIDTH)) / 4
+OVER_KEYS = RNG.standard_normal((20, TOKENS)) / 3
+GATE, UP = RNG.standard_normal((2, TOKENS, HEADS * WIDTH))
+
+
+def rotated(x, positions, base=10000.0, factor=1.0, dims=WIDTH):
+    """Halves, as NEOX rotates them."""
+    angles = factor * np.asarray(positions)[:, None, None] * base ** (-np.arange(0, dims, 2) / dims)
+    a, b, rest = x[..., :dims // 2], x[..., dims // 2:dims], x[..., dims:]
+    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), a * np.sin(angles) + b * np.cos(angles), rest], -1)
+
+
+def mask(window=TOKENS, causal=True):
+    rows, columns = np.mgrid[:TOKENS, :TOKENS]
+    return np.where((columns <= rows if causal else True) & (columns > rows - window), 0, -np.inf)
+
+
+def softmax(allowed, scale=0.25):
+    weights = np.exp(SCORES * scale + allowed)
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def compare(tmp_path, op, ours, theirs, operands, params, weight, *options):
+    """One operation of the candidate on inputs, and a product after it; `theirs` is what the reference has."""
+    ref, cand = Trace(tmp_path / "r").begin(range(TOKENS)), Trace(tmp_path / "c").begin(range(TOKENS))
+    f4 = lambda value: np.ascontiguousarray(value).astype("i4" if value.dtype.kind == "i" else "f4")
+    sources = [cand.add(name, f4(value), role="input") for name, value in operands.items()]
+    for name, value in operands.items():
+        ref.add(name, f4(value), role="input")
+    at = cand.add("x", f4(ours), sources, op=op, layer=0, params=params)
+    there = ref.add("y", f4(theirs), [0], op="custom", layer=0)
+    flat = lambda value: value.reshape(-1, weight.shape[1])
+    view = cand.add("x (reshaped)", None, [at], op="RESHAPE", role="view", layer=0, shape=list(flat(ours).shape), dtype="f32", view_of=at)
+    cand.add("out", f4(flat(ours) @ weight.T), [cand.add("w", f4(weight), role="weight"), view], op="MUL_MAT", layer=0)
+    ref.add("out", f4(flat(theirs) @ weight.T), [there], op="linear", layer=0)
+    return diff(ref.write(), cand.write(), "--preset", "none", *options)
+
+
+def rope(tmp_path, theirs, **params):
+    positions = np.arange(TOKENS, dtype="i4")
+    given = {"n_dims": WIDTH, "mode": 2, "freq_base": 10000.0, "freq_scale": 1.0, "attn_factor": 1.0, **params}
+    ours = rotated(X, positions, given["freq_base"], given["freq_scale"], given["n_dims"])
+    return compare(tmp_path, "ROPE", ours, theirs(positions), {"q": X, "positions": positions}, given, WEIGHT)
+
+
+def attention(tmp_path, theirs, own=mask(), scale=0.25):
+    return compare(tmp_path, "SOFT_MAX", softmax(own, scale), theirs, {"kq": SCORES, "mask": own}, {"scale": scale}, OVER_KEYS)
+
+
+def gate(tmp_path, theirs):
+    return compare(tmp_path, "SWIGLU", silu(GATE) * UP, theirs, {"gate": GATE, "up": UP}, {}, WEIGHT)
+
+
+EXPERIMENTS = {
+    "scaled frequencies": (lambda t: rope(t, lambda p: rotated(X, p, factor=0.25)), "rope-factors", "freq_scale 0.25 instead of 1"),
+    "no scaling": (lambda t: rope(t, lambda p: rotated(X, p), freq_scale=0.125), "rope-factors", "freq_scale 1 instead of 0.125"),
+    "half of the dimensions": (lambda t: rope(t, lambda p: rotated(X, p, dims=8)), "rope-dims", "n_dims 8 instead of 16"),
+    "all dimensions": (lambda t: rope(t, lambda p: rotated(X, p), n_dims=4), "rope-dims", "n_dims 16 instead of 4"),
+    "positions from 1": (lambda t: rope(t, lambda p: rotated(X, p + 1)), "row-shift", "positions that are 1 higher"),
+    "positions from -2": (lambda t: rope(t, lambda p: rotated(X, p - 2)), "row-shift", "positions that are 2 lower"),
+    "a window": (lambda t: attention(t, softmax(mask(5))), "window-size", "a window of 5 positions"),
+    "another window": (lambda t: attention(t, softmax(mask(3)), mask(7)), "window-size", "a window of 3 positions"),
+    "a window that begins one later": (lambda t: attention(t, softmax(mask(5)), mask(6)), "window", "a window that is one position shorter"),
+    "no window": (lambda t: attention(t, softmax(mask()), mask(4)), "mask", "no window"),
+    "not causal": (lambda t: attention(t, softmax(mask(causal=False))), "mask", "every token seen by every other"),
+    "causal": (lambda t: attention(t, softmax(mask()), mask(causal=False)), "mask", "a causal mask"),
+    "scores without a scale": (lambda t: attention(t, softmax(mask(), 1)), "softmax-scale", "scale 1 instead of 0.25"),
+    "the scale of other heads": (lambda t: attention(t, softmax(mask(), 128 ** -0.5)), "softmax-scale", "scale 0.08838835 instead of 0.25"),
+    "gate and up swapped": (lambda t: gate(t, GATE * silu(UP)), "gate-swapped", "the activation applied to the other factor"),
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_is_done_differently_is_the_cause(tmp_path, name):
+    run, rule, words = EXPERIMENTS[name]
+    status, result = run(tmp_path)
+    faults = [o for o in result["replay"]["operations"] if o["origin"]]
+    assert status == 1 and [o["name"] for o in faults] == ["x"]
+    assert faults[0]["rule"] is not None and faults[0]["rule"]["id"] == rule and faults[0]["rule"]["instead"] == words and faults[0]["rule"]["left"] < 1e-6, faults[0]["rule"]
+    causes = result["first_divergence"]["causes"]
+    assert causes[0]["id"] == rule and words in causes[0]["text"]
+
+
+@pytest.mark.parametrize("theirs", [softmax(mask()) * 1.01, softmax(mask())[::-1], softmax(mask() - 0.3 * np.abs(SCORES))], ids=["scaled", "other heads", "another bias"])
+def test_what_no_experiment_gives_is_not_explained_by_one(tmp_path, theirs):
+    status, result = attention(tmp_path, theirs)
+    assert status == 1 and all(o["rule"] is None for o in result["replay"]["operations"] if o["origin"])
+
+
+def test_what_is_right_has_no_cause(tmp_path):
+    assert attention(tmp_path / "a", softmax(mask(5)), mask(5))[0] == 0
+    assert rope(tmp_path / "b", lambda p: rotated(X, p, dims=8), n_dims=8)[0] == 0
+    assert gate(tmp_path / "c", silu(GATE) * UP)[0] == 0
