@@ -260,7 +260,7 @@ static bool differs_a_little(const ls_weight_pair *pair) {
 
 /* What was done to a few rows, and not to the others, looks like a change that hardly changes those. */
 static bool is_of_few_rows(const ls_cause *cause) {
-    static const char *const rules[] = {"element", "all-zero", "constant", "row-scale", "row"};
+    static const char *const rules[] = {"element", "all-zero", "constant", "row"};
     for (size_t i = 0; cause->id != NULL && i < sizeof rules / sizeof *rules; i++)
         if (strcmp(cause->id, rules[i]) == 0)
             return true;

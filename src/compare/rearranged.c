@@ -114,21 +114,28 @@ static bool are_scaled(const rows *w, ls_cause *out) {
     return true;
 }
 
-/* Whether one element of a row makes the difference; which one. */
-static bool has_one_element(const ls_row_table *t, size_t row, size_t *out_column) {
+static size_t worst_column(const ls_row_table *t, size_t row) {
     const double *a = reference_row(t, row), *b = candidate_row(t, row);
-    double worst = -1, difference = 0, squares = 0;
+    size_t worst = 0;
+    for (size_t i = 1; i < t->columns; i++)
+        worst = fabs(b[i] - a[i]) > fabs(b[worst] - a[worst]) ? i : worst;
+    return worst;
+}
+
+/* Whether one element of a row makes the difference. In a type with blocks, a large one takes the precision of those beside it: they are
+ * rounded to multiples of a share of it. */
+static bool has_one_element(const ls_row_table *t, size_t row, size_t *out_column) {
+    enum { BLOCK = 256, MARGIN = 16 /* of `allowed` */ };
+    const double *a = reference_row(t, row), *b = candidate_row(t, row);
+    const size_t worst = *out_column = worst_column(t, row);
+    const double rounding = t->columns > 2 ? fabs(b[worst]) * sqrt(t->allowed / MARGIN) : 0;
+    double difference = 0, squares = 0;
     for (size_t i = 0; i < t->columns; i++) {
-        const double d = fabs(b[i] - a[i]);
-        difference += d * d;
-        if (d > worst) {
-            worst = d;
-            *out_column = i;
-        }
+        const bool is_rounded = i / BLOCK == worst / BLOCK && fabs(b[i] - a[i]) <= rounding;
+        difference += i == worst || is_rounded ? 0 : (b[i] - a[i]) * (b[i] - a[i]);
+        squares += i == worst ? 0 : a[i] * a[i];
     }
-    for (size_t i = 0; i < t->columns; i++)
-        squares += i == *out_column ? 0 : a[i] * a[i];
-    return t->columns > 1 && difference - worst * worst <= t->allowed * squares;
+    return t->columns > 1 && difference <= t->allowed * squares;
 }
 
 static bool is_one_element(const rows *w, ls_cause *out) {

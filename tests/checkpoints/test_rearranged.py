@@ -80,6 +80,20 @@ def test_behind_the_rounding_of_a_type(tmp_path, case, kind):
     assert pair["verdict"] in ("differs", "worse") and pair["cause_id"] == rule and words in pair["cause"], pair["cause"]
 
 
+@pytest.mark.parametrize("kind", [gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0], ids=["q8_0", "q4_0"])
+def test_an_element_that_takes_the_precision_of_its_block(tmp_path, kind):
+    value = WEIGHT.copy()
+    value[7, 9] = 40
+    pair = compare(tmp_path, value, kind)
+    assert pair["cause_id"] == "element" and "row 7" in pair["cause"] and "column 9" in pair["cause"], pair["cause"]
+
+
+def test_two_elements_are_not_one(tmp_path):
+    value = WEIGHT.copy()
+    value[7, [9, 20]] = 40, -12
+    assert compare(tmp_path, value, gguf.GGMLQuantizationType.Q8_0)["cause_id"] != "element"
+
+
 @pytest.mark.parametrize("value", [normal(ROWS, WIDTH, seed=4), WEIGHT + 0.5 * normal(ROWS, WIDTH, seed=5), np.where(np.arange(ROWS)[:, None] < 40, normal(ROWS, WIDTH, seed=6), WEIGHT)],
                          ids=["another", "noise", "most rows are others"])
 def test_another_weight_has_no_cause(tmp_path, value):
