@@ -294,15 +294,34 @@ void ls_alteration_apply(const alteration *a, size_t slot, ls_array *operand) {
 
 /* ------------------------------------------------------------------ experiments */
 
-/* The operation as an alteration has it gives the reference's values, and better than what was found before. */
+/* How far the operation at fault is from the reference's values, where an operation of its region is computed in another way. */
+static bool measure_region(ls_replayer *w, size_t node, size_t at, ls_local_error *out) {
+    ls_array altered, computed;
+    double *scale = NULL;
+    const char *reason;
+    if (!ls_replayer_compute(w, at, false, &altered, NULL, &reason))
+        return false;
+    ls_replayer_try(w, at, &altered);
+    bool ok = ls_replayer_compute(w, node, false, &computed, &scale, &reason);
+    ls_replayer_untry(w);
+    if (ok) {
+        ok = ls_replayer_measure(w, node, &computed, scale, out);
+        free(scale);
+        ls_array_release(&computed);
+    }
+    ls_array_release(&altered);
+    return ok;
+}
+
+/* The operation, or its region, as an alteration has it gives the reference's values, and better than what was found before. */
 static bool try_one(ls_replayer *w, const alteration *a, const char *rule, ls_replayed *item) {
-    ls_local_error left;
+    ls_local_error left = {0};
     w->altered = a;
-    const bool known = ls_replayer_local_error(w, a->at, &left);
+    const bool known = a->at == item->node ? ls_replayer_local_error(w, a->at, &left) : measure_region(w, item->node, a->at, &left);
     w->altered = NULL;
     if (!known || ls_local_error_is_fault(&left) || (item->rule != NULL && !(left.error < 0.5 * item->left)))
         return false;
-    const char *text = ls_arena_copy(w->arena, a->text, strlen(a->text));
+    const char *text = a->at == item->node ? ls_arena_copy(w->arena, a->text, strlen(a->text)) : ls_arena_printf(w->arena, "%s in %s", a->text, a->node.op);
     if (text == NULL)
         return false;
     item->rule = rule;
@@ -328,22 +347,28 @@ static ls_experience *experience_of(ls_replayer *w, size_t node) {
     return &w->experiences[w->experience_count++];
 }
 
-static bool try_known(ls_replayer *w, const ls_experience *e, ls_replayed *item) {
+static bool try_known(ls_replayer *w, const ls_experience *e, size_t at, ls_replayed *item) {
     alteration a;
-    return e != NULL && e->explains && alter(w, item->node, e->variant, e->k, &a) && try_one(w, &a, variants[e->variant].rule, item);
+    return e != NULL && e->explains && alter(w, at, e->variant, e->k, &a) && try_one(w, &a, variants[e->variant].rule, item);
 }
 
-void ls_replayer_vary(ls_replayer *w, ls_replayed *item) {
+static void vary_at(ls_replayer *w, size_t at, ls_replayed *item) {
     enum { FAILURES = 8 };
-    ls_experience *e = experience_of(w, item->node);
-    if (try_known(w, e, item) || (e != NULL && e->failures >= FAILURES))
+    ls_experience *e = experience_of(w, at);
+    if (try_known(w, e, at, item) || (e != NULL && e->failures >= FAILURES))
         return;
     for (size_t v = 0; v < COUNT(variants); v++) {
         alteration a;
-        for (size_t k = 0; alter(w, item->node, v, k, &a); k++)
+        for (size_t k = 0; alter(w, at, v, k, &a); k++)
             if (try_one(w, &a, variants[v].rule, item) && e != NULL)
                 *e = (ls_experience){.id = e->id, .explains = true, .variant = v, .k = k, .failures = e->failures};
     }
     if (e != NULL && item->rule == NULL)
         e->failures++;
+}
+
+void ls_replayer_vary(ls_replayer *w, ls_replayed *item) {
+    vary_at(w, item->node, item);
+    for (size_t i = 0; i < item->region_count && item->rule == NULL; i++)
+        vary_at(w, item->region[i], item);
 }

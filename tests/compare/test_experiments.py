@@ -34,6 +34,9 @@ def silu(x):
     return x / (1 + np.exp(-x))
 
 
+FUSED = []  # not empty: the reference has no tensor for the operation, but one for the product after it
+
+
 def compare(tmp_path, op, ours, theirs, operands, params, weight, *options):
     """One operation of the candidate on inputs, and a product after it; `theirs` is what the reference has."""
     ref, cand = Trace(tmp_path / "r").begin(range(TOKENS)), Trace(tmp_path / "c").begin(range(TOKENS))
@@ -42,7 +45,7 @@ def compare(tmp_path, op, ours, theirs, operands, params, weight, *options):
     for name, value in operands.items():
         ref.add(name, f4(value), role="input")
     at = cand.add("x", f4(ours), sources, op=op, layer=0, params=params)
-    there = ref.add("y", f4(theirs), [0], op="custom", layer=0)
+    there = 0 if FUSED else ref.add("y", f4(theirs), [0], op="custom", layer=0)
     flat = lambda value: value.reshape(-1, weight.shape[1])
     view = cand.add("x (reshaped)", None, [at], op="RESHAPE", role="view", layer=0, shape=list(flat(ours).shape), dtype="f32", view_of=at)
     cand.add("out", f4(flat(ours) @ weight.T), [cand.add("w", f4(weight), role="weight"), view], op="MUL_MAT", layer=0)
@@ -93,6 +96,17 @@ def test_what_is_done_differently_is_the_cause(tmp_path, name):
     assert faults[0]["rule"] is not None and faults[0]["rule"]["id"] == rule and faults[0]["rule"]["instead"] == words and faults[0]["rule"]["left"] < 1e-6, faults[0]["rule"]
     causes = result["first_divergence"]["causes"]
     assert causes[0]["id"] == rule and words in causes[0]["text"]
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if "swapped" not in name])
+def test_where_the_reference_is_fused(tmp_path, monkeypatch, name):
+    """The operation in front of the one at fault is what is done differently."""
+    monkeypatch.setattr(f"{__name__}.FUSED", [True])
+    run, rule, words = EXPERIMENTS[name]
+    status, result = run(tmp_path)
+    faults = [o for o in result["replay"]["operations"] if o["origin"]]
+    assert status == 1 and [o["name"] for o in faults] == ["out"]
+    assert faults[0]["rule"] is not None and faults[0]["rule"]["id"] == rule and faults[0]["rule"]["instead"].startswith(words + " in "), faults[0]["rule"]
 
 
 @pytest.mark.parametrize("theirs", [softmax(mask()) * 1.01, softmax(mask())[::-1], softmax(mask() - 0.3 * np.abs(SCORES))], ids=["scaled", "other heads", "another bias"])
