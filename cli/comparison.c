@@ -201,15 +201,60 @@ static size_t blame(ls_diff *diff, const ls_weight_pair *p, const char *name) {
     return count;
 }
 
+static bool hold_the_same(const lockstep_archive *archive, size_t a, size_t b) {
+    const ls_tensor *x = &archive->tensors[a], *y = &archive->tensors[b];
+    ls_view v, w;
+    return x->dtype == y->dtype && x->bytes == y->bytes && ls_archive_view(archive, a, &v, NULL) == LOCKSTEP_OK && ls_archive_view(archive, b, &w, NULL) == LOCKSTEP_OK &&
+           ls_view_is_contiguous(&v) && ls_view_is_contiguous(&w) && memcmp(v.data, w.data, x->bytes) == 0;
+}
+
+/* The tensor of the reference's checkpoint that an operation at fault should read instead of this weight, of which `held` is known to be the
+ * content; SIZE_MAX. */
+static size_t find_wanted(const ls_diff *diff, const lockstep_archive *reference, const ls_tensor *weight, const char *held) {
+    const size_t wanted = ls_proof_wanted_weight(diff, weight->name, held, weight->elements);
+    for (size_t i = 0; i < reference->tensor_count && wanted != LS_NONE; i++)
+        if (reference->tensors[i].elements == weight->elements && ls_proof_is_same_name(reference->tensors[i].name, diff->in.reference.trace->nodes[wanted].name))
+            return i;
+    return SIZE_MAX;
+}
+
+/* Of weights that neither names nor content paired, the operations that read them tell what they should be. */
+static void pair_suspects(const ls_diff *diff, ls_checkpoint_diff *weights) {
+    const lockstep_archive *reference = weights->sides[LS_REFERENCE].archive, *candidate = weights->sides[LS_CANDIDATE].archive;
+    lockstep_error error;
+    for (size_t i = 0; i < candidate->tensor_count && has_fault(diff); i++) {
+        const size_t wanted = weights->weights.paired[LS_CANDIDATE][i] ? SIZE_MAX : find_wanted(diff, reference, &candidate->tensors[i], "");
+        if (wanted != SIZE_MAX && !weights->weights.paired[LS_REFERENCE][wanted] && ls_checkpoint_diff_pair(weights, wanted, i, &error) != LOCKSTEP_OK)
+            return;
+    }
+}
+
+/* The weight's content is that of another one of the reference than the operation at fault should read, as its partner does. */
+static void blame_another(ls_diff *diff, const ls_checkpoint_diff *weights, const ls_weight_pair *p, const char *name) {
+    const lockstep_archive *reference = weights->sides[LS_REFERENCE].archive;
+    const size_t own = p->part[LS_REFERENCE].tensor, wanted = find_wanted(diff, reference, &weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor], reference->tensors[own].name);
+    if (wanted == SIZE_MAX || hold_the_same(reference, wanted, own))
+        return;
+    ls_text text = {0};
+    ls_text_printf(&text, "it holds the reference's %s", reference->tensors[own].name);
+    ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = NAN, .rule = "swapped-with", .text = text.data, .left = sqrt(p->metrics.nmse)});
+    ls_text_done(&text);
+}
+
 /* A weight that an operation reads, and that is not the reference's, is a divergence, even where rounding hides it. Where the user did not
  * name the reference's checkpoint, only what is credible counts, or what an operation at fault reads. Returns how many there are. */
 static size_t judge_weights(const comparison_options *o, ls_diff *diff, ls_checkpoint_diff *weights) {
     size_t count = 0;
+    pair_suspects(diff, weights);
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         ls_weight_pair *p = &weights->weights.pairs[i];
         const char *name = weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].name;
-        if (!ls_verdict_is_known(p->verdict) || !differs(weights, i) || !is_read(diff->in.candidate.trace, name))
+        if (!ls_verdict_is_known(p->verdict) || !is_read(diff->in.candidate.trace, name))
             continue;
+        if (!differs(weights, i)) {
+            blame_another(diff, weights, p, name);
+            continue;
+        }
         p->is_refuted = blame(diff, p, name) == 0 && o->reference_model == NULL;
         if (p->is_refuted)
             continue;

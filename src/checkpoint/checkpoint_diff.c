@@ -1,5 +1,7 @@
 #include "checkpoint/checkpoint_diff.h"
 
+#include "checkpoint/weight_steps.h"
+
 #include "checkpoint/hyperparameters.h"
 
 #include <stdlib.h>
@@ -33,6 +35,12 @@ lockstep_status ls_checkpoint_diff_run(const char *reference, const char *candid
     if (status != LOCKSTEP_OK)
         ls_checkpoint_diff_done(out_diff);
     return status;
+}
+
+lockstep_status ls_checkpoint_diff_pair(ls_checkpoint_diff *d, size_t reference, size_t candidate, lockstep_error *error) {
+    ls_weight_pair pair = {.method = LS_METHOD_REPLAY, .part = {{.tensor = reference, .axis = -1}, {.tensor = candidate, .axis = -1}}};
+    LS_TRY(ls_weights_compare(&d->weights, &pair, error));
+    return ls_weights_add_pair(&d->weights, &pair) != NULL ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
 void ls_checkpoint_diff_done(ls_checkpoint_diff *diff) {

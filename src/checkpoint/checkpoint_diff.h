@@ -62,6 +62,8 @@ typedef struct ls_checkpoint_diff {
 /* out_diff is large and must not move until it is done. */
 lockstep_status ls_checkpoint_diff_run(const char *reference, const char *candidate, const ls_checkpoint_options *options,
                                        ls_checkpoint_diff *out_diff, lockstep_error *error);
+/* Compares two tensors that are known to correspond, and adds them to the pairs of weights. */
+lockstep_status ls_checkpoint_diff_pair(ls_checkpoint_diff *diff, size_t reference, size_t candidate, lockstep_error *error);
 void ls_checkpoint_diff_done(ls_checkpoint_diff *diff);
 const char *ls_finding_kind_name(ls_finding_kind kind);
 /* "match", "differs", "incomplete" (nothing differs, but something could not be compared)

@@ -19,6 +19,7 @@ LS_CAUSE_ROW("activation", ls_fit_activation, 0, "the candidate is {function} of
 LS_CAUSE_ROW("missing-term", ls_fit_missing_term, 0, "the candidate {lacks_or_adds}: {term}")
 LS_CAUSE_ROW("unary", ls_fit_unary, 0, "the {side} is {function} of the {other}")
 LS_CAUSE_ROW("soft-cap", ls_fit_soft_cap, 1, "the {side} lacks the soft cap that the {other} has: {cap:6} * tanh(x / {cap:6})")
+LS_CAUSE_ROW("rows", ls_fit_rows, 0, "")
 LS_CAUSE_ROW("channel-scale", ls_fit_channel_scale, LS_FREE_PER_CHANNEL,
              "each channel has a factor of its own ({differ} of {channels} differ from 1): it was multiplied with another weight")
 LS_CAUSE_ROW("channel-offset", ls_fit_channel_offset, LS_FREE_PER_CHANNEL,

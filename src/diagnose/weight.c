@@ -13,7 +13,7 @@ bool ls_fit_weight(const ls_evidence *e, ls_cause *out) {
         out->id = item->weight_rule;
     ls_cause_set_text(out, "weight", e->diff->in.candidate.trace->nodes[item->weight].name);
     ls_cause_set_text(out, "what", item->weight_text != NULL ? item->weight_text : "it is not the reference's");
-    out->before = item->weight_error;
+    out->before = isnan(item->weight_error) ? 0 : item->weight_error;
     out->residual = item->weight_rule != NULL ? item->weight_left : NAN; /* of the weight, without what was done to it */
     return true;
 }

@@ -274,6 +274,41 @@ size_t ls_proof_blame_weight(ls_diff *d, const ls_wrong_weight *weight) {
     return count;
 }
 
+bool ls_proof_is_same_name(const char *a, const char *b) {
+    const size_t x = strlen(a), y = strlen(b);
+    const char *longer = x > y ? a : b, *shorter = x > y ? b : a;
+    const size_t rest = x > y ? x - y : y - x;
+    return strcmp(longer + rest, shorter) == 0 && (rest == 0 || longer[rest - 1] == '.');
+}
+
+/* The first weight of this size that a node of the reference reads, unless one of them is called `known`. */
+static size_t wanted_by(const ls_diff *d, size_t partner, const char *known, uint64_t elements) {
+    const ls_trace *t = d->in.reference.trace;
+    const ls_node *n = &t->nodes[d->in.reference.values.value_of[partner]];
+    size_t wanted = LS_NONE;
+    for (size_t i = 0; i < n->source_count; i++) {
+        const ls_node *source = &t->nodes[n->sources[i]];
+        if (source->role != LOCKSTEP_ROLE_WEIGHT || source->elements != elements)
+            continue;
+        if (ls_proof_is_same_name(source->name, known))
+            return LS_NONE;
+        wanted = wanted == LS_NONE ? n->sources[i] : wanted;
+    }
+    return wanted;
+}
+
+size_t ls_proof_wanted_weight(const ls_diff *d, const char *weight, const char *known, uint64_t elements) {
+    size_t wanted = LS_NONE;
+    for (size_t i = 0; i < d->replay.count && wanted == LS_NONE; i++) {
+        const ls_replayed *item = &d->replay.items[i];
+        bool reads = item->is_origin && item->partner != LS_NONE && read_weight(d->in.candidate.trace, &d->in.candidate.trace->nodes[item->node], weight) != LS_NONE;
+        for (size_t k = 0; item->is_origin && item->partner != LS_NONE && k < item->region_count && !reads; k++)
+            reads = read_weight(d->in.candidate.trace, &d->in.candidate.trace->nodes[item->region[k]], weight) != LS_NONE;
+        wanted = reads ? wanted_by(d, item->partner, known, elements) : LS_NONE;
+    }
+    return wanted;
+}
+
 /* Appends the names of the weights that a node reads, each once. */
 static void add_weights(const ls_trace *t, const ls_node *n, ls_map *seen, ls_text *out) {
     for (size_t i = 0; i < n->operand_count; i++) {

@@ -29,6 +29,11 @@ typedef struct ls_wrong_weight {
 } ls_wrong_weight;
 /* Says so of the operations at fault that read it. Returns how many operations read it and are at fault. */
 size_t ls_proof_blame_weight(ls_diff *diff, const ls_wrong_weight *weight);
+/* A weight of the reference that the partner of an operation at fault reads, which reads this weight of the candidate; LS_NONE if there is no such
+ * operation, if its partner reads no weight of so many elements, or if it reads the weight called `known`, whatever is in front of its name. */
+size_t ls_proof_wanted_weight(const ls_diff *diff, const char *weight, const char *known, uint64_t elements);
+/* Whether two names are the same, but for what is in front of one of them. */
+bool ls_proof_is_same_name(const char *a, const char *b);
 /* A regular expression that matches the names of the weights that operations at fault read; NULL where these read none, and when out of
  * memory. To be freed. */
 char *ls_proof_suspected_weights(const ls_diff *diff);

@@ -150,7 +150,10 @@ static void put_wrong_weight(const ls_replayed *item, ls_text *out) {
     char text[TEXT];
     const char *what = item->weight_text != NULL ? item->weight_text : "not the reference's";
     ls_escape(what, strlen(what), text, sizeof text);
-    ls_text_printf(out, " (%s: relative L2 %.1e)", text, item->weight_error);
+    if (isnan(item->weight_error))
+        ls_text_printf(out, " (%s)", text);
+    else
+        ls_text_printf(out, " (%s: relative L2 %.1e)", text, item->weight_error);
 }
 
 /* The weights that an operation and its region read. */

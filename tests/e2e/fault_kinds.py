@@ -52,6 +52,11 @@ def kind(name, families=FAMILIES, of=""):
     return keep
 
 
+def judge_cause(sort, cause):
+    """Of the cause that is named first (its id, or None): whether it is what was planted. None where no id is known to say so."""
+    return None if sort not in CAUSES else "unexplained" if cause in (None, "weight") else "right" if cause in CAUSES[sort] else "wrong"
+
+
 def zero_row(draft, value):
     value = value.copy()
     value[draft.draw.randrange(len(value))] = 0

@@ -20,7 +20,7 @@ import numpy as np
 import conftest
 import dumped
 import models
-from fault_kinds import CAUSES, FAMILIES, KINDS, Draft
+from fault_kinds import FAMILIES, KINDS, Draft, judge_cause
 
 TYPES = ("f32", "q8_0", "q4_0")
 LEAST, VISIBLE = 1e-4, 1e-2
@@ -195,7 +195,7 @@ class Tally:
 
     def add_cause(self, case, cause):
         """Of a fault that was found: whether the first cause is what was planted."""
-        verdict = "unexplained" if cause is None else "right" if cause["id"] in CAUSES[KINDS[case.kinds[0]].sort] else "wrong"
+        verdict = judge_cause(KINDS[case.kinds[0]].sort, cause and cause["id"])
         self.causes[case.type, verdict] += 1
         if verdict != "right":
             print(f"{self.title}cause {verdict}: {case}" + (f": said {cause['id']}: {cause['text']}" if cause else ""), flush=True)

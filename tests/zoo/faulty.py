@@ -17,7 +17,7 @@ import gguf
 import models
 import planted
 import zoo_kinds  # noqa: F401  (which joins KINDS)
-from fault_kinds import KINDS, Draft
+from fault_kinds import KINDS, Draft, judge_cause
 
 COUNT = 3  # faults of each model
 UNLIMITED = 1e6
@@ -181,6 +181,17 @@ def keep_faults(animal, case, kind, seed, count):
     return keeper.once(case / f"faults-{kind}-{seed}", key, make)
 
 
+def cause_at(report, wanted):
+    """(id, text) of the cause that is given where the fault was planted: of its weight, by experiment, or of the first divergence, if that is there."""
+    by_node = {o["node"]: (o["name"], o["op"]) for o in report["replay"]["operations"]}
+    at = [o for o in report["replay"]["operations"] if o["origin"] and {by_node.get(node) for node in [o["node"], *o["region"]]} & wanted]
+    found = [(o["wrong_weight"]["id"], o["wrong_weight"]["text"]) for o in at if o.get("wrong_weight", {}).get("id")] + [(o["rule"]["id"], o["rule"]["instead"]) for o in at if o["rule"]]
+    first = report["first_divergence"]
+    if not found and first and first["causes"] and first["candidate"]["order"] in {o["node"] for o in at}:
+        found = [(first["causes"][0]["id"], first["causes"][0]["text"])]
+    return found[0] if found else (None, "")
+
+
 def judge(case, kind, at):
     """What came out of comparing one fault's run."""
     fault = json.loads((at / "fault.json").read_text())
@@ -192,8 +203,9 @@ def judge(case, kind, at):
         return {**fault, "outcome": "refused", "verdict": report["verdict"], "named": []}
     groups = [group for group in faults.origins(report) + faults.origins_in_weights(report, at / "candidate") if group not in clean_origins(case, kind)]
     wanted = {tuple(each) for each in fault["wanted"]}
+    cause, text = cause_at(report, wanted)
     return {**fault, "outcome": outcome_of(wanted, groups, report["verdict"]), "verdict": report["verdict"], "named": [sorted(group)[:4] for group in groups[:4]],
-            "beside": sum(not group & wanted for group in groups), "open": report["replay"]["counts"]["open"]}
+            "cause": f"{cause}: {text}" if cause else None, "explained": judge_cause(KINDS[fault["fault"].rsplit(" (layer ", 1)[0]].sort, cause), "beside": sum(not group & wanted for group in groups), "open": report["replay"]["counts"]["open"]}
 
 
 def outcome_of(wanted, groups, verdict):

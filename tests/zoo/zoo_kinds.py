@@ -1,7 +1,7 @@
 """Kinds of faults in parts that only the zoo's models have: they join those of the fault campaign, which is in ../e2e."""
 import numpy as np
 
-from fault_kinds import add_head_kinds, add_norm_kinds, add_product_kinds, kind, swap
+from fault_kinds import CAUSES, add_head_kinds, add_norm_kinds, add_product_kinds, kind, swap
 from models import permute_rows
 
 EXPERTS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps", "ffn_gate_up_exps")
@@ -34,6 +34,17 @@ def transposed(name, value):
 def halves_swapped(name, value):
     """Of the rows of each matrix: gate and up, or queries and gates, in the wrong order."""
     return unlike(name, value, np.roll(value, value.shape[-2] // 2, -2)) if value.shape[-2] % 2 == 0 else transposed(name, value)
+
+
+CAUSES.update({
+    "bias doubled": ("scale",), "bias rolled": ("rolled",), "bias of another layer": ("swapped-with",), "with its experts in another order": ("rolled", "row-order", "head-order"), "with an expert overwritten": ("row",),
+    "permuted for another number of heads": ("rope-interleave", "row-order"), "transposed": ("transpose",), "with its halves swapped": ("rolled", "row-order", "head-order", "transpose"), "flipped": ("row-order",),
+    "gate and up experts swapped": ("swapped-with",), "shared gate and up swapped": ("swapped-with",), "decay scaled": ("scale",), "state's skip left out": ("all-zero",), "attention's sinks left out": ("constant",),
+    "layer's scale left out": ("constant",), "positions shifted in their embedding": ("rolled",), "type's embedding left out": ("all-zero",), "embedding's norm scaled": ("scale",), "frequency factors left out": ("constant",),
+    "head's bias left out": ("all-zero",), "output norm off by one": ("plus-one", "plus-two", "not-changed"), "LayerNorm's eps": ("norm-eps",), "RoPE base of the windowed layers": ("rope-frequency",),
+    "half of the head rotated": ("rope-dims",), "RoPE's scaling factor": ("rope-factors",), "attention's scale": ("softmax-scale", "scale"), "embedding multiplier": ("scale",), "residual multiplier": ("scale",),
+    "logits multiplier": ("scale",), "experts' multiplier": ("scale",), "causal or not": ("mask",), "windowed layers inverted": ("mask", "window-size"), "window": ("window-size", "window", "mask"),
+})
 
 
 def add_bias_kinds(name):
