@@ -190,13 +190,14 @@ static bool differs(const ls_checkpoint_diff *weights, size_t pair) {
 static bool is_credible(const ls_weight_pair *p) { return p->metrics.cosine > 0.9 && p->metrics.rel_l2 < 0.5; }
 
 /* Says what a weight is, of the operations at fault that read it. Returns how many operations do. */
-static size_t blame(ls_diff *diff, const ls_weight_pair *p, const char *name) {
+static size_t blame(const comparison_options *o, ls_diff *diff, const ls_weight_pair *p, const char *name) {
+    const bool is_certain = is_credible(p) && (o->reference_model != NULL || has_rounded_weights(diff->in.candidate.trace)); /* else, replay would have seen it */
     ls_text text = {0};
     if (ls_weight_has_cause(p))
         ls_cause_text(&p->cause, &text);
     else if (p->region[0] != '\0')
         ls_text_printf(&text, "it is not the reference's in %s", p->region);
-    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = p->cause.id, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_credible(p)});
+    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = p->cause.id, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_certain});
     ls_text_done(&text);
     return count;
 }
@@ -255,7 +256,7 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, ls_check
             blame_another(diff, weights, p, name);
             continue;
         }
-        p->is_refuted = blame(diff, p, name) == 0 && o->reference_model == NULL;
+        p->is_refuted = blame(o, diff, p, name) == 0 && o->reference_model == NULL;
         if (p->is_refuted)
             continue;
         if (ls_outcome_is_match(diff->result.outcome)) {
