@@ -175,7 +175,7 @@ faults: test-deps all
 
 kernels: ## run the longer campaign of wrong kernels and wrong recordings (SEED=n CASES=n)
 kernels: test-deps all
-	@.deps/venv/bin/python tests/e2e/kernels.py --seed $(SEED) --cases $(CASES)
+	@.deps/venv/bin/python tests/e2e/kernel_faults.py --seed $(SEED) --cases $(CASES)
 
 FIRST := 1
 RUNS := 1000

@@ -190,14 +190,14 @@ static bool differs(const ls_checkpoint_diff *weights, size_t pair) {
 static bool is_credible(const ls_weight_pair *p) { return p->metrics.cosine > 0.9 && p->metrics.rel_l2 < 0.5; }
 
 /* Says what a weight is, of the operations at fault that read it. Returns how many operations do. */
-static size_t blame(const comparison_options *o, ls_diff *diff, const ls_weight_pair *p, const char *name) {
-    const bool is_certain = is_credible(p) && (o->reference_model != NULL || has_rounded_weights(diff->in.candidate.trace)); /* else, replay would have seen it */
+static size_t blame(const comparison_options *o, ls_diff *diff, const ls_weight_pair *p, const char *name, lockstep_dtype type) {
+    const bool is_certain = is_credible(p) && (o->reference_model != NULL || ls_rounding_is_lossy(type)); /* else, replay would have seen it */
     ls_text text = {0};
     if (ls_weight_has_cause(p))
         ls_cause_text(&p->cause, &text);
     else if (p->region[0] != '\0')
         ls_text_printf(&text, "it is not the reference's in %s", p->region);
-    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = p->cause.id, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_certain});
+    const size_t count = ls_proof_blame_weight(diff, &(ls_wrong_weight){.name = name, .error = p->metrics.rel_l2, .rule = p->cause.id, .text = text.data, .left = sqrt(p->cause.residual), .is_certain = is_certain, .is_scaled = p->cause.id != NULL && strcmp(p->cause.id, "scale") == 0});
     ls_text_done(&text);
     return count;
 }
@@ -256,8 +256,9 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, ls_check
             blame_another(diff, weights, p, name);
             continue;
         }
-        p->is_refuted = blame(o, diff, p, name) == 0 && o->reference_model == NULL;
-        if (p->is_refuted)
+        const size_t blamed = blame(o, diff, p, name, weights->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].dtype);
+        p->is_refuted = blamed == 0 && o->reference_model == NULL && ls_proof_is_read_right(diff, name);
+        if (blamed == 0 && o->reference_model == NULL)
             continue;
         if (ls_outcome_is_match(diff->result.outcome)) {
             diff->result.outcome = LS_OUTCOME_DIVERGED;

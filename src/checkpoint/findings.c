@@ -8,6 +8,7 @@
 #include "base/grow.h"
 #include "base/map.h"
 #include "checkpoint/checkpoint_diff.h"
+#include "quantized/quantized.h"
 #include "checkpoint/fine_tune.h"
 #include "checkpoint/model_parts.h"
 
@@ -153,6 +154,19 @@ static const ls_weight_find *find_of(const ls_weights *w, int side, size_t tenso
     return NULL;
 }
 
+/* What is in one checkpoint alone is only looked at by itself. */
+static lockstep_status judge_activation_scale(judging *j, int side, size_t tensor, const char *name) {
+    ls_view view;
+    double value = NAN;
+    const lockstep_archive *archive = j->d->weights.sides[side]->archive;
+    if (ls_archive_view(archive, tensor, &view, NULL) == LOCKSTEP_OK && archive->tensors[tensor].elements > 0)
+        ls_view_read_f64(&view, 0, 1, &value);
+    const bool scales = strstr(archive->tensors[tensor].name, "zero_point") == NULL;
+    if (isfinite(value) && (value != 0 || !scales))
+        return LOCKSTEP_OK;
+    return add(j, LS_FINDING_NONFINITE, true, INFINITY, SIZE_MAX, "%s of the %s is %g: activations can't be scaled by that", name, side == LS_REFERENCE ? "reference" : "candidate", value);
+}
+
 static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     const ls_weights *w = &j->d->weights;
     const ls_weight_find *twin = find_of(w, side, tensor, true), *found = find_of(w, side, tensor, false);
@@ -180,6 +194,8 @@ static lockstep_status judge_unpaired(judging *j, int side, size_t tensor) {
     if (is_scale(w->sides[side]->archive, t->name))
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, the scale of a tensor in nvfp4",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);
+    if (ls_quantized_is_of_activations(t->name))
+        return judge_activation_scale(j, side, tensor, name);
     if (ls_weight_is_left_out(w, w->labels[side].items[tensor].name) && w->sides[1 - side]->gguf)
         return add(j, LS_FINDING_REMARK, false, 0, SIZE_MAX, "only in the %s: %s %s, which GGUF files don't have",
                    side == LS_REFERENCE ? "reference" : "candidate", name, shape);

@@ -48,7 +48,10 @@ static bool read_rows(pair_values *p, ls_row_table *out) {
 
 static const char *keep_text(ls_weights *w, const char *text) { return ls_arena_copy(&w->arena, text, strlen(text)); }
 
+/* Only what leaves no more than the types do, and less than there was. */
 static bool keep(ls_weights *w, ls_weight_pair *pair, ls_cause *cause) {
+    if (!(cause->residual <= fmax(pair->allowed, 1e-12)) || !(cause->residual < pair->metrics.nmse))
+        return false;
     for (ls_cause_parameter *p = cause->parameters; p < cause->parameters + LS_CAUSE_PARAMETERS && p->name != NULL; p++)
         if (p->text != NULL && (p->text = keep_text(w, p->text)) == NULL)
             return false;
@@ -65,13 +68,14 @@ static bool find_among_columns(const ls_row_table *table, ls_row_texts *texts, l
 }
 
 void ls_weight_find_rows(ls_weights *w, ls_weight_pair *pair) {
-    const double far = 16; /* times what the type makes of a row on average */
+    const double far = 16, most = 0.25; /* times what the type makes of a row on average; a quarter of its energy */
     const uint64_t heads = ls_weight_heads(w, w->sides[LS_CANDIDATE]->archive->tensors[pair->part[LS_CANDIDATE].tensor].name);
-    ls_row_table table = {.allowed = far * fmax(pair->allowed, 1e-12), .row = "row", .column = "column"};
+    ls_row_table table = {.allowed = fmin(far * fmax(pair->allowed, 1e-12), most), .row = "row", .column = "column"};
     ls_row_texts texts;
     ls_cause cause;
     pair_values values = {0};
     if (lay_out(w, pair, &values) && read_rows(&values, &table)) {
+        table.row = values.sides[LS_REFERENCE].view.rank > 1 ? "row" : "element";
         table.head = heads > 0 && table.rows % heads == 0 ? table.rows / heads : 0;
         if (ls_find_row_cause(&table, &texts, &cause) || find_among_columns(&table, &texts, &cause))
             keep(w, pair, &cause);

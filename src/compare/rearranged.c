@@ -135,7 +135,7 @@ static bool has_one_element(const ls_row_table *t, size_t row, size_t *out_colum
         difference += i == worst || is_rounded ? 0 : (b[i] - a[i]) * (b[i] - a[i]);
         squares += i == worst ? 0 : a[i] * a[i];
     }
-    return t->columns > 1 && difference <= t->allowed * squares;
+    return t->columns == 1 || difference <= t->allowed * squares;
 }
 
 static bool is_one_element(const rows *w, ls_cause *out) {
@@ -143,7 +143,10 @@ static bool is_one_element(const rows *w, ls_cause *out) {
     const size_t row = first_that_differs(w);
     if (w->count != 1 || w->t->is_cut || !has_one_element(w->t, row, &column))
         return false;
-    snprintf(w->texts->rows, sizeof w->texts->rows, "%s %zu, %s %zu", w->t->row, row, w->t->column, column);
+    if (w->t->columns == 1)
+        snprintf(w->texts->rows, sizeof w->texts->rows, "%s %zu", w->t->row, row);
+    else
+        snprintf(w->texts->rows, sizeof w->texts->rows, "%s %zu, %s %zu", w->t->row, row, w->t->column, column);
     *out = (ls_cause){.id = "element", .sentence = "one element ({rows}) is {value:5}, where the reference has {reference:5}"};
     ls_cause_set_text(out, "rows", w->texts->rows);
     ls_cause_set_number(out, "value", candidate_row(w->t, row)[column]);
@@ -226,7 +229,7 @@ static bool are_shifted(const rows *w, ls_cause *out) {
     const long by = (long)first - w->from[first], other = by > 0 ? by - (long)n : by + (long)n, least = labs(by) <= labs(other) ? by : other;
     const bool rolled = count_shifted(w, by, true) == n;
     const size_t lost = (size_t)labs(by);
-    if (!rolled && (2 * lost >= n || count_shifted(w, by, false) + lost < n))
+    if (!rolled && (8 * lost > n || count_shifted(w, by, false) + lost < n))
         return false;
     snprintf(w->texts->rows, sizeof w->texts->rows, "%ss", w->t->row);
     begin(w, out, rolled ? "rolled" : "row-shift", rolled ? "the candidate's {rows} are the reference's, rolled by {by:9}" : "the candidate's {rows} are the reference's, shifted by {by:9}");
@@ -245,6 +248,19 @@ static bool are_blocks(const rows *w, size_t size) {
 }
 
 static bool are_blocks_of_heads(const rows *w) { return w->t->head > 1 && w->t->head < w->t->rows && are_blocks(w, w->t->head); }
+
+/* Each row of the reference is there once. */
+static bool is_permutation(const rows *w) {
+    bool *held = calloc(w->t->rows, sizeof *held);
+    bool all = held != NULL;
+    for (size_t c = 0; c < w->t->rows && all; c++) {
+        all = w->from[c] != NOWHERE && !held[w->from[c]];
+        if (all)
+            held[w->from[c]] = true;
+    }
+    free(held);
+    return all;
+}
 
 static size_t block_size(const rows *w) {
     for (size_t size = w->t->rows / 2; size > 0; size--)
@@ -301,7 +317,7 @@ static bool are_reversed(const rows *w, size_t size) {
 /* Each of the candidate's rows is one of the reference's. */
 static bool are_permuted(const rows *w, ls_cause *out) {
     const size_t size = are_blocks_of_heads(w) ? w->t->head : block_size(w);
-    if (size == 0)
+    if (size == 0 || !is_permutation(w))
         return false;
     const bool heads = size == w->t->head, reversed = are_reversed(w, size);
     put_order(w, size, w->texts->others, sizeof w->texts->others);
@@ -316,25 +332,22 @@ static bool are_permuted(const rows *w, ls_cause *out) {
     return true;
 }
 
-/* Few rows hold other rows of the reference. */
+/* Few rows hold other rows of the reference. A row of few elements may be like another by chance. */
 static bool are_others(const rows *w, ls_cause *out) {
-    bool *held = calloc(w->t->rows, sizeof *held);
-    bool all = held != NULL;
-    size_t count = 0;
-    for (size_t c = 0; c < w->t->rows && all; c++) {
-        all = w->from[c] != NOWHERE;
-        if (!all || !w->differs[c])
+    enum { LEAST_COLUMNS = 8, SHOWN = 8 };
+    size_t count = 0, used = 0;
+    for (size_t c = 0; c < w->t->rows; c++) {
+        if (w->from[c] == NOWHERE)
+            return false;
+        if (!w->differs[c] || count++ > SHOWN || used >= sizeof w->texts->others)
             continue;
-        count += !held[w->from[c]];
-        held[w->from[c]] = true;
+        const int length = count > SHOWN ? snprintf(w->texts->others + used, sizeof w->texts->others - used, ", …")
+                                         : snprintf(w->texts->others + used, sizeof w->texts->others - used, "%s%ld", count > 1 ? ", " : "", w->from[c]);
+        used += length > 0 ? (size_t)length : 0;
     }
-    if (all) {
-        put_list(held, w->t->rows, w->texts->others, sizeof w->texts->others);
-        begin(w, out, "row", "{rows} of {of:9} in the candidate: the reference's {others}");
-        ls_cause_set_text(out, "others", w->texts->others);
-    }
-    free(held);
-    return all && count > 0;
+    begin(w, out, "row", "{rows} of {of:9} in the candidate: the reference's {others}");
+    ls_cause_set_text(out, "others", w->texts->others);
+    return count > 0 && w->t->columns >= LEAST_COLUMNS;
 }
 
 /* ------------------------------------------------------------------ together */

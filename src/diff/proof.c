@@ -255,6 +255,25 @@ static void accuse(ls_diff *d, ls_replayed *item) {
     item->is_accepted = false;
 }
 
+/* Its result does not have the factor that the weight has. */
+static bool is_contradicted(const ls_replayed *item, const ls_wrong_weight *weight) {
+    return weight->is_scaled && item->class == LS_REPLAY_FOUND && fabs(item->local.factor - 1) < 0.25 * weight->error;
+}
+
+bool ls_proof_is_read_right(const ls_diff *d, const char *weight) {
+    const ls_trace *t = d->in.candidate.trace;
+    size_t count = 0;
+    for (size_t i = 0; i < d->replay.count; i++) {
+        const ls_replayed *item = &d->replay.items[i];
+        if (read_weight(t, &t->nodes[item->node], weight) == LS_NONE)
+            continue;
+        if (item->class != LS_REPLAY_FOUND && item->class != LS_REPLAY_COVERED)
+            return false;
+        count++;
+    }
+    return count > 0;
+}
+
 size_t ls_proof_blame_weight(ls_diff *d, const ls_wrong_weight *weight) {
     const ls_trace *t = d->in.candidate.trace;
     size_t count = 0;
@@ -264,7 +283,7 @@ size_t ls_proof_blame_weight(ls_diff *d, const ls_wrong_weight *weight) {
         if (at == LS_NONE)
             continue;
         owner = fault_of(&d->replay, item);
-        if (owner == NULL && weight->is_certain && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED))
+        if (owner == NULL && weight->is_certain && !is_contradicted(item, weight) && (item->class == LS_REPLAY_FOUND || item->class == LS_REPLAY_COVERED))
             accuse(d, owner = item);
         if (owner == NULL)
             continue;

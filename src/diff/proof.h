@@ -25,7 +25,8 @@ typedef struct ls_wrong_weight {
     double error;            /* relative L2 */
     const char *rule, *text; /* what was done to it; or NULL */
     double left;             /* relative L2 without that */
-    bool is_certain;         /* operations that read it are at fault, although replay has not found them to be */
+    bool is_certain;         /* operations that read it are at fault, although replay has not found them to be: rounding hides it */
+    bool is_scaled;          /* all of it has one factor: then their results would have it, too */
 } ls_wrong_weight;
 /* Says so of the operations at fault that read it. Returns how many operations read it and are at fault. */
 size_t ls_proof_blame_weight(ls_diff *diff, const ls_wrong_weight *weight);
@@ -34,6 +35,8 @@ size_t ls_proof_blame_weight(ls_diff *diff, const ls_wrong_weight *weight);
 size_t ls_proof_wanted_weight(const ls_diff *diff, const char *weight, const char *known, uint64_t elements);
 /* Whether two names are the same, but for what is in front of one of them. */
 bool ls_proof_is_same_name(const char *a, const char *b);
+/* Whether operations read it, and all that do were found, or are covered by what was. */
+bool ls_proof_is_read_right(const ls_diff *diff, const char *weight);
 /* A regular expression that matches the names of the weights that operations at fault read; NULL where these read none, and when out of
  * memory. To be freed. */
 char *ls_proof_suspected_weights(const ls_diff *diff);

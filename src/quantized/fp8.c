@@ -61,6 +61,14 @@ static bool read_blocks(ls_module *m, const ls_tensor *scale) {
     return ls_module_view(m, scale, &g->scale.view);
 }
 
+/* As many rows and columns of scales as there are blocks, which are neither all rows nor one block of each. */
+static bool is_of_blocks(ls_module *m, const ls_tensor *scale) {
+    uint64_t size[2];
+    block_size(m, size);
+    return scale->rank == m->rank && scale->shape[m->rank - 2] != m->grid->batch_rows && scale->shape[m->rank - 2] == blocks_in(m->grid->batch_rows, size[0]) &&
+           scale->shape[m->rank - 1] == blocks_in(m->grid->columns, size[1]);
+}
+
 static bool read_fp8(ls_module *m, const ls_tensor *scale, bool blocks) {
     ls_grid *g = m->grid;
     if (!ls_module_shape(m, m->codes, 1, 1))
@@ -70,7 +78,9 @@ static bool read_fp8(ls_module *m, const ls_tensor *scale, bool blocks) {
     g->packed = (ls_packed){.bytes = ls_module_bytes(m, m->codes), .bits = 8, .stride = g->columns};
     if (g->packed.bytes == NULL)
         return false;
-    return blocks && scale->elements != 1 ? read_blocks(m, scale) : ls_module_scales(m, scale) || read_blocks(m, scale);
+    if ((blocks && scale->elements != 1) || is_of_blocks(m, scale))
+        return read_blocks(m, scale);
+    return ls_module_scales(m, scale);
 }
 
 static bool read_inverse(ls_module *m) { return read_fp8(m, ls_module_find(m, ".weight_scale_inv"), true); }

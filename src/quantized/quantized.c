@@ -168,12 +168,20 @@ static lockstep_status fold(folding *f, size_t i) {
 
 /* Ends of names of what belongs to codes. */
 static const char *const companions[] = {
-    ".weight_scale", ".weight_scale_inv", ".weight_scale_2", ".weight_global_scale", ".weight_zero_point", ".weight_shape", ".weight_g_idx",
-    ".input_scale", ".input_zero_point", ".input_global_scale", ".input_g_idx", ".activation_scale", ".output_scale", ".output_zero_point",
+    ".weight_scale", ".weight_scale_inv", ".weight_scale_2", ".weight_global_scale", ".weight_zero_point", ".weight_shape", ".weight_g_idx", ".input_g_idx",
     ".qzeros", ".scales", ".g_idx", ".biases", "_scales", ".SCB", ".weight_format", ".weight.SCB",
     ".weight.absmax", ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map",
     ".weight.quant_state.bitsandbytes__nf4", ".weight.quant_state.bitsandbytes__fp4",
 };
+
+bool ls_quantized_is_of_activations(const char *name) {
+    static const char *const ends[] = {".input_scale", ".input_zero_point", ".input_global_scale", ".activation_scale", ".output_scale", ".output_zero_point"};
+    size_t stem;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i], &stem))
+            return true;
+    return false;
+}
 
 /* Marks a tensor that belongs to codes, and adds its size to theirs. */
 static void fold_companion(folding *f, size_t i) {

@@ -99,8 +99,12 @@ static sighting describe(learning *l, const ls_pair *pair, bool counts) {
                       .reference = {reference->name, layered(l, reference->name, layer, counts), in->reference.values.labels[pair->reference].of_name}};
 }
 
-/* Guesses at what lies behind a fault say nothing, and an output's second pair repeats the first. */
-static bool teaches(const ls_pair *pair) { return pair->method != LS_METHOD_INFERRED && pair->method != LS_METHOD_OUTPUT && !pair->is_extra; }
+/* Guesses at what lies behind a fault say nothing, nor does a partner that was chosen for an operation at fault, and an output's second pair repeats the first. */
+static bool teaches(const ls_diff *diff, const ls_pair *pair) {
+    const ls_replayed *r = ls_proof_of(diff, pair->candidate_value);
+    const bool is_guess = r != NULL && r->is_origin && r->means != LS_REPLAY_BY_VALUE;
+    return pair->method != LS_METHOD_INFERRED && pair->method != LS_METHOD_OUTPUT && !pair->is_extra && !is_guess;
+}
 
 static void keep_sighting(learning *l, const sighting *s) {
     void *array = l->sightings;
@@ -118,7 +122,7 @@ static void collect(learning *l) {
     const ls_pairs *pairs = &l->diff->pairs;
     for (int counts = 1; counts >= 0; counts--)
         for (size_t i = 0; i < pairs->count && !l->failed; i++) {
-            if (!teaches(&pairs->items[i]))
+            if (!teaches(l->diff, &pairs->items[i]))
                 continue;
             const sighting s = describe(l, &pairs->items[i], counts == 1);
             if (counts == 0)

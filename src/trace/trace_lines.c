@@ -10,6 +10,8 @@
 #include "format/paths.h"
 #include "trace/in_place.h"
 
+enum { LAYERS_MAX = 1 << 14 }; /* what goes through all layers must end */
+
 static lockstep_status no_memory(lockstep_error *error, const char *path) {
     return ls_fail(error, LOCKSTEP_NO_MEMORY, "%s: out of memory", path);
 }
@@ -406,7 +408,7 @@ static lockstep_status read_tensor(ls_trace_lines *r, json_t *object) {
     node->sample = sample_of(r, object);
     hash_of(r, object, "xxh3", &node->xxh3);
     node->role = ls_role_of(text_of(r, object, "role"));
-    node->layer = (int)integer_of(r, object, "layer", -1, INT_MAX, -1);
+    node->layer = (int)integer_of(r, object, "layer", -1, LAYERS_MAX, -1);
     node->occurrence = (unsigned)integer_of(r, object, "occurrence", 0, UINT_MAX, 0);
     int64_t pass = integer_of(r, object, "pass", 0, INT64_MAX, -1);
     if (pass < 0 && node->role != LOCKSTEP_ROLE_WEIGHT)

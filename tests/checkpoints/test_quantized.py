@@ -424,3 +424,22 @@ def test_equal_codes_are_identical(tmp_path):
     parts, config, _ = SCHEMES["nf4 nested"](matrix(96, 256))
     status, _, report = diff(write_module(tmp_path / "a", parts, config), write_module(tmp_path / "b", parts, config))
     assert status == 0 and {p["verdict"] for p in report["weights"]["pairs"]} == {"identical"}
+
+
+# --- scales of activations
+
+def with_activation_scale(folder, value):
+    import ml_dtypes
+    codes = (normal(64, 64, seed=2) * 8).astype(ml_dtypes.float8_e4m3fn)
+    tensors = {"model.layers.0.mlp.up_proj.weight": torch.tensor(codes.view(np.uint8)).view(torch.float8_e4m3fn), "model.layers.0.mlp.up_proj.weight_scale": torch.tensor(0.125)}
+    if value is not None:
+        tensors["model.layers.0.mlp.up_proj.input_scale"] = torch.tensor(value)
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}}))
+    return folder
+
+
+@pytest.mark.parametrize(("ours", "theirs", "status"), [(0.5, 0.5, 0), (0.5, None, 0), (None, 0.5, 0), (0.5, 5.0, 1), (0.5, float("nan"), 1), (float("nan"), float("nan"), 1), (None, float("inf"), 1), (None, 0.0, 1)])
+def test_scales_of_activations(tmp_path, ours, theirs, status):
+    assert diff(with_activation_scale(tmp_path / "a", ours), with_activation_scale(tmp_path / "b", theirs), "--what", "weights")[0] == status

@@ -43,7 +43,7 @@ CASES = {
     "all zeros": (np.zeros_like(WEIGHT), "all-zero", "every element of the candidate is 0"),
     "rows scaled": (with_rows([1, 9], lambda r: r * np.float32(1.25)), "row-scale", "rows 1, 9 of 48 in the candidate: the reference's times 1.25"),
     "one element": (one_element(WEIGHT), "element", f"one element (row 7, column 9) is {50 * WEIGHT[7, 9]:.5g}, where the reference has {WEIGHT[7, 9]:.5g}"),
-    "rows of others": (with_rows([2, 3], lambda r: WEIGHT[[30, 31]]), "row", "rows 2-3 of 48 in the candidate: the reference's 30-31"),
+    "rows of others": (with_rows([2, 3], lambda r: WEIGHT[[30, 31]]), "row", "rows 2-3 of 48 in the candidate: the reference's 30, 31"),
     "rolled": (np.roll(WEIGHT, 3, 0), "rolled", "rows are the reference's, rolled by 3"),
     "rolled back": (np.roll(WEIGHT, -1, 0), "rolled", "rows are the reference's, rolled by -1"),
     "columns rolled": (np.roll(WEIGHT, 5, 1), "rolled", "columns are the reference's, rolled by 5"),

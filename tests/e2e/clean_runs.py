@@ -17,7 +17,7 @@ import tempfile
 import bert
 import conftest
 import faults
-import kernels
+import kernel_faults
 import models
 import other_models
 
@@ -126,7 +126,7 @@ def shares(replay):
 
 
 def verification_problems(trace, model):
-    status, verified = kernels.verify(trace, model)
+    status, verified = kernel_faults.verify(trace, model)
     accused = [f"{o['name']} ({o['op']}) is {o['verdict']}" for o in verified["operations"] if o["verdict"] not in ("agrees", "unchecked")]
     return accused + ([] if status == 0 or accused else [f"verify: status {status}, {verified['verdict']}"])
 

@@ -62,7 +62,7 @@ def test_a_fault_is_named_with_the_figures_and_the_cause_of_diff(lab, tmp_path, 
     _, after = diff(reference, lab.candidate("qwen3", gguf=faulty))
     assert status == 1 and "evaluated 28" in printed
     assert title(live["first_divergence"]["candidate"]) == "Qcur_normed-1 (MUL)"
-    assert live["first_divergence"]["causes"][0]["id"] == "channel-scale"
+    assert live["first_divergence"]["causes"][0]["id"] == "swapped-with"
     assert same(live) == same(after)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import dumped
 import faults
+import models
 from conftest import Trace, capture, diff
 
 # what llama.cpp's tensors are in transformers
@@ -21,7 +22,7 @@ GEMMAS = dict(OURS, **{"ffn_norm MUL": "pre_feedforward_layernorm/mul"})
 def of_reference(name, family):
     """transformers' name of a tensor that llama.cpp calls `name`, where the table has one."""
     parts = re.fullmatch(r"(\w+)-(\d+) (\w+)", name)
-    known = (GEMMAS if family in faults.GEMMAS else OURS).get(f"{parts[1]} {parts[3]}") if parts else None
+    known = (GEMMAS if family in models.GEMMAS else OURS).get(f"{parts[1]} {parts[3]}") if parts else None
     return known and f"model.layers.{parts[2]}.{known}"
 
 

@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-import faults
+import fault_kinds
 from conftest import LOCKSTEP, Trace, diff, run
 from segments import store_values
 
@@ -50,7 +50,7 @@ def test_a_reference_in_bfloat16(lab):
     assert 2 ** -9 < limits["RMS_NORM", None] < 0.05  # half a unit of bfloat16, and some
     text = run(LOCKSTEP, "diff", reference, trace, "--preset", "none", "--candidate-model", model).stdout
     assert "the reference computes in bf16, which hides what is smaller: record it in float32" in " ".join(text.split())
-    wrong = lab.faulty("llama", "replay-heads", lambda t: t.update({"blk.2.attn_v.weight": faults.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
+    wrong = lab.faulty("llama", "replay-heads", lambda t: t.update({"blk.2.attn_v.weight": fault_kinds.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
     status, result = diff(reference, lab.candidate("llama", gguf=wrong), "--preset", "none", "--candidate-model", wrong)
     assert status == 1 and {o["name"] for o in result["replay"]["operations"] if o["origin"]} == {"Vcur-2"}
 
@@ -254,7 +254,7 @@ def test_the_graph_alone(lab, tmp_path):
 
 
 def test_a_fault_in_the_graph_alone(lab, tmp_path):
-    wrong = lab.faulty("llama", "graph-only", lambda t: t.update({"blk.2.attn_v.weight": faults.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
+    wrong = lab.faulty("llama", "graph-only", lambda t: t.update({"blk.2.attn_v.weight": fault_kinds.reverse_heads(t["blk.2.attn_v.weight"], 2)}))
     status, result = diff(faults.reference(lab, "llama"), lab.candidate("llama", gguf=wrong, options=["--graph-only"]), "--model-only")
     assert status == 1 and result["verdict"] == "diverged"
     assert {(o["name"], o["pass"]) for o in result["replay"]["operations"] if o["origin"]} == {("Vcur-2", n) for n in range(5)}

@@ -10,7 +10,7 @@ import torch
 import models
 import other_models
 from conftest import HERE, PROMPTS, STEPS, Trace, capture, run, LOCKSTEP
-from kernels import verify
+from kernel_faults import verify
 from segments import store_values
 
 TYPES = {"f32": None, "q8_0": "q8_0", "q4_0": "q4_0", "f16": "f16"}
