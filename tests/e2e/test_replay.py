@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fault_kinds
+import faults
 from conftest import LOCKSTEP, Trace, diff, run
 from segments import store_values
 
