@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "base/text.h"
 #include "format/archive.h"
 #include "quantized/quantized.h"
@@ -178,33 +179,12 @@ static void put_values_json(ls_text *out, const ls_view *view) {
 
 /* --- which tensor */
 
-/* Levenshtein distance of names up to `LIMIT` bytes. */
-static size_t distance(const char *a, const char *b) {
-    enum { LIMIT = 128 };
-    size_t row[LIMIT + 1], m = strlen(a), n = strlen(b);
-    if (m > LIMIT || n > LIMIT)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= m; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t least = row[j - 1] < row[j] ? row[j - 1] + 1 : row[j] + 1;
-            row[j] = change < least ? change : least;
-        }
-    }
-    return row[n];
-}
-
 static void suggest(const lockstep_archive *archive, const char *wanted) {
     enum { SUGGESTIONS = 3 };
     size_t best[SUGGESTIONS], scores[SUGGESTIONS], count = 0, limit = strlen(wanted) / 3 + 1;
     for (size_t i = 0; i < archive->tensor_count; i++) {
         const char *name = archive->tensors[i].name;
-        size_t score = *wanted != '\0' && strstr(name, wanted) != NULL ? 1 : distance(name, wanted);
+        size_t score = *wanted != '\0' && strstr(name, wanted) != NULL ? 1 : ls_typing_errors(name, wanted);
         if (score > limit)
             continue;
         size_t at = count < SUGGESTIONS ? count++ : SUGGESTIONS;

@@ -10,6 +10,7 @@
 #include <lockstep/lockstep.h>
 
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "io/guard.h"
 #include "commands.h"
 
@@ -50,8 +51,15 @@ static int finish(int status) {
 
 static int refuse(const char *name) {
     char shown[200];
+    const char *best = NULL;
+    for (size_t i = 0; commands[i] != NULL; i++)
+        if (ls_may_be_meant(name, commands[i]->name) && (best == NULL || ls_typing_errors(name, commands[i]->name) < ls_typing_errors(name, best)))
+            best = commands[i]->name;
     ls_escape(name, strlen(name), shown, sizeof shown);
-    fprintf(stderr, "lockstep: no command '%s'; 'lockstep --help' lists them\n", shown);
+    if (best != NULL)
+        fprintf(stderr, "lockstep: no command '%s': did you mean '%s'? 'lockstep --help' lists them\n", shown, best);
+    else
+        fprintf(stderr, "lockstep: no command '%s'; 'lockstep --help' lists them\n", shown);
     return EXIT_TROUBLE;
 }
 

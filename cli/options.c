@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "base/text.h"
 
 void command_print_help(const command_row *row) {
@@ -87,6 +88,18 @@ static int refuse_value(const command_row *row, const option_row *o, const char 
     return usage_error(row, text, "");
 }
 
+static int refuse_option(const command_row *row, const char *word) {
+    const option_row *best = NULL;
+    char what[100];
+    for (const option_row *o = row->options; o->name != NULL; o++)
+        if (o->name[1] == '-' && ls_may_be_meant(word, o->name) && (best == NULL || ls_typing_errors(word, o->name) < ls_typing_errors(word, best->name)))
+            best = o;
+    if (best == NULL)
+        return usage_error(row, "unknown option", word);
+    snprintf(what, sizeof what, "unknown option (did you mean %s?)", best->name);
+    return usage_error(row, what, word);
+}
+
 static int parse(const command_row *row, int argc, char **argv, char *options, arguments *args) {
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];
@@ -101,7 +114,7 @@ static int parse(const command_row *row, int argc, char **argv, char *options, a
         const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
         const option_row *o = find_option(row, word, equals != NULL ? (size_t)(equals - word) : strlen(word));
         if (o == NULL)
-            return usage_error(row, "unknown option", word);
+            return refuse_option(row, word);
         const char *value = equals != NULL ? equals + 1 : NULL;
         if (o->kind == OPTION_FLAG && value != NULL)
             return usage_error(row, "this option takes no value", o->name);
