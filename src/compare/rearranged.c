@@ -28,6 +28,7 @@ static double error_of(const ls_row_table *t, size_t r, size_t c, size_t columns
         difference += d * d;
         squares += factor * factor * a[i] * a[i];
     }
+    squares = fmax(squares, t->typical);
     return difference == 0 ? 0 : squares > 0 ? difference / squares : INFINITY;
 }
 
@@ -406,6 +407,6 @@ double *ls_row_table_transpose(const ls_row_table *t, ls_row_table *out) {
             both[column * t->rows + row] = reference_row(t, row)[column];
             both[n + column * t->rows + row] = candidate_row(t, row)[column];
         }
-    *out = (ls_row_table){.reference = both, .candidate = both + n, .rows = t->columns, .columns = t->rows, .allowed = t->allowed, .row = t->column, .column = t->row};
+    *out = (ls_row_table){.reference = both, .candidate = both + n, .rows = t->columns, .columns = t->rows, .allowed = t->allowed, .typical = t->typical * (double)t->rows / (double)t->columns, .row = t->column, .column = t->row};
     return both;
 }

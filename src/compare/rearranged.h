@@ -12,6 +12,7 @@ typedef struct ls_row_table {
     const double *reference, *candidate;
     size_t rows, columns;
     double allowed;
+    double typical; /* what a row's squares count as at least: the noise of results is the same in all channels */
     const char *row, *column; /* what they are called: "row", "channel" */
     size_t head; /* rows of a head; 0 where there are none */
     bool is_cut; /* there are more columns, which are not at hand */

@@ -1,4 +1,5 @@
 #include "diagnose/diagnose.h"
+#include "diff/proof.h"
 #include "compare/relative.h"
 
 #include <math.h>
@@ -55,12 +56,19 @@ static bool has_enough(const ls_evidence *e, const rule *r) {
     return differ >= LEAST && differ > free_numbers;
 }
 
+double ls_evidence_rounding(const ls_evidence *e) {
+    const double most = 2.5; /* times what is expected */
+    const ls_replayed *item = ls_proof_of(e->diff, e->pair->candidate_value);
+    return item != NULL && item->is_origin ? most * item->local.expected : 0;
+}
+
 /* What is fitted needs values that are numbers. */
 static bool explains(const ls_evidence *e, const rule *r, ls_cause *out) {
     if (r->free_parameters == LS_FREE_PROVEN)
         return r->fit(e, out);
-    return e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r) && r->fit(e, out) && out->residual <= e->pair->mark.tolerance &&
-           out->residual < 0.1 * e->pair->metrics.rel_l2;
+    const double rounding = ls_evidence_rounding(e);
+    return e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r) && r->fit(e, out) && out->residual <= fmax(e->pair->mark.tolerance, rounding) &&
+           out->residual < fmax(0.1 * e->pair->metrics.rel_l2, fmin(rounding, 0.25 * e->pair->metrics.rel_l2));
 }
 
 static void try_rules(const ls_evidence *e, ls_diagnosis *out) {

@@ -43,6 +43,9 @@ enum { LS_FREE_PER_CHANNEL = -1, LS_FREE_PROVEN = -2 };
 /* |a - b|_2 / |b|_2 over finite elements; infinite when b is all zeros and a isn't. */
 double ls_residual(const double *a, const double *b, size_t count);
 
+/* Relative L2 that the rounding of the operation's own weight leaves, whatever the cause; 0 where it is not known. */
+double ls_evidence_rounding(const ls_evidence *evidence);
+
 /* Finds the failing rows, where one axis of the pair is that of the rows. */
 void ls_find_failing_rows(const ls_diff *diff, const ls_pair *pair, const ls_aligned_pair *aligned, ls_failing_rows *out_rows);
 

@@ -24,10 +24,17 @@ static bool find(const ls_evidence *e, const ls_row_table *table, ls_cause *out)
     return true;
 }
 
+static double mean_row(const ls_evidence *e) {
+    double squares = 0;
+    for (size_t i = 0; i < e->count; i++)
+        squares += e->reference[i] * e->reference[i];
+    return squares / ((double)e->count / (double)e->channels);
+}
+
 /* Which channels or tokens differ, what they hold instead, or in what order they are. */
 bool ls_fit_rows(const ls_evidence *e, ls_cause *out) {
-    const double allowed = e->pair->mark.tolerance * e->pair->mark.tolerance;
-    const ls_row_table tokens = {.reference = e->reference, .candidate = e->candidate, .rows = e->count / e->channels, .columns = e->channels, .allowed = allowed, .row = "row", .column = "channel"};
+    const double least = fmax(e->pair->mark.tolerance, ls_evidence_rounding(e)), allowed = least * least;
+    const ls_row_table tokens = {.reference = e->reference, .candidate = e->candidate, .rows = e->count / e->channels, .columns = e->channels, .allowed = allowed, .typical = mean_row(e), .row = "row", .column = "channel"};
     ls_row_table channels;
     double *values = tokens.rows > 1 && tokens.columns > 1 ? ls_row_table_transpose(&tokens, &channels) : NULL;
     const bool found = values != NULL && (find(e, &channels, out) || find(e, &tokens, out));
