@@ -300,8 +300,14 @@ bool ls_proof_is_same_name(const char *a, const char *b) {
     return strcmp(longer + rest, shorter) == 0 && (rest == 0 || longer[rest - 1] == '.');
 }
 
-/* The first weight of this size that a node of the reference reads, unless one of them is called `known`. */
-static size_t wanted_by(const ls_diff *d, size_t partner, const char *known, uint64_t elements) {
+/* Both are weights, or biases. */
+static bool end_alike(const char *a, const char *b) {
+    const char *x = strrchr(a, '.'), *y = strrchr(b, '.');
+    return x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
+/* The first weight of this size that a node of the reference reads, rather one that ends as `weight` does, unless one of them is called `known`. */
+static size_t wanted_by(const ls_diff *d, size_t partner, const char *weight, const char *known, uint64_t elements) {
     const ls_trace *t = d->in.reference.trace;
     const ls_node *n = &t->nodes[d->in.reference.values.value_of[partner]];
     size_t wanted = LS_NONE;
@@ -311,7 +317,8 @@ static size_t wanted_by(const ls_diff *d, size_t partner, const char *known, uin
             continue;
         if (ls_proof_is_same_name(source->name, known))
             return LS_NONE;
-        wanted = wanted == LS_NONE ? n->sources[i] : wanted;
+        if (wanted == LS_NONE || (end_alike(source->name, weight) && !end_alike(t->nodes[wanted].name, weight)))
+            wanted = n->sources[i];
     }
     return wanted;
 }
@@ -323,7 +330,7 @@ size_t ls_proof_wanted_weight(const ls_diff *d, const char *weight, const char *
         bool reads = item->is_origin && item->partner != LS_NONE && read_weight(d->in.candidate.trace, &d->in.candidate.trace->nodes[item->node], weight) != LS_NONE;
         for (size_t k = 0; item->is_origin && item->partner != LS_NONE && k < item->region_count && !reads; k++)
             reads = read_weight(d->in.candidate.trace, &d->in.candidate.trace->nodes[item->region[k]], weight) != LS_NONE;
-        wanted = reads ? wanted_by(d, item->partner, known, elements) : LS_NONE;
+        wanted = reads ? wanted_by(d, item->partner, weight, known, elements) : LS_NONE;
     }
     return wanted;
 }

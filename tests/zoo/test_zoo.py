@@ -102,3 +102,4 @@ def test_a_planted_fault_is_named(outcomes, folder, name):
 def test_a_drawn_fault_is_named(outcomes, folder, name):
     drawn = faulty.visit(animals.BY_NAME[name], "f32", folder / name, SEED, 1)["faults"]
     assert [(fault["outcome"], fault["verdict"]) for fault in drawn] == [("right", "diverged")], drawn
+    assert drawn[0]["explained"] != "wrong", drawn[0]["cause"]
