@@ -67,9 +67,19 @@ static bool find_among_columns(const ls_row_table *table, ls_row_texts *texts, l
     return found;
 }
 
+/* Of queries, keys and values, rows belong to heads. */
+static bool is_of_heads(const char *name) {
+    static const char *const parts[] = {"attn_q.", "attn_k.", "attn_v.", "q_proj.", "k_proj.", "v_proj."};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(name, parts[i]) != NULL)
+            return true;
+    return false;
+}
+
 void ls_weight_find_rows(ls_weights *w, ls_weight_pair *pair) {
     const double far = 16, most = 0.25; /* times what the type makes of a row on average; a quarter of its energy */
-    const uint64_t heads = ls_weight_heads(w, w->sides[LS_CANDIDATE]->archive->tensors[pair->part[LS_CANDIDATE].tensor].name);
+    const char *name = w->sides[LS_CANDIDATE]->archive->tensors[pair->part[LS_CANDIDATE].tensor].name;
+    const uint64_t heads = is_of_heads(name) ? ls_weight_heads(w, name) : 0;
     ls_row_table table = {.allowed = fmin(far * fmax(pair->allowed, 1e-12), most), .row = "row", .column = "column"};
     ls_row_texts texts;
     ls_cause cause;

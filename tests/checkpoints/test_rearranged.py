@@ -101,6 +101,13 @@ def test_another_weight_has_no_cause(tmp_path, value):
     assert pair["verdict"] == "differs" and pair["cause"] is None, pair["cause"]
 
 
+def test_what_has_no_heads_has_none_in_another_order(tmp_path):
+    hf = write_hf(tmp_path / "hf", {"model.layers.0.mlp.up_proj.weight": WEIGHT}, CONFIG)
+    gguf_file = write_gguf(tmp_path / "m.gguf", {"blk.0.ffn_up.weight": np.ascontiguousarray(by_heads(WEIGHT, ORDER), "f4")}, arch="qwen2", keys=KEYS)
+    pair = pair_of(diff(hf, gguf_file, "--what", "weights")[2], "blk.0.ffn_up.weight")
+    assert pair["cause_id"] == "row-order" and "blocks of 8 rows are the reference's in the order 4, 0, 5, 2, 1, 3" in pair["cause"]
+
+
 def test_of_other_rows_the_place_is_said(tmp_path):
     pair = compare(tmp_path, with_rows([4], lambda r: -r[:, ::-1]))
     assert pair["verdict"] == "differs" and pair["cause"] is None and pair["region"] == "row 4"
