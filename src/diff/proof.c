@@ -255,9 +255,10 @@ static void accuse(ls_diff *d, ls_replayed *item) {
     item->is_accepted = false;
 }
 
-/* Its result does not have the factor that the weight has. */
+/* Its result does not have the factor that the weight has, although rounding would not hide it. */
 static bool is_contradicted(const ls_replayed *item, const ls_wrong_weight *weight) {
-    return weight->is_scaled && item->class == LS_REPLAY_FOUND && fabs(item->local.factor - 1) < 0.25 * weight->error;
+    const bool is_visible = weight->error > 2 * item->local.expected;
+    return weight->is_scaled && item->class == LS_REPLAY_FOUND && is_visible && fabs(item->local.factor - 1) < 0.25 * weight->error;
 }
 
 bool ls_proof_is_read_right(const ls_diff *d, const char *weight) {
