@@ -1,4 +1,6 @@
-"""Quantized checkpoints against the GGUF files that llama.cpp's converter makes of them, and of their originals."""
+"""Quantized checkpoints against the GGUF files that llama.cpp's converter makes of them, and of their originals.
+
+This process computes with threads: what is forked from it afterwards would wait for them, so test_zoo.py comes first."""
 import dataclasses
 import json
 import pathlib
