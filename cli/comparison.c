@@ -90,8 +90,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
 static void name_weights(const ls_diff *diff, ls_text *out) {
     for (size_t i = 0; i < diff->result.weights.count; i++) {
         ls_text_printf(out, i == 0 ? "^(" : "|");
-        for (const char *c = ls_diff_graph(diff)->nodes[diff->result.weights.items[i]].name; *c != '\0'; c++)
-            ls_text_printf(out, strchr(".[]{}()*+?|^$\\", *c) != NULL ? "\\%c" : "%c", *c);
+        ls_text_regex(out, ls_diff_graph(diff)->nodes[diff->result.weights.items[i]].name);
     }
     ls_text_printf(out, ")$");
 }
@@ -219,7 +218,7 @@ static size_t find_wanted(const ls_diff *diff, const lockstep_archive *reference
     return SIZE_MAX;
 }
 
-/* Of weights that neither names nor content paired, the operations that read them tell what they should be. */
+/* Where neither names nor content could pair a weight, the operation that reads it tells which of the reference's it should be. */
 static void pair_suspects(const ls_diff *diff, ls_checkpoint_diff *weights) {
     const lockstep_archive *reference = weights->sides[LS_REFERENCE].archive, *candidate = weights->sides[LS_CANDIDATE].archive;
     lockstep_error error;

@@ -5,8 +5,6 @@
 #include "match/match_by_rules.h"
 #include "trace/trace.h"
 
-enum { NAME_BYTES = 400 };
-
 typedef struct naming_nodes {
     const ls_values *values;
     const char **names; /* per node */
@@ -14,16 +12,9 @@ typedef struct naming_nodes {
     bool failed;
 } naming_nodes;
 
-static int last_layer(const ls_trace *t) {
-    int last = 0;
-    for (size_t i = 0; i < t->node_count; i++)
-        last = t->nodes[i].layer > last ? t->nodes[i].layer : last;
-    return last;
-}
-
 /* The first rule that fits a tensor is used, and the first of its names. */
 static void name_node(naming_nodes *n, const ls_rule *rule, size_t pass, int layer) {
-    char name[NAME_BYTES];
+    char name[LS_RULE_NAME];
     const size_t node = ls_rule_find_candidate(n->values, rule, pass, layer), value = node != LS_NONE ? n->values->value_of[node] : LS_NONE;
     if (value == LS_NONE || n->names[value] != NULL || !ls_rules_expand(rule->references[0], layer, -1, name, sizeof name))
         return;
@@ -34,7 +25,7 @@ static void name_node(naming_nodes *n, const ls_rule *rule, size_t pass, int lay
 
 static void name_nodes(naming_nodes *n, const ls_rules *rules) {
     const ls_trace *t = n->values->trace;
-    const int last = last_layer(t);
+    const int last = ls_trace_last_layer(t);
     for (size_t i = 0; i < rules->count; i++)
         for (size_t pass = 0; pass < t->pass_count; pass++)
             for (int layer = 0; layer <= (rules->rules[i].per_layer ? last : 0) && ls_rule_is_for(n->values, &rules->rules[i], pass); layer++)

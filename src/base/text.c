@@ -95,6 +95,14 @@ void ls_text_json(ls_text *text, const char *bytes, size_t length) {
     ls_text_append(text, "\"", 1);
 }
 
+void ls_text_regex(ls_text *text, const char *bytes) {
+    for (; *bytes != '\0'; bytes++) {
+        if (strchr(".[]{}()*+?|^$\\", *bytes) != NULL)
+            ls_text_append(text, "\\", 1);
+        ls_text_append(text, bytes, 1);
+    }
+}
+
 void ls_text_clear(ls_text *text) {
     text->length = 0;
     text->failed = false;

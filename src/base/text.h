@@ -19,6 +19,8 @@ void ls_text_printf(ls_text *text, const char *format, ...) __attribute__((forma
 void ls_text_integer(ls_text *text, int64_t value);
 /* Appends a JSON string literal with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ls_text_json(ls_text *text, const char *bytes, size_t length);
+/* Appends a regular expression (POSIX, extended) that matches just these bytes. */
+void ls_text_regex(ls_text *text, const char *bytes);
 /* Empties the text and keeps its memory; a failure is forgotten. */
 void ls_text_clear(ls_text *text);
 void ls_text_done(ls_text *text);

@@ -39,7 +39,10 @@ static void add(sums *into, const sums *more) {
 
 /* The square of the width of a cell; of an outermost one, as if its code were in the middle. */
 static double width2(float value, float low, float high) {
-    const double width = isinf(low) && isinf(high) ? 0 : isinf(low) ? 2.0 * ((double)high - (double)value) : isinf(high) ? 2.0 * ((double)value - (double)low) : (double)high - (double)low;
+    const double below = (double)value - (double)low, above = (double)high - (double)value;
+    if (isinf(below) && isinf(above))
+        return 0;
+    const double width = isinf(below) ? 2 * above : isinf(above) ? 2 * below : (double)high - (double)low;
     return width * width;
 }
 

@@ -324,14 +324,20 @@ static size_t wanted_by(const ls_diff *d, size_t partner, const char *weight, co
     return wanted;
 }
 
+/* Itself, or in its region. */
+static bool reads_weight(const ls_trace *t, const ls_replayed *item, const char *weight) {
+    bool any = read_weight(t, &t->nodes[item->node], weight) != LS_NONE;
+    for (size_t k = 0; k < item->region_count && !any; k++)
+        any = read_weight(t, &t->nodes[item->region[k]], weight) != LS_NONE;
+    return any;
+}
+
 size_t ls_proof_wanted_weight(const ls_diff *d, const char *weight, const char *known, uint64_t elements) {
     size_t wanted = LS_NONE;
     for (size_t i = 0; i < d->replay.count && wanted == LS_NONE; i++) {
         const ls_replayed *item = &d->replay.items[i];
-        bool reads = item->is_origin && item->partner != LS_NONE && read_weight(d->in.candidate.trace, &d->in.candidate.trace->nodes[item->node], weight) != LS_NONE;
-        for (size_t k = 0; item->is_origin && item->partner != LS_NONE && k < item->region_count && !reads; k++)
-            reads = read_weight(d->in.candidate.trace, &d->in.candidate.trace->nodes[item->region[k]], weight) != LS_NONE;
-        wanted = reads ? wanted_by(d, item->partner, weight, known, elements) : LS_NONE;
+        if (item->is_origin && item->partner != LS_NONE && reads_weight(d->in.candidate.trace, item, weight))
+            wanted = wanted_by(d, item->partner, weight, known, elements);
     }
     return wanted;
 }
@@ -344,8 +350,7 @@ static void add_weights(const ls_trace *t, const ls_node *n, ls_map *seen, ls_te
         if (known == NULL || (*known)++ > 0)
             continue;
         ls_text_printf(out, out->length == 0 ? "^(" : "|");
-        for (const char *c = t->nodes[at].name; *c != '\0'; c++)
-            ls_text_printf(out, strchr(".[]{}()*+?|^$\\", *c) != NULL ? "\\%c" : "%c", *c);
+        ls_text_regex(out, t->nodes[at].name);
     }
 }
 

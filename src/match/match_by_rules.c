@@ -5,10 +5,8 @@
 #include "match/match_by_rules.h"
 #include "match/matching.h"
 
-enum { NAME_BYTES = 400 };
-
 size_t ls_rule_find_candidate(const ls_values *candidate, const ls_rule *rule, size_t pass, int layer) {
-    char name[NAME_BYTES], of[NAME_BYTES] = "";
+    char name[LS_RULE_NAME], of[LS_RULE_NAME] = "";
     const ls_label label = {name, rule->op, rule->of != NULL ? of : NULL, rule->occurrence + rule->stride * layer};
     if (!ls_rules_expand(rule->candidate, layer, -1, name, sizeof name) || (rule->of != NULL && !ls_rules_expand(rule->of, layer, -1, of, sizeof of)))
         return LS_NONE;
@@ -41,7 +39,7 @@ typedef struct applying {
 /* The first of the rule's names, under the first of the prefixes, that the reference has. */
 static size_t find_reference(const applying *a, size_t pass, const ls_rule *rule, int layer) {
     static const char *const none[] = {"", NULL};
-    char name[NAME_BYTES];
+    char name[LS_RULE_NAME];
     ls_label label = {name, NULL, NULL, rule->reference_occurrence + rule->reference_stride * layer};
     for (const char *const *r = rule->references; *r != NULL; r++)
         for (const char *const *prefix = a->rules->prefixes != NULL ? a->rules->prefixes : none; *prefix != NULL; prefix++) {
@@ -78,7 +76,7 @@ static bool has_bias(const applying *a, const ls_node *product) {
     const ls_trace *t = a->m->in->candidate.trace;
     for (size_t k = 0; k < product->source_count; k++) {
         const ls_node *n = &t->nodes[product->sources[k]];
-        char name[NAME_BYTES];
+        char name[LS_RULE_NAME];
         size_t length = strlen(n->name);
         if (n->role != LOCKSTEP_ROLE_WEIGHT || length < sizeof weight - 1 || length >= sizeof name || strcmp(n->name + length - (sizeof weight - 1), weight) != 0)
             continue;
@@ -124,17 +122,10 @@ static lockstep_status apply_to_pass(applying *a, size_t pass_pair, bool late) {
     return LOCKSTEP_OK;
 }
 
-static int last_layer(const ls_trace *t) {
-    int last = -1;
-    for (size_t i = 0; i < t->node_count; i++)
-        last = t->nodes[i].layer > last ? t->nodes[i].layer : last;
-    return last;
-}
-
 /* To passes that have new nodes, and late rules to passes that have just become whole. */
 static lockstep_status apply(ls_matching *m, const ls_rules *rules, ls_method method, size_t from, lockstep_error *error) {
     const ls_trace *candidate = m->in->candidate.trace;
-    int of_reference = last_layer(m->in->reference.trace), of_candidate = last_layer(candidate);
+    int of_reference = ls_trace_last_layer(m->in->reference.trace), of_candidate = ls_trace_last_layer(candidate);
     applying a = {.m = m, .rules = rules, .method = method, .first_pass = SIZE_MAX, .error = error};
     a.last_layer = of_reference > of_candidate ? of_reference : of_candidate;
     a.last_layer = a.last_layer > 0 ? a.last_layer : 0;

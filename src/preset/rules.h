@@ -14,6 +14,7 @@ typedef enum ls_reorder {
 } ls_reorder;
 
 enum { LS_FIRST = -1, LS_LAST = -2 };
+enum { LS_RULE_NAME = 400 }; /* bytes of a name that rules are applied to */
 
 /* Names are templates: {L} stands for the layer. */
 typedef struct ls_rule {

@@ -49,6 +49,13 @@ static void set_parameter(alteration *a, const char *key, double value) {
     a->node.parameter_count = count;
 }
 
+/* A parameter with another value. */
+static void try_number(alteration *a, const char *key, double value) {
+    const double *own = ls_node_parameter(&a->node, key);
+    snprintf(a->text, sizeof a->text, "%s %.7g instead of %.7g", key, value, own != NULL ? *own : 0);
+    set_parameter(a, key, value);
+}
+
 static bool other_rotation(alteration *a, size_t k) {
     enum { PAIRS = 0, HALVES = 2 };
     const double *mode = ls_node_parameter(&a->node, "mode");
@@ -64,9 +71,7 @@ static bool other_eps(alteration *a, size_t k) {
     static const double values[] = {1e-6, 1e-5, 1e-12, 1e-8, 1e-7, 1e-4, 1e-3};
     if (k >= COUNT(values) || a->node.kind->role != LS_OP_ROLE_NORM)
         return false;
-    const double *own = ls_node_parameter(&a->node, "eps");
-    snprintf(a->text, sizeof a->text, "eps %g instead of %g", values[k], own != NULL ? *own : 0);
-    set_parameter(a, "eps", values[k]);
+    try_number(a, "eps", values[k]);
     return true;
 }
 
@@ -104,13 +109,6 @@ static bool other_window(alteration *a, size_t k) {
     a->window = k < SMALL ? (int)k + 1 : usual[k - SMALL];
     snprintf(a->text, sizeof a->text, "a window of %d position%s", a->window, a->window == 1 ? "" : "s");
     return true;
-}
-
-/* A parameter with another value. */
-static void try_number(alteration *a, const char *key, double value) {
-    const double *own = ls_node_parameter(&a->node, key);
-    snprintf(a->text, sizeof a->text, "%s %.7g instead of %.7g", key, value, own != NULL ? *own : 0);
-    set_parameter(a, key, value);
 }
 
 static bool other_scale(alteration *a, size_t k) {

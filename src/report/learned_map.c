@@ -8,8 +8,6 @@
 #include "base/grow.h"
 #include "diff/proof.h"
 
-enum { NAME_BYTES = 400 }; /* as rules have them */
-
 /* The name and number of a tensor among those of its pass; `layered` is the name with {L} for its layer. */
 typedef struct label {
     const char *name, *layered;
@@ -82,7 +80,7 @@ static const char *layered(learning *l, const char *name, int layer, bool counts
 }
 
 static bool is_layered(const label *l) { return l->layered != l->name; }
-static bool can_be_written(const char *name) { return strchr(name, '{') == NULL && strlen(name) < NAME_BYTES; }
+static bool can_be_written(const char *name) { return strchr(name, '{') == NULL && strlen(name) < LS_RULE_NAME; }
 
 /* How far the pair's tensors are apart, computed from the same values. */
 static double error_of(const ls_diff *diff, const ls_pair *pair) {
@@ -90,13 +88,13 @@ static double error_of(const ls_diff *diff, const ls_pair *pair) {
     return r != NULL && r->class == LS_REPLAY_FOUND && r->means == LS_REPLAY_BY_VALUE ? r->local.error : NAN;
 }
 
-static sighting describe(learning *l, const ls_pair *pair, bool counts) {
+static sighting describe(learning *l, const ls_pair *pair) {
     const ls_match_inputs *in = &l->diff->in;
     const ls_node *candidate = &in->candidate.trace->nodes[pair->candidate], *reference = &in->reference.trace->nodes[pair->reference];
     const int layer = candidate->layer;
     return (sighting){.op = candidate->op, .reorder = ls_pair_reorder(pair), .layer = layer, .node = pair->candidate, .pass_pair = pair->pass_pair, .error = error_of(l->diff, pair),
-                      .candidate = {candidate->name, layered(l, candidate->name, layer, counts), in->candidate.values.labels[pair->candidate].of_name_op},
-                      .reference = {reference->name, layered(l, reference->name, layer, counts), in->reference.values.labels[pair->reference].of_name}};
+                      .candidate = {candidate->name, layered(l, candidate->name, layer, false), in->candidate.values.labels[pair->candidate].of_name_op},
+                      .reference = {reference->name, layered(l, reference->name, layer, false), in->reference.values.labels[pair->reference].of_name}};
 }
 
 /* Guesses at what lies behind a fault say nothing, nor does a partner that was chosen for an operation at fault, and an output's second pair repeats the first. */
@@ -106,28 +104,33 @@ static bool teaches(const ls_diff *diff, const ls_pair *pair) {
     return pair->method != LS_METHOD_INFERRED && pair->method != LS_METHOD_OUTPUT && !pair->is_extra && !is_guess;
 }
 
-static void keep_sighting(learning *l, const sighting *s) {
+static void count_names(learning *l, const ls_pair *pair) {
+    const ls_node *candidate = &l->diff->in.candidate.trace->nodes[pair->candidate];
+    layered(l, candidate->name, candidate->layer, true);
+    layered(l, l->diff->in.reference.trace->nodes[pair->reference].name, candidate->layer, true);
+}
+
+static void keep_sighting(learning *l, const ls_pair *pair) {
+    const sighting s = describe(l, pair);
     void *array = l->sightings;
-    l->failed = l->failed || !ls_grow(&array, l->count, &l->capacity, sizeof *s);
+    l->failed = l->failed || !ls_grow(&array, l->count, &l->capacity, sizeof s);
     if (l->failed)
         return;
     l->sightings = array;
-    if (can_be_written(s->candidate.name) && can_be_written(s->reference.name))
-        l->sightings[l->count++] = *s;
+    if (can_be_written(s.candidate.name) && can_be_written(s.reference.name))
+        l->sightings[l->count++] = s;
     else
         l->ambiguous++;
 }
 
 static void collect(learning *l) {
     const ls_pairs *pairs = &l->diff->pairs;
-    for (int counts = 1; counts >= 0; counts--)
-        for (size_t i = 0; i < pairs->count && !l->failed; i++) {
-            if (!teaches(l->diff, &pairs->items[i]))
-                continue;
-            const sighting s = describe(l, &pairs->items[i], counts == 1);
-            if (counts == 0)
-                keep_sighting(l, &s);
-        }
+    for (size_t i = 0; i < pairs->count && !l->failed; i++)
+        if (teaches(l->diff, &pairs->items[i]))
+            count_names(l, &pairs->items[i]);
+    for (size_t i = 0; i < pairs->count && !l->failed; i++)
+        if (teaches(l->diff, &pairs->items[i]))
+            keep_sighting(l, &pairs->items[i]);
 }
 
 /* ------------------------------------------------------------------ rules */
@@ -158,7 +161,7 @@ static int compare_sightings(const void *a, const void *b) {
     return x->node < y->node ? -1 : x->node > y->node;
 }
 
-/* Rules about the layers of one sighting each, whose names are written as they are. */
+/* A rule for one layer, whose names are written as they are. */
 static learned literal(const sighting *first, const sighting *end) {
     return (learned){.first = first, .end = end, .occurrence = first->candidate.occurrence, .reference_occurrence = first->reference.occurrence};
 }
@@ -189,7 +192,7 @@ static bool generalize(const sighting *first, const sighting *end, learned *out)
 }
 
 static size_t find_label(const ls_side *side, size_t pass, const label *l, const char *op, int layer, long occurrence, bool per_layer) {
-    char name[NAME_BYTES + 16];
+    char name[LS_RULE_NAME + 16];
     if (!ls_rules_expand(per_layer ? l->layered : l->name, layer, -1, name, sizeof name))
         return LS_NONE;
     return ls_values_find(&side->values, pass, &(ls_label){name, op, NULL, occurrence});

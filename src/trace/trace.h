@@ -129,6 +129,13 @@ typedef struct ls_hold {
 lockstep_status ls_trace_hold(const ls_trace *trace, size_t node, ls_hold *out_hold, lockstep_error *error);
 void ls_hold_release(ls_hold *hold);
 
+/* The highest number of a layer; -1 where no node is of one. */
+static inline int ls_trace_last_layer(const ls_trace *trace) {
+    int last = -1;
+    for (size_t i = 0; i < trace->node_count; i++)
+        last = trace->nodes[i].layer > last ? trace->nodes[i].layer : last;
+    return last;
+}
 /* Token ids, positions, ranks or flags. (The names of quantized iq types begin with an i, too.) */
 static inline bool ls_node_is_integer(const ls_node *node) {
     return (*node->dtype == 'i' || *node->dtype == 'u' || strcmp(node->dtype, "bool") == 0) && strncmp(node->dtype, "iq", 2) != 0;
