@@ -146,13 +146,16 @@ static void find_group_cause(const cells *c, const sums *all, uint64_t bad, ls_w
     const sums s = read_group(c, bad / c->groups * c->columns + first, left < c->group ? left : c->group);
     const double factor = factor_of(&s), shift = s.difference / s.n, enough = 2;
     const double scaled = without_factor(&s), shifted = without_shift(&s), least = fmin(scaled, shifted);
-    ls_cause cause = {.id = "group-shift", .sentence = "in that group, {shift:2} was added to all values (its NMSE: {before:2}, without that {after:2})"};
+    ls_cause cause;
     if (!(factor > 0) || !(s.other2 > 0) || !(enough * least < s.error2))
         return;
-    if (scaled <= shifted)
+    if (scaled <= shifted) {
         cause = (ls_cause){.id = "group-scale", .sentence = "in that group, the scale is {factor:3} times what it should be (its NMSE: {before:2}, without that {after:2})"};
-    const bool is_candidate = c->codes_side == LS_CANDIDATE;
-    ls_cause_set_number(&cause, scaled <= shifted ? "factor" : "shift", scaled <= shifted ? 1 / factor : is_candidate ? shift : -shift);
+        ls_cause_set_number(&cause, "factor", 1 / factor);
+    } else {
+        cause = (ls_cause){.id = "group-shift", .sentence = "in that group, {shift:2} was added to all values (its NMSE: {before:2}, without that {after:2})"};
+        ls_cause_set_number(&cause, "shift", c->codes_side == LS_CANDIDATE ? shift : -shift);
+    }
     ls_cause_set_number(&cause, "before", s.error2 / s.other2);
     ls_cause_set_number(&cause, "after", fmax(least, 0) / s.other2);
     cause.residual = all->other2 > 0 ? (all->error2 - s.error2 + fmax(least, 0)) / all->other2 : 0;
