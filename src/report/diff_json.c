@@ -4,7 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/proof.h"
+#include "report/diff_json.h"
 #include "report/json_values.h"
+#include "report/layers.h"
+#include "report/where.h"
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/report.h"
@@ -30,7 +34,7 @@ static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
     return o;
 }
 
-static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
+json_t *ls_report_pair_json(const ls_diff *d, const ls_pair *p) {
     json_t *o = json_object();
     json_object_set_new(o, "candidate", node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
     json_object_set_new(o, "reference", node_json(d->in.reference.trace, p->reference, p->reference_value));
@@ -115,10 +119,20 @@ static json_t *pairing_json(const ls_diff *d) {
     return o;
 }
 
-static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
+json_t *ls_report_cause_json(const ls_comparison *c, const ls_pair *pair, const ls_cause *cause) {
+    ls_text where = {0};
+    ls_report_place(cause->id, c->checkpoints != NULL ? &c->checkpoints->settings : NULL, &where);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rule", cause->id, "summary", ls_json_sentence(cause), "parameters", ls_json_parameters(cause), "where", taken_text(&where), "before",
+                     ls_json_number(cause->before > 0 ? cause->before : pair->metrics.rel_l2), "after", ls_json_number(cause->residual), "values", ls_json_count(cause->values), "free",
+                     ls_json_count(cause->free), "layers", ls_report_layers_json(c->diff, ls_proof_of(c->diff, pair->candidate_value)));
+}
+
+static json_t *first_json(const ls_comparison *c) {
+    const ls_diff *d = c->diff;
+    const ls_diagnosis *diagnosis = c->diagnosis;
     if (d->result.first == LS_NONE)
         return json_null();
-    json_t *o = pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
+    json_t *o = ls_report_pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
     for (size_t i = 0; i < d->result.inputs.count; i++) {
         const ls_pair *p = &d->pairs.items[d->result.inputs.items[i]];
         json_array_append_new(inputs, node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
@@ -126,10 +140,7 @@ static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
     json_object_set_new(o, "inputs", inputs);
     json_t *causes = json_array();
     for (size_t i = 0; i < diagnosis->cause_count; i++)
-        json_array_append_new(causes, json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", diagnosis->causes[i].id, "text", ls_json_sentence(&diagnosis->causes[i]),
-                                                "parameters", ls_json_parameters(&diagnosis->causes[i]), "before",
-                                                ls_json_number(diagnosis->causes[i].before > 0 ? diagnosis->causes[i].before : d->pairs.items[d->result.first].metrics.rel_l2), "residual",
-                                                ls_json_number(diagnosis->causes[i].residual)));
+        json_array_append_new(causes, ls_report_cause_json(c, &d->pairs.items[d->result.first], &diagnosis->causes[i]));
     json_object_set_new(o, "causes", causes);
     if (diagnosis->failing_rows.count > 0) {
         const ls_failing_rows *f = &diagnosis->failing_rows;
@@ -183,7 +194,7 @@ static json_t *summary_json(const ls_comparison *c) {
     json_object_set_new(o, "pairing", pairing_json(d));
     json_object_set_new(o, "totals", totals_json(d));
     json_object_set_new(o, "order", json_string(!d->result.order_known ? "unknown" : d->result.order_of_reference ? "reference" : "candidate"));
-    json_object_set_new(o, "first_divergence", first_json(d, c->diagnosis));
+    json_object_set_new(o, "first_divergence", first_json(c));
     json_object_set_new(o, "replay", ls_report_replay_json(d));
     json_object_set_new(o, "oracle", oracle_json(c));
     json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
@@ -207,6 +218,6 @@ bool ls_report_json(const ls_comparison *c, FILE *out) {
     const ls_pairs *pairs = &c->diff->pairs;
     bool ok = put_json(summary_json(c), JSON_INDENT(1), strlen("\n}"), out) && fputs(",\n \"pairs\": [", out) >= 0;
     for (size_t i = 0; i < pairs->count && ok; i++) /* one at a time: there may be a hundred thousand */
-        ok = fputs(i > 0 ? ",\n  " : "\n  ", out) >= 0 && put_json(pair_json(c->diff, &pairs->items[i]), JSON_COMPACT, 0, out);
+        ok = fputs(i > 0 ? ",\n  " : "\n  ", out) >= 0 && put_json(ls_report_pair_json(c->diff, &pairs->items[i]), JSON_COMPACT, 0, out);
     return ok && fputs("]\n}\n", out) >= 0;
 }

@@ -15,7 +15,8 @@ typedef struct ls_comparison {
     const ls_diff *diff;
     const ls_diagnosis *diagnosis;
     const ls_oracle *oracle;           /* a third opinion; or NULL */
-    const ls_checkpoint_diff *weights; /* those behind the first divergence, in the traces' checkpoints; or NULL */
+    const ls_checkpoint_diff *weights; /* those that are to be reported, of the traces' checkpoints; or NULL */
+    const ls_checkpoint_diff *checkpoints; /* the same with all that is known, whether or not it is to be reported; or NULL */
 } ls_comparison;
 
 /* `width`: columns of the terminal, 0 for no limit. `all`: every pair, and the names
