@@ -19,7 +19,7 @@ static void put_ranges(const ls_affected_layers *e, ls_text *out) {
 
 void ls_report_layers(const ls_diff *d, const ls_replayed *item, ls_text *out) {
     ls_affected_layers e;
-    if (item == NULL || !ls_affected_layers_find(d, item, &e))
+    if (item == NULL || !item->is_origin || !ls_affected_layers_find(d, item, &e))
         return;
     if (e.faulty > 1 && e.faulty == e.total) {
         ls_text_printf(out, "in all %zu layers", e.total);
@@ -32,7 +32,7 @@ void ls_report_layers(const ls_diff *d, const ls_replayed *item, ls_text *out) {
 
 json_t *ls_report_layers_json(const ls_diff *d, const ls_replayed *item) {
     ls_affected_layers e;
-    if (item == NULL || !ls_affected_layers_find(d, item, &e))
+    if (item == NULL || !item->is_origin || !ls_affected_layers_find(d, item, &e))
         return json_null();
     json_t *layers = json_array();
     for (size_t i = 0; i < e.layers; i++)
