@@ -317,10 +317,11 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     const bool weighed = weigh(command, o, diff, alike, out);
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
+    ls_predictions_compare(diff, &out->predictions);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
-    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, weighed ? &out->checkpoints : NULL, out->are_compared ? &out->checkpoints : NULL};
+    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, weighed ? &out->checkpoints : NULL, &out->predictions, out->are_compared ? &out->checkpoints : NULL};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 

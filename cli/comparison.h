@@ -26,6 +26,7 @@ typedef struct comparison_result {
     ls_diagnosis diagnosis;
     ls_checkpoint_diff checkpoints; /* their weights and configuration; large, and must not move */
     ls_oracle oracle;
+    ls_predictions predictions;
     bool are_compared; /* checkpoints hold something */
     int status;      /* the exit status */
 } comparison_result;

@@ -12,6 +12,7 @@
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/report.h"
+#include "report/summary_lines.h"
 #include "report/totals.h"
 
 static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
@@ -197,6 +198,8 @@ static json_t *summary_json(const ls_comparison *c) {
     json_object_set_new(o, "first_divergence", first_json(c));
     json_object_set_new(o, "replay", ls_report_replay_json(d));
     json_object_set_new(o, "oracle", oracle_json(c));
+    json_object_set_new(o, "logits", ls_report_logits_json(c));
+    json_object_set_new(o, "configuration", ls_report_configuration_json(c));
     json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
     for (size_t i = 0; i < d->result.hints.count; i++)
         json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));

@@ -68,6 +68,9 @@ def test_rope_base(lab, flash):
     assert changed("qwen3", change) > 1e-3
     gguf = lab.faulty("qwen3", "rope", rope_base=500000.0)
     result = expect(lab, "qwen3", gguf, {"Qcur-0 (ROPE)"}, 0, flash, cause="rope-frequency")
+    (setting,) = result["configuration"]
+    assert setting["id"] == "rope-base" and float(setting["reference"]["value"]) == 10000 and float(setting["candidate"]["value"]) == 500000
+    assert "qwen3.rope.freq_base 500000: they differ" in result["first_divergence"]["causes"][0]["where"]
     assert "rotated with base 500000; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["summary"]
 
 
