@@ -1,0 +1,58 @@
+"use strict";
+
+/* What there is to see of one pair: heat maps, histograms, the worst positions. */
+
+function worstTable(picture) {
+  const row = (place) => [{ number: shapeText(place.at) }, { number: valueText(numberOf(place.reference)) }, { number: valueText(numberOf(place.candidate)) },
+    { number: valueText(differenceOf(numberOf(place.reference), numberOf(place.candidate))) }];
+  return plainTable("The worst positions", ["at", "reference", "candidate", "difference"], picture.worst.map(row));
+}
+
+function howDrawn(picture) {
+  const parts = [`shape ${shapeText(picture.shape)}: ${count(picture.rows, "row")} (tokens, where these are its rows), ${count(picture.columns, "column")}`];
+  if (picture.row_step * picture.column_step > 1) {
+    parts.push(`a cell is the element with the largest difference among ${picture.row_step} × ${picture.column_step}`);
+  }
+  if (picture.left_out > 0) {
+    parts.push(`${count(picture.left_out, "element")} masked or not finite`);
+  }
+  return make("p", { class: "muted" }, parts.join("; ") + ".");
+}
+
+/* Drawn when it comes into view: decoding takes a moment. */
+function pictureOf(model, row) {
+  const picture = model.pictures.get(row.index);
+  if (!picture) {
+    return noPicture(model, row);
+  }
+  const holder = make("div", { class: "picture" });
+  const fill = () => {
+    const maps = new HeatMaps(picture);
+    append(holder, [maps.element, howDrawn(picture), make("div", { class: "numbers" }, histogramOfDifferences(picture), histogramOfValues(picture), worstTable(picture))]);
+    holder.heatMaps = maps;
+    new ResizeObserver(() => maps.resize()).observe(holder);
+  };
+  new IntersectionObserver((entries, observer) => {
+    if (entries.some((entry) => entry.isIntersecting)) {
+      observer.disconnect();
+      fill();
+    }
+  }, { rootMargin: "400px" }).observe(holder);
+  return holder;
+}
+
+function noPicture(model, row) {
+  const { result, pictureBlock } = model;
+  const without = pictureBlock && (pictureBlock.without || []).find((entry) => entry.pair === row.index);
+  const command = shellLine(["lockstep", "picture", result.reference.path, result.candidate.path, row.pair.candidate.name, ...(model.passes > 1 ? ["--pass", row.pass] : []), "-o", "picture.png"]);
+  return make("div", { class: "muted" }, make("p", null, without ? `It has no picture: ${without.reason}.` : "Its picture is not in this file (--picture REGEX puts it there). This draws it:"), without ? null : commandLine(command));
+}
+
+/* Colours depend on the theme. */
+function repaintPictures() {
+  for (const holder of document.querySelectorAll(".picture")) {
+    if (holder.heatMaps) {
+      holder.heatMaps.paint();
+    }
+  }
+}
