@@ -74,7 +74,7 @@ function start() {
   append(document.getElementById("foot"), [`Lockstep ${(model.result.produced || {}).version || ""}. Everything in this report is in this file.`]);
   addEventListener("hashchange", () => followHash(table));
   addEventListener("keydown", (event) => table.key(event));
-  followHash(table);
+  requestAnimationFrame(() => requestAnimationFrame(() => followHash(table))); /* once the chart has its size */
 }
 
 start();

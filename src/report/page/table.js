@@ -247,7 +247,7 @@ class PairTable {
       this.detailed.add(index);
       this.showDetails(index);
     }
-    this.lineOf(index).scrollIntoView({ block: "center" });
+    this.lineOf(index).scrollIntoView({ block: "center", behavior: "instant" });
   }
 
   clear() {
@@ -262,7 +262,7 @@ class PairTable {
     const next = lines[at < 0 ? Math.max(lines.findIndex((line) => line.classList.contains("first")), 0) : Math.min(Math.max(at + by, 0), lines.length - 1)];
     if (next) {
       this.mark(Number(next.dataset.index));
-      next.scrollIntoView({ block: "nearest" });
+      next.scrollIntoView({ block: "nearest", behavior: "instant" });
     }
   }
 
