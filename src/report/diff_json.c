@@ -31,14 +31,17 @@ static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
     return o;
 }
 
+/* Whole numbers without a fraction. */
+static json_t *plain_number(double value) { return fabs(value) < 9e15 && value == floor(value) ? json_integer((json_int_t)value) : ls_json_number(value); }
+
 static json_t *parameter_json(const ls_parameter *p) {
     if (p->text != NULL)
         return ls_json_text(p->text);
     if (p->items == NULL)
-        return ls_json_number(p->value);
+        return plain_number(p->value);
     json_t *list = json_array();
     for (size_t i = 0; i < p->count; i++)
-        json_array_append_new(list, ls_json_number(p->items[i]));
+        json_array_append_new(list, plain_number(p->items[i]));
     return list;
 }
 

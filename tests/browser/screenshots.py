@@ -12,9 +12,10 @@ def shoot(browser, page, folder, fragment=""):
         for width in (1440, 1024, 390):
             browser.open(page, fragment, width, 900, dark)
             browser.until("return document.querySelector('.chart svg, .map, .pairs') !== null")
+            browser.run("document.documentElement.style.scrollBehavior = 'auto'")
             browser.run("for (const each of document.querySelectorAll('.picture')) each.scrollIntoView()")
             browser.until("return [...document.querySelectorAll('main > section > .picture')].every((each) => each.querySelector('canvas'))")
-            browser.run("scrollTo(0, 0)")
+            browser.until("scrollTo(0, 0); return scrollY === 0")
             browser.screenshot(folder / f"{page.stem}-{width}-{'dark' if dark else 'light'}.png")
 
 

@@ -6,7 +6,7 @@ const MARGIN = { left: 56, right: 14, top: 30, bottom: 40 };
 const LEAST = 1e-10; /* smaller errors are drawn on the line of zero */
 
 const SERIES = [
-  ["noise", "Tolerance, and expected rounding"],
+  ["noise", "Noise: tolerance (band), expected rounding (ticks)"],
   ["median", "Median of each layer"],
   ["inherited", "Inherited"],
   ["added", "Added here"],
@@ -172,7 +172,7 @@ function drawChart(model, rows, scales, hidden) {
   const svg = draw("svg", { viewBox: `0 0 ${scales.width} ${scales.height}`, width: scales.width, height: scales.height, role: "img", tabindex: "0", "aria-labelledby": "chart-text",
     "data-low": scales.low, "data-high": scales.high, "data-top": MARGIN.top, "data-bottom": scales.bottom });
   append(svg, [layersOf(rows, scales),
-    shown("noise") ? [path("band tolerance", bandPath(rows, scales, (row) => row.limit)), path("band expected", bandPath(rows, scales, (row) => row.expected))] : [], gridOf(scales)].flat());
+    shown("noise") ? [path("band", bandPath(rows, scales, (row) => row.limit)), path("expected", ticksPath(rows, scales, (row) => row.expected))] : [], gridOf(scales)]);
   append(svg, [shown("inherited") ? path("inherited", linePath(rows, scales, (row) => row.inherited)) : null, shown("added") ? path("added", ticksPath(rows, scales, (row) => row.added)) : null]);
   for (const [kind, places] of placesByKind(rows)) {
     append(svg, [places.length > 0 ? draw("path", { class: "dots " + kind, "stroke-width": size.toFixed(1), d: dotsPath(rows, scales, places), "data-places": places.join(" ") }) : null]);

@@ -97,7 +97,8 @@ class HeatMaps {
   resize() {
     const { height, width } = this.picture, room = Math.max(160, (this.canvases[0].parentElement.clientWidth || 320) - 2);
     const side = Math.min(room / width, 28) * this.zoom;
-    const tall = Math.max(Math.min(side, 420 * this.zoom / height), height * side < 28 ? 28 / height : 0);
+    const least = (height > 1 ? 96 : 28) / height; /* wide pictures would be a thread */
+    const tall = Math.max(Math.min(side, 420 * this.zoom / height), least * this.zoom);
     for (const canvas of this.canvases) {
       canvas.style.width = `${Math.round(side * width)}px`;
       canvas.style.height = `${Math.round(tall * height)}px`;

@@ -22,7 +22,18 @@ function closeUps(model) {
   if (model.first) {
     return section("first", ["First divergence: ", nameOf(model.first.name)], neighbours(model, model.first), pictureOf(model, model.first), otherPictures(model));
   }
-  return otherPictures(model) && section("pictures-of", "Pictures", otherPictures(model));
+  const others = otherPictures(model);
+  if (others && model.isWeights) {
+    others.querySelector("details").open = true;
+  }
+  return others && section("pictures-of", "Pictures", others);
+}
+
+function whosePictures(model) {
+  if (model.isWeights) {
+    return "The weights that the findings are about, and those that were asked for";
+  }
+  return model.first ? "The pairs around it, and those that were asked for" : "The largest error for its tolerance, the last, and those that were asked for";
 }
 
 function otherPictures(model) {
@@ -33,7 +44,7 @@ function otherPictures(model) {
     details.addEventListener("toggle", () => details.childElementCount === 1 && details.append(pictureOf(model, row)));
     return details;
   };
-  return others.length > 0 ? make("div", { class: "others" }, make("h3", null, model.first ? "Pictures of the pairs around it, and of those that were asked for" : "The largest error for its tolerance, the last, and those that were asked for"), others.map(one), more) : null;
+  return others.length > 0 ? make("div", { class: "others" }, make("h3", null, whosePictures(model)), others.map(one), more) : null;
 }
 
 function navigation(parts) {

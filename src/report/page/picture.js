@@ -8,10 +8,10 @@ function worstTable(picture) {
   return plainTable("The worst positions", ["at", "reference", "candidate", "difference"], picture.worst.map(row));
 }
 
-function howDrawn(picture) {
-  const parts = [`shape ${shapeText(picture.shape)}: ${count(picture.rows, "row")} (tokens, where these are its rows), ${count(picture.columns, "column")}`];
+function howDrawn(model, picture) {
+  const parts = [`Shape ${shapeText(picture.shape)}: ${count(picture.rows, "row")}${model.isWeights ? "" : " (mostly tokens)"} downwards, ${count(picture.columns, "column")}${model.isWeights ? "" : " (mostly channels)"} to the right`];
   if (picture.row_step * picture.column_step > 1) {
-    parts.push(`a cell is the element with the largest difference among ${picture.row_step} × ${picture.column_step}`);
+    parts.push(`each cell is the element with the largest difference among ${picture.row_step} × ${picture.column_step}`);
   }
   if (picture.left_out > 0) {
     parts.push(`${count(picture.left_out, "element")} masked or not finite`);
@@ -28,7 +28,7 @@ function pictureOf(model, row) {
   const holder = make("div", { class: "picture" });
   const fill = () => {
     const maps = new HeatMaps(picture);
-    append(holder, [maps.element, howDrawn(picture), make("div", { class: "numbers" }, histogramOfDifferences(picture), histogramOfValues(picture), worstTable(picture))]);
+    append(holder, [maps.element, howDrawn(model, picture), make("div", { class: "numbers" }, histogramOfDifferences(picture), histogramOfValues(picture), worstTable(picture))]);
     holder.heatMaps = maps;
     new ResizeObserver(() => maps.resize()).observe(holder);
   };

@@ -66,7 +66,7 @@ function firstDivergence(model) {
   const row = model.first;
   const operation = row.operation ? [" (", nameOf(row.operation), ")"] : [];
   return [
-    make("p", { class: "first" }, "It begins at ", make("strong", null, linkTo(row)), operation, `, ${placeText(row)}`, model.passes > 1 ? `, pass ${row.pass}` : "", "."),
+    make("p", { class: "lead" }, "It begins at ", make("strong", null, linkTo(row)), operation, `, ${placeText(row)}`, model.passes > 1 ? `, pass ${row.pass}` : "", "."),
     make("p", null, sizeSentence(row), " ", inputsSentence(model, row), lastSentences(model)),
   ];
 }
@@ -84,7 +84,7 @@ function causeOf(model) {
 function reasonText(model) {
   const result = model.result;
   if (result.inputs && (result.inputs.status === "differ" || result.verdict === "inputs-differ") && result.inputs.message) {
-    return make("p", { class: "first" }, result.inputs.message, ".");
+    return make("p", { class: "lead" }, result.inputs.message, ".");
   }
   return result.reason ? make("p", null, sentence(result.reason)) : null;
 }

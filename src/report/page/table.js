@@ -8,7 +8,7 @@ const SMALL = 80;          /* tables without more rows are not folded */
 /* [key, title, value for sorting, class] */
 const COLUMNS = [
   ["order", "#", (row) => row.index, "number"],
-  ["layer", "layer", (row) => row.layer, "number"],
+  ["layer", "layer", (row) => row.layer, "number slim"],
   ["name", "candidate", (row) => row.name, ""],
   ["other", "reference", (row) => row.other, "wide"],
   ["error", "error", (row) => row.error, "number"],
