@@ -94,6 +94,7 @@ static json_t *trace_json(const ls_trace *t) {
     json_object_set_new(o, "started", optional_text(t->started));
     json_object_set_new(o, "command", command);
     json_object_set_new(o, "tensors", ls_json_count(t->node_count));
+    json_object_set_new(o, "live", json_boolean(t->memory != NULL));
     json_object_set_new(o, "complete", json_boolean(t->complete));
     json_object_set_new(o, "dropped", ls_json_count(t->dropped));
     for (size_t i = 0; i < t->note_count; i++)

@@ -155,14 +155,16 @@ function placesByKind(rows) {
   return kinds;
 }
 
+/* Its name is on the side with more room, and as long as that. */
 function firstMark(model, rows, scales) {
   const place = rows.indexOf(model.first);
   if (place < 0) {
     return null;
   }
-  const x = scales.x(place), toLeft = x > scales.width / 2;
+  const x = scales.x(place), right = scales.width - MARGIN.right - x, toLeft = x > right, title = "first divergence: ";
+  const most = Math.max(0, Math.floor(Math.max(x, right) / 7) - title.length), name = visible(model.first.name);
   return draw("g", { class: "first-mark" }, draw("line", { x1: x.toFixed(1), x2: x.toFixed(1), y1: MARGIN.top - 8, y2: scales.bottom }),
-    draw("text", { x: (x + (toLeft ? -6 : 6)).toFixed(1), y: MARGIN.top - 12, "text-anchor": toLeft ? "end" : "start" }, "first divergence: ", model.first.name.slice(0, 40)));
+    draw("text", { x: (x + (toLeft ? -6 : 6)).toFixed(1), y: MARGIN.top - 12, "text-anchor": toLeft ? "end" : "start" }, title, name.length > most ? name.slice(0, Math.max(most - 1, 0)) + "…" : name));
 }
 
 function drawChart(model, rows, scales, hidden) {
@@ -173,11 +175,11 @@ function drawChart(model, rows, scales, hidden) {
     "data-low": scales.low, "data-high": scales.high, "data-top": MARGIN.top, "data-bottom": scales.bottom });
   append(svg, [layersOf(rows, scales),
     shown("noise") ? [path("band", bandPath(rows, scales, (row) => row.limit)), path("expected", ticksPath(rows, scales, (row) => row.expected))] : [], gridOf(scales)]);
-  append(svg, [shown("inherited") ? path("inherited", linePath(rows, scales, (row) => row.inherited)) : null, shown("added") ? path("added", ticksPath(rows, scales, (row) => row.added)) : null]);
+  append(svg, [shown("inherited") ? path("inherited", linePath(rows, scales, (row) => row.inherited)) : null]);
   for (const [kind, places] of placesByKind(rows)) {
     append(svg, [places.length > 0 ? draw("path", { class: "dots " + kind, "stroke-width": size.toFixed(1), d: dotsPath(rows, scales, places), "data-places": places.join(" ") }) : null]);
   }
-  append(svg, [shown("median") ? path("median", medianPath(rows, scales)) : null, firstMark(model, rows, scales)]);
+  append(svg, [shown("added") ? path("added", ticksPath(rows, scales, (row) => row.added)) : null, shown("median") ? path("median", medianPath(rows, scales)) : null, firstMark(model, rows, scales)]);
   append(svg, [draw("text", { class: "axis", x: MARGIN.left, y: scales.height - 6 }, "execution order; numbers are layers"),
     draw("line", { class: "cursor", x1: 0, x2: 0, y1: MARGIN.top, y2: scales.bottom, visibility: "hidden" })]);
   return svg;

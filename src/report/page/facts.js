@@ -63,17 +63,39 @@ function wrongWeights(model) {
   return section("weights", "Weights that are not the reference's", plainTable(`${weights.length} of ${count(model.result.weights.length, "weight")} that were compared`, ["candidate", "reference", "NMSE", "verdict", "cause"], weights.map(line)));
 }
 
+/* One operation in all of its passes: [[operation, …], …]. */
+function byOperation(operations) {
+  const groups = new Map();
+  for (const operation of operations) {
+    const key = JSON.stringify([operation.name, operation.op, operation.layer]);
+    groups.set(key, [...(groups.get(key) || []), operation]);
+  }
+  return [...groups.values()];
+}
+
+function whyAtFault(operation) {
+  if (operation.rule) {
+    return `${operation.rule.id}: right with ${operation.rule.instead}`;
+  }
+  return operation.wrong_weight ? `${operation.wrong_weight.name}: ${operation.wrong_weight.text || "not the reference's"}` : "";
+}
+
+function largestOf(operations, key) {
+  const values = operations.filter((operation) => operation.added).map((operation) => numberOf(operation.added[key]));
+  return { number: values.length > 0 ? errorText(Math.max(...values)) : "–" };
+}
+
 /* Operations that were computed from the reference's own values and are at fault. */
 function origins(model) {
-  const found = ((model.result.replay && model.result.replay.operations) || []).filter((operation) => operation.origin);
+  const found = byOperation(((model.result.replay && model.result.replay.operations) || []).filter((operation) => operation.origin));
   if (found.length === 0) {
     return null;
   }
   const byNode = new Map(model.rows.map((row) => [row.order, row]));
-  const line = (operation) => [byNode.has(operation.node) ? linkTo(byNode.get(operation.node)) : nameOf(operation.name), operation.op, { number: operation.layer >= 0 ? String(operation.layer) : "" }, { number: String(operation.pass) },
-    { number: operation.added ? errorText(numberOf(operation.added.rel_l2)) : "–" }, { number: operation.added ? errorText(numberOf(operation.added.expected)) : "–" },
-    operation.rule ? `${operation.rule.id}: right with ${operation.rule.instead}` : operation.wrong_weight ? `${operation.wrong_weight.name}: ${operation.wrong_weight.text || "not the reference's"}` : ""];
-  return section("origins", "At fault, computed from the reference's own values", plainTable("Each is wrong by itself, whatever came before", ["operation", "kind", "layer", "pass", "added here", "expected", "why"], found.slice(0, 200).map(line)));
+  const line = (group) => [byNode.has(group[0].node) ? linkTo(byNode.get(group[0].node)) : nameOf(group[0].name), group[0].op, { number: group[0].layer >= 0 ? String(group[0].layer) : "" }, { number: String(group.length) },
+    largestOf(group, "rel_l2"), largestOf(group, "expected"), whyAtFault(group[0])];
+  return section("origins", "At fault, computed from the reference's own values", plainTable("Each is wrong by itself, whatever came before", ["operation", "kind", "layer", "passes", "added here", "expected", "why"], found.slice(0, 200).map(line)),
+    found.length > 200 ? make("p", { class: "muted" }, `and ${found.length - 200} more`) : null);
 }
 
 function notes(model) {

@@ -42,10 +42,12 @@ function pictureOf(model, row) {
 }
 
 function noPicture(model, row) {
-  const { result, pictureBlock } = model;
-  const without = pictureBlock && (pictureBlock.without || []).find((entry) => entry.pair === row.index);
-  const command = shellLine(["lockstep", "picture", result.reference.path, result.candidate.path, row.pair.candidate.name, ...(model.passes > 1 ? ["--pass", row.pass] : []), "-o", "picture.png"]);
-  return make("div", { class: "muted" }, make("p", null, without ? `It has no picture: ${without.reason}.` : "Its picture is not in this file (--picture REGEX puts it there). This draws it:"), without ? null : commandLine(command));
+  const without = model.pictureBlock && (model.pictureBlock.without || []).find((entry) => entry.pair === row.index);
+  if (without) {
+    return make("p", { class: "muted" }, `It has no picture: ${without.reason}.`);
+  }
+  const isThere = canBeDrawn(model);
+  return make("div", { class: "muted" }, make("p", null, "Its picture is not in this file; ", make("code", null, "--picture REGEX"), " puts it there.", isThere ? " This draws it:" : ""), isThere ? commandLine(pictureCommand(model, row)) : null);
 }
 
 /* Colours depend on the theme. */

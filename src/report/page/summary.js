@@ -100,7 +100,7 @@ function figure(value, term, title) {
 
 function figuresOfTraces(model) {
   const totals = model.result.totals, pairing = model.result.pairing;
-  const origins = model.result.replay ? model.result.replay.origins : totals.origins;
+  const origins = totals.origins || (model.result.replay ? model.result.replay.origins : 0);
   return [
     figure(totals.compared.toLocaleString("en"), "pairs compared"),
     figure(totals.within.toLocaleString("en"), "within tolerance"),
@@ -123,12 +123,22 @@ function figuresOfWeights(model) {
   ];
 }
 
+/* What was compared while it ran can't be opened again. */
+function canBeDrawn(model) {
+  return !model.result.candidate.live;
+}
+
+function pictureCommand(model, row) {
+  const { reference, candidate } = model.result;
+  return shellLine(["lockstep", "picture", reference.path, candidate.path, row.pair.candidate.name, ...(model.passes > 1 ? ["--pass", row.pass] : []), "-o", "picture.png"]);
+}
+
 function commandsOf(model) {
   const { result, first } = model;
   const sides = [result.reference.path, result.candidate.path];
   const commands = [result.produced && result.produced.command ? result.produced.command : shellLine(["lockstep", "diff", ...sides])];
-  if (first) {
-    commands.push(shellLine(["lockstep", "picture", ...sides, first.pair.candidate.name, ...(model.passes > 1 ? ["--pass", first.pass] : []), "-o", "picture.png"]));
+  if (first && canBeDrawn(model)) {
+    commands.push(pictureCommand(model, first));
   }
   return make("details", { class: "commands", open: true }, make("summary", null, "See it again"), commands.map(commandLine));
 }

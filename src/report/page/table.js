@@ -47,7 +47,7 @@ function cellText(row, key) {
   if (key === "error" || key === "inherited" || key === "added") {
     return errorText(row[key]);
   }
-  return key === "largest" ? errorText(row.largest) : key === "cosine" ? (Number.isNaN(row.cosine) ? "–" : row.cosine.toFixed(6)) : key === "layer" ? (row.layer >= 0 ? String(row.layer) : "") : String(row[key]);
+  return key === "largest" ? errorText(row.largest) : key === "cosine" ? (Number.isNaN(row.cosine) ? "–" : row.cosine.toFixed(6).replace("-", "−")) : key === "layer" ? (row.layer >= 0 ? String(row.layer) : "") : String(row[key]);
 }
 
 class PairTable {
@@ -163,7 +163,7 @@ class PairTable {
       return make("th", { scope: "row" }, nameOf(row.name), row.operation ? make("span", { class: "muted" }, " ", row.operation) : null, row === this.model.first ? make("span", { class: "flag" }, "first divergence") : null);
     }
     if (key === "other") {
-      return make("td", { class: kind }, nameOf(row.other));
+      return make("td", { class: kind }, row.other === row.name ? make("span", { class: "muted" }, "the same name") : nameOf(row.other));
     }
     return key === "verdict" ? make("td", null, badge(row.verdict)) : make("td", { class: kind }, cellText(row, key), key === "error" ? this.bar(row) : null);
   }
