@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "report/json_values.h"
+#include "report/produced.h"
 #include "report/report.h"
 
 static json_t *side_json(const ls_checkpoint *c) {

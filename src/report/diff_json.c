@@ -6,6 +6,7 @@
 
 #include "diff/ascent.h"
 #include "report/json_values.h"
+#include "report/produced.h"
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/report.h"

@@ -4,9 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <lockstep/capture.h>
 
 json_t *ls_json_number(double value) {
     return isfinite(value) ? json_real(value) : json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
@@ -79,16 +76,6 @@ json_t *ls_json_metrics(const ls_metrics *m) {
     json_object_set_new(o, "reference", side_json(&m->reference));
     json_object_set_new(o, "candidate", side_json(&m->candidate));
     return o;
-}
-
-json_t *ls_json_produced(const char *command) {
-    const char *fixed = getenv("SOURCE_DATE_EPOCH");
-    const time_t now = fixed != NULL ? (time_t)strtoll(fixed, NULL, 10) : time(NULL);
-    char when[32] = "";
-    struct tm utc;
-    if (gmtime_r(&now, &utc) != NULL)
-        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return json_pack("{s:s, s:s, s:o}", "version", lockstep_version(), "date", when, "command", command != NULL ? ls_json_text(command) : json_null());
 }
 
 void ls_json_dump(json_t *document, ls_text *out) {

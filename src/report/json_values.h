@@ -19,8 +19,6 @@ json_t *ls_json_parameters(const ls_cause *cause);
 json_t *ls_json_metrics(const ls_metrics *metrics);
 /* The pairs of weights, as an array (docs/checkpoints.md). */
 json_t *ls_report_weight_pairs(const ls_checkpoint_diff *diff);
-/* When this was compared, by which version and command (NULL: unknown). SOURCE_DATE_EPOCH replaces the time. */
-json_t *ls_json_produced(const char *command);
 /* Appends the document and a newline, and releases it. */
 void ls_json_dump(json_t *document, ls_text *out);
 
