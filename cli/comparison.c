@@ -182,7 +182,7 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     if (!diff->is_replayed)
         name_weights(diff, &names);
     char *suspects = c->suspects_only ? ls_proof_suspected_weights(diff) : NULL;
-    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = c->suspects_only ? suspects : names.data};
+    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS | LS_WHAT_CONFIG, .weights.tensors = c->suspects_only ? suspects : names.data};
     const bool all = diff->is_replayed && !c->suspects_only;
     const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok && o->reference_model != NULL)
@@ -313,46 +313,45 @@ static size_t count_alike(const ls_trace *trace, const alike_weights *alike) {
     return count;
 }
 
-/* False where no weights are to be reported. */
-static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, ls_checkpoint_diff *out) {
+/* Whether weights are to be reported. */
+static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     checkpoints c;
     if (!find_checkpoints(o, diff, &c))
         return false;
     const uint64_t key = alike_weights_key(c.reference, c.candidate);
     const bool known = o->reference_model == NULL && !c.suspects_only && alike->key == key;
-    if (!known && !compare_weights(command, o, &c, diff, out))
+    out->are_compared = !known && compare_weights(command, o, &c, diff, &out->checkpoints);
+    if (!known && !out->are_compared)
         return false;
-    const size_t count = known ? 0 : judge_weights(o, diff, out);
+    const size_t count = known ? 0 : judge_weights(o, diff, &out->checkpoints);
     if (!known && !c.suspects_only)
-        list_alike(out, key, alike);
+        list_alike(&out->checkpoints, key, alike);
     diff->weights_alike = c.suspects_only ? 0 : count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: %s\n", command, error.message);
-    if (count > 0 || o->reference_model != NULL)
-        return true;
-    if (!known)
-        ls_checkpoint_diff_done(out);
-    return false;
+    return count > 0 || o->reference_model != NULL;
 }
 
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     out->oracle = (ls_oracle){0};
-    out->is_weighed = weigh(command, o, diff, alike, &out->weights);
+    out->are_compared = false;
+    const bool weighed = weigh(command, o, diff, alike, out);
     if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
         fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
+    ls_predictions_compare(diff, &out->predictions);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
-    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, out->is_weighed ? &out->weights : NULL, command_line(), o->picture};
+    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, weighed ? &out->checkpoints : NULL, &out->predictions, out->are_compared ? &out->checkpoints : NULL, command_line(), o->picture};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {
     ls_oracle_done(&result->oracle);
-    if (result->is_weighed)
-        ls_checkpoint_diff_done(&result->weights);
+    if (result->are_compared)
+        ls_checkpoint_diff_done(&result->checkpoints);
 }
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {

@@ -26,9 +26,10 @@ bool comparison_has_pattern(const char *command, const comparison_options *optio
 typedef struct comparison_result {
     ls_comparison comparison;
     ls_diagnosis diagnosis;
-    ls_checkpoint_diff weights;
+    ls_checkpoint_diff checkpoints; /* their weights and configuration; large, and must not move */
     ls_oracle oracle;
-    bool is_weighed; /* weights hold something */
+    ls_predictions predictions;
+    bool are_compared; /* checkpoints hold something */
     int status;      /* the exit status */
 } comparison_result;
 

@@ -5,11 +5,16 @@
 #include <string.h>
 
 #include "diff/ascent.h"
+#include "diff/proof.h"
+#include "report/diff_json.h"
 #include "report/json_values.h"
+#include "report/layers.h"
 #include "report/produced.h"
+#include "report/where.h"
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/report.h"
+#include "report/summary_lines.h"
 #include "report/totals.h"
 
 static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
@@ -59,7 +64,7 @@ static json_t *operation_json(const ls_trace *t, size_t index, size_t value) {
     return o;
 }
 
-static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
+json_t *ls_report_pair_json(const ls_diff *d, const ls_pair *p) {
     json_t *o = json_object();
     json_object_set_new(o, "candidate", operation_json(d->in.candidate.trace, p->candidate, p->candidate_value));
     json_object_set_new(o, "reference", operation_json(d->in.reference.trace, p->reference, p->reference_value));
@@ -153,10 +158,20 @@ static json_t *pairing_json(const ls_diff *d) {
     return o;
 }
 
-static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
+json_t *ls_report_cause_json(const ls_comparison *c, const ls_pair *pair, const ls_cause *cause) {
+    ls_text where = {0};
+    ls_report_place(cause->id, c->checkpoints != NULL ? &c->checkpoints->settings : NULL, &where);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rule", cause->id, "summary", ls_json_sentence(cause), "parameters", ls_json_parameters(cause), "where", taken_text(&where), "before",
+                     ls_json_number(cause->before > 0 ? cause->before : pair->metrics.rel_l2), "after", ls_json_number(cause->residual), "values", ls_json_count(cause->values), "free",
+                     ls_json_count(cause->free), "layers", ls_report_layers_json(c->diff, ls_proof_of(c->diff, pair->candidate_value)));
+}
+
+static json_t *first_json(const ls_comparison *c) {
+    const ls_diff *d = c->diff;
+    const ls_diagnosis *diagnosis = c->diagnosis;
     if (d->result.first == LS_NONE)
         return json_null();
-    json_t *o = pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
+    json_t *o = ls_report_pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
     for (size_t i = 0; i < d->result.inputs.count; i++) {
         const ls_pair *p = &d->pairs.items[d->result.inputs.items[i]];
         json_array_append_new(inputs, node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
@@ -166,10 +181,7 @@ static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
     json_object_set_new(o, "weights", names_json(ls_diff_graph(d), d->result.weights.items, d->result.weights.count));
     json_t *causes = json_array();
     for (size_t i = 0; i < diagnosis->cause_count; i++)
-        json_array_append_new(causes, json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", diagnosis->causes[i].id, "text", ls_json_sentence(&diagnosis->causes[i]),
-                                                "parameters", ls_json_parameters(&diagnosis->causes[i]), "before",
-                                                ls_json_number(diagnosis->causes[i].before > 0 ? diagnosis->causes[i].before : d->pairs.items[d->result.first].metrics.rel_l2), "residual",
-                                                ls_json_number(diagnosis->causes[i].residual)));
+        json_array_append_new(causes, ls_report_cause_json(c, &d->pairs.items[d->result.first], &diagnosis->causes[i]));
     json_object_set_new(o, "causes", causes);
     if (diagnosis->failing_rows.count > 0) {
         const ls_failing_rows *f = &diagnosis->failing_rows;
@@ -224,9 +236,11 @@ static json_t *summary_json(const ls_comparison *c) {
     json_object_set_new(o, "pairing", pairing_json(d));
     json_object_set_new(o, "totals", totals_json(d));
     json_object_set_new(o, "order", json_string(!d->result.order_known ? "unknown" : d->result.order_of_reference ? "reference" : "candidate"));
-    json_object_set_new(o, "first_divergence", first_json(d, c->diagnosis));
+    json_object_set_new(o, "first_divergence", first_json(c));
     json_object_set_new(o, "replay", ls_report_replay_json(d));
     json_object_set_new(o, "oracle", oracle_json(c));
+    json_object_set_new(o, "logits", ls_report_logits_json(c));
+    json_object_set_new(o, "configuration", ls_report_configuration_json(c));
     json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
     for (size_t i = 0; i < d->result.hints.count; i++)
         json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));
@@ -257,7 +271,7 @@ static json_t *inputs_of_pair(ls_ascent *ascent, size_t pair) {
 static bool put_pairs(const ls_diff *d, ls_ascent *ascent, FILE *out) {
     bool ok = true;
     for (size_t i = 0; i < d->pairs.count && ok; i++) {
-        json_t *pair = pair_json(d, &d->pairs.items[i]);
+        json_t *pair = ls_report_pair_json(d, &d->pairs.items[i]);
         json_object_set_new(pair, "inputs", inputs_of_pair(ascent, i));
         ok = fputs(i > 0 ? ",\n  " : "\n  ", out) >= 0 && put_json(pair, JSON_COMPACT, 0, out);
     }

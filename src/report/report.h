@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint_diff.h"
 #include "checkpoint/tokenizer.h"
 #include "diff/oracle.h"
+#include "diff/predictions.h"
 #include "match/sequence.h"
 
 /* What is reported about two traces. */
@@ -15,7 +16,9 @@ typedef struct ls_comparison {
     const ls_diff *diff;
     const ls_diagnosis *diagnosis;
     const ls_oracle *oracle;           /* a third opinion; or NULL */
-    const ls_checkpoint_diff *weights; /* those behind the first divergence, in the traces' checkpoints; or NULL */
+    const ls_checkpoint_diff *weights; /* those that are to be reported, of the traces' checkpoints; or NULL */
+    const ls_predictions *predictions;
+    const ls_checkpoint_diff *checkpoints; /* the same with all that is known, whether or not it is to be reported; or NULL */
     const char *command;               /* that compares them, for a shell; or NULL */
     const char *picture;               /* regular expression: the tensors of which an HTML report has pictures besides; or NULL */
 } ls_comparison;

@@ -9,6 +9,7 @@
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/report.h"
+#include "report/titles.h"
 #include "report/totals.h"
 
 enum { NAME = 512, AFTER_SHOWN = 5, INTERVAL_SHOWN = 8 };
@@ -16,28 +17,6 @@ enum { NAME = 512, AFTER_SHOWN = 5, INTERVAL_SHOWN = 8 };
 /* -------------------------------------------------------------------------- pieces */
 
 static void escaped(const char *text, char *out, size_t capacity) { ls_escape(text, strlen(text), out, capacity); }
-
-/* NAME (OP), the occurrence where it isn't the first. */
-static void node_title(const ls_node *n, char *out, size_t capacity) {
-    char name[300], op[80];
-    escaped(n->name, name, sizeof name);
-    escaped(n->op, op, sizeof op);
-    if (n->op[0] == '\0' || (n->name[0] != '\0' && n->name[strlen(n->name) - 1] == ')'))
-        snprintf(out, capacity, "%s", name);
-    else if (n->occurrence > 0)
-        snprintf(out, capacity, "%s (%s #%u)", name, op, n->occurrence);
-    else
-        snprintf(out, capacity, "%s (%s)", name, op);
-}
-
-static void reference_title(const ls_node *n, char *out, size_t capacity) {
-    char name[300];
-    escaped(n->name, name, sizeof name);
-    if (n->occurrence > 0)
-        snprintf(out, capacity, "%s #%u", name, n->occurrence);
-    else
-        snprintf(out, capacity, "%s", name);
-}
 
 static const char *plain_float(const char *dtype) {
     return strcmp(dtype, "f32") == 0 ? "float32" : strcmp(dtype, "f16") == 0 ? "float16" : strcmp(dtype, "bf16") == 0 ? "bfloat16" : dtype;
@@ -159,8 +138,8 @@ static void put_identical(ls_text *out, const ls_diff *d) {
     if (!one_engine || count < 3 || count == d->pairs.count || d->pairs.items[count].is_extra)
         return;
     const ls_pair *p = &d->pairs.items[count];
-    node_title(&d->in.candidate.trace->nodes[p[-1].candidate], last, sizeof last);
-    node_title(&d->in.candidate.trace->nodes[p->candidate], first, sizeof first);
+    ls_report_title(&d->in.candidate.trace->nodes[p[-1].candidate], last, sizeof last);
+    ls_report_title(&d->in.candidate.trace->nodes[p->candidate], first, sizeof first);
     ls_text_printf(out, "identical  %zu tensors, up to %s; %s is the first that is no longer identical", count, last, first);
     if (p->mark.verdict < LS_VERDICT_SHAPE)
         ls_text_printf(out, " (rel. L2 %.1e)", p->metrics.rel_l2);
@@ -213,11 +192,11 @@ static void put_row(const table *t, const ls_pair *p) {
     if (c->layer >= 0)
         snprintf(layer, sizeof layer, "%d", c->layer);
     ls_text_printf(t->out, "%5zu %5zu %5s ", c->pass == LS_NONE ? 0 : c->pass, p->candidate_value, layer);
-    node_title(c, title, sizeof title);
+    ls_report_title(c, title, sizeof title);
     ls_put_cell(t->out, title, t->candidate);
     if (!t->narrow) {
         ls_text_printf(t->out, " ");
-        reference_title(r, title, sizeof title);
+        ls_report_reference_title(r, title, sizeof title);
         ls_put_cell(t->out, title, t->reference);
     }
     verdict_text(p, verdict, sizeof verdict);
@@ -286,9 +265,9 @@ static int widest(const ls_diff *d, const bool *shown, bool candidate) {
         if (!shown[i])
             continue;
         if (candidate)
-            node_title(&d->in.candidate.trace->nodes[d->pairs.items[i].candidate], title, sizeof title);
+            ls_report_title(&d->in.candidate.trace->nodes[d->pairs.items[i].candidate], title, sizeof title);
         else
-            reference_title(&d->in.reference.trace->nodes[d->pairs.items[i].reference], title, sizeof title);
+            ls_report_reference_title(&d->in.reference.trace->nodes[d->pairs.items[i].reference], title, sizeof title);
         int columns = ls_columns_of(title);
         widest_name = columns > widest_name ? columns : widest_name;
     }
@@ -342,7 +321,7 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
     if (count > 0)
         ls_text_printf(out, "%s (%zu):\n", what, count);
     for (size_t i = 0; i < count; i++) {
-        node_title(&t->nodes[nodes[i]], title, sizeof title);
+        ls_report_title(&t->nodes[nodes[i]], title, sizeof title);
         ls_text_printf(out, "    pass %zu  %s\n", t->nodes[nodes[i]].pass == LS_NONE ? 0 : t->nodes[nodes[i]].pass, title);
     }
 }
@@ -422,7 +401,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     if (d->result.inputs.count > 0)
         ls_text_printf(out, "  its inputs match:");
     for (size_t i = 0; i < d->result.inputs.count && i < 6; i++) {
-        node_title(&d->in.candidate.trace->nodes[d->pairs.items[d->result.inputs.items[i]].candidate], title, sizeof title);
+        ls_report_title(&d->in.candidate.trace->nodes[d->pairs.items[d->result.inputs.items[i]].candidate], title, sizeof title);
         ls_text_printf(out, "%s %s", i > 0 ? "," : "", title);
     }
     if (d->result.inputs.count > 6)
@@ -431,7 +410,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     if (d->result.interval.count > 0) {
         ls_text_printf(out, "  unpaired in between, where it may already be wrong:");
         for (size_t i = d->result.interval.count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {
-            node_title(&graph->nodes[d->result.interval.items[i]], title, sizeof title);
+            ls_report_title(&graph->nodes[d->result.interval.items[i]], title, sizeof title);
             ls_text_printf(out, "%s %s", shown > 0 ? "," : "", title);
         }
         if (d->result.interval.count > INTERVAL_SHOWN)
@@ -461,8 +440,8 @@ static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagno
     const ls_pair *p = &d->pairs.items[d->result.first];
     const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
     char title[NAME], name[NAME];
-    node_title(c, title, sizeof title);
-    reference_title(r, name, sizeof name);
+    ls_report_title(c, title, sizeof title);
+    ls_report_reference_title(r, name, sizeof name);
     ls_text_printf(out, "first divergence: %s", title);
     if (c->layer >= 0)
         ls_text_printf(out, ", layer %d", c->layer);

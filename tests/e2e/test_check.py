@@ -62,7 +62,7 @@ def test_a_fault_is_named_with_the_figures_and_the_cause_of_diff(lab, tmp_path, 
     _, after = diff(reference, lab.candidate("qwen3", gguf=faulty))
     assert status == 1 and "evaluated 28" in printed
     assert title(live["first_divergence"]["candidate"]) == "Qcur_normed-1 (MUL)"
-    assert live["first_divergence"]["causes"][0]["id"] == "swapped-with"
+    assert live["first_divergence"]["causes"][0]["rule"] == "swapped-with"
     assert same(live) == same(after)
 
 
@@ -70,7 +70,7 @@ def test_stop_first_lets_the_engine_run_on(lab, tmp_path, faulty):
     status, live, printed = check(lab.reference("qwen3"), llama(lab, faulty), "--stop", "first", folder=tmp_path / "empty")
     assert status == 1 and "evaluated 28" in printed
     assert title(live["first_divergence"]["candidate"]) == "Qcur_normed-1 (MUL)"
-    assert live["first_divergence"]["causes"][0]["id"] == "channel-scale"
+    assert live["first_divergence"]["causes"][0]["rule"] == "channel-scale"
     assert all(pair["candidate"]["layer"] < 6 for pair in live["pairs"])
 
 

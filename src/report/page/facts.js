@@ -53,6 +53,13 @@ function elsewhere(finds) {
   return plainTable("Content found under another name", ["side", "tensor", "is", "NMSE"], finds.map((find) => [find.side, nameOf(find.name), [nameOf(find.of), find.equals ? ` as ${find.equals}` : ""], { number: errorText(numberOf(find.nmse)) }]));
 }
 
+/* Of two traces whose checkpoints were compared, too: the settings in which these differ. */
+function settingsOfTraces(model) {
+  const settings = model.result.configuration || [];
+  const line = (entry) => [entry.meaning, settingText(entry.reference), settingText(entry.candidate)];
+  return !model.isWeights && settings.length > 0 ? section("config", "Settings in which the checkpoints differ", plainTable(count(settings.length, "setting"), ["setting", "reference", "candidate"], settings.map(line))) : null;
+}
+
 /* Of two traces whose checkpoints were compared, too: the weights that are not the reference's. */
 function wrongWeights(model) {
   const weights = Array.isArray(model.result.weights) ? model.result.weights.filter((pair) => !["identical", "match"].includes(pair.verdict)) : [];

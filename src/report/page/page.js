@@ -56,7 +56,7 @@ const SHORT = { depth: "Depth", first: "First divergence", "pictures-of": "Pictu
 
 function partsOfTraces(model, table) {
   const pick = (row) => table.reveal(row.index, true);
-  return [summary(model), depthChart(model, pick), closeUps(model), origins(model), wrongWeights(model), table.element, notes(model), pairing(model), provenance(model)];
+  return [summary(model), depthChart(model, pick), closeUps(model), origins(model), wrongWeights(model), settingsOfTraces(model), table.element, notes(model), pairing(model), provenance(model)];
 }
 
 function partsOfWeights(model, table) {

@@ -76,9 +76,26 @@ function causeOf(model) {
   if (causes.length === 0) {
     return model.first ? make("div", { class: "cause none" }, make("span", { class: "label" }, "Cause"), "None of the transforms that were tried explains it.") : null;
   }
-  const undone = (cause) => Number.isNaN(numberOf(cause.residual)) ? "" : ` Undone, the relative L2 falls from ${errorText(numberOf(cause.before))} to ${errorText(numberOf(cause.residual))}.`;
-  const line = (cause) => make("p", null, make("strong", null, cause.id), ": ", cause.text, ".", undone(cause));
-  return make("div", { class: "cause" }, make("span", { class: "label" }, causes.length > 1 ? "Causes, the likeliest first" : "Cause"), causes.map(line));
+  return make("div", { class: "cause" }, make("span", { class: "label" }, causes.length > 1 ? "Causes, the likeliest first" : "Cause"), causes.map(causeText));
+}
+
+function causeText(cause) {
+  const after = numberOf(cause.after), layers = cause.layers;
+  const undone = Number.isNaN(after) ? "" : ` Undone, the relative L2 falls from ${errorText(numberOf(cause.before))} to ${errorText(after)}.`;
+  const where = cause.where ? [" Look at ", cause.where, "."] : null;
+  const alike = layers && layers.at_fault.length > 0 && layers.of > 1 ? ` ${layers.at_fault.length === 1 ? "Only layer" : "Layers"} ${listText(layers.at_fault.map(String))} of ${layers.of} ${layers.at_fault.length === 1 ? "has" : "have"} it.` : "";
+  return make("p", null, make("strong", null, cause.rule), ": ", sentence(cause.summary).replace(/^./, cause.summary.charAt(0)), undone, where, alike);
+}
+
+/* What it means for the next token. */
+function tokensSentence(model) {
+  const logits = model.result.logits;
+  if (!logits || logits.rows === 0) {
+    return null;
+  }
+  const rows = count(logits.rows, "row") + " of logits";
+  return make("p", null, logits.argmax_changed > 0 ? `The most likely next token is another one in ${logits.argmax_changed} of ${rows}.` : `The most likely next token is the same in ${logits.rows === 1 ? "the row of logits" : `all ${rows}`}.`,
+    logits.top5_changed > 0 ? ` The first five are others in ${logits.top5_changed}.` : "");
 }
 
 function reasonText(model) {
@@ -138,7 +155,7 @@ function commandsOf(model) {
   const sides = [result.reference.path, result.candidate.path];
   const commands = [result.produced && result.produced.command ? result.produced.command : shellLine(["lockstep", "diff", ...sides])];
   if (first && canBeDrawn(model)) {
-    commands.push(pictureCommand(model, first));
+    commands.push(shellLine(["lockstep", "explain", ...sides, first.pair.candidate.name]), pictureCommand(model, first));
   }
   return make("details", { class: "commands", open: true }, make("summary", null, "See it again"), commands.map(commandLine));
 }
@@ -156,7 +173,7 @@ function summary(model) {
     make("dl", { class: "sides" },
       make("div", null, make("dt", null, "Reference"), make("dd", null, sideText(model.result.reference))),
       make("div", null, make("dt", null, "Candidate"), make("dd", null, sideText(model.result.candidate)))),
-    reasonText(model), model.first ? firstDivergence(model) : null, causeOf(model), findings,
+    reasonText(model), model.first ? firstDivergence(model) : null, causeOf(model), tokensSentence(model), findings,
     make("dl", { class: "figures" }, model.isWeights ? figuresOfWeights(model) : figuresOfTraces(model)),
     commandsOf(model));
 }
