@@ -1,10 +1,14 @@
 """The HTML report of two traces, as Chromium shows it."""
 import math
 import re
+import subprocess
 
 import numpy as np
 import pytest
 from reports import QWEN, block, chain, make
+from traces import LOCKSTEP, ROOT
+
+ENGINE = ROOT / "build" / "examples" / "qwen3"
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +216,33 @@ def test_5000_pairs_are_a_matter_of_a_moment(tmp_path, browser):
     assert browser.run("return document.querySelectorAll('*').length") < 12_000
     assert metrics["ScriptDuration"] < 20, metrics["ScriptDuration"]
     print("seconds of scripting:", metrics["ScriptDuration"])
+
+
+def test_without_pictures_and_without_what_older_results_lack(qwen, tmp_path, browser):
+    """A page of a kept result has no values to draw."""
+    page, result = qwen
+    text = page.read_text()
+    kept = tmp_path / "kept.html"
+    kept.write_text(re.sub(r'(id="pictures">\n).*?(</script>)', r"\1null\2", text, flags=re.DOTALL))
+    browser.open(kept, f"#p{result['first_divergence']['pair']}")
+    assert "Its picture is not in this file" in browser.texts("#first")[0]
+    assert "lockstep picture" in browser.texts("#first .command code")[0]
+
+
+def test_check_writes_a_page(tmp_path, browser):
+    page = tmp_path / "check.html"
+    done = subprocess.run([LOCKSTEP, "check", "--reference", QWEN[0], "--html", page, "--", ENGINE, ROOT / "examples" / "qwen3-hf", "5,17,25,33,8", "--bug", "gate-up-swapped"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    browser.open(page)
+    top = browser.texts("#summary")[0]
+    assert "model.layers.0.mlp.gate_proj" in top and "swapped-with" in top and "lockstep check" in top
+    assert "lockstep picture" not in top  # what ran is gone
+
+
+@pytest.mark.parametrize("bug, named", [("rope-interleaved", "apply_rotary_pos_emb"), ("norm-eps", "layers.0.input_layernorm"), ("gelu", "mlp.act_fn"), ("no-qk-norm", "q_norm"), ("gqa-order", "scaled_dot_product_attention")])
+def test_the_top_alone_names_the_operation_at_fault(tmp_path, browser, bug, named):
+    page = tmp_path / "check.html"
+    done = subprocess.run([LOCKSTEP, "check", "--reference", QWEN[0], "--html", page, "--", ENGINE, ROOT / "examples" / "qwen3-hf", "5,17,25,33,8", "--bug", bug], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    browser.open(page)
+    assert named in browser.texts(".lead")[0]
