@@ -123,9 +123,11 @@ static lockstep_status draw_of_traces(const picture_options *o, const ls_diff *d
 }
 
 static lockstep_status of_traces(const picture_options *o, const arguments *args, lockstep_error *error) {
+    comparison_options usual = o->comparison;
     ls_diff_options wanted;
     ls_diff *diff;
-    if (!comparison_understand("picture", &o->comparison, &wanted))
+    usual.atol = usual.rtol = usual.min_coverage = NAN; /* not given */
+    if (!comparison_understand("picture", &usual, &wanted))
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "nothing was drawn");
     LS_TRY(ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, error));
     lockstep_status status = draw_of_traces(o, diff, args->positional[2], error);

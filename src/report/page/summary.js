@@ -94,7 +94,7 @@ function tokensSentence(model) {
     return null;
   }
   const rows = count(logits.rows, "row") + " of logits";
-  return make("p", null, logits.argmax_changed > 0 ? `The most likely next token is another one in ${logits.argmax_changed} of ${rows}.` : `The most likely next token is the same in ${logits.rows === 1 ? "the row of logits" : `all ${rows}`}.`,
+  return make("p", null, logits.argmax_changed > 0 ? `The most likely next token is another one in ${logits.argmax_changed} of ${rows}.` : `The most likely next token is the same in ${logits.rows === 1 ? "the one row of logits" : `all ${rows}`}.`,
     logits.top5_changed > 0 ? ` The first five are others in ${logits.top5_changed}.` : "");
 }
 

@@ -11,7 +11,8 @@ function mapCell(rows) {
     return make("td", null);
   }
   const row = rows.reduce((worst, each) => (kindOf(each.verdict) === "bad") > (kindOf(worst.verdict) === "bad") || each.error > worst.error ? each : worst);
-  const link = make("a", { href: "#p" + row.index, title: `${visible(row.name)}: ${row.verdict}, NMSE ${errorText(row.error)}`, "aria-label": `${visible(row.name)}: ${row.verdict}, NMSE ${errorText(row.error)}` }, signOf(row.verdict));
+  const title = `${rows.length > 1 ? `the worst of ${rows.length}: ` : ""}${row.name}: ${row.verdict}, NMSE ${errorText(row.error)}`;
+  const link = make("a", { href: "#p" + row.index, title, "aria-label": title }, signOf(row.verdict));
   link.style.setProperty("--shade", String(shadeOf(row.error)));
   return make("td", { class: kindOf(row.verdict) }, link);
 }
