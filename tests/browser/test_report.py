@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 from reports import QWEN, block, chain, make
-from traces import LOCKSTEP, ROOT
+from traces import LOCKSTEP, ROOT, Trace
 
 ENGINE = ROOT / "build" / "examples" / "qwen3"
 
@@ -246,3 +246,43 @@ def test_the_top_alone_names_the_operation_at_fault(tmp_path, browser, bug, name
     assert done.returncode == 1, done.stderr
     browser.open(page)
     assert named in browser.texts(".lead")[0]
+
+
+def odd(folder, kind):
+    """(reference, candidate, words at the top) of results that are neither a match nor a usual divergence."""
+    values = [np.random.default_rng(i).standard_normal((4, 6)).astype("f4") for i in range(6)]
+    if kind == "inputs differ":
+        t = Trace(folder / "c").begin([9, 9, 9, 9])
+        t.add("t.0", values[0], op="add")
+        return chain(folder / "r", values), t.write(), "The two runs had different inputs"
+    if kind == "nothing paired":
+        return chain(folder / "r", values), chain(folder / "c", [v[:, :3] + 9 for v in values], [f"other{i}" for i in range(6)]), "The two runs "
+    if kind == "not finite":
+        wrong = [v.copy() for v in values]
+        wrong[3][1, 2], wrong[4][:] = np.nan, np.inf
+        return chain(folder / "r", values), chain(folder / "c", wrong), "The two runs diverge"
+    if kind == "another shape":
+        return chain(folder / "r", values), chain(folder / "c", [v[:, :5] if i == 3 else v for i, v in enumerate(values)]), "The two runs "
+    if kind == "integers and masks":
+        masks = [np.where(v > 0, v, np.float32(-3.4e38)).astype("f4") for v in values]
+        return chain(folder / "r", [*masks, np.arange(4, dtype="i4")]), chain(folder / "c", [*masks, np.arange(4, dtype="i4") + 1]), "The two runs diverge"
+    for side, shift in (("r", 0), ("c", 1)):
+        np.savez(folder / f"{side}.npz", a=values[0], b=values[1] + shift, scalar=np.float32(shift), empty=np.zeros((0, 3), "f4"))
+    return folder / "r.npz", folder / "c.npz", "The two runs diverge"
+
+
+@pytest.mark.parametrize("kind", ["inputs differ", "nothing paired", "not finite", "another shape", "integers and masks", "archives"])
+def test_results_of_every_kind_are_shown(tmp_path, browser, kind):
+    *sides, said = odd(tmp_path, kind)
+    page, done = tmp_path / "report.html", subprocess.run([LOCKSTEP, "diff", *sides, "--html", tmp_path / "report.html", "--picture", "."], capture_output=True, text=True, timeout=60)
+    assert done.returncode in (1, 2) and page.exists(), done.stderr
+    browser.open(page)
+    pairs = block(page, "result")["pairs"]
+    assert said in browser.texts("#summary")[0]
+    for index in range(len(pairs)):
+        browser.run("location.hash = '#p' + arguments[0]", index)
+    browser.until("return document.querySelectorAll('tr.more').length === arguments[0]", len(pairs))
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    browser.run("document.querySelectorAll('.picture').forEach((each) => each.scrollIntoView())")
+    browser.until("return [...document.querySelectorAll('.picture')].every((each) => each.querySelector('canvas') || (each.scrollIntoView(), false))")
+    assert browser.run("return document.documentElement.scrollWidth") <= 1440
