@@ -286,3 +286,15 @@ def test_results_of_every_kind_are_shown(tmp_path, browser, kind):
     browser.run("document.querySelectorAll('.picture').forEach((each) => each.scrollIntoView())")
     browser.until("return [...document.querySelectorAll('.picture')].every((each) => each.querySelector('canvas') || (each.scrollIntoView(), false))")
     assert browser.run("return document.documentElement.scrollWidth") <= 1440
+
+
+def test_what_is_not_finite_is_no_small_error(tmp_path, browser):
+    *sides, _ = odd(tmp_path, "not finite")
+    page, result = make(tmp_path, *sides)
+    browser.open(page)
+    top = browser.texts("#summary")[0]
+    assert "the candidate has 1 NaN" in top and "the reference has none" in top
+    browser.until("return document.querySelector('.chart svg') !== null")
+    highest = float(browser.run("return document.querySelector('.chart svg').dataset.top"))
+    assert points(browser)[3][1] == pytest.approx(highest, abs=0.1)
+    assert "∞" in browser.texts("#p3")[0]

@@ -28,6 +28,14 @@ function addedByNode(replay) {
   return found;
 }
 
+/* The metrics are those of the finite values: they say little where others are not finite on one side only. */
+function errorOf(pair, key) {
+  if (pair.verdict === "nonfinite") {
+    return Infinity;
+  }
+  return pair.metrics ? numberOf(pair.metrics[key]) : NaN;
+}
+
 function rowOfPair(pair, index, added) {
   const operation = added.get(pair.candidate.order);
   return {
@@ -36,7 +44,7 @@ function rowOfPair(pair, index, added) {
     layer: layerOf(pair), pass: pair.candidate.pass, module: moduleOf(pair.reference.name),
     order: pair.candidate.order,
     verdict: pair.downstream ? "downstream" : pair.verdict,
-    error: pair.metrics ? numberOf(pair.metrics.rel_l2) : NaN,
+    error: errorOf(pair, "rel_l2"),
     limit: numberOf(pair.tolerance),
     largest: pair.metrics ? numberOf(pair.metrics.max_abs) : NaN,
     cosine: pair.metrics ? numberOf(pair.metrics.cosine) : NaN,
@@ -76,7 +84,7 @@ function rowOfWeight(pair, index) {
     name: part(pair.candidate), operation: pair.candidate.dtype, other: part(pair.reference),
     layer: place.layer, pass: 0, module: place.sort, sort: place.sort, order: index,
     verdict: pair.verdict,
-    error: pair.metrics ? numberOf(pair.metrics.nmse) : NaN,
+    error: errorOf(pair, "nmse"),
     limit: numberOf(pair.allowed_nmse),
     largest: pair.metrics ? numberOf(pair.metrics.max_abs) : NaN,
     cosine: pair.metrics ? numberOf(pair.metrics.cosine) : NaN,

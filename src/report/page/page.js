@@ -56,12 +56,15 @@ const SHORT = { depth: "Depth", first: "First divergence", "pictures-of": "Pictu
 
 function partsOfTraces(model, table) {
   const pick = (row) => table.reveal(row.index, true);
+  if (model.rows.length === 0) {
+    return [summary(model), notes(model), pairing(model), provenance(model)];
+  }
   return [summary(model), depthChart(model, pick), closeUps(model), origins(model), wrongWeights(model), settingsOfTraces(model), table.element, notes(model), pairing(model), provenance(model)];
 }
 
 function partsOfWeights(model, table) {
   const findings = model.result.findings.length > 5 ? section("findings", "Findings, the most suspicious first", findingsList(model, Infinity)) : null;
-  return [summary(model), findings, model.rows.length > 0 ? weightMap(model) : null, closeUps(model), table.element, configuration(model), vocabulary(model), pairing(model), provenance(model)];
+  return [summary(model), findings, model.rows.length > 0 ? weightMap(model) : null, closeUps(model), model.rows.length > 0 ? table.element : null, configuration(model), vocabulary(model), pairing(model), provenance(model)];
 }
 
 function followHash(table) {

@@ -38,14 +38,27 @@ function listOfLinks(rows, most = 3) {
 function inputsSentence(model, row) {
   const inputs = row.inputs.map((index) => model.rows[index]);
   const wrong = inputs.filter((input) => kindOf(input.verdict) !== "good" && kindOf(input.verdict) !== "soft");
+  if (inputs.length === 0 && row.operation === "") {
+    return [""]; /* what it is computed from is not known */
+  }
   if (inputs.length === 0) {
     return ["Nothing that it is computed from has a partner in the reference."];
   }
   return wrong.length > 0 ? ["It is computed from ", listOfLinks(inputs), "."] : ["What it is computed from is right: ", listOfLinks(inputs), "."];
 }
 
+/* What is not finite, on which side. */
+function notFinite(metrics) {
+  const side = (name) => [[metrics["nan_" + name], "NaN"], [metrics["inf_" + name], "infinite"]].filter(([n]) => n > 0).map(([n, what]) => `${n.toLocaleString("en")} ${what}`);
+  const parts = ["candidate", "reference"].map((name) => `the ${name} has ${side(name).length > 0 ? listText(side(name)) : "none"}`);
+  return [`Of ${count(metrics.elements, "element")}, ${listText(parts)}. Relative L2 of the others: ${digits(numberOf(metrics.rel_l2))}.`];
+}
+
 function sizeSentence(row) {
   const metrics = row.pair.metrics;
+  if (metrics && row.pair.verdict === "nonfinite") {
+    return notFinite(metrics);
+  }
   if (!metrics) {
     return [row.pair.reason ? `It could not be compared: ${row.pair.reason}.` : ""];
   }
