@@ -2,7 +2,7 @@
 
 /* The graph around a pair: what it was computed from, its operation with its parameters by name, and what it fed. */
 
-const ERROR_SHOWN = 12; /* neighbours on a side */
+const MOST_SHOWN = 12; /* neighbours on a side */
 
 function nodeCard(model, row, role) {
   return make("a", { class: "node " + kindOf(row.verdict), href: "#p" + row.index }, badge(row.verdict), " ", nameOf(row.name),
@@ -12,8 +12,8 @@ function nodeCard(model, row, role) {
 
 function neighbourList(model, title, indexes, role, none) {
   const rows = indexes.map((index) => model.rows[index]);
-  const more = rows.length > ERROR_SHOWN ? make("p", { class: "muted" }, `and ${rows.length - ERROR_SHOWN} more`) : null;
-  return make("div", { class: "side" }, make("h4", null, title), rows.length === 0 ? make("p", { class: "muted" }, none) : rows.slice(0, ERROR_SHOWN).map((row) => nodeCard(model, row, role)), more);
+  const more = rows.length > MOST_SHOWN ? make("p", { class: "muted" }, `and ${rows.length - MOST_SHOWN} more`) : null;
+  return make("div", { class: "side" }, make("h4", null, title), rows.length === 0 ? make("p", { class: "muted" }, none) : rows.slice(0, MOST_SHOWN).map((row) => nodeCard(model, row, role)), more);
 }
 
 function parameterText(value) {
@@ -43,10 +43,13 @@ function operationCard(model, row) {
 /* Operations near a pair that only one side ran: those of its layer and pass. */
 function aloneNear(model, row) {
   const near = (nodes) => nodes.filter((node) => node.layer === row.layer && (node.pass === row.pass || node.pass === null));
-  const pairing = model.result.pairing;
-  const line = (title, nodes) => nodes.length === 0 ? null : make("p", null, make("strong", null, title), " ", listText(nodes.slice(0, 12).map((node) => node.name + (node.op ? ` (${node.op})` : ""))), nodes.length > 12 ? ` and ${nodes.length - 12} more` : "", ".");
-  const lines = [line("Only the reference has, in this layer:", near(pairing.reference_only)), line("Only the candidate has, in this layer:", near(pairing.candidate_only))].filter(Boolean);
-  return lines.length > 0 ? make("details", null, make("summary", null, "Operations that only one side ran"), lines) : null;
+  const sides = [["reference", near(model.result.pairing.reference_only)], ["candidate", near(model.result.pairing.candidate_only)]].filter(([, nodes]) => nodes.length > 0);
+  if (sides.length === 0) {
+    return null;
+  }
+  const line = ([side, nodes]) => make("p", null, make("strong", null, `Only the ${side}: `), listText(nodes.slice(0, MOST_SHOWN * 2).map((node) => node.name + (node.op ? ` (${node.op})` : ""))), nodes.length > MOST_SHOWN * 2 ? ` and ${nodes.length - MOST_SHOWN * 2} more` : "", ".");
+  const title = `Operations ${row.layer >= 0 ? "in this layer" : "outside the layers"} that only one side ran: ` + listText(sides.map(([side, nodes]) => `${nodes.length} of the ${side}`));
+  return make("details", null, make("summary", null, title), sides.map(line));
 }
 
 function neighbours(model, row) {
