@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pattern.h"
 #include "checkpoint/checkpoint_diff.h"
+#include "command_line.h"
 #include "diagnose/diagnose.h"
 #include "diff/divergence.h"
 #include "diff/proof.h"
@@ -49,6 +51,14 @@ bool comparison_write_report(ls_report_format format, const ls_comparison *compa
     return ok;
 }
 
+bool comparison_write_checkpoint_report(ls_report_format format, const ls_checkpoint_report *report, const char *path) {
+    FILE *file = open_output(path);
+    bool ok = file != NULL && close_output(file, ls_report_write_checkpoints(format, report, file));
+    if (!ok)
+        perror(path);
+    return ok;
+}
+
 void comparison_print(const comparison_options *o, const ls_text *table) {
     bool taken = table->data == NULL;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
@@ -62,6 +72,19 @@ static void list_profiles(const char *command, const char *found) {
     for (const ls_profile *p = ls_profiles; p->name != NULL; p++)
         fprintf(stderr, " %s", p->name);
     fprintf(stderr, "\n");
+}
+
+bool comparison_has_pattern(const char *command, const comparison_options *o) {
+    regex_t compiled;
+    lockstep_error error;
+    const bool ok = o->picture == NULL || ls_pattern_compile(o->picture, &compiled);
+    if (!ok) {
+        ls_pattern_refused(&error, "--picture", o->picture);
+        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+    } else if (o->picture != NULL) {
+        regfree(&compiled);
+    }
+    return ok;
 }
 
 bool comparison_understand(const char *command, const comparison_options *o, ls_diff_options *out) {
@@ -82,7 +105,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     else if (out->min_coverage > 1)
         fprintf(stderr, "lockstep %s: --min-coverage: found %g, expected 0 to 1\n", command, out->min_coverage);
     else
-        return true;
+        return comparison_has_pattern(command, o);
     return false;
 }
 
@@ -321,7 +344,7 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
-    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, weighed ? &out->checkpoints : NULL, &out->predictions, out->are_compared ? &out->checkpoints : NULL};
+    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, weighed ? &out->checkpoints : NULL, &out->predictions, out->are_compared ? &out->checkpoints : NULL, command_line(), o->picture};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 

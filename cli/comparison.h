@@ -9,7 +9,7 @@
 /* The first member of each command's options; comparison_rows.h has their rows. */
 typedef struct comparison_options {
     const char *map, *preset, *tensors, *layers, *profile, *reference_model;
-    const char *oracle;
+    const char *oracle, *picture;
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */
     double atol, rtol, min_coverage;
@@ -20,6 +20,8 @@ typedef struct comparison_options {
 
 /* False, with a message on stderr, when the options contradict each other. */
 bool comparison_understand(const char *command, const comparison_options *options, ls_diff_options *out);
+/* False, with a message on stderr, when --picture is no regular expression. */
+bool comparison_has_pattern(const char *command, const comparison_options *options);
 /* What a report is drawn from; it borrows the diff. */
 typedef struct comparison_result {
     ls_comparison comparison;
@@ -39,6 +41,7 @@ int comparison_report(const char *command, const comparison_options *options, ls
 /* To a file, or to standard output for "-"; false, with a message on stderr, when it can't be written. */
 bool comparison_write(const ls_text *text, const char *path);
 bool comparison_write_report(ls_report_format format, const ls_comparison *comparison, const char *path);
+bool comparison_write_checkpoint_report(ls_report_format format, const ls_checkpoint_report *report, const char *path);
 /* The table on standard output, unless a report goes there. */
 void comparison_print(const comparison_options *options, const ls_text *table);
 /* Columns of the terminal, or 0. */

@@ -12,6 +12,7 @@
 #include "base/escape.h"
 #include "base/nearest.h"
 #include "io/guard.h"
+#include "command_line.h"
 #include "commands.h"
 
 static void print_help(FILE *to) {
@@ -98,5 +99,6 @@ static void keep_memory(void) {
 int main(int argc, char **argv) {
     ls_guard_process();
     keep_memory();
+    command_line_keep(argc, argv);
     return fill_standard_streams() ? finish(run(argc, argv)) : EXIT_TROUBLE;
 }

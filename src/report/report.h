@@ -19,7 +19,15 @@ typedef struct ls_comparison {
     const ls_checkpoint_diff *weights; /* those that are to be reported, of the traces' checkpoints; or NULL */
     const ls_predictions *predictions;
     const ls_checkpoint_diff *checkpoints; /* the same with all that is known, whether or not it is to be reported; or NULL */
+    const char *command;               /* that compares them, for a shell; or NULL */
+    const char *picture;               /* regular expression: the tensors of which an HTML report has pictures besides; or NULL */
 } ls_comparison;
+
+/* The same about two checkpoints. */
+typedef struct ls_checkpoint_report {
+    const ls_checkpoint_diff *diff;
+    const char *command, *picture; /* as above */
+} ls_checkpoint_report;
 
 /* `width`: columns of the terminal, 0 for no limit. `all`: every pair, and the names
  * without a partner. */
@@ -27,20 +35,21 @@ void ls_report_terminal(const ls_comparison *comparison, bool all, int width, ls
 void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);
 /* The pairs of weights, a line each. */
 void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
-#define LS_REPORT_ROW(id, option, help, function) LS_REPORT_##id,
+#define LS_REPORT_ROW(id, option, help, traces, checkpoints) LS_REPORT_##id,
 typedef enum ls_report_format {
 #include "report/format_table.h"
     LS_REPORT_COUNT
 } ls_report_format;
 #undef LS_REPORT_ROW
 
-#define LS_REPORT_ROW(id, option, help, function) bool function(const ls_comparison *comparison, FILE *out);
+#define LS_REPORT_ROW(id, option, help, traces, checkpoints) \
+    bool traces(const ls_comparison *comparison, FILE *out);  \
+    bool checkpoints(const ls_checkpoint_report *report, FILE *out);
 #include "report/format_table.h"
 #undef LS_REPORT_ROW
 /* Writes a report; false when it can't be. */
 bool ls_report_write(ls_report_format format, const ls_comparison *comparison, FILE *out);
-
-void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
+bool ls_report_write_checkpoints(ls_report_format format, const ls_checkpoint_report *report, FILE *out);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,

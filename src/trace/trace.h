@@ -86,6 +86,9 @@ typedef struct ls_trace {
     bool is_torch;       /* recorded by the PyTorch hook */
     const char *only;    /* which part of the run a filter kept, in words; NULL without filters */
     const char *engine, *version, *model, *device; /* never NULL, may be "" */
+    const char *started; /* when it was recorded, as ISO 8601; NULL if unknown */
+    const char **command; /* that was recorded */
+    size_t command_count;
     ls_node *nodes;      /* in order of execution */
     size_t node_count;
     ls_pass *passes;

@@ -1,0 +1,10 @@
+/* The command that was given, for reports that say how to see something again. */
+#ifndef LS_CLI_COMMAND_LINE_H
+#define LS_CLI_COMMAND_LINE_H
+
+/* Borrows the words. */
+void command_line_keep(int count, char **words);
+/* Appended to a shell, it runs again; NULL where there is none. It lives as long as the process. */
+const char *command_line(void);
+
+#endif
