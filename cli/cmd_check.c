@@ -22,6 +22,7 @@ static const option_row options[] = {
     {"--observe", OPTION_TEXT, FIELD(observe), "WHAT", "all (default), named, or outputs: how much is compared", observe_choices},
     {"--resync", OPTION_TEXT, FIELD(resync), "WHERE", "layer, or a REGEX of names: continue with the reference's values there", NULL},
 #include "comparison_rows.h"
+#include "output_rows.h"
     {0},
 };
 

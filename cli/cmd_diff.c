@@ -18,6 +18,7 @@ typedef struct diff_options {
 
 static const option_row options[] = {
 #include "comparison_rows.h"
+#include "output_rows.h"
     {"--what", OPTION_TEXT, offsetof(diff_options, what), "LIST", "compare only these parts of checkpoints: config, vocab, weights", NULL},
     {0},
 };
@@ -117,6 +118,10 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         if (o->files[i] != NULL && !comparison_write_checkpoint_report((ls_report_format)i, &report, o->files[i]))
             status = EXIT_TROUBLE;
     ls_report_checkpoints(&diff, o->all, comparison_width(), &table);
+    if (o->baseline != NULL) {
+        ls_result kept;
+        status = comparison_baseline("diff", o, ls_report_result_of_checkpoints(&report, &kept) ? &kept : NULL, status, &table);
+    }
     comparison_print(o, &table);
     ls_text_done(&table);
     ls_checkpoint_diff_done(&diff);

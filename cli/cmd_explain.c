@@ -12,6 +12,8 @@
 
 static const option_row options[] = {
 #include "comparison_rows.h"
+    {"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every experiment, not only those that leave least", NULL},
+    {"--json", OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_JSON]), "FILE", "write the explanation as JSON; - for standard output, instead of the text", NULL},
     {0},
 };
 

@@ -1,21 +1,25 @@
 /* lockstep report: other formats, other rules and a comparison over time, of results that were kept. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/escape.h"
+#include "baseline.h"
 #include "commands.h"
 #include "comparison.h"
+#include "report/page.h"
 #include "result/result.h"
 
 typedef struct report_options {
-    const char *junit, *markdown, *baseline;
+    const char *html, *junit, *markdown, *baseline;
     ls_thresholds thresholds;
     double atol, rtol;
 } report_options;
 
 #define FIELD(name) offsetof(report_options, name)
 static const option_row options[] = {
+    {"--html", OPTION_PATH, FIELD(html), "FILE", "write a page for a browser, without pictures; - for standard output", NULL},
     {"--junit", OPTION_PATH, FIELD(junit), "FILE", "write JUnit's XML; - for standard output", NULL},
     {"--markdown", OPTION_PATH, FIELD(markdown), "FILE", "write Markdown, for a pull request; - for standard output", NULL},
     {"--baseline", OPTION_PATH, FIELD(baseline), "RESULT", "an earlier result: exit with 1 only for what is new since then", NULL},
@@ -43,20 +47,16 @@ static bool write_format(const ls_result *r, void (*format)(const ls_result *, l
     return ok;
 }
 
-/* What the baseline says decides. Returns the exit status. */
-static int compare_with(const ls_result *r, const char *path, int status, ls_text *out) {
-    ls_result baseline;
-    ls_progress progress;
-    lockstep_error error;
-    if (ls_result_open(path, &baseline, &error) != LOCKSTEP_OK) {
-        fprintf(stderr, "lockstep report: --baseline: %s\n", error.message);
-        return EXIT_TROUBLE;
-    }
-    const bool ok = ls_result_compare(r, &baseline, &progress, out, &error) == LOCKSTEP_OK;
-    if (!ok)
-        fprintf(stderr, "lockstep report: --baseline: %s\n", error.message);
-    ls_result_done(&baseline);
-    return !ok ? EXIT_TROUBLE : progress.is_worse ? EXIT_DIVERGED : status == EXIT_TROUBLE ? EXIT_TROUBLE : EXIT_MATCH;
+static void put_page(const ls_result *r, ls_text *out) {
+    char *json = json_dumps(r->json, JSON_COMPACT | JSON_REAL_PRECISION(12)), *page = NULL;
+    size_t length = 0;
+    FILE *file = json != NULL ? open_memstream(&page, &length) : NULL;
+    if (file != NULL && ls_page_write(json, strlen(json), NULL, file) && fclose(file) == 0)
+        ls_text_append(out, page, length);
+    else
+        out->failed = true;
+    free(page);
+    free(json);
 }
 
 static void put_escaped(const char *text, ls_text *out) {
@@ -95,10 +95,10 @@ static int report(const report_options *o, ls_result *r) {
     int status = ls_result_exit_status(r);
     put_summary(r, &text);
     if (o->baseline != NULL)
-        status = compare_with(r, o->baseline, status, &text);
-    if (!write_format(r, ls_result_junit, o->junit) || !write_format(r, ls_result_markdown, o->markdown))
+        status = baseline_compare("report", r, o->baseline, status, &text);
+    if (!write_format(r, put_page, o->html) || !write_format(r, ls_result_junit, o->junit) || !write_format(r, ls_result_markdown, o->markdown))
         status = EXIT_TROUBLE;
-    if (!is_stdout(o->junit) && !is_stdout(o->markdown) && !comparison_write(&text, "-"))
+    if (!is_stdout(o->html) && !is_stdout(o->junit) && !is_stdout(o->markdown) && !comparison_write(&text, "-"))
         status = EXIT_TROUBLE;
     ls_text_done(&text);
     return status;
@@ -126,7 +126,7 @@ static int run(const arguments *args, const void *parsed) {
 
 const command_row command_report = {
     .name = "report",
-    .usage = "RESULT.json [--junit FILE] [--markdown FILE] [--baseline RESULT.json] [options]",
+    .usage = "RESULT.json [--html FILE] [--junit FILE] [--markdown FILE] [--baseline RESULT.json] [options]",
     .summary = "Writes a result that `diff --json` has kept in other formats, judges it by other thresholds, or compares it with an earlier one.",
     .exits = "0 match, 1 diverged; with --baseline: 0 nothing new fails, 1 something does; 2 error",
     .options = options,

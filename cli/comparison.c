@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/pattern.h"
+#include "baseline.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "command_line.h"
 #include "diagnose/diagnose.h"
@@ -354,6 +355,16 @@ void comparison_done(comparison_result *result) {
         ls_checkpoint_diff_done(&result->checkpoints);
 }
 
+int comparison_baseline(const char *command, const comparison_options *o, ls_result *result, int status, ls_text *out) {
+    if (result == NULL) {
+        fprintf(stderr, "lockstep %s: --baseline: out of memory\n", command);
+        return EXIT_TROUBLE;
+    }
+    status = baseline_compare(command, result, o->baseline, status, out);
+    ls_result_done(result);
+    return status;
+}
+
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     comparison_result result;
     alike_weights alike = {0};
@@ -364,6 +375,10 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
         if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))
             status = EXIT_TROUBLE;
     ls_report_terminal(&result.comparison, o->all, comparison_width(), &table);
+    if (o->baseline != NULL) {
+        ls_result kept;
+        status = comparison_baseline(command, o, ls_report_result_of_traces(&result.comparison, &kept) ? &kept : NULL, status, &table);
+    }
     comparison_print(o, &table);
     ls_text_done(&table);
     comparison_done(&result);

@@ -9,7 +9,7 @@
 /* The first member of each command's options; comparison_rows.h has their rows. */
 typedef struct comparison_options {
     const char *map, *preset, *tensors, *layers, *profile, *reference_model;
-    const char *oracle, *picture;
+    const char *oracle, *baseline, *picture;
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */
     double atol, rtol, min_coverage;
@@ -38,6 +38,8 @@ void comparison_explain(const char *command, const comparison_options *options, 
 void comparison_done(comparison_result *result);
 /* Does the same, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
+/* With --baseline: appends what is new, and decides the exit status. `result` is released; NULL when out of memory. */
+int comparison_baseline(const char *command, const comparison_options *options, ls_result *result, int status, ls_text *out);
 /* To a file, or to standard output for "-"; false, with a message on stderr, when it can't be written. */
 bool comparison_write(const ls_text *text, const char *path);
 bool comparison_write_report(ls_report_format format, const ls_comparison *comparison, const char *path);

@@ -13,8 +13,3 @@
 {"--min-coverage", OPTION_NUMBER, COMPARISON_FIELD(min_coverage), "F", "share of elements that must be compared to match, 0 to 1 (default 0.5)", NULL},
 {"--model-only", OPTION_FLAG, COMPARISON_FIELD(model_only), NULL, "for a candidate recorded with --graph-only: exit with 0 where its model matches", NULL},
 {"--exact", OPTION_FLAG, COMPARISON_FIELD(exact), NULL, "compute all rows of large products, too, where the operations are computed", NULL},
-{"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
-#define LS_REPORT_ROW(id, option, help, traces, checkpoints) {option, OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
-#include "report/format_table.h"
-#undef LS_REPORT_ROW
-{"--picture", OPTION_TEXT, COMPARISON_FIELD(picture), "REGEX", "--html: pictures of the candidate's tensors whose name matches, too", NULL},

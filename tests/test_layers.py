@@ -31,7 +31,7 @@ ALLOWED = {
     "checkpoint": {"base", "io", "tensor", "format", "quantized", "op", "compare", "preset", "match"},
     "bundle": {"base", "io", "tensor", "format", "op", "trace", "compare", "match", "eval", "verify", "replay", "diff"},
     "result": {"base", "io", "format", "compare"},
-    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify", "replay"},
+    "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify", "replay", "result"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
 

@@ -7,3 +7,5 @@
  * false when the file can't be written. This file has no include guard. */
 LS_REPORT_ROW(JSON, "--json", "write the result as JSON; - for standard output, instead of the table", ls_report_json, ls_report_checkpoints_json)
 LS_REPORT_ROW(HTML, "--html", "write a report that a browser opens, in one file (docs/reports.md)", ls_report_html, ls_report_checkpoints_html)
+LS_REPORT_ROW(JUNIT, "--junit", "write JUnit's XML, for CI (docs/results.md)", ls_report_junit, ls_report_checkpoints_junit)
+LS_REPORT_ROW(MARKDOWN, "--markdown", "write Markdown, for a pull request (docs/results.md)", ls_report_markdown, ls_report_checkpoints_markdown)

@@ -10,6 +10,7 @@
 #include "diff/oracle.h"
 #include "diff/predictions.h"
 #include "match/sequence.h"
+#include "result/result.h"
 
 /* What is reported about two traces. */
 typedef struct ls_comparison {
@@ -50,6 +51,9 @@ typedef enum ls_report_format {
 /* Writes a report; false when it can't be. */
 bool ls_report_write(ls_report_format format, const ls_comparison *comparison, FILE *out);
 bool ls_report_write_checkpoints(ls_report_format format, const ls_checkpoint_report *report, FILE *out);
+/* The result as `lockstep report` reads it; false when out of memory. */
+bool ls_report_result_of_traces(const ls_comparison *comparison, ls_result *out_result);
+bool ls_report_result_of_checkpoints(const ls_checkpoint_report *report, ls_result *out_result);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,

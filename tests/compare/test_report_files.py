@@ -143,6 +143,19 @@ def test_baseline(tmp_path):
     assert status == 1 and "no longer compared: n0 (custom)" in text
 
 
+def test_diff_writes_the_same(tmp_path):
+    path = kept(tmp_path, "c", (3,))
+    written = [tmp_path / "d.xml", tmp_path / "d.md"]
+    done = subprocess.run([LOCKSTEP, "diff", tmp_path / "reference", tmp_path / "c", "--junit", written[0], "--markdown", written[1], "--baseline", path], capture_output=True, text=True)
+    assert done.returncode == 0 and "0 new failures, 0 worse" in done.stdout and "verdict: diverged" in done.stdout
+    report(path, "--junit", tmp_path / "r.xml", "--markdown", tmp_path / "r.md", "--html", tmp_path / "r.html")
+    assert written[0].read_text() == (tmp_path / "r.xml").read_text() and written[1].read_text() == (tmp_path / "r.md").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert "<img src=x" not in page and "\\u003cimg src=x onerror=alert(1)\\u003e" in page
+    done = subprocess.run([LOCKSTEP, "diff", tmp_path / "reference", tmp_path / "c", "--baseline", tmp_path / "no.json"], capture_output=True, text=True)
+    assert done.returncode == 2 and "no.json" in done.stderr
+
+
 MALFORMED = {
     "not JSON": ("{", "offset 1"),
     "a list": ("[]", "expected what `lockstep diff --json` writes"),

@@ -1,0 +1,7 @@
+/* The options of where a comparison is written to, as rows of a command's table. This file has no include guard. */
+{"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
+#define LS_REPORT_ROW(id, option, help, traces, checkpoints) {option, OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
+#include "report/format_table.h"
+#undef LS_REPORT_ROW
+{"--baseline", OPTION_PATH, COMPARISON_FIELD(baseline), "RESULT", "an earlier --json result: exit with 1 only for what is new since then", NULL},
+{"--picture", OPTION_TEXT, COMPARISON_FIELD(picture), "REGEX", "--html: pictures of the candidate's tensors whose name matches, too", NULL},
