@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "comparison.h"
 #include "launch/unrecorded.h"
+#include "terminal.h"
 
 typedef struct check_options {
     comparison_options comparison;

@@ -9,6 +9,7 @@
 #include "comparison.h"
 #include "diff/diff.h"
 #include "report/report.h"
+#include "terminal.h"
 
 typedef struct diff_options {
     comparison_options comparison;
@@ -113,7 +114,8 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         ls_report_checkpoints_json(&diff, &json);
     if (o->files[LS_REPORT_JSON] != NULL && !comparison_write(&json, o->files[LS_REPORT_JSON]))
         status = EXIT_TROUBLE;
-    ls_report_checkpoints(&diff, o->all, comparison_width(), &table);
+    const ls_page page = terminal_page(o->color);
+    ls_report_checkpoints(&diff, o->all, &page, &table);
     comparison_print(o, &table);
     ls_text_done(&json);
     ls_text_done(&table);

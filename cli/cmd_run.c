@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/columns.h"
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
@@ -17,9 +19,11 @@
 #include "parity/parity_file.h"
 #include "report/cells.h"
 #include "launch/unrecorded.h"
+#include "report/styles.h"
+#include "terminal.h"
 
 typedef struct run_options {
-    const char *only;
+    const char *only, *color;
     bool skip_reference, skip_candidate, why;
 } run_options;
 
@@ -29,6 +33,7 @@ static const option_row options[] = {
     {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "use the existing references, changed or not", NULL},
     {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "use the existing candidates", NULL},
     {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded again, or isn't", NULL},
+    COLOR_ROW(FIELD(color)),
     {0},
 };
 
@@ -316,7 +321,7 @@ static int compare(prompt_run *r, earliest *first) {
     }
     ls_text table = {0};
     comparison_explain("run", &r->comparison, d, r->alike, &result);
-    ls_report_terminal(&result.comparison, r->comparison.all, 0, &table);
+    ls_report_terminal(&result.comparison, &(ls_row_choice){.all = r->comparison.all}, &ls_page_of_files, &table);
     bool written = path_of(r, "report.json", path) && comparison_write_report(LS_REPORT_JSON, &result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
     int status = result.status;
     ls_text_done(&table);
@@ -369,6 +374,15 @@ static bool is_chosen(const run_options *o, const ls_parity_prompt *prompt, size
            (prompt->text != NULL && strcmp(o->only, prompt->text) == 0);
 }
 
+static void refuse_prompt(const ls_parity *parity, const char *only) {
+    char shown[200];
+    const char *best = NULL;
+    for (size_t i = 0; i < parity->prompt_count; i++)
+        best = ls_nearer(only, best, parity->prompts[i].name);
+    ls_escape(best != NULL ? best : "", best != NULL ? strlen(best) : 0, shown, sizeof shown);
+    fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number%s%s%s\n", only, best != NULL ? " (did you mean '" : "", shown, best != NULL ? "'?)" : "");
+}
+
 /* Opens the directory of the results, and keeps other runs out of it meanwhile. -1, with a
  * message, when that fails. */
 static int open_out(const ls_parity *parity) {
@@ -383,51 +397,94 @@ static int open_out(const ls_parity *parity) {
     return out;
 }
 
-static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
-    static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"};
-    size_t counts[3] = {0}, reused = 0;
-    alike_weights alike = {0};
-    earliest first = {0};
-    int width = 6;
+/* Of the prompts' names. */
+static int widest_name(const ls_parity *parity, const run_options *o) {
+    enum { LEAST = 6, MOST = 32 };
+    int width = LEAST;
     for (size_t i = 0; i < parity->prompt_count; i++) {
-        int columns = ls_columns_of(parity->prompts[i].name);
-        width = columns > width && is_chosen(o, &parity->prompts[i], i) ? columns : width;
+        const int columns = is_chosen(o, &parity->prompts[i], i) ? ls_columns_of(parity->prompts[i].name) : 0;
+        width = columns > width ? columns : width;
     }
-    for (size_t i = 0; i < parity->prompt_count; i++) {
+    return width < MOST ? width : MOST;
+}
+
+/* The prompt's line, at once. */
+static void print_prompt(const prompt_run *r, const ls_page *page, int width, int status) {
+    static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"}, *const styles[] = {LS_GOOD, LS_BAD, LS_DOUBT};
+    ls_text name = {0}, line = {0}, out = {0};
+    ls_page_text(page, r->prompt->name, strlen(r->prompt->name), &name);
+    ls_put_cell(page, name.data != NULL ? name.data : "", width, false, &line);
+    ls_text_printf(&line, "  %s%-8s" LS_PLAIN "  " LS_HANG "%s\n", styles[status], verdicts[status], r->told);
+    if (r->options->why && r->why.data != NULL) {
+        char why[2000];
+        ls_escape(r->why.data, r->why.length, why, sizeof why);
+        ls_text_printf(&line, "%*s  reference: " LS_HANG "%s\n", width, "", why);
+    }
+    ls_page_print(page, &line, &out);
+    fwrite(out.data != NULL ? out.data : "", 1, out.length, stdout);
+    fflush(stdout);
+    ls_text_done(&name);
+    ls_text_done(&line);
+    ls_text_done(&out);
+}
+
+typedef struct tally {
+    size_t by_status[3], reused;
+    earliest first;
+} tally;
+
+static void print_totals(const ls_parity *parity, const ls_page *page, const tally *t) {
+    char folder[PATH_MAX];
+    ls_text lines = {0}, out = {0};
+    ls_escape(parity->out, strlen(parity->out), folder, sizeof folder);
+    ls_text_printf(&lines, "%zu match, %zu diverged, %zu failed; reports in %s/\n", t->by_status[EXIT_MATCH], t->by_status[EXIT_DIVERGED], t->by_status[EXIT_TROUBLE], folder);
+    if (t->reused > 0)
+        ls_text_printf(&lines, "%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", t->reused, t->reused == 1 ? " was" : "s were");
+    if (t->first.known)
+        ls_text_printf(&lines, LS_STRONG "earliest divergence of all:" LS_PLAIN " %s\n", t->first.text);
+    ls_page_print(page, &lines, &out);
+    fwrite(out.data != NULL ? out.data : "", 1, out.length, stdout);
+    ls_text_done(&lines);
+    ls_text_done(&out);
+}
+
+/* False if out of memory. */
+static bool run_chosen(const prompt_run *model, const ls_page *page, int width, tally *t) {
+    prompt_run *r = malloc(sizeof *r);
+    if (r == NULL)
+        return false;
+    *r = *model;
+    const int status = run_prompt(r, &t->first);
+    t->by_status[status]++;
+    t->reused += r->reused;
+    print_prompt(r, page, width, status);
+    ls_text_done(&r->why);
+    free(r);
+    return true;
+}
+
+static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
+    const ls_page page = terminal_page(o->color);
+    alike_weights alike = {0};
+    tally t = {0};
+    const int width = widest_name(parity, o);
+    size_t count = 0;
+    bool ok = true;
+    for (size_t i = 0; i < parity->prompt_count && ok; i++) {
         if (!is_chosen(o, &parity->prompts[i], i))
             continue;
-        prompt_run *r = calloc(1, sizeof *r);
-        if (r == NULL) {
-            alike_weights_done(&alike);
-            return EXIT_TROUBLE;
-        }
-        *r = (prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike};
-        int status = run_prompt(r, &first);
-        counts[status]++;
-        reused += r->reused;
-        printf("%-*s  %-8s  %s\n", width, r->prompt->name, verdicts[status], r->told);
-        if (o->why && r->why.data != NULL) {
-            char why[2000];
-            ls_escape(r->why.data, r->why.length, why, sizeof why);
-            printf("%-*s  reference: %s\n", width, "", why);
-        }
-        fflush(stdout);
-        ls_text_done(&r->why);
-        free(r);
+        count++;
+        ok = run_chosen(&(prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike}, &page, width, &t);
     }
     alike_weights_done(&alike);
-    if (counts[0] + counts[1] + counts[2] == 0) {
-        fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number\n", o->only);
+    if (!ok)
+        return EXIT_TROUBLE;
+    if (count == 0) {
+        refuse_prompt(parity, o->only);
         return EXIT_TROUBLE;
     }
-    char out[PATH_MAX];
-    ls_escape(parity->out, strlen(parity->out), out, sizeof out);
-    printf("%zu match, %zu diverged, %zu failed; reports in %s/\n", counts[0], counts[1], counts[2], out);
-    if (reused > 0)
-        printf("%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
-    if (first.known)
-        printf("earliest divergence of all: %s\n", first.text);
-    return counts[2] > 0 ? EXIT_TROUBLE : counts[1] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
+    print_totals(parity, &page, &t);
+    return t.by_status[EXIT_TROUBLE] > 0 ? EXIT_TROUBLE : t.by_status[EXIT_DIVERGED] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
 }
 
 static int run(const arguments *args, const void *parsed) {

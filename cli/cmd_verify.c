@@ -6,12 +6,13 @@
 #include "comparison.h"
 #include "format/archive.h"
 #include "report/verify_report.h"
+#include "terminal.h"
 #include "verify/rerun.h"
 #include "verify/verify.h"
 
 typedef struct verify_options {
     option_list models;
-    const char *json, *out, *from, *to;
+    const char *json, *out, *from, *to, *color;
     bool all, exact, replay;
 } verify_options;
 
@@ -25,6 +26,7 @@ static const option_row options[] = {
     {"--from", OPTION_TEXT, FIELD(from), "NAME", "with --replay: begin at this operation in each pass; those before it keep their recorded values", NULL},
     {"--to", OPTION_TEXT, FIELD(to), "NAME", "with --replay: end at this operation in each pass", NULL},
     {"--json", OPTION_PATH, FIELD(json), "FILE", "write the result as JSON; - for standard output, instead of the table", NULL},
+    COLOR_ROW(FIELD(color)),
     {0},
 };
 
@@ -36,9 +38,10 @@ static bool write_json(const ls_verification *v, const char *path) {
     return ok;
 }
 
-static bool print(const ls_verification *v, bool all) {
+static bool print(const ls_verification *v, bool all, const char *color) {
+    const ls_page page = terminal_page(color);
     ls_text text = {0};
-    ls_report_verification(v, all, comparison_width(), &text);
+    ls_report_verification(v, all, &page, &text);
     const bool ok = comparison_write(&text, "-");
     ls_text_done(&text);
     return ok;
@@ -116,7 +119,7 @@ static int run(const arguments *args, const void *parsed) {
         result = v.failed > 0 ? EXIT_DIVERGED : v.checked > 0 && trace->complete ? EXIT_MATCH : EXIT_TROUBLE;
         result = judge_weights(&models, result);
         const bool table = o->json == NULL || strcmp(o->json, "-") != 0;
-        if ((table && !print(&v, o->all)) || (o->json != NULL && !write_json(&v, o->json)))
+        if ((table && !print(&v, o->all, o->color)) || (o->json != NULL && !write_json(&v, o->json)))
             result = EXIT_TROUBLE;
     }
     ls_verification_done(&v);

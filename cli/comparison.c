@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "checkpoint/checkpoint_diff.h"
 #include "diagnose/diagnose.h"
@@ -16,13 +14,15 @@
 #include "report/report.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
+#include "terminal.h"
 
-int comparison_width(void) {
-    struct winsize size;
-    const char *columns = getenv("COLUMNS");
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return columns != NULL ? atoi(columns) : 0;
+const char *const sort_choices[] = {"order", "error", "layer", NULL}; /* as in ls_row_order */
+
+ls_row_choice comparison_rows(const comparison_options *o) {
+    ls_row_order order = LS_BY_EXECUTION;
+    for (int i = 0; o->sort != NULL && i < LS_ROW_ORDER_COUNT; i++)
+        order = strcmp(o->sort, sort_choices[i]) == 0 ? (ls_row_order)i : order;
+    return (ls_row_choice){.all = o->all, .order = order};
 }
 
 /* PATH, or "-" for standard output. */
@@ -322,7 +322,7 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
-    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, out->is_weighed ? &out->weights : NULL};
+    out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = out->is_weighed ? &out->weights : NULL};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
@@ -335,14 +335,20 @@ void comparison_done(comparison_result *result) {
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     comparison_result result;
     alike_weights alike = {0};
-    ls_text table = {0};
+    ls_text table = {0}, more = {0};
+    const ls_row_choice rows = comparison_rows(o);
+    const ls_page page = terminal_page(o->color);
     comparison_explain(command, o, diff, &alike, &result);
     int status = result.status;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))
             status = EXIT_TROUBLE;
-    ls_report_terminal(&result.comparison, o->all, comparison_width(), &table);
+    if (!o->all)
+        command_line_with("--all", &more);
+    result.comparison.more = more.data;
+    ls_report_terminal(&result.comparison, &rows, &page, &table);
     comparison_print(o, &table);
+    ls_text_done(&more);
     ls_text_done(&table);
     comparison_done(&result);
     alike_weights_done(&alike);

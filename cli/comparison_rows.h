@@ -14,6 +14,8 @@
 {"--model-only", OPTION_FLAG, COMPARISON_FIELD(model_only), NULL, "for a candidate recorded with --graph-only: exit with 0 where its model matches", NULL},
 {"--exact", OPTION_FLAG, COMPARISON_FIELD(exact), NULL, "compute all rows of large products, too, where the operations are computed", NULL},
 {"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
+{"--sort", OPTION_TEXT, COMPARISON_FIELD(sort), "BY", "order (default: of execution), error (the worst first), or layer (the worst of each)", sort_choices},
+COLOR_ROW(COMPARISON_FIELD(color)),
 #define LS_REPORT_ROW(id, option, help, function) {option, OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
 #include "report/format_table.h"
 #undef LS_REPORT_ROW

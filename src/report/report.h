@@ -9,6 +9,8 @@
 #include "checkpoint/tokenizer.h"
 #include "diff/oracle.h"
 #include "match/sequence.h"
+#include "report/chosen_rows.h"
+#include "report/page.h"
 
 /* What is reported about two traces. */
 typedef struct ls_comparison {
@@ -16,14 +18,15 @@ typedef struct ls_comparison {
     const ls_diagnosis *diagnosis;
     const ls_oracle *oracle;           /* a third opinion; or NULL */
     const ls_checkpoint_diff *weights; /* those behind the first divergence, in the traces' checkpoints; or NULL */
+    const char *more;                  /* the command that shows every pair, as for a shell; or NULL */
 } ls_comparison;
 
-/* `width`: columns of the terminal, 0 for no limit. `all`: every pair, and the names
- * without a partner. */
-void ls_report_terminal(const ls_comparison *comparison, bool all, int width, ls_text *out);
-void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);
-/* The pairs of weights, a line each. */
-void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
+/* `all` of the rows: the names without a partner, too. */
+void ls_report_terminal(const ls_comparison *comparison, const ls_row_choice *rows, const ls_page *page, ls_text *out);
+/* `all`: every pair and every finding. */
+void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, const ls_page *page, ls_text *out);
+/* The pairs of weights, a line each. `counts`: how many of them are the reference's. */
+void ls_report_weights(const ls_checkpoint_diff *weights, bool counts, ls_text *out);
 #define LS_REPORT_ROW(id, option, help, function) LS_REPORT_##id,
 typedef enum ls_report_format {
 #include "report/format_table.h"
@@ -41,6 +44,6 @@ void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,
-                      const ls_tokenizer *tokenizer, bool all, ls_text *out);
+                      const ls_tokenizer *tokenizer, bool all, const ls_page *page, ls_text *out);
 
 #endif
