@@ -11,6 +11,7 @@
 #include "base/columns.h"
 #include "base/escape.h"
 #include "base/nearest.h"
+#include "base/progress.h"
 #include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
@@ -19,6 +20,7 @@
 #include "parity/parity_file.h"
 #include "report/cells.h"
 #include "launch/unrecorded.h"
+#include "progress.h"
 #include "report/styles.h"
 #include "terminal.h"
 
@@ -152,7 +154,9 @@ static bool capture(prompt_run *r, const char *which, const ls_parity_side *side
     }
     ls_observe_options wanted = {.directory = out, .tensors = side->tensors, .ops = side->ops, .layers = side->layers, .passes = side->passes,
                                  .what = side->observe, .log = log, .environment = side->environment};
+    ls_progress_begin(LS_STAGE_RECORDING, 0);
     lockstep_status status = ls_observe(&wanted, words, &done, &error);
+    ls_progress_end(LS_STAGE_RECORDING);
     last_line(log, said, sizeof said);
     if (status != LOCKSTEP_OK)
         tell(r, "%s: %s", which, error.message);
@@ -454,7 +458,9 @@ static bool run_chosen(const prompt_run *model, const ls_page *page, int width, 
     if (r == NULL)
         return false;
     *r = *model;
+    progress_begin(r->prompt->name);
     const int status = run_prompt(r, &t->first);
+    progress_end();
     t->by_status[status]++;
     t->reused += r->reused;
     print_prompt(r, page, width, status);

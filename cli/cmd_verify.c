@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "comparison.h"
 #include "format/archive.h"
+#include "progress.h"
 #include "report/verify_report.h"
 #include "terminal.h"
 #include "verify/rerun.h"
@@ -99,12 +100,14 @@ static int run(const arguments *args, const void *parsed) {
     ls_models models = {0};
     ls_verification v = {0};
     lockstep_error error;
+    progress_begin(NULL);
     lockstep_status status = ls_trace_open(args->positional[0], &trace, &error);
     if (status == LOCKSTEP_OK)
         status = check_trace(trace, &error);
     if (status == LOCKSTEP_OK)
         status = ls_models_open(trace, o->models.items, o->models.count, &models, &error);
     if (status == LOCKSTEP_OK && o->replay) {
+        progress_end();
         const int written = judge_weights(&models, write_replay(trace, &models, o));
         ls_models_done(&models);
         ls_trace_close(trace);
@@ -112,6 +115,7 @@ static int run(const arguments *args, const void *parsed) {
     }
     if (status == LOCKSTEP_OK)
         status = ls_verify(trace, &models, o->exact, &v, &error);
+    progress_end();
     int result = EXIT_TROUBLE;
     if (status != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep verify: %s\n", error.message);

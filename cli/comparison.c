@@ -7,10 +7,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/progress.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "diagnose/diagnose.h"
 #include "diff/divergence.h"
 #include "diff/proof.h"
+#include "progress.h"
 #include "report/report.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -23,6 +25,12 @@ ls_row_choice comparison_rows(const comparison_options *o) {
     for (int i = 0; o->sort != NULL && i < LS_ROW_ORDER_COUNT; i++)
         order = strcmp(o->sort, sort_choices[i]) == 0 ? (ls_row_order)i : order;
     return (ls_row_choice){.all = o->all, .order = order};
+}
+
+/* A message about something that fails beside the comparison. */
+static void complain(const char *command, const char *what, const lockstep_error *error) {
+    progress_make_room();
+    fprintf(stderr, "lockstep %s: %s: %s\n", command, what, error->message);
 }
 
 /* PATH, or "-" for standard output. */
@@ -162,8 +170,10 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = c->suspects_only ? suspects : names.data};
     const bool all = diff->is_replayed && !c->suspects_only;
     const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
+    if (!ok && names.data == NULL && !diff->is_replayed)
+        ls_fail(&error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (!ok && o->reference_model != NULL)
-        fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
+        complain(command, "no weights were compared", &error);
     ls_text_done(&names);
     free(suspects);
     return ok;
@@ -305,7 +315,7 @@ static bool weigh(const char *command, const comparison_options *o, ls_diff *dif
         list_alike(out, key, alike);
     diff->weights_alike = c.suspects_only ? 0 : count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
-        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+        complain(command, "the first divergence could not be found again", &error);
     if (count > 0 || o->reference_model != NULL)
         return true;
     if (!known)
@@ -317,11 +327,14 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     lockstep_error error;
     out->oracle = (ls_oracle){0};
     out->is_weighed = weigh(command, o, diff, alike, &out->weights);
-    if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
-        fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
+    ls_progress_begin(LS_STAGE_EXPLAINING, 0);
+    const bool diagnosed = ls_diagnose(diff, &out->diagnosis, &error) == LOCKSTEP_OK;
+    ls_progress_end(LS_STAGE_EXPLAINING);
+    if (!diagnosed)
+        complain(command, "no cause could be determined", &error);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
-        fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
+        complain(command, "--oracle", &error);
     out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = out->is_weighed ? &out->weights : NULL};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
@@ -338,7 +351,9 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     ls_text table = {0}, more = {0};
     const ls_row_choice rows = comparison_rows(o);
     const ls_page page = terminal_page(o->color);
+    progress_begin(NULL);
     comparison_explain(command, o, diff, &alike, &result);
+    progress_end();
     int status = result.status;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))

@@ -9,7 +9,7 @@
 #include "report/cells.h"
 #include "report/json_values.h"
 
-enum { NAME_TEXT = 300, SHOWN = 12 };
+enum { NAME_TEXT = 300, SHOWN = 5 };
 
 static const ls_node *node_of(const ls_diff *d, const ls_replayed *item) { return &d->in.candidate.trace->nodes[item->node]; }
 
@@ -249,7 +249,7 @@ static void put_line(const ls_diff *d, const line *l, ls_text *out) {
     ls_text_printf(out, "\n");
 }
 
-static void put_lines(const ls_diff *d, bool accepted, const char *title, ls_text *out) {
+static void put_lines(const ls_diff *d, bool accepted, bool all, const char *title, ls_text *out) {
     const ls_replay *r = &d->replay;
     size_t count = 0;
     line l;
@@ -258,16 +258,16 @@ static void put_lines(const ls_diff *d, bool accepted, const char *title, ls_tex
             continue;
         if (count++ == 0)
             ls_text_printf(out, "%s", title);
-        if (count <= SHOWN)
+        if (all || count <= SHOWN)
             put_line(d, &l, out);
     }
-    if (count > SHOWN)
-        ls_text_printf(out, "  and %zu more\n", count - SHOWN);
+    if (!all && count > SHOWN)
+        ls_text_printf(out, "  and %zu more (--all lists them)\n", count - SHOWN);
 }
 
-void ls_report_replay_origins(const ls_diff *d, ls_text *out) {
-    put_lines(d, false, "at fault, computed from the reference's own values:\n", out);
-    put_lines(d, true, "different by design (--accept):\n", out);
+void ls_report_replay_origins(const ls_diff *d, bool all, ls_text *out) {
+    put_lines(d, false, all, "at fault, computed from the reference's own values:\n", out);
+    put_lines(d, true, all, "different by design (--accept):\n", out);
 }
 
 /* ------------------------------------------------------------------ JSON */

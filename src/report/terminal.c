@@ -24,9 +24,9 @@ static void put_oracle(ls_text *out, const ls_comparison *c) {
 }
 
 /* What there is to know besides the first divergence. */
-static void put_details(const ls_comparison *c, ls_text *out) {
+static void put_details(const ls_comparison *c, bool all, ls_text *out) {
     ls_put_hints(c->diff, out);
-    ls_report_replay_origins(c->diff, out);
+    ls_report_replay_origins(c->diff, all, out);
     put_oracle(out, c);
     if (c->weights != NULL)
         ls_report_weights(c->weights, !c->diff->is_replayed, out);
@@ -43,7 +43,7 @@ void ls_report_terminal(const ls_comparison *c, const ls_row_choice *rows, const
     }
     if (rows->all)
         ls_put_unpaired(d, &lines);
-    put_details(c, &lines);
+    put_details(c, rows->all, &lines);
     ls_put_conclusion(c, &lines);
     ls_page_print(page, &lines, out);
     ls_text_done(&lines);
