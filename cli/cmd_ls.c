@@ -9,16 +9,19 @@
 #include "quantized/quantized.h"
 #include "commands.h"
 #include "reference_names.h"
+#include "report/tensor_tree.h"
 #include "tensor/value_text.h"
+#include "terminal.h"
 
 typedef struct ls_options {
     const char *map;
-    bool stats, json;
+    bool stats, json, tree;
 } ls_options;
 
 static const option_row ls_token_alignment[] = {
     {"--stats", OPTION_FLAG, offsetof(ls_options, stats), NULL,
      "min, max, mean, std, L2 norm, NaN, Inf and zeros of each tensor", NULL},
+    {"--tree", OPTION_FLAG, offsetof(ls_options, tree), NULL, "group the tensors by module, with the sizes", NULL},
     {"--map", OPTION_PATH, offsetof(ls_options, map), "FILE", "of a trace: the names that the tensors have in the reference (from `lockstep map`)", NULL},
     {"--json", OPTION_FLAG, offsetof(ls_options, json), NULL, "JSON (docs/ls.md)", NULL},
     {0},
@@ -243,6 +246,16 @@ static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t
 
 /* --- archives */
 
+static int put_tree(ls_text *out, const lockstep_archive *archive) {
+    const ls_page page = terminal_page(NULL);
+    lockstep_error error;
+    ls_text_printf(out, "\n");
+    if (ls_put_tensor_tree(&page, archive, out, &error) == LOCKSTEP_OK)
+        return EXIT_MATCH;
+    report(&error);
+    return EXIT_TROUBLE;
+}
+
 static int put_archive(ls_text *out, const lockstep_archive *archive, const reference_names *names, const ls_options *options) {
     int status = EXIT_MATCH;
     uint64_t bytes = 0;
@@ -251,6 +264,8 @@ static int put_archive(ls_text *out, const lockstep_archive *archive, const refe
     put_escaped(out, archive->path, strlen(archive->path), COLUMNS);
     ls_text_printf(out, "\n%s, %zu tensors, %" PRIu64 " bytes\n", archive->format,
                    archive->tensor_count, bytes);
+    if (options->tree)
+        return put_tree(out, archive);
     put_metadata(out, archive);
     layout l = measure(archive);
     if (archive->tensor_count > 0)
@@ -334,6 +349,10 @@ static int run(const arguments *args, const void *raw) {
     const ls_options *options = raw;
     ls_text out = {0};
     int status = EXIT_MATCH, shown = 0;
+    if (options->tree && (options->json || options->stats || options->map != NULL)) {
+        fprintf(stderr, "lockstep ls: --tree lists names and sizes: --stats, --map and --json don't apply to it\n");
+        return EXIT_TROUBLE;
+    }
     if (options->json)
         ls_text_printf(&out, "{\"lockstep_ls\":1,\"archives\":[");
     for (int i = 0; i < args->positional_count; i++) {
@@ -353,7 +372,7 @@ static int run(const arguments *args, const void *raw) {
 
 const command_row command_ls = {
     .name = "ls",
-    .usage = "PATH… [--stats] [--map FILE] [--json]",
+    .usage = "PATH… [--tree] [--stats] [--map FILE] [--json]",
     .summary = "Lists the tensors and metadata of any container.",
     .exits = "0, or 2 when a path could not be read",
     .options = ls_token_alignment,

@@ -116,7 +116,7 @@ static void fit(const ls_table *t, int *widths) {
 
 static void put_row(const ls_table *t, const int *widths, const ls_table_row *row, ls_text *out) {
     int last = t->count - 1;
-    while (last > 0 && widths[last] == 0)
+    while (last > 0 && (widths[last] == 0 || (row->cells != NULL && *row->cells[last] == '\0')))
         last--;
     ls_text_printf(out, LS_AS_IS "%s", row->style);
     if (row->line != NULL)
