@@ -202,6 +202,6 @@ void ls_put_conclusion(const ls_comparison *c, ls_text *out) {
     ls_text_printf(out, "\n");
     if (d->result.first != LS_NONE)
         put_first(out, d, c->diagnosis);
-    if (c->more != NULL && !ls_outcome_is_match(d->result.outcome))
+    if (c->more != NULL && d->pairs.count > 0 && !ls_outcome_is_match(d->result.outcome))
         ls_text_printf(out, "more: " LS_SHELL "%s\n", c->more);
 }

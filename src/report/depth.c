@@ -92,14 +92,14 @@ static void put_line(const ls_page *page, const ls_diff *d, const ls_depth *dept
     }
     ls_text_printf(out, LS_PLAIN "  ");
     if (depth->has_layers)
-        ls_text_printf(out, "layers 0 to %zu: ", count_layers(d) - 1);
+        ls_text_printf(out, "layers 0–%zu, ", count_layers(d) - 1);
     if (least <= most)
-        ls_text_printf(out, "worst relL2 %.1e to %.1e, a step a decade", least, most);
-    ls_text_printf(out, "%s\n", unknown ? "; ! not measurable" : "");
+        ls_text_printf(out, "worst relL2 %.1e to %.1e", least, most);
+    ls_text_printf(out, "%s\n", unknown ? ", ! unknown" : "");
 }
 
 void ls_put_depth(const ls_page *page, const ls_diff *d, ls_text *out) {
-    enum { BESIDE = 66, MOST = 64, LEAST = 16 };
+    enum { BESIDE = 60, MOST = 64, LEAST = 16 };
     const int room = page->width > 0 ? page->width - BESIDE : MOST;
     ls_depth depth;
     if (!d->result.order_known || !ls_depth_find(d, (size_t)(room < LEAST ? LEAST : room > MOST ? MOST : room), &depth))

@@ -75,18 +75,33 @@ static size_t fitting(const char *at, size_t length, int columns) {
     return fits;
 }
 
+/* Whether a place in a command is within quotes, as command_line_with puts them. */
+static bool is_quoted(const char *at, size_t end) {
+    bool quoted = false;
+    for (size_t i = 0; i < end; i++)
+        if (at[i] == '\\' && !quoted)
+            i++;
+        else
+            quoted = quoted != (at[i] == '\'');
+    return quoted;
+}
+
 /* Behind a space, unless a number and its percent sign stand around it. */
-static bool may_break(const char *at, size_t end) { return at[end - 1] == ' ' && at[end] != '%'; }
+static bool may_break(const char *at, size_t end, bool is_command) { return at[end - 1] == ' ' && at[end] != '%' && !(is_command && is_quoted(at, end)); }
 
 /* Where to break a line of which `fits` bytes fit: behind the last space, or within a word that is too long by itself. */
-static size_t break_at(const char *at, size_t length, size_t fits) {
+static size_t break_at(const char *at, size_t length, size_t fits, bool is_command) {
     const size_t lead = strspn(at, " ");
-    size_t end = fits;
-    if (fits == length || (at[fits] == ' ' && at[fits + 1] != '%'))
+    size_t end = fits < length && at[fits] == ' ' ? fits + 1 : fits;
+    if (fits == length)
         return fits;
-    while (end > lead && !may_break(at, end))
+    while (end > lead && !may_break(at, end, is_command))
         end--;
-    return end > lead ? end : fits > 0 ? fits : length;
+    if (end > lead || !is_command)
+        return end > lead ? end : fits > 0 ? fits : length;
+    for (end = fits + 1; end < length && !may_break(at, end, true);) /* a word of a command stays whole */
+        end++;
+    return end < length ? end : length;
 }
 
 /* The column below which the rest of a line goes. */
@@ -106,7 +121,7 @@ static void put_wrapped(const ls_page *page, const char *line, size_t length, ls
     int room = whole;
     while (length > 0) {
         const bool fits = ls_columns_of_bytes(line, length) <= page->width - (room < whole ? indent : 0);
-        const size_t end = fits ? length : break_at(line, length, fitting(line, length, room));
+        const size_t end = fits ? length : break_at(line, length, fitting(line, length, room), is_command);
         size_t shown = end;
         while (shown > 0 && shown < length && line[shown - 1] == ' ')
             shown--;

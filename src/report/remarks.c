@@ -1,10 +1,9 @@
 #include "report/remarks.h"
 
-#include "base/nearest.h"
-
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "trace/selection.h"
 
 /* ------------------------------------------------------------------ inputs */
@@ -76,8 +75,9 @@ static void put_nothing_selected(const ls_diff *d, ls_text *out) {
     ls_selection_text(d->options.layers, d->options.tensors, NULL, &only);
     ls_text_printf(out, "nothing in the candidate matches the selection (%.160s)", only.data != NULL ? only.data : "");
     if (nearest_name(d) != NULL)
-        ls_text_printf(out, "; did you mean %.160s?", nearest_name(d));
-    ls_text_printf(out, ": `lockstep ls` lists its names");
+        ls_text_printf(out, "; did you mean %.160s? `lockstep ls` lists its names", nearest_name(d));
+    else
+        ls_text_printf(out, ": `lockstep ls` lists its names");
     ls_text_done(&only);
 }
 
