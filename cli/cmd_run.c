@@ -18,10 +18,9 @@
 #include "report/remarks.h"
 #include "parity/fingerprint.h"
 #include "parity/parity_file.h"
-#include "report/cells.h"
 #include "launch/unrecorded.h"
 #include "progress.h"
-#include "report/styles.h"
+#include "run_lines.h"
 #include "terminal.h"
 
 typedef struct run_options {
@@ -412,58 +411,18 @@ static int widest_name(const ls_parity *parity, const run_options *o) {
     return width < MOST ? width : MOST;
 }
 
-/* The prompt's line, at once. */
-static void print_prompt(const prompt_run *r, const ls_page *page, int width, int status) {
-    static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"}, *const styles[] = {LS_GOOD, LS_BAD, LS_DOUBT};
-    ls_text name = {0}, line = {0}, out = {0};
-    ls_page_text(page, r->prompt->name, strlen(r->prompt->name), &name);
-    ls_put_cell(page, name.data != NULL ? name.data : "", width, false, &line);
-    ls_text_printf(&line, "  %s%-8s" LS_PLAIN "  " LS_HANG "%s\n", styles[status], verdicts[status], r->told);
-    if (r->options->why && r->why.data != NULL) {
-        char why[2000];
-        ls_escape(r->why.data, r->why.length, why, sizeof why);
-        ls_text_printf(&line, "%*s  reference: " LS_HANG "%s\n", width, "", why);
-    }
-    ls_page_print(page, &line, &out);
-    fwrite(out.data != NULL ? out.data : "", 1, out.length, stdout);
-    fflush(stdout);
-    ls_text_done(&name);
-    ls_text_done(&line);
-    ls_text_done(&out);
-}
-
-typedef struct tally {
-    size_t by_status[3], reused;
-    earliest first;
-} tally;
-
-static void print_totals(const ls_parity *parity, const ls_page *page, const tally *t) {
-    char folder[PATH_MAX];
-    ls_text lines = {0}, out = {0};
-    ls_escape(parity->out, strlen(parity->out), folder, sizeof folder);
-    ls_text_printf(&lines, "%zu match, %zu diverged, %zu failed; reports in %s/\n", t->by_status[EXIT_MATCH], t->by_status[EXIT_DIVERGED], t->by_status[EXIT_TROUBLE], folder);
-    if (t->reused > 0)
-        ls_text_printf(&lines, "%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", t->reused, t->reused == 1 ? " was" : "s were");
-    if (t->first.known)
-        ls_text_printf(&lines, LS_STRONG "earliest divergence of all:" LS_PLAIN " %s\n", t->first.text);
-    ls_page_print(page, &lines, &out);
-    fwrite(out.data != NULL ? out.data : "", 1, out.length, stdout);
-    ls_text_done(&lines);
-    ls_text_done(&out);
-}
-
 /* False if out of memory. */
-static bool run_chosen(const prompt_run *model, const ls_page *page, int width, tally *t) {
+static bool run_chosen(const prompt_run *model, const ls_page *page, int width, run_totals *t, earliest *first) {
     prompt_run *r = malloc(sizeof *r);
     if (r == NULL)
         return false;
     *r = *model;
     progress_begin(r->prompt->name);
-    const int status = run_prompt(r, &t->first);
+    const int status = run_prompt(r, first);
     progress_end();
     t->by_status[status]++;
     t->reused += r->reused;
-    print_prompt(r, page, width, status);
+    run_line_print(page, width, &(run_line){.name = r->prompt->name, .told = r->told, .why = r->options->why ? r->why.data : NULL, .status = status});
     ls_text_done(&r->why);
     free(r);
     return true;
@@ -472,7 +431,8 @@ static bool run_chosen(const prompt_run *model, const ls_page *page, int width, 
 static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
     const ls_page page = terminal_page(o->color);
     alike_weights alike = {0};
-    tally t = {0};
+    run_totals t = {.folder = parity->out};
+    earliest first = {0};
     const int width = widest_name(parity, o);
     size_t count = 0;
     bool ok = true;
@@ -480,7 +440,7 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         if (!is_chosen(o, &parity->prompts[i], i))
             continue;
         count++;
-        ok = run_chosen(&(prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike}, &page, width, &t);
+        ok = run_chosen(&(prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike}, &page, width, &t, &first);
     }
     alike_weights_done(&alike);
     if (!ok)
@@ -489,7 +449,8 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         refuse_prompt(parity, o->only);
         return EXIT_TROUBLE;
     }
-    print_totals(parity, &page, &t);
+    t.earliest = first.known ? first.text : NULL;
+    run_totals_print(&page, &t);
     return t.by_status[EXIT_TROUBLE] > 0 ? EXIT_TROUBLE : t.by_status[EXIT_DIVERGED] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
 }
 

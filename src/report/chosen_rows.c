@@ -8,7 +8,10 @@
 
 enum { BEFORE = 3, AFTER = 4, UNKNOWN = 5, ORIGINS = 8, WORST = 5, WORST_BY_ERROR = 20, LISTED = 20 };
 
-double ls_error_of_pair(const ls_pair *p) { return ls_pair_has_metrics(p) && !isnan(p->metrics.rel_l2) ? p->metrics.rel_l2 : INFINITY; }
+double ls_error_of_pair(const ls_pair *p) {
+    const bool is_measured = ls_pair_has_metrics(p) && p->mark.verdict != LS_VERDICT_NONFINITE && !isnan(p->metrics.rel_l2);
+    return is_measured ? p->metrics.rel_l2 : INFINITY;
+}
 
 /* What goes into a choice: a reason for each pair, LS_ROW_FOLDED for those that are not shown. */
 typedef struct choice {
@@ -119,6 +122,7 @@ static bool choose(choice *c, const ls_row_choice *wanted) {
         choose_worst(c, WORST_BY_ERROR);
     } else if (has_failing(c->diff)) {
         choose_failing(c);
+        c->is_apart = !wanted->all && c->diff->result.first == LS_NONE;
     } else {
         choose_worst(c, WORST);
         c->is_apart = true;

@@ -138,6 +138,37 @@ static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagn
         ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree\n");
 }
 
+/* What differs in a pair that fails. */
+static void put_facts(ls_text *out, const ls_diff *d, const ls_pair *p) {
+    if (p->mark.verdict >= LS_VERDICT_SHAPE)
+        ls_text_printf(out, "  %s: %s\n", ls_verdict_name(p->mark.verdict), p->reason != NULL ? p->reason : "");
+    else if (p->mark.verdict == LS_VERDICT_NONFINITE)
+        ls_text_printf(out, "  NaN: %llu in the reference, %llu in the candidate; infinite: %llu, %llu; in different places: %llu\n",
+                       (unsigned long long)p->metrics.nan_reference, (unsigned long long)p->metrics.nan_candidate,
+                       (unsigned long long)p->metrics.inf_reference, (unsigned long long)p->metrics.inf_candidate,
+                       (unsigned long long)p->metrics.nonfinite_differ);
+    else
+        put_where(out, d, p);
+}
+
+/* Where none can be called the first. */
+static void put_worst(ls_text *out, const ls_diff *d) {
+    char name[LS_TITLE];
+    size_t worst = LS_NONE;
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        const ls_pair *p = &d->pairs.items[i];
+        if (ls_pair_fails(p) && ls_pair_is_known(p) && (worst == LS_NONE || ls_error_of_pair(p) > ls_error_of_pair(&d->pairs.items[worst])))
+            worst = i;
+    }
+    if (worst == LS_NONE)
+        return;
+    ls_title_of_candidate(&d->in.candidate.trace->nodes[d->pairs.items[worst].candidate], name);
+    ls_text_printf(out, LS_STRONG "largest error: %s" LS_PLAIN, name);
+    ls_title_of_reference(&d->in.reference.trace->nodes[d->pairs.items[worst].reference], name);
+    ls_text_printf(out, "; reference %s\n", name);
+    put_facts(out, d, &d->pairs.items[worst]);
+}
+
 static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
     const ls_pair *p = &d->pairs.items[d->result.first];
     const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
@@ -155,15 +186,7 @@ static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagno
         ls_text_printf(out, " (%s)", title);
     }
     ls_text_printf(out, "\n");
-    if (p->mark.verdict >= LS_VERDICT_SHAPE)
-        ls_text_printf(out, "  %s: %s\n", ls_verdict_name(p->mark.verdict), p->reason != NULL ? p->reason : "");
-    else if (p->mark.verdict == LS_VERDICT_NONFINITE)
-        ls_text_printf(out, "  NaN: %llu in the reference, %llu in the candidate; infinite: %llu, %llu; in different places: %llu\n",
-                       (unsigned long long)p->metrics.nan_reference, (unsigned long long)p->metrics.nan_candidate,
-                       (unsigned long long)p->metrics.inf_reference, (unsigned long long)p->metrics.inf_candidate,
-                       (unsigned long long)p->metrics.nonfinite_differ);
-    else
-        put_where(out, d, p);
+    put_facts(out, d, p);
     put_failing_rows(out, d, &diagnosis->failing_rows);
     put_inputs_of_first(out, d);
     put_causes(out, d, diagnosis);
@@ -202,6 +225,8 @@ void ls_put_conclusion(const ls_comparison *c, ls_text *out) {
     ls_text_printf(out, "\n");
     if (d->result.first != LS_NONE)
         put_first(out, d, c->diagnosis);
+    else if (!ls_outcome_is_match(d->result.outcome))
+        put_worst(out, d);
     if (c->more != NULL && d->pairs.count > 0 && !ls_outcome_is_match(d->result.outcome))
         ls_text_printf(out, "more: " LS_SHELL "%s\n", c->more);
 }

@@ -32,7 +32,7 @@ typedef struct pair_table {
     const ls_diff *diff;
     ls_table *table;
     const ls_error_parts *parts;
-    bool shows_passes;
+    bool shows_passes, shows_layers;
 } pair_table;
 
 /* ------------------------------------------------------------------ rows */
@@ -80,8 +80,8 @@ static void add_pair(const pair_table *t, size_t pair) {
     for (int i = 0; i < COLUMNS; i++)
         cells[i] = numbers[i];
     snprintf(numbers[PASS], NUMBER, "%zu", c->pass == LS_NONE ? 0 : c->pass);
-    snprintf(numbers[ORDER], NUMBER, "%zu", p->candidate_value);
-    snprintf(numbers[LAYER], NUMBER, c->layer >= 0 ? "%d" : "-", c->layer);
+    snprintf(numbers[ORDER], NUMBER, t->diff->result.order_known ? "%zu" : "", p->candidate_value);
+    snprintf(numbers[LAYER], NUMBER, c->layer >= 0 ? "%d" : t->shows_layers ? "-" : "", c->layer);
     ls_title_of_candidate(c, candidate);
     ls_title_of_reference(r, reference);
     cells[PASS] = t->shows_passes ? numbers[PASS] : "";
@@ -156,6 +156,13 @@ static bool has_passes(const ls_diff *d) {
     return false;
 }
 
+static bool has_layers(const ls_diff *d) {
+    for (size_t i = 0; i < d->pairs.count; i++)
+        if (d->in.candidate.trace->nodes[d->pairs.items[i].candidate].layer >= 0)
+            return true;
+    return false;
+}
+
 void ls_put_pair_table(const ls_page *page, const ls_diff *d, const ls_row_choice *choice, ls_text *out) {
     ls_chosen_rows rows = {0};
     ls_error_parts parts = {0};
@@ -163,7 +170,7 @@ void ls_put_pair_table(const ls_page *page, const ls_diff *d, const ls_row_choic
     if (d->pairs.count == 0)
         return;
     ls_table_init(&table, page, columns);
-    const pair_table t = {d, &table, &parts, has_passes(d)};
+    const pair_table t = {d, &table, &parts, has_passes(d), has_layers(d)};
     const bool ok = ls_chosen_rows_find(d, choice, &rows) && ls_error_parts_find(d, &parts);
     for (size_t i = 0; ok && i < rows.count; i++)
         if (rows.items[i].why == LS_ROW_FOLDED)

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "compare"))
 from traces import Trace  # noqa: E402
 
-LOCKSTEP = ROOT / "build" / "lockstep"
+LOCKSTEP = pathlib.Path(os.environ.get("LOCKSTEP_BIN", ROOT / "build" / "lockstep"))
 WIDTHS = [80, 100, 160, 250]
 MARKS = "▁▂▃▄▅▆▇█"
 COLOR = re.compile("\x1b\\[[0-9;]*m")
@@ -161,6 +161,23 @@ def table_of(text):
     """The head and the rows of the table of pairs, and the folded lines."""
     lines = text.split("\n\n")[1].splitlines()
     return lines[0], [line for line in lines[1:] if not line.startswith("  … ")], [line for line in lines[1:] if line.startswith("  … ")]
+
+
+def test_wide_characters_marks_and_emoji_take_their_columns(tmp_path):
+    random = np.random.default_rng(11)
+    blocks = [range(0x61, 0x7b), range(0x3b1, 0x3ca), range(0x4e00, 0x9fa5), range(0x3042, 0x3096), range(0xac00, 0xd7a3), range(0xff21, 0xff3a), range(0x1f600, 0x1f64f),
+              range(0x1f900, 0x1f9ff), range(0x20000, 0x2a6dd), range(0x430, 0x44f), range(0x2190, 0x21ff), range(0xff66, 0xff9d)]
+    marks = [*range(0x300, 0x34f), *range(0x20d0, 0x20dc), 0xfe0e, 0x3099]
+    names = ["❤\ufe0f heart", "👍🏽 thumb", "1\ufe0f\u20e3 key", "한글 각", "각 jamo"]
+    for _ in range(400):
+        name = ""
+        for _ in range(8):
+            name += chr(random.choice(blocks[random.integers(len(blocks))])) + "".join(chr(random.choice(marks)) for _ in range(random.integers(3)))
+        names.append(name)
+    np.savez(tmp_path / "x.npz", **{name: np.zeros(2, np.float32) for name in names})
+    rows = lockstep("ls", "--tree", tmp_path / "x.npz").splitlines()[4:]
+    ends = {width_of(row[:row.index("  8 B  <f4")]) for row in rows}
+    assert len(rows) == len(names) and len(ends) == 1, sorted((width_of(row[:row.index("  8 B  <f4")]), row) for row in rows)[:3]
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
