@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/columns.h"
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
@@ -47,12 +48,12 @@ static void put_escaped(ls_text *out, const char *text, size_t length, size_t co
     if (columns >= sizeof shown)
         columns = sizeof shown - 1;
     size_t used = ls_escape(text, length, shown, sizeof shown);
-    size_t end = 0, width = 0; /* one column for each byte that isn't a UTF-8 continuation byte */
-    while (end < used && width < columns) {
-        do
-            end++;
-        while (end < used && ((unsigned char)shown[end] & 0xc0) == 0x80);
-        width++;
+    size_t end = 0;
+    for (int left = (int)columns, own; end < used; left -= own) {
+        const size_t size = ls_character(shown + end, used - end, &own);
+        if (own > left)
+            break;
+        end += size;
     }
     ls_text_append(out, shown, end);
     if (end < used || length > used)
@@ -150,7 +151,8 @@ typedef struct layout {
 
 static size_t escaped_width(const char *text) {
     char shown[COLUMNS * 4];
-    return ls_escape(text, strlen(text), shown, sizeof shown);
+    ls_escape(text, strlen(text), shown, sizeof shown);
+    return (size_t)ls_columns_of(shown);
 }
 
 static layout measure(const lockstep_archive *archive) {
@@ -195,11 +197,12 @@ static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, c
     const ls_tensor *t = &archive->tensors[i];
     char shape[LS_SHAPE_TEXT], name[COLUMNS * 4];
     ls_shape_text(t->rank, t->shape, shape);
-    size_t width = ls_escape(t->name, strlen(t->name), name, sizeof name);
-    if (width > l->name) /* a line of its own */
+    ls_escape(t->name, strlen(t->name), name, sizeof name);
+    const int width = ls_columns_of(name);
+    if (width > (int)l->name) /* a line of its own */
         ls_text_printf(out, "%s\n%*s", name, (int)l->name, "");
     else
-        ls_text_printf(out, "%-*s", (int)l->name, name);
+        ls_text_printf(out, "%s%*s", name, (int)l->name - width, "");
     ls_text_printf(out, "  %-*s  %-*s  %13" PRIu64, (int)l->dtype, t->file_dtype, (int)l->shape, shape, t->bytes);
     if (reference_of(names, i) != NULL) {
         ls_text_printf(out, "  ");

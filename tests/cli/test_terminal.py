@@ -175,9 +175,9 @@ def test_wide_characters_marks_and_emoji_take_their_columns(tmp_path):
             name += chr(random.choice(blocks[random.integers(len(blocks))])) + "".join(chr(random.choice(marks)) for _ in range(random.integers(3)))
         names.append(name)
     np.savez(tmp_path / "x.npz", **{name: np.zeros(2, np.float32) for name in names})
-    rows = lockstep("ls", "--tree", tmp_path / "x.npz").splitlines()[4:]
-    ends = {width_of(row[:row.index("  8 B  <f4")]) for row in rows}
-    assert len(rows) == len(names) and len(ends) == 1, sorted((width_of(row[:row.index("  8 B  <f4")]), row) for row in rows)[:3]
+    for words, after in (("--tree",), "  8 B  <f4"), ((), "  <f4"):
+        rows = lockstep("ls", tmp_path / "x.npz", *words).splitlines()[4:]
+        assert len(rows) == len(names) and len({width_of(row[:row.index(after)]) for row in rows}) == 1
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -413,6 +413,8 @@ def test_progress_is_said_on_a_terminal_and_erased(slow):
 def test_progress_is_not_said_in_pipes(slow):
     done = subprocess.run([LOCKSTEP, "run"], cwd=slow, capture_output=True, text=True, env=environment(TERM="xterm"))
     assert done.stderr == "" and "\r" not in done.stdout and "recording" not in done.stdout
+    narrow = subprocess.run([LOCKSTEP, "run", "--skip-reference", "--why"], cwd=slow, capture_output=True, text=True, env=environment(COLUMNS=40)).stdout.splitlines()
+    assert len(narrow) >= 4 and all(width_of(line) <= 40 for line in narrow), narrow
 
 
 def test_progress_is_not_said_to_a_dumb_terminal(slow):
