@@ -218,6 +218,26 @@ def test_the_rows_have_numpys_figures(step):
         assert verdict == ("match" if errors[title] <= TOLERANCE else "DIVERGED" if errors[titles[i - 1]] <= TOLERANCE else "downstream")
 
 
+def test_what_is_inherited_is_the_worst_of_the_nearest_partners(tmp_path):
+    random = np.random.default_rng(2)
+    values = {name: random.normal(size=(3, 8)).astype(np.float32) for name in ("a", "b", "only", "c", "shape", "d")}
+    factors, errors = {"a": 1 + 1e-6, "b": 1 + 3e-6, "only": 1, "c": 1 + 2e-6, "shape": 1, "d": 1 + 4e-6}, {}
+    for side in ("r", "c"):
+        trace, index = Trace(tmp_path / side).begin([1, 2, 3]), {}
+        for name, sources in (("a", ""), ("b", ""), ("only", "ab"), ("c", ["only"]), ("shape", "b"), ("d", ["c", "shape"])):
+            array = values[name] if side == "r" else values[name] * np.float32(factors[name])
+            errors[name] = relative(values[name], array)
+            if (side, name) != ("r", "only"):
+                index[name] = trace.add(name, array[:, :5] if (side, name) == ("c", "shape") else array, [index[s] for s in sources if s in index], op="ADD")
+        trace.write()
+    head, *rows = lockstep("diff", tmp_path / "r", tmp_path / "c", "--all", "--preset", "none", COLUMNS=0).split("\n\n")[1].splitlines()
+    table = {row.split()[1]: re.split(" {2,}", row.strip()) for row in rows if row.strip()[:1].isdigit()}
+    assert float(table["a"][2]) == 0 and float(table["b"][2]) == 0
+    assert float(table["c"][2]) == pytest.approx(max(errors["a"], errors["b"]), rel=0.06), "through a tensor without a partner"
+    assert table["shape"][2:5] == [f"{errors['b']:.1e}", "-", "-"]
+    assert head.split()[2] == "inherited" and table["d"][2] == f"{errors['d']:.1e}", "nothing is said where an input could not be compared"
+
+
 def folded(line):
     """How many pairs a folded line stands for."""
     return sum(map(int, re.findall(r"(?:: |, )(\d+) (?:pairs? )?(?:agree|is |explained|downstream|fail|as in|can't)", line)))
