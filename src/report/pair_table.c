@@ -80,11 +80,13 @@ static void add_pair(const pair_table *t, size_t pair) {
     for (int i = 0; i < COLUMNS; i++)
         cells[i] = numbers[i];
     snprintf(numbers[PASS], NUMBER, "%zu", c->pass == LS_NONE ? 0 : c->pass);
-    snprintf(numbers[ORDER], NUMBER, t->diff->result.order_known ? "%zu" : "", p->candidate_value);
-    snprintf(numbers[LAYER], NUMBER, c->layer >= 0 ? "%d" : t->shows_layers ? "-" : "", c->layer);
+    snprintf(numbers[ORDER], NUMBER, "%zu", p->candidate_value);
+    snprintf(numbers[LAYER], NUMBER, c->layer >= 0 ? "%d" : "-", c->layer);
     ls_title_of_candidate(c, candidate);
     ls_title_of_reference(r, reference);
     cells[PASS] = t->shows_passes ? numbers[PASS] : "";
+    cells[ORDER] = t->diff->result.order_known ? numbers[ORDER] : "";
+    cells[LAYER] = t->shows_layers ? numbers[LAYER] : "";
     cells[CANDIDATE] = candidate;
     cells[REFERENCE] = strcmp(c->name, r->name) != 0 ? reference : "";
     cells[JUDGED] = verdict_text(p, verdict);
