@@ -22,6 +22,7 @@ static struct {
     pthread_cond_t wake;
     bool is_running, is_ending, is_shown;
     char what[200];
+    double since[LS_STAGE_COUNT]; /* when a stage was first seen; 0: it isn't under way */
 } line = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ------------------------------------------------------------------ the text */
@@ -40,6 +41,22 @@ static const struct {
     [LS_STAGE_WRITING] = {"writing", "tensors"},
 };
 
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Notes which stages have begun since the last look. */
+static void look(void) {
+    ls_progress p;
+    for (int stage = 0; stage < LS_STAGE_COUNT; stage++)
+        if (!ls_progress_read((ls_stage)stage, &p))
+            line.since[stage] = 0;
+        else if (!(line.since[stage] > 0))
+            line.since[stage] = now();
+}
+
 static void put_stage(ls_stage stage, const ls_progress *p, ls_text *out) {
     ls_text_printf(out, "%s%s", out->length > 0 ? "; " : "", words[stage].verb);
     if (p->layer >= 0)
@@ -47,11 +64,15 @@ static void put_stage(ls_stage stage, const ls_progress *p, ls_text *out) {
     if (p->all == 0)
         return;
     const uint64_t done = p->done < p->all ? p->done : p->all;
+    const double seconds = now() - line.since[stage], rate = seconds > 0 ? (double)done / seconds : 0;
     if (stage == LS_STAGE_WEIGHTS)
         ls_text_printf(out, ": %.2f of %.2f GB", (double)done / 1e9, (double)p->all / 1e9);
     else
         ls_text_printf(out, ": %llu of %llu %s", (unsigned long long)done, (unsigned long long)p->all, words[stage].unit);
-    ls_text_printf(out, " (%.0f %%)", 100 * (double)done / (double)p->all);
+    if (rate > 0 && stage == LS_STAGE_WEIGHTS)
+        ls_text_printf(out, ", %.2f GB/s", rate / 1e9);
+    if (rate > 0)
+        ls_text_printf(out, ", %.0f s left", (double)(p->all - done) / rate);
 }
 
 static void put_text(ls_text *out) {
@@ -99,12 +120,14 @@ static void *keep_drawing(void *unused) {
     (void)unused;
     clock_gettime(CLOCK_REALTIME, &next);
     pthread_mutex_lock(&line.lock);
+    look();
     for (size_t ticks = 0; !line.is_ending; ticks++) {
         next.tv_nsec += TICK;
         next.tv_sec += next.tv_nsec / 1000000000;
         next.tv_nsec %= 1000000000;
         while (!line.is_ending && pthread_cond_timedwait(&line.wake, &line.lock, &next) == 0)
             continue;
+        look();
         if (!line.is_ending && ticks >= PATIENCE)
             draw();
     }

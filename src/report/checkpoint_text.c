@@ -223,8 +223,8 @@ static void add_pair(const ls_checkpoint_diff *d, const ls_weight_pair *p, ls_ta
 }
 
 static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, const ls_page *page) {
-    static const ls_column columns[] = {{"candidate", 0, true, false}, {"reference", 3, true, false}, {"type", 1, false, false}, {"NMSE", 0, false, true},
-                                        {"SQNR", 2, false, true}, {"verdict", 0, false, false}, {"layout", 4, true, false}, {0}};
+    static const ls_column columns[] = {{"candidate", 0, true, false}, {"reference", 5, true, false}, {"type", 1, false, false}, {"NMSE", 0, false, true},
+                                        {"SQNR", 2, false, true}, {"verdict", 0, false, false}, {"layout", 4, false, false}, {0}};
     ls_table table;
     ls_table_init(&table, page, columns);
     for (size_t i = 0; i < d->weights.pair_count; i++)
