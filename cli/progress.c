@@ -21,7 +21,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_running, is_ending, is_shown;
-    char what[200];
+    char what[200], shown[400];
     double since[LS_STAGE_COUNT]; /* when a stage was first seen; 0: it isn't under way */
 } line = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -99,6 +99,15 @@ static void erase(void) {
     line.is_shown = false;
 }
 
+/* Unless it is there already. */
+static void show(const char *text) {
+    if (line.is_shown && strncmp(text, line.shown, sizeof line.shown - 1) == 0)
+        return;
+    fprintf(stderr, "\r%s\033[K", text);
+    snprintf(line.shown, sizeof line.shown, "%s", text);
+    line.is_shown = true;
+}
+
 static void draw(void) {
     const ls_page page = {.width = columns()};
     ls_text text = {0}, plain = {0}, cut = {0};
@@ -107,8 +116,7 @@ static void draw(void) {
         ls_page_text(&page, text.data, text.length, &plain);
     if (plain.data != NULL) {
         ls_put_beginning(&page, plain.data, page.width, &cut);
-        fprintf(stderr, "\r%s\033[K", cut.data != NULL ? cut.data : "");
-        line.is_shown = true;
+        show(cut.data != NULL ? cut.data : "");
     }
     ls_text_done(&text);
     ls_text_done(&plain);
