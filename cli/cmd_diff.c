@@ -85,8 +85,8 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         ls_report_checkpoints_json(&diff, &json);
     if (o->files[LS_REPORT_JSON] != NULL && !comparison_write(&json, o->files[LS_REPORT_JSON]))
         status = EXIT_TROUBLE;
-    const ls_page page = terminal_page(o->color);
-    ls_report_checkpoints(&diff, o->all, &page, &table);
+    const ls_screen screen = terminal_screen(o->color);
+    ls_report_checkpoints(&diff, o->all, &screen, &table);
     comparison_print(o, &table);
     ls_text_done(&json);
     ls_text_done(&table);

@@ -250,10 +250,10 @@ static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t
 /* --- archives */
 
 static int put_tree(ls_text *out, const lockstep_archive *archive) {
-    const ls_page page = terminal_page(NULL);
+    const ls_screen screen = terminal_screen(NULL);
     lockstep_error error;
     ls_text_printf(out, "\n");
-    if (ls_put_tensor_tree(&page, archive, out, &error) == LOCKSTEP_OK)
+    if (ls_put_tensor_tree(&screen, archive, out, &error) == LOCKSTEP_OK)
         return EXIT_MATCH;
     report(&error);
     return EXIT_TROUBLE;

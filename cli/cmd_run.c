@@ -324,7 +324,7 @@ static int compare(prompt_run *r, earliest *first) {
     }
     ls_text table = {0};
     comparison_explain("run", &r->comparison, d, r->alike, &result);
-    ls_report_terminal(&result.comparison, &(ls_row_choice){.all = r->comparison.all}, &ls_page_of_files, &table);
+    ls_report_terminal(&result.comparison, &(ls_row_choice){.all = r->comparison.all}, &ls_screen_of_files, &table);
     bool written = path_of(r, "report.json", path) && comparison_write_report(LS_REPORT_JSON, &result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
     int status = result.status;
     ls_text_done(&table);
@@ -412,7 +412,7 @@ static int widest_name(const ls_parity *parity, const run_options *o) {
 }
 
 /* False if out of memory. */
-static bool run_chosen(const prompt_run *model, const ls_page *page, int width, run_totals *t, earliest *first) {
+static bool run_chosen(const prompt_run *model, const ls_screen *screen, int width, run_totals *t, earliest *first) {
     prompt_run *r = malloc(sizeof *r);
     if (r == NULL)
         return false;
@@ -422,14 +422,14 @@ static bool run_chosen(const prompt_run *model, const ls_page *page, int width, 
     progress_end();
     t->by_status[status]++;
     t->reused += r->reused;
-    run_line_print(page, width, &(run_line){.name = r->prompt->name, .told = r->told, .why = r->options->why ? r->why.data : NULL, .status = status});
+    run_line_print(screen, width, &(run_line){.name = r->prompt->name, .told = r->told, .why = r->options->why ? r->why.data : NULL, .status = status});
     ls_text_done(&r->why);
     free(r);
     return true;
 }
 
 static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
-    const ls_page page = terminal_page(o->color);
+    const ls_screen screen = terminal_screen(o->color);
     alike_weights alike = {0};
     run_totals t = {.folder = parity->out};
     earliest first = {0};
@@ -440,7 +440,7 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         if (!is_chosen(o, &parity->prompts[i], i))
             continue;
         count++;
-        ok = run_chosen(&(prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike}, &page, width, &t, &first);
+        ok = run_chosen(&(prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike}, &screen, width, &t, &first);
     }
     alike_weights_done(&alike);
     if (!ok)
@@ -450,7 +450,7 @@ static int run_all(const ls_parity *parity, const run_options *o, const comparis
         return EXIT_TROUBLE;
     }
     t.earliest = first.known ? first.text : NULL;
-    run_totals_print(&page, &t);
+    run_totals_print(&screen, &t);
     return t.by_status[EXIT_TROUBLE] > 0 ? EXIT_TROUBLE : t.by_status[EXIT_DIVERGED] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
 }
 

@@ -257,12 +257,12 @@ static void put_json(ls_text *out, const lockstep_archive *archive, const ls_ten
 }
 
 static void put_histogram(ls_text *out, const ls_view *view, const ls_stats *stats) {
-    const ls_page page = terminal_page(NULL);
+    const ls_screen screen = terminal_screen(NULL);
     ls_histogram histogram;
     ls_text lines = {0};
     if (ls_histogram_of(view, stats, &histogram))
-        ls_put_histogram(&page, &histogram, &lines);
-    ls_page_print(&page, &lines, out);
+        ls_put_histogram(&screen, &histogram, &lines);
+    ls_screen_print(&screen, &lines, out);
     ls_text_done(&lines);
 }
 

@@ -53,9 +53,9 @@ static int run(const arguments *args, const void *parsed) {
     lockstep_error error;
     int status = EXIT_TROUBLE;
     if (look(&s, args, o, &error) == LOCKSTEP_OK) {
-        const ls_page page = terminal_page(o->color);
+        const ls_screen screen = terminal_screen(o->color);
         ls_text text = {0};
-        bool equal = ls_report_tokens(&s.sequences[0], &s.sequences[1], s.steps, s.count, s.has_texts ? &s.tokenizer : NULL, o->all, &page, &text);
+        bool equal = ls_report_tokens(&s.sequences[0], &s.sequences[1], s.steps, s.count, s.has_texts ? &s.tokenizer : NULL, o->all, &screen, &text);
         status = equal ? EXIT_MATCH : EXIT_DIVERGED;
         fwrite(text.data, 1, text.length, stdout);
         ls_text_done(&text);

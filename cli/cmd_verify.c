@@ -40,9 +40,9 @@ static bool write_json(const ls_verification *v, const char *path) {
 }
 
 static bool print(const ls_verification *v, bool all, const char *color) {
-    const ls_page page = terminal_page(color);
+    const ls_screen screen = terminal_screen(color);
     ls_text text = {0};
-    ls_report_verification(v, all, &page, &text);
+    ls_report_verification(v, all, &screen, &text);
     const bool ok = comparison_write(&text, "-");
     ls_text_done(&text);
     return ok;

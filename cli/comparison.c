@@ -350,7 +350,7 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     alike_weights alike = {0};
     ls_text table = {0}, more = {0};
     const ls_row_choice rows = comparison_rows(o);
-    const ls_page page = terminal_page(o->color);
+    const ls_screen screen = terminal_screen(o->color);
     progress_begin(NULL);
     comparison_explain(command, o, diff, &alike, &result);
     progress_end();
@@ -361,7 +361,7 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     if (!o->all)
         command_line_with("--all", &more);
     result.comparison.more = more.data;
-    ls_report_terminal(&result.comparison, &rows, &page, &table);
+    ls_report_terminal(&result.comparison, &rows, &screen, &table);
     comparison_print(o, &table);
     ls_text_done(&more);
     ls_text_done(&table);

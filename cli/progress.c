@@ -109,13 +109,13 @@ static void show(const char *text) {
 }
 
 static void draw(void) {
-    const ls_page page = {.width = columns()};
+    const ls_screen screen = {.width = columns()};
     ls_text text = {0}, plain = {0}, cut = {0};
     put_text(&text);
     if (text.data != NULL)
-        ls_page_text(&page, text.data, text.length, &plain);
+        ls_screen_text(&screen, text.data, text.length, &plain);
     if (plain.data != NULL) {
-        ls_put_beginning(&page, plain.data, page.width, &cut);
+        ls_put_beginning(&screen, plain.data, screen.width, &cut);
         show(cut.data != NULL ? cut.data : "");
     }
     ls_text_done(&text);

@@ -10,20 +10,20 @@
 #include "report/cells.h"
 #include "report/styles.h"
 
-static void print(const ls_page *page, ls_text *lines) {
+static void print(const ls_screen *screen, ls_text *lines) {
     ls_text out = {0};
-    ls_page_print(page, lines, &out);
+    ls_screen_print(screen, lines, &out);
     fwrite(out.data != NULL ? out.data : "", 1, out.length, stdout);
     fflush(stdout);
     ls_text_done(&out);
     ls_text_done(lines);
 }
 
-void run_line_print(const ls_page *page, int width, const run_line *l) {
+void run_line_print(const ls_screen *screen, int width, const run_line *l) {
     static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"}, *const styles[] = {LS_GOOD, LS_BAD, LS_DOUBT};
     ls_text name = {0}, lines = {0};
-    ls_page_text(page, l->name, strlen(l->name), &name);
-    ls_put_cell(page, name.data != NULL ? name.data : "", width, false, &lines);
+    ls_screen_text(screen, l->name, strlen(l->name), &name);
+    ls_put_cell(screen, name.data != NULL ? name.data : "", width, false, &lines);
     ls_text_printf(&lines, "  %s%-8s" LS_PLAIN "  " LS_HANG "%s\n", styles[l->status], verdicts[l->status], l->told);
     if (l->why != NULL) {
         char why[2000];
@@ -31,10 +31,10 @@ void run_line_print(const ls_page *page, int width, const run_line *l) {
         ls_text_printf(&lines, "%*s  reference: " LS_HANG "%s\n", width, "", why);
     }
     ls_text_done(&name);
-    print(page, &lines);
+    print(screen, &lines);
 }
 
-void run_totals_print(const ls_page *page, const run_totals *t) {
+void run_totals_print(const ls_screen *screen, const run_totals *t) {
     char folder[PATH_MAX];
     ls_text lines = {0};
     ls_escape(t->folder, strlen(t->folder), folder, sizeof folder);
@@ -43,5 +43,5 @@ void run_totals_print(const ls_page *page, const run_totals *t) {
         ls_text_printf(&lines, "%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", t->reused, t->reused == 1 ? " was" : "s were");
     if (t->earliest != NULL)
         ls_text_printf(&lines, LS_STRONG "earliest divergence of all:" LS_PLAIN " %s\n", t->earliest);
-    print(page, &lines);
+    print(screen, &lines);
 }

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "report/page.h"
+#include "report/screen.h"
 
 typedef struct run_line {
     const char *name, *told;
@@ -19,7 +19,7 @@ typedef struct run_totals {
 } run_totals;
 
 /* One prompt, whose name takes so many columns; at once. */
-void run_line_print(const ls_page *page, int width, const run_line *line);
-void run_totals_print(const ls_page *page, const run_totals *totals);
+void run_line_print(const ls_screen *screen, int width, const run_line *line);
+void run_totals_print(const ls_screen *screen, const run_totals *totals);
 
 #endif

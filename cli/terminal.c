@@ -19,7 +19,7 @@ static int width(void) {
     const long given = columns != NULL ? strtol(columns, &end, 10) : -1;
     if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
-    return end != columns && given >= 0 && given <= 10000 ? (int)given : ls_page_of_files.width;
+    return end != columns && given >= 0 && given <= 10000 ? (int)given : ls_screen_of_files.width;
 }
 
 /* no-color.org, and what other programs do. */
@@ -50,12 +50,12 @@ static bool is_utf8(void) {
     return found;
 }
 
-ls_page terminal_page(const char *color) { return (ls_page){.width = width(), .color = has_color(color), .is_utf8 = is_utf8()}; }
+ls_screen terminal_screen(const char *color) { return (ls_screen){.width = width(), .color = has_color(color), .is_utf8 = is_utf8()}; }
 
 void terminal_print(FILE *to, const ls_text *lines) {
-    const ls_page page = terminal_page(NULL);
+    const ls_screen screen = terminal_screen(NULL);
     ls_text out = {0};
-    ls_page_print(&page, lines, &out);
+    ls_screen_print(&screen, lines, &out);
     fwrite(out.data != NULL ? out.data : "", 1, out.length, to);
     ls_text_done(&out);
 }

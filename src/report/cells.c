@@ -24,16 +24,16 @@ static size_t ending(const char *text, size_t length, int columns) {
     return at;
 }
 
-static const char *gap_of(const ls_page *page) { return page->is_utf8 ? "…" : ".."; }
+static const char *gap_of(const ls_screen *screen) { return screen->is_utf8 ? "…" : ".."; }
 
-void ls_put_beginning(const ls_page *page, const char *text, int width, ls_text *out) {
+void ls_put_beginning(const ls_screen *screen, const char *text, int width, ls_text *out) {
     const bool fits = ls_columns_of(text) <= width;
-    const size_t length = strlen(text), end = fits ? length : beginning(text, length, width - ls_columns_of(gap_of(page)));
-    ls_text_printf(out, "%.*s%s", (int)end, text, fits ? "" : gap_of(page));
+    const size_t length = strlen(text), end = fits ? length : beginning(text, length, width - ls_columns_of(gap_of(screen)));
+    ls_text_printf(out, "%.*s%s", (int)end, text, fits ? "" : gap_of(screen));
 }
 
-int ls_put_cut(const ls_page *page, const char *text, int width, ls_text *out) {
-    const char *const gap = gap_of(page);
+int ls_put_cut(const ls_screen *screen, const char *text, int width, ls_text *out) {
+    const char *const gap = gap_of(screen);
     const size_t length = strlen(text);
     const int have = ls_columns_of(text), room = width - ls_columns_of(gap);
     if (have <= width) {
@@ -49,9 +49,9 @@ int ls_put_cut(const ls_page *page, const char *text, int width, ls_text *out) {
     return taken + ls_columns_of(gap) + ls_columns_of(text + last);
 }
 
-void ls_put_cell(const ls_page *page, const char *text, int width, bool to_the_right, ls_text *out) {
+void ls_put_cell(const ls_screen *screen, const char *text, int width, bool to_the_right, ls_text *out) {
     ls_text cut = {0};
-    const int taken = ls_put_cut(page, text, width, &cut), fill = width - taken;
+    const int taken = ls_put_cut(screen, text, width, &cut), fill = width - taken;
     ls_text_printf(out, "%*s%s%*s", to_the_right ? fill : 0, "", cut.data != NULL ? cut.data : "", to_the_right ? 0 : fill, "");
     ls_text_done(&cut);
 }

@@ -45,7 +45,7 @@ static void put_types(ls_text *out, const lockstep_archive *a) {
 }
 
 /* In one line: a path that is too long loses its middle. */
-static void put_side(const ls_page *page, ls_text *out, const char *role, const ls_checkpoint *c) {
+static void put_side(const ls_screen *screen, ls_text *out, const char *role, const ls_checkpoint *c) {
     enum { LEAST = 16 };
     char path[NAME], model[NAME];
     uint64_t bytes = 0;
@@ -56,9 +56,9 @@ static void put_side(const ls_page *page, ls_text *out, const char *role, const 
         bytes += c->archive->tensors[i].bytes;
     ls_text_printf(&rest, "  %s%s%s  %zu tensors  %.*f MB  ", c->archive->format, *model ? "  " : "", model, c->archive->tensor_count, bytes < 10000000 ? 2 : 0, (double)bytes / 1e6);
     put_types(&rest, c->archive);
-    const int room = page->width - LABEL - ls_columns_of(rest.data != NULL ? rest.data : "");
+    const int room = screen->width - LABEL - ls_columns_of(rest.data != NULL ? rest.data : "");
     ls_text_printf(out, "%-*s", LABEL, role);
-    ls_put_cut(page, path, page->width <= 0 ? (int)sizeof path : room > LEAST ? room : LEAST, out);
+    ls_put_cut(screen, path, screen->width <= 0 ? (int)sizeof path : room > LEAST ? room : LEAST, out);
     ls_text_printf(out, "%s\n", rest.data != NULL ? rest.data : "");
     ls_text_done(&rest);
 }
@@ -151,17 +151,17 @@ static void add_type(const ls_checkpoint_diff *d, const type_row *type, ls_table
 }
 
 /* Below the line about the weights. */
-static void put_types_table(const ls_checkpoint_diff *d, const type_row *types, size_t count, const ls_page *page, ls_text *out) {
+static void put_types_table(const ls_checkpoint_diff *d, const type_row *types, size_t count, const ls_screen *screen, ls_text *out) {
     static const ls_column columns[] = {{"         ", 0, false, false}, {"type", 0, false, false}, {"tensors", 0, false, true}, {"NMSE", 0, false, true}, {"SQNR", 2, false, true},
                                         {"worst", 0, false, true}, {"typical of the type", 1, false, false}, {"worst at", 3, true, false}, {0}};
     ls_table table;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     for (size_t k = 0; k < count; k++)
         add_type(d, &types[k], &table);
     ls_table_finish(&table, out);
 }
 
-static void put_quality(ls_text *out, const ls_checkpoint_diff *d, const ls_page *page) {
+static void put_quality(ls_text *out, const ls_checkpoint_diff *d, const ls_screen *screen) {
     type_row types[LOCKSTEP_DTYPE_COUNT] = {0};
     size_t count = 0;
     for (size_t i = 0; i < d->weights.pair_count; i++) {
@@ -180,7 +180,7 @@ static void put_quality(ls_text *out, const ls_checkpoint_diff *d, const ls_page
         if (p->metrics.nmse > d->weights.pairs[types[k].worst].metrics.nmse)
             types[k].worst = i;
     }
-    put_types_table(d, types, count, page, out);
+    put_types_table(d, types, count, screen, out);
 }
 
 /* --- findings and pairs */
@@ -222,20 +222,20 @@ static void add_pair(const ls_checkpoint_diff *d, const ls_weight_pair *p, ls_ta
     ls_table_add(table, ls_weight_fails(p) ? LS_BAD : "", cells);
 }
 
-static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, const ls_page *page) {
+static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, const ls_screen *screen) {
     static const ls_column columns[] = {{"candidate", 0, true, false}, {"reference", 5, true, false}, {"type", 1, false, false}, {"NMSE", 0, false, true},
                                         {"SQNR", 2, false, true}, {"verdict", 0, false, false}, {"layout", 4, false, false}, {0}};
     ls_table table;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < d->weights.pair_count; i++)
         add_pair(d, &d->weights.pairs[i], &table);
     ls_table_finish(&table, out);
 }
 
-static void put_all_settings(ls_text *out, const ls_settings *s, const ls_page *page) {
+static void put_all_settings(ls_text *out, const ls_settings *s, const ls_screen *screen) {
     static const ls_column columns[] = {{"setting", 0, true, false}, {"reference", 0, true, false}, {"candidate", 0, true, false}, {"verdict", 0, false, false}, {0}};
     ls_table table;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < s->count; i++) {
         char text[2][2 * LS_VALUE_TEXT], meaning[NAME];
         ls_title_text(s->items[i].meaning, meaning, sizeof meaning);
@@ -266,25 +266,25 @@ static void put_verdict(ls_text *out, const ls_checkpoint_diff *d) {
     ls_text_printf(out, LS_PLAIN "\n");
 }
 
-void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, const ls_page *page, ls_text *out) {
+void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, const ls_screen *screen, ls_text *out) {
     ls_text lines = {0};
-    put_side(page, &lines, "reference", &d->sides[LS_REFERENCE]);
-    put_side(page, &lines, "candidate", &d->sides[LS_CANDIDATE]);
+    put_side(screen, &lines, "reference", &d->sides[LS_REFERENCE]);
+    put_side(screen, &lines, "candidate", &d->sides[LS_CANDIDATE]);
     if ((d->what & LS_WHAT_CONFIG) != 0)
         put_settings(&lines, &d->settings);
     if (all)
-        put_all_settings(&lines, &d->settings, page);
+        put_all_settings(&lines, &d->settings, screen);
     if ((d->what & LS_WHAT_VOCAB) != 0)
         put_vocabulary(&lines, &d->vocabulary);
     if ((d->what & LS_WHAT_WEIGHTS) != 0) {
         put_weights(&lines, d);
-        put_quality(&lines, d, page);
+        put_quality(&lines, d, screen);
         if (all)
-            put_pairs(&lines, d, page);
+            put_pairs(&lines, d, screen);
     }
     put_findings(&lines, d, all);
     put_verdict(&lines, d);
-    ls_page_print(page, &lines, out);
+    ls_screen_print(screen, &lines, out);
     ls_text_done(&lines);
 }
 

@@ -16,7 +16,7 @@ static void put_names(ls_text *out, const char *what, const ls_trace *t, const s
     if (count > 0)
         ls_text_printf(out, "%s (%zu):\n", what, count);
     for (size_t i = 0; i < count; i++) {
-        ls_title_of_candidate(&t->nodes[nodes[i]], title);
+        ls_report_title(&t->nodes[nodes[i]], title, sizeof title);
         ls_text_printf(out, "    pass %zu  %s\n", t->nodes[nodes[i]].pass == LS_NONE ? 0 : t->nodes[nodes[i]].pass, title);
     }
 }
@@ -103,7 +103,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     if (d->result.inputs.count > 0)
         ls_text_printf(out, "  its inputs match:");
     for (size_t i = 0; i < d->result.inputs.count && i < 6; i++) {
-        ls_title_of_candidate(&d->in.candidate.trace->nodes[d->pairs.items[d->result.inputs.items[i]].candidate], title);
+        ls_report_title(&d->in.candidate.trace->nodes[d->pairs.items[d->result.inputs.items[i]].candidate], title, sizeof title);
         ls_text_printf(out, "%s %s", i > 0 ? "," : "", title);
     }
     if (d->result.inputs.count > 6)
@@ -112,7 +112,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     if (d->result.interval.count > 0) {
         ls_text_printf(out, "  unpaired in between, where it may already be wrong:");
         for (size_t i = d->result.interval.count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {
-            ls_title_of_candidate(&graph->nodes[d->result.interval.items[i]], title);
+            ls_report_title(&graph->nodes[d->result.interval.items[i]], title, sizeof title);
             ls_text_printf(out, "%s %s", shown > 0 ? "," : "", title);
         }
         if (d->result.interval.count > INTERVAL_SHOWN)
@@ -162,9 +162,9 @@ static void put_worst(ls_text *out, const ls_diff *d) {
     }
     if (worst == LS_NONE)
         return;
-    ls_title_of_candidate(&d->in.candidate.trace->nodes[d->pairs.items[worst].candidate], name);
+    ls_report_title(&d->in.candidate.trace->nodes[d->pairs.items[worst].candidate], name, sizeof name);
     ls_text_printf(out, LS_STRONG "largest error: %s" LS_PLAIN, name);
-    ls_title_of_reference(&d->in.reference.trace->nodes[d->pairs.items[worst].reference], name);
+    ls_report_reference_title(&d->in.reference.trace->nodes[d->pairs.items[worst].reference], name, sizeof name);
     ls_text_printf(out, "; reference %s\n", name);
     put_facts(out, d, &d->pairs.items[worst]);
 }
@@ -173,8 +173,8 @@ static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagno
     const ls_pair *p = &d->pairs.items[d->result.first];
     const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
     char title[LS_TITLE], name[LS_TITLE];
-    ls_title_of_candidate(c, title);
-    ls_title_of_reference(r, name);
+    ls_report_title(c, title, sizeof title);
+    ls_report_reference_title(r, name, sizeof name);
     ls_text_printf(out, LS_STRONG "first divergence: %s" LS_PLAIN, title);
     if (c->layer >= 0)
         ls_text_printf(out, ", layer %d", c->layer);

@@ -67,17 +67,17 @@ static int level_of(double error) {
     return level < 0 ? 0 : level >= LEVELS ? LEVELS - 1 : (int)level;
 }
 
-static void put_point(const ls_page *page, const ls_depth_point *point, ls_text *out) {
+static void put_point(const ls_screen *screen, const ls_depth_point *point, ls_text *out) {
     static const char *const blocks[LEVELS] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, *const marks[LEVELS] = {"_", ".", ":", "-", "=", "+", "*", "#"};
     if (point->is_unknown)
         ls_text_printf(out, "!");
     else if (!(point->error > 0))
-        ls_text_printf(out, "%s", isnan(point->error) ? " " : page->is_utf8 ? "▁" : "_");
+        ls_text_printf(out, "%s", isnan(point->error) ? " " : screen->is_utf8 ? "▁" : "_");
     else
-        ls_text_printf(out, "%s", (page->is_utf8 ? blocks : marks)[level_of(point->error)]);
+        ls_text_printf(out, "%s", (screen->is_utf8 ? blocks : marks)[level_of(point->error)]);
 }
 
-static void put_line(const ls_page *page, const ls_diff *d, const ls_depth *depth, ls_text *out) {
+static void put_line(const ls_screen *screen, const ls_diff *d, const ls_depth *depth, ls_text *out) {
     double least = INFINITY, most = 0;
     bool unknown = false;
     ls_text_printf(out, LS_AS_IS "depth      ");
@@ -85,7 +85,7 @@ static void put_line(const ls_page *page, const ls_diff *d, const ls_depth *dept
         const ls_depth_point *p = &depth->points[i];
         if (i == 0 || p->fails != p[-1].fails)
             ls_text_printf(out, "%s%s", i == 0 ? "" : LS_PLAIN, p->fails ? LS_BAD : LS_GOOD);
-        put_point(page, p, out);
+        put_point(screen, p, out);
         unknown = unknown || p->is_unknown;
         least = fmin(least, p->error);
         most = fmax(most, p->error);
@@ -98,13 +98,13 @@ static void put_line(const ls_page *page, const ls_diff *d, const ls_depth *dept
     ls_text_printf(out, "%s\n", unknown ? ", ! unknown" : "");
 }
 
-void ls_put_depth(const ls_page *page, const ls_diff *d, ls_text *out) {
+void ls_put_depth(const ls_screen *screen, const ls_diff *d, ls_text *out) {
     enum { BESIDE = 60, MOST = 64, LEAST = 16 };
-    const int room = page->width > 0 ? page->width - BESIDE : MOST;
+    const int room = screen->width > 0 ? screen->width - BESIDE : MOST;
     ls_depth depth;
     if (!d->result.order_known || !ls_depth_find(d, (size_t)(room < LEAST ? LEAST : room > MOST ? MOST : room), &depth))
         return;
     if (depth.count >= LEAST_POINTS)
-        put_line(page, d, &depth, out);
+        put_line(screen, d, &depth, out);
     ls_depth_done(&depth);
 }

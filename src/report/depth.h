@@ -3,7 +3,7 @@
 #define LS_REPORT_DEPTH_H
 
 #include "diff/model.h"
-#include "report/page.h"
+#include "report/screen.h"
 
 typedef struct ls_depth_point {
     double error;     /* the largest relative L2 of its pairs; NaN: there are none */
@@ -21,6 +21,6 @@ typedef struct ls_depth {
 bool ls_depth_find(const ls_diff *diff, size_t most, ls_depth *out_depth);
 void ls_depth_done(ls_depth *depth);
 /* Appends it as one line of text, on a logarithmic scale; nothing for fewer than 3 points. */
-void ls_put_depth(const ls_page *page, const ls_diff *diff, ls_text *out);
+void ls_put_depth(const ls_screen *screen, const ls_diff *diff, ls_text *out);
 
 #endif

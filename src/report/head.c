@@ -34,7 +34,7 @@ static size_t own_values(const ls_values *v) {
 }
 
 /* In one line: a path that is too long loses its middle, and so does the model after it. */
-static void put_side(const ls_page *page, ls_text *out, const char *role, const ls_trace *t, const ls_values *v) {
+static void put_side(const ls_screen *screen, ls_text *out, const char *role, const ls_trace *t, const ls_values *v) {
     enum { LABEL = 11, GAPS = 4, LEAST = 16 };
     char path[LS_TITLE], engine[LS_TITLE], text[LS_TITLE], rest[200];
     ls_title_text(t->path, path, sizeof path);
@@ -42,12 +42,12 @@ static void put_side(const ls_page *page, ls_text *out, const char *role, const 
     ls_title_text(text, engine, sizeof engine);
     const size_t count = own_values(v);
     snprintf(rest, sizeof rest, "%zu tensor%s  %.32s%s", count, count == 1 ? "" : "s", main_dtype(t), t->complete ? "" : "  " LS_BAD "INCOMPLETE" LS_PLAIN);
-    const int room = page->width <= 0 ? INT_MAX : page->width - LABEL - GAPS - ls_columns_of(rest);
+    const int room = screen->width <= 0 ? INT_MAX : screen->width - LABEL - GAPS - ls_columns_of(rest);
     const int of_path = room - ls_columns_of(engine) > LEAST ? room - ls_columns_of(engine) : LEAST;
     ls_text_printf(out, "%-*s", LABEL, role);
-    const int taken = ls_put_cut(page, path, of_path, out);
+    const int taken = ls_put_cut(screen, path, of_path, out);
     ls_text_printf(out, "  ");
-    ls_put_cut(page, engine, room - taken > LEAST ? room - taken : LEAST, out);
+    ls_put_cut(screen, engine, room - taken > LEAST ? room - taken : LEAST, out);
     ls_text_printf(out, "  %s\n", rest);
 }
 
@@ -143,17 +143,17 @@ static void put_identical(ls_text *out, const ls_diff *d) {
     if (!one_engine || count < 3 || count == d->pairs.count || d->pairs.items[count].is_extra)
         return;
     const ls_pair *p = &d->pairs.items[count];
-    ls_title_of_candidate(&d->in.candidate.trace->nodes[p[-1].candidate], last);
-    ls_title_of_candidate(&d->in.candidate.trace->nodes[p->candidate], first);
+    ls_report_title(&d->in.candidate.trace->nodes[p[-1].candidate], last, sizeof last);
+    ls_report_title(&d->in.candidate.trace->nodes[p->candidate], first, sizeof first);
     ls_text_printf(out, "identical  %zu tensors, up to %s; %s is the first that is no longer identical", count, last, first);
     if (p->mark.verdict < LS_VERDICT_SHAPE)
         ls_text_printf(out, " (rel. L2 %.1e)", p->metrics.rel_l2);
     ls_text_printf(out, "\n");
 }
 
-void ls_put_head(const ls_page *page, const ls_diff *d, bool all, ls_text *out) {
-    put_side(page, out, "reference", d->in.reference.trace, &d->in.reference.values);
-    put_side(page, out, "candidate", d->in.candidate.trace, &d->in.candidate.values);
+void ls_put_head(const ls_screen *screen, const ls_diff *d, bool all, ls_text *out) {
+    put_side(screen, out, "reference", d->in.reference.trace, &d->in.reference.values);
+    put_side(screen, out, "candidate", d->in.candidate.trace, &d->in.candidate.values);
     put_inputs(out, d);
     if (d->result.outcome == LS_OUTCOME_INPUTS_DIFFER && d->pairs.count == 0)
         return;

@@ -3,9 +3,9 @@
 #define LS_REPORT_HEAD_H
 
 #include "diff/model.h"
-#include "report/page.h"
+#include "report/screen.h"
 
 /* Appends one line a fact. `all`: the limits of detection of all kinds of operations. */
-void ls_put_head(const ls_page *page, const ls_diff *diff, bool all, ls_text *out);
+void ls_put_head(const ls_screen *screen, const ls_diff *diff, bool all, ls_text *out);
 
 #endif

@@ -40,24 +40,24 @@ bool ls_histogram_of(const ls_view *view, const ls_stats *stats, ls_histogram *o
 }
 
 /* So many eighths of a column, or whole columns where there are no characters for eighths. */
-static void put_bar(const ls_page *page, double share, int width, ls_text *out) {
+static void put_bar(const ls_screen *screen, double share, int width, ls_text *out) {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     const long all = (long)ceil(share * width * 8);
-    for (long i = 0; i < (page->is_utf8 ? all / 8 : (all + 7) / 8); i++)
-        ls_text_printf(out, page->is_utf8 ? "█" : "#");
-    if (page->is_utf8)
+    for (long i = 0; i < (screen->is_utf8 ? all / 8 : (all + 7) / 8); i++)
+        ls_text_printf(out, screen->is_utf8 ? "█" : "#");
+    if (screen->is_utf8)
         ls_text_printf(out, "%s", eighths[all % 8]);
 }
 
-void ls_put_histogram(const ls_page *page, const ls_histogram *h, ls_text *out) {
+void ls_put_histogram(const ls_screen *screen, const ls_histogram *h, ls_text *out) {
     enum { BESIDE = 50, MOST = 75, LEAST = 10 };
-    const int room = page->width > 0 && page->width < MOST ? page->width : MOST, width = room - BESIDE > LEAST ? room - BESIDE : LEAST;
+    const int room = screen->width > 0 && screen->width < MOST ? screen->width : MOST, width = room - BESIDE > LEAST ? room - BESIDE : LEAST;
     uint64_t most = 1;
     for (int i = 0; i < LS_HISTOGRAM_BINS; i++)
         most = h->counts[i] > most ? h->counts[i] : most;
     for (int i = 0; i < LS_HISTOGRAM_BINS; i++) {
         ls_text_printf(out, LS_AS_IS "%12.5g to %12.5g%s %12llu  ", h->edges[i], h->edges[i + 1], i + 1 < LS_HISTOGRAM_BINS ? ")" : "]", (unsigned long long)h->counts[i]);
-        put_bar(page, (double)h->counts[i] / (double)most, width, out);
+        put_bar(screen, (double)h->counts[i] / (double)most, width, out);
         ls_text_printf(out, "\n");
     }
 }

@@ -82,8 +82,8 @@ static void add_pair(const pair_table *t, size_t pair) {
     snprintf(numbers[PASS], NUMBER, "%zu", c->pass == LS_NONE ? 0 : c->pass);
     snprintf(numbers[ORDER], NUMBER, "%zu", p->candidate_value);
     snprintf(numbers[LAYER], NUMBER, c->layer >= 0 ? "%d" : "-", c->layer);
-    ls_title_of_candidate(c, candidate);
-    ls_title_of_reference(r, reference);
+    ls_report_title(c, candidate, sizeof candidate);
+    ls_report_reference_title(r, reference, sizeof reference);
     cells[PASS] = t->shows_passes ? numbers[PASS] : "";
     cells[ORDER] = t->diff->result.order_known ? numbers[ORDER] : "";
     cells[LAYER] = t->shows_layers ? numbers[LAYER] : "";
@@ -141,7 +141,7 @@ static void add_fold(const pair_table *t, const ls_fold *f) {
         }
     if (named == 1 && f->worst != LS_NONE && ls_error_of_pair(&t->diff->pairs.items[f->worst]) > 0) {
         char name[LS_TITLE];
-        ls_title_of_reference(&t->diff->in.candidate.trace->nodes[t->diff->pairs.items[f->worst].candidate], name);
+        ls_report_reference_title(&t->diff->in.candidate.trace->nodes[t->diff->pairs.items[f->worst].candidate], name, sizeof name);
         ls_text_printf(&line, ", worst relL2 %.1e: %s", ls_error_of_pair(&t->diff->pairs.items[f->worst]), name);
     }
     ls_table_add_line(t->table, LS_FAINT, line.data != NULL ? line.data : "");
@@ -165,13 +165,13 @@ static bool has_layers(const ls_diff *d) {
     return false;
 }
 
-void ls_put_pair_table(const ls_page *page, const ls_diff *d, const ls_row_choice *choice, ls_text *out) {
+void ls_put_pair_table(const ls_screen *screen, const ls_diff *d, const ls_row_choice *choice, ls_text *out) {
     ls_chosen_rows rows = {0};
     ls_error_parts parts = {0};
     ls_table table;
     if (d->pairs.count == 0)
         return;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     const pair_table t = {d, &table, &parts, has_passes(d), has_layers(d)};
     const bool ok = ls_chosen_rows_find(d, choice, &rows) && ls_error_parts_find(d, &parts);
     for (size_t i = 0; ok && i < rows.count; i++)

@@ -10,7 +10,7 @@
 #include "diff/oracle.h"
 #include "match/sequence.h"
 #include "report/chosen_rows.h"
-#include "report/page.h"
+#include "report/screen.h"
 
 /* What is reported about two traces. */
 typedef struct ls_comparison {
@@ -22,9 +22,9 @@ typedef struct ls_comparison {
 } ls_comparison;
 
 /* `all` of the rows: the names without a partner, too. */
-void ls_report_terminal(const ls_comparison *comparison, const ls_row_choice *rows, const ls_page *page, ls_text *out);
+void ls_report_terminal(const ls_comparison *comparison, const ls_row_choice *rows, const ls_screen *screen, ls_text *out);
 /* `all`: every pair and every finding. */
-void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, const ls_page *page, ls_text *out);
+void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, const ls_screen *screen, ls_text *out);
 /* The pairs of weights, a line each. `counts`: how many of them are the reference's. */
 void ls_report_weights(const ls_checkpoint_diff *weights, bool counts, ls_text *out);
 #define LS_REPORT_ROW(id, option, help, function) LS_REPORT_##id,
@@ -44,6 +44,6 @@ void ls_report_checkpoints_json(const ls_checkpoint_diff *diff, ls_text *out);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,
-                      const ls_tokenizer *tokenizer, bool all, const ls_page *page, ls_text *out);
+                      const ls_tokenizer *tokenizer, bool all, const ls_screen *screen, ls_text *out);
 
 #endif

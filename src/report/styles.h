@@ -1,4 +1,4 @@
-/* Styles within text: a byte that begins one. They take no columns, and ls_page_print turns them into colours, or takes them out. Texts from files
+/* Styles within text: a byte that begins one. They take no columns, and ls_screen_print turns them into colours, or takes them out. Texts from files
  * are escaped, so that they hold none of these. */
 #ifndef LS_REPORT_STYLES_H
 #define LS_REPORT_STYLES_H

@@ -10,15 +10,15 @@
 
 enum { GAP = 2, LEAST_NAME = 24 }; /* columns */
 
-void ls_table_init(ls_table *t, const ls_page *page, const ls_column *columns) {
-    *t = (ls_table){.page = page, .columns = columns};
+void ls_table_init(ls_table *t, const ls_screen *screen, const ls_column *columns) {
+    *t = (ls_table){.screen = screen, .columns = columns};
     while (columns[t->count].title != NULL && t->count < LS_COLUMNS_MAX)
         t->count++;
 }
 
 static const char *keep(ls_table *t, const char *text) {
     ls_text shown = {0};
-    ls_page_text(t->page, text, strlen(text), &shown);
+    ls_screen_text(t->screen, text, strlen(text), &shown);
     const char *kept = shown.failed ? NULL : ls_arena_copy(&t->arena, shown.data != NULL ? shown.data : "", shown.length);
     ls_text_done(&shown);
     t->failed = t->failed || kept == NULL;
@@ -88,7 +88,7 @@ static int first_to_go(const ls_table *t, const int *widths) {
 
 /* Gives the names the room that is left: all the same, except that none gets more than it needs. */
 static void share(const ls_table *t, int *widths) {
-    int room = t->page->width - least_row(t, widths), given[LS_COLUMNS_MAX], least = 0;
+    int room = t->screen->width - least_row(t, widths), given[LS_COLUMNS_MAX], least = 0;
     for (int i = 0; i < t->count; i++)
         given[i] = least_of(t, widths, i);
     while (room > 0) {
@@ -106,9 +106,9 @@ static void share(const ls_table *t, int *widths) {
 
 static void fit(const ls_table *t, int *widths) {
     measure(t, widths);
-    for (int gone; t->page->width > 0 && least_row(t, widths) > t->page->width && (gone = first_to_go(t, widths)) >= 0;)
+    for (int gone; t->screen->width > 0 && least_row(t, widths) > t->screen->width && (gone = first_to_go(t, widths)) >= 0;)
         widths[gone] = 0;
-    if (t->page->width > 0)
+    if (t->screen->width > 0)
         share(t, widths);
 }
 
@@ -120,15 +120,15 @@ static void put_row(const ls_table *t, const int *widths, const ls_table_row *ro
         last--;
     ls_text_printf(out, LS_AS_IS "%s", row->style);
     if (row->line != NULL)
-        ls_put_beginning(t->page, row->line, t->page->width > 0 ? t->page->width : INT_MAX, out);
+        ls_put_beginning(t->screen, row->line, t->screen->width > 0 ? t->screen->width : INT_MAX, out);
     for (int i = 0, gap = 0; row->cells != NULL && i <= last; i++) {
         if (widths[i] == 0)
             continue;
         ls_text_printf(out, "%*s", gap, "");
         if (i == last && !t->columns[i].is_number)
-            ls_put_cut(t->page, row->cells[i], widths[i], out); /* nothing to fill */
+            ls_put_cut(t->screen, row->cells[i], widths[i], out); /* nothing to fill */
         else
-            ls_put_cell(t->page, row->cells[i], widths[i], t->columns[i].is_number, out);
+            ls_put_cell(t->screen, row->cells[i], widths[i], t->columns[i].is_number, out);
         gap = GAP;
     }
     ls_text_printf(out, "%s\n", *row->style != '\0' ? LS_PLAIN : "");

@@ -3,7 +3,7 @@
 #define LS_REPORT_TABLE_H
 
 #include "base/arena.h"
-#include "report/page.h"
+#include "report/screen.h"
 
 typedef struct ls_column {
     const char *title; /* NULL after the last column */
@@ -21,7 +21,7 @@ typedef struct ls_table_row {
 } ls_table_row;
 
 typedef struct ls_table {
-    const ls_page *page;
+    const ls_screen *screen;
     const ls_column *columns;
     int count; /* of columns */
     ls_table_row *rows;
@@ -30,7 +30,7 @@ typedef struct ls_table {
     bool failed; /* out of memory */
 } ls_table;
 
-void ls_table_init(ls_table *table, const ls_page *page, const ls_column *columns);
+void ls_table_init(ls_table *table, const ls_screen *screen, const ls_column *columns);
 /* One cell a column, escaped; "" for none. A column without any is left out. The texts are copied. */
 void ls_table_add(ls_table *table, const char *style, const char *const *cells);
 /* A line across the columns, which is cut where it is too long. */

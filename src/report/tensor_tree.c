@@ -197,20 +197,20 @@ static void put_children(tree *t, size_t parent, int depth) {
     }
 }
 
-lockstep_status ls_put_tensor_tree(const ls_page *page, const lockstep_archive *archive, ls_text *out, lockstep_error *error) {
+lockstep_status ls_put_tensor_tree(const ls_screen *screen, const lockstep_archive *archive, ls_text *out, lockstep_error *error) {
     static const ls_column columns[] = {{"module", 0, true, false}, {"tensors", 0, false, true}, {"size", 0, false, true}, {"dtype", 0, false, false}, {"shape", 1, false, false}, {0}};
     tree t = {.archive = archive, .modules = calloc(count_parts(archive) + 1, sizeof *t.modules), .count = 1};
     ls_text lines = {0};
     bool ok = t.modules != NULL;
     for (size_t i = 0; i < archive->tensor_count && ok; i++)
         ok = add_tensor(&t, i);
-    ls_table_init(&t.table, page, columns);
+    ls_table_init(&t.table, screen, columns);
     if (ok)
         put_children(&t, 0, 0);
     ls_table_finish(&t.table, &lines);
     ok = ok && !lines.failed;
     if (ok)
-        ls_page_print(page, &lines, out);
+        ls_screen_print(screen, &lines, out);
     ls_text_done(&lines);
     ls_map_done(&t.children);
     free(t.modules);

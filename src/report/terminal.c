@@ -32,19 +32,19 @@ static void put_details(const ls_comparison *c, bool all, ls_text *out) {
         ls_report_weights(c->weights, !c->diff->is_replayed, out);
 }
 
-void ls_report_terminal(const ls_comparison *c, const ls_row_choice *rows, const ls_page *page, ls_text *out) {
+void ls_report_terminal(const ls_comparison *c, const ls_row_choice *rows, const ls_screen *screen, ls_text *out) {
     const ls_diff *d = c->diff;
     ls_text lines = {0};
-    ls_put_head(page, d, rows->all, &lines);
+    ls_put_head(screen, d, rows->all, &lines);
     if (d->pairs.count > 0) {
-        ls_put_depth(page, d, &lines);
+        ls_put_depth(screen, d, &lines);
         ls_text_printf(&lines, "\n");
-        ls_put_pair_table(page, d, rows, &lines);
+        ls_put_pair_table(screen, d, rows, &lines);
     }
     if (rows->all)
         ls_put_unpaired(d, &lines);
     put_details(c, rows->all, &lines);
     ls_put_conclusion(c, &lines);
-    ls_page_print(page, &lines, out);
+    ls_screen_print(screen, &lines, out);
     ls_text_done(&lines);
 }

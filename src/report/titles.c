@@ -29,23 +29,23 @@ void ls_title_text(const char *text, char *out, size_t capacity) {
     free(all);
 }
 
-void ls_title_of_candidate(const ls_node *n, char out[LS_TITLE]) {
+void ls_report_title(const ls_node *n, char *out, size_t capacity) {
     char name[300], op[80];
     ls_title_text(n->name, name, sizeof name);
     ls_title_text(n->op, op, sizeof op);
     if (n->op[0] == '\0' || (n->name[0] != '\0' && n->name[strlen(n->name) - 1] == ')'))
-        snprintf(out, LS_TITLE, "%s", name);
+        snprintf(out, capacity, "%s", name);
     else if (n->occurrence > 0)
-        snprintf(out, LS_TITLE, "%s (%s #%u)", name, op, n->occurrence);
+        snprintf(out, capacity, "%s (%s #%u)", name, op, n->occurrence);
     else
-        snprintf(out, LS_TITLE, "%s (%s)", name, op);
+        snprintf(out, capacity, "%s (%s)", name, op);
 }
 
-void ls_title_of_reference(const ls_node *n, char out[LS_TITLE]) {
+void ls_report_reference_title(const ls_node *n, char *out, size_t capacity) {
     char name[300];
     ls_title_text(n->name, name, sizeof name);
     if (n->occurrence > 0)
-        snprintf(out, LS_TITLE, "%s #%u", name, n->occurrence);
+        snprintf(out, capacity, "%s #%u", name, n->occurrence);
     else
-        snprintf(out, LS_TITLE, "%s", name);
+        snprintf(out, capacity, "%s", name);
 }

@@ -45,12 +45,12 @@ static void add_row(const looking *l, ls_table *table, size_t i, bool is_first) 
     ls_table_add(table, differs(l, i) ? LS_BAD : "", cells);
 }
 
-static void put_lines(const looking *l, size_t first, bool all, const ls_page *page, ls_text *out) {
+static void put_lines(const looking *l, size_t first, bool all, const ls_screen *screen, ls_text *out) {
     static const ls_column columns[] = {{"row", 0, false, true}, {" ", 0, false, false}, {"reference", 0, true, false}, {"candidate", 0, true, false}, {0}};
     size_t since = AROUND + 1; /* lines since a difference */
     bool skipped = false;
     ls_table table;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < l->count; i++) {
         since = differs(l, i) ? 0 : since + 1;
         const bool near = first == LS_NONE ? i < 2 * AROUND : i < first ? i + AROUND >= first : since <= AROUND;
@@ -119,7 +119,7 @@ static void say_stretch(const looking *l, size_t from, size_t to, ls_text *out) 
 }
 
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,
-                      const ls_tokenizer *tokenizer, bool all, const ls_page *page, ls_text *out) {
+                      const ls_tokenizer *tokenizer, bool all, const ls_screen *screen, ls_text *out) {
     looking l = {reference, candidate, tokenizer, steps, count};
     size_t first = LS_NONE, differing = 0;
     for (size_t i = 0; i < count; i++)
@@ -129,7 +129,7 @@ bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate
         }
     ls_text lines = {0};
     ls_text_printf(&lines, "reference  %zu tokens\ncandidate  %zu tokens\n", reference->count, candidate->count);
-    put_lines(&l, first, all, page, &lines);
+    put_lines(&l, first, all, screen, &lines);
     if (is_doubled(reference) != is_doubled(candidate))
         ls_text_printf(&lines, "doubled: the %s begins with token %d twice: a beginning-of-text token was added to a prompt that already had one\n",
                        is_doubled(reference) ? "reference" : "candidate", (is_doubled(reference) ? reference : candidate)->ids[0]);
@@ -145,7 +145,7 @@ bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate
         ls_text_printf(&lines, LS_GOOD "verdict: equal" LS_PLAIN "\n");
     else
         ls_text_printf(&lines, LS_BAD "verdict: differ at row %zu" LS_PLAIN "\n", first);
-    ls_page_print(page, &lines, out);
+    ls_screen_print(screen, &lines, out);
     ls_text_done(&lines);
     return first == LS_NONE;
 }

@@ -34,13 +34,13 @@ static void put_header(const ls_verification *v, ls_text *out) {
         ls_text_printf(out, "sampled    of %zu large operation%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
 }
 
-static void put_families(const ls_verification *v, const ls_page *page, ls_text *out) {
+static void put_families(const ls_verification *v, const ls_screen *screen, ls_text *out) {
     enum { NUMBER = 32 };
     static const ls_column columns[] = {{"operation", 0, false, false}, {"type", 4, false, false}, {"checked", 2, false, true}, {"median", 3, false, true},
                                         {"largest", 0, false, true}, {"allowed", 0, false, true}, {"largest at", 1, true, false}, {0}};
     char name[NAME_TEXT], operation[64], numbers[4][NUMBER];
     ls_table table;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < v->family_count; i++) {
         const ls_check_family *f = &v->families[i];
         if (f->count == 0)
@@ -86,12 +86,12 @@ static void add_check(const ls_verification *v, const ls_check *c, ls_table *tab
     ls_table_add(table, c->reason != NULL ? LS_DOUBT : c->fault != LS_FAULT_NONE ? LS_BAD : "", cells);
 }
 
-static void put_checks(const ls_verification *v, bool all, const ls_page *page, ls_text *out) {
+static void put_checks(const ls_verification *v, bool all, const ls_screen *screen, ls_text *out) {
     static const ls_column columns[] = {{"pass", 1, false, true}, {"layer", 0, false, true}, {"operation", 0, true, false}, {"relL2", 0, false, true},
                                         {"worst row", 2, false, true}, {"allowed", 3, false, true}, {"verdict", 0, true, false}, {0}};
     size_t shown = 0;
     ls_table table;
-    ls_table_init(&table, page, columns);
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < v->count; i++)
         if (all || (v->checks[i].fault != LS_FAULT_NONE && shown++ < SHOWN))
             add_check(v, &v->checks[i], &table);
@@ -102,17 +102,17 @@ static void put_checks(const ls_verification *v, bool all, const ls_page *page, 
 
 static const char *verdict_of(const ls_verification *v) { return v->failed > 0 ? "fails" : v->checked == 0 ? "nothing checked" : v->trace->complete ? "agrees" : "incomplete"; }
 
-void ls_report_verification(const ls_verification *v, bool all, const ls_page *page, ls_text *out) {
+void ls_report_verification(const ls_verification *v, bool all, const ls_screen *screen, ls_text *out) {
     ls_text lines = {0};
     put_header(v, &lines);
     put_unchecked(v, &lines);
-    put_families(v, page, &lines);
-    put_checks(v, all, page, &lines);
+    put_families(v, screen, &lines);
+    put_checks(v, all, screen, &lines);
     ls_text_printf(&lines, "%sverdict: %s" LS_PLAIN, v->failed > 0 ? LS_BAD : v->checked > 0 && v->trace->complete ? LS_GOOD : LS_DOUBT, verdict_of(v));
     if (v->failed > 0)
         ls_text_printf(&lines, ": %zu operation%s other values than %s recorded inputs give", v->failed, v->failed == 1 ? " has" : "s have", v->failed == 1 ? "its" : "their");
     ls_text_printf(&lines, "\n");
-    ls_page_print(page, &lines, out);
+    ls_screen_print(screen, &lines, out);
     ls_text_done(&lines);
 }
 

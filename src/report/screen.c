@@ -1,4 +1,4 @@
-#include "report/page.h"
+#include "report/screen.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@
 enum { USUAL_WIDTH = 100, LABEL = 11, MORE = 2, LEAST = 20 };
 enum { COLORS = 6 }; /* styles that have a colour; the others say how a line is broken */
 
-const ls_page ls_page_of_files = {.width = USUAL_WIDTH, .is_utf8 = true};
+const ls_screen ls_screen_of_files = {.width = USUAL_WIDTH, .is_utf8 = true};
 
 /* ------------------------------------------------------------------ characters */
 
@@ -30,11 +30,11 @@ static void spell(uint32_t code, ls_text *out) {
 
 static bool is_style(uint32_t code) { return (code >= (uint32_t)*LS_PLAIN && code <= (uint32_t)*LS_HANG) || code == (uint32_t)*LS_SHELL; }
 
-void ls_page_text(const ls_page *page, const char *text, size_t length, ls_text *out) {
+void ls_screen_text(const ls_screen *screen, const char *text, size_t length, ls_text *out) {
     for (size_t at = 0, size; at < length; at += size) {
         uint32_t code = (unsigned char)text[at];
         size = ls_utf8_decode(text + at, length - at, &code);
-        const bool is_plain = code == '\n' || is_style(code) || (!ls_is_unsafe(code) && (page->is_utf8 || code < 0x80));
+        const bool is_plain = code == '\n' || is_style(code) || (!ls_is_unsafe(code) && (screen->is_utf8 || code < 0x80));
         if (size > 0 && is_plain)
             ls_text_append(out, text + at, size);
         else
@@ -46,7 +46,7 @@ void ls_page_text(const ls_page *page, const char *text, size_t length, ls_text 
 /* ------------------------------------------------------------------ styles */
 
 /* Appends a piece of a line, with colours for its styles. */
-static void put_styled(const ls_page *page, const char *text, size_t length, ls_text *out) {
+static void put_styled(const ls_screen *screen, const char *text, size_t length, ls_text *out) {
     static const char *const colors[COLORS] = {"\033[0m", "\033[32m", "\033[1;31m", "\033[33m", "\033[2m", "\033[1m"};
     for (size_t at = 0; at < length;) {
         size_t plain = 0;
@@ -56,7 +56,7 @@ static void put_styled(const ls_page *page, const char *text, size_t length, ls_
         at += plain;
         for (; at < length && is_style((unsigned char)text[at]); at++) {
             const int style = text[at] - *LS_PLAIN;
-            ls_text_printf(out, "%s", page->color && style < COLORS ? colors[style] : "");
+            ls_text_printf(out, "%s", screen->color && style < COLORS ? colors[style] : "");
         }
     }
 }
@@ -114,18 +114,18 @@ static size_t indentation(const char *line, size_t length) {
     return has_label ? LABEL : lead + MORE;
 }
 
-static void put_wrapped(const ls_page *page, const char *line, size_t length, ls_text *out) {
+static void put_wrapped(const ls_screen *screen, const char *line, size_t length, ls_text *out) {
     const bool is_command = memchr(line, *LS_SHELL, length) != NULL;
     const size_t wanted = indentation(line, length);
-    const int indent = (int)wanted < page->width - LEAST ? (int)wanted : 0, whole = page->width - (is_command ? 2 : 0);
+    const int indent = (int)wanted < screen->width - LEAST ? (int)wanted : 0, whole = screen->width - (is_command ? 2 : 0);
     int room = whole;
     while (length > 0) {
-        const bool fits = ls_columns_of_bytes(line, length) <= page->width - (room < whole ? indent : 0);
+        const bool fits = ls_columns_of_bytes(line, length) <= screen->width - (room < whole ? indent : 0);
         const size_t end = fits ? length : break_at(line, length, fitting(line, length, room), is_command);
         size_t shown = end;
         while (shown > 0 && shown < length && line[shown - 1] == ' ')
             shown--;
-        put_styled(page, line, shown, out);
+        put_styled(screen, line, shown, out);
         length -= end;
         line += end;
         while (length > 0 && *line == ' ')
@@ -136,30 +136,30 @@ static void put_wrapped(const ls_page *page, const char *line, size_t length, ls
     }
 }
 
-static void put_cut(const ls_page *page, const char *line, size_t length, ls_text *out) {
-    const size_t end = fitting(line, length, page->width);
-    put_styled(page, line, end, out);
-    if (end < length && page->color)
-        put_styled(page, LS_PLAIN, 1, out); /* what was cut may have ended a style */
+static void put_cut(const ls_screen *screen, const char *line, size_t length, ls_text *out) {
+    const size_t end = fitting(line, length, screen->width);
+    put_styled(screen, line, end, out);
+    if (end < length && screen->color)
+        put_styled(screen, LS_PLAIN, 1, out); /* what was cut may have ended a style */
 }
 
-static void put_line(const ls_page *page, const char *line, size_t length, ls_text *out) {
-    if (page->width <= 0)
-        put_styled(page, line, length, out);
+static void put_line(const ls_screen *screen, const char *line, size_t length, ls_text *out) {
+    if (screen->width <= 0)
+        put_styled(screen, line, length, out);
     else if (length > 0 && *line == *LS_AS_IS)
-        put_cut(page, line, length, out);
+        put_cut(screen, line, length, out);
     else
-        put_wrapped(page, line, length, out);
+        put_wrapped(screen, line, length, out);
     ls_text_append(out, "\n", 1);
 }
 
-void ls_page_print(const ls_page *page, const ls_text *lines, ls_text *out) {
+void ls_screen_print(const ls_screen *screen, const ls_text *lines, ls_text *out) {
     ls_text text = {0};
     if (lines->data != NULL)
-        ls_page_text(page, lines->data, lines->length, &text);
+        ls_screen_text(screen, lines->data, lines->length, &text);
     for (const char *at = text.data; at != NULL && *at != '\0';) {
         const size_t length = strcspn(at, "\n");
-        put_line(page, at, length, out);
+        put_line(screen, at, length, out);
         at += length + (at[length] == '\n');
     }
     if (lines->failed || text.failed)
