@@ -47,10 +47,9 @@ static void put_contents(const ls_bundled *b, ls_text *out) {
 }
 
 static bool write_readme(const ls_explanation *x, const ls_bundled *b, const char *folder) {
-    enum { WIDTH = 100 };
     char path[4096];
     ls_text text = {0};
-    ls_report_explanation(x, false, WIDTH, &text);
+    ls_report_explanation(x, false, &ls_screen_of_files, &text);
     put_contents(b, &text);
     const bool ok = snprintf(path, sizeof path, "%s/README.txt", folder) < (int)sizeof path && comparison_write(&text, path);
     ls_text_done(&text);

@@ -6,6 +6,8 @@
 #include "commands.h"
 #include "comparison.h"
 #include "launch/unrecorded.h"
+#include "progress.h"
+#include "terminal.h"
 
 typedef struct check_options {
     comparison_options comparison;
@@ -52,7 +54,9 @@ static int report(const arguments *args, const check_options *o, ls_live *live, 
         ls_text_done(&why);
         return EXIT_TROUBLE;
     }
+    progress_begin(NULL);
     if (ls_live_finish(live, &diff, &error) != LOCKSTEP_OK) {
+        progress_end();
         fprintf(stderr, "lockstep check: %s\n", error.message);
         return EXIT_TROUBLE;
     }

@@ -4,6 +4,7 @@
 #include "base/escape.h"
 #include "convert/conversion.h"
 #include "convert/restore.h"
+#include "progress.h"
 #include "commands.h"
 
 typedef struct convert_options {
@@ -61,7 +62,9 @@ static int run(const arguments *args, const void *parsed) {
     ls_convert_result result;
     lockstep_status status = lockstep_archive_open(args->positional[0], &archive, &error);
     if (status == LOCKSTEP_OK) {
+        progress_begin(NULL);
         status = ls_convert(archive, args->positional[1], &wanted, &result, &error);
+        progress_end();
         if (status == LOCKSTEP_OK && result.left_out > 0) {
             char name[300];
             ls_escape(result.first_left_out, strlen(result.first_left_out), name, sizeof name);

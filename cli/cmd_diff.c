@@ -1,15 +1,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "checkpoint/checkpoint_diff.h"
 #include "command_line.h"
 #include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
+#include "progress.h"
 #include "report/report.h"
+#include "terminal.h"
 
 typedef struct diff_options {
     comparison_options comparison;
@@ -29,44 +29,20 @@ static int run_traces(const arguments *args, const comparison_options *o) {
     lockstep_error error;
     if (!comparison_understand("diff", o, &wanted))
         return EXIT_TROUBLE;
+    progress_begin(NULL);
     lockstep_status done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
     int status = EXIT_TROUBLE;
     if (done == LOCKSTEP_OK) {
         status = comparison_report("diff", o, diff);
         ls_diff_free(diff);
     } else {
+        progress_end();
         fprintf(stderr, "lockstep diff: %s\n", error.message);
     }
     return status;
 }
 
 /* ------------------------------------------------------------------- checkpoints */
-
-typedef struct progress {
-    struct timespec begin, last;
-    bool shown;
-} progress;
-
-static double seconds_since(const struct timespec *then) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
-}
-
-/* Progress on a terminal, when the comparison takes more than a second. */
-static void show_progress(void *context, uint64_t done, uint64_t all) {
-    enum { CELLS = 30 };
-    progress *p = context;
-    double seconds = seconds_since(&p->begin), rate = (double)done / seconds;
-    if (!isatty(STDERR_FILENO) || seconds < 1 || (seconds_since(&p->last) < 0.1 && done < all))
-        return;
-    clock_gettime(CLOCK_MONOTONIC, &p->last);
-    int cells = all > 0 ? (int)((double)CELLS * (double)done / (double)all) : CELLS;
-    double left = rate > 0 ? (double)(all - done) / rate : 0;
-    fprintf(stderr, "\r[%.*s%*s] %3.0f %%  %.2f of %.2f GB  %.2f GB/s  %.0f s left  ", cells, "##############################", CELLS - cells, "",
-            all > 0 ? 100 * (double)done / (double)all : 100, (double)done / 1e9, (double)all / 1e9, rate / 1e9, left);
-    p->shown = true;
-}
 
 static bool parse_what(const char *list, unsigned *out) {
     static const char *const names[] = {"config", "vocab", "weights"};
@@ -84,29 +60,25 @@ static bool parse_what(const char *list, unsigned *out) {
 }
 
 static int run_checkpoints(const arguments *args, const comparison_options *o, const char *what) {
-    progress p = {0};
     ls_checkpoint_options wanted = {.min_coverage = isnan(o->min_coverage) ? 0.5 : o->min_coverage,
-                                    .weights = {.preset = o->preset, .map = o->map, .tensors = o->tensors,
-                                                .progress = show_progress, .context = &p}};
+                                    .weights = {.preset = o->preset, .map = o->map, .tensors = o->tensors}};
     ls_checkpoint_diff diff;
     lockstep_error error;
     if (!parse_what(what, &wanted.what)) {
         fprintf(stderr, "lockstep diff: --what: found '%s', expected a list of config, vocab, weights\n", what);
         return EXIT_TROUBLE;
     }
-    if (o->layers != NULL || o->profile != NULL || !isnan(o->atol) || !isnan(o->rtol)) {
-        fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --profile, --atol and --rtol apply only to traces\n");
+    if (o->layers != NULL || o->profile != NULL || o->sort != NULL || !isnan(o->atol) || !isnan(o->rtol)) {
+        fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --profile, --sort, --atol and --rtol apply only to traces\n");
         return EXIT_TROUBLE;
     }
     if (!comparison_has_pattern("diff", o))
         return EXIT_TROUBLE;
     if (o->tensors != NULL && isnan(o->min_coverage))
         wanted.min_coverage = 0;
-    clock_gettime(CLOCK_MONOTONIC, &p.begin);
-    p.last = p.begin;
+    progress_begin(NULL);
     lockstep_status done = ls_checkpoint_diff_run(args->positional[0], args->positional[1], &wanted, &diff, &error);
-    if (p.shown)
-        fprintf(stderr, "\r\033[K");
+    progress_end();
     if (done != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep diff: %s\n", error.message);
         return EXIT_TROUBLE;
@@ -117,7 +89,8 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_checkpoint_report((ls_report_format)i, &report, o->files[i]))
             status = EXIT_TROUBLE;
-    ls_report_checkpoints(&diff, o->all, comparison_width(), &table);
+    const ls_screen screen = terminal_screen(o->color);
+    ls_report_checkpoints(&diff, o->all, &screen, &table);
     if (o->baseline != NULL) {
         ls_result kept;
         status = comparison_baseline("diff", o, ls_report_result_of_checkpoints(&report, &kept) ? &kept : NULL, status, &table);

@@ -9,11 +9,13 @@
 #include "comparison.h"
 #include "diff/diff.h"
 #include "report/explanation.h"
+#include "terminal.h"
 
 static const option_row options[] = {
 #include "comparison_rows.h"
     {"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every experiment, not only those that leave least", NULL},
     {"--json", OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_JSON]), "FILE", "write the explanation as JSON; - for standard output, instead of the text", NULL},
+    COLOR_ROW(COMPARISON_FIELD(color)),
     {0},
 };
 
@@ -25,7 +27,8 @@ static int write_explanation(const comparison_options *o, const ls_explanation *
         ls_report_explanation_json(x, &json);
         status = comparison_write(&json, path) ? EXIT_MATCH : EXIT_TROUBLE;
     }
-    ls_report_explanation(x, o->all, comparison_width(), &text);
+    const ls_screen screen = terminal_screen(o->color);
+    ls_report_explanation(x, o->all, &screen, &text);
     comparison_print(o, &text);
     ls_text_done(&json);
     ls_text_done(&text);

@@ -3,22 +3,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/columns.h"
 #include "base/escape.h"
 #include "base/text.h"
 #include "format/archive.h"
 #include "quantized/quantized.h"
 #include "commands.h"
 #include "reference_names.h"
+#include "report/tensor_tree.h"
 #include "tensor/value_text.h"
+#include "terminal.h"
 
 typedef struct ls_options {
     const char *map;
-    bool stats, json;
+    bool stats, json, tree;
 } ls_options;
 
 static const option_row ls_token_alignment[] = {
     {"--stats", OPTION_FLAG, offsetof(ls_options, stats), NULL,
      "min, max, mean, std, L2 norm, NaN, Inf and zeros of each tensor", NULL},
+    {"--tree", OPTION_FLAG, offsetof(ls_options, tree), NULL, "group the tensors by module, with the sizes", NULL},
     {"--map", OPTION_PATH, offsetof(ls_options, map), "FILE", "of a trace: the names that the tensors have in the reference (from `lockstep map`)", NULL},
     {"--json", OPTION_FLAG, offsetof(ls_options, json), NULL, "JSON (docs/ls.md)", NULL},
     {0},
@@ -44,12 +48,12 @@ static void put_escaped(ls_text *out, const char *text, size_t length, size_t co
     if (columns >= sizeof shown)
         columns = sizeof shown - 1;
     size_t used = ls_escape(text, length, shown, sizeof shown);
-    size_t end = 0, width = 0; /* one column for each byte that isn't a UTF-8 continuation byte */
-    while (end < used && width < columns) {
-        do
-            end++;
-        while (end < used && ((unsigned char)shown[end] & 0xc0) == 0x80);
-        width++;
+    size_t end = 0;
+    for (int left = (int)columns, own; end < used; left -= own) {
+        const size_t size = ls_character(shown + end, used - end, &own);
+        if (own > left)
+            break;
+        end += size;
     }
     ls_text_append(out, shown, end);
     if (end < used || length > used)
@@ -147,7 +151,8 @@ typedef struct layout {
 
 static size_t escaped_width(const char *text) {
     char shown[COLUMNS * 4];
-    return ls_escape(text, strlen(text), shown, sizeof shown);
+    ls_escape(text, strlen(text), shown, sizeof shown);
+    return (size_t)ls_columns_of(shown);
 }
 
 static layout measure(const lockstep_archive *archive) {
@@ -192,11 +197,12 @@ static int put_tensor(ls_text *out, const lockstep_archive *archive, size_t i, c
     const ls_tensor *t = &archive->tensors[i];
     char shape[LS_SHAPE_TEXT], name[COLUMNS * 4];
     ls_shape_text(t->rank, t->shape, shape);
-    size_t width = ls_escape(t->name, strlen(t->name), name, sizeof name);
-    if (width > l->name) /* a line of its own */
+    ls_escape(t->name, strlen(t->name), name, sizeof name);
+    const int width = ls_columns_of(name);
+    if (width > (int)l->name) /* a line of its own */
         ls_text_printf(out, "%s\n%*s", name, (int)l->name, "");
     else
-        ls_text_printf(out, "%-*s", (int)l->name, name);
+        ls_text_printf(out, "%s%*s", name, (int)l->name - width, "");
     ls_text_printf(out, "  %-*s  %-*s  %13" PRIu64, (int)l->dtype, t->file_dtype, (int)l->shape, shape, t->bytes);
     if (reference_of(names, i) != NULL) {
         ls_text_printf(out, "  ");
@@ -243,6 +249,16 @@ static int put_tensor_json(ls_text *out, const lockstep_archive *archive, size_t
 
 /* --- archives */
 
+static int put_tree(ls_text *out, const lockstep_archive *archive) {
+    const ls_screen screen = terminal_screen(NULL);
+    lockstep_error error;
+    ls_text_printf(out, "\n");
+    if (ls_put_tensor_tree(&screen, archive, out, &error) == LOCKSTEP_OK)
+        return EXIT_MATCH;
+    report(&error);
+    return EXIT_TROUBLE;
+}
+
 static int put_archive(ls_text *out, const lockstep_archive *archive, const reference_names *names, const ls_options *options) {
     int status = EXIT_MATCH;
     uint64_t bytes = 0;
@@ -251,6 +267,8 @@ static int put_archive(ls_text *out, const lockstep_archive *archive, const refe
     put_escaped(out, archive->path, strlen(archive->path), COLUMNS);
     ls_text_printf(out, "\n%s, %zu tensors, %" PRIu64 " bytes\n", archive->format,
                    archive->tensor_count, bytes);
+    if (options->tree)
+        return put_tree(out, archive);
     put_metadata(out, archive);
     layout l = measure(archive);
     if (archive->tensor_count > 0)
@@ -334,6 +352,10 @@ static int run(const arguments *args, const void *raw) {
     const ls_options *options = raw;
     ls_text out = {0};
     int status = EXIT_MATCH, shown = 0;
+    if (options->tree && (options->json || options->stats || options->map != NULL)) {
+        fprintf(stderr, "lockstep ls: --tree lists names and sizes: --stats, --map and --json don't apply to it\n");
+        return EXIT_TROUBLE;
+    }
     if (options->json)
         ls_text_printf(&out, "{\"lockstep_ls\":1,\"archives\":[");
     for (int i = 0; i < args->positional_count; i++) {
@@ -353,7 +375,7 @@ static int run(const arguments *args, const void *raw) {
 
 const command_row command_ls = {
     .name = "ls",
-    .usage = "PATH… [--stats] [--map FILE] [--json]",
+    .usage = "PATH… [--tree] [--stats] [--map FILE] [--json]",
     .summary = "Lists the tensors and metadata of any container.",
     .exits = "0, or 2 when a path could not be read",
     .options = ls_token_alignment,

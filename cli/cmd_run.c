@@ -8,18 +8,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/columns.h"
 #include "base/escape.h"
+#include "base/nearest.h"
+#include "base/progress.h"
 #include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
 #include "report/remarks.h"
 #include "parity/fingerprint.h"
 #include "parity/parity_file.h"
-#include "report/cells.h"
 #include "launch/unrecorded.h"
+#include "progress.h"
+#include "run_lines.h"
+#include "terminal.h"
 
 typedef struct run_options {
-    const char *only;
+    const char *only, *color;
     bool skip_reference, skip_candidate, why;
 } run_options;
 
@@ -29,6 +34,7 @@ static const option_row options[] = {
     {"--skip-reference", OPTION_FLAG, FIELD(skip_reference), NULL, "use the existing references, changed or not", NULL},
     {"--skip-candidate", OPTION_FLAG, FIELD(skip_candidate), NULL, "use the existing candidates", NULL},
     {"--why", OPTION_FLAG, FIELD(why), NULL, "say why a reference is recorded again, or isn't", NULL},
+    COLOR_ROW(FIELD(color)),
     {0},
 };
 
@@ -147,7 +153,9 @@ static bool capture(prompt_run *r, const char *which, const ls_parity_side *side
     }
     ls_observe_options wanted = {.directory = out, .tensors = side->tensors, .ops = side->ops, .layers = side->layers, .passes = side->passes,
                                  .what = side->observe, .log = log, .environment = side->environment};
+    ls_progress_begin(LS_STAGE_RECORDING, 0);
     lockstep_status status = ls_observe(&wanted, words, &done, &error);
+    ls_progress_end(LS_STAGE_RECORDING);
     last_line(log, said, sizeof said);
     if (status != LOCKSTEP_OK)
         tell(r, "%s: %s", which, error.message);
@@ -316,7 +324,7 @@ static int compare(prompt_run *r, earliest *first) {
     }
     ls_text table = {0};
     comparison_explain("run", &r->comparison, d, r->alike, &result);
-    ls_report_terminal(&result.comparison, r->comparison.all, 0, &table);
+    ls_report_terminal(&result.comparison, &(ls_row_choice){.all = r->comparison.all}, &ls_screen_of_files, &table);
     bool written = path_of(r, "report.json", path) && comparison_write_report(LS_REPORT_JSON, &result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
     written = written && path_of(r, "report.html", path) && comparison_write_report(LS_REPORT_HTML, &result.comparison, path);
     int status = result.status;
@@ -370,6 +378,15 @@ static bool is_chosen(const run_options *o, const ls_parity_prompt *prompt, size
            (prompt->text != NULL && strcmp(o->only, prompt->text) == 0);
 }
 
+static void refuse_prompt(const ls_parity *parity, const char *only) {
+    char shown[200];
+    const char *best = NULL;
+    for (size_t i = 0; i < parity->prompt_count; i++)
+        best = ls_nearer(only, best, parity->prompts[i].name);
+    ls_escape(best != NULL ? best : "", best != NULL ? strlen(best) : 0, shown, sizeof shown);
+    fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number%s%s%s\n", only, best != NULL ? " (did you mean '" : "", shown, best != NULL ? "'?)" : "");
+}
+
 /* Opens the directory of the results, and keeps other runs out of it meanwhile. -1, with a
  * message, when that fails. */
 static int open_out(const ls_parity *parity) {
@@ -384,51 +401,58 @@ static int open_out(const ls_parity *parity) {
     return out;
 }
 
-static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
-    static const char *const verdicts[] = {"match", "DIVERGED", "FAILED"};
-    size_t counts[3] = {0}, reused = 0;
-    alike_weights alike = {0};
-    earliest first = {0};
-    int width = 6;
+/* Of the prompts' names. */
+static int widest_name(const ls_parity *parity, const run_options *o) {
+    enum { LEAST = 6, MOST = 32 };
+    int width = LEAST;
     for (size_t i = 0; i < parity->prompt_count; i++) {
-        int columns = ls_columns_of(parity->prompts[i].name);
-        width = columns > width && is_chosen(o, &parity->prompts[i], i) ? columns : width;
+        const int columns = is_chosen(o, &parity->prompts[i], i) ? ls_columns_of(parity->prompts[i].name) : 0;
+        width = columns > width ? columns : width;
     }
-    for (size_t i = 0; i < parity->prompt_count; i++) {
+    return width < MOST ? width : MOST;
+}
+
+/* False if out of memory. */
+static bool run_chosen(const prompt_run *model, const ls_screen *screen, int width, run_totals *t, earliest *first) {
+    prompt_run *r = malloc(sizeof *r);
+    if (r == NULL)
+        return false;
+    *r = *model;
+    progress_begin(r->prompt->name);
+    const int status = run_prompt(r, first);
+    progress_end();
+    t->by_status[status]++;
+    t->reused += r->reused;
+    run_line_print(screen, width, &(run_line){.name = r->prompt->name, .told = r->told, .why = r->options->why ? r->why.data : NULL, .status = status});
+    ls_text_done(&r->why);
+    free(r);
+    return true;
+}
+
+static int run_all(const ls_parity *parity, const run_options *o, const comparison_options *comparison, const ls_diff_options *wanted) {
+    const ls_screen screen = terminal_screen(o->color);
+    alike_weights alike = {0};
+    run_totals t = {.folder = parity->out};
+    earliest first = {0};
+    const int width = widest_name(parity, o);
+    size_t count = 0;
+    bool ok = true;
+    for (size_t i = 0; i < parity->prompt_count && ok; i++) {
         if (!is_chosen(o, &parity->prompts[i], i))
             continue;
-        prompt_run *r = calloc(1, sizeof *r);
-        if (r == NULL) {
-            alike_weights_done(&alike);
-            return EXIT_TROUBLE;
-        }
-        *r = (prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike};
-        int status = run_prompt(r, &first);
-        counts[status]++;
-        reused += r->reused;
-        printf("%-*s  %-8s  %s\n", width, r->prompt->name, verdicts[status], r->told);
-        if (o->why && r->why.data != NULL) {
-            char why[2000];
-            ls_escape(r->why.data, r->why.length, why, sizeof why);
-            printf("%-*s  reference: %s\n", width, "", why);
-        }
-        fflush(stdout);
-        ls_text_done(&r->why);
-        free(r);
+        count++;
+        ok = run_chosen(&(prompt_run){.parity = parity, .prompt = &parity->prompts[i], .options = o, .comparison = *comparison, .wanted = *wanted, .alike = &alike}, &screen, width, &t, &first);
     }
     alike_weights_done(&alike);
-    if (counts[0] + counts[1] + counts[2] == 0) {
-        fprintf(stderr, "lockstep run: --only %s: no prompt has this name or number\n", o->only);
+    if (!ok)
+        return EXIT_TROUBLE;
+    if (count == 0) {
+        refuse_prompt(parity, o->only);
         return EXIT_TROUBLE;
     }
-    char out[PATH_MAX];
-    ls_escape(parity->out, strlen(parity->out), out, sizeof out);
-    printf("%zu match, %zu diverged, %zu failed; reports in %s/\n", counts[0], counts[1], counts[2], out);
-    if (reused > 0)
-        printf("%zu reference%s not recorded again (not watched: " LS_NOT_WATCHED "; --why says more)\n", reused, reused == 1 ? " was" : "s were");
-    if (first.known)
-        printf("earliest divergence of all: %s\n", first.text);
-    return counts[2] > 0 ? EXIT_TROUBLE : counts[1] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
+    t.earliest = first.known ? first.text : NULL;
+    run_totals_print(&screen, &t);
+    return t.by_status[EXIT_TROUBLE] > 0 ? EXIT_TROUBLE : t.by_status[EXIT_DIVERGED] > 0 ? EXIT_DIVERGED : EXIT_MATCH;
 }
 
 static int run(const arguments *args, const void *parsed) {

@@ -10,8 +10,10 @@
 #include "format/archive.h"
 #include "quantized/quantized.h"
 #include "commands.h"
+#include "report/histogram.h"
 #include "tensor/slice.h"
 #include "tensor/value_text.h"
+#include "terminal.h"
 
 typedef struct show_options {
     bool json;
@@ -254,6 +256,16 @@ static void put_json(ls_text *out, const lockstep_archive *archive, const ls_ten
     ls_text_printf(out, "}\n");
 }
 
+static void put_histogram(ls_text *out, const ls_view *view, const ls_stats *stats) {
+    const ls_screen screen = terminal_screen(NULL);
+    ls_histogram histogram;
+    ls_text lines = {0};
+    if (ls_histogram_of(view, stats, &histogram))
+        ls_put_histogram(&screen, &histogram, &lines);
+    ls_screen_print(&screen, &lines, out);
+    ls_text_done(&lines);
+}
+
 static void put_text(ls_text *out, const ls_tensor *t, const char *slice, const ls_view *view,
                      const ls_stats *stats) {
     char name[300], whole[LS_SHAPE_TEXT], part[LS_SHAPE_TEXT];
@@ -265,6 +277,7 @@ static void put_text(ls_text *out, const ls_tensor *t, const char *slice, const 
         ls_text_printf(out, "  [%s] -> %s", slice, part);
     ls_text_printf(out, "\n");
     put_values(out, view);
+    put_histogram(out, view, stats);
     ls_stats_text(out, stats, "");
 }
 

@@ -5,9 +5,10 @@
 #include "checkpoint/tokenizer.h"
 #include "commands.h"
 #include "report/report.h"
+#include "terminal.h"
 
 typedef struct tokens_options {
-    const char *tokenizer;
+    const char *tokenizer, *color;
     bool all;
 } tokens_options;
 
@@ -15,6 +16,7 @@ typedef struct tokens_options {
 static const option_row options[] = {
     {"--tokenizer", OPTION_PATH, FIELD(tokenizer), "PATH", "a checkpoint (GGUF, or a directory with tokenizer.json) for the tokens' texts", NULL},
     {"--all", OPTION_FLAG, FIELD(all), NULL, "every row, not only those around a difference", NULL},
+    COLOR_ROW(FIELD(color)),
     {0},
 };
 
@@ -51,8 +53,9 @@ static int run(const arguments *args, const void *parsed) {
     lockstep_error error;
     int status = EXIT_TROUBLE;
     if (look(&s, args, o, &error) == LOCKSTEP_OK) {
+        const ls_screen screen = terminal_screen(o->color);
         ls_text text = {0};
-        bool equal = ls_report_tokens(&s.sequences[0], &s.sequences[1], s.steps, s.count, s.has_texts ? &s.tokenizer : NULL, o->all, &text);
+        bool equal = ls_report_tokens(&s.sequences[0], &s.sequences[1], s.steps, s.count, s.has_texts ? &s.tokenizer : NULL, o->all, &screen, &text);
         status = equal ? EXIT_MATCH : EXIT_DIVERGED;
         fwrite(text.data, 1, text.length, stdout);
         ls_text_done(&text);

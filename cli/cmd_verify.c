@@ -5,13 +5,15 @@
 #include "commands.h"
 #include "comparison.h"
 #include "format/archive.h"
+#include "progress.h"
 #include "report/verify_report.h"
+#include "terminal.h"
 #include "verify/rerun.h"
 #include "verify/verify.h"
 
 typedef struct verify_options {
     option_list models;
-    const char *json, *out, *from, *to;
+    const char *json, *out, *from, *to, *color;
     bool all, exact, replay;
 } verify_options;
 
@@ -25,6 +27,7 @@ static const option_row options[] = {
     {"--from", OPTION_TEXT, FIELD(from), "NAME", "with --replay: begin at this operation in each pass; those before it keep their recorded values", NULL},
     {"--to", OPTION_TEXT, FIELD(to), "NAME", "with --replay: end at this operation in each pass", NULL},
     {"--json", OPTION_PATH, FIELD(json), "FILE", "write the result as JSON; - for standard output, instead of the table", NULL},
+    COLOR_ROW(FIELD(color)),
     {0},
 };
 
@@ -36,9 +39,10 @@ static bool write_json(const ls_verification *v, const char *path) {
     return ok;
 }
 
-static bool print(const ls_verification *v, bool all) {
+static bool print(const ls_verification *v, bool all, const char *color) {
+    const ls_screen screen = terminal_screen(color);
     ls_text text = {0};
-    ls_report_verification(v, all, comparison_width(), &text);
+    ls_report_verification(v, all, &screen, &text);
     const bool ok = comparison_write(&text, "-");
     ls_text_done(&text);
     return ok;
@@ -96,12 +100,14 @@ static int run(const arguments *args, const void *parsed) {
     ls_models models = {0};
     ls_verification v = {0};
     lockstep_error error;
+    progress_begin(NULL);
     lockstep_status status = ls_trace_open(args->positional[0], &trace, &error);
     if (status == LOCKSTEP_OK)
         status = check_trace(trace, &error);
     if (status == LOCKSTEP_OK)
         status = ls_models_open(trace, o->models.items, o->models.count, &models, &error);
     if (status == LOCKSTEP_OK && o->replay) {
+        progress_end();
         const int written = judge_weights(&models, write_replay(trace, &models, o));
         ls_models_done(&models);
         ls_trace_close(trace);
@@ -109,6 +115,7 @@ static int run(const arguments *args, const void *parsed) {
     }
     if (status == LOCKSTEP_OK)
         status = ls_verify(trace, &models, o->exact, &v, &error);
+    progress_end();
     int result = EXIT_TROUBLE;
     if (status != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep verify: %s\n", error.message);
@@ -116,7 +123,7 @@ static int run(const arguments *args, const void *parsed) {
         result = v.failed > 0 ? EXIT_DIVERGED : v.checked > 0 && trace->complete ? EXIT_MATCH : EXIT_TROUBLE;
         result = judge_weights(&models, result);
         const bool table = o->json == NULL || strcmp(o->json, "-") != 0;
-        if ((table && !print(&v, o->all)) || (o->json != NULL && !write_json(&v, o->json)))
+        if ((table && !print(&v, o->all, o->color)) || (o->json != NULL && !write_json(&v, o->json)))
             result = EXIT_TROUBLE;
     }
     ls_verification_done(&v);

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
-
 static struct {
     int count;
     char **words;
@@ -27,13 +25,22 @@ static void put_quoted(const char *word, ls_text *out) {
     ls_text_printf(out, "'");
 }
 
-const char *command_line(void) {
-    if (line.count > 0 && line.text.length == 0) {
-        ls_text_printf(&line.text, "lockstep");
-        for (int k = 1; k < line.count; k++) {
-            ls_text_printf(&line.text, " ");
-            put_quoted(line.words[k], &line.text);
+void command_line_with(const char *option, ls_text *out) {
+    ls_text_printf(out, "lockstep");
+    for (int k = 1; k < line.count; k++) {
+        if (option != NULL && strcmp(line.words[k], "--") == 0) {
+            ls_text_printf(out, " %s", option);
+            option = NULL;
         }
+        ls_text_printf(out, " ");
+        put_quoted(line.words[k], out);
     }
+    if (option != NULL)
+        ls_text_printf(out, " %s", option);
+}
+
+const char *command_line(void) {
+    if (line.count > 0 && line.text.length == 0)
+        command_line_with(NULL, &line.text);
     return line.text.data;
 }

@@ -2,9 +2,13 @@
 #ifndef LS_CLI_COMMAND_LINE_H
 #define LS_CLI_COMMAND_LINE_H
 
+#include "base/text.h"
+
 /* Borrows the words. */
 void command_line_keep(int count, char **words);
 /* Appended to a shell, it runs again; NULL where there is none. It lives as long as the process. */
 const char *command_line(void);
+/* Appends it with one option more, in front of a command after "--". NULL: without one. */
+void command_line_with(const char *option, ls_text *out);
 
 #endif

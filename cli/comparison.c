@@ -5,27 +5,35 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/pattern.h"
+#include "base/progress.h"
 #include "baseline.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "command_line.h"
 #include "diagnose/diagnose.h"
 #include "diff/divergence.h"
 #include "diff/proof.h"
+#include "progress.h"
 #include "report/report.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
+#include "terminal.h"
 
-int comparison_width(void) {
-    struct winsize size;
-    const char *columns = getenv("COLUMNS");
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return columns != NULL ? atoi(columns) : 0;
+const char *const sort_choices[] = {"order", "error", "layer", NULL}; /* as in ls_row_order */
+
+ls_row_choice comparison_rows(const comparison_options *o) {
+    ls_row_order order = LS_BY_EXECUTION;
+    for (int i = 0; o->sort != NULL && i < LS_ROW_ORDER_COUNT; i++)
+        order = strcmp(o->sort, sort_choices[i]) == 0 ? (ls_row_order)i : order;
+    return (ls_row_choice){.all = o->all, .order = order};
+}
+
+/* A message about something that fails beside the comparison. */
+static void complain(const char *command, const char *what, const lockstep_error *error) {
+    progress_make_room();
+    fprintf(stderr, "lockstep %s: %s: %s\n", command, what, error->message);
 }
 
 /* PATH, or "-" for standard output. */
@@ -186,8 +194,10 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS | LS_WHAT_CONFIG, .weights.tensors = c->suspects_only ? suspects : names.data};
     const bool all = diff->is_replayed && !c->suspects_only;
     const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
+    if (!ok && names.data == NULL && !diff->is_replayed)
+        ls_fail(&error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (!ok && o->reference_model != NULL)
-        fprintf(stderr, "lockstep %s: no weights were compared: %s\n", command, names.data != NULL || diff->is_replayed ? error.message : "out of memory");
+        complain(command, "no weights were compared", &error);
     ls_text_done(&names);
     free(suspects);
     return ok;
@@ -330,7 +340,7 @@ static bool weigh(const char *command, const comparison_options *o, ls_diff *dif
         list_alike(&out->checkpoints, key, alike);
     diff->weights_alike = c.suspects_only ? 0 : count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
-        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+        complain(command, "the first divergence could not be found again", &error);
     return count > 0 || o->reference_model != NULL;
 }
 
@@ -339,13 +349,17 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     out->oracle = (ls_oracle){0};
     out->are_compared = false;
     const bool weighed = weigh(command, o, diff, alike, out);
-    if (ls_diagnose(diff, &out->diagnosis, &error) != LOCKSTEP_OK)
-        fprintf(stderr, "lockstep %s: no cause could be determined: %s\n", command, error.message);
+    ls_progress_begin(LS_STAGE_EXPLAINING, 0);
+    const bool diagnosed = ls_diagnose(diff, &out->diagnosis, &error) == LOCKSTEP_OK;
+    ls_progress_end(LS_STAGE_EXPLAINING);
+    if (!diagnosed)
+        complain(command, "no cause could be determined", &error);
     ls_predictions_compare(diff, &out->predictions);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
-        fprintf(stderr, "lockstep %s: --oracle: %s\n", command, error.message);
-    out->comparison = (ls_comparison){diff, &out->diagnosis, asked ? &out->oracle : NULL, weighed ? &out->checkpoints : NULL, &out->predictions, out->are_compared ? &out->checkpoints : NULL, command_line(), o->picture};
+        complain(command, "--oracle", &error);
+    out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = weighed ? &out->checkpoints : NULL, .predictions = &out->predictions,
+                                      .checkpoints = out->are_compared ? &out->checkpoints : NULL, .command = command_line(), .picture = o->picture};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
@@ -368,18 +382,26 @@ int comparison_baseline(const char *command, const comparison_options *o, ls_res
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     comparison_result result;
     alike_weights alike = {0};
-    ls_text table = {0};
+    ls_text table = {0}, more = {0};
+    const ls_row_choice rows = comparison_rows(o);
+    const ls_screen screen = terminal_screen(o->color);
+    progress_begin(NULL);
     comparison_explain(command, o, diff, &alike, &result);
+    progress_end();
     int status = result.status;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))
             status = EXIT_TROUBLE;
-    ls_report_terminal(&result.comparison, o->all, comparison_width(), &table);
+    if (!o->all)
+        command_line_with("--all", &more);
+    result.comparison.more = more.data;
+    ls_report_terminal(&result.comparison, &rows, &screen, &table);
     if (o->baseline != NULL) {
         ls_result kept;
         status = comparison_baseline(command, o, ls_report_result_of_traces(&result.comparison, &kept) ? &kept : NULL, status, &table);
     }
     comparison_print(o, &table);
+    ls_text_done(&more);
     ls_text_done(&table);
     comparison_done(&result);
     alike_weights_done(&alike);

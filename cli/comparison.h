@@ -9,12 +9,14 @@
 /* The first member of each command's options; comparison_rows.h has their rows. */
 typedef struct comparison_options {
     const char *map, *preset, *tensors, *layers, *profile, *reference_model;
-    const char *oracle, *baseline, *picture;
+    const char *oracle, *baseline, *picture, *color, *sort;
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */
     double atol, rtol, min_coverage;
     bool all, model_only, exact;
 } comparison_options;
+
+extern const char *const sort_choices[];
 
 #define COMPARISON_FIELD(name) offsetof(comparison_options, name)
 
@@ -46,7 +48,7 @@ bool comparison_write_report(ls_report_format format, const ls_comparison *compa
 bool comparison_write_checkpoint_report(ls_report_format format, const ls_checkpoint_report *report, const char *path);
 /* The table on standard output, unless a report goes there. */
 void comparison_print(const comparison_options *options, const ls_text *table);
-/* Columns of the terminal, or 0. */
-int comparison_width(void);
+/* The rows that --all and --sort ask for. */
+ls_row_choice comparison_rows(const comparison_options *options);
 
 #endif

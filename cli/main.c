@@ -11,18 +11,22 @@
 
 #include "base/escape.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "io/guard.h"
+#include "report/styles.h"
 #include "command_line.h"
 #include "commands.h"
+#include "terminal.h"
 
 static void print_help(FILE *to) {
-    fprintf(to, "usage: lockstep COMMAND …\n\n"
-                "Finds the first tensor at which two implementations of a neural network diverge.\n\n");
+    ls_text out = {0};
+    ls_text_printf(&out, "usage: lockstep COMMAND …\n\n" LS_HANG "Finds the first tensor at which two implementations of a neural network diverge.\n\n");
     for (size_t i = 0; commands[i] != NULL; i++)
-        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(to, "\nA file of values without a header is given as PATH::DTYPE,SHAPE: x.bin::f32,2x3\n"
-                "'lockstep help COMMAND' explains one. "
-                "Exit status: 0 match, 1 diverged, 2 error.\n");
+        ls_text_printf(&out, "  %-10s " LS_HANG "%s\n", commands[i]->name, commands[i]->summary);
+    ls_text_printf(&out, "\n" LS_HANG "A file of values without a header is given as PATH::DTYPE,SHAPE: x.bin::f32,2x3\n" LS_HANG "'lockstep help COMMAND' explains one. "
+                         "Exit status: 0 match, 1 diverged, 2 error.\n");
+    terminal_print(to, &out);
+    ls_text_done(&out);
 }
 
 /* A file that is opened while descriptor 0, 1 or 2 is closed would be taken for a standard
@@ -54,8 +58,7 @@ static int refuse(const char *name) {
     char shown[200];
     const char *best = NULL;
     for (size_t i = 0; commands[i] != NULL; i++)
-        if (ls_may_be_meant(name, commands[i]->name) && (best == NULL || ls_typing_errors(name, commands[i]->name) < ls_typing_errors(name, best)))
-            best = commands[i]->name;
+        best = ls_nearer(name, best, commands[i]->name);
     ls_escape(name, strlen(name), shown, sizeof shown);
     if (best != NULL)
         fprintf(stderr, "lockstep: no command '%s': did you mean '%s'? 'lockstep --help' lists them\n", shown, best);
@@ -98,7 +101,7 @@ static void keep_memory(void) {
 
 int main(int argc, char **argv) {
     ls_guard_process();
-    keep_memory();
     command_line_keep(argc, argv);
+    keep_memory();
     return fill_standard_streams() ? finish(run(argc, argv)) : EXIT_TROUBLE;
 }

@@ -8,16 +8,26 @@
 #include "base/escape.h"
 #include "base/nearest.h"
 #include "base/text.h"
+#include "report/styles.h"
+#include "terminal.h"
+
+static void put_option(const option_row *o, ls_text *out) {
+    enum { LEFT = 24 };
+    char left[48];
+    const int length = snprintf(left, sizeof left, "%s%s%s", o->name, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+    ls_text_printf(out, "  %-*s %s" LS_HANG "%s\n", LEFT, left, length > LEFT ? " " : "", o->help);
+}
 
 void command_print_help(const command_row *row) {
-    printf("usage: lockstep %s %s\n\n%s\n", row->name, row->usage, row->summary);
+    ls_text out = {0};
+    ls_text_printf(&out, "usage: lockstep %s " LS_HANG "%s\n\n" LS_HANG "%s\n", row->name, row->usage, row->summary);
     for (const option_row *o = row->options; o->name != NULL; o++) {
-        char left[48];
-        snprintf(left, sizeof left, "%s%s%s", o->name, o->value != NULL ? " " : "",
-                 o->value != NULL ? o->value : "");
-        printf("%s  %-24s %s\n", o == row->options ? "\noptions:\n" : "", left, o->help);
+        ls_text_printf(&out, "%s", o == row->options ? "\noptions:\n" : "");
+        put_option(o, &out);
     }
-    printf("\nexit status: %s\n", row->exits);
+    ls_text_printf(&out, "\nexit status: " LS_HANG "%s\n", row->exits);
+    terminal_print(stdout, &out);
+    ls_text_done(&out);
 }
 
 static int usage_error(const command_row *row, const char *what, const char *word) {
@@ -89,14 +99,13 @@ static int refuse_value(const command_row *row, const option_row *o, const char 
 }
 
 static int refuse_option(const command_row *row, const char *word) {
-    const option_row *best = NULL;
+    const char *best = NULL;
     char what[100];
     for (const option_row *o = row->options; o->name != NULL; o++)
-        if (o->name[1] == '-' && ls_may_be_meant(word, o->name) && (best == NULL || ls_typing_errors(word, o->name) < ls_typing_errors(word, best->name)))
-            best = o;
+        best = o->name[1] == '-' ? ls_nearer(word, best, o->name) : best;
     if (best == NULL)
         return usage_error(row, "unknown option", word);
-    snprintf(what, sizeof what, "unknown option (did you mean %s?)", best->name);
+    snprintf(what, sizeof what, "unknown option (did you mean %s?)", best);
     return usage_error(row, what, word);
 }
 

@@ -60,7 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (ls_diff_traces(reference, candidate, &options, &diff, &error) == LOCKSTEP_OK) {
         ls_text text = {0};
         ls_diagnose(diff, &diagnosis, &error);
-        ls_report_terminal(&(ls_comparison){.diff = diff, .diagnosis = &diagnosis}, true, 100, &text);
+        for (int order = 0; order < LS_ROW_ORDER_COUNT; order++)
+            ls_report_terminal(&(ls_comparison){.diff = diff, .diagnosis = &diagnosis}, &(ls_row_choice){.all = order == 0, .order = (ls_row_order)order}, &ls_screen_of_files, &text);
         ls_text_done(&text);
         ls_diff_free(diff);
     } else if (error.message[0] == '\0') {

@@ -21,12 +21,12 @@ static json_t *read_json(const uint8_t *data, size_t size) {
 
 static void use(ls_result *r) {
     const ls_thresholds thresholds = {.rel_l2 = 1e-3, .max_abs = NAN, .cosine = 0.99, .nmse = NAN};
-    ls_progress progress;
+    ls_changes changes;
     ls_text text = {0};
     lockstep_error error;
     ls_result_junit(r, &text);
     ls_result_markdown(r, &text);
-    if (ls_result_compare(r, r, &progress, &text, &error) == LOCKSTEP_OK && progress.new_failures + progress.gone > 0)
+    if (ls_result_compare(r, r, &changes, &text, &error) == LOCKSTEP_OK && changes.new_failures + changes.gone > 0)
         abort(); /* nothing is new in the same result */
     if (ls_result_judge(r, &thresholds, &error) == LOCKSTEP_OK)
         ls_result_junit(r, &text);

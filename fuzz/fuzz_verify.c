@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
     if (ls_verify(trace, &models, false, &v, &error) == LOCKSTEP_OK) {
         ls_text text = {0};
-        ls_report_verification(&v, true, 80, &text);
+        ls_report_verification(&v, true, &ls_screen_of_files, &text);
         ls_report_verification_json(&v, &text);
         ls_text_done(&text);
         ls_verification_done(&v);

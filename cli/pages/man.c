@@ -81,6 +81,8 @@ static void put_program(void) {
            ".SH ENVIRONMENT\n.TP\n\\fBLOCKSTEP_THREADS\\fP\nThe number of threads that compare, 1 to 64. The default is the number of cores.\n"
            ".TP\n\\fBLOCKSTEP_ROWS\\fP\nSo many rows of each operation are enough where operations are computed. By default, all are computed but of large ones.\n"
            ".TP\n\\fBLOCKSTEP_BLAS\\fP\n0: matrix products are not computed by OpenBLAS.\n"
+           ".TP\n\\fBCOLUMNS\\fP\nThe width of reports that are not written to a terminal. The default is 100; 0 means that lines are not broken.\n"
+           ".TP\n\\fBNO_COLOR\\fP, \\fBCLICOLOR_FORCE\\fP, \\fBTERM\\fP\nWithout \\-\\-color, reports on a terminal have colours unless NO_COLOR is set or TERM is dumb; CLICOLOR_FORCE=1 gives them to files, too.\n"
            ".SH EXIT STATUS\n0 match, 1 diverged, 2 error.\n.SH SEE ALSO\n");
     for EACH_COMMAND(row)
         printf("\\fBlockstep\\-%s\\fP(1)%s\n", (*row)->name, row[1] != NULL ? "," : "");

@@ -1,17 +1,16 @@
 #include "base/escape.h"
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
 
-static bool is_unsafe(uint32_t code) {
+bool ls_is_unsafe(uint32_t code) {
     return code < 0x20 || (code >= 0x7f && code < 0xa0) ||          /* C0, DEL, C1 */
            code == 0x061c || (code >= 0x200b && code <= 0x200f) ||  /* zero width, marks */
            (code >= 0x2028 && code <= 0x202e) ||                    /* separators, overrides */
-           (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;    /* isolates, BOM */
+           (code >= 0x2060 && code <= 0x206f) || code == 0xfeff ||  /* isolates, BOM */
+           (code >= 0xe0000 && code <= 0xe0fff);                    /* tags and other invisible ones */
 }
 
 size_t ls_escape(const char *text, size_t length, char *out, size_t capacity) {
@@ -29,7 +28,7 @@ size_t ls_escape(const char *text, size_t length, char *out, size_t capacity) {
             size = (size_t)snprintf(piece, sizeof piece, "\\x%02x", p[0]);
         } else if (code == '\\') {
             size = (size_t)snprintf(piece, sizeof piece, "\\\\");
-        } else if (is_unsafe(code)) {
+        } else if (ls_is_unsafe(code)) {
             size = (size_t)snprintf(piece, sizeof piece, code < 0x100 ? "\\x%02x" : "\\u{%04x}",
                                     (unsigned)code);
         } else {

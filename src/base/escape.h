@@ -4,10 +4,14 @@
 #ifndef LS_BASE_ESCAPE_H
 #define LS_BASE_ESCAPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Writes at most `capacity` bytes including the NUL, and never cuts an escape or a
  * character in two. Returns the number of bytes written, not counting the NUL. */
 size_t ls_escape(const char *text, size_t length, char *out, size_t capacity);
+/* A character that a terminal would obey, or not show. */
+bool ls_is_unsafe(uint32_t code);
 
 #endif

@@ -33,3 +33,9 @@ bool ls_may_be_meant(const char *typed, const char *word) {
     const size_t errors = ls_typing_errors(typed, word), length = strlen(word);
     return errors <= (length >= 6 ? length / 3 : 1) || (strlen(typed) >= 3 && strncmp(word, typed, strlen(typed)) == 0);
 }
+
+const char *ls_nearer(const char *typed, const char *best, const char *word) {
+    if (!ls_may_be_meant(typed, word))
+        return best;
+    return best == NULL || ls_typing_errors(typed, word) < ls_typing_errors(typed, best) ? word : best;
+}

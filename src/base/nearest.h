@@ -10,5 +10,7 @@
 size_t ls_typing_errors(const char *a, const char *b);
 /* Whether a word is likely to be meant by what was typed: a third of its letters may be wrong, but at least one. */
 bool ls_may_be_meant(const char *typed, const char *word);
+/* Of two words, the one that is more likely to be meant; `best` may be NULL, and stays so if `word` isn't likely either. */
+const char *ls_nearer(const char *typed, const char *best, const char *word);
 
 #endif

@@ -1,5 +1,6 @@
 #include "checkpoint/weights.h"
 
+#include "base/progress.h"
 #include "checkpoint/architectures.h"
 #include "checkpoint/weight_steps.h"
 
@@ -38,17 +39,18 @@ static uint64_t bytes_of(const ls_weights *w, const ls_weight_pair *p) {
 
 static uint64_t compared_elements(const ls_weight_pair *p) { return p->verdict < LS_VERDICT_SHAPE ? p->metrics.elements : 0; }
 
-static lockstep_status compare_all(ls_weights *w, const ls_weights_options *o, lockstep_error *error) {
-    uint64_t all = 0, done = 0;
+static lockstep_status compare_all(ls_weights *w, lockstep_error *error) {
+    lockstep_status status = LOCKSTEP_OK;
+    uint64_t all = 0;
     for (size_t i = 0; i < w->pair_count; i++)
         all += bytes_of(w, &w->pairs[i]);
-    for (size_t i = 0; i < w->pair_count; i++) {
-        LS_TRY(ls_weights_compare(w, &w->pairs[i], error));
-        done += bytes_of(w, &w->pairs[i]);
-        if (o->progress != NULL)
-            o->progress(o->context, done, all);
+    ls_progress_begin(LS_STAGE_WEIGHTS, all);
+    for (size_t i = 0; i < w->pair_count && status == LOCKSTEP_OK; i++) {
+        status = ls_weights_compare(w, &w->pairs[i], error);
+        ls_progress_add(LS_STAGE_WEIGHTS, bytes_of(w, &w->pairs[i]));
     }
-    return LOCKSTEP_OK;
+    ls_progress_end(LS_STAGE_WEIGHTS);
+    return status;
 }
 
 static lockstep_status run(ls_weights *w, const ls_weights_options *o, lockstep_error *error) {
@@ -60,7 +62,7 @@ static lockstep_status run(ls_weights *w, const ls_weights_options *o, lockstep_
     }
     LS_TRY(choose_rules(w, o, error));
     LS_TRY(ls_weights_pair(w, o->tensors, error));
-    LS_TRY(compare_all(w, o, error));
+    LS_TRY(compare_all(w, error));
     ls_weights_judge_schemes(w);
     if (o->tensors == NULL) {
         LS_TRY(ls_weights_pair_stacks(w, error));

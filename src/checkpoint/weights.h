@@ -9,8 +9,6 @@ typedef struct ls_weights_options {
     const char *preset;  /* a name, "none", or NULL: by the model */
     const char *map;     /* a file of rules, or NULL */
     const char *tensors; /* regular expression for the candidate's names, or NULL */
-    void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all);
-    void *context;
 } ls_weights_options;
 
 lockstep_status ls_weights_run(ls_checkpoint *reference, ls_checkpoint *candidate, const uint64_t heads[2],

@@ -1,4 +1,5 @@
 #include "base/pattern.h"
+#include "base/progress.h"
 #include "convert/conversion.h"
 
 #include <errno.h>
@@ -79,6 +80,7 @@ lockstep_status ls_item_stream(const ls_conversion *conversion, const ls_item *i
         status = stream_tile(&view, item->dtype, at, elements - at < TILE ? (size_t)(elements - at) : TILE, put, context, error);
     ls_view_drop(&view, 0, elements);
     ls_archive_release(conversion->archive, item->tensor);
+    ls_progress_add(LS_STAGE_WRITING, 1);
     return status;
 }
 
@@ -333,8 +335,10 @@ lockstep_status ls_convert(const lockstep_archive *in, const char *out, const ls
     if (status == LOCKSTEP_OK && writer->one && c.count > 1 && writer_by_suffix(out) != NULL)
         status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "%s: %s holds one tensor, but there are %zu: select one, or name a directory and give --format %s",
                          out, writer->name, c.count, writer->name);
+    ls_progress_begin(LS_STAGE_WRITING, c.count);
     if (status == LOCKSTEP_OK)
         status = writer->one && writer_by_suffix(out) == NULL ? write_each(&c, writer, out, error) : write_file(&c, writer, out, error);
+    ls_progress_end(LS_STAGE_WRITING);
     result.tensors = c.count;
     free(c.items);
     if (status == LOCKSTEP_OK)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "base/ranges.h"
 #include "diff/accepted.h"
 #include "diff/divergence.h"
@@ -116,13 +117,21 @@ lockstep_status ls_diff_finish(ls_diff *d, lockstep_error *error) {
 
 /* ------------------------------------------------------------------ whole */
 
+/* Runs a step that has no figures of its own. */
+static lockstep_status during(ls_stage stage, lockstep_status (*step)(ls_diff *, lockstep_error *), ls_diff *d, lockstep_error *error) {
+    ls_progress_begin(stage, 0);
+    const lockstep_status status = step(d, error);
+    ls_progress_end(stage);
+    return status;
+}
+
 static lockstep_status run(ls_diff *d, lockstep_error *error) {
-    LS_TRY(ls_diff_grow(d, error));
+    LS_TRY(during(LS_STAGE_PAIRING, ls_diff_grow, d, error));
     ls_token_alignment_judge(&d->matching.tokens);
     if (d->matching.tokens.status != LS_INPUTS_DIFFER) {
         LS_TRY(ls_proof_run(d, error));
         if (!d->is_replayed) /* what is computed says more than what looks alike */
-            LS_TRY(ls_value_pairs_find(d, error));
+            LS_TRY(during(LS_STAGE_PAIRING, ls_value_pairs_find, d, error));
         LS_TRY(ls_diff_compare_all(d, error));
         LS_TRY(ls_proof_correct_names(d, error));
     }
@@ -142,11 +151,12 @@ lockstep_status ls_diff_traces(ls_trace *reference, ls_trace *candidate, const l
 
 lockstep_status ls_diff_paths(const char *reference, const char *candidate, const ls_diff_options *options, ls_diff **out_diff, lockstep_error *error) {
     ls_trace *traces[2];
-    LS_TRY(ls_trace_open(candidate, &traces[1], error));
-    lockstep_status status = ls_trace_open(reference, &traces[0], error);
-    if (status != LOCKSTEP_OK) {
+    ls_progress_begin(LS_STAGE_READING, 2);
+    lockstep_status status = ls_trace_open(candidate, &traces[1], error);
+    ls_progress_add(LS_STAGE_READING, 1);
+    if (status == LOCKSTEP_OK && (status = ls_trace_open(reference, &traces[0], error)) != LOCKSTEP_OK)
         ls_trace_close(traces[1]);
-        return status;
-    }
+    ls_progress_end(LS_STAGE_READING);
+    LS_TRY(status);
     return ls_diff_traces(traces[0], traces[1], options, out_diff, error);
 }

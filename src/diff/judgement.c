@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "base/progress.h"
 #include "compare/row_metrics.h"
 #include "match/aligned_pair.h"
 
@@ -188,6 +189,7 @@ static void run_task(void *context, uint64_t i, int worker) {
     lockstep_error error;
     (void)worker;
     lockstep_status status = compare(r->d, r->pairs[i], r->choice, &r->ballots[i].vote, &r->ballots[i].votes, &error);
+    ls_progress_add(LS_STAGE_COMPARING, 1);
     if (status == LOCKSTEP_OK)
         return;
     pthread_mutex_lock(&r->lock);
@@ -213,11 +215,13 @@ static lockstep_status run_round(ls_diff *d, ls_layout_choice choice, const size
     if (r.ballots == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     size_t small = 0;
+    ls_progress_begin(LS_STAGE_COMPARING, count);
     while (small < count && !is_large(d, pairs[small]))
         small++;
     ls_pool_run(small, run_task, &r);
     for (size_t i = small; i < count; i++)
         run_task(&r, i, 0);
+    ls_progress_end(LS_STAGE_COMPARING);
     count_votes(&r, count);
     free(r.ballots);
     if (r.status != LOCKSTEP_OK && error != NULL)

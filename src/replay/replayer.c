@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "replay/replayer.h"
 
 enum { LOST = 100 /* operations in a row of which none was found: then nothing will be */ };
@@ -619,8 +620,10 @@ void ls_replayer_walk(ls_replayer *w, size_t pass) {
     w->oldest = ls_replayer_first(w, pass);
     w->held = 0;
     for (size_t i = w->oldest; i < w->last_node[pass]; i++) {
+        ls_progress_add(LS_STAGE_REPLAYING, nodes[i].pass == pass);
         if (!is_replayed(&nodes[i], pass))
             continue;
+        ls_progress_layer(LS_STAGE_REPLAYING, nodes[i].layer);
         ls_replayer_process(w, i, false);
         w->held += w->steps[i].value.values != NULL ? nodes[i].elements : 0;
         ls_replayer_release_oldest(w, pass, i);
@@ -680,10 +683,12 @@ static void classify_again(const ls_replayer *w, ls_replay *out) {
 
 static void replay_all(ls_replayer *w, ls_replay *out) {
     const ls_pass_pair *pairs = w->m->tokens.pairs;
+    ls_progress_begin(LS_STAGE_REPLAYING, w->candidate->node_count);
     for (size_t i = 0; i < w->m->tokens.pair_count; i++)
         if (i == 0 || pairs[i].candidate != pairs[i - 1].candidate)
             replay_pass(w, i, out);
     classify_again(w, out);
+    ls_progress_end(LS_STAGE_REPLAYING);
 }
 
 /* What was found before any value was substituted, and is not at fault, is right, and so is what it covers. */

@@ -2,44 +2,56 @@
 
 #include <string.h>
 
-int ls_columns_of(const char *text) {
-    int columns = 0;
-    for (; *text != '\0'; text++)
-        columns += ((unsigned char)*text & 0xc0) != 0x80;
-    return columns;
+#include "base/columns.h"
+
+/* The beginning of a text that takes at most so many columns, in bytes. */
+static size_t beginning(const char *text, size_t length, int columns) {
+    size_t end = 0;
+    for (int own; end < length; columns -= own) {
+        const size_t size = ls_character(text + end, length - end, &own);
+        if (own > columns)
+            break;
+        end += size;
+    }
+    return end;
 }
 
-void ls_put_cell(ls_text *out, const char *text, int width) {
-    int have = ls_columns_of(text);
-    if (have > width) {
-        for (int cut = have - width + 1; cut > 0; cut--) {
-            text++;
-            while (((unsigned char)*text & 0xc0) == 0x80)
-                text++;
-        }
-        ls_text_printf(out, "…%s", text);
-        return;
-    }
-    ls_text_printf(out, "%s%*s", text, width - have, "");
+/* Where the end of a text begins that takes at most so many columns. */
+static size_t ending(const char *text, size_t length, int columns) {
+    size_t at = 0;
+    for (int left = ls_columns_of_bytes(text, length), own; left > columns; left -= own)
+        at += ls_character(text + at, length - at, &own);
+    return at;
 }
 
-void ls_put_wrapped(ls_text *out, const char *text, int indent, int width) {
-    int column = indent;
-    for (const char *word = text; *word != '\0';) {
-        size_t length = strcspn(word, " ");
-        char cell[256];
-        size_t kept = length < sizeof cell ? length : sizeof cell - 1;
-        memcpy(cell, word, kept);
-        cell[kept] = '\0';
-        int columns = ls_columns_of(cell);
-        if (width > 0 && column > indent && column + columns + 1 > width) {
-            ls_text_printf(out, "\n%*s", indent, "");
-            column = indent;
-        }
-        ls_text_printf(out, "%s", column > indent ? " " : "");
-        ls_text_append(out, word, length);
-        column += columns + (column > indent);
-        word += length + strspn(word + length, " ");
+static const char *gap_of(const ls_screen *screen) { return screen->is_utf8 ? "…" : ".."; }
+
+void ls_put_beginning(const ls_screen *screen, const char *text, int width, ls_text *out) {
+    const bool fits = ls_columns_of(text) <= width;
+    const size_t length = strlen(text), end = fits ? length : beginning(text, length, width - ls_columns_of(gap_of(screen)));
+    ls_text_printf(out, "%.*s%s", (int)end, text, fits ? "" : gap_of(screen));
+}
+
+int ls_put_cut(const ls_screen *screen, const char *text, int width, ls_text *out) {
+    const char *const gap = gap_of(screen);
+    const size_t length = strlen(text);
+    const int have = ls_columns_of(text), room = width - ls_columns_of(gap);
+    if (have <= width) {
+        ls_text_append(out, text, length);
+        return have;
     }
-    ls_text_printf(out, "\n");
+    if (room < 1)
+        return 0;
+    const size_t first = beginning(text, length, room / 3); /* neighbors have more in common at the beginning */
+    const int taken = ls_columns_of_bytes(text, first);
+    const size_t last = ending(text, length, room - taken);
+    ls_text_printf(out, "%.*s%s%s", (int)first, text, gap, text + last);
+    return taken + ls_columns_of(gap) + ls_columns_of(text + last);
+}
+
+void ls_put_cell(const ls_screen *screen, const char *text, int width, bool to_the_right, ls_text *out) {
+    ls_text cut = {0};
+    const int taken = ls_put_cut(screen, text, width, &cut), fill = width - taken;
+    ls_text_printf(out, "%*s%s%*s", to_the_right ? fill : 0, "", cut.data != NULL ? cut.data : "", to_the_right ? 0 : fill, "");
+    ls_text_done(&cut);
 }

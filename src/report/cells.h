@@ -1,15 +1,14 @@
-/* Text in columns. The texts have already been escaped. */
+/* Text in columns. The texts have already been escaped, and are what the page can show (ls_screen_text). */
 #ifndef LS_REPORT_CELLS_H
 #define LS_REPORT_CELLS_H
 
-#include "base/text.h"
+#include "report/screen.h"
 
-int ls_columns_of(const char *text);
-/* Exactly `width` columns; a name that is too long loses its beginning, which it has in
- * common with its neighbors. */
-void ls_put_cell(ls_text *out, const char *text, int width);
-/* Breaks at spaces so that lines fit `width` columns (0: never); the first line begins in
- * column `indent`, and the others are indented to it. */
-void ls_put_wrapped(ls_text *out, const char *text, int indent, int width);
+/* At most `width` columns: what is too long loses its middle. Returns the columns that it takes. */
+int ls_put_cut(const ls_screen *screen, const char *text, int width, ls_text *out);
+/* The same, but it loses its end. */
+void ls_put_beginning(const ls_screen *screen, const char *text, int width, ls_text *out);
+/* Exactly `width` columns, filled with spaces behind the text, or before it. */
+void ls_put_cell(const ls_screen *screen, const char *text, int width, bool to_the_right, ls_text *out);
 
 #endif

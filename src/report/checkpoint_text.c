@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/escape.h"
+#include "base/columns.h"
 #include "report/cells.h"
 #include "report/report.h"
+#include "report/styles.h"
+#include "report/table.h"
+#include "report/titles.h"
 
 enum { NAME = 300, SHOWN = 5, LABEL = 11 };
-
-static void escaped(const char *text, char *out, size_t capacity) { ls_escape(text, strlen(text), out, capacity); }
 
 /* --- the head */
 
@@ -36,24 +37,30 @@ static void put_types(ls_text *out, const lockstep_archive *a) {
         if (best == count)
             return;
         char name[80];
-        escaped(names[best], name, sizeof name);
+        ls_title_text(names[best], name, sizeof name);
         ls_text_printf(out, "%s%s", shown > 0 ? ", " : "", name);
         names[best] = NULL;
     }
     ls_text_printf(out, ", …");
 }
 
-static void put_side(ls_text *out, const char *role, const ls_checkpoint *c) {
+/* In one line: a path that is too long loses its middle. */
+static void put_side(const ls_screen *screen, ls_text *out, const char *role, const ls_checkpoint *c) {
+    enum { LEAST = 16 };
     char path[NAME], model[NAME];
     uint64_t bytes = 0;
-    escaped(c->archive->path, path, sizeof path);
-    escaped(c->model[0] != '\0' ? c->model : c->architecture, model, sizeof model);
+    ls_text rest = {0};
+    ls_title_text(c->archive->path, path, sizeof path);
+    ls_title_text(c->model[0] != '\0' ? c->model : c->architecture, model, sizeof model);
     for (size_t i = 0; i < c->archive->tensor_count; i++)
         bytes += c->archive->tensors[i].bytes;
-    ls_text_printf(out, "%-10s %s  %s%s%s  %zu tensors  %.*f MB  ", role, path, c->archive->format, *model ? "  " : "", model,
-                   c->archive->tensor_count, bytes < 10000000 ? 2 : 0, (double)bytes / 1e6);
-    put_types(out, c->archive);
-    ls_text_printf(out, "\n");
+    ls_text_printf(&rest, "  %s%s%s  %zu tensors  %.*f MB  ", c->archive->format, *model ? "  " : "", model, c->archive->tensor_count, bytes < 10000000 ? 2 : 0, (double)bytes / 1e6);
+    put_types(&rest, c->archive);
+    const int room = screen->width - LABEL - ls_columns_of(rest.data != NULL ? rest.data : "");
+    ls_text_printf(out, "%-*s", LABEL, role);
+    ls_put_cut(screen, path, screen->width <= 0 ? (int)sizeof path : room > LEAST ? room : LEAST, out);
+    ls_text_printf(out, "%s\n", rest.data != NULL ? rest.data : "");
+    ls_text_done(&rest);
 }
 
 static void put_settings(ls_text *out, const ls_settings *s) {
@@ -125,7 +132,36 @@ static bool is_lossy(const ls_checkpoint_diff *d, const ls_weight_pair *p) {
     return p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL && p->verdict != LS_VERDICT_DIFFERS && a != b;
 }
 
-static void put_quality(ls_text *out, const ls_checkpoint_diff *d) {
+static void add_type(const ls_checkpoint_diff *d, const type_row *type, ls_table *table) {
+    enum { NUMBER = 64 };
+    const ls_quality_row *row = ls_quality_of(type->dtype);
+    const ls_weight_pair *worst = &d->weights.pairs[type->worst];
+    const double nmse = type->error2 / type->squares;
+    char title[NAME], name[NAME], numbers[5][NUMBER] = {""};
+    ls_weight_title(&d->weights, LS_CANDIDATE, &worst->part[LS_CANDIDATE], title, sizeof title);
+    ls_title_text(title, name, sizeof name);
+    snprintf(numbers[0], NUMBER, "%zu", type->count);
+    snprintf(numbers[1], NUMBER, "%.1e", nmse);
+    snprintf(numbers[2], NUMBER, "%.1f dB", -10 * log10(nmse));
+    snprintf(numbers[3], NUMBER, "%.1e", worst->metrics.nmse);
+    if (row != NULL)
+        snprintf(numbers[4], NUMBER, "%.1e to %.1e", fmin(row->gaussian, row->trained), fmax(row->gaussian, row->trained));
+    const char *cells[] = {" ", type->name, numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], name};
+    ls_table_add(table, "", cells);
+}
+
+/* Below the line about the weights. */
+static void put_types_table(const ls_checkpoint_diff *d, const type_row *types, size_t count, const ls_screen *screen, ls_text *out) {
+    static const ls_column columns[] = {{"         ", 0, false, false}, {"type", 0, false, false}, {"tensors", 0, false, true}, {"NMSE", 0, false, true}, {"SQNR", 2, false, true},
+                                        {"worst", 0, false, true}, {"typical of the type", 1, false, false}, {"worst at", 3, true, false}, {0}};
+    ls_table table;
+    ls_table_init(&table, screen, columns);
+    for (size_t k = 0; k < count; k++)
+        add_type(d, &types[k], &table);
+    ls_table_finish(&table, out);
+}
+
+static void put_quality(ls_text *out, const ls_checkpoint_diff *d, const ls_screen *screen) {
     type_row types[LOCKSTEP_DTYPE_COUNT] = {0};
     size_t count = 0;
     for (size_t i = 0; i < d->weights.pair_count; i++) {
@@ -144,26 +180,12 @@ static void put_quality(ls_text *out, const ls_checkpoint_diff *d) {
         if (p->metrics.nmse > d->weights.pairs[types[k].worst].metrics.nmse)
             types[k].worst = i;
     }
-    if (count == 0)
-        return;
-    ls_text_printf(out, "           type     tensors  NMSE     SQNR     worst    typical of the type\n");
-    for (size_t k = 0; k < count; k++) {
-        const ls_quality_row *row = ls_quality_of(types[k].dtype);
-        double nmse = types[k].error2 / types[k].squares;
-        char title[NAME], name[NAME];
-        ls_weight_title(&d->weights, LS_CANDIDATE, &d->weights.pairs[types[k].worst].part[LS_CANDIDATE], title, sizeof title);
-        escaped(title, name, sizeof name);
-        ls_text_printf(out, "           %-8s %7zu  %-8.1e %5.1f dB %-8.1e ", types[k].name, types[k].count, nmse, -10 * log10(nmse),
-                       d->weights.pairs[types[k].worst].metrics.nmse);
-        if (row != NULL)
-            ls_text_printf(out, "%.1e to %.1e", fmin(row->gaussian, row->trained), fmax(row->gaussian, row->trained));
-        ls_text_printf(out, "  (%s)\n", name);
-    }
+    put_types_table(d, types, count, screen, out);
 }
 
 /* --- findings and pairs */
 
-static void put_findings(ls_text *out, const ls_checkpoint_diff *d, bool all, int width) {
+static void put_findings(ls_text *out, const ls_checkpoint_diff *d, bool all) {
     size_t of_kind[LS_FINDING_KINDS] = {0}, total[LS_FINDING_KINDS] = {0};
     for (size_t i = 0; i < d->finding_count; i++)
         total[d->findings[i].kind]++;
@@ -173,114 +195,100 @@ static void put_findings(ls_text *out, const ls_checkpoint_diff *d, bool all, in
         const ls_finding *f = &d->findings[i];
         if (!all && of_kind[f->kind]++ >= SHOWN) {
             if (of_kind[f->kind] == SHOWN + 1)
-                ls_text_printf(out, "  %-*s … and %zu more of this kind (--all shows them)\n", LABEL, "", total[f->kind] - SHOWN);
+                ls_text_printf(out, "%-*s… and %zu more of this kind (--all shows them)\n", LABEL, "", total[f->kind] - SHOWN);
             continue;
         }
-        ls_text_printf(out, "  %-*s ", LABEL, ls_finding_kind_name(f->kind));
-        ls_put_wrapped(out, f->text, LABEL + 3, width);
+        ls_text_printf(out, "%s%-*s" LS_PLAIN LS_HANG "%s\n", f->fails ? LS_BAD : LS_DOUBT, LABEL, ls_finding_kind_name(f->kind), f->text);
     }
 }
 
 static void pair_title(const ls_checkpoint_diff *d, const ls_weight_pair *p, int side, char out[NAME]) {
     char title[NAME];
     ls_weight_title(&d->weights, side, &p->part[side], title, sizeof title);
-    escaped(title, out, NAME);
+    ls_title_text(title, out, NAME);
 }
 
-static int widest(const ls_checkpoint_diff *d, int side) {
-    int widest_name = 9;
-    char title[NAME];
-    for (size_t i = 0; i < d->weights.pair_count; i++) {
-        pair_title(d, &d->weights.pairs[i], side, title);
-        int columns = ls_columns_of(title);
-        widest_name = columns > widest_name ? columns : widest_name;
+static void add_pair(const ls_checkpoint_diff *d, const ls_weight_pair *p, ls_table *table) {
+    enum { NUMBER = 32 };
+    char titles[LS_SIDES][NAME], type[NAME], numbers[2][NUMBER] = {"-", "-"};
+    for (int side = 0; side < LS_SIDES; side++)
+        pair_title(d, p, side, titles[side]);
+    ls_title_text(d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, type, sizeof type);
+    if (p->verdict < LS_VERDICT_SHAPE) {
+        snprintf(numbers[0], NUMBER, "%.1e", p->metrics.nmse);
+        snprintf(numbers[1], NUMBER, "%.1f dB", p->metrics.sqnr_db);
     }
-    return widest_name;
+    const char *cells[] = {titles[LS_CANDIDATE], titles[LS_REFERENCE], type, numbers[0], numbers[1], ls_verdict_name(p->verdict), p->layout != NULL ? p->layout : ""};
+    ls_table_add(table, ls_weight_fails(p) ? LS_BAD : "", cells);
 }
 
-static void put_pair(ls_text *out, const ls_checkpoint_diff *d, const ls_weight_pair *p, const int widths[LS_SIDES]) {
-    char text[NAME];
-    for (int side = LS_SIDES; side-- > 0;) {
-        pair_title(d, p, side, text);
-        if (widths[side] > 0) {
-            ls_put_cell(out, text, widths[side]);
-            ls_text_printf(out, " ");
-        }
-    }
-    escaped(d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, text, 9);
-    ls_text_printf(out, "%-8s ", text);
-    if (p->verdict < LS_VERDICT_SHAPE)
-        ls_text_printf(out, "%-8.1e %5.1f dB ", p->metrics.nmse, p->metrics.sqnr_db);
-    else
-        ls_text_printf(out, "%-8s %-8s ", "-", "-");
-    ls_text_printf(out, "%s%s%s\n", ls_verdict_name(p->verdict), p->layout != NULL ? "  " : "", p->layout != NULL ? p->layout : "");
-}
-
-/* In a narrow terminal, the reference's names are shortened or left out. */
-static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, int width) {
-    enum { BESIDE = 42, NARROW = 110, LEAST = 20 };
-    int widths[LS_SIDES] = {widest(d, LS_REFERENCE), widest(d, LS_CANDIDATE)}, room = width - BESIDE;
-    if (width > 0 && width < NARROW) {
-        widths[LS_REFERENCE] = 0;
-        widths[LS_CANDIDATE] = widths[LS_CANDIDATE] > room ? (room > LEAST ? room : LEAST) : widths[LS_CANDIDATE];
-    } else if (width > 0 && widths[0] + widths[1] > room) {
-        widths[LS_CANDIDATE] = widths[LS_CANDIDATE] < room / 2 ? widths[LS_CANDIDATE] : room / 2;
-        widths[LS_REFERENCE] = widths[LS_REFERENCE] < room - widths[LS_CANDIDATE] ? widths[LS_REFERENCE] : room - widths[LS_CANDIDATE];
-    }
-    ls_put_cell(out, "candidate", widths[LS_CANDIDATE]);
-    ls_text_printf(out, " ");
-    if (widths[LS_REFERENCE] > 0) {
-        ls_put_cell(out, "reference", widths[LS_REFERENCE]);
-        ls_text_printf(out, " ");
-    }
-    ls_text_printf(out, "type     NMSE     SQNR     verdict\n");
+static void put_pairs(ls_text *out, const ls_checkpoint_diff *d, const ls_screen *screen) {
+    static const ls_column columns[] = {{"candidate", 0, true, false}, {"reference", 5, true, false}, {"type", 1, false, false}, {"NMSE", 0, false, true},
+                                        {"SQNR", 2, false, true}, {"verdict", 0, false, false}, {"layout", 4, false, false}, {0}};
+    ls_table table;
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < d->weights.pair_count; i++)
-        put_pair(out, d, &d->weights.pairs[i], widths);
+        add_pair(d, &d->weights.pairs[i], &table);
+    ls_table_finish(&table, out);
 }
 
-static void put_all_settings(ls_text *out, const ls_settings *s) {
+static void put_all_settings(ls_text *out, const ls_settings *s, const ls_screen *screen) {
+    static const ls_column columns[] = {{"setting", 0, true, false}, {"reference", 0, true, false}, {"candidate", 0, true, false}, {"verdict", 0, false, false}, {0}};
+    ls_table table;
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < s->count; i++) {
         char text[2][2 * LS_VALUE_TEXT], meaning[NAME];
-        escaped(s->items[i].meaning, meaning, sizeof meaning);
+        ls_title_text(s->items[i].meaning, meaning, sizeof meaning);
         for (int side = 0; side < 2; side++)
-            escaped(s->items[i].sides[side].known ? s->items[i].sides[side].text : "-", text[side], sizeof text[side]);
-        ls_text_printf(out, "  %-28s %-24s %-24s %s\n", meaning, text[0], text[1], ls_setting_verdict_name(s->items[i].verdict));
+            ls_title_text(s->items[i].sides[side].known ? s->items[i].sides[side].text : "-", text[side], sizeof text[side]);
+        const char *cells[] = {meaning, text[0], text[1], ls_setting_verdict_name(s->items[i].verdict)};
+        ls_table_add(&table, s->items[i].verdict == LS_SETTING_DIFFERS ? LS_BAD : "", cells);
     }
+    ls_table_finish(&table, out);
 }
 
-void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, int width, ls_text *out) {
-    put_side(out, "reference", &d->sides[LS_REFERENCE]);
-    put_side(out, "candidate", &d->sides[LS_CANDIDATE]);
-    if ((d->what & LS_WHAT_CONFIG) != 0)
-        put_settings(out, &d->settings);
-    if (all)
-        put_all_settings(out, &d->settings);
-    if ((d->what & LS_WHAT_VOCAB) != 0)
-        put_vocabulary(out, &d->vocabulary);
-    if ((d->what & LS_WHAT_WEIGHTS) != 0) {
-        put_weights(out, d);
-        put_quality(out, d);
-        if (all)
-            put_pairs(out, d, width);
-    }
-    put_findings(out, d, all, width);
+static void put_verdict(ls_text *out, const ls_checkpoint_diff *d) {
     size_t failing = 0, gaps = 0;
     for (size_t i = 0; i < d->finding_count; i++) {
         failing += d->findings[i].fails;
         gaps += d->findings[i].gap;
     }
     const char *plural = (failing > 0 ? failing : gaps) == 1 ? "" : "s";
+    ls_text_printf(out, "\n%s", d->differs ? LS_BAD : d->matches ? LS_GOOD : LS_DOUBT);
     if (d->differs)
-        ls_text_printf(out, "verdict: differs (%zu finding%s)\n", failing, plural);
+        ls_text_printf(out, "verdict: differs (%zu finding%s)", failing, plural);
     else if (d->matches)
-        ls_text_printf(out, "verdict: match\n");
+        ls_text_printf(out, "verdict: match");
     else if (d->comparable)
-        ls_text_printf(out, "verdict: incomplete (nothing differs; %zu part%s could not be compared)\n", gaps, plural);
+        ls_text_printf(out, "verdict: incomplete (nothing differs; %zu part%s could not be compared)", gaps, plural);
     else
-        ls_text_printf(out, "verdict: nothing could be compared\n");
+        ls_text_printf(out, "verdict: nothing could be compared");
+    ls_text_printf(out, LS_PLAIN "\n");
 }
 
-void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
+void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, const ls_screen *screen, ls_text *out) {
+    ls_text lines = {0};
+    put_side(screen, &lines, "reference", &d->sides[LS_REFERENCE]);
+    put_side(screen, &lines, "candidate", &d->sides[LS_CANDIDATE]);
+    if ((d->what & LS_WHAT_CONFIG) != 0)
+        put_settings(&lines, &d->settings);
+    if (all)
+        put_all_settings(&lines, &d->settings, screen);
+    if ((d->what & LS_WHAT_VOCAB) != 0)
+        put_vocabulary(&lines, &d->vocabulary);
+    if ((d->what & LS_WHAT_WEIGHTS) != 0) {
+        put_weights(&lines, d);
+        put_quality(&lines, d, screen);
+        if (all)
+            put_pairs(&lines, d, screen);
+    }
+    put_findings(&lines, d, all);
+    put_verdict(&lines, d);
+    ls_screen_print(screen, &lines, out);
+    ls_text_done(&lines);
+}
+
+void ls_report_weights(const ls_checkpoint_diff *d, bool counts, ls_text *out) {
     enum { ALL_SHOWN = 8 };
     char title[LS_SIDES][NAME], text[600];
     size_t alike = 0;
@@ -292,7 +300,7 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
         }
         for (int side = 0; side < LS_SIDES; side++) {
             ls_weight_title(&d->weights, side, &p->part[side], text, sizeof text);
-            escaped(text, title[side], NAME);
+            ls_title_text(text, title[side], NAME);
         }
         ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_verdict_name(p->verdict));
         if (p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL)
@@ -301,13 +309,13 @@ void ls_report_weights(const ls_checkpoint_diff *d, ls_text *out) {
         if (ls_weight_has_cause(p)) {
             ls_text cause = {0};
             ls_cause_text(&p->cause, &cause);
-            escaped(cause.data != NULL ? cause.data : "", text, sizeof text);
+            ls_title_text(cause.data != NULL ? cause.data : "", text, sizeof text);
             ls_text_printf(out, "; %s", text);
             ls_text_done(&cause);
         }
         ls_text_printf(out, "\n");
     }
-    if (alike > 0)
+    if (alike > 0 && counts)
         ls_text_printf(out, "weights: %zu of %zu are the reference's, as far as their types can tell\n", alike, d->weights.pair_count);
     if (d->weights.pair_count == 0)
         ls_text_printf(out, "weight: no weight that went into it is in both checkpoints\n");

@@ -10,6 +10,7 @@
 #include "report/diff_json.h"
 #include "report/json_values.h"
 #include "report/layers.h"
+#include "report/styles.h"
 #include "report/where.h"
 #include "report/titles.h"
 
@@ -160,38 +161,37 @@ static void put_escaped(const char *text, ls_text *out) {
     ls_text_printf(out, "%s", escaped);
 }
 
-/* The text from this column on, wrapped; it is escaped, and released. */
-static void put_rest(int column, ls_text *text, int width, ls_text *out) {
-    ls_text line = {0};
-    put_escaped(text->data != NULL ? text->data : "", &line);
-    ls_put_wrapped(out, line.data != NULL ? line.data : "", column, width);
-    ls_text_done(&line);
+/* What follows is broken so that it stays to the right of here; the text is escaped, and released. */
+static void put_rest(ls_text *text, ls_text *out) {
+    ls_text_printf(out, LS_HANG);
+    put_escaped(text->data != NULL ? text->data : "", out);
+    ls_text_printf(out, "\n");
     ls_text_done(text);
 }
 
 enum { COLUMN = 12, NAMES = 34, RULE = 26, LEFT = 9 };
 
-static void put_labelled(const char *label, ls_text *text, int width, ls_text *out) {
+static void put_labelled(const char *label, ls_text *text, ls_text *out) {
     ls_text_printf(out, "%-*s", COLUMN, label);
-    put_rest(COLUMN, text, width, out);
+    put_rest(text, out);
 }
 
-static void put_head(const ls_explanation *x, int width, ls_text *out) {
+static void put_head(const ls_explanation *x, ls_text *out) {
     const ls_node *c = candidate_of(x), *r = reference_of(x);
     char title[LS_TITLE];
     ls_text line = {0};
     ls_report_title(c, title, sizeof title);
-    ls_text_printf(out, "%s", title);
+    ls_text_printf(out, LS_STRONG "%s" LS_PLAIN, title);
     if (c->layer >= 0)
         ls_text_printf(out, ", layer %d", c->layer);
     ls_text_printf(out, ", pass %zu\n", c->pass == LS_NONE ? 0 : c->pass);
     ls_text_printf(&line, "%s%s%s%s", r->name, r->where != NULL ? " (" : "", r->where != NULL ? r->where : "", r->where != NULL ? ")" : "");
-    put_labelled("reference", &line, width, out);
+    put_labelled("reference", &line, out);
     ls_text_printf(&line, "by %s, layout: %s", ls_method_name(x->pair->method), x->pair->layout != NULL ? x->pair->layout : "as is");
-    put_labelled("paired", &line, width, out);
+    put_labelled("paired", &line, out);
 }
 
-static void put_errors(const ls_explanation *x, int width, ls_text *out) {
+static void put_errors(const ls_explanation *x, ls_text *out) {
     const ls_replayed *item = replayed_of(x);
     const ls_mark *mark = &x->pair->mark;
     ls_text line = {0};
@@ -200,7 +200,7 @@ static void put_errors(const ls_explanation *x, int width, ls_text *out) {
                        x->pair->metrics.rel_l2, mark->tolerance, x->pair->metrics.max_abs, x->pair->metrics.max_abs_candidate, x->pair->metrics.max_abs_reference);
     else
         ls_text_printf(&line, "%s: %s", ls_verdict_name(mark->verdict), x->pair->reason != NULL ? x->pair->reason : "");
-    put_labelled("recorded", &line, width, out);
+    put_labelled("recorded", &line, out);
     if (item == NULL)
         ls_text_printf(&line, "it was not computed from the reference's values, so what is added here and what is inherited can't be told apart");
     else if (item->is_origin)
@@ -209,12 +209,12 @@ static void put_errors(const ls_explanation *x, int width, ls_text *out) {
         ls_text_printf(&line, "%s: %s", ls_replay_class_name(item->class), item->reason != NULL ? item->reason : "the reference has no tensor for it");
     else
         ls_text_printf(&line, "relative L2 %.2e, where rounding explains %.1e: this operation is right, and what differs is inherited", item->local.error, item->local.expected);
-    put_labelled("added here", &line, width, out);
+    put_labelled("added here", &line, out);
 }
 
 typedef struct listing {
     ls_text *out;
-    int width;
+    const ls_screen *screen;
     size_t count;
 } listing;
 
@@ -226,13 +226,13 @@ static void put_operand(const ls_explanation *x, size_t operand, void *context) 
     ls_text line = {0};
     ls_report_title(&d->in.candidate.trace->nodes[operand], title, sizeof title);
     ls_text_printf(l->out, "%-*s", COLUMN, l->count++ == 0 ? "reads" : "");
-    ls_put_cell(l->out, title, NAMES);
+    ls_put_cell(l->screen, title, NAMES, false, l->out);
     if (p == NULL)
         ls_text_printf(&line, "no partner");
     else
         ls_text_printf(&line, "%s%s, relative L2 %.1e", p->mark.downstream ? "downstream, " : "", ls_verdict_name(p->mark.verdict), p->metrics.rel_l2);
     ls_text_printf(l->out, "  ");
-    put_rest(COLUMN + NAMES + 2, &line, l->width, l->out);
+    put_rest(&line, l->out);
 }
 
 static void put_weight(const ls_explanation *x, size_t weight, void *context) {
@@ -243,25 +243,25 @@ static void put_weight(const ls_explanation *x, size_t weight, void *context) {
     ls_report_reference_title(n, title, sizeof title);
     ls_text_printf(&name, "%s (%s)", title, n->dtype);
     ls_text_printf(l->out, "%-*s", COLUMN, l->count++ == 0 ? "weights" : "");
-    ls_put_cell(l->out, name.data != NULL ? name.data : "", NAMES);
+    ls_put_cell(l->screen, name.data != NULL ? name.data : "", NAMES, false, l->out);
     put_state_of_weight(x, weight, &line);
     ls_text_printf(l->out, "  ");
-    put_rest(COLUMN + NAMES + 2, &line, l->width, l->out);
+    put_rest(&line, l->out);
     ls_text_done(&name);
 }
 
-static void put_parameters(const ls_explanation *x, int width, ls_text *out) {
+static void put_parameters(const ls_explanation *x, ls_text *out) {
     const ls_node *n = candidate_of(x);
     ls_text line = {0};
     for (size_t i = 0; i < n->parameter_count; i++)
         if (n->parameters[i].text == NULL && n->parameters[i].items == NULL)
             ls_text_printf(&line, "%s%s %.10g", line.length > 0 ? ", " : "", n->parameters[i].key, n->parameters[i].value);
     if (line.length > 0)
-        put_labelled("parameters", &line, width, out);
+        put_labelled("parameters", &line, out);
     ls_text_done(&line);
 }
 
-static void put_region(const ls_explanation *x, int width, ls_text *out) {
+static void put_region(const ls_explanation *x, ls_text *out) {
     const ls_replayed *item = replayed_of(x);
     char title[LS_TITLE];
     ls_text line = {0};
@@ -270,23 +270,23 @@ static void put_region(const ls_explanation *x, int width, ls_text *out) {
         ls_text_printf(&line, "%s%s", i > 0 ? ", " : "", title);
     }
     if (line.length > 0)
-        put_labelled("with", &line, width, out);
+        put_labelled("with", &line, out);
     ls_text_done(&line);
 }
 
-static void put_one_tried(const tried *t, int width, ls_text *out) {
+static void put_one_tried(const ls_screen *screen, const tried *t, ls_text *out) {
     ls_text line = {0};
     ls_text_printf(out, t->explains ? "  * " : "    ");
-    ls_put_cell(out, t->rule, RULE);
+    ls_put_cell(screen, t->rule, RULE, false, out);
     if (isnan(t->left))
         ls_text_printf(out, "%-*s", LEFT, "");
     else
         ls_text_printf(out, "%-*.1e", LEFT, t->left);
     tried_text(t, &line);
-    put_rest(4 + RULE + LEFT, &line, width, out);
+    put_rest(&line, out);
 }
 
-static void put_not_applicable(const ls_explanation *x, const tried_list *list, int width, ls_text *out) {
+static void put_not_applicable(const ls_explanation *x, const tried_list *list, ls_text *out) {
     static const char *const rules[] = {
 #define LS_CAUSE_ROW(id, ...) id,
 #include "diagnose/cause_table.h"
@@ -301,23 +301,23 @@ static void put_not_applicable(const ls_explanation *x, const tried_list *list, 
             ls_text_printf(&line, "%s%s", line.length > 0 ? ", " : "", rules[i]);
     }
     if (line.length > 0)
-        put_labelled("don't apply", &line, width, out);
+        put_labelled("don't apply", &line, out);
 }
 
-static void put_tried(const ls_explanation *x, bool all, int width, ls_text *out) {
+static void put_tried(const ls_explanation *x, bool all, const ls_screen *screen, ls_text *out) {
     enum { MOST = 12 };
     tried_list list = list_tried(x);
     if (list.count > 0)
         ls_text_printf(out, "%-*s%s\n", 4 + RULE, "tried", "left");
     for (size_t i = 0; i < list.count && (all || i < MOST); i++)
-        put_one_tried(&list.items[i], width, out);
+        put_one_tried(screen, &list.items[i], out);
     if (list.count > MOST && !all)
         ls_text_printf(out, "    and %zu more that leave no less (--all)\n", list.count - MOST);
-    put_not_applicable(x, &list, width, out);
+    put_not_applicable(x, &list, out);
     free(list.items);
 }
 
-static void put_cause(const ls_explanation *x, int width, ls_text *out) {
+static void put_cause(const ls_explanation *x, ls_text *out) {
     ls_text line = {0};
     const ls_cause *cause = x->diagnosis.causes;
     if (x->diagnosis.cause_count > 0) {
@@ -331,28 +331,31 @@ static void put_cause(const ls_explanation *x, int width, ls_text *out) {
     } else {
         ls_text_printf(&line, ls_verdict_fails(x->pair->mark.verdict) ? "unexplained: nothing that was tried leaves little enough" : "there is nothing to explain: the two agree");
     }
-    put_labelled("cause", &line, width, out);
+    put_labelled("cause", &line, out);
     ls_report_layers(x->comparison->diff, replayed_of(x), &line);
     if (line.length > 0)
-        put_labelled("where", &line, width, out);
+        put_labelled("where", &line, out);
     if (x->diagnosis.cause_count > 0)
         ls_report_place(cause->id, x->comparison->checkpoints != NULL ? &x->comparison->checkpoints->settings : NULL, &line);
     if (line.length > 0)
-        put_labelled("look at", &line, width, out);
+        put_labelled("look at", &line, out);
     ls_text_done(&line);
 }
 
-void ls_report_explanation(const ls_explanation *x, bool all, int width, ls_text *out) {
-    listing reads = {.out = out, .width = width}, weights = reads;
-    put_head(x, width, out);
-    put_errors(x, width, out);
-    put_region(x, width, out);
-    put_parameters(x, width, out);
+void ls_report_explanation(const ls_explanation *x, bool all, const ls_screen *screen, ls_text *out) {
+    ls_text lines = {0};
+    listing reads = {.out = &lines, .screen = screen}, weights = reads;
+    put_head(x, &lines);
+    put_errors(x, &lines);
+    put_region(x, &lines);
+    put_parameters(x, &lines);
     visit_operands(x, false, put_operand, &reads);
     visit_operands(x, true, put_weight, &weights);
     if (all || !is_inherited(x))
-        put_tried(x, all, width, out);
-    put_cause(x, width, out);
+        put_tried(x, all, screen, &lines);
+    put_cause(x, &lines);
+    ls_screen_print(screen, &lines, out);
+    ls_text_done(&lines);
 }
 
 /* ------------------------------------------------------------------ JSON */

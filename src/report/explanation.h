@@ -11,8 +11,8 @@ typedef struct ls_explanation {
     ls_attempts attempts;
 } ls_explanation;
 
-/* `all`: every experiment, not only those that leave least. `width`: see ls_report_terminal. */
-void ls_report_explanation(const ls_explanation *explanation, bool all, int width, ls_text *out);
+/* `all`: every experiment, not only those that leave least. */
+void ls_report_explanation(const ls_explanation *explanation, bool all, const ls_screen *screen, ls_text *out);
 void ls_report_explanation_json(const ls_explanation *explanation, ls_text *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "trace/selection.h"
 
 /* ------------------------------------------------------------------ inputs */
@@ -60,10 +61,23 @@ static void put_selection(const ls_diff *d, ls_text *out) {
     ls_text_printf(out, " only, by request");
 }
 
+/* Of the candidate's tensors, the one that may be meant by the selection; NULL. */
+static const char *nearest_name(const ls_diff *d) {
+    const ls_trace *t = d->in.candidate.trace;
+    const char *best = NULL;
+    for (size_t i = 0; i < t->node_count && d->options.tensors != NULL; i++)
+        best = ls_nearer(d->options.tensors, best, t->nodes[i].name);
+    return best;
+}
+
 static void put_nothing_selected(const ls_diff *d, ls_text *out) {
     ls_text only = {0};
     ls_selection_text(d->options.layers, d->options.tensors, NULL, &only);
-    ls_text_printf(out, "nothing in the candidate matches the selection (%.160s): `lockstep ls` lists its names", only.data != NULL ? only.data : "");
+    ls_text_printf(out, "nothing in the candidate matches the selection (%.160s)", only.data != NULL ? only.data : "");
+    if (nearest_name(d) != NULL)
+        ls_text_printf(out, "; did you mean %.160s? `lockstep ls` lists its names", nearest_name(d));
+    else
+        ls_text_printf(out, ": `lockstep ls` lists its names");
     ls_text_done(&only);
 }
 

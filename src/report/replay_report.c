@@ -10,7 +10,7 @@
 #include "report/cells.h"
 #include "report/json_values.h"
 
-enum { NAME_TEXT = 300, SHOWN = 12 };
+enum { NAME_TEXT = 300, SHOWN = 5 };
 
 static const ls_node *node_of(const ls_diff *d, const ls_replayed *item) { return &d->in.candidate.trace->nodes[item->node]; }
 
@@ -26,15 +26,17 @@ static void put_models(const ls_diff *d, ls_text *out) {
         return;
     const char *path = m->archives[0]->path, *base = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
     ls_escape(base, strlen(base), name, sizeof name);
-    ls_text_printf(out, "weights    of %s%s", name, m->are_recorded ? ", which the engine opened" : "");
+    ls_text_printf(out, "weights    %s%s", name, m->are_recorded ? ", opened by the engine" : "");
     if (m->count > 1)
         ls_text_printf(out, ", and %zu more", m->count - 1);
-    ls_text_printf(out, ": %zu as in the engine's memory, %zu assumed", m->by_state[LS_WEIGHT_VERIFIED], m->by_state[LS_WEIGHT_ASSUMED]);
+    ls_text_printf(out, ": %zu as in memory", m->by_state[LS_WEIGHT_VERIFIED]);
+    if (m->by_state[LS_WEIGHT_ASSUMED] > 0)
+        ls_text_printf(out, ", %zu assumed", m->by_state[LS_WEIGHT_ASSUMED]);
     const size_t not_used = m->by_state[LS_WEIGHT_CHANGED] + m->by_state[LS_WEIGHT_OTHER] + m->by_state[LS_WEIGHT_STALE];
     if (not_used > 0)
         ls_text_printf(out, ", %zu NOT as in the file", not_used);
     if (d->weights_alike > 0)
-        ls_text_printf(out, "; %zu compared with the reference's, and the same but for rounding", d->weights_alike);
+        ls_text_printf(out, "; %zu the reference's but for rounding", d->weights_alike);
     ls_text_printf(out, "\n");
 }
 
@@ -55,17 +57,18 @@ static void put_kernels(const ls_diff *d, ls_text *out) {
 }
 
 /* What a fault has to do to be seen, for each kind of operation. */
-static void put_limits(const ls_diff *d, ls_text *out) {
-    enum { MOST = 6 };
+static void put_limits(const ls_diff *d, bool all, ls_text *out) {
+    enum { FEW = 2, MANY = 64 };
+    const size_t most = all ? MANY : FEW;
     ls_detection_limits limits;
     lockstep_error error;
     char name[NAME_TEXT];
     const bool ok = ls_detection_limits_find(d, &limits, &error) == LOCKSTEP_OK;
-    for (size_t i = 0; ok && i < limits.count && i <= MOST; i++) {
+    for (size_t i = 0; ok && i < limits.count && i <= most; i++) {
         const ls_detection_limit *l = &limits.items[i];
         ls_escape(l->op, strlen(l->op), name, sizeof name);
-        ls_text_printf(out, "%s%.1e", i == 0 ? "detects    what changes a result (relative L2) by more than " : ", ", l->limit);
-        if (i == MOST && limits.count > MOST + 1)
+        ls_text_printf(out, "%s%.1e", i == 0 ? "detects    changes (relative L2) above " : ", ", l->limit);
+        if (i == most && limits.count > most + 1)
             ls_text_printf(out, " in others");
         else
             ls_text_printf(out, " in %s%s%s%s", name, l->type != NULL ? " (" : "", l->type != NULL ? l->type : "", l->type != NULL ? ")" : "");
@@ -77,28 +80,28 @@ static void put_limits(const ls_diff *d, ls_text *out) {
     ls_detection_limits_done(&limits);
 }
 
-void ls_report_replay_counts(const ls_diff *d, ls_text *out) {
+void ls_report_replay_counts(const ls_diff *d, bool all, ls_text *out) {
     const ls_replay *r = &d->replay;
-    uint64_t all = 0;
+    uint64_t elements = 0;
     if (!d->is_replayed)
         return;
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
-        all += r->elements[i];
+        elements += r->elements[i];
     put_models(d, out);
-    ls_text_printf(out, "replay     %zu operations computed from the reference's values, %zu at fault", r->count, r->origins);
+    ls_text_printf(out, "replay     %zu operations on the reference's values, %zu at fault", r->count, r->origins);
     if (r->accepted > 0)
         ls_text_printf(out, ", %zu accepted", r->accepted);
-    ls_text_printf(out, "; of their elements");
+    ls_text_printf(out, ";");
     for (int i = 0; i < LS_REPLAY_CLASS_COUNT; i++)
-        if (i != LS_REPLAY_BEYOND || r->operations[i] > 0)
-            ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", all > 0 ? 100 * (double)r->elements[i] / (double)all : 0, ls_replay_class_name((ls_replay_class)i));
-    if (r->largest.operations > 0)
-        ls_text_printf(out, "; the largest region that one covers has %zu operation%s", r->largest.operations, r->largest.operations > 1 ? "s" : "");
+        if (i == LS_REPLAY_FOUND || r->operations[i] > 0)
+            ls_text_printf(out, "%s %.1f %% %s", i > 0 ? "," : "", elements > 0 ? 100 * (double)r->elements[i] / (double)elements : 0, ls_replay_class_name((ls_replay_class)i));
+    if (all && r->largest.operations > 0)
+        ls_text_printf(out, ", at most %zu operation%s by one that was found", r->largest.operations, r->largest.operations > 1 ? "s" : "");
     if (r->sampled > 0)
         ls_text_printf(out, "; of %zu large operations, some rows (--exact: all)", r->sampled);
     ls_text_printf(out, "\n");
     put_kernels(d, out);
-    put_limits(d, out);
+    put_limits(d, all, out);
 }
 
 static bool is_same_operation(const ls_node *a, const ls_node *b) { return a->layer == b->layer && strcmp(a->name, b->name) == 0 && strcmp(a->op, b->op) == 0; }
@@ -194,7 +197,7 @@ static void put_region(const ls_diff *d, const ls_replayed *item, ls_text *out) 
         ls_text_printf(out, " and %zu more, back to %s (%s),", item->region_count - MOST, name, first->op);
     }
     if (item->region_count > 0)
-        ls_text_printf(out, " in front of it, none of which was found in the reference");
+        ls_text_printf(out, " in front of it, which the reference lacks");
 }
 
 static void put_partner(const ls_diff *d, const ls_replayed *item, ls_text *out) {
@@ -243,7 +246,7 @@ static void put_line(const ls_diff *d, const line *l, ls_text *out) {
     ls_text_printf(out, "\n");
 }
 
-static void put_lines(const ls_diff *d, bool accepted, const char *title, ls_text *out) {
+static void put_lines(const ls_diff *d, bool accepted, bool all, const char *title, ls_text *out) {
     const ls_replay *r = &d->replay;
     size_t count = 0;
     line l;
@@ -252,16 +255,16 @@ static void put_lines(const ls_diff *d, bool accepted, const char *title, ls_tex
             continue;
         if (count++ == 0)
             ls_text_printf(out, "%s", title);
-        if (count <= SHOWN)
+        if (all || count <= SHOWN)
             put_line(d, &l, out);
     }
-    if (count > SHOWN)
-        ls_text_printf(out, "  and %zu more\n", count - SHOWN);
+    if (!all && count > SHOWN)
+        ls_text_printf(out, "  and %zu more (--all lists them)\n", count - SHOWN);
 }
 
-void ls_report_replay_origins(const ls_diff *d, ls_text *out) {
-    put_lines(d, false, "at fault, computed from the reference's own values:\n", out);
-    put_lines(d, true, "different by design (--accept):\n", out);
+void ls_report_replay_origins(const ls_diff *d, bool all, ls_text *out) {
+    put_lines(d, false, all, "at fault, computed from the reference's own values:\n", out);
+    put_lines(d, true, all, "different by design (--accept):\n", out);
 }
 
 /* ------------------------------------------------------------------ JSON */

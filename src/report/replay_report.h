@@ -7,10 +7,10 @@
 #include "base/text.h"
 #include "diff/model.h"
 
-/* How many operations were found, and how many kernels were checked. */
-void ls_report_replay_counts(const ls_diff *diff, ls_text *out);
-/* The operations at fault. */
-void ls_report_replay_origins(const ls_diff *diff, ls_text *out);
+/* How many operations were found, and how many kernels were checked. `all`: the limits of detection of all kinds. */
+void ls_report_replay_counts(const ls_diff *diff, bool all, ls_text *out);
+/* The operations at fault, the first ones or all. */
+void ls_report_replay_origins(const ls_diff *diff, bool all, ls_text *out);
 /* null where nothing was computed. */
 json_t *ls_report_replay_json(const ls_diff *diff);
 

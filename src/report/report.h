@@ -10,6 +10,8 @@
 #include "diff/oracle.h"
 #include "diff/predictions.h"
 #include "match/sequence.h"
+#include "report/chosen_rows.h"
+#include "report/screen.h"
 #include "result/result.h"
 
 /* What is reported about two traces. */
@@ -21,6 +23,7 @@ typedef struct ls_comparison {
     const ls_predictions *predictions;
     const ls_checkpoint_diff *checkpoints; /* the same with all that is known, whether or not it is to be reported; or NULL */
     const char *command;               /* that compares them, for a shell; or NULL */
+    const char *more;                  /* the command that shows every pair, as for a shell; or NULL */
     const char *picture;               /* regular expression: the tensors of which an HTML report has pictures besides; or NULL */
 } ls_comparison;
 
@@ -30,12 +33,12 @@ typedef struct ls_checkpoint_report {
     const char *command, *picture; /* as above */
 } ls_checkpoint_report;
 
-/* `width`: columns of the terminal, 0 for no limit. `all`: every pair, and the names
- * without a partner. */
-void ls_report_terminal(const ls_comparison *comparison, bool all, int width, ls_text *out);
-void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, int width, ls_text *out);
-/* The pairs of weights, a line each. */
-void ls_report_weights(const ls_checkpoint_diff *weights, ls_text *out);
+/* `all` of the rows: the names without a partner, too. */
+void ls_report_terminal(const ls_comparison *comparison, const ls_row_choice *rows, const ls_screen *screen, ls_text *out);
+/* `all`: every pair and every finding. */
+void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, const ls_screen *screen, ls_text *out);
+/* The pairs of weights, a line each. `counts`: how many of them are the reference's. */
+void ls_report_weights(const ls_checkpoint_diff *weights, bool counts, ls_text *out);
 #define LS_REPORT_ROW(id, option, help, traces, checkpoints) LS_REPORT_##id,
 typedef enum ls_report_format {
 #include "report/format_table.h"
@@ -57,6 +60,6 @@ bool ls_report_result_of_checkpoints(const ls_checkpoint_report *report, ls_resu
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,
-                      const ls_tokenizer *tokenizer, bool all, ls_text *out);
+                      const ls_tokenizer *tokenizer, bool all, const ls_screen *screen, ls_text *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* What tensors are called in reports: escaped. */
+/* The names of nodes as reports for people show them: escaped. */
 #ifndef LS_REPORT_TITLES_H
 #define LS_REPORT_TITLES_H
 
@@ -6,9 +6,11 @@
 
 enum { LS_TITLE = 512 };
 
-/* "NAME (OP)", or "NAME (OP #2)" where a name has several occurrences. */
+/* A text of a file, escaped and cut where it is too long. */
+void ls_title_text(const char *text, char *out, size_t capacity);
+/* NAME (OP), with the occurrence where it isn't the first. */
 void ls_report_title(const ls_node *node, char *out, size_t capacity);
-/* "NAME", or "NAME #2". */
+/* NAME, the same. */
 void ls_report_reference_title(const ls_node *node, char *out, size_t capacity);
 
 #endif

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "base/escape.h"
-#include "report/cells.h"
 #include "report/report.h"
+#include "report/styles.h"
+#include "report/table.h"
 
 enum { AROUND = 6, TEXT = 24, JOINED = 512 };
 
@@ -35,37 +36,33 @@ static void cell_of(const looking *l, const ls_sequence *s, size_t index, char *
     snprintf(out + used, capacity - (size_t)used, " '%s'", text);
 }
 
-static void put_lines(const looking *l, size_t first, bool all, ls_text *out) {
-    char left[200], right[200];
-    int width = 10;
-    for (int print = 0; print < 2; print++) {
-        size_t since = AROUND + 1; /* lines since a difference */
-        bool skipped = false;
-        if (print)
-            ls_text_printf(out, "row    reference%*s candidate\n", width - 9, "");
-        for (size_t i = 0; i < l->count; i++) {
-            since = differs(l, i) ? 0 : since + 1;
-            bool near = first == LS_NONE ? i < 2 * AROUND : i < first ? i + AROUND >= first : since <= AROUND;
-            if (!all && !near) {
-                skipped = true;
-                continue;
-            }
-            cell_of(l, l->reference, l->steps[i].reference, left, sizeof left);
-            cell_of(l, l->candidate, l->steps[i].candidate, right, sizeof right);
-            int columns = ls_columns_of(left);
-            width = columns > width ? columns : width;
-            if (!print)
-                continue;
-            if (skipped)
-                ls_text_printf(out, "       …\n");
-            skipped = false;
-            ls_text_printf(out, "%5zu%s ", i, i == first ? " >" : differs(l, i) ? " *" : "  ");
-            ls_put_cell(out, left, width);
-            ls_text_printf(out, " %s\n", right);
-        }
-        if (print && skipped)
-            ls_text_printf(out, "       …\n");
+static void add_row(const looking *l, ls_table *table, size_t i, bool is_first) {
+    char row[32], left[200], right[200];
+    snprintf(row, sizeof row, "%zu", i);
+    cell_of(l, l->reference, l->steps[i].reference, left, sizeof left);
+    cell_of(l, l->candidate, l->steps[i].candidate, right, sizeof right);
+    const char *cells[] = {row, is_first ? ">" : differs(l, i) ? "*" : "", left, right};
+    ls_table_add(table, differs(l, i) ? LS_BAD : "", cells);
+}
+
+static void put_lines(const looking *l, size_t first, bool all, const ls_screen *screen, ls_text *out) {
+    static const ls_column columns[] = {{"row", 0, false, true}, {" ", 0, false, false}, {"reference", 0, true, false}, {"candidate", 0, true, false}, {0}};
+    size_t since = AROUND + 1; /* lines since a difference */
+    bool skipped = false;
+    ls_table table;
+    ls_table_init(&table, screen, columns);
+    for (size_t i = 0; i < l->count; i++) {
+        since = differs(l, i) ? 0 : since + 1;
+        const bool near = first == LS_NONE ? i < 2 * AROUND : i < first ? i + AROUND >= first : since <= AROUND;
+        if (skipped && (all || near))
+            ls_table_add_line(&table, LS_FAINT, "  …");
+        skipped = !all && !near;
+        if (!skipped)
+            add_row(l, &table, i, i == first);
     }
+    if (skipped)
+        ls_table_add_line(&table, LS_FAINT, "  …");
+    ls_table_finish(&table, out);
 }
 
 /* ------------------------------------------------------------------ likely explanations */
@@ -122,7 +119,7 @@ static void say_stretch(const looking *l, size_t from, size_t to, ls_text *out) 
 }
 
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,
-                      const ls_tokenizer *tokenizer, bool all, ls_text *out) {
+                      const ls_tokenizer *tokenizer, bool all, const ls_screen *screen, ls_text *out) {
     looking l = {reference, candidate, tokenizer, steps, count};
     size_t first = LS_NONE, differing = 0;
     for (size_t i = 0; i < count; i++)
@@ -130,22 +127,25 @@ bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate
             first = first == LS_NONE ? i : first;
             differing++;
         }
-    ls_text_printf(out, "reference  %zu tokens\ncandidate  %zu tokens\n", reference->count, candidate->count);
-    put_lines(&l, first, all, out);
+    ls_text lines = {0};
+    ls_text_printf(&lines, "reference  %zu tokens\ncandidate  %zu tokens\n", reference->count, candidate->count);
+    put_lines(&l, first, all, screen, &lines);
     if (is_doubled(reference) != is_doubled(candidate))
-        ls_text_printf(out, "doubled: the %s begins with token %d twice: a beginning-of-text token was added to a prompt that already had one\n",
+        ls_text_printf(&lines, "doubled: the %s begins with token %d twice: a beginning-of-text token was added to a prompt that already had one\n",
                        is_doubled(reference) ? "reference" : "candidate", (is_doubled(reference) ? reference : candidate)->ids[0]);
     for (size_t i = 0; i < count;) {
         size_t to = i;
         while (to < count && differs(&l, to))
             to++;
         if (to > i)
-            say_stretch(&l, i, to, out);
+            say_stretch(&l, i, to, &lines);
         i = to > i ? to : i + 1;
     }
     if (first == LS_NONE)
-        ls_text_printf(out, "verdict: equal\n");
+        ls_text_printf(&lines, LS_GOOD "verdict: equal" LS_PLAIN "\n");
     else
-        ls_text_printf(out, "verdict: differ at row %zu\n", first);
+        ls_text_printf(&lines, LS_BAD "verdict: differ at row %zu" LS_PLAIN "\n", first);
+    ls_screen_print(screen, &lines, out);
+    ls_text_done(&lines);
     return first == LS_NONE;
 }

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/escape.h"
-#include "report/cells.h"
 #include "report/json_values.h"
+#include "report/styles.h"
+#include "report/table.h"
+#include "report/titles.h"
 
 enum { NAME_TEXT = 300, SHOWN = 20 };
 
@@ -32,90 +34,86 @@ static void put_header(const ls_verification *v, ls_text *out) {
         ls_text_printf(out, "sampled    of %zu large operation%s, only some rows were computed (at least 32; --exact computes all)\n", v->sampled, v->sampled == 1 ? "" : "s");
 }
 
-/* What is left of a line for a name. */
-static int room(int width, int others, int least, int otherwise) { return width == 0 ? otherwise : width - others > least ? width - others : least; }
-
-static void put_families(const ls_verification *v, int width, ls_text *out) {
-    enum { OTHERS = 66, LEAST = 12 };
-    char name[NAME_TEXT], operation[64];
-    if (v->family_count > 0)
-        ls_text_printf(out, "operation                 type   checked median  largest allowed largest at\n");
+static void put_families(const ls_verification *v, const ls_screen *screen, ls_text *out) {
+    enum { NUMBER = 32 };
+    static const ls_column columns[] = {{"operation", 0, false, false}, {"type", 4, false, false}, {"checked", 2, false, true}, {"median", 3, false, true},
+                                        {"largest", 0, false, true}, {"allowed", 0, false, true}, {"largest at", 1, true, false}, {0}};
+    char name[NAME_TEXT], operation[64], numbers[4][NUMBER];
+    ls_table table;
+    ls_table_init(&table, screen, columns);
     for (size_t i = 0; i < v->family_count; i++) {
         const ls_check_family *f = &v->families[i];
         if (f->count == 0)
             continue;
-        const ls_node *worst = &v->trace->nodes[v->checks[f->worst].node];
-        ls_escape(worst->name, strlen(worst->name), name, sizeof name);
-        const int own = ls_columns_of(name), most = room(width, OTHERS, LEAST, own);
+        ls_title_text(v->trace->nodes[v->checks[f->worst].node].name, name, sizeof name);
         if (f->queries > 1)
             snprintf(operation, sizeof operation, "%.30s, %llu rows", f->op->name, (unsigned long long)f->queries);
         else
             snprintf(operation, sizeof operation, "%.30s%s", f->op->name, f->one_row ? ", one row" : "");
-        ls_put_cell(out, operation, 25);
-        ls_text_printf(out, " ");
-        ls_put_cell(out, f->type, 6);
-        ls_text_printf(out, " %7zu %-7.1e %-7.1e %-7.1e ", f->count, f->median, f->largest, f->bound);
-        ls_put_cell(out, name, own < most ? own : most);
-        ls_text_printf(out, "\n");
+        snprintf(numbers[0], NUMBER, "%zu", f->count);
+        snprintf(numbers[1], NUMBER, "%.1e", f->median);
+        snprintf(numbers[2], NUMBER, "%.1e", f->largest);
+        snprintf(numbers[3], NUMBER, "%.1e", f->bound);
+        const char *cells[] = {operation, f->type, numbers[0], numbers[1], numbers[2], numbers[3], name};
+        ls_table_add(&table, "", cells);
     }
+    ls_table_finish(&table, out);
 }
 
-static void put_unchecked(const ls_verification *v, int width, ls_text *out) {
-    enum { INDENT = 11 };
+static void put_unchecked(const ls_verification *v, ls_text *out) {
     char name[NAME_TEXT];
     for (size_t i = 0; i < v->reason_count; i++) {
         const ls_check_reason *r = &v->reasons[i];
-        ls_text line = {0};
         name_of(v, &v->checks[r->first], name, sizeof name);
-        ls_text_printf(&line, "%zu: %s (first: %s)", r->count, r->text, name);
-        ls_text_printf(out, "unchecked  ");
-        ls_put_wrapped(out, line.data != NULL ? line.data : "", INDENT, width);
-        ls_text_done(&line);
+        ls_text_printf(out, "unchecked  %zu: %s (first: %s)\n", r->count, r->text, name);
     }
 }
 
-static void put_check(const ls_verification *v, const ls_check *c, int columns, ls_text *out) {
+static void add_check(const ls_verification *v, const ls_check *c, ls_table *table) {
+    enum { NUMBER = 32 };
     const ls_node *n = &v->trace->nodes[c->node];
-    char name[NAME_TEXT], layer[16] = "-", pass[24] = "-";
+    char name[NAME_TEXT], layer[NUMBER] = "-", pass[NUMBER] = "-", numbers[3][NUMBER] = {"-", "-", "-"}, verdict[200];
     name_of(v, c, name, sizeof name);
     if (n->layer >= 0)
         snprintf(layer, sizeof layer, "%d", n->layer);
     if (n->pass != LS_NONE)
         snprintf(pass, sizeof pass, "%zu", n->pass);
-    ls_text_printf(out, "%5s %5s ", pass, layer);
-    ls_put_cell(out, name, columns);
-    if (c->reason != NULL)
-        ls_text_printf(out, " not checked: %s\n", c->reason);
-    else
-        ls_text_printf(out, " %-7.1e %-7.1e   %-7.1e %s%s\n", c->error, c->row_error, c->bound, faults[c->fault], c->is_outlier ? ", far from its kind" : "");
+    snprintf(verdict, sizeof verdict, "%s%s%s", c->reason != NULL ? "not checked: " : faults[c->fault], c->reason != NULL ? c->reason : "", c->reason == NULL && c->is_outlier ? ", far from its kind" : "");
+    snprintf(numbers[0], NUMBER, c->reason != NULL ? "-" : "%.1e", c->error);
+    snprintf(numbers[1], NUMBER, c->reason != NULL ? "-" : "%.1e", c->row_error);
+    snprintf(numbers[2], NUMBER, c->reason != NULL ? "-" : "%.1e", c->bound);
+    const char *cells[] = {pass, layer, name, numbers[0], numbers[1], numbers[2], verdict};
+    ls_table_add(table, c->reason != NULL ? LS_DOUBT : c->fault != LS_FAULT_NONE ? LS_BAD : "", cells);
 }
 
-static void put_checks(const ls_verification *v, bool all, int width, ls_text *out) {
-    enum { OTHERS = 52, LEAST = 20, USUAL = 40, MOST = 60 };
-    const int wanted = room(width, OTHERS, LEAST, USUAL), columns = wanted < MOST ? wanted : MOST;
+static void put_checks(const ls_verification *v, bool all, const ls_screen *screen, ls_text *out) {
+    static const ls_column columns[] = {{"pass", 1, false, true}, {"layer", 0, false, true}, {"operation", 0, true, false}, {"relL2", 0, false, true},
+                                        {"worst row", 2, false, true}, {"allowed", 3, false, true}, {"verdict", 0, true, false}, {0}};
     size_t shown = 0;
-    if (v->failed > 0 || all)
-        ls_text_printf(out, " pass layer %-*s relL2   worst row allowed\n", columns, "operation");
-    for (size_t i = 0; i < v->count; i++) {
-        if (!all && (v->checks[i].fault == LS_FAULT_NONE || shown++ >= SHOWN))
-            continue;
-        put_check(v, &v->checks[i], columns, out);
-    }
+    ls_table table;
+    ls_table_init(&table, screen, columns);
+    for (size_t i = 0; i < v->count; i++)
+        if (all || (v->checks[i].fault != LS_FAULT_NONE && shown++ < SHOWN))
+            add_check(v, &v->checks[i], &table);
+    ls_table_finish(&table, out);
     if (!all && shown > SHOWN)
-        ls_text_printf(out, "      … and %zu more: --all lists them\n", shown - SHOWN);
+        ls_text_printf(out, "  … and %zu more: --all lists them\n", shown - SHOWN);
 }
 
 static const char *verdict_of(const ls_verification *v) { return v->failed > 0 ? "fails" : v->checked == 0 ? "nothing checked" : v->trace->complete ? "agrees" : "incomplete"; }
 
-void ls_report_verification(const ls_verification *v, bool all, int width, ls_text *out) {
-    put_header(v, out);
-    put_unchecked(v, width, out);
-    put_families(v, width, out);
-    put_checks(v, all, width, out);
-    ls_text_printf(out, "verdict: %s", verdict_of(v));
+void ls_report_verification(const ls_verification *v, bool all, const ls_screen *screen, ls_text *out) {
+    ls_text lines = {0};
+    put_header(v, &lines);
+    put_unchecked(v, &lines);
+    put_families(v, screen, &lines);
+    put_checks(v, all, screen, &lines);
+    ls_text_printf(&lines, "%sverdict: %s" LS_PLAIN, v->failed > 0 ? LS_BAD : v->checked > 0 && v->trace->complete ? LS_GOOD : LS_DOUBT, verdict_of(v));
     if (v->failed > 0)
-        ls_text_printf(out, ": %zu operation%s other values than %s recorded inputs give", v->failed, v->failed == 1 ? " has" : "s have", v->failed == 1 ? "its" : "their");
-    ls_text_printf(out, "\n");
+        ls_text_printf(&lines, ": %zu operation%s other values than %s recorded inputs give", v->failed, v->failed == 1 ? " has" : "s have", v->failed == 1 ? "its" : "their");
+    ls_text_printf(&lines, "\n");
+    ls_screen_print(screen, &lines, out);
+    ls_text_done(&lines);
 }
 
 /* ------------------------------------------------------------------ JSON */

@@ -14,7 +14,7 @@ typedef struct comparison {
     ls_map now;     /* key -> 1 */
     const ls_result *baseline;
     ls_text *out;
-    ls_progress *progress;
+    ls_changes *changes;
     size_t shown;
 } comparison;
 
@@ -45,13 +45,13 @@ static void compare_case(comparison *c, const ls_case *own) {
     const bool is_other_verdict = before != NULL && own->pair == NULL && strcmp(own->verdict, before->verdict) != 0; /* such as inputs that differ now */
     const bool was_bad = before != NULL && is_bad(before) && !is_other_verdict;
     if (own->state == LS_CASE_FAILS && !was_bad) {
-        c->progress->new_failures++;
+        c->changes->new_failures++;
         put(c, "new", own, before);
     } else if (own->state == LS_CASE_FAILS && before->state == LS_CASE_FAILS && own->error > much * before->error) {
-        c->progress->worse++;
+        c->changes->worse++;
         put(c, "worse", own, before);
     } else if (!is_bad(own) && was_bad) {
-        c->progress->repaired++;
+        c->changes->repaired++;
         put(c, "better", own, before);
     }
 }
@@ -63,12 +63,12 @@ static void look_for_lost(comparison *c) {
         if (ls_map_find(&c->now, before->key, strlen(before->key)) != NULL)
             continue;
         if (before->pair == NULL) {
-            c->progress->repaired += is_bad(before);
+            c->changes->repaired += is_bad(before);
             if (is_bad(before))
                 put(c, "better", before, NULL);
             continue;
         }
-        c->progress->gone++;
+        c->changes->gone++;
         put(c, "no longer compared", before, NULL);
     }
 }
@@ -84,17 +84,17 @@ static lockstep_status index_cases(const ls_result *r, ls_map *out, lockstep_err
 }
 
 static void put_summary(const comparison *c, ls_text *out) {
-    const ls_progress *p = c->progress;
+    const ls_changes *p = c->changes;
     ls_text_printf(out, "since the baseline: %zu new failure%s, %zu worse, %zu no longer compared, %zu better; %zu failed before\n", p->new_failures, p->new_failures == 1 ? "" : "s", p->worse, p->gone,
                    p->repaired, p->failed_before);
 }
 
-lockstep_status ls_result_compare(const ls_result *r, const ls_result *baseline, ls_progress *out, ls_text *text, lockstep_error *error) {
-    *out = (ls_progress){0};
+lockstep_status ls_result_compare(const ls_result *r, const ls_result *baseline, ls_changes *out, ls_text *text, lockstep_error *error) {
+    *out = (ls_changes){0};
     if (r->is_of_traces != baseline->is_of_traces)
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "one result is of traces, the baseline of checkpoints (or vice versa)");
     ls_text lines = {0};
-    comparison c = {.baseline = baseline, .out = &lines, .progress = out};
+    comparison c = {.baseline = baseline, .out = &lines, .changes = out};
     lockstep_status status = index_cases(baseline, &c.earlier, error);
     if (status == LOCKSTEP_OK)
         status = index_cases(r, &c.now, error);

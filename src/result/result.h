@@ -70,13 +70,13 @@ lockstep_status ls_result_judge(ls_result *result, const ls_thresholds *threshol
 /* ------------------------------------------------------------------ baseline.c */
 
 /* What changed since an earlier result. */
-typedef struct ls_progress {
+typedef struct ls_changes {
     size_t failed_before, new_failures, worse, repaired, gone; /* gone: compared before, and no longer */
     bool is_worse;  /* something failed that did not before, or got worse, or is gone */
-} ls_progress;
+} ls_changes;
 
 /* Fills in how the result differs from the earlier one, and a text for people. */
-lockstep_status ls_result_compare(const ls_result *result, const ls_result *baseline, ls_progress *out_progress, ls_text *out, lockstep_error *error);
+lockstep_status ls_result_compare(const ls_result *result, const ls_result *baseline, ls_changes *out_changes, ls_text *out, lockstep_error *error);
 
 /* ------------------------------------------------------------------ formats */
 

@@ -6,6 +6,7 @@
 
 #include "base/grow.h"
 #include "base/pool.h"
+#include "base/progress.h"
 #include "eval/sampling.h"
 #include "verify/bounds.h"
 #include "verify/computed.h"
@@ -124,6 +125,7 @@ static void compare(const run *r, const ls_node *n, ls_array *recorded, ls_compu
 
 /* The recorded values come first: they are what a trace can't claim to have. */
 static void check_node(const run *r, size_t node, ls_check *out) {
+    ls_progress_add(LS_STAGE_VERIFYING, 1);
     const ls_node *n = &r->v->trace->nodes[node];
     ls_rows rows = rows_of(r, node);
     ls_array recorded = {0};
@@ -434,6 +436,15 @@ static void check_from(const run *r, size_t first) {
             check_node(r, r->v->checks[i].node, &r->v->checks[i]);
 }
 
+static bool is_checked(const ls_node *n) { return ls_node_is_operation(n) && n->elements > 0; }
+
+static size_t count_operations(const ls_trace *trace) {
+    size_t count = 0;
+    for (size_t i = 0; i < trace->node_count; i++)
+        count += is_checked(&trace->nodes[i]);
+    return count;
+}
+
 static lockstep_status check_all(run *r, lockstep_error *error) {
     ls_verification *v = r->v;
     size_t first = 0;
@@ -444,7 +455,7 @@ static lockstep_status check_all(run *r, lockstep_error *error) {
             first = v->count;
             ls_recorded_write(&r->values, i);
         }
-        if (!ls_node_is_operation(n) || n->elements == 0)
+        if (!is_checked(n))
             continue;
         if (!ls_grow((void **)&v->checks, v->count, &v->capacity, sizeof *v->checks))
             return no_memory(error);
@@ -462,7 +473,9 @@ lockstep_status ls_verify(const ls_trace *trace, const ls_models *models, bool e
                           lockstep_error *error) {
     *out = (ls_verification){.trace = trace};
     run r = {.v = out, .exact = exact, .values = values_of(trace, models)};
+    ls_progress_begin(LS_STAGE_VERIFYING, count_operations(trace));
     lockstep_status status = check_all(&r, error);
+    ls_progress_end(LS_STAGE_VERIFYING);
     if (status == LOCKSTEP_OK && (!look_at_families(out) || !list_reasons(out)))
         status = no_memory(error);
     if (status == LOCKSTEP_OK && any_suspect(out)) {

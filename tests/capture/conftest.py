@@ -47,6 +47,7 @@ def library_name(tmp_path_factory):
 def run(*command, **more):
     more.setdefault("timeout", LIMIT)
     more.setdefault("text", True)
+    more.setdefault("env", dict(os.environ, COLUMNS="0"))  # lines are not broken
     return subprocess.run([str(part) for part in command], capture_output=True, **more)
 
 

@@ -41,7 +41,8 @@ def test_a_swapped_norm_is_named():
     done = diff(REFERENCE, FAULTY)
     assert done.returncode == 1
     assert "first divergence: Qcur_normed-1 (MUL), layer 1" in done.stdout
-    assert done.stdout.rstrip().endswith("verdict: diverged")
+    verdict, first, *more = done.stdout.split("\n\n")[-1].splitlines()
+    assert verdict == "verdict: diverged" and first.startswith("first divergence: ") and any(line.startswith("cause: channel-scale: ") for line in more)
 
 
 @pytest.mark.parametrize("columns", [80, 120, 160])

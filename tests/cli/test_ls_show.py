@@ -93,7 +93,8 @@ def test_text_is_what_numpy_prints(archive, name):
 
 def test_large_arrays_are_summarized(archive):
     lines = run("show", archive[0], "big").stdout.splitlines()
-    assert len(lines) < 25 and any("..." in line for line in lines)
+    histogram = [line for line in lines if re.search(r"\) +\d+  |\] +\d+  ", line)]
+    assert len(histogram) == 10 and len(lines) - len(histogram) < 25 and any("..." in line for line in lines)
     assert max(map(len, lines)) <= 80
 
 

@@ -1,10 +1,15 @@
 """Manual pages and completion, which are generated from the tables of options."""
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
+import time
 
+import pyte
 import pytest
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
@@ -104,6 +109,50 @@ def test_zsh_knows_every_option():
     for command in COMMANDS:
         part = text.split(f"        {command})\n")[1].split(";;")[0]
         assert all(re.search(rf"'{option}=?\[", part) for option in options_of(command))
+
+
+def typed(shell, start, folder):
+    """A shell: first a function that types into it, then one that waits for words on its screen."""
+    child, fd = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execvpe(shell[0], shell, dict(os.environ, TERM="xterm", LC_ALL="C.UTF-8", HOME=str(folder), XDG_CONFIG_HOME=str(folder), XDG_DATA_HOME=str(folder), PS1="> ", COLUMNS="100"))
+    screen = pyte.Screen(100, 40)
+    stream = pyte.ByteStream(screen)
+
+    def wait_for(words):
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not any(words in line for line in screen.display):
+            if select.select([fd], [], [], 0.2)[0]:
+                stream.feed(os.read(fd, 1 << 16))
+        return any(words in line for line in screen.display)
+    try:
+        os.write(fd, start.encode() + b"\necho sta''rted\n")
+        assert wait_for("started")
+        yield lambda keys: os.write(fd, keys.encode())
+        yield wait_for
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(fd)
+
+
+SHELLS = [
+    pytest.param(["bash", "--norc", "-i"], f"source {BUILD}/completion/lockstep", id="bash"),
+    pytest.param(["zsh", "-f", "-i"], f"fpath=({BUILD}/completion $fpath); autoload -U compinit; compinit -u -D", id="zsh", marks=needs("zsh")),
+    pytest.param(["fish", "--no-config", "-i"], f"source {BUILD}/completion/lockstep.fish", id="fish", marks=needs("fish")),
+]
+
+
+@pytest.mark.parametrize("shell, start", SHELLS)
+def test_a_shell_completes_what_is_typed(shell, start, tmp_path):
+    session = typed(shell, start, tmp_path)
+    write, wait_for = next(session), next(session)
+    for keys, completed in (("lockstep ver\t", "lockstep verify"), ("\x15lockstep verify t --exa\t", "lockstep verify t --exact"), ("\x15lockstep diff a b --reference-m\t", "--reference-model"),
+                            ("\x15lockstep diff a b --sort err\t", "--sort error"), ("\x15lockstep diff a b --color alw\t", "--color always")):
+        write(keys)
+        assert wait_for(completed), keys
+    session.close()
 
 
 @needs("fish")

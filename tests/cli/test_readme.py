@@ -10,7 +10,7 @@ SHOWN = re.compile(r"<!-- run: (?P<command>.*?) -->\n```\n\$ (?P<again>.*?)\n(?P
 
 
 def run(command):
-    environment = dict(os.environ, PATH=f"{ROOT / 'build'}:{os.environ['PATH']}", COLUMNS="0")
+    environment = dict(os.environ, PATH=f"{ROOT / 'build'}:{os.environ['PATH']}", COLUMNS="100", LC_ALL="C.UTF-8", NO_COLOR="1")
     return subprocess.run(shlex.split(command), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 

@@ -14,7 +14,7 @@ ENGINE = ROOT / "build" / "examples" / "qwen3"
 
 
 def lockstep(*words, cwd=None):
-    return subprocess.run([str(word) for word in (LOCKSTEP, *words)], capture_output=True, text=True, timeout=120, cwd=cwd)
+    return subprocess.run([str(word) for word in (LOCKSTEP, *words)], capture_output=True, text=True, timeout=120, cwd=cwd, env=dict(os.environ, COLUMNS="0"))
 
 
 class Project:
@@ -110,7 +110,7 @@ def test_a_reference_that_lost_values_is_not_kept(project):
                     f"-Wl,-rpath,{ROOT}/build", "-Wl,-rpath-link,."], check=True)
     (ROOT / "build/liblockstep.so.0").exists() or (ROOT / "build/liblockstep.so.0").symlink_to("liblockstep.so")
     (project.folder / "parity.yaml").write_text(f"reference: {{command: '{engine} flood 1'}}\ncandidate: {{command: '{engine} flood 1'}}\nprompts: [a]\n")
-    done = subprocess.run([LOCKSTEP, "run"], cwd=project.folder, capture_output=True, text=True, preexec_fn=limit)
+    done = subprocess.run([LOCKSTEP, "run"], cwd=project.folder, capture_output=True, text=True, preexec_fn=limit, env=dict(os.environ, COLUMNS="0"))
     assert done.returncode == 2 and "lost the values of 1 tensors: File too large" in done.stdout
     done = project.run("--why")
     assert done.returncode == 0 and "unchanged" not in done.stdout

@@ -290,7 +290,7 @@ def test_an_origin_is_counted_once_for_all_passes(tmp_path):
     status, result = diff(tmp_path / "r", tmp_path / "c")
     assert status == 1 and result["totals"]["origins"] == 1
     text = report(tmp_path / "r", tmp_path / "c")
-    assert text.count("DIVERGED") == 1 and "3 that fail in the same way in later passes" in text
+    assert text.count("DIVERGED") == 1 and "passes 1–3: 3 pairs agree, 3 as in an earlier pass" in text
 
 
 # ------------------------------------------------------------------ what hides a fault

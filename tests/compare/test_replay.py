@@ -1,5 +1,6 @@
 """Replay on a model in NumPy, whose two sides share no names: a gated block with biases, run twice, with its weights in the trace."""
 import json
+import re
 
 import numpy as np
 import pytest
@@ -200,6 +201,22 @@ def test_the_report_names_what_is_at_fault(tmp_path):
     text = report(reference(tmp_path / "r", w), candidate(tmp_path / "c", wrong), "--preset", "none")
     assert "at fault, computed from the reference's own values:" in text and "u-1 (MUL_MAT), layer 1, in 1 pass: added here 5.0e-01" in text
     assert "weights: up1" in text and "cause: scale: the candidate is the reference times 1.5" in text
+
+
+def test_the_table_has_what_was_added_and_expected(tmp_path):
+    w = weights()
+    sides = reference(tmp_path / "r", w), candidate(tmp_path / "c", dict(w, up1=w["up1"] * np.float32(1.5)))
+    _, result = diff(*sides, "--preset", "none")
+    told = {o["node"]: (f"{o['added']['rel_l2']:.1e}", f"{o['added']['expected']:.1e}") for o in result["replay"]["operations"] if "added" in o and o["class"] == "found"}
+    head, *rows = report(*sides, "--preset", "none", "--all").split("\n\n")[1].splitlines()
+    added, order, seen = head.split().index("added"), head.split().index("order"), 0
+    for row in rows:
+        cells = [cell.strip() for cell in re.split(" {2,}", row.strip())]
+        if len(cells) == len(head.split()) and int(cells[order]) in told:
+            expected = told[int(cells[order])]
+            assert (cells[added], cells[added + 1]) == ("0" if float(expected[0]) == 0 else expected[0], expected[1]), row
+            seen += 1
+    assert seen > 10
 
 
 # ------------------------------------------------------------------ what a clean run must not be taken for

@@ -1,5 +1,6 @@
 """Runs the same small model in transformers and in real, unmodified llama.cpp."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -23,6 +24,7 @@ STEPS = [3, 9, 27, 81]
 
 
 def run(*command, **keywords):
+    keywords.setdefault("env", dict(os.environ, COLUMNS="0"))  # lines are not broken
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, **keywords)
     return done
 

@@ -286,7 +286,7 @@ def test_the_report(lab, tmp_path):
     case.write(lab, tmp_path / "m.gguf")
     trace = lab.candidate("llama", gguf=tmp_path / "m.gguf")
     text = run(LOCKSTEP, "diff", faults.reference(lab, "llama"), trace, "--candidate-model", tmp_path / "m.gguf").stdout
-    assert "replay     830 operations computed from the reference's values, 10 at fault" in text
+    assert "replay     830 operations on the reference's values, 10 at fault; " in text
     assert "kernels    830 of 830 operations checked on their own recorded inputs, 0 wrong" in text
     assert "first divergence: ffn_gate-3 (MUL_MAT), layer 3, pass 0" in text
     assert "  ffn_up-3 (MUL_MAT), layer 3, in 5 passes: added here" in text and "weights: blk.3.ffn_up.weight" in text

@@ -1,5 +1,6 @@
 """A port of a transformers model to PyTorch, with other names and other factorings: judged by replay, right and with planted faults."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -160,7 +161,7 @@ def test_another_form_of_gelu_shares_a_line(port):
     status, result = diff(port["none"], port["gelu"])
     assert status == 1 and at_fault(result) == [f"blocks.{i}/gelu" for i in range(3)]
     assert {o["rule"]["id"] for o in result["replay"]["operations"] if o["origin"]} == {"gelu-variant"}
-    text = subprocess.run([LOCKSTEP, "diff", port["none"], port["gelu"]], capture_output=True, text=True, timeout=60).stdout
+    text = subprocess.run([LOCKSTEP, "diff", port["none"], port["gelu"]], capture_output=True, text=True, timeout=60, env=dict(os.environ, COLUMNS="0")).stdout
     assert "blocks.0/gelu (gelu) and the same in 3 layers" in text
 
 
