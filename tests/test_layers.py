@@ -30,6 +30,7 @@ ALLOWED = {
     "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "replay", "verify", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "quantized", "op", "compare", "preset", "match"},
     "bundle": {"base", "io", "tensor", "format", "op", "trace", "compare", "match", "eval", "verify", "replay", "diff"},
+    "result": {"base", "io", "format", "compare"},
     "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify", "replay"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))
