@@ -1,21 +1,24 @@
 /* lockstep report: other formats, other rules and a comparison over time, of results that were kept. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/escape.h"
 #include "commands.h"
 #include "comparison.h"
+#include "report/page.h"
 #include "result/result.h"
 
 typedef struct report_options {
-    const char *junit, *markdown, *baseline;
+    const char *html, *junit, *markdown, *baseline;
     ls_thresholds thresholds;
     double atol, rtol;
 } report_options;
 
 #define FIELD(name) offsetof(report_options, name)
 static const option_row options[] = {
+    {"--html", OPTION_PATH, FIELD(html), "FILE", "write a report that a browser opens, without pictures (docs/reports.md)", NULL},
     {"--junit", OPTION_PATH, FIELD(junit), "FILE", "write JUnit's XML; - for standard output", NULL},
     {"--markdown", OPTION_PATH, FIELD(markdown), "FILE", "write Markdown, for a pull request; - for standard output", NULL},
     {"--baseline", OPTION_PATH, FIELD(baseline), "RESULT", "an earlier result: exit with 1 only for what is new since then", NULL},
@@ -41,6 +44,20 @@ static bool write_format(const ls_result *r, void (*format)(const ls_result *, l
     const bool ok = path == NULL || comparison_write(&text, path);
     ls_text_done(&text);
     return ok;
+}
+
+/* There are no values to draw pictures of. */
+static void put_page(const ls_result *r, ls_text *out) {
+    char *json = json_dumps(r->json, JSON_COMPACT | JSON_REAL_PRECISION(12)), *page = NULL;
+    size_t length = 0;
+    FILE *file = json != NULL ? open_memstream(&page, &length) : NULL;
+    const bool written = file != NULL && ls_page_write(json, strlen(json), NULL, file);
+    if (file != NULL && fclose(file) == 0 && written)
+        ls_text_append(out, page, length);
+    else
+        out->failed = true;
+    free(page);
+    free(json);
 }
 
 /* What the baseline says decides. Returns the exit status. */
@@ -96,9 +113,9 @@ static int report(const report_options *o, ls_result *r) {
     put_summary(r, &text);
     if (o->baseline != NULL)
         status = compare_with(r, o->baseline, status, &text);
-    if (!write_format(r, ls_result_junit, o->junit) || !write_format(r, ls_result_markdown, o->markdown))
+    if (!write_format(r, ls_result_junit, o->junit) || !write_format(r, ls_result_markdown, o->markdown) || !write_format(r, put_page, o->html))
         status = EXIT_TROUBLE;
-    if (!is_stdout(o->junit) && !is_stdout(o->markdown) && !comparison_write(&text, "-"))
+    if (!is_stdout(o->junit) && !is_stdout(o->markdown) && !is_stdout(o->html) && !comparison_write(&text, "-"))
         status = EXIT_TROUBLE;
     ls_text_done(&text);
     return status;
@@ -126,7 +143,7 @@ static int run(const arguments *args, const void *parsed) {
 
 const command_row command_report = {
     .name = "report",
-    .usage = "RESULT.json [--junit FILE] [--markdown FILE] [--baseline RESULT.json] [options]",
+    .usage = "RESULT.json [--html FILE] [--junit FILE] [--markdown FILE] [--baseline RESULT.json] [options]",
     .summary = "Writes a result that `diff --json` has kept in other formats, judges it by other thresholds, or compares it with an earlier one.",
     .exits = "0 match, 1 diverged; with --baseline: 0 nothing new fails, 1 something does; 2 error",
     .options = options,
