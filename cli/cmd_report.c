@@ -19,7 +19,7 @@ typedef struct report_options {
 
 #define FIELD(name) offsetof(report_options, name)
 static const option_row options[] = {
-    {"--html", OPTION_PATH, FIELD(html), "FILE", "write a page for a browser, without pictures; - for standard output", NULL},
+    {"--html", OPTION_PATH, FIELD(html), "FILE", "write a report that a browser opens, without pictures (docs/reports.md)", NULL},
     {"--junit", OPTION_PATH, FIELD(junit), "FILE", "write JUnit's XML; - for standard output", NULL},
     {"--markdown", OPTION_PATH, FIELD(markdown), "FILE", "write Markdown, for a pull request; - for standard output", NULL},
     {"--baseline", OPTION_PATH, FIELD(baseline), "RESULT", "an earlier result: exit with 1 only for what is new since then", NULL},
@@ -47,11 +47,13 @@ static bool write_format(const ls_result *r, void (*format)(const ls_result *, l
     return ok;
 }
 
+/* There are no values to draw pictures of. */
 static void put_page(const ls_result *r, ls_text *out) {
     char *json = json_dumps(r->json, JSON_COMPACT | JSON_REAL_PRECISION(12)), *page = NULL;
     size_t length = 0;
     FILE *file = json != NULL ? open_memstream(&page, &length) : NULL;
-    if (file != NULL && ls_page_write(json, strlen(json), NULL, file) && fclose(file) == 0)
+    const bool written = file != NULL && ls_page_write(json, strlen(json), NULL, file);
+    if (file != NULL && fclose(file) == 0 && written)
         ls_text_append(out, page, length);
     else
         out->failed = true;

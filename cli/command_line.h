@@ -6,7 +6,7 @@
 
 /* Borrows the words. */
 void command_line_keep(int count, char **words);
-/* Appended to a shell, it runs again; NULL where there is none. It lives as long as the process. */
+/* The words as one line, quoted for a shell; NULL if there are none. It lives as long as the process. */
 const char *command_line(void);
 /* Appends it with one option more, in front of a command after "--". NULL: without one. */
 void command_line_with(const char *option, ls_text *out);

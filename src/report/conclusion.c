@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "diff/proof.h"
+#include "report/layers.h"
 #include "report/remarks.h"
 #include "report/styles.h"
 #include "report/titles.h"
+#include "report/where.h"
 
 enum { INTERVAL_SHOWN = 8 };
 
@@ -121,7 +124,28 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     }
 }
 
-static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
+/* A line about the first cause, which is escaped and released; nothing for an empty one. */
+static void put_about(const char *label, ls_text *text, ls_text *out) {
+    char line[1200];
+    ls_title_text(text->data != NULL ? text->data : "", line, sizeof line);
+    if (text->length > 0)
+        ls_text_printf(out, "  %s%s\n", label, line);
+    ls_text_done(text);
+}
+
+/* Where it is, and where to look. */
+static void put_place(ls_text *out, const ls_comparison *c) {
+    const ls_diff *d = c->diff;
+    ls_text line = {0};
+    ls_report_layers(d, ls_proof_of(d, d->pairs.items[d->result.first].candidate_value), &line);
+    put_about("", &line, out);
+    ls_report_place(c->diagnosis->causes[0].id, c->checkpoints != NULL ? &c->checkpoints->settings : NULL, &line);
+    put_about("look at: ", &line, out);
+}
+
+static void put_causes(ls_text *out, const ls_comparison *c) {
+    const ls_diff *d = c->diff;
+    const ls_diagnosis *diagnosis = c->diagnosis;
     char text[300];
     for (size_t i = 0; i < diagnosis->cause_count; i++) {
         ls_text sentence = {0};
@@ -133,6 +157,8 @@ static void put_causes(ls_text *out, const ls_diff *d, const ls_diagnosis *diagn
         if (!isnan(cause->residual))
             ls_text_printf(out, "; undone, rel. L2 %.1e -> %.1e", cause->before > 0 ? cause->before : d->pairs.items[d->result.first].metrics.rel_l2, cause->residual);
         ls_text_printf(out, "\n");
+        if (i == 0)
+            put_place(out, c);
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
         ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree\n");
@@ -169,7 +195,8 @@ static void put_worst(ls_text *out, const ls_diff *d) {
     put_facts(out, d, &d->pairs.items[worst]);
 }
 
-static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
+static void put_first(ls_text *out, const ls_comparison *comparison) {
+    const ls_diff *d = comparison->diff;
     const ls_pair *p = &d->pairs.items[d->result.first];
     const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
     char title[LS_TITLE], name[LS_TITLE];
@@ -187,9 +214,9 @@ static void put_first(ls_text *out, const ls_diff *d, const ls_diagnosis *diagno
     }
     ls_text_printf(out, "\n");
     put_facts(out, d, p);
-    put_failing_rows(out, d, &diagnosis->failing_rows);
+    put_failing_rows(out, d, &comparison->diagnosis->failing_rows);
     put_inputs_of_first(out, d);
-    put_causes(out, d, diagnosis);
+    put_causes(out, comparison);
 }
 
 /* ------------------------------------------------------------------ the verdict */
@@ -224,7 +251,7 @@ void ls_put_conclusion(const ls_comparison *c, ls_text *out) {
     }
     ls_text_printf(out, "\n");
     if (d->result.first != LS_NONE)
-        put_first(out, d, c->diagnosis);
+        put_first(out, c);
     else if (!ls_outcome_is_match(d->result.outcome))
         put_worst(out, d);
     if (c->more != NULL && d->pairs.count > 0 && !ls_outcome_is_match(d->result.outcome))

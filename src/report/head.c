@@ -9,6 +9,7 @@
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/styles.h"
+#include "report/summary_lines.h"
 #include "report/titles.h"
 #include "report/totals.h"
 
@@ -151,10 +152,24 @@ static void put_identical(ls_text *out, const ls_diff *d) {
     ls_text_printf(out, "\n");
 }
 
-void ls_put_head(const ls_screen *screen, const ls_diff *d, bool all, ls_text *out) {
+/* A line of text, which is escaped and released; nothing for an empty one. */
+static void put_line(const char *label, ls_text *text, ls_text *out) {
+    enum { LABEL = 11, LONGEST = 1200 };
+    char line[LONGEST];
+    ls_title_text(text->data != NULL ? text->data : "", line, sizeof line);
+    if (text->length > 0)
+        ls_text_printf(out, "%-*s%s\n", LABEL, label, line);
+    ls_text_done(text);
+}
+
+void ls_put_head(const ls_screen *screen, const ls_comparison *c, bool all, ls_text *out) {
+    const ls_diff *d = c->diff;
+    ls_text line = {0};
     put_side(screen, out, "reference", d->in.reference.trace, &d->in.reference.values);
     put_side(screen, out, "candidate", d->in.candidate.trace, &d->in.candidate.values);
     put_inputs(out, d);
+    ls_report_configuration(c, &line);
+    put_line("config", &line, out);
     if (d->result.outcome == LS_OUTCOME_INPUTS_DIFFER && d->pairs.count == 0)
         return;
     if (!d->in.candidate.trace->is_graph_only)
@@ -162,4 +177,6 @@ void ls_put_head(const ls_screen *screen, const ls_diff *d, bool all, ls_text *o
     ls_report_replay_counts(d, all, out);
     put_totals(out, d, all);
     put_identical(out, d);
+    ls_report_logits(c, &line);
+    put_line("logits", &line, out);
 }

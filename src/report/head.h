@@ -2,10 +2,9 @@
 #ifndef LS_REPORT_HEAD_H
 #define LS_REPORT_HEAD_H
 
-#include "diff/model.h"
-#include "report/screen.h"
+#include "report/report.h"
 
 /* Appends one line a fact. `all`: the limits of detection of all kinds of operations. */
-void ls_put_head(const ls_screen *screen, const ls_diff *diff, bool all, ls_text *out);
+void ls_put_head(const ls_screen *screen, const ls_comparison *comparison, bool all, ls_text *out);
 
 #endif

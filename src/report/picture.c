@@ -20,7 +20,7 @@ typedef void on_element(sweep *s, uint64_t slice, uint64_t row, uint64_t column,
 
 bool ls_picture_has(double value) { return isfinite(value) && value > LS_MASK_BELOW; }
 
-/* How wrong a cell looks: infinite where only one side is finite, or both are infinite in other ways. */
+/* |candidate - reference|; infinite where only one side has a number, or both are infinite with different signs. */
 static double difference_of(double reference, double candidate) {
     if (ls_picture_has(reference) && ls_picture_has(candidate))
         return fabs(candidate - reference);

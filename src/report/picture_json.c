@@ -110,7 +110,7 @@ static json_t *picture_json(const ls_picture *p, size_t pair) {
 /* ------------------------------------------------------------------ which ones */
 
 typedef struct choice {
-    size_t pairs[MOST], count, more; /* more: that were asked for, and have no room */
+    size_t pairs[MOST], count, more; /* more: how many others were asked for, for which there is no room */
 } choice;
 
 static void choose(choice *c, size_t pair) {

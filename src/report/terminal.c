@@ -35,7 +35,7 @@ static void put_details(const ls_comparison *c, bool all, ls_text *out) {
 void ls_report_terminal(const ls_comparison *c, const ls_row_choice *rows, const ls_screen *screen, ls_text *out) {
     const ls_diff *d = c->diff;
     ls_text lines = {0};
-    ls_put_head(screen, d, rows->all, &lines);
+    ls_put_head(screen, c, rows->all, &lines);
     if (d->pairs.count > 0) {
         ls_put_depth(screen, d, &lines);
         ls_text_printf(&lines, "\n");

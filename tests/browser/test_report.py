@@ -229,6 +229,19 @@ def test_without_pictures_and_without_what_older_results_lack(qwen, tmp_path, br
     assert "lockstep picture" in browser.texts("#first .command code")[0]
 
 
+@pytest.mark.parametrize("rules", [[], ["--rel-l2", "0.1"], ["--rel-l2", "1e9"]], ids=["as it was", "judged anew", "nothing fails"])
+def test_a_page_of_a_kept_result(tmp_path, browser, rules):
+    _, result = make(tmp_path, *QWEN)
+    page = tmp_path / "kept.html"
+    done = subprocess.run([LOCKSTEP, "report", tmp_path / "report.json", "--html", page, *rules], capture_output=True, text=True, timeout=60)
+    assert done.returncode in (0, 1) and done.stderr == ""
+    kept = block(page, "result")
+    assert rules or kept == result
+    browser.open(page)
+    named = kept["first_divergence"] and kept["first_divergence"]["candidate"]["name"]
+    assert (named in browser.texts(".lead")[0]) if named else "The two runs match" in browser.texts("#summary")[0]
+
+
 def test_check_writes_a_page(tmp_path, browser):
     page = tmp_path / "check.html"
     done = subprocess.run([LOCKSTEP, "check", "--reference", QWEN[0], "--html", page, "--", ENGINE, ROOT / "examples" / "qwen3-hf", "5,17,25,33,8", "--bug", "gate-up-swapped"], capture_output=True, text=True, timeout=60)

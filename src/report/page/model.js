@@ -58,6 +58,7 @@ function rowOfPair(pair, index, added) {
 /* Inherited is the largest error among the pairs that a pair was computed from. */
 function linkRows(rows) {
   for (const row of rows) {
+    row.inputs = row.inputs.filter((input) => rows[input] !== undefined);
     for (const input of row.inputs) {
       rows[input].feeds.push(row.index);
     }
@@ -100,6 +101,14 @@ function picturesByPair(block) {
   return found;
 }
 
+/* The pair of the first divergence; null where there is none. */
+function rowOfFirst(first, rows) {
+  if (!first) {
+    return null;
+  }
+  return rows[first.pair] || rows.find((row) => row.order === first.candidate.order && row.pass === first.candidate.pass) || null;
+}
+
 /* Everything that the parts of the page need. */
 function readModel() {
   const result = readBlock("result"), pictures = readBlock("pictures");
@@ -108,10 +117,9 @@ function readModel() {
   const pairs = isWeights ? (result.weights && result.weights.pairs) || [] : result.pairs;
   const rows = pairs.map((pair, index) => isWeights ? rowOfWeight(pair, index) : rowOfPair(pair, index, added));
   linkRows(rows);
-  const first = result.first_divergence;
   return {
     result, rows, isWeights, pictures: picturesByPair(pictures), pictureBlock: pictures,
-    first: first && first.pair !== undefined ? rows[first.pair] : null,
+    first: rowOfFirst(result.first_divergence, rows),
     passes: new Set(rows.map((row) => row.pass)).size,
     measure: isWeights ? "NMSE" : "rel. L2",
     hasReplay: added.size > 0,

@@ -85,9 +85,9 @@ function firstDivergence(model) {
 }
 
 function causeOf(model) {
-  const causes = (model.result.first_divergence && model.result.first_divergence.causes) || [];
+  const first = model.result.first_divergence, causes = (first && first.causes) || [];
   if (causes.length === 0) {
-    return model.first ? make("div", { class: "cause none" }, make("span", { class: "label" }, "Cause"), "None of the transforms that were tried explains it.") : null;
+    return first && first.causes ? make("div", { class: "cause none" }, make("span", { class: "label" }, "Cause"), "None of the transforms that were tried explains it.") : null;
   }
   return make("div", { class: "cause" }, make("span", { class: "label" }, causes.length > 1 ? "Causes, the likeliest first" : "Cause"), causes.map(causeText));
 }
