@@ -20,6 +20,10 @@ CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden -ffp-contract=off -pthread -MMD -MP
 LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS_WANTED)) -lm -ldl
+# Draws PNG; only the command needs it, and works without it, but for `lockstep picture`.
+PNG := $(shell $(PKG_CONFIG) --exists libpng && echo libpng)
+PNG_CPPFLAGS := $(if $(PNG),$(shell $(PKG_CONFIG) --cflags libpng) -DLS_HAVE_PNG)
+PNG_LDLIBS := $(if $(PNG),$(shell $(PKG_CONFIG) --libs libpng))
 ifdef SANITIZE
 override CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=$(SANITIZE)
@@ -67,9 +71,10 @@ $(BUILD)/obj/%.o: %.c | check-deps
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+$(BUILD)/obj/cli/png_file.o: override CPPFLAGS += $(PNG_CPPFLAGS)
 $(BUILD)/lockstep: $(call obj,$(CLI_SRC)) $(BUILD)/liblockstep.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(PNG_LDLIBS) -o $@
 
 $(BUILD)/obj/maps.c: $(wildcard maps/*.yaml) scripts/embed-maps
 	@mkdir -p $(@D)
@@ -79,12 +84,22 @@ $(BUILD)/obj/maps.o: $(BUILD)/obj/maps.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-$(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
+# The HTML report's template.
+$(BUILD)/obj/page_template.c: $(wildcard src/report/page/*) scripts/embed-page
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)scripts/embed-page src/report/page/page.html > $@.part && mv $@.part $@
+$(BUILD)/obj/page_template.o: $(BUILD)/obj/page_template.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+EMBEDDED := $(BUILD)/obj/maps.o $(BUILD)/obj/page_template.o
+$(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC)) $(EMBEDDED)
 	$(call say,AR,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(BUILD)/obj/maps.o
+$(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(EMBEDDED)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
 
@@ -113,7 +128,7 @@ pages: ## build the manual pages (build/man) and the completion of shells (build
 pages: $(MAN_PAGES) $(COMPLETIONS)
 $(BUILD)/pages: $(call obj,$(wildcard cli/pages/*.c) $(filter-out cli/main.c,$(CLI_SRC))) $(BUILD)/liblockstep.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(PNG_LDLIBS) -o $@
 $(BUILD)/man/lockstep.1: PAGE = man
 $(BUILD)/man/lockstep-%.1: PAGE = man $(patsubst lockstep-%.1,%,$(notdir $@))
 $(BUILD)/completion/lockstep: PAGE = bash

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "checkpoint/checkpoint_diff.h"
+#include "command_line.h"
 #include "commands.h"
 #include "comparison.h"
 #include "diff/diff.h"
@@ -70,6 +71,8 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --profile, --sort, --atol and --rtol apply only to traces\n");
         return EXIT_TROUBLE;
     }
+    if (!comparison_has_pattern("diff", o))
+        return EXIT_TROUBLE;
     if (o->tensors != NULL && isnan(o->min_coverage))
         wanted.min_coverage = 0;
     progress_begin(NULL);
@@ -79,16 +82,15 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         fprintf(stderr, "lockstep diff: %s\n", error.message);
         return EXIT_TROUBLE;
     }
-    ls_text json = {0}, table = {0};
+    ls_text table = {0};
+    const ls_checkpoint_report report = {&diff, command_line(), o->picture};
     int status = diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE;
-    if (o->files[LS_REPORT_JSON] != NULL)
-        ls_report_checkpoints_json(&diff, &json);
-    if (o->files[LS_REPORT_JSON] != NULL && !comparison_write(&json, o->files[LS_REPORT_JSON]))
-        status = EXIT_TROUBLE;
+    for (int i = 0; i < LS_REPORT_COUNT; i++)
+        if (o->files[i] != NULL && !comparison_write_checkpoint_report((ls_report_format)i, &report, o->files[i]))
+            status = EXIT_TROUBLE;
     const ls_screen screen = terminal_screen(o->color);
     ls_report_checkpoints(&diff, o->all, &screen, &table);
     comparison_print(o, &table);
-    ls_text_done(&json);
     ls_text_done(&table);
     ls_checkpoint_diff_done(&diff);
     return status;

@@ -326,6 +326,7 @@ static int compare(prompt_run *r, earliest *first) {
     comparison_explain("run", &r->comparison, d, r->alike, &result);
     ls_report_terminal(&result.comparison, &(ls_row_choice){.all = r->comparison.all}, &ls_screen_of_files, &table);
     bool written = path_of(r, "report.json", path) && comparison_write_report(LS_REPORT_JSON, &result.comparison, path) && path_of(r, "report.txt", path) && comparison_write(&table, path);
+    written = written && path_of(r, "report.html", path) && comparison_write_report(LS_REPORT_HTML, &result.comparison, path);
     int status = result.status;
     ls_text_done(&table);
     if (d->result.first != LS_NONE) {
@@ -358,9 +359,9 @@ static int run_prompt(prompt_run *r, earliest *first) {
         tell(r, "%s: %s", r->folder, strerror(errno));
         return EXIT_TROUBLE;
     }
-    static const char *const old[] = {"report.txt", "report.json"}; /* of an earlier run, not of this one */
+    static const char *const old[] = {"report.txt", "report.json", "report.html"}; /* of an earlier run, not of this one */
     char path[PATH_MAX];
-    for (int i = 0; i < 2; i++)
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++)
         if (path_of(r, old[i], path))
             remove(path);
     if (r->prompt->tokens != NULL && strlen(r->prompt->tokens) < sizeof r->tokens)

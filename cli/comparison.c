@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 
 #include "base/progress.h"
+#include "base/pattern.h"
 #include "checkpoint/checkpoint_diff.h"
+#include "command_line.h"
 #include "diagnose/diagnose.h"
 #include "diff/divergence.h"
 #include "diff/proof.h"
@@ -57,6 +59,14 @@ bool comparison_write_report(ls_report_format format, const ls_comparison *compa
     return ok;
 }
 
+bool comparison_write_checkpoint_report(ls_report_format format, const ls_checkpoint_report *report, const char *path) {
+    FILE *file = open_output(path);
+    bool ok = file != NULL && close_output(file, ls_report_write_checkpoints(format, report, file));
+    if (!ok)
+        perror(path);
+    return ok;
+}
+
 void comparison_print(const comparison_options *o, const ls_text *table) {
     bool taken = table->data == NULL;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
@@ -70,6 +80,19 @@ static void list_profiles(const char *command, const char *found) {
     for (const ls_profile *p = ls_profiles; p->name != NULL; p++)
         fprintf(stderr, " %s", p->name);
     fprintf(stderr, "\n");
+}
+
+bool comparison_has_pattern(const char *command, const comparison_options *o) {
+    regex_t compiled;
+    lockstep_error error;
+    const bool ok = o->picture == NULL || ls_pattern_compile(o->picture, &compiled);
+    if (!ok) {
+        ls_pattern_refused(&error, "--picture", o->picture);
+        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+    } else if (o->picture != NULL) {
+        regfree(&compiled);
+    }
+    return ok;
 }
 
 bool comparison_understand(const char *command, const comparison_options *o, ls_diff_options *out) {
@@ -90,7 +113,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     else if (out->min_coverage > 1)
         fprintf(stderr, "lockstep %s: --min-coverage: found %g, expected 0 to 1\n", command, out->min_coverage);
     else
-        return true;
+        return comparison_has_pattern(command, o);
     return false;
 }
 
@@ -167,7 +190,7 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     if (!diff->is_replayed)
         name_weights(diff, &names);
     char *suspects = c->suspects_only ? ls_proof_suspected_weights(diff) : NULL;
-    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS, .weights.tensors = c->suspects_only ? suspects : names.data};
+    ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS | LS_WHAT_CONFIG, .weights.tensors = c->suspects_only ? suspects : names.data};
     const bool all = diff->is_replayed && !c->suspects_only;
     const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok && names.data == NULL && !diff->is_replayed)
@@ -300,49 +323,49 @@ static size_t count_alike(const ls_trace *trace, const alike_weights *alike) {
     return count;
 }
 
-/* False where no weights are to be reported. */
-static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, ls_checkpoint_diff *out) {
+/* Whether weights are to be reported. */
+static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     checkpoints c;
     if (!find_checkpoints(o, diff, &c))
         return false;
     const uint64_t key = alike_weights_key(c.reference, c.candidate);
     const bool known = o->reference_model == NULL && !c.suspects_only && alike->key == key;
-    if (!known && !compare_weights(command, o, &c, diff, out))
+    out->are_compared = !known && compare_weights(command, o, &c, diff, &out->checkpoints);
+    if (!known && !out->are_compared)
         return false;
-    const size_t count = known ? 0 : judge_weights(o, diff, out);
+    const size_t count = known ? 0 : judge_weights(o, diff, &out->checkpoints);
     if (!known && !c.suspects_only)
-        list_alike(out, key, alike);
+        list_alike(&out->checkpoints, key, alike);
     diff->weights_alike = c.suspects_only ? 0 : count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         complain(command, "the first divergence could not be found again", &error);
-    if (count > 0 || o->reference_model != NULL)
-        return true;
-    if (!known)
-        ls_checkpoint_diff_done(out);
-    return false;
+    return count > 0 || o->reference_model != NULL;
 }
 
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     out->oracle = (ls_oracle){0};
-    out->is_weighed = weigh(command, o, diff, alike, &out->weights);
+    out->are_compared = false;
+    const bool weighed = weigh(command, o, diff, alike, out);
     ls_progress_begin(LS_STAGE_EXPLAINING, 0);
     const bool diagnosed = ls_diagnose(diff, &out->diagnosis, &error) == LOCKSTEP_OK;
     ls_progress_end(LS_STAGE_EXPLAINING);
     if (!diagnosed)
         complain(command, "no cause could be determined", &error);
+    ls_predictions_compare(diff, &out->predictions);
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         complain(command, "--oracle", &error);
-    out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = out->is_weighed ? &out->weights : NULL};
+    out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = weighed ? &out->checkpoints : NULL, .predictions = &out->predictions,
+                                      .checkpoints = out->are_compared ? &out->checkpoints : NULL, .command = command_line(), .picture = o->picture};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {
     ls_oracle_done(&result->oracle);
-    if (result->is_weighed)
-        ls_checkpoint_diff_done(&result->weights);
+    if (result->are_compared)
+        ls_checkpoint_diff_done(&result->checkpoints);
 }
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {

@@ -5,11 +5,12 @@
 #include "alike_weights.h"
 #include "options.h"
 #include "report/report.h"
+#include "terminal.h"
 
 /* The first member of each command's options; comparison_rows.h has their rows. */
 typedef struct comparison_options {
     const char *map, *preset, *tensors, *layers, *profile, *reference_model;
-    const char *oracle, *color, *sort;
+    const char *oracle, *picture, *color, *sort;
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */
     double atol, rtol, min_coverage;
@@ -22,13 +23,16 @@ extern const char *const sort_choices[];
 
 /* False, with a message on stderr, when the options contradict each other. */
 bool comparison_understand(const char *command, const comparison_options *options, ls_diff_options *out);
+/* False, with a message on stderr, when --picture is no regular expression. */
+bool comparison_has_pattern(const char *command, const comparison_options *options);
 /* What a report is drawn from; it borrows the diff. */
 typedef struct comparison_result {
     ls_comparison comparison;
     ls_diagnosis diagnosis;
-    ls_checkpoint_diff weights;
+    ls_checkpoint_diff checkpoints; /* their weights and configuration; large, and must not move */
     ls_oracle oracle;
-    bool is_weighed; /* weights hold something */
+    ls_predictions predictions;
+    bool are_compared; /* checkpoints hold something */
     int status;      /* the exit status */
 } comparison_result;
 
@@ -40,6 +44,7 @@ int comparison_report(const char *command, const comparison_options *options, ls
 /* To a file, or to standard output for "-"; false, with a message on stderr, when it can't be written. */
 bool comparison_write(const ls_text *text, const char *path);
 bool comparison_write_report(ls_report_format format, const ls_comparison *comparison, const char *path);
+bool comparison_write_checkpoint_report(ls_report_format format, const ls_checkpoint_report *report, const char *path);
 /* The table on standard output, unless a report goes there. */
 void comparison_print(const comparison_options *options, const ls_text *table);
 /* The rows that --all and --sort ask for. */

@@ -16,6 +16,7 @@
 {"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
 {"--sort", OPTION_TEXT, COMPARISON_FIELD(sort), "BY", "order (default: of execution), error (the worst first), or layer (the worst of each)", sort_choices},
 COLOR_ROW(COMPARISON_FIELD(color)),
-#define LS_REPORT_ROW(id, option, help, function) {option, OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
+#define LS_REPORT_ROW(id, option, help, traces, checkpoints) {option, OPTION_PATH, COMPARISON_FIELD(files[LS_REPORT_##id]), "FILE", help, NULL},
 #include "report/format_table.h"
 #undef LS_REPORT_ROW
+{"--picture", OPTION_TEXT, COMPARISON_FIELD(picture), "REGEX", "--html: pictures of the candidate's tensors whose name matches, too", NULL},

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "io/guard.h"
 #include "report/styles.h"
+#include "command_line.h"
 #include "commands.h"
 #include "terminal.h"
 
@@ -100,7 +101,7 @@ static void keep_memory(void) {
 
 int main(int argc, char **argv) {
     ls_guard_process();
-    command_line_keep(argc, argv);
     keep_memory();
+    command_line_keep(argc, argv);
     return fill_standard_streams() ? finish(run(argc, argv)) : EXIT_TROUBLE;
 }

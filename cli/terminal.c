@@ -59,39 +59,3 @@ void terminal_print(FILE *to, const ls_text *lines) {
     fwrite(out.data != NULL ? out.data : "", 1, out.length, to);
     ls_text_done(&out);
 }
-
-/* ------------------------------------------------------------------ the command line */
-
-static char **words;
-
-void command_line_keep(int argc, char **argv) { words = argc > 0 ? argv : NULL; }
-
-static void put_word(const char *word, ls_text *out) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=@%+";
-    if (*word != '\0' && strspn(word, plain) == strlen(word)) {
-        ls_text_printf(out, "%s", word);
-        return;
-    }
-    ls_text_append(out, "'", 1);
-    for (; *word != '\0'; word++)
-        if (*word == '\'')
-            ls_text_printf(out, "'\\''");
-        else
-            ls_text_append(out, word, 1);
-    ls_text_append(out, "'", 1);
-}
-
-void command_line_with(const char *option, ls_text *out) {
-    bool given = false;
-    ls_text_printf(out, "lockstep");
-    for (char **word = words != NULL && words[0] != NULL ? words + 1 : NULL; word != NULL && *word != NULL; word++) {
-        if (!given && strcmp(*word, "--") == 0) {
-            ls_text_printf(out, " %s", option);
-            given = true;
-        }
-        ls_text_append(out, " ", 1);
-        put_word(*word, out);
-    }
-    if (!given)
-        ls_text_printf(out, " %s", option);
-}

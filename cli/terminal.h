@@ -16,9 +16,4 @@ ls_screen terminal_screen(const char *color);
 /* Prints help, or other running text, as wide as the terminal. */
 void terminal_print(FILE *to, const ls_text *lines);
 
-/* The words that the program was called with, of which the command line is made that shows more. */
-void command_line_keep(int argc, char **argv);
-/* Appends them as for a shell, with an option more, in front of a command after "--". */
-void command_line_with(const char *option, ls_text *out);
-
 #endif

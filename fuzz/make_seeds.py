@@ -306,7 +306,22 @@ def tokenizers():
     put("tokenizer", "unigram.json", json.dumps({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["x", -1.5], ["y", 0]]}}).encode())
 
 
+def results():
+    node = {"name": "a (b)", "op": "MUL", "occurrence": 1, "pass": 0, "layer": 2, "order": 7}
+    pair = {"candidate": node, "reference": {"name": "<r>"}, "verdict": "diverged", "downstream": False, "tolerance": 1e-4,
+            "metrics": {"rel_l2": 0.5, "max_abs": "inf", "cosine": "nan", "nmse": 0.25, "nonfinite_differ": 1}}
+    origin = {"name": "c", "op": "ADD", "node": 9, "layer": 2, "pass": 0, "origin": True, "added": {"rel_l2": 1.0}, "rule": {"id": "mask", "instead": "no window"}}
+    cause = {"rule": "scale", "summary": "times 2", "where": "somewhere"}
+    traces = {"schema": 1, "kind": "traces", "verdict": "diverged", "reason": "r", "reference": {"path": "a"}, "candidate": {"path": "b"}, "hints": ["h"],
+              "first_divergence": {**pair, "causes": [cause]}, "replay": {"operations": [origin]}, "pairs": [pair, {**pair, "downstream": True}]}
+    weights = {"schema": 1, "kind": "checkpoints", "verdict": "differs", "findings": [{"kind": "config", "fails": True, "gap": False, "text": "t"}],
+               "weights": {"pairs": [{"candidate": {"name": "w", "part": "[0:4]"}, "reference": {"name": "v"}, "verdict": "worse", "cause": "c", "metrics": {"nmse": 0.1}}]}}
+    put("result", "traces.json", json.dumps(traces).encode())
+    put("result", "checkpoints.json", json.dumps(weights).encode())
+
+
 if __name__ == "__main__":
+    results()
     configs()
     quantized()
     tokenizers()

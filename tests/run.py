@@ -42,6 +42,7 @@ SUITES = [
     ("checkpoints", 200, [*PYTEST, "tests/checkpoints"]),
     ("capture", 300, [*PYTEST, "tests/capture"]),
     ("compare", 200, [*PYTEST, "tests/compare"]),
+    ("browser", 90, [*PYTEST, "tests/browser"]),
     ("python", 60, [*PYTEST, "tests/python"]),
     ("torch", 420, [*PYTEST, "tests/torch"]),
     ("engines", 660, [*PYTEST, "tests/e2e"]),

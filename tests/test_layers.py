@@ -29,6 +29,8 @@ ALLOWED = {
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match", "eval", "verify", "replay"},
     "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "replay", "verify", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "quantized", "op", "compare", "preset", "match"},
+    "bundle": {"base", "io", "tensor", "format", "op", "trace", "compare", "match", "eval", "verify", "replay", "diff"},
+    "result": {"base", "io", "format", "compare"},
     "report": {"base", "tensor", "format", "trace", "compare", "match", "diff", "diagnose", "checkpoint", "verify", "replay"},
 }
 FILES = sorted((ROOT / "src").glob("*/*.[ch]"))

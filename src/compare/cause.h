@@ -18,6 +18,7 @@ typedef struct ls_cause {
     const char *sentence; /* parameters in braces, numbers with their significant digits: "eps is {eps:3} here" */
     ls_cause_parameter parameters[LS_CAUSE_PARAMETERS];
     double before;        /* error that it explains, as the next; 0 where that is the pair's */
+    size_t values, free;  /* elements that differ, and the numbers that were fitted to them; 0 where nothing was fitted */
     double residual;      /* error that remains after undoing it: relative L2 of activations, NMSE of weights; NaN where nothing was undone */
 } ls_cause;
 

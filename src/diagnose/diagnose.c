@@ -48,12 +48,13 @@ static void insert(ls_diagnosis *d, const ls_cause *cause) {
 
 /* Any two numbers are a multiple of each other: a rule that fits as many numbers as it has
  * elements to explain explains nothing. */
-static bool has_enough(const ls_evidence *e, const rule *r) {
+static bool has_enough(const ls_evidence *e, const rule *r, ls_cause *out) {
     enum { LEAST = 4 };
-    size_t differ = 0, free_numbers = r->free_parameters == LS_FREE_PER_CHANNEL ? e->channels : (size_t)r->free_parameters;
+    out->free = r->free_parameters == LS_FREE_PER_CHANNEL ? e->channels : (size_t)r->free_parameters;
+    out->values = 0;
     for (size_t i = 0; i < e->count; i++)
-        differ += e->reference[i] != e->candidate[i];
-    return differ >= LEAST && differ > free_numbers;
+        out->values += e->reference[i] != e->candidate[i];
+    return out->values >= LEAST && out->values > out->free;
 }
 
 double ls_evidence_rounding(const ls_evidence *e) {
@@ -63,19 +64,30 @@ double ls_evidence_rounding(const ls_evidence *e) {
 }
 
 /* What is fitted needs values that are numbers. */
-static bool explains(const ls_evidence *e, const rule *r, ls_cause *out) {
-    if (r->free_parameters == LS_FREE_PROVEN)
-        return r->fit(e, out);
-    const double rounding = ls_evidence_rounding(e);
-    return e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r) && r->fit(e, out) && out->residual <= fmax(e->pair->mark.tolerance, rounding) &&
-           out->residual < fmax(0.1 * e->pair->metrics.rel_l2, fmin(rounding, 0.25 * e->pair->metrics.rel_l2));
+static bool applies(const ls_evidence *e, const rule *r, ls_cause *out) {
+    const bool is_proven = r->free_parameters == LS_FREE_PROVEN;
+    return (is_proven || (e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r, out))) && r->fit(e, out);
 }
 
-static void try_rules(const ls_evidence *e, ls_diagnosis *out) {
+/* A rule that applies leaves little enough. */
+static bool explains(const ls_evidence *e, const rule *r, const ls_cause *cause) {
+    const double rounding = ls_evidence_rounding(e);
+    return r->free_parameters == LS_FREE_PROVEN || (cause->residual <= fmax(e->pair->mark.tolerance, rounding) &&
+                                                    cause->residual < fmax(0.1 * e->pair->metrics.rel_l2, fmin(rounding, 0.25 * e->pair->metrics.rel_l2)));
+}
+
+_Static_assert(sizeof rules / sizeof rules[0] <= LS_ATTEMPTS_MAX, "room for an attempt of each rule");
+
+static void try_rules(const ls_evidence *e, ls_diagnosis *out, ls_attempts *out_attempts) {
     for (const rule *r = rules; r < rules + sizeof rules / sizeof rules[0]; r++) {
         ls_cause cause = {.id = r->id, .sentence = r->sentence};
-        if (explains(e, r, &cause))
+        if (!applies(e, r, &cause))
+            continue;
+        const bool known = explains(e, r, &cause);
+        if (known)
             insert(out, &cause);
+        if (out_attempts != NULL)
+            out_attempts->items[out_attempts->count++] = (ls_attempt){cause, known};
     }
 }
 
@@ -86,7 +98,7 @@ static size_t evidence_count(const ls_view *candidate, size_t channels) {
     return (size_t)(elements < most ? elements : most);
 }
 
-static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_diagnosis *out, lockstep_error *error) {
+static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_diagnosis *out, ls_attempts *out_attempts, lockstep_error *error) {
     const ls_view *candidate = &aligned->layout.candidate;
     uint64_t innermost = candidate->rank > 0 ? candidate->shape[candidate->rank - 1] : 1;
     size_t channels = innermost > 0 && innermost <= LS_EVIDENCE_MAX ? (size_t)innermost : 1;
@@ -100,23 +112,29 @@ static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_aligned_pair 
         if (values[i] <= p->mask_reference && values[count + i] <= p->mask_candidate)
             values[i] = values[count + i] = 0;
     ls_evidence e = {d, p, aligned, values, values + count, values + 2 * count, count, channels};
-    try_rules(&e, out);
+    try_rules(&e, out, out_attempts);
     free(values);
     return LOCKSTEP_OK;
 }
 
-lockstep_status ls_diagnose(ls_diff *d, ls_diagnosis *out, lockstep_error *error) {
+lockstep_status ls_diagnose_pair(ls_diff *d, const ls_pair *p, ls_diagnosis *out, ls_attempts *out_attempts, lockstep_error *error) {
     *out = (ls_diagnosis){0};
+    if (out_attempts != NULL)
+        *out_attempts = (ls_attempts){0};
     ls_aligned_pair aligned;
     lockstep_error unreadable;
-    const ls_pair *p = d->result.first != LS_NONE ? &d->pairs.items[d->result.first] : NULL;
-    if (p == NULL || (p->mark.verdict != LS_VERDICT_DIVERGED && p->mark.verdict != LS_VERDICT_NONFINITE))
+    if (p->mark.verdict != LS_VERDICT_DIVERGED && p->mark.verdict != LS_VERDICT_NONFINITE)
         return LOCKSTEP_OK;
     const ls_reorder reorder = ls_pair_reorder(p);
     if (ls_aligned_pair_open(&d->matching, p, reorder, LS_LAYOUT_VOTED, &aligned, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
     ls_find_failing_rows(d, p, &aligned, &out->failing_rows);
-    lockstep_status status = look(d, p, &aligned, out, error);
+    lockstep_status status = look(d, p, &aligned, out, out_attempts, error);
     ls_aligned_pair_close(&aligned);
     return status;
+}
+
+lockstep_status ls_diagnose(ls_diff *d, ls_diagnosis *out, lockstep_error *error) {
+    *out = (ls_diagnosis){0};
+    return d->result.first != LS_NONE ? ls_diagnose_pair(d, &d->pairs.items[d->result.first], out, NULL, error) : LOCKSTEP_OK;
 }

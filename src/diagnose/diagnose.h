@@ -15,6 +15,19 @@ typedef struct ls_failing_rows {
     uint32_t first, last;
 } ls_failing_rows;
 
+/* A rule that applies, and what it leaves, whether or not that explains anything. */
+typedef struct ls_attempt {
+    ls_cause cause;
+    bool explains;
+} ls_attempt;
+
+/* Of one pair; at most one for each rule. */
+enum { LS_ATTEMPTS_MAX = 32 };
+typedef struct ls_attempts {
+    ls_attempt items[LS_ATTEMPTS_MAX];
+    size_t count;
+} ls_attempts;
+
 typedef struct ls_diagnosis {
     ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, best first */
     size_t cause_count;
@@ -49,8 +62,10 @@ double ls_evidence_rounding(const ls_evidence *evidence);
 /* Finds the failing rows, where one axis of the pair is that of the rows. */
 void ls_find_failing_rows(const ls_diff *diff, const ls_pair *pair, const ls_aligned_pair *aligned, ls_failing_rows *out_rows);
 
-/* Looks for the cause of the first divergence. The diagnosis is empty when there is no divergence, or no values
- * to look at. */
+/* Looks for the cause of a divergence. The diagnosis is empty when the pair does not diverge, or there are no values
+ * to look at. attempts: NULL, or receives what was tried. */
+lockstep_status ls_diagnose_pair(ls_diff *diff, const ls_pair *pair, ls_diagnosis *out_diagnosis, ls_attempts *out_attempts, lockstep_error *error);
+/* The same for the first divergence, if there is one. */
 lockstep_status ls_diagnose(ls_diff *diff, ls_diagnosis *out_diagnosis, lockstep_error *error);
 
 #endif

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "diff/proof.h"
+#include "diff/ascent.h"
 #include "diff/excuses.h"
-#include "diff/walk.h"
+#include "diff/proof.h"
 
 /* ------------------------------------------------------------------ exact inputs */
 
@@ -201,68 +201,21 @@ static size_t first_of(const ls_diff *d, const ls_mark *marks) {
 
 /* ------------------------------------------------------------------ upstream */
 
-/* A walk from the first divergence to its nearest paired ancestors. */
-typedef struct ascent {
-    const ls_walk *w;
-    size_t start;
-    size_t *stack, depth;
-    bool *seen;
-    ls_diff_result *result;
-} ascent;
-
-static void append(ls_index_list *list, size_t index) { list->items[list->count++] = index; }
-
-/* Takes a node's weights and pushes its other sources. */
-static void push_sources(ascent *a, const ls_node *n) {
-    const ls_node *nodes = a->w->graph->nodes;
-    for (size_t k = 0; k <= n->source_count; k++) {
-        size_t source = ls_node_input(n, k);
-        if (source == LS_NONE || a->seen[source])
-            continue;
-        bool weight = nodes[source].role == LOCKSTEP_ROLE_WEIGHT, carries = ls_node_carries(&nodes[source]);
-        a->seen[source] = weight || carries;
-        if (weight)
-            append(&a->result->weights, source);
-        else if (carries)
-            a->stack[a->depth++] = source;
-    }
-}
-
-static void climb(ascent *a) {
-    const ls_walk *w = a->w;
-    const ls_matching *m = &w->diff->matching;
-    a->stack[a->depth++] = a->start;
-    while (a->depth > 0) {
-        size_t at = a->stack[--a->depth], value = w->values->value_of[at], pair = ls_walk_pair(w, at);
-        const ls_node *n = &w->graph->nodes[at];
-        bool start = at == a->start;
-        if (!start && pair != 0) {
-            if (!a->seen[value] || value == at)
-                append(&a->result->inputs, pair - 1);
-            a->seen[value] = true;
-            continue;
-        }
-        bool absorbed = w->graph == m->in->candidate.trace && m->absorbed_into[at] != 0;
-        if (!start && n->role == LOCKSTEP_ROLE_COMPUTED && n->alias_of == LS_NONE && n->elements > 0 && !absorbed)
-            append(&a->result->interval, at);
-        push_sources(a, n);
-    }
+static lockstep_status keep(ls_diff *d, const ls_index_list *from, ls_index_list *out) {
+    out->items = ls_arena_array(&d->arena, from->count + 1, sizeof *out->items);
+    out->count = out->items != NULL ? from->count : 0;
+    if (out->items != NULL)
+        memcpy(out->items, from->items, from->count * sizeof *out->items);
+    return out->items != NULL ? LOCKSTEP_OK : LOCKSTEP_NO_MEMORY;
 }
 
 /* Fills in the inputs, the interval and the weights of the first divergence. */
 static lockstep_status look_upstream(ls_diff *d, const ls_walk *w, lockstep_error *error) {
-    size_t count = w->graph->node_count + 1;
-    const ls_pair *first = &d->pairs.items[d->result.first];
-    ascent a = {.w = w, .result = &d->result, .stack = calloc(count, sizeof *a.stack), .seen = calloc(count, sizeof *a.seen)};
-    a.start = w->graph == d->in.candidate.trace ? first->candidate_value : w->values->value_of[first->reference_value];
-    d->result.inputs.items = ls_arena_array(&d->arena, count, sizeof *d->result.inputs.items);
-    d->result.interval.items = ls_arena_array(&d->arena, count, sizeof *d->result.interval.items);
-    d->result.weights.items = ls_arena_array(&d->arena, count, sizeof *d->result.weights.items);
-    bool ok = a.stack != NULL && a.seen != NULL && d->result.inputs.items != NULL && d->result.interval.items != NULL && d->result.weights.items != NULL;
-    if (ok)
-        climb(&a);
-    free(a.stack);
-    free(a.seen);
+    ls_ascent a;
+    LS_TRY(ls_ascent_open(w, &a, error));
+    ls_ascent_climb(&a, d->result.first);
+    bool ok = keep(d, &a.inputs, &d->result.inputs) == LOCKSTEP_OK && keep(d, &a.interval, &d->result.interval) == LOCKSTEP_OK && keep(d, &a.weights, &d->result.weights) == LOCKSTEP_OK;
+    ls_ascent_close(&a);
     return ok ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 

@@ -102,7 +102,7 @@ lockstep_status ls_proof_replay(ls_diff *d, lockstep_error *error) {
     LS_TRY(prepare(d, &d->is_replayed, error));
     if (!d->is_replayed)
         return LOCKSTEP_OK;
-    LS_TRY(ls_replay_run(&d->matching, &d->models, d->options.exact, &d->replay, error));
+    LS_TRY(ls_replay_run(&d->matching, &d->models, &(ls_replay_options){d->options.exact, d->options.explain}, &d->replay, error));
     return ls_accepted_apply(d, error);
 }
 
@@ -118,7 +118,7 @@ static void run_proof(void *context, uint64_t which, int worker) {
     proofs *p = context;
     ls_diff *d = p->d;
     (void)worker;
-    p->statuses[which] = which == REPLAY ? ls_replay_run(&d->matching, &d->models, d->options.exact, &d->replay, &p->errors[which])
+    p->statuses[which] = which == REPLAY ? ls_replay_run(&d->matching, &d->models, &(ls_replay_options){d->options.exact, d->options.explain}, &d->replay, &p->errors[which])
                                          : ls_verify(d->in.candidate.trace, &d->models, d->options.exact, &d->verification, &p->errors[which]);
 }
 

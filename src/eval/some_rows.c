@@ -80,7 +80,7 @@ static uint64_t rows_that_are_cheap(const ls_trace *t, const ls_node *n, uint64_
     return parts <= 1 ? of : (uint64_t)fmax(LEAST, (double)of / parts);
 }
 
-bool ls_rows_choose(const ls_trace *t, size_t node, ls_rows *out) {
+bool ls_rows_along(const ls_trace *t, size_t node, ls_rows *out) {
     const ls_node *n = &t->nodes[node];
     *out = (ls_rows){0};
     if (n->dialect != LS_DIALECT_GGML || n->rank > LS_EVAL_AXES || n->elements == 0 || !is_by_rows(t, n))
@@ -90,6 +90,13 @@ bool ls_rows_choose(const ls_trace *t, size_t node, ls_rows *out) {
             out->axis = axis;
             out->of = size_of(n, axis);
         }
+    return out->of > 0;
+}
+
+bool ls_rows_choose(const ls_trace *t, size_t node, ls_rows *out) {
+    const ls_node *n = &t->nodes[node];
+    if (!ls_rows_along(t, node, out))
+        return false;
     out->count = rows_that_are_cheap(t, n, out->of);
     out->places = out->count < out->of ? malloc(out->count * sizeof *out->places) : NULL;
     for (uint64_t i = 0; out->places != NULL && i < out->count; i++) {

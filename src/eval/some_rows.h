@@ -11,6 +11,8 @@ typedef struct ls_rows {
     uint64_t *places;   /* NULL: all */
 } ls_rows;
 
+/* The axis along which the operation treats each row of its result by itself: the longest; without places. False where there is none. */
+bool ls_rows_along(const ls_trace *trace, size_t node, ls_rows *out);
 /* Chooses at least 32 rows. False, and all of them, where the operation is cheap, or does not treat each row by itself. */
 bool ls_rows_choose(const ls_trace *trace, size_t node, ls_rows *out);
 void ls_rows_done(ls_rows *rows);

@@ -65,6 +65,25 @@ typedef struct ls_region_size {
 } ls_region_size;
 enum { LS_REGION_OPERATIONS = 8, LS_REGION_PRODUCTS = 1, LS_REGION_EXPERTS = 3 }; /* of experts without rounded weights, in twice as many operations */
 
+/* An experiment on an operation at fault: what is left when it, or one of its region, is computed in another way. */
+typedef struct ls_trial {
+    const char *rule, *instead;
+    double left; /* relative L2 */
+    bool explains;
+} ls_trial;
+
+/* All experiments on one operation, in the order in which they were made. */
+typedef struct ls_trials {
+    size_t node; /* of the candidate; LS_NONE: on none */
+    ls_trial *items;
+    size_t count, capacity;
+} ls_trials;
+
+typedef struct ls_replay_options {
+    bool exact;          /* all rows of large products are computed */
+    const char *explain; /* the operation whose experiments are kept: the first at fault that is called so, or whose partner is; "": the first at fault; NULL: none */
+} ls_replay_options;
+
 typedef struct ls_replay {
     const ls_matching *matching;
     ls_replayed *items; /* the candidate's operations on floats, without views and writes to caches, in order */
@@ -78,6 +97,7 @@ typedef struct ls_replay {
     double reference_error;     /* relative L2: what the type in which the reference computes adds to each result; 0 of f32 */
     const char *reference_type; /* that type; NULL */
     size_t sampled; /* large operations of which only some rows were computed */
+    ls_trials trials; /* of the operation that is to be explained */
     ls_arena arena;
 } ls_replay;
 
@@ -87,8 +107,8 @@ const char *ls_replay_class_name(ls_replay_class class);
 /* The ids of the rules by which an operation at fault can be explained, from 0; NULL after the last one. */
 const char *ls_replay_rule(size_t index);
 
-/* The matching has taken in all nodes. exact: all rows of large products are computed. Everything is borrowed. */
-lockstep_status ls_replay_run(const ls_matching *matching, const ls_models *models, bool exact, ls_replay *out_replay, lockstep_error *error);
+/* The matching has taken in all nodes. Everything is borrowed. */
+lockstep_status ls_replay_run(const ls_matching *matching, const ls_models *models, const ls_replay_options *options, ls_replay *out_replay, lockstep_error *error);
 void ls_replay_done(ls_replay *replay);
 
 /* A fault that moves the result by less, as relative L2, may look like rounding. */

@@ -710,7 +710,8 @@ static void begin_again(ls_replayer *w, ls_replay *out) {
         w->caches[i].released = 0;
     ls_map_done(&w->lessons);
     w->trials_left = LS_REPLAYER_TRIALS * w->candidate->node_count;
-    *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena};
+    free(out->trials.items);
+    *out = (ls_replay){.matching = out->matching, .items = out->items, .arena = out->arena, .trials = {.node = LS_NONE}};
 }
 
 static int by_node(const void *a, const void *b) {
@@ -718,9 +719,10 @@ static int by_node(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, bool exact, ls_replay *out, lockstep_error *error) {
-    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = exact, .first_tried = LS_NONE, .sampled = LS_NONE, .perturbed = {.weight = LS_NONE}};
-    *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items)};
+lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, const ls_replay_options *options, ls_replay *out, lockstep_error *error) {
+    ls_replayer w = {.m = m, .candidate = m->in->candidate.trace, .models = models, .exact = options->exact, .explain = options->explain, .trials = &out->trials, .first_tried = LS_NONE,
+                     .sampled = LS_NONE, .perturbed = {.weight = LS_NONE}};
+    *out = (ls_replay){.matching = m, .items = calloc(w.candidate->node_count + 1, sizeof *out->items), .trials = {.node = LS_NONE}};
     w.arena = &out->arena;
     lockstep_status status = out->items != NULL ? ls_replayer_init(&w, error) : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (status == LOCKSTEP_OK)
@@ -744,6 +746,7 @@ lockstep_status ls_replay_run(const ls_matching *m, const ls_models *models, boo
 
 void ls_replay_done(ls_replay *r) {
     free(r->items);
+    free(r->trials.items);
     ls_arena_done(&r->arena);
     *r = (ls_replay){0};
 }

@@ -59,12 +59,12 @@ typedef struct ls_perturbation {
 
 typedef enum ls_rotation { LS_ROTATES_NOTHING, LS_ROTATES_HALVES, LS_ROTATES_PAIRS } ls_rotation;
 
-/* What experiments on one kind of operation have shown (variants.c). */
-enum { LS_EXPERIENCES = 16 };
+/* What experiments on one kind of operation have shown (experiments.c). */
+enum { LS_EXPERIENCES = 16, LS_TOGETHER = 2 };
 typedef struct ls_experience {
     ls_op_id id;
     bool explains;     /* this alteration did */
-    size_t variant, k;
+    size_t variants[LS_TOGETHER], k[LS_TOGETHER], together; /* of `together` variants */
     size_t failures;   /* operations that none explains */
 } ls_experience;
 
@@ -73,6 +73,8 @@ typedef struct ls_replayer {
     const ls_trace *candidate;
     const ls_models *models;
     bool exact;           /* all rows of large products are computed */
+    const char *explain;  /* see ls_replay_options */
+    ls_trials *trials;
     ls_partners partners;
     ls_step *steps;       /* per node of the candidate */
     size_t *consumers, *first_consumer; /* of each node: consumers[first_consumer[i] … first_consumer[i + 1]) */
@@ -324,16 +326,24 @@ struct ls_alteration {
     int window;         /* positions, or by how many it is longer */
     int shift;          /* of RoPE's positions */
     bool swaps;         /* its two operands */
-    char text[100];     /* for people */
+    bool is_void;       /* nothing would change */
+    char text[200];     /* for people */
 };
 
-/* Tries every variant of an operation at fault. Sets the rule of the one that leaves least, if what it leaves is no fault. */
-void ls_replayer_vary(ls_replayer *replayer, ls_replayed *item);
+/* Alters a node, in addition to what was altered before, in the k-th way of a variant (its rule is ls_replay_rule of it); false after the last. */
+bool ls_alteration_add(size_t variant, size_t k, struct ls_alteration *alteration);
+void ls_alteration_copy(const struct ls_alteration *from, struct ls_alteration *out);
 enum { LS_ALTERATION_NUMBERS = 4 };
 /* A node with the k-th of its numbers, such as the base of RoPE or eps, times a factor. False where it has none. It must not be moved. */
 bool ls_alteration_of_number(const ls_trace *trace, size_t node, size_t k, double factor, struct ls_alteration *out);
 /* The mask as an alteration has it. */
 void ls_alteration_apply(const struct ls_alteration *alteration, size_t slot, ls_array *operand);
+
+/* ------------------------------------------------------------------ experiments.c */
+
+/* Tries every variant of an operation at fault, and two together where none explains it. Sets the rule of what leaves least, if what it leaves
+ * is no fault. */
+void ls_replayer_vary(ls_replayer *replayer, ls_replayed *item);
 
 /* ------------------------------------------------------------------ local_error.c */
 

@@ -22,6 +22,7 @@ static bool take_kind(alteration *a, const ls_op_id *kinds, size_t count, size_t
         return false;
     a->node.kind = ls_op_at(kinds[k]);
     snprintf(a->text, sizeof a->text, "%s instead of %s", ls_op_at(kinds[k])->ggml, ls_op_at(own)->ggml);
+    a->is_void = kinds[k] == own;
     return true;
 }
 
@@ -53,6 +54,7 @@ static void set_parameter(alteration *a, const char *key, double value) {
 static void try_number(alteration *a, const char *key, double value) {
     const double *own = ls_node_parameter(&a->node, key);
     snprintf(a->text, sizeof a->text, "%s %.7g instead of %.7g", key, value, own != NULL ? *own : 0);
+    a->is_void = value == (own != NULL ? *own : 0);
     set_parameter(a, key, value);
 }
 
@@ -197,6 +199,29 @@ static const struct {
 
 const char *ls_replay_rule(size_t index) { return index < COUNT(variants) ? variants[index].rule : NULL; }
 
+bool ls_alteration_add(size_t variant, size_t k, alteration *a) {
+    char before[sizeof a->text], own[sizeof a->text];
+    const ls_mask_change mask = a->mask;
+    snprintf(before, sizeof before, "%s", a->text);
+    a->mask = LS_MASK_AS_IT_IS;
+    a->is_void = false;
+    if (!variants[variant].alter(a, k))
+        return false;
+    a->is_void = a->is_void || (mask != LS_MASK_AS_IT_IS && a->mask != LS_MASK_AS_IT_IS); /* it can be changed in one way only */
+    a->mask = a->mask == LS_MASK_AS_IT_IS ? mask : a->mask;
+    if (before[0] != '\0') {
+        snprintf(own, sizeof own, "%s", a->text);
+        snprintf(a->text, sizeof a->text, "%.*s and %.*s", (int)sizeof before / 2 - 3, before, (int)sizeof own / 2 - 3, own);
+    }
+    return true;
+}
+
+void ls_alteration_copy(const alteration *from, alteration *out) {
+    *out = *from;
+    if (from->node.parameters == from->parameters)
+        out->node.parameters = out->parameters;
+}
+
 /* ------------------------------------------------------------------ operands */
 
 static uint64_t columns_of(const ls_array *a) { return a->rank > 0 ? a->shape[a->rank - 1] : 0; }
@@ -288,85 +313,4 @@ void ls_alteration_apply(const alteration *a, size_t slot, ls_array *operand) {
         change_mask(operand, a);
     for (uint64_t i = 0; a->shift != 0 && slot == 1 && i < operand->elements; i++)
         operand->values[i] += a->shift;
-}
-
-/* ------------------------------------------------------------------ experiments */
-
-/* How far the operation at fault is from the reference's values, where an operation of its region is computed in another way. */
-static bool measure_region(ls_replayer *w, size_t node, size_t at, ls_local_error *out) {
-    ls_array altered, computed;
-    double *scale = NULL;
-    const char *reason;
-    if (!ls_replayer_compute(w, at, false, &altered, NULL, &reason))
-        return false;
-    ls_replayer_try(w, at, &altered);
-    bool ok = ls_replayer_compute(w, node, false, &computed, &scale, &reason);
-    ls_replayer_untry(w);
-    if (ok) {
-        ok = ls_replayer_measure(w, node, &computed, scale, out);
-        free(scale);
-        ls_array_release(&computed);
-    }
-    ls_array_release(&altered);
-    return ok;
-}
-
-/* The operation, or its region, as an alteration has it gives the reference's values, and better than what was found before. */
-static bool try_one(ls_replayer *w, const alteration *a, const char *rule, ls_replayed *item) {
-    ls_local_error left = {0};
-    w->altered = a;
-    const bool known = a->at == item->node ? ls_replayer_local_error(w, a->at, &left) : measure_region(w, item->node, a->at, &left);
-    w->altered = NULL;
-    if (!known || ls_local_error_is_fault(&left) || (item->rule != NULL && !(left.error < 0.5 * item->left)))
-        return false;
-    const char *text = a->at == item->node ? ls_arena_copy(w->arena, a->text, strlen(a->text)) : ls_arena_printf(w->arena, "%s in %s", a->text, a->node.op);
-    if (text == NULL)
-        return false;
-    item->rule = rule;
-    item->instead = text;
-    item->left = left.error;
-    return true;
-}
-
-static bool alter(const ls_replayer *w, size_t node, size_t variant, size_t k, alteration *out) {
-    *out = (alteration){.at = node, .node = w->candidate->nodes[node]};
-    return variants[variant].alter(out, k);
-}
-
-/* What explained one operation of a kind explains the others, and what did not explain several need not be tried again. */
-static ls_experience *experience_of(ls_replayer *w, size_t node) {
-    const ls_op_id id = w->candidate->nodes[node].kind->id;
-    for (size_t i = 0; i < w->experience_count; i++)
-        if (w->experiences[i].id == id)
-            return &w->experiences[i];
-    if (w->experience_count == LS_EXPERIENCES)
-        return NULL;
-    w->experiences[w->experience_count] = (ls_experience){.id = id};
-    return &w->experiences[w->experience_count++];
-}
-
-static bool try_known(ls_replayer *w, const ls_experience *e, size_t at, ls_replayed *item) {
-    alteration a;
-    return e != NULL && e->explains && alter(w, at, e->variant, e->k, &a) && try_one(w, &a, variants[e->variant].rule, item);
-}
-
-static void vary_at(ls_replayer *w, size_t at, ls_replayed *item) {
-    enum { FAILURES = 8 };
-    ls_experience *e = experience_of(w, at);
-    if (try_known(w, e, at, item) || (e != NULL && e->failures >= FAILURES))
-        return;
-    for (size_t v = 0; v < COUNT(variants); v++) {
-        alteration a;
-        for (size_t k = 0; alter(w, at, v, k, &a); k++)
-            if (try_one(w, &a, variants[v].rule, item) && e != NULL)
-                *e = (ls_experience){.id = e->id, .explains = true, .variant = v, .k = k, .failures = e->failures};
-    }
-    if (e != NULL && item->rule == NULL)
-        e->failures++;
-}
-
-void ls_replayer_vary(ls_replayer *w, ls_replayed *item) {
-    vary_at(w, item->node, item);
-    for (size_t i = 0; i < item->region_count && item->rule == NULL; i++)
-        vary_at(w, item->region[i], item);
 }

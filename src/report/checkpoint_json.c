@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "report/json_values.h"
+#include "report/produced.h"
 #include "report/report.h"
 
 static json_t *side_json(const ls_checkpoint *c) {
@@ -195,6 +196,14 @@ static json_t *weights_json(const ls_checkpoint_diff *d) {
     return o;
 }
 
+/* The index of a pair among those that are reported. */
+static json_t *shown_pair(const ls_weights *w, size_t pair) {
+    size_t before = 0;
+    for (size_t i = 0; i < w->pair_count && i < pair; i++)
+        before += !w->pairs[i].is_refuted;
+    return pair < w->pair_count && !w->pairs[pair].is_refuted ? ls_json_count(before) : json_null();
+}
+
 static json_t *findings_json(const ls_checkpoint_diff *d) {
     json_t *list = json_array();
     for (size_t i = 0; i < d->finding_count; i++) {
@@ -202,16 +211,19 @@ static json_t *findings_json(const ls_checkpoint_diff *d) {
         json_object_set_new(o, "kind", json_string(ls_finding_kind_name(d->findings[i].kind)));
         json_object_set_new(o, "fails", json_boolean(d->findings[i].fails));
         json_object_set_new(o, "gap", json_boolean(d->findings[i].gap));
+        json_object_set_new(o, "pair", shown_pair(&d->weights, d->findings[i].pair));
         json_object_set_new(o, "text", ls_json_text(d->findings[i].text));
         json_array_append_new(list, o);
     }
     return list;
 }
 
-void ls_report_checkpoints_json(const ls_checkpoint_diff *d, ls_text *out) {
+bool ls_report_checkpoints_json(const ls_checkpoint_report *report, FILE *out) {
+    const ls_checkpoint_diff *d = report->diff;
     json_t *o = json_object();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("checkpoints"));
+    json_object_set_new(o, "produced", ls_json_produced(report->command));
     json_object_set_new(o, "verdict", json_string(ls_checkpoint_verdict_name(d)));
     json_object_set_new(o, "reference", side_json(&d->sides[LS_REFERENCE]));
     json_object_set_new(o, "candidate", side_json(&d->sides[LS_CANDIDATE]));
@@ -222,5 +234,9 @@ void ls_report_checkpoints_json(const ls_checkpoint_diff *d, ls_text *out) {
         json_object_set_new(o, "vocab", vocabulary_json(&d->vocabulary));
     if ((d->what & LS_WHAT_WEIGHTS) != 0)
         json_object_set_new(o, "weights", weights_json(d));
-    ls_json_dump(o, out);
+    ls_text text = {0};
+    ls_json_dump(o, &text);
+    bool ok = !text.failed && fwrite(text.data, 1, text.length, out) == text.length;
+    ls_text_done(&text);
+    return ok;
 }

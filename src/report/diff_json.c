@@ -4,10 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/ascent.h"
+#include "diff/proof.h"
+#include "report/diff_json.h"
 #include "report/json_values.h"
+#include "report/layers.h"
+#include "report/produced.h"
+#include "report/where.h"
 #include "report/remarks.h"
 #include "report/replay_report.h"
 #include "report/report.h"
+#include "report/summary_lines.h"
 #include "report/totals.h"
 
 static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
@@ -30,10 +37,37 @@ static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
     return o;
 }
 
-static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
+/* Whole numbers without a fraction. */
+static json_t *plain_number(double value) { return fabs(value) < 9e15 && value == floor(value) ? json_integer((json_int_t)value) : ls_json_number(value); }
+
+static json_t *parameter_json(const ls_parameter *p) {
+    if (p->text != NULL)
+        return ls_json_text(p->text);
+    if (p->items == NULL)
+        return plain_number(p->value);
+    json_t *list = json_array();
+    for (size_t i = 0; i < p->count; i++)
+        json_array_append_new(list, plain_number(p->items[i]));
+    return list;
+}
+
+/* A node of a pair, with the parameters of its operation. */
+static json_t *operation_json(const ls_trace *t, size_t index, size_t value) {
+    const ls_node *n = &t->nodes[value];
+    json_t *o = node_json(t, index, value), *parameters = json_object();
+    for (size_t i = 0; i < n->parameter_count; i++)
+        json_object_set_new(parameters, n->parameters[i].key, parameter_json(&n->parameters[i]));
+    if (n->parameter_count > 0)
+        json_object_set_new(o, "params", parameters);
+    else
+        json_decref(parameters);
+    return o;
+}
+
+json_t *ls_report_pair_json(const ls_diff *d, const ls_pair *p) {
     json_t *o = json_object();
-    json_object_set_new(o, "candidate", node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
-    json_object_set_new(o, "reference", node_json(d->in.reference.trace, p->reference, p->reference_value));
+    json_object_set_new(o, "candidate", operation_json(d->in.candidate.trace, p->candidate, p->candidate_value));
+    json_object_set_new(o, "reference", operation_json(d->in.reference.trace, p->reference, p->reference_value));
     json_object_set_new(o, "by", json_string(ls_method_name(p->method)));
     json_object_set_new(o, "layout", ls_json_text(p->layout != NULL ? p->layout : ""));
     json_object_set_new(o, "precision", json_string(ls_precision_classes[p->precision].name));
@@ -52,12 +86,21 @@ static json_t *pair_json(const ls_diff *d, const ls_pair *p) {
     return o;
 }
 
+static json_t *optional_text(const char *text) { return text != NULL && *text != '\0' ? ls_json_text(text) : json_null(); }
+
 static json_t *trace_json(const ls_trace *t) {
-    json_t *o = json_object(), *notes = json_array();
+    json_t *o = json_object(), *notes = json_array(), *command = json_array();
+    for (size_t i = 0; i < t->command_count; i++)
+        json_array_append_new(command, ls_json_text(t->command[i]));
     json_object_set_new(o, "path", ls_json_text(t->path));
     json_object_set_new(o, "engine", ls_json_text(t->engine));
     json_object_set_new(o, "engine_version", ls_json_text(t->version));
     json_object_set_new(o, "model", ls_json_text(t->model));
+    json_object_set_new(o, "device", optional_text(t->device));
+    json_object_set_new(o, "started", optional_text(t->started));
+    json_object_set_new(o, "command", command);
+    json_object_set_new(o, "tensors", ls_json_count(t->node_count));
+    json_object_set_new(o, "live", json_boolean(t->memory != NULL));
     json_object_set_new(o, "complete", json_boolean(t->complete));
     json_object_set_new(o, "dropped", ls_json_count(t->dropped));
     for (size_t i = 0; i < t->note_count; i++)
@@ -115,21 +158,30 @@ static json_t *pairing_json(const ls_diff *d) {
     return o;
 }
 
-static json_t *first_json(const ls_diff *d, const ls_diagnosis *diagnosis) {
+json_t *ls_report_cause_json(const ls_comparison *c, const ls_pair *pair, const ls_cause *cause) {
+    ls_text where = {0};
+    ls_report_place(cause->id, c->checkpoints != NULL ? &c->checkpoints->settings : NULL, &where);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rule", cause->id, "summary", ls_json_sentence(cause), "parameters", ls_json_parameters(cause), "where", taken_text(&where), "before",
+                     ls_json_number(cause->before > 0 ? cause->before : pair->metrics.rel_l2), "after", ls_json_number(cause->residual), "values", ls_json_count(cause->values), "free",
+                     ls_json_count(cause->free), "layers", ls_report_layers_json(c->diff, ls_proof_of(c->diff, pair->candidate_value)));
+}
+
+static json_t *first_json(const ls_comparison *c) {
+    const ls_diff *d = c->diff;
+    const ls_diagnosis *diagnosis = c->diagnosis;
     if (d->result.first == LS_NONE)
         return json_null();
-    json_t *o = pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
+    json_t *o = ls_report_pair_json(d, &d->pairs.items[d->result.first]), *inputs = json_array();
     for (size_t i = 0; i < d->result.inputs.count; i++) {
         const ls_pair *p = &d->pairs.items[d->result.inputs.items[i]];
         json_array_append_new(inputs, node_json(d->in.candidate.trace, p->candidate, p->candidate_value));
     }
     json_object_set_new(o, "inputs", inputs);
+    json_object_set_new(o, "pair", ls_json_count(d->result.first));
+    json_object_set_new(o, "weights", names_json(ls_diff_graph(d), d->result.weights.items, d->result.weights.count));
     json_t *causes = json_array();
     for (size_t i = 0; i < diagnosis->cause_count; i++)
-        json_array_append_new(causes, json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", diagnosis->causes[i].id, "text", ls_json_sentence(&diagnosis->causes[i]),
-                                                "parameters", ls_json_parameters(&diagnosis->causes[i]), "before",
-                                                ls_json_number(diagnosis->causes[i].before > 0 ? diagnosis->causes[i].before : d->pairs.items[d->result.first].metrics.rel_l2), "residual",
-                                                ls_json_number(diagnosis->causes[i].residual)));
+        json_array_append_new(causes, ls_report_cause_json(c, &d->pairs.items[d->result.first], &diagnosis->causes[i]));
     json_object_set_new(o, "causes", causes);
     if (diagnosis->failing_rows.count > 0) {
         const ls_failing_rows *f = &diagnosis->failing_rows;
@@ -175,6 +227,7 @@ static json_t *summary_json(const ls_comparison *c) {
     json_t *o = json_object(), *hints = json_array();
     json_object_set_new(o, "schema", json_integer(1));
     json_object_set_new(o, "kind", json_string("traces"));
+    json_object_set_new(o, "produced", ls_json_produced(c->command));
     json_object_set_new(o, "verdict", json_string(ls_diff_verdict(d)));
     json_object_set_new(o, "reason", remark_json(d, &d->result.reason));
     json_object_set_new(o, "reference", trace_json(d->in.reference.trace));
@@ -183,9 +236,11 @@ static json_t *summary_json(const ls_comparison *c) {
     json_object_set_new(o, "pairing", pairing_json(d));
     json_object_set_new(o, "totals", totals_json(d));
     json_object_set_new(o, "order", json_string(!d->result.order_known ? "unknown" : d->result.order_of_reference ? "reference" : "candidate"));
-    json_object_set_new(o, "first_divergence", first_json(d, c->diagnosis));
+    json_object_set_new(o, "first_divergence", first_json(c));
     json_object_set_new(o, "replay", ls_report_replay_json(d));
     json_object_set_new(o, "oracle", oracle_json(c));
+    json_object_set_new(o, "logits", ls_report_logits_json(c));
+    json_object_set_new(o, "configuration", ls_report_configuration_json(c));
     json_object_set_new(o, "weights", c->weights != NULL ? ls_report_weight_pairs(c->weights) : json_null());
     for (size_t i = 0; i < d->result.hints.count; i++)
         json_array_append_new(hints, remark_json(d, &d->result.hints.items[i]));
@@ -203,10 +258,47 @@ static bool put_json(json_t *document, size_t flags, size_t cut, FILE *out) {
     return ok;
 }
 
+/* Indexes of the pairs from which this one was computed. */
+static json_t *inputs_of_pair(ls_ascent *ascent, size_t pair) {
+    json_t *list = json_array();
+    ls_ascent_climb(ascent, pair);
+    for (size_t i = 0; i < ascent->inputs.count; i++)
+        json_array_append_new(list, ls_json_count(ascent->inputs.items[i]));
+    return list;
+}
+
+/* One at a time: there may be a hundred thousand. */
+static bool put_pairs(const ls_diff *d, ls_ascent *ascent, FILE *out) {
+    bool ok = true;
+    for (size_t i = 0; i < d->pairs.count && ok; i++) {
+        json_t *pair = ls_report_pair_json(d, &d->pairs.items[i]);
+        json_object_set_new(pair, "inputs", inputs_of_pair(ascent, i));
+        ok = fputs(i > 0 ? ",\n  " : "\n  ", out) >= 0 && put_json(pair, JSON_COMPACT, 0, out);
+    }
+    return ok;
+}
+
+static ls_mark *copy_marks(const ls_pairs *pairs) {
+    ls_mark *marks = malloc((pairs->count + 1) * sizeof *marks);
+    for (size_t i = 0; i < pairs->count && marks != NULL; i++)
+        marks[i] = pairs->items[i].mark;
+    return marks;
+}
+
+static bool put_pairs_of_graph(const ls_diff *d, FILE *out) {
+    ls_mark *marks = copy_marks(&d->pairs);
+    ls_walk walk;
+    ls_ascent ascent;
+    bool ok = marks != NULL && ls_walk_open(d, marks, &walk, NULL) == LOCKSTEP_OK;
+    if (ok) {
+        ok = ls_ascent_open(&walk, &ascent, NULL) == LOCKSTEP_OK && put_pairs(d, &ascent, out);
+        ls_ascent_close(&ascent);
+        ls_walk_close(&walk);
+    }
+    free(marks);
+    return ok;
+}
+
 bool ls_report_json(const ls_comparison *c, FILE *out) {
-    const ls_pairs *pairs = &c->diff->pairs;
-    bool ok = put_json(summary_json(c), JSON_INDENT(1), strlen("\n}"), out) && fputs(",\n \"pairs\": [", out) >= 0;
-    for (size_t i = 0; i < pairs->count && ok; i++) /* one at a time: there may be a hundred thousand */
-        ok = fputs(i > 0 ? ",\n  " : "\n  ", out) >= 0 && put_json(pair_json(c->diff, &pairs->items[i]), JSON_COMPACT, 0, out);
-    return ok && fputs("]\n}\n", out) >= 0;
+    return put_json(summary_json(c), JSON_INDENT(1), strlen("\n}"), out) && fputs(",\n \"pairs\": [", out) >= 0 && put_pairs_of_graph(c->diff, out) && fputs("]\n}\n", out) >= 0;
 }

@@ -5,6 +5,7 @@
 
 #include "base/escape.h"
 #include "diff/detection.h"
+#include "diff/affected_layers.h"
 #include "diff/proof.h"
 #include "report/cells.h"
 #include "report/json_values.h"
@@ -108,11 +109,7 @@ static bool is_same_operation(const ls_node *a, const ls_node *b) { return a->la
 /* One line of the list: an operation in all of its passes, or all operations of a kind that one rule explains. */
 static bool are_one(const ls_diff *d, const ls_replayed *a, const ls_replayed *b) {
     const ls_node *x = node_of(d, a), *y = node_of(d, b);
-    if (a->is_accepted != b->is_accepted)
-        return false;
-    if (a->rule != NULL && b->rule != NULL)
-        return x->kind == y->kind && strcmp(a->rule, b->rule) == 0 && strcmp(a->instead, b->instead) == 0;
-    return a->rule == b->rule && is_same_operation(x, y);
+    return ls_has_same_fault(d, a, b) && (a->rule != NULL || a->weight_rule != NULL || is_same_operation(x, y));
 }
 
 typedef struct line {

@@ -192,3 +192,9 @@ const double *ls_node_list(const ls_node *node, const char *key, size_t *out_cou
     *out_count = p == NULL || p->text != NULL ? 0 : p->items != NULL ? p->count : 1;
     return p == NULL || p->text != NULL ? NULL : p->items != NULL ? p->items : &p->value;
 }
+
+bool ls_node_is_called(const ls_node *node, const char *typed) {
+    const size_t name = strlen(node->name), op = strlen(node->op);
+    return strncmp(typed, node->name, name) == 0 &&
+           (typed[name] == '\0' || (op > 0 && strlen(typed) == name + op + 3 && strncmp(typed + name, " (", 2) == 0 && strncmp(typed + name + 2, node->op, op) == 0 && typed[name + op + 2] == ')'));
+}

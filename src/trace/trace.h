@@ -86,6 +86,9 @@ typedef struct ls_trace {
     bool is_torch;       /* recorded by the PyTorch hook */
     const char *only;    /* which part of the run a filter kept, in words; NULL without filters */
     const char *engine, *version, *model, *device; /* never NULL, may be "" */
+    const char *started; /* when it was recorded, as ISO 8601; NULL if unknown */
+    const char **command; /* that was recorded */
+    size_t command_count;
     ls_node *nodes;      /* in order of execution */
     size_t node_count;
     ls_pass *passes;
@@ -147,6 +150,8 @@ static inline bool ls_node_is_operation(const ls_node *node) {
     return node->pass != LS_NONE && node->alias_of == LS_NONE && !node->is_aside && node->role == LOCKSTEP_ROLE_COMPUTED && node->kind->role != LS_OP_ROLE_VIEW &&
            node->kind->role != LS_OP_ROLE_LEAF;
 }
+/* Whether a name that a user typed is the node's, or "NAME (OP)", as reports show it. */
+bool ls_node_is_called(const ls_node *node, const char *typed);
 /* Whether an engine on ggml recorded it. */
 bool ls_trace_is_ggml(const ls_trace *trace);
 /* The first pass whose token ids are known, or LS_NONE. */

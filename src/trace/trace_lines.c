@@ -489,6 +489,30 @@ static void read_end(ls_trace_lines *r, const json_t *object) {
     t->complete = is_true(r, object, "end") && !r->is_torn && (tensors == lines || tensors == lines - weights);
 }
 
+static void read_command(ls_trace_lines *r, const json_t *object) {
+    const json_t *list = value_of(object, "argv");
+    const size_t count = json_array_size(list);
+    const char **words = count > 0 ? ls_arena_array(&r->trace->arena, count, sizeof *words) : NULL;
+    bool fits = list == NULL || json_is_array(list);
+    for (size_t i = 0; i < count && fits && words != NULL; i++) {
+        const json_t *word = json_array_get(list, i);
+        fits = json_is_string(word);
+        words[i] = fits ? ls_arena_copy(&r->trace->arena, json_string_value(word), json_string_length(word)) : NULL;
+        words[i] = words[i] != NULL ? words[i] : "";
+    }
+    if (!fits)
+        refuse(r, "argv", "a list of texts");
+    r->trace->command = words;
+    r->trace->command_count = fits && words != NULL ? count : 0;
+}
+
+static void read_beginning(ls_trace_lines *r, const json_t *object) {
+    r->trace->only = text_of(r, object, "only");
+    r->trace->is_graph_only = is_true(r, object, "graph_only");
+    r->trace->started = text_of(r, object, "started");
+    read_command(r, object);
+}
+
 static lockstep_status read_line(ls_trace_lines *r, json_t *object) {
     if (json_object_get(object, "i") != NULL)
         return read_tensor(r, object);
@@ -500,10 +524,8 @@ static lockstep_status read_line(ls_trace_lines *r, json_t *object) {
         return read_note(r, object);
     if (json_object_get(object, "model_file") != NULL)
         return read_model_file(r, object);
-    if (json_object_get(object, "lockstep_trace") != NULL) {
-        r->trace->only = text_of(r, object, "only");
-        r->trace->is_graph_only = is_true(r, object, "graph_only");
-    }
+    if (json_object_get(object, "lockstep_trace") != NULL)
+        read_beginning(r, object);
     if (json_object_get(object, "end") != NULL)
         read_end(r, object);
     return LOCKSTEP_OK; /* other lines belong to later versions */

@@ -218,7 +218,7 @@ def test_arrays_of_many_axes(tmp_path):
     assert result(a, b)[0] == 0
     np.save(b / "x.npy", -x)
     status, found = result(a, b)
-    assert status == 1 and found["first_divergence"]["causes"][0]["id"] == "scale"
+    assert status == 1 and found["first_divergence"]["causes"][0]["rule"] == "scale"
 
 
 def left_out(folder, target, keep):

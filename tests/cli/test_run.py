@@ -48,6 +48,7 @@ def test_a_line_a_prompt_and_reports_that_stay(project):
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
     assert lines[0].startswith("a       match") and lines[1].startswith("b       match") and lines[2].startswith("2 match, 0 diverged")
+    assert (project.folder / "parity/a/report.html").stat().st_size > 50_000
     report = json.loads((project.folder / "parity/a/report.json").read_text())
     assert report["verdict"] == "match" and report["pairing"]["coverage"] == 1
     assert "verdict: match" in (project.folder / "parity/b/report.txt").read_text()

@@ -1,8 +1,13 @@
 """What is done differently at an operation is found by doing it: the parameter, the mask, the positions or the gate with which it gives the reference's values."""
+import json
+import os
+import re
+import subprocess
+
 import numpy as np
 import pytest
 
-from traces import Trace, diff
+from traces import LOCKSTEP, Trace, diff
 
 TOKENS, HEADS, WIDTH = 12, 3, 16
 RNG = np.random.default_rng(11)
@@ -95,7 +100,7 @@ def test_what_is_done_differently_is_the_cause(tmp_path, name):
     assert status == 1 and [o["name"] for o in faults] == ["x"]
     assert faults[0]["rule"] is not None and faults[0]["rule"]["id"] == rule and faults[0]["rule"]["instead"] == words and faults[0]["rule"]["left"] < 1e-6, faults[0]["rule"]
     causes = result["first_divergence"]["causes"]
-    assert causes[0]["id"] == rule and words in causes[0]["text"]
+    assert causes[0]["rule"] == rule and words in causes[0]["summary"]
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if "swapped" not in name])
@@ -119,3 +124,84 @@ def test_what_is_right_has_no_cause(tmp_path):
     assert attention(tmp_path / "a", softmax(mask(5)), mask(5))[0] == 0
     assert rope(tmp_path / "b", lambda p: rotated(X, p, dims=8), n_dims=8)[0] == 0
     assert gate(tmp_path / "c", silu(GATE) * UP)[0] == 0
+
+
+TOGETHER = {
+    "dimensions and frequencies of RoPE": (lambda t: rope(t, lambda p: rotated(X, p, dims=8, factor=0.25)), {"rope-dims", "rope-factors"}, ["n_dims 8 instead of 16", "freq_scale 0.25 instead of 1"]),
+    "positions and frequencies of RoPE": (lambda t: rope(t, lambda p: rotated(X, p + 1, factor=0.5)), {"row-shift", "rope-factors"}, ["positions that are 1 higher", "freq_scale 0.5 instead of 1"]),
+    "window and scale of attention": (lambda t: attention(t, softmax(mask(5), 1)), {"window-size", "softmax-scale"}, ["a window of 5 positions", "scale 1 instead of 0.25"]),
+    "causality and scale of attention": (lambda t: attention(t, softmax(mask(), 0.125), mask(causal=False)), {"mask", "softmax-scale"}, ["a causal mask", "scale 0.125 instead of 0.25"]),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_two_things_that_are_done_differently_are_both_named(tmp_path, name):
+    run, rules, words = TOGETHER[name]
+    status, result = run(tmp_path)
+    (cause, *_) = result["first_divergence"]["causes"]
+    assert status == 1 and set(cause["rule"].split("+")) == rules and all(word in cause["summary"] for word in words), cause
+    assert cause["after"] < 1e-6 < cause["before"]
+
+
+def norms(tmp_path, own, theirs):
+    """An RMS norm with an eps in each layer, and a product after it."""
+    ref, cand = Trace(tmp_path / "r").begin(range(TOKENS)), Trace(tmp_path / "c").begin(range(TOKENS))
+    weight, x = (RNG.standard_normal((WIDTH, WIDTH)) / 4).astype("f4"), (X[:, 0] / 50).astype("f4")
+    at, there = cand.add("x", x, role="input"), ref.add("x", x, role="input")
+    ours, right = x, x
+    for layer, (a, b) in enumerate(zip(own, theirs)):
+        norm = lambda value, eps: (value / np.sqrt((value.astype("f8") ** 2).mean(-1, keepdims=True) + eps)).astype("f4")
+        ours, right = norm(ours, a), norm(right, b)
+        at, there = cand.add(f"norm-{layer}", ours, [at], op="RMS_NORM", layer=layer, params={"eps": a}), ref.add(f"layers.{layer}.norm", right, [there], op="rms_norm", layer=layer)
+        ours, right = (ours @ weight.T * 0.02).astype("f4"), (right @ weight.T * 0.02).astype("f4")
+        at = cand.add(f"out-{layer}", ours, [cand.add(f"w-{layer}", weight * np.float32(0.02), role="weight"), at], op="MUL_MAT", layer=layer)
+        there = ref.add(f"layers.{layer}.out", right, [there], op="linear", layer=layer)
+    return ref.write(), cand.write()
+
+
+@pytest.mark.parametrize("own", [[1e-4] * 4, [1e-4, 1e-6, 1e-4, 1e-4]], ids=["all", "but one"])
+def test_a_cause_names_its_layers(tmp_path, own):
+    status, result = diff(*norms(tmp_path, own, [1e-6] * 4), "--preset", "none")
+    (cause, *_) = result["first_divergence"]["causes"]
+    assert status == 1 and cause["rule"] == "norm-eps" and cause["layers"] == {"at_fault": [i for i, eps in enumerate(own) if eps != 1e-6], "of": 4}
+    assert "rms_norm_eps" in cause["where"] and "layer_norm_rms_epsilon" in cause["where"]
+
+
+# ------------------------------------------------------------------ lockstep explain
+
+
+def explain(*args):
+    done = subprocess.run([LOCKSTEP, "explain", *map(str, args)], capture_output=True, text=True, timeout=60, env=dict(os.environ, COLUMNS="100"))
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_explain_shows_what_was_tried(tmp_path):
+    ref, cand = norms(tmp_path, [1e-6, 1e-4, 1e-4], [1e-6] * 3)
+    status, text, _ = explain(ref, cand, "--preset", "none")
+    assert status == 1 and text.startswith("norm-1 (RMS_NORM), layer 1, pass 0\nreference   layers.1.norm\n") and "in 2 of 3 layers: 1-2" in text
+    assert re.search(r"^  \* norm-eps +\S+  eps 1e-06 instead of 0.0001$", text, re.M) and re.search(r"^    norm-eps +\S+  eps 1e-05 instead of 0.0001$", text, re.M)
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+    status, text, _ = explain(ref, cand, "--preset", "none", "--json", "-")
+    result = json.loads(text)
+    tried = result["tried"]
+    assert status == 1 and result["pair"]["candidate"]["name"] == "norm-1" and result["causes"][0]["rule"] == "norm-eps"
+    assert tried[0]["explains"] and [t["left"] for t in tried if not t["explains"]] == sorted(t["left"] for t in tried if not t["explains"])
+    eps = {float(t["summary"].split()[1]): t["left"] for t in tried if t["kind"] == "experiment" and t["rule"] == "norm-eps"}
+    assert set(eps) == {1e-6, 1e-5, 1e-12, 1e-8, 1e-7, 1e-3} and eps[1e-5] > eps[1e-6] < 1e-6  # its own 1e-4 is no experiment
+
+
+def test_explain_any_tensor(tmp_path):
+    ref, cand = norms(tmp_path, [1e-6, 1e-4, 1e-6], [1e-6] * 3)
+    for name in ("out-2", "out-2 (MUL_MAT)", "layers.2.out"):
+        status, text, _ = explain(ref, cand, name, "--preset", "none")
+        assert status == 1 and "this operation is right, and what differs is inherited" in " ".join(text.split()) and "inherited: the first divergence is norm-1 (RMS_NORM)" in text
+    status, text, _ = explain(ref, cand, "norm-0", "--preset", "none")
+    assert status == 1 and "there is nothing to explain: the two agree" in text
+    status, text, error = explain(ref, cand, "nrom-2", "--preset", "none")
+    assert status == 2 and text == "" and "no pair of tensors has the name nrom-2; did you mean norm-2" in error
+    status, text, error = explain(ref, cand, "\x1b[31mred", "--preset", "none")
+    assert status == 2 and "\x1b" not in error and "lockstep ls" in error
+    ref, cand = norms(tmp_path / "same", [1e-6], [1e-6])
+    status, text, error = explain(ref, cand, "--preset", "none")
+    assert status == 0 and "there is no first divergence" in error

@@ -36,8 +36,8 @@ def test_a_soft_cap_on_one_side_is_a_divergence(tmp_path, goes_on):
     assert status == 1 and result["verdict"] == "diverged"
     assert result["first_divergence"]["by"] == "output"
     cause = result["first_divergence"]["causes"][0]
-    assert cause["id"] == "soft-cap" and "2 * tanh(x / 2)" in cause["text"]
-    assert ("candidate lacks" if goes_on == "reference" else "reference lacks") in cause["text"]
+    assert cause["rule"] == "soft-cap" and "2 * tanh(x / 2)" in cause["summary"]
+    assert ("candidate lacks" if goes_on == "reference" else "reference lacks") in cause["summary"]
 
 
 @pytest.mark.parametrize("op, values", [("mul", LOGITS * 0.25), ("div", LOGITS / 3), ("add", LOGITS + 1), ("neg", -LOGITS)])
@@ -132,7 +132,7 @@ def test_a_factor_that_a_large_residual_hides_is_named(tmp_path):
     # one factor would be an excuse if it were undone; here it only vanishes in the sum
     status, result = diff(block(tmp_path / "r", same), block(tmp_path / "c", lambda layer, b: b * 1.01 if layer == 1 else b))
     assert status == 1 and first_name(result) == "layers.1.mlp"
-    assert [c["id"] for c in result["first_divergence"]["causes"]][:1] == ["scale"]
+    assert [c["rule"] for c in result["first_divergence"]["causes"]][:1] == ["scale"]
 
 
 def attention(path, scale=1.0, offset=0.0, fault=False):

@@ -141,7 +141,7 @@ def test_a_wrong_kernel(tmp_path):
     """The recorded values of one product are wrong, and its graph and weights are right."""
     status, result = compare(tmp_path, spoil=lambda name, value: value * (1.01 if name == "u-1" else 1))
     assert status == 1 and result["replay"]["origins"] == 0 and result["replay"]["kernels"]["differ"] >= 1
-    assert result["first_divergence"]["candidate"]["name"] == "u-1" and result["first_divergence"]["causes"][0]["id"] == "kernel"
+    assert result["first_divergence"]["candidate"]["name"] == "u-1" and result["first_divergence"]["causes"][0]["rule"] == "kernel"
 
 
 def test_operations_that_are_not_covered(tmp_path):

@@ -195,7 +195,7 @@ class Tally:
 
     def add_cause(self, case, cause):
         """Of a fault that was found: whether the first cause is what was planted."""
-        verdict = judge_cause(KINDS[case.kinds[0]].sort, cause and cause["id"])
+        verdict = judge_cause(KINDS[case.kinds[0]].sort, cause and cause["rule"])
         self.causes[case.type, verdict] += 1
         if verdict != "right":
             print(f"{self.title}cause {verdict}: {case}" + (f": said {cause['id']}: {cause['text']}" if cause else ""), flush=True)

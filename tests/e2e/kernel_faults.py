@@ -175,7 +175,7 @@ class Campaign:
         first = result["first_divergence"]
         causes = first["causes"] if first else []
         at_fault = bool(first) and self.computes(trace, first["candidate"]) in {conftest.title(o) for o in case.places}
-        if status == 1 and result["verdict"] == "diverged" and at_fault and causes and causes[0]["id"] == "kernel":
+        if status == 1 and result["verdict"] == "diverged" and at_fault and causes and causes[0]["rule"] == "kernel":
             return "right"
         if status == 1 and not first and any(f"first: {conftest.title(o)};" in result["reason"] for o in case.places):
             return "right"

@@ -64,7 +64,7 @@ def test_a_lost_bias_is_found(lab, reference):
     status, result = diff(reference, candidate(lab, "unbiased", change=change), "--accept", "gelu-variant")
     assert status == 1
     assert title(result["first_divergence"]["candidate"]) == "ffn_out-2 (ADD)"
-    assert result["first_divergence"]["causes"][0]["id"] == "channel-offset"
+    assert result["first_divergence"]["causes"][0]["rule"] == "channel-offset"
 
 
 def test_replay_names_the_other_gelu_in_each_layer(lab, reference):

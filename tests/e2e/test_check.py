@@ -41,8 +41,8 @@ def faulty(lab):
 
 
 def same(result):
-    """What both say: a live comparison keeps no values by which kernels could be checked, so less of it counts as compared."""
-    shared = {key: value for key, value in result.items() if key != "candidate"}
+    """What both say: a live comparison keeps no values by which kernels could be checked or logits ranked, so less of it counts as compared."""
+    shared = {key: value for key, value in result.items() if key not in ("candidate", "produced", "logits")}
     return shared | {"replay": {**result["replay"], "kernels": None}, "pairing": {**result["pairing"], "coverage": None}}
 
 
@@ -53,7 +53,7 @@ def test_a_clean_run_matches_with_the_figures_of_diff(lab, tmp_path, family, fla
     _, after = diff(reference, lab.candidate(family, flash=flash))
     assert status == 0 and live["verdict"] == "match"
     assert live["pairing"]["coverage"] <= after["pairing"]["coverage"]
-    assert same(live) == same(after) and live["replay"]["kernels"]["operations"] == 0 < after["replay"]["kernels"]["checked"]
+    assert same(live) == same(after) and live["logits"] is None and after["logits"]["argmax_changed"] == 0 and live["replay"]["kernels"]["operations"] == 0 < after["replay"]["kernels"]["checked"]
 
 
 def test_a_fault_is_named_with_the_figures_and_the_cause_of_diff(lab, tmp_path, faulty):
@@ -62,7 +62,7 @@ def test_a_fault_is_named_with_the_figures_and_the_cause_of_diff(lab, tmp_path, 
     _, after = diff(reference, lab.candidate("qwen3", gguf=faulty))
     assert status == 1 and "evaluated 28" in printed
     assert title(live["first_divergence"]["candidate"]) == "Qcur_normed-1 (MUL)"
-    assert live["first_divergence"]["causes"][0]["id"] == "swapped-with"
+    assert live["first_divergence"]["causes"][0]["rule"] == "swapped-with"
     assert same(live) == same(after)
 
 
@@ -70,7 +70,7 @@ def test_stop_first_lets_the_engine_run_on(lab, tmp_path, faulty):
     status, live, printed = check(lab.reference("qwen3"), llama(lab, faulty), "--stop", "first", folder=tmp_path / "empty")
     assert status == 1 and "evaluated 28" in printed
     assert title(live["first_divergence"]["candidate"]) == "Qcur_normed-1 (MUL)"
-    assert live["first_divergence"]["causes"][0]["id"] == "channel-scale"
+    assert live["first_divergence"]["causes"][0]["rule"] == "channel-scale"
     assert all(pair["candidate"]["layer"] < 6 for pair in live["pairs"])
 
 

@@ -51,9 +51,9 @@ def expect(lab, family, gguf, names, layer, flash=False, cause=None):
     assert result["inputs"]["status"] == "equal"
     if cause is not None:
         assert first["causes"], "unexplained"
-        assert first["causes"][0]["id"] == cause, first["causes"]
-        assert first["causes"][0]["residual"] < 0.1 * first["causes"][0]["before"] or cause == "norm-eps"
-        assert first["causes"][0]["residual"] <= first["tolerance"] or "weight" in first["causes"][0]["parameters"], "of a weight, its type's rounding is left"
+        assert first["causes"][0]["rule"] == cause, first["causes"]
+        assert first["causes"][0]["after"] < 0.1 * first["causes"][0]["before"] or cause == "norm-eps"
+        assert first["causes"][0]["after"] <= first["tolerance"] or "weight" in first["causes"][0]["parameters"], "of a weight, its type's rounding is left"
     return result
 
 
@@ -68,19 +68,22 @@ def test_rope_base(lab, flash):
     assert changed("qwen3", change) > 1e-3
     gguf = lab.faulty("qwen3", "rope", rope_base=500000.0)
     result = expect(lab, "qwen3", gguf, {"Qcur-0 (ROPE)"}, 0, flash, cause="rope-frequency")
-    assert "rotated with base 500000; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["text"]
+    (setting,) = result["configuration"]
+    assert setting["id"] == "rope-base" and float(setting["reference"]["value"]) == 10000 and float(setting["candidate"]["value"]) == 500000
+    assert "qwen3.rope.freq_base 500000: they differ" in result["first_divergence"]["causes"][0]["where"]
+    assert "rotated with base 500000; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["summary"]
 
 
 def test_rope_base_of_the_global_layers_only(lab):
     gguf = lab.faulty("gemma3", "rope", rope_base=10000.0)
     result = expect(lab, "gemma3", gguf, {"Qcur-5 (ROPE)"}, 5, cause="rope-frequency")
-    assert "those of base 1000000" in result["first_divergence"]["causes"][0]["text"]
+    assert "those of base 1000000" in result["first_divergence"]["causes"][0]["summary"]
 
 
 def test_rope_base_where_pairs_are_interleaved(lab):
     gguf = lab.faulty("llama", "rope", rope_base=12345.0)
     result = expect(lab, "llama", gguf, {"Qcur-0 (ROPE)"}, 0, cause="rope-frequency")
-    assert "rotated with base 12345; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["text"]
+    assert "rotated with base 12345; the reference's values are those of base 10000" in result["first_divergence"]["causes"][0]["summary"]
 
 
 def test_query_and_key_rows_not_permuted(lab):
@@ -93,7 +96,7 @@ def test_query_and_key_rows_not_permuted(lab):
     plain = models.gguf_tensors(lab.model("llama"), "llama", permuted=False)
     gguf = lab.faulty("llama", "unpermuted", lambda tensors: plain)
     result = expect(lab, "llama", gguf, {"Qcur-0 (ROPE)"}, 0, cause="rope-interleave")  # all layers: so it is RoPE that rotates other elements
-    assert "halves" in result["first_divergence"]["causes"][0]["text"]
+    assert "halves" in result["first_divergence"]["causes"][0]["summary"]
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gemma3"])
@@ -120,7 +123,7 @@ def test_rms_norm_eps(lab, family):
     assert changed(family, change) > 1e-5
     gguf = lab.faulty(family, "eps", eps=1e-3)
     result = expect(lab, family, gguf, {"norm-0 (RMS_NORM)"}, 0, cause="norm-eps")
-    assert "eps 1e-06 instead of 0.001" in result["first_divergence"]["causes"][0]["text"]
+    assert "eps 1e-06 instead of 0.001" in result["first_divergence"]["causes"][0]["summary"]
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
@@ -185,8 +188,8 @@ def test_what_was_done_to_a_weight_is_the_cause(lab, quantize):
     """Nobody names the reference's checkpoint: it is still where transformers opened it."""
     result = expect(lab, "llama", lab.faulty("llama", "heads", reverse_heads(2), quantize=quantize), {"Qcur-2 (MUL_MAT)"}, 2, cause="head-order")
     cause = result["first_divergence"]["causes"][0]
-    assert cause["text"] == "blk.2.attn_q.weight: the candidate's heads are the reference's in reverse order" and cause["parameters"]["weight"] == "blk.2.attn_q.weight"
-    assert cause["before"] > 1 and cause["residual"] < 0.1
+    assert cause["summary"] == "blk.2.attn_q.weight: the candidate's heads are the reference's in reverse order" and cause["parameters"]["weight"] == "blk.2.attn_q.weight"
+    assert cause["before"] > 1 and cause["after"] < 0.1
     wrong = {o["name"]: o["wrong_weight"] for o in result["replay"]["operations"] if "wrong_weight" in o}
     assert set(wrong) == {"Qcur-2"} and wrong["Qcur-2"]["name"] == "blk.2.attn_q.weight" and wrong["Qcur-2"]["id"] == "head-order"
 

@@ -39,4 +39,4 @@ def test_nan_of_a_kernel_is_not_laid_on_what_reads_it(campaign):
     assert status == 1 and [(o["name"], o["op"], o["verdict"]) for o in result["operations"] if o["verdict"] not in ("agrees", "unchecked")] == [("Kcur-1", "mul_mat", "wrong-kernel")]
     assert any(o.get("reason") == "operands that are no numbers" for o in result["operations"])
     status, result = faults.conftest.diff(faults.reference(campaign.lab, case.family), trace)
-    assert status == 1 and result["first_divergence"]["causes"][0]["id"] == "kernel" and title(result["first_divergence"]["candidate"]) == "Kcur-1 (MUL_MAT)"
+    assert status == 1 and result["first_divergence"]["causes"][0]["rule"] == "kernel" and title(result["first_divergence"]["candidate"]) == "Kcur-1 (MUL_MAT)"

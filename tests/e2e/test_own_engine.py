@@ -94,7 +94,7 @@ def test_each_mistake_is_found(lab, reference, tmp_path, bug):
     assert (first["candidate"]["name"], first["candidate"]["pass"]) == (name, first_pass)
     assert result["totals"]["origins"] == (2 if bug in TWO_ORIGINS else 1)
     if cause is not None:
-        assert first["causes"][0]["id"] == cause
+        assert first["causes"][0]["rule"] == cause
 
 
 # mistakes that leave a tensor of their own. (Where a norm is left out, its result is its operand's.)

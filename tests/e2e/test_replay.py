@@ -146,7 +146,7 @@ def test_a_wrong_kernel_is_told_from_a_wrong_model(lab, tmp_path):
     status, result = diff(faults.reference(lab, "llama"), tmp_path / "t", "--preset", "none", "--candidate-model", model)
     first = result["first_divergence"]
     assert status == 1 and result["replay"]["origins"] == 0 and result["replay"]["kernels"]["differ"] == 1
-    assert (first["candidate"]["name"], first["candidate"]["pass"], first["causes"][0]["id"]) == ("ffn_out-2", 0, "kernel")
+    assert (first["candidate"]["name"], first["candidate"]["pass"], first["causes"][0]["rule"]) == ("ffn_out-2", 0, "kernel")
 
 
 def test_weights_other_than_the_files(lab):

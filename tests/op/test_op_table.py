@@ -153,6 +153,8 @@ def test_torch_spellings_are_operations_of_torch():
 # Words that happen to be spelled as an operation, by file: what they are there.
 HOMONYMS = {
     "cli/comparison.c": "an identifier of causes",
+    "src/bundle/script.c": "sizes in ggml's order",
+    "src/bundle/script_helpers.h": "names of functions in scripts",
     "src/match/mere_number.c": "the first part of a dump's name",
     "src/match/aligned_pair.c": "a part of a tensor's name",
     "src/checkpoint/architectures.c": "hidden_act of a config.json, and names of architectures",
@@ -168,7 +170,10 @@ HOMONYMS = {
     "src/preset/rules.c": "keys of presets, and changes that converters make",
     "src/replay/variants.c": "a parameter of operations",
     "src/report/diff_json.c": "keys of the report",
+    "src/report/explanation.c": "a label",
     "src/report/json_values.c": "statistics",
+    "src/report/where.c": "identifiers of causes",
+    "src/result/markdown.c": "a key of a result",
     "src/verify/rerun.c": "keys of a trace",
     "src/report/replay_report.c": "statistics",
     "src/tensor/value_text.c": "statistics",

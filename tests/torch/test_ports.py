@@ -80,7 +80,7 @@ def test_a_mistake_is_named_where_it_begins(port, mistake, where, cause):
     status, result = diff(port.reference, port(mistake))
     first = result["first_divergence"]
     assert status == 1 and first["candidate"]["name"] == where, first
-    assert cause is None or first["causes"][0]["id"] == cause
+    assert cause is None or first["causes"][0]["rule"] == cause
 
 
 BATCH = """

@@ -154,7 +154,7 @@ def test_a_model_against_itself(port):
 def test_a_soft_cap_that_is_missing(port):
     status, result = diff(port["none"], port["cap"])
     assert status == 1 and not at_fault(result)  # each of its operations is right: the last ones are missing
-    assert result["first_divergence"]["causes"][0]["id"] == "soft-cap"
+    assert result["first_divergence"]["causes"][0]["rule"] == "soft-cap"
 
 
 def test_another_form_of_gelu_shares_a_line(port):

@@ -188,7 +188,7 @@ def cause_at(report, wanted):
     found = [(o["wrong_weight"]["id"], o["wrong_weight"]["text"]) for o in at if o.get("wrong_weight", {}).get("id")] + [(o["rule"]["id"], o["rule"]["instead"]) for o in at if o["rule"]]
     first = report["first_divergence"]
     if not found and first and first["causes"] and first["candidate"]["order"] in {o["node"] for o in at}:
-        found = [(first["causes"][0]["id"], first["causes"][0]["text"])]
+        found = [(first["causes"][0]["rule"], first["causes"][0]["summary"])]
     return found[0] if found else (None, "")
 
 

@@ -1,0 +1,60 @@
+/* How an operation is written for NumPy and for ggml, one row each. Included with LS_SCRIPT_ROW defined as what is to be made of a row:
+ *
+ *   LS_SCRIPT_ROW(id, NumPy's expression, ggml's call)
+ *
+ * In braces: {0} an operand, which is None or NULL where there is none; {eps} a parameter, 0 where it was not recorded; {shape} the result's
+ * shape, {ne} the same as ggml's arguments, {y} the result. NumPy's functions that are not NumPy's own are in script_helpers.h. Arrays have their outermost axis
+ * first. This file has no include guard. */
+LS_SCRIPT_ROW(ADD, "{0} + like({1}, {0})", "ggml_add(ctx, {0}, {1})")
+LS_SCRIPT_ROW(SUB, "{0} - like({1}, {0})", "ggml_sub(ctx, {0}, {1})")
+LS_SCRIPT_ROW(MUL, "{0} * like({1}, {0})", "ggml_mul(ctx, {0}, {1})")
+LS_SCRIPT_ROW(DIV, "{0} / like({1}, {0})", "ggml_div(ctx, {0}, {1})")
+LS_SCRIPT_ROW(ADD_ID, "{0} + {1}[{2}.astype(int)]", "ggml_add_id(ctx, {0}, {1}, {2})")
+LS_SCRIPT_ROW(SCALE, "{0} * {scale} + {bias}", "ggml_scale_bias(ctx, {0}, {scale}, {bias})")
+LS_SCRIPT_ROW(CLAMP, "np.clip({0}, {min}, {max})", "ggml_clamp(ctx, {0}, {min}, {max})")
+LS_SCRIPT_ROW(SQR, "{0} ** 2", "ggml_sqr(ctx, {0})")
+LS_SCRIPT_ROW(SQRT, "np.sqrt({0})", "ggml_sqrt(ctx, {0})")
+LS_SCRIPT_ROW(LOG, "np.log({0})", "ggml_log(ctx, {0})")
+LS_SCRIPT_ROW(SIN, "np.sin({0})", "ggml_sin(ctx, {0})")
+LS_SCRIPT_ROW(COS, "np.cos({0})", "ggml_cos(ctx, {0})")
+LS_SCRIPT_ROW(ABS, "np.abs({0})", "ggml_abs(ctx, {0})")
+LS_SCRIPT_ROW(SGN, "np.sign({0})", "ggml_sgn(ctx, {0})")
+LS_SCRIPT_ROW(NEG, "-{0}", "ggml_neg(ctx, {0})")
+LS_SCRIPT_ROW(STEP, "({0} > 0) * 1.0", "ggml_step(ctx, {0})")
+LS_SCRIPT_ROW(EXP, "np.exp({0})", "ggml_exp(ctx, {0})")
+LS_SCRIPT_ROW(TANH, "np.tanh({0})", "ggml_tanh(ctx, {0})")
+LS_SCRIPT_ROW(RELU, "np.maximum({0}, 0)", "ggml_relu(ctx, {0})")
+LS_SCRIPT_ROW(ELU, "np.where({0} > 0, {0}, np.expm1({0}))", "ggml_elu(ctx, {0})")
+LS_SCRIPT_ROW(SIGMOID, "sigmoid({0})", "ggml_sigmoid(ctx, {0})")
+LS_SCRIPT_ROW(SILU, "silu({0})", "ggml_silu(ctx, {0})")
+LS_SCRIPT_ROW(GELU, "gelu({0})", "ggml_gelu(ctx, {0})")
+LS_SCRIPT_ROW(GELU_ERF, "gelu_erf({0})", "ggml_gelu_erf(ctx, {0})")
+LS_SCRIPT_ROW(GELU_QUICK, "gelu_quick({0})", "ggml_gelu_quick(ctx, {0})")
+LS_SCRIPT_ROW(HARDSWISH, "{0} * np.clip({0} / 6 + 0.5, 0, 1)", "ggml_hardswish(ctx, {0})")
+LS_SCRIPT_ROW(HARDSIGMOID, "np.clip({0} / 6 + 0.5, 0, 1)", "ggml_hardsigmoid(ctx, {0})")
+LS_SCRIPT_ROW(REGLU, "gate(lambda x: np.maximum(x, 0), {0}, {1}, {swapped})", "{1} ? ggml_reglu_split(ctx, {0}, {1}) : {swapped} ? ggml_reglu_swapped(ctx, {0}) : ggml_reglu(ctx, {0})")
+LS_SCRIPT_ROW(SWIGLU, "gate(silu, {0}, {1}, {swapped})", "{1} ? ggml_swiglu_split(ctx, {0}, {1}) : {swapped} ? ggml_swiglu_swapped(ctx, {0}) : ggml_swiglu(ctx, {0})")
+LS_SCRIPT_ROW(GEGLU, "gate(gelu, {0}, {1}, {swapped})", "{1} ? ggml_geglu_split(ctx, {0}, {1}) : {swapped} ? ggml_geglu_swapped(ctx, {0}) : ggml_geglu(ctx, {0})")
+LS_SCRIPT_ROW(GEGLU_ERF, "gate(gelu_erf, {0}, {1}, {swapped})", "{1} ? ggml_geglu_erf_split(ctx, {0}, {1}) : {swapped} ? ggml_geglu_erf_swapped(ctx, {0}) : ggml_geglu_erf(ctx, {0})")
+LS_SCRIPT_ROW(GEGLU_QUICK, "gate(gelu_quick, {0}, {1}, {swapped})",
+              "{1} ? ggml_geglu_quick_split(ctx, {0}, {1}) : {swapped} ? ggml_geglu_quick_swapped(ctx, {0}) : ggml_geglu_quick(ctx, {0})")
+LS_SCRIPT_ROW(SWIGLU_OAI, "swiglu_oai({0}, {1}, {alpha}, {limit})", "ggml_swiglu_oai(ctx, {0}, {1}, {alpha}, {limit})")
+LS_SCRIPT_ROW(NORM, "centred({0}) / np.sqrt((centred({0}) ** 2).mean(-1, keepdims=True) + {eps})", "ggml_norm(ctx, {0}, {eps})")
+LS_SCRIPT_ROW(RMS_NORM, "{0} / np.sqrt(({0} ** 2).mean(-1, keepdims=True) + {eps})", "ggml_rms_norm(ctx, {0}, {eps})")
+LS_SCRIPT_ROW(L2_NORM, "{0} / np.maximum(np.sqrt(({0} ** 2).sum(-1, keepdims=True)), {eps})", "ggml_l2_norm(ctx, {0}, {eps})")
+LS_SCRIPT_ROW(MUL_MAT, "{1} @ np.swapaxes(heads({0}, {1}), -1, -2)", "ggml_mul_mat(ctx, {0}, {1})")
+LS_SCRIPT_ROW(MUL_MAT_ID, "experts({0}, {1}, {2}).reshape({shape})", "ggml_mul_mat_id(ctx, {0}, {1}, {2})")
+LS_SCRIPT_ROW(ROPE, "rope({0}, {1}, {2}, dims={n_dims}, mode={mode}, base={freq_base}, scale={freq_scale}, factor={attn_factor}, yarn={ext_factor}, "
+              "context={n_ctx_orig}, fast={beta_fast}, slow={beta_slow})",
+              "ggml_rope_ext(ctx, {0}, {1}, {2}, {n_dims}, {mode}, {n_ctx_orig}, {freq_base}, {freq_scale}, {ext_factor}, {attn_factor}, {beta_fast}, {beta_slow})")
+LS_SCRIPT_ROW(SOFT_MAX, "softmax({0} * {scale}, {1}, {2}, alibi={max_bias})", 
+              "ggml_soft_max_ext(ctx, {0}, {1}, {scale}, {max_bias}); if ({2}) ggml_soft_max_add_sinks({y}, {2})")
+LS_SCRIPT_ROW(FLASH_ATTN_EXT, "attention({0}, {1}, {2}, {3}, {4}, scale={scale}, alibi={max_bias}, cap={logit_softcap})",
+              "ggml_flash_attn_ext(ctx, {0}, {1}, {2}, {3}, {scale}, {max_bias}, {logit_softcap}); if ({4}) ggml_flash_attn_ext_add_sinks({y}, {4})")
+LS_SCRIPT_ROW(GET_ROWS, "{0}[{1}.astype(int)].reshape({shape})", "ggml_get_rows(ctx, {0}, {1})")
+LS_SCRIPT_ROW(COPY, "{0}.reshape({shape})", "ggml_cont_4d(ctx, {0}, {ne})")
+LS_SCRIPT_ROW(RESHAPE, "{0}.reshape({shape})", "ggml_cont_4d(ctx, {0}, {ne})")
+LS_SCRIPT_ROW(REPEAT, "like({0}, np.empty({shape}))", "ggml_repeat_4d(ctx, {0}, {ne})")
+LS_SCRIPT_ROW(CONCAT, "np.concatenate([{0}, {1}], axis={0}.ndim - 1 - {dim})", "ggml_concat(ctx, {0}, {1}, {dim})")
+LS_SCRIPT_ROW(SUM_ROWS, "{0}.sum(-1, keepdims=True)", "ggml_sum_rows(ctx, {0})")
+LS_SCRIPT_ROW(MEAN, "{0}.mean(-1, keepdims=True)", "ggml_mean(ctx, {0})")

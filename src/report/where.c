@@ -1,0 +1,118 @@
+#include "report/where.h"
+
+#include <string.h>
+
+#include "base/escape.h"
+#include "checkpoint/hyperparameters.h"
+
+enum { IDS = 4 };
+
+/* A rule's hyperparameters, by their ids in hyperparameters.c, and what else is known to cause it. */
+static const struct {
+    const char *rule, *ids[IDS], *text;
+} places[] = {
+    {"norm-eps", {"norm-eps"}, NULL},
+    {"rope-frequency", {"rope-base", "rope-base-local"}, NULL},
+    {"rope-factors", {"rope-scaling", "rope-factor", "rope-original-context"}, NULL},
+    {"rope-dims", {"rope-dimensions", "head-size"}, NULL},
+    {"rope-interleave", {0}, "the converter's permutation of the query and key weights, and the engine's kind of RoPE (halves, or neighbouring elements)"},
+    {"row-shift", {0}, "the position ids that each side is given"},
+    {"mask", {"sliding-window"}, "which layers have a window (layer_types, sliding_window_pattern), and whether attention is causal"},
+    {"window", {"sliding-window"}, "whether the window counts the token itself"},
+    {"window-size", {"sliding-window"}, NULL},
+    {"softmax-scale", {"attention-scale", "head-size"}, "query_pre_attn_scalar"},
+    {"soft-cap", {"attention-softcap", "final-softcap"}, NULL},
+    {"activation", {0}, "hidden_act or hidden_activation in config.json, and the activation in the engine's graph"},
+    {"gelu-variant", {0}, "hidden_act or hidden_activation in config.json, and the kind of GELU in the engine's graph"},
+    {"gate-swapped", {0}, "the order of gate and up in the converter, or in the engine's graph"},
+    {"scale", {"embedding-multiplier", "residual-multiplier", "logit-scale", "attention-scale"}, NULL},
+    {"missing-term", {0}, "a bias (attention_bias, mlp_bias) or a residual that one side leaves out"},
+    {"swapped-with", {0}, "the converter's table of tensor names"},
+    {"head-order", {0}, "the converter's reshaping of this tensor's heads"},
+    {"row-order", {0}, "the converter's reshaping of this tensor"},
+    {"rolled", {0}, "the converter's slicing of this tensor"},
+    {"plus-one", {0}, "which side adds 1 to the weights of this norm: the converter, the engine, or both"},
+    {"all-zero", {0}, "whether the converter writes this part of the tensor"},
+    {"not-changed", {0}, "the converter's step that changes this tensor"},
+    {"kernel", {0}, "the engine's kernel of this operation, for this back end"},
+};
+
+static void put_escaped(const char *text, ls_text *out) {
+    char escaped[2 * LS_VALUE_TEXT];
+    ls_escape(text, strlen(text), escaped, sizeof escaped);
+    ls_text_printf(out, "%s", escaped);
+}
+
+static void put_value(const ls_setting_value *v, ls_text *out) {
+    if (!v->known) {
+        ls_text_printf(out, "not given");
+        return;
+    }
+    put_escaped(v->key != NULL ? v->key : "by default", out);
+    ls_text_printf(out, " ");
+    put_escaped(v->text, out);
+}
+
+/* Both sides' keys and values; false where neither gives any. */
+static bool put_setting(const ls_setting *s, const char *separator, ls_text *out) {
+    if (!s->sides[0].known && !s->sides[1].known)
+        return false;
+    ls_text_printf(out, "%s%s (", separator, s->meaning);
+    put_value(&s->sides[0], out);
+    ls_text_printf(out, "; candidate: ");
+    put_value(&s->sides[1], out);
+    ls_text_printf(out, s->verdict == LS_SETTING_DIFFERS ? ": they differ)" : ")");
+    return true;
+}
+
+static const ls_setting *find_setting(const ls_settings *settings, const char *id) {
+    for (size_t i = 0; i < settings->count; i++)
+        if (strcmp(settings->items[i].id, id) == 0)
+            return &settings->items[i];
+    return NULL;
+}
+
+static const ls_hyperparameter *find_hyperparameter(const char *id) {
+    const ls_hyperparameter *h = ls_hyperparameters;
+    while (h->id != NULL && strcmp(h->id, id) != 0)
+        h++;
+    return h->id != NULL ? h : NULL;
+}
+
+/* What the keys are called. */
+static bool put_keys(const ls_hyperparameter *h, const char *separator, ls_text *out) {
+    ls_text_printf(out, "%s%s (%s in config.json", separator, h->meaning, h->hf[0]);
+    if (h->gguf[0] != NULL)
+        ls_text_printf(out, ", %s in a GGUF file", h->gguf[0]);
+    ls_text_printf(out, ")");
+    return true;
+}
+
+static bool put_id(const char *id, const ls_settings *settings, const char *separator, ls_text *out) {
+    const ls_hyperparameter *h = find_hyperparameter(id);
+    const ls_setting *s = settings != NULL ? find_setting(settings, id) : NULL;
+    return s != NULL ? put_setting(s, separator, out) : settings == NULL && h != NULL && put_keys(h, separator, out);
+}
+
+/* Of one rule, whose name has this length. */
+static const char *put_place(const char *rule, size_t length, const ls_settings *settings, const char *separator, ls_text *out) {
+    size_t at = 0;
+    while (at < sizeof places / sizeof places[0] && (strlen(places[at].rule) != length || memcmp(places[at].rule, rule, length) != 0))
+        at++;
+    if (at == sizeof places / sizeof places[0])
+        return separator;
+    for (int i = 0; i < IDS && places[at].ids[i] != NULL; i++)
+        if (put_id(places[at].ids[i], settings, separator, out))
+            separator = "; ";
+    if (places[at].text != NULL)
+        ls_text_printf(out, "%s%s", separator, places[at].text);
+    return "; ";
+}
+
+void ls_report_place(const char *rule, const ls_settings *settings, ls_text *out) {
+    const char *separator = "";
+    for (size_t length; *rule != '\0'; rule += length + (rule[length] == '+')) { /* several causes together: "window+soft-cap" */
+        length = strcspn(rule, "+");
+        separator = put_place(rule, length, settings, separator, out);
+    }
+}
