@@ -238,6 +238,17 @@ def test_what_is_inherited_is_the_worst_of_the_nearest_partners(tmp_path):
     assert head.split()[2] == "inherited" and table["d"][2] == f"{errors['d']:.1e}", "nothing is said where an input could not be compared"
 
 
+@pytest.mark.parametrize("candidate", ["examples/qwen3-llama.cpp", "examples/qwen3-llama.cpp-faulty"])
+def test_what_is_inherited_is_the_worst_of_the_inputs_in_the_json(candidate):
+    pairs = json.loads(lockstep("diff", "examples/qwen3-transformers", candidate, "--json", "-"))["pairs"]
+    head, rows, _ = table_of(lockstep("diff", "examples/qwen3-transformers", candidate, "--all", COLUMNS=0))
+    assert head.split()[:5] == ["order", "layer", "candidate", "reference", "inherited"]
+    for pair, row in zip(pairs, rows):
+        order, _, _, _, inherited, error = re.split(" {2,}", row.strip())[:6]
+        assert int(order) == pair["candidate"]["order"] and float(error) == pytest.approx(pair["metrics"]["rel_l2"], rel=0.06)
+        assert float(inherited) == pytest.approx(max((pairs[i]["metrics"]["rel_l2"] for i in pair["inputs"]), default=0), rel=0.06), row
+
+
 def folded(line):
     """How many pairs a folded line stands for."""
     return sum(map(int, re.findall(r"(?:: |, )(\d+) (?:pairs? )?(?:agree|is |explained|downstream|fail|as in|can't)", line)))
