@@ -288,33 +288,37 @@ void ls_report_checkpoints(const ls_checkpoint_diff *d, bool all, const ls_scree
     ls_text_done(&lines);
 }
 
-void ls_report_weights(const ls_checkpoint_diff *d, bool counts, ls_text *out) {
-    enum { ALL_SHOWN = 8 };
+static void put_weight_line(const ls_checkpoint_diff *d, const ls_weight_pair *p, ls_text *out) {
     char title[LS_SIDES][NAME], text[600];
-    size_t alike = 0;
+    for (int side = 0; side < LS_SIDES; side++) {
+        ls_weight_title(&d->weights, side, &p->part[side], text, sizeof text);
+        ls_title_text(text, title[side], NAME);
+    }
+    ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_verdict_name(p->verdict));
+    if (p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL)
+        ls_text_printf(out, ", NMSE %.1e (limit for %s: %.1e)", p->metrics.nmse, d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, p->allowed);
+    if (ls_weight_has_cause(p)) {
+        ls_text cause = {0};
+        ls_cause_text(&p->cause, &cause);
+        ls_title_text(cause.data != NULL ? cause.data : "", text, sizeof text);
+        ls_text_printf(out, "; %s", text);
+        ls_text_done(&cause);
+    }
+    ls_text_printf(out, "\n");
+}
+
+void ls_report_weights(const ls_checkpoint_diff *d, bool counts, bool all, ls_text *out) {
+    enum { ALL_SHOWN = 8, FIRST = 3 };
+    size_t alike = 0, shown = 0;
     for (size_t i = 0; i < d->weights.pair_count; i++) {
         const ls_weight_pair *p = &d->weights.pairs[i];
-        if (p->is_refuted || (d->weights.pair_count > ALL_SHOWN && !ls_weight_fails(p))) {
+        if (p->is_refuted || (d->weights.pair_count > ALL_SHOWN && !ls_weight_fails(p)))
             alike += !p->is_refuted;
-            continue;
-        }
-        for (int side = 0; side < LS_SIDES; side++) {
-            ls_weight_title(&d->weights, side, &p->part[side], text, sizeof text);
-            ls_title_text(text, title[side], NAME);
-        }
-        ls_text_printf(out, "weight: %s against %s: %s", title[LS_CANDIDATE], title[LS_REFERENCE], ls_verdict_name(p->verdict));
-        if (p->verdict < LS_VERDICT_SHAPE && p->verdict != LS_VERDICT_IDENTICAL)
-            ls_text_printf(out, ", NMSE %.1e (limit for %s: %.1e)", p->metrics.nmse,
-                           d->sides[LS_CANDIDATE].archive->tensors[p->part[LS_CANDIDATE].tensor].file_dtype, p->allowed);
-        if (ls_weight_has_cause(p)) {
-            ls_text cause = {0};
-            ls_cause_text(&p->cause, &cause);
-            ls_title_text(cause.data != NULL ? cause.data : "", text, sizeof text);
-            ls_text_printf(out, "; %s", text);
-            ls_text_done(&cause);
-        }
-        ls_text_printf(out, "\n");
+        else if (all || shown++ < FIRST || d->weights.pair_count <= ALL_SHOWN)
+            put_weight_line(d, p, out);
     }
+    if (shown > FIRST && d->weights.pair_count > ALL_SHOWN)
+        ls_text_printf(out, "  and %zu more weights that are not the reference's (--all)\n", shown - FIRST);
     if (alike > 0 && counts)
         ls_text_printf(out, "weights: %zu of %zu are the reference's, as far as their types can tell\n", alike, d->weights.pair_count);
     if (d->weights.pair_count == 0)

@@ -38,7 +38,7 @@ void ls_report_terminal(const ls_comparison *comparison, const ls_row_choice *ro
 /* `all`: every pair and every finding. */
 void ls_report_checkpoints(const ls_checkpoint_diff *diff, bool all, const ls_screen *screen, ls_text *out);
 /* The pairs of weights, a line each. `counts`: how many of them are the reference's. */
-void ls_report_weights(const ls_checkpoint_diff *weights, bool counts, ls_text *out);
+void ls_report_weights(const ls_checkpoint_diff *weights, bool counts, bool all, ls_text *out);
 #define LS_REPORT_ROW(id, option, help, traces, checkpoints) LS_REPORT_##id,
 typedef enum ls_report_format {
 #include "report/format_table.h"

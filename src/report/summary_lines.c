@@ -13,6 +13,14 @@ static void put_changed(const ls_predictions *p, ls_text *out) {
     ls_text_printf(out, ")");
 }
 
+static void put_same(const ls_predictions *p, ls_text *out) {
+    ls_text_printf(out, "the most likely token is the same");
+    if (p->rows > 1)
+        ls_text_printf(out, " in all %llu rows, by a margin of at least %.3g", (unsigned long long)p->rows, p->closest);
+    else
+        ls_text_printf(out, ", by a margin of %.3g", p->closest);
+}
+
 void ls_report_logits(const ls_comparison *c, ls_text *out) {
     const ls_predictions *p = c->predictions;
     if (p == NULL || p->rows == 0)
@@ -20,7 +28,7 @@ void ls_report_logits(const ls_comparison *c, ls_text *out) {
     if (p->changed > 0)
         put_changed(p, out);
     else
-        ls_text_printf(out, "the most likely token is the same in all %llu rows, by a margin of at least %.3g", (unsigned long long)p->rows, p->closest);
+        put_same(p, out);
     if (p->reordered > 0)
         ls_text_printf(out, "; among the first %d there are others in %llu", LS_PREDICTIONS_TOP, (unsigned long long)p->reordered);
     if (p->changed == 0 && c->diff->result.outcome == LS_OUTCOME_DIVERGED)

@@ -29,7 +29,7 @@ static void put_details(const ls_comparison *c, bool all, ls_text *out) {
     ls_report_replay_origins(c->diff, all, out);
     put_oracle(out, c);
     if (c->weights != NULL)
-        ls_report_weights(c->weights, !c->diff->is_replayed, out);
+        ls_report_weights(c->weights, !c->diff->is_replayed, all, out);
 }
 
 void ls_report_terminal(const ls_comparison *c, const ls_row_choice *rows, const ls_screen *screen, ls_text *out) {
