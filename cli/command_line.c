@@ -39,6 +39,13 @@ void command_line_with(const char *option, ls_text *out) {
         ls_text_printf(out, " %s", option);
 }
 
+void command_line_of(const char *command, const char *reference, const char *candidate, ls_text *out) {
+    ls_text_printf(out, "lockstep %s ", command);
+    put_quoted(reference, out);
+    ls_text_printf(out, " ");
+    put_quoted(candidate, out);
+}
+
 const char *command_line(void) {
     if (line.count > 0 && line.text.length == 0)
         command_line_with(NULL, &line.text);

@@ -11,4 +11,7 @@ const char *command_line(void);
 /* Appends it with one option more, in front of a command after "--". NULL: without one. */
 void command_line_with(const char *option, ls_text *out);
 
+/* Appends another command for two paths. */
+void command_line_of(const char *command, const char *reference, const char *candidate, ls_text *out);
+
 #endif

@@ -382,7 +382,7 @@ int comparison_baseline(const char *command, const comparison_options *o, ls_res
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
     comparison_result result;
     alike_weights alike = {0};
-    ls_text table = {0}, more = {0};
+    ls_text table = {0}, more = {0}, explain = {0};
     const ls_row_choice rows = comparison_rows(o);
     const ls_screen screen = terminal_screen(o->color);
     progress_begin(NULL);
@@ -395,6 +395,9 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     if (!o->all)
         command_line_with("--all", &more);
     result.comparison.more = more.data;
+    if (strcmp(command, "diff") == 0)
+        command_line_of("explain", diff->in.reference.trace->path, diff->in.candidate.trace->path, &explain);
+    result.comparison.explain = explain.data;
     ls_report_terminal(&result.comparison, &rows, &screen, &table);
     if (o->baseline != NULL) {
         ls_result kept;
@@ -402,6 +405,7 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     }
     comparison_print(o, &table);
     ls_text_done(&more);
+    ls_text_done(&explain);
     ls_text_done(&table);
     comparison_done(&result);
     alike_weights_done(&alike);

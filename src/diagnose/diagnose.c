@@ -129,6 +129,7 @@ lockstep_status ls_diagnose_pair(ls_diff *d, const ls_pair *p, ls_diagnosis *out
     if (ls_aligned_pair_open(&d->matching, p, reorder, LS_LAYOUT_VOTED, &aligned, &unreadable) != LOCKSTEP_OK)
         return LOCKSTEP_OK; /* its verdict says so already */
     ls_find_failing_rows(d, p, &aligned, &out->failing_rows);
+    ls_find_failing_places(d, p, &aligned, out);
     lockstep_status status = look(d, p, &aligned, out, out_attempts, error);
     ls_aligned_pair_close(&aligned);
     return status;

@@ -15,6 +15,14 @@ typedef struct ls_failing_rows {
     uint32_t first, last;
 } ls_failing_rows;
 
+/* Places along an axis of the candidate, as it was compared, in which the first divergence is beyond tolerance: some, but not all. */
+typedef struct ls_failing_places {
+    int axis; /* from outside */
+    bool is_last;
+    uint64_t count, of, first, last;
+} ls_failing_places;
+enum { LS_FAILING_AXES = 4 };
+
 /* A rule that applies, and what it leaves, whether or not that explains anything. */
 typedef struct ls_attempt {
     ls_cause cause;
@@ -32,6 +40,8 @@ typedef struct ls_diagnosis {
     ls_cause causes[LS_CAUSES_MAX]; /* of the first divergence, best first */
     size_t cause_count;
     ls_failing_rows failing_rows;
+    ls_failing_places axes[LS_FAILING_AXES]; /* beside that of the rows */
+    size_t axis_count;
 } ls_diagnosis;
 
 /* The pair's values, in the candidate's order; at most LS_EVIDENCE_MAX of them. */
@@ -61,6 +71,9 @@ double ls_evidence_rounding(const ls_evidence *evidence);
 
 /* Finds the failing rows, where one axis of the pair is that of the rows. */
 void ls_find_failing_rows(const ls_diff *diff, const ls_pair *pair, const ls_aligned_pair *aligned, ls_failing_rows *out_rows);
+
+/* Finds the places along the other axes. */
+void ls_find_failing_places(const ls_diff *diff, const ls_pair *pair, const ls_aligned_pair *aligned, ls_diagnosis *out_diagnosis);
 
 /* Looks for the cause of a divergence. The diagnosis is empty when the pair does not diverge, or there are no values
  * to look at. attempts: NULL, or receives what was tried. */

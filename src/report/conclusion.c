@@ -100,6 +100,34 @@ static void put_failing_rows(ls_text *out, const ls_diff *d, const ls_failing_ro
     ls_text_printf(out, "\n");
 }
 
+/* Heads, where the range is one of whole heads. */
+static void put_heads(ls_text *out, const ls_failing_places *f, uint64_t head) {
+    const bool whole = head > 1 && head < f->of && f->of % head == 0 && f->first % head == 0 && (f->last + 1) % head == 0;
+    if (whole && f->last + 1 - f->first == head)
+        ls_text_printf(out, ", which is head %llu of %llu", (unsigned long long)(f->first / head), (unsigned long long)(f->of / head));
+    else if (whole)
+        ls_text_printf(out, ", which are heads %llu to %llu of %llu", (unsigned long long)(f->first / head), (unsigned long long)(f->last / head), (unsigned long long)(f->of / head));
+}
+
+static void put_failing_places(ls_text *out, const ls_diff *d, const ls_diagnosis *diagnosis) {
+    const size_t pass = d->in.candidate.trace->nodes[d->pairs.items[d->result.first].candidate].pass;
+    for (size_t i = 0; i < diagnosis->axis_count; i++) {
+        const ls_failing_places *f = &diagnosis->axes[i];
+        ls_text_printf(out, "  in %llu of %llu ", (unsigned long long)f->count, (unsigned long long)f->of);
+        if (f->is_last)
+            ls_text_printf(out, "channels only: ");
+        else
+            ls_text_printf(out, "places of axis %d only: ", f->axis);
+        if (f->count == 1)
+            ls_text_printf(out, "%llu", (unsigned long long)f->first);
+        else
+            ls_text_printf(out, "%s %llu to %llu", f->last - f->first + 1 == f->count ? "all of" : "among", (unsigned long long)f->first, (unsigned long long)f->last);
+        if (f->is_last && f->last - f->first + 1 == f->count && pass != LS_NONE)
+            put_heads(out, f, d->matching.facts[pass].head_size);
+        ls_text_printf(out, "\n");
+    }
+}
+
 static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     const ls_trace *graph = ls_diff_graph(d);
     char title[LS_TITLE];
@@ -215,6 +243,7 @@ static void put_first(ls_text *out, const ls_comparison *comparison) {
     ls_text_printf(out, "\n");
     put_facts(out, d, p);
     put_failing_rows(out, d, &comparison->diagnosis->failing_rows);
+    put_failing_places(out, d, comparison->diagnosis);
     put_inputs_of_first(out, d);
     put_causes(out, comparison);
 }
@@ -256,4 +285,6 @@ void ls_put_conclusion(const ls_comparison *c, ls_text *out) {
         put_worst(out, d);
     if (c->more != NULL && d->pairs.count > 0 && !ls_outcome_is_match(d->result.outcome))
         ls_text_printf(out, "more: " LS_SHELL "%s\n", c->more);
+    if (c->explain != NULL && d->result.first != LS_NONE)
+        ls_text_printf(out, "why:  " LS_SHELL "%s\n", c->explain);
 }

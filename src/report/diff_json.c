@@ -183,6 +183,13 @@ static json_t *first_json(const ls_comparison *c) {
     for (size_t i = 0; i < diagnosis->cause_count; i++)
         json_array_append_new(causes, ls_report_cause_json(c, &d->pairs.items[d->result.first], &diagnosis->causes[i]));
     json_object_set_new(o, "causes", causes);
+    json_t *axes = json_array();
+    for (size_t i = 0; i < diagnosis->axis_count; i++) {
+        const ls_failing_places *f = &diagnosis->axes[i];
+        json_array_append_new(axes, json_pack("{s:i, s:o, s:o, s:o, s:o}", "axis", f->axis, "failing", ls_json_count(f->count), "of", ls_json_count(f->of), "first", ls_json_count(f->first), "last",
+                                              ls_json_count(f->last)));
+    }
+    json_object_set_new(o, "axes", axes);
     if (diagnosis->failing_rows.count > 0) {
         const ls_failing_rows *f = &diagnosis->failing_rows;
         json_object_set_new(o, "rows", json_pack("{s:o, s:o, s:i, s:i}", "failing", ls_json_count(f->count), "of", ls_json_count(f->of),

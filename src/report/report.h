@@ -24,6 +24,7 @@ typedef struct ls_comparison {
     const ls_checkpoint_diff *checkpoints; /* the same with all that is known, whether or not it is to be reported; or NULL */
     const char *command;               /* that compares them, for a shell; or NULL */
     const char *more;                  /* the command that shows every pair, as for a shell; or NULL */
+    const char *explain;               /* the command that shows every cause that was tried; or NULL */
     const char *picture;               /* regular expression: the tensors of which an HTML report has pictures besides; or NULL */
 } ls_comparison;
 

@@ -205,3 +205,40 @@ def test_explain_any_tensor(tmp_path):
     ref, cand = norms(tmp_path / "same", [1e-6], [1e-6])
     status, text, error = explain(ref, cand, "--preset", "none")
     assert status == 0 and "there is no first divergence" in error
+
+
+# ------------------------------------------------------------------ where it is, if nothing explains it
+
+
+def changed_in(tmp_path, change, shape=(TOKENS, 4 * WIDTH)):
+    """A product whose result is changed by something that no rule knows."""
+    ref, cand = Trace(tmp_path / "r").begin(range(TOKENS)), Trace(tmp_path / "c").begin(range(TOKENS))
+    x, noise = RNG.standard_normal(shape).astype("f4"), RNG.standard_normal(shape).astype("f4")
+    faulty = x.copy()
+    change(faulty, noise)
+    for trace, values in ((ref, x), (cand, faulty)):
+        trace.add("y", values, [trace.add("x", np.ones(shape, "f4"), role="input")], op="custom", layer=0)
+    status, result = diff(ref.write(), cand.write())
+    return result["first_divergence"]
+
+
+@pytest.mark.parametrize("first, last", [(16, 32), (5, 6), (60, 64), (0, 33)])
+def test_channels_that_differ_are_named(tmp_path, first, last):
+    def change(y, noise):
+        y[:, first:last] += 0.3 * noise[:, first:last]
+    found = changed_in(tmp_path, change)
+    assert found["causes"] == [] and found["axes"] == [{"axis": 1, "failing": last - first, "of": 64, "first": first, "last": last - 1}] and found["rows"]["failing"] == TOKENS
+
+
+def test_heads_that_differ_are_named(tmp_path):
+    def change(y, noise):
+        y[:, [1, 3]] += 0.3 * noise[:, [1, 3]]
+    found = changed_in(tmp_path, change, (TOKENS, 5, WIDTH))
+    assert found["causes"] == [] and found["axes"] == [{"axis": 1, "failing": 2, "of": 5, "first": 1, "last": 3}]
+
+
+def test_where_all_differ_no_axis_is_named(tmp_path):
+    def change(y, noise):
+        y[3:5] += 0.3 * noise[3:5]
+    found = changed_in(tmp_path, change)
+    assert found["axes"] == [] and (found["rows"]["first"], found["rows"]["last"], found["rows"]["failing"]) == (3, 4, 2)

@@ -1,5 +1,5 @@
-/* Which rows of the first divergence fail: a fault of the mask, of positions or of one
- * token shows in some rows only. */
+/* Which rows of a divergence fail, and which places along its other axes: a fault of the mask, of positions or of one
+ * token shows in some rows only, one of a head or of a part of a weight in some channels. */
 #include "diagnose/diagnose.h"
 
 #include <math.h>
@@ -59,9 +59,49 @@ static bool measure(const ls_layout *layout, const ls_pair *p, int axis, row_err
     return measured;
 }
 
+static int rows_axis(const ls_pass_pair *pp, const ls_aligned_pair *aligned) {
+    return pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&aligned->layout.candidate, pp->row_count) : -1;
+}
+
+/* Along one axis. What has next to no values of its own fails where it differs by more than the others' rounding. */
+static void find_along(const ls_aligned_pair *aligned, const ls_pair *p, int axis, ls_failing_places *out) {
+    const uint64_t of = aligned->layout.candidate.shape[axis];
+    row_error *places = calloc(of, sizeof *places);
+    double typical = 0;
+    if (places == NULL || !measure(&aligned->layout, p, axis, places)) {
+        free(places);
+        return;
+    }
+    *out = (ls_failing_places){.axis = axis, .of = of};
+    for (uint64_t k = 0; k < of; k++)
+        typical += places[k].reference2 / (double)of;
+    for (uint64_t k = 0; k < of; k++) {
+        places[k].reference2 = fmax(places[k].reference2, typical);
+        if (!fails(&places[k], p->mark.tolerance))
+            continue;
+        out->first = out->count++ == 0 ? k : out->first;
+        out->last = k;
+    }
+    free(places);
+}
+
+void ls_find_failing_places(const ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_diagnosis *out) {
+    enum { LONGEST = 1 << 22 };
+    const ls_view *view = &aligned->layout.candidate;
+    const int rows = rows_axis(&d->matching.tokens.pairs[p->pass_pair], aligned);
+    for (int axis = 0; axis < view->rank && out->axis_count < LS_FAILING_AXES; axis++) {
+        ls_failing_places found = {0};
+        if (axis != rows && view->shape[axis] > 1 && view->shape[axis] <= LONGEST)
+            find_along(aligned, p, axis, &found);
+        found.is_last = axis == view->rank - 1;
+        if (found.count > 0 && found.count < found.of)
+            out->axes[out->axis_count++] = found;
+    }
+}
+
 void ls_find_failing_rows(const ls_diff *d, const ls_pair *p, const ls_aligned_pair *aligned, ls_failing_rows *f) {
     const ls_pass_pair *pp = &d->matching.tokens.pairs[p->pass_pair];
-    int axis = pp->rows != NULL && pp->row_count > 1 ? only_axis_of(&aligned->layout.candidate, pp->row_count) : -1;
+    const int axis = rows_axis(pp, aligned);
     row_error *rows = axis >= 0 ? calloc(pp->row_count, sizeof *rows) : NULL;
     if (rows == NULL || !measure(&aligned->layout, p, axis, rows)) {
         free(rows);
