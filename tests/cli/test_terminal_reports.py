@@ -311,7 +311,7 @@ def test_the_conclusion_has_the_facts_of_the_json(step):
     assert lines[3] == (f"  largest |d| {difference.max():.3g}: {values[1][at]:.6g} where the reference has {values[0][at]:.6g}, at [{at[0]}, {at[1]}]; "
                         f"{beyond} of {difference.size} elements beyond 1e-05 + 1e-03 |reference|")
     assert lines[4] == f"  its inputs match: {first['inputs'][0]['name']} (MUL)"
-    assert any(line.startswith("cause: ") for line in lines) and lines[-1].startswith("more: ")
+    assert any(line.startswith("cause: ") for line in lines) and lines[-2].startswith("more: ") and lines[-1] == f"why:  lockstep explain {' '.join(map(str, sides))}"
 
 
 def test_a_match_ends_with_its_verdict(clean):
@@ -326,7 +326,8 @@ def test_the_command_that_shows_more_can_be_pasted_into_a_shell(tmp_path, column
     for side, name in zip(sides, names):
         side.rename(name)
     text = lockstep("diff", *names, "--sort", "error", COLUMNS=columns)
-    command = text[text.rindex("more: ") + len("more: "):]
+    command, explain = text[text.rindex("more: ") + len("more: "):].split("\nwhy:  ")
+    assert shlex.split(explain.replace("\\\n", "")) == ["lockstep", "explain", *map(str, names)]
     assert shlex.split(command.replace("\\\n", "")) == ["lockstep", "diff", *map(str, names), "--sort", "error", "--all"]
     again = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment(PATH=f"{LOCKSTEP.parent}:{os.environ['PATH']}", COLUMNS=0))
     _, rows, _ = table_of(again.stdout)
