@@ -241,6 +241,10 @@ static void put_first(ls_text *out, const ls_comparison *comparison) {
         ls_text_printf(out, " (%s)", title);
     }
     ls_text_printf(out, "\n");
+    if (p->candidate != p->candidate_value) {
+        ls_title_text(d->in.candidate.trace->nodes[p->candidate_value].op, title, sizeof title);
+        ls_text_printf(out, "  another shape or name of what %s gives\n", title[0] != '\0' ? title : "the same operation");
+    }
     put_facts(out, d, p);
     put_failing_rows(out, d, &comparison->diagnosis->failing_rows);
     put_failing_places(out, d, comparison->diagnosis);

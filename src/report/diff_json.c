@@ -22,6 +22,8 @@ static json_t *node_json(const ls_trace *t, size_t index, size_t value) {
     json_t *o = json_object(), *shape = json_array();
     json_object_set_new(o, "name", ls_json_text(n->name));
     json_object_set_new(o, "op", ls_json_text(n->op));
+    if (index != value)
+        json_object_set_new(o, "value_op", ls_json_text(t->nodes[value].op));
     json_object_set_new(o, "occurrence", ls_json_count(n->occurrence));
     json_object_set_new(o, "pass", n->pass == LS_NONE ? json_null() : ls_json_count(n->pass));
     json_object_set_new(o, "layer", json_integer(n->layer));

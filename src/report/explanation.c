@@ -187,6 +187,11 @@ static void put_head(const ls_explanation *x, ls_text *out) {
     ls_text_printf(out, ", pass %zu\n", c->pass == LS_NONE ? 0 : c->pass);
     ls_text_printf(&line, "%s%s%s%s", r->name, r->where != NULL ? " (" : "", r->where != NULL ? r->where : "", r->where != NULL ? ")" : "");
     put_labelled("reference", &line, out);
+    if (x->pair->candidate != x->pair->candidate_value) {
+        const ls_node *n = &x->comparison->diff->in.candidate.trace->nodes[x->pair->candidate_value];
+        ls_text_printf(&line, "%s, of which this is another shape or name", n->op[0] != '\0' ? n->op : n->name);
+        put_labelled("operation", &line, out);
+    }
     ls_text_printf(&line, "by %s, layout: %s", ls_method_name(x->pair->method), x->pair->layout != NULL ? x->pair->layout : "as is");
     put_labelled("paired", &line, out);
 }

@@ -40,7 +40,7 @@ function rowOfPair(pair, index, added) {
   const operation = added.get(pair.candidate.order);
   return {
     index, pair,
-    name: pair.candidate.name, operation: pair.candidate.op, other: pair.reference.name,
+    name: pair.candidate.name, operation: pair.candidate.value_op ? `${pair.candidate.op} of ${pair.candidate.value_op}` : pair.candidate.op, other: pair.reference.name,
     layer: layerOf(pair), pass: pair.candidate.pass, module: moduleOf(pair.reference.name),
     order: pair.candidate.order,
     verdict: pair.downstream ? "downstream" : pair.verdict,
