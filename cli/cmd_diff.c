@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "checkpoint/checkpoint_diff.h"
+#include "baseline.h"
 #include "command_line.h"
 #include "commands.h"
 #include "comparison.h"
@@ -86,16 +87,20 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
     ls_text table = {0};
     const ls_checkpoint_report report = {&diff, command_line(), o->picture};
     int status = diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE;
+    ls_result baseline = {0};
+    const bool has_baseline = o->baseline != NULL && baseline_open("diff", o->baseline, &baseline);
+    status = o->baseline != NULL && !has_baseline ? EXIT_TROUBLE : status;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_checkpoint_report((ls_report_format)i, &report, o->files[i]))
             status = EXIT_TROUBLE;
     const ls_screen screen = terminal_screen(o->color);
     ls_report_checkpoints(&diff, o->all, &screen, &table);
-    if (o->baseline != NULL) {
+    if (has_baseline) {
         ls_result kept;
-        status = comparison_baseline("diff", o, ls_report_result_of_checkpoints(&report, &kept) ? &kept : NULL, status, &table);
+        status = comparison_baseline("diff", &baseline, ls_report_result_of_checkpoints(&report, &kept) ? &kept : NULL, status, &table);
     }
     comparison_print(o, &table);
+    ls_result_done(&baseline);
     ls_text_done(&table);
     ls_checkpoint_diff_done(&diff);
     return status;

@@ -81,8 +81,12 @@ static void put_summary(const ls_result *r, ls_text *out) {
         ls_text_printf(out, "\n");
         break;
     }
-    ls_text_printf(out, "compared: %zu agree, %zu fail, %zu more follow from these\n", ls_result_count(r, LS_CASE_PASSES) - ls_result_is_match(r), ls_result_count(r, LS_CASE_FAILS) - !ls_result_is_match(r),
-                   ls_result_count(r, LS_CASE_FOLLOWS));
+    const size_t findings = ls_result_count(r, false, LS_CASE_FAILS);
+    ls_text_printf(out, "compared: %zu agree, %zu fail, %zu more follow from these", ls_result_count(r, true, LS_CASE_PASSES), ls_result_count(r, true, LS_CASE_FAILS),
+                   ls_result_count(r, true, LS_CASE_FOLLOWS));
+    if (findings > 0)
+        ls_text_printf(out, "; %zu finding%s beside these", findings, findings == 1 ? "" : "s");
+    ls_text_printf(out, "\n");
     ls_text_printf(out, "verdict: ");
     put_escaped(ls_result_verdict(r), out);
     ls_text_printf(out, *ls_result_reason(r) != '\0' ? ": " : "");
@@ -96,8 +100,10 @@ static int report(const report_options *o, ls_result *r) {
     ls_text text = {0};
     int status = ls_result_exit_status(r);
     put_summary(r, &text);
+    ls_result baseline = {0};
     if (o->baseline != NULL)
-        status = baseline_compare("report", r, o->baseline, status, &text);
+        status = baseline_open("report", o->baseline, &baseline) ? baseline_compare("report", r, &baseline, status, &text) : EXIT_TROUBLE;
+    ls_result_done(&baseline);
     if (!write_format(r, put_page, o->html) || !write_format(r, ls_result_junit, o->junit) || !write_format(r, ls_result_markdown, o->markdown))
         status = EXIT_TROUBLE;
     if (!is_stdout(o->html) && !is_stdout(o->junit) && !is_stdout(o->markdown) && !comparison_write(&text, "-"))

@@ -25,9 +25,27 @@ static void put_quoted(const char *word, ls_text *out) {
     ls_text_printf(out, "'");
 }
 
+/* Whether a word is an option that names a file to write, or an earlier result, as the next word or after "=": its number of words. */
+static int words_of_output(const char *word) {
+    static const char *const options[] = {"--json", "--html", "--junit", "--markdown", "--baseline"};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        const size_t length = strlen(options[i]);
+        if (strncmp(word, options[i], length) == 0 && (word[length] == '\0' || word[length] == '='))
+            return word[length] == '=' ? 1 : 2;
+    }
+    return 0;
+}
+
 void command_line_with(const char *option, ls_text *out) {
+    bool is_own = true; /* not yet those of a program that is run */
     ls_text_printf(out, "lockstep");
     for (int k = 1; k < line.count; k++) {
+        const int skipped = is_own ? words_of_output(line.words[k]) : 0;
+        is_own = is_own && strcmp(line.words[k], "--") != 0;
+        if (skipped > 0) {
+            k += skipped - 1;
+            continue;
+        }
         if (option != NULL && strcmp(line.words[k], "--") == 0) {
             ls_text_printf(out, " %s", option);
             option = NULL;

@@ -83,7 +83,24 @@ static void list_profiles(const char *command, const char *found) {
     fprintf(stderr, "\n");
 }
 
+/* Two reports can't go to one place. */
+static bool are_apart(const char *command, const comparison_options *o) {
+    for (int i = 0; i < LS_REPORT_COUNT; i++)
+        for (int k = 0; k < i; k++)
+            if (o->files[i] != NULL && o->files[k] != NULL && strcmp(o->files[i], o->files[k]) == 0) {
+                fprintf(stderr, "lockstep %s: two reports are to be written to %s\n", command, strcmp(o->files[i], "-") == 0 ? "standard output" : o->files[i]);
+                return false;
+            }
+    return true;
+}
+
 bool comparison_has_pattern(const char *command, const comparison_options *o) {
+    if (o->picture != NULL && o->files[LS_REPORT_HTML] == NULL) {
+        fprintf(stderr, "lockstep %s: --picture adds pictures to a page, which --html FILE writes; `lockstep picture` writes one as PNG\n", command);
+        return false;
+    }
+    if (!are_apart(command, o))
+        return false;
     regex_t compiled;
     lockstep_error error;
     const bool ok = o->picture == NULL || ls_pattern_compile(o->picture, &compiled);
@@ -369,12 +386,12 @@ void comparison_done(comparison_result *result) {
         ls_checkpoint_diff_done(&result->checkpoints);
 }
 
-int comparison_baseline(const char *command, const comparison_options *o, ls_result *result, int status, ls_text *out) {
+int comparison_baseline(const char *command, const ls_result *baseline, ls_result *result, int status, ls_text *out) {
     if (result == NULL) {
         fprintf(stderr, "lockstep %s: --baseline: out of memory\n", command);
         return EXIT_TROUBLE;
     }
-    status = baseline_compare(command, result, o->baseline, status, out);
+    status = baseline_compare(command, result, baseline, status, out);
     ls_result_done(result);
     return status;
 }
@@ -389,6 +406,9 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
     comparison_explain(command, o, diff, &alike, &result);
     progress_end();
     int status = result.status;
+    ls_result baseline = {0}; /* read before a report is written, which may be to its path */
+    const bool has_baseline = o->baseline != NULL && baseline_open(command, o->baseline, &baseline);
+    status = o->baseline != NULL && !has_baseline ? EXIT_TROUBLE : status;
     for (int i = 0; i < LS_REPORT_COUNT; i++)
         if (o->files[i] != NULL && !comparison_write_report((ls_report_format)i, &result.comparison, o->files[i]))
             status = EXIT_TROUBLE;
@@ -399,11 +419,12 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
         command_line_of("explain", diff->in.reference.trace->path, diff->in.candidate.trace->path, &explain);
     result.comparison.explain = explain.data;
     ls_report_terminal(&result.comparison, &rows, &screen, &table);
-    if (o->baseline != NULL) {
+    if (has_baseline) {
         ls_result kept;
-        status = comparison_baseline(command, o, ls_report_result_of_traces(&result.comparison, &kept) ? &kept : NULL, status, &table);
+        status = comparison_baseline(command, &baseline, ls_report_result_of_traces(&result.comparison, &kept) ? &kept : NULL, status, &table);
     }
     comparison_print(o, &table);
+    ls_result_done(&baseline);
     ls_text_done(&more);
     ls_text_done(&explain);
     ls_text_done(&table);

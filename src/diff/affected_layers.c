@@ -18,11 +18,12 @@ static bool are_alike(const char *a, int layer_of_a, const char *b, int layer_of
     while (*a != '\0' && *b != '\0') {
         const bool begins = before < '0' || before > '9';
         const size_t x = begins ? number_at(a, layer_of_a) : 0, y = begins ? number_at(b, layer_of_b) : 0;
-        if ((x > 0) != (y > 0) || (x == 0 && *a != *b))
+        const bool both = x > 0 && y > 0;
+        if (!both && *a != *b)
             return false;
         before = *a;
-        a += x > 0 ? x : 1;
-        b += y > 0 ? y : 1;
+        a += both ? x : 1;
+        b += both ? y : 1;
     }
     return *a == *b;
 }

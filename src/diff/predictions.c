@@ -44,11 +44,22 @@ static bool have_same(const int64_t *a, const int64_t *b) {
     return all;
 }
 
+static bool has_nan(const double *values, uint64_t count) {
+    bool any = false;
+    for (uint64_t i = 0; i < count && !any; i++)
+        any = isnan(values[i]);
+    return any;
+}
+
 static void compare_row(const double *reference, const double *candidate, uint64_t count, size_t pass, uint64_t row, ls_predictions *out) {
     int64_t expected[LS_PREDICTIONS_TOP], got[LS_PREDICTIONS_TOP];
+    out->rows++;
+    if (has_nan(reference, count) || has_nan(candidate, count)) {
+        out->nan++;
+        return;
+    }
     rank(reference, count, expected);
     rank(candidate, count, got);
-    out->rows++;
     out->reordered += !have_same(expected, got);
     if (expected[0] >= 0 && got[0] == expected[0]) {
         const double margin = expected[1] >= 0 ? reference[expected[0]] - reference[expected[1]] : INFINITY;

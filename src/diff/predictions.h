@@ -16,7 +16,8 @@ typedef struct ls_changed_prediction {
 } ls_changed_prediction;
 
 typedef struct ls_predictions {
-    uint64_t rows;    /* of logits that were compared; 0: there are none */
+    uint64_t rows;    /* of logits; 0: there are none */
+    uint64_t nan;     /* rows in which a side has NaN: no token is the most likely; the others follow */
     uint64_t changed; /* with another most likely token */
     uint64_t reordered; /* with other tokens among the first LS_PREDICTIONS_TOP */
     double closest;   /* the smallest margin between the reference's first two tokens in the rows that did not change */

@@ -14,9 +14,11 @@ static void put_changed(const ls_predictions *p, ls_text *out) {
 }
 
 static void put_same(const ls_predictions *p, ls_text *out) {
+    if (p->nan > 0)
+        ls_text_printf(out, "%llu of %llu rows hold NaN; in the others, ", (unsigned long long)p->nan, (unsigned long long)p->rows);
     ls_text_printf(out, "the most likely token is the same");
-    if (p->rows > 1)
-        ls_text_printf(out, " in all %llu rows, by a margin of at least %.3g", (unsigned long long)p->rows, p->closest);
+    if (p->rows - p->nan > 1)
+        ls_text_printf(out, " in all %llu rows, by a margin of at least %.3g", (unsigned long long)(p->rows - p->nan), p->closest);
     else
         ls_text_printf(out, ", by a margin of %.3g", p->closest);
 }
@@ -25,13 +27,17 @@ void ls_report_logits(const ls_comparison *c, ls_text *out) {
     const ls_predictions *p = c->predictions;
     if (p == NULL || p->rows == 0)
         return;
-    if (p->changed > 0)
+    if (p->nan == p->rows)
+        ls_text_printf(out, "all rows hold NaN");
+    else if (p->changed > 0)
         put_changed(p, out);
     else
         put_same(p, out);
     if (p->reordered > 0)
         ls_text_printf(out, "; among the first %d there are others in %llu", LS_PREDICTIONS_TOP, (unsigned long long)p->reordered);
-    if (p->changed == 0 && c->diff->result.outcome == LS_OUTCOME_DIVERGED)
+    if (p->changed > 0 && p->nan > 0)
+        ls_text_printf(out, "; %llu rows hold NaN", (unsigned long long)p->nan);
+    if (p->changed + p->nan == 0 && c->diff->result.outcome == LS_OUTCOME_DIVERGED)
         ls_text_printf(out, ": greedy decoding would not have shown the divergence");
 }
 
@@ -43,7 +49,7 @@ json_t *ls_report_logits_json(const ls_comparison *c) {
     json_t *first = p->changed == 0 ? json_null()
                                     : json_pack("{s:o, s:o, s:I, s:I, s:o, s:o}", "pass", ls_json_count(f->pass), "row", ls_json_count(f->row), "reference", (json_int_t)f->reference, "candidate",
                                                 (json_int_t)f->candidate, "margin", ls_json_number(f->margin), "candidate_margin", ls_json_number(f->own_margin));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "rows", ls_json_count(p->rows), "argmax_changed", ls_json_count(p->changed), "top5_changed", ls_json_count(p->reordered), "closest",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "rows", ls_json_count(p->rows), "nan_rows", ls_json_count(p->nan), "argmax_changed", ls_json_count(p->changed), "top5_changed", ls_json_count(p->reordered), "closest",
                      ls_json_number(p->closest), "first_changed", first);
 }
 

@@ -5,7 +5,7 @@
 #include "base/escape.h"
 #include "checkpoint/hyperparameters.h"
 
-enum { IDS = 4 };
+enum { IDS = 6 };
 
 /* A rule's hyperparameters, by their ids in hyperparameters.c, and what else is known to cause it. */
 static const struct {
@@ -25,7 +25,7 @@ static const struct {
     {"activation", {0}, "hidden_act or hidden_activation in config.json, and the activation in the engine's graph"},
     {"gelu-variant", {0}, "hidden_act or hidden_activation in config.json, and the kind of GELU in the engine's graph"},
     {"gate-swapped", {0}, "the order of gate and up in the converter, or in the engine's graph"},
-    {"scale", {"embedding-multiplier", "residual-multiplier", "logit-scale", "attention-scale"}, NULL},
+    {"scale", {"embedding-multiplier", "residual-multiplier", "logit-scale", "attention-scale", "attention-softcap", "final-softcap"}, NULL},
     {"missing-term", {0}, "a bias (attention_bias, mlp_bias) or a residual that one side leaves out"},
     {"swapped-with", {0}, "the converter's table of tensor names"},
     {"head-order", {0}, "the converter's reshaping of this tensor's heads"},
@@ -94,6 +94,16 @@ static bool put_id(const char *id, const ls_settings *settings, const char *sepa
     return s != NULL ? put_setting(s, separator, out) : settings == NULL && h != NULL && put_keys(h, separator, out);
 }
 
+/* Where some settings differ, the others are not the reason. */
+static bool any_differs(const char *const ids[IDS], const ls_settings *settings) {
+    bool any = false;
+    for (int i = 0; i < IDS && ids[i] != NULL && settings != NULL && !any; i++) {
+        const ls_setting *s = find_setting(settings, ids[i]);
+        any = s != NULL && s->verdict == LS_SETTING_DIFFERS;
+    }
+    return any;
+}
+
 /* Of one rule, whose name has this length. */
 static const char *put_place(const char *rule, size_t length, const ls_settings *settings, const char *separator, ls_text *out) {
     size_t at = 0;
@@ -101,9 +111,12 @@ static const char *put_place(const char *rule, size_t length, const ls_settings 
         at++;
     if (at == sizeof places / sizeof places[0])
         return separator;
-    for (int i = 0; i < IDS && places[at].ids[i] != NULL; i++)
-        if (put_id(places[at].ids[i], settings, separator, out))
+    const bool differing_only = any_differs(places[at].ids, settings);
+    for (int i = 0; i < IDS && places[at].ids[i] != NULL; i++) {
+        const ls_setting *s = differing_only ? find_setting(settings, places[at].ids[i]) : NULL;
+        if ((!differing_only || (s != NULL && s->verdict == LS_SETTING_DIFFERS)) && put_id(places[at].ids[i], settings, separator, out))
             separator = "; ";
+    }
     if (places[at].text != NULL)
         ls_text_printf(out, "%s%s", separator, places[at].text);
     return "; ";

@@ -15,7 +15,8 @@ typedef struct comparison {
     const ls_result *baseline;
     ls_text *out;
     ls_changes *changes;
-    size_t shown;
+    ls_text better; /* comes after what is worse */
+    size_t shown, better_shown;
 } comparison;
 
 static bool is_bad(const ls_case *c) { return c->state != LS_CASE_PASSES; }
@@ -25,34 +26,48 @@ static const ls_case *earlier_of(const comparison *c, const char *key) {
     return at != NULL && *at > 0 ? &c->baseline->cases[*at - 1] : NULL;
 }
 
-static void put(comparison *c, const char *what, const ls_case *own, const ls_case *before) {
+static void put(ls_text *out, const char *what, const ls_case *own, const ls_case *before) {
     char name[400];
-    if (c->shown++ >= SHOWN)
-        return;
     ls_escape(own->name, strlen(own->name), name, sizeof name);
-    ls_text_printf(c->out, "  %s: %s", what, name);
+    ls_text_printf(out, "  %s: %s", what, name);
     if (before != NULL && !isnan(before->error) && !isnan(own->error))
-        ls_text_printf(c->out, ", error %.1e -> %.1e", before->error, own->error);
+        ls_text_printf(out, ", error %.1e -> %.1e", before->error, own->error);
     else if (!isnan(own->error))
-        ls_text_printf(c->out, ", error %.1e", own->error);
-    ls_text_printf(c->out, "\n");
+        ls_text_printf(out, ", error %.1e", own->error);
+    ls_text_printf(out, "\n");
+}
+
+static void put_bad(comparison *c, const char *what, const ls_case *own, const ls_case *before) {
+    if (c->shown++ < SHOWN)
+        put(c->out, what, own, before);
+}
+
+static void put_better(comparison *c, const ls_case *own, const ls_case *before) {
+    c->changes->repaired++;
+    if (c->better_shown++ < SHOWN)
+        put(&c->better, "better", own, before);
+}
+
+/* Of two that fail: it can be compared no longer, has no finite error now, or a far larger one. */
+static bool is_worse(const ls_case *own, const ls_case *before) {
+    const double much = 2; /* times the error of before */
+    const bool is_known = !isnan(own->error), was_known = !isnan(before->error);
+    return (was_known && !is_known) || (is_known && was_known && (own->error > much * before->error || (isinf(own->error) && !isinf(before->error))));
 }
 
 /* What follows from another failure is not counted for itself. */
 static void compare_case(comparison *c, const ls_case *own) {
-    const double much = 2; /* times the error of before */
     const ls_case *before = earlier_of(c, own->key);
     const bool is_other_verdict = before != NULL && own->pair == NULL && strcmp(own->verdict, before->verdict) != 0; /* such as inputs that differ now */
     const bool was_bad = before != NULL && is_bad(before) && !is_other_verdict;
     if (own->state == LS_CASE_FAILS && !was_bad) {
         c->changes->new_failures++;
-        put(c, "new", own, before);
-    } else if (own->state == LS_CASE_FAILS && before->state == LS_CASE_FAILS && own->error > much * before->error) {
+        put_bad(c, "new", own, before);
+    } else if (own->state == LS_CASE_FAILS && is_worse(own, before)) {
         c->changes->worse++;
-        put(c, "worse", own, before);
-    } else if (!is_bad(own) && was_bad) {
-        c->changes->repaired++;
-        put(c, "better", own, before);
+        put_bad(c, "worse", own, before);
+    } else if (!is_bad(own) && was_bad && !(own->error > before->error)) {
+        put_better(c, own, before);
     }
 }
 
@@ -62,14 +77,12 @@ static void look_for_lost(comparison *c) {
         const ls_case *before = &c->baseline->cases[i];
         if (ls_map_find(&c->now, before->key, strlen(before->key)) != NULL)
             continue;
-        if (before->pair == NULL) {
-            c->changes->repaired += is_bad(before);
-            if (is_bad(before))
-                put(c, "better", before, NULL);
+        if (before->pair == NULL && is_bad(before))
+            put_better(c, before, NULL);
+        if (before->pair == NULL)
             continue;
-        }
         c->changes->gone++;
-        put(c, "no longer compared", before, NULL);
+        put_bad(c, "no longer compared", before, NULL);
     }
 }
 
@@ -89,6 +102,16 @@ static void put_summary(const comparison *c, ls_text *out) {
                    p->repaired, p->failed_before);
 }
 
+static void put_other_model(const ls_result *r, const ls_result *baseline, ls_text *out) {
+    const char *now = ls_result_text(r->json, "reference.model"), *before = ls_result_text(baseline->json, "reference.model");
+    char models[2][200];
+    if (strcmp(now, before) == 0)
+        return;
+    ls_escape(now, strlen(now), models[0], sizeof models[0]);
+    ls_escape(before, strlen(before), models[1], sizeof models[1]);
+    ls_text_printf(out, "note: the baseline is of another model (%s, here %s)\n", models[1], models[0]);
+}
+
 lockstep_status ls_result_compare(const ls_result *r, const ls_result *baseline, ls_changes *out, ls_text *text, lockstep_error *error) {
     *out = (ls_changes){0};
     if (r->is_of_traces != baseline->is_of_traces)
@@ -98,14 +121,18 @@ lockstep_status ls_result_compare(const ls_result *r, const ls_result *baseline,
     lockstep_status status = index_cases(baseline, &c.earlier, error);
     if (status == LOCKSTEP_OK)
         status = index_cases(r, &c.now, error);
-    for (size_t i = 0; i < baseline->count; i++)
-        out->failed_before += baseline->cases[i].state == LS_CASE_FAILS;
+    out->failed_before = ls_result_count(baseline, true, LS_CASE_FAILS) + ls_result_count(baseline, false, LS_CASE_FAILS);
+    put_other_model(r, baseline, text);
     for (size_t i = 0; i < r->count && status == LOCKSTEP_OK; i++)
         compare_case(&c, &r->cases[i]);
     if (status == LOCKSTEP_OK)
         look_for_lost(&c);
     if (c.shown > SHOWN)
         ls_text_printf(&lines, "  and %zu more\n", c.shown - SHOWN);
+    ls_text_append(&lines, c.better.data != NULL ? c.better.data : "", c.better.length);
+    if (c.better_shown > SHOWN)
+        ls_text_printf(&lines, "  and %zu more that are better\n", c.better_shown - SHOWN);
+    ls_text_done(&c.better);
     out->is_worse = out->new_failures + out->worse + out->gone > 0;
     put_summary(&c, text);
     ls_text_append(text, lines.data != NULL ? lines.data : "", lines.length);

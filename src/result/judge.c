@@ -13,16 +13,19 @@ static bool keeps(const json_t *pair, const ls_thresholds *t) {
     return (isnan(t->rel_l2) || rel_l2 <= t->rel_l2) && (isnan(t->max_abs) || max_abs <= t->max_abs) && (isnan(t->cosine) || cosine >= t->cosine) && (isnan(t->nmse) || nmse <= t->nmse);
 }
 
-/* NaN and infinities in different places are not in the metrics of the finite rest. */
-static bool is_finite_everywhere(const json_t *pair) {
-    const double differ = ls_result_number(pair, "metrics.nonfinite_differ");
-    return !(differ > 0);
+/* What is no number, or masked on one side only, is not in the metrics of the rest. */
+static bool is_whole(const json_t *pair) {
+    static const char *const counts[] = {"metrics.nan_reference", "metrics.nan_candidate", "metrics.nonfinite_differ", "metrics.masked_differ"};
+    bool whole = true;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        whole = whole && !(ls_result_number(pair, counts[i]) > 0);
+    return whole;
 }
 
 static void judge_pair(json_t *pair, const ls_thresholds *t, const char *bad) {
     if (!json_is_object(json_object_get(pair, "metrics")))
         return; /* what could not be compared stays that */
-    const bool good = keeps(pair, t) && is_finite_everywhere(pair);
+    const bool good = keeps(pair, t) && is_whole(pair);
     json_object_set_new(pair, "verdict", json_string(good ? "match" : bad));
     json_object_set_new(pair, "downstream", json_false());
 }
@@ -37,22 +40,46 @@ static lockstep_status list_again(ls_result *r, lockstep_error *error) {
     return status;
 }
 
-/* Rules of the user's are about the recorded values alone: neither what computing the operations has found, nor other findings count. */
+/* Why a comparison in which every pair passes shows too little for a match; NULL where it shows enough. */
+static const char *what_is_missing(const ls_result *r) {
+    const double least = 0.5, coverage = ls_result_number(r->json, r->is_of_traces ? "pairing.coverage" : "weights.coverage");
+    const json_t *sides[] = {json_object_get(r->json, "reference"), json_object_get(r->json, "candidate")};
+    if (!(coverage >= least))
+        return "less than half of the candidate's elements were compared";
+    for (int i = 0; i < 2 && r->is_of_traces; i++)
+        if (json_is_false(json_object_get(sides[i], "complete")) || ls_result_number(sides[i], "dropped") > 0)
+            return "a recording is incomplete";
+    if (r->is_of_traces && strcmp(ls_result_text(r->json, "inputs.status"), "equal") != 0 && strcmp(ls_result_text(r->json, "inputs.status"), "unknown") != 0)
+        return "the inputs are not known to be equal";
+    return NULL;
+}
+
+/* Of the cases that no threshold is about, which is the first that fails: a finding, or a pair that could not be compared. */
+static const ls_case *first_failing(const ls_result *r) {
+    for (size_t i = 1; i < r->count; i++) {
+        const ls_case *c = &r->cases[i];
+        const char *verdict = c->pair != NULL ? ls_result_text(c->pair, "verdict") : "";
+        const bool is_judged = c->pair != NULL && json_is_object(json_object_get(c->pair, "metrics"));
+        const bool is_finding = c->pair == NULL && strncmp(c->key, "finding|", strlen("finding|")) == 0;
+        if (is_judged ? strcmp(verdict, "match") != 0 : (c->pair != NULL || is_finding) && c->state != LS_CASE_PASSES)
+            return c;
+    }
+    return NULL;
+}
+
+/* Rules of the user's are about the recorded values: what computing the operations has found does not count. */
 static void judge_all(ls_result *r, const ls_thresholds *t) {
-    const ls_case *first = NULL;
     for (size_t i = 0; i < r->count; i++)
         if (r->cases[i].pair != NULL)
             judge_pair(r->cases[i].pair, t, r->is_of_traces ? "diverged" : "differs");
-    for (size_t i = 0; i < r->count && first == NULL; i++) {
-        const char *verdict = r->cases[i].pair != NULL ? ls_result_text(r->cases[i].pair, "verdict") : "match";
-        first = strcmp(verdict, "match") != 0 && strcmp(verdict, "identical") != 0 ? &r->cases[i] : NULL;
-    }
+    const ls_case *first = first_failing(r);
+    const char *missing = what_is_missing(r), *judged = "judged anew by the thresholds that were given, on the recorded values alone";
     json_t *replay = json_object_get(r->json, "replay");
     if (json_is_object(replay))
         json_object_set_new(replay, "operations", json_array());
-    json_object_set_new(r->json, "verdict", json_string(first == NULL ? "match" : r->is_of_traces ? "diverged" : "differs"));
-    json_object_set_new(r->json, "reason", json_string("judged anew by the thresholds that were given, on the recorded values alone"));
-    json_object_set_new(r->json, "first_divergence", first != NULL && r->is_of_traces ? json_deep_copy(first->pair) : json_null());
+    json_object_set_new(r->json, "verdict", json_string(first != NULL ? (r->is_of_traces ? "diverged" : "differs") : missing != NULL ? "incomparable" : "match"));
+    json_object_set_new(r->json, "reason", first == NULL && missing != NULL ? json_string(missing) : json_string(judged));
+    json_object_set_new(r->json, "first_divergence", first != NULL && first->pair != NULL && r->is_of_traces ? json_deep_copy(first->pair) : json_null());
 }
 
 lockstep_status ls_result_judge(ls_result *r, const ls_thresholds *t, lockstep_error *error) {

@@ -110,6 +110,8 @@ static void put_row(const ls_case *c, ls_text *out) {
     put_error(c->error, out);
     ls_text_printf(out, " | %s", c->state == LS_CASE_FOLLOWS ? "downstream" : "");
     put_text(c->state == LS_CASE_FOLLOWS ? "" : c->verdict, out);
+    ls_text_printf(out, *c->reason != '\0' ? ": " : "");
+    put_text(c->reason, out);
     ls_text_printf(out, " |\n");
 }
 
@@ -117,7 +119,7 @@ static void put_worst(const ls_result *r, ls_text *out) {
     const ls_case **worst = calloc(r->count + 1, sizeof *worst);
     size_t count = 0;
     for (size_t i = 1; i < r->count && worst != NULL; i++) /* the first is the verdict */
-        if (r->cases[i].state != LS_CASE_PASSES)
+        if (r->cases[i].state != LS_CASE_PASSES && r->cases[i].pair != NULL)
             worst[count++] = &r->cases[i];
     if (worst != NULL)
         qsort(worst, count, sizeof *worst, by_error);
@@ -139,6 +141,21 @@ static void put_worst(const ls_result *r, ls_text *out) {
     free(worst);
 }
 
+/* What fails beside the pairs. */
+static void put_findings(const ls_result *r, ls_text *out) {
+    size_t count = 0;
+    for (size_t i = 1; i < r->count; i++) {
+        const ls_case *c = &r->cases[i];
+        if (c->pair != NULL || c->state == LS_CASE_PASSES || count++ >= HINTS)
+            continue;
+        ls_text_printf(out, count == 1 ? "\n- " : "- ");
+        put_text(c->name, out);
+        ls_text_printf(out, "\n");
+    }
+    if (count > HINTS)
+        ls_text_printf(out, "- and %zu more findings\n", count - HINTS);
+}
+
 static void put_hints(const ls_result *r, ls_text *out) {
     const json_t *hints = json_object_get(r->json, "hints");
     const size_t count = json_array_size(hints);
@@ -154,7 +171,8 @@ static void put_hints(const ls_result *r, ls_text *out) {
 
 void ls_result_markdown(const ls_result *r, ls_text *out) {
     const json_t *first = json_object_get(r->json, "first_divergence");
-    ls_text_printf(out, "### Lockstep: %s", ls_result_is_match(r) ? "✅ " : "❌ ");
+    static const char *const marks[] = {"✅ ", "❌ ", "⚠ "}; /* by the exit status */
+    ls_text_printf(out, "### Lockstep: %s", marks[ls_result_exit_status(r)]);
     put_text(ls_result_verdict(r), out);
     ls_text_printf(out, "\n");
     if (*ls_result_reason(r) != '\0') {
@@ -165,13 +183,15 @@ void ls_result_markdown(const ls_result *r, ls_text *out) {
     if (json_is_object(first))
         put_first(first, out);
     put_sides(r, out);
-    ls_text_printf(out, "\n%zu compared: %zu agree, %zu fail, %zu more follow from these.\n", r->count - 1, ls_result_count(r, LS_CASE_PASSES) - ls_result_is_match(r),
-                   ls_result_count(r, LS_CASE_FAILS) - !ls_result_is_match(r), ls_result_count(r, LS_CASE_FOLLOWS));
+    const size_t agree = ls_result_count(r, true, LS_CASE_PASSES), fail = ls_result_count(r, true, LS_CASE_FAILS), follow = ls_result_count(r, true, LS_CASE_FOLLOWS);
+    ls_text_printf(out, "\n%zu compared: %zu agree, %zu fail, %zu more follow from these.\n", agree + fail + follow, agree, fail, follow);
+    put_findings(r, out);
     put_worst(r, out);
     put_hints(r, out);
-    ls_text_printf(out, "\nTo see it again: <code>lockstep diff ");
-    put_text(ls_result_text(r->json, "reference.path"), out);
-    ls_text_printf(out, " ");
-    put_text(ls_result_text(r->json, "candidate.path"), out);
-    ls_text_printf(out, "</code>\n");
+    const char *command = ls_result_text(r->json, "produced.command");
+    if (*command != '\0') {
+        ls_text_printf(out, "\nTo see it again: ");
+        put_code(command, out);
+        ls_text_printf(out, "\n");
+    }
 }

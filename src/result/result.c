@@ -62,7 +62,8 @@ static lockstep_status add_pair_of_traces(ls_result *r, json_t *pair, lockstep_e
     const char *name = ls_result_text(c, "name"), *op = ls_result_text(c, "op"), *verdict = ls_result_text(pair, "verdict");
     const bool downstream = json_is_true(member(pair, "downstream"));
     ls_case own = {.reference = ls_result_text(pair, "reference.name"), .verdict = verdict, .reason = ls_result_text(pair, "reason"), .error = ls_result_number(pair, "metrics.rel_l2"), .pair = pair};
-    own.name = ls_arena_printf(&r->arena, occurrence > 0 ? "%s%s%s%s #%.0f" : "%s%s%s%s", name, *op != '\0' ? " (" : "", op, *op != '\0' ? ")" : "", occurrence);
+    own.name = occurrence > 0 ? ls_arena_printf(&r->arena, "%s (%s%s#%.0f)", name, op, *op != '\0' ? " " : "", occurrence) : ls_arena_printf(&r->arena, *op != '\0' ? "%s (%s)" : "%s", name, op);
+    own.error = strcmp(verdict, ls_verdict_name(LS_VERDICT_NONFINITE)) == 0 ? INFINITY : own.error; /* the metrics are those of the finite rest */
     own.key = ls_arena_printf(&r->arena, "%s|%s|%.0f|%.0f", name, op, occurrence, isnan(pass) ? -1 : pass);
     own.group = layer >= 0 ? ls_arena_printf(&r->arena, "pass %.0f.layer %.0f", isnan(pass) ? 0 : pass, layer) : ls_arena_printf(&r->arena, "pass %.0f", isnan(pass) ? 0 : pass);
     own.state = !fails(verdict) ? LS_CASE_PASSES : downstream ? LS_CASE_FOLLOWS : LS_CASE_FAILS;
@@ -80,12 +81,28 @@ static lockstep_status add_pair_of_weights(ls_result *r, json_t *pair, lockstep_
     return add(r, &own, error);
 }
 
-/* What fails, or can't be compared. */
+/* A sentence without its numbers, which change from one result to the next. */
+static char *without_numbers(ls_result *r, const char *text) {
+    char *out = ls_arena_copy(&r->arena, text, strlen(text)), *to = out;
+    for (const char *c = text; out != NULL && *c != '\0'; c++)
+        if (strchr("0123456789.+-", *c) == NULL)
+            *to++ = *c;
+    if (out != NULL)
+        *to = '\0';
+    return out;
+}
+
+/* What fails, or can't be compared. A finding about a pair of weights that fails is the reason of that. */
 static lockstep_status add_finding(ls_result *r, json_t *finding, lockstep_error *error) {
     const bool bad = json_is_true(member(finding, "fails")) || json_is_true(member(finding, "gap"));
     const char *kind = ls_result_text(finding, "kind"), *text = ls_result_text(finding, "text");
+    const json_t *index = member(finding, "pair"), *pair = json_is_integer(index) ? json_array_get(member(r->json, "weights.pairs"), (size_t)json_integer_value(index)) : NULL;
+    if (pair != NULL && bad && fails(ls_result_text(pair, "verdict")))
+        return LOCKSTEP_OK;
     ls_case own = {.reference = "", .verdict = kind, .reason = text, .group = "findings", .error = NAN, .state = bad ? LS_CASE_FAILS : LS_CASE_PASSES};
-    own.name = own.key = ls_arena_printf(&r->arena, "%s: %s", kind, text);
+    const char *plain = without_numbers(r, text);
+    own.name = ls_arena_printf(&r->arena, "%s: %s", kind, text);
+    own.key = plain != NULL ? ls_arena_printf(&r->arena, "finding|%s|%s", kind, pair != NULL ? ls_result_text(pair, "candidate.name") : plain) : NULL;
     return add(r, &own, error);
 }
 
@@ -161,10 +178,10 @@ void ls_result_done(ls_result *r) {
     *r = (ls_result){0};
 }
 
-size_t ls_result_count(const ls_result *r, ls_case_state state) {
+size_t ls_result_count(const ls_result *r, bool pairs, ls_case_state state) {
     size_t count = 0;
-    for (size_t i = 0; i < r->count; i++)
-        count += r->cases[i].state == state;
+    for (size_t i = 1; i < r->count; i++)
+        count += (r->cases[i].pair != NULL) == pairs && r->cases[i].state == state;
     return count;
 }
 
@@ -172,7 +189,7 @@ const char *ls_result_verdict(const ls_result *r) { return ls_result_text(r->jso
 const char *ls_result_reason(const ls_result *r) { return ls_result_text(r->json, "reason"); }
 
 bool ls_result_is_match(const ls_result *r) {
-    static const char *const matches[] = {"match", "match (eager)", "model match"};
+    static const char *const matches[] = {"match", "match (eager)"}; /* of a model match, the kernels were not checked */
     for (size_t i = 0; i < sizeof matches / sizeof matches[0]; i++)
         if (strcmp(matches[i], ls_result_verdict(r)) == 0)
             return true;

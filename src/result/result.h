@@ -42,8 +42,8 @@ lockstep_status ls_result_open(const char *path, ls_result *out_result, lockstep
 /* The same of a document, which is taken over, also on failure. */
 lockstep_status ls_result_take(json_t *json, const char *name, ls_result *out_result, lockstep_error *error);
 void ls_result_done(ls_result *result);
-/* How many cases have this state. */
-size_t ls_result_count(const ls_result *result, ls_case_state state);
+/* How many pairs, or findings, have this state; the verdict is neither. */
+size_t ls_result_count(const ls_result *result, bool pairs, ls_case_state state);
 /* Whether the comparison found no difference, and compared enough. */
 bool ls_result_is_match(const ls_result *result);
 /* The verdict, and its reason ("" if there is none). */

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from traces import Trace, diff
+from traces import Trace, diff, report
 
 RNG = np.random.default_rng(5)
 TOKENS, WIDTH, VOCABULARY = 7, 12, 40
@@ -38,13 +38,22 @@ def test_most_likely_tokens(tmp_path, noise):
         assert np.isclose(first["margin"], expected[row, a] - expected[row, b]) and np.isclose(first["candidate_margin"], got[row, b] - got[row, a])
 
 
-def test_nan_is_no_prediction(tmp_path):
+def test_where_there_is_nan_no_token_is_the_most_likely(tmp_path):
     ids = [1, 2, 3]
-    head = HEAD.copy()
-    head[:, 0] = np.nan
-    ref, cand = run(tmp_path / "r", HEAD, ids)[0], run(tmp_path / "c", head, ids)[0]
-    logits = diff(ref, cand)[1]["logits"]
-    assert logits["argmax_changed"] == 3 and logits["first_changed"]["candidate"] == -1 and logits["first_changed"]["margin"] == "nan"
+    ref, cand = Trace(tmp_path / "r").begin(ids), Trace(tmp_path / "c").begin(ids)
+    for trace, faulty in ((ref, False), (cand, True)):
+        head = HEAD.copy()
+        logits = TABLE[ids] @ head.T
+        if faulty:
+            logits[1, 3] = np.nan
+        table, tokens = trace.add("table", TABLE, role="weight"), trace.add("ids", np.asarray(ids, "i4"), role="input")
+        embedded = trace.add("embedded", TABLE[ids], [table, tokens], op="GET_ROWS")
+        trace.add("logits", logits, [trace.add("head", head, role="weight"), embedded], op="MUL_MAT")
+    sides = ref.write(), cand.write()
+    logits = diff(*sides)[1]["logits"]
+    assert (logits["rows"], logits["nan_rows"], logits["argmax_changed"], logits["first_changed"]) == (3, 1, 0, None)
+    text = " ".join(report(*sides).split())
+    assert "1 of 3 rows hold NaN; in the others, the most likely token is the same in all 2 rows" in text and "greedy" not in text
 
 
 def test_other_outputs_are_no_logits(tmp_path):

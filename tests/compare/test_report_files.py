@@ -9,10 +9,10 @@ import markdown_it
 import numpy as np
 import pytest
 
-from traces import LOCKSTEP, Trace
+from traces import LOCKSTEP, ROOT, Trace
 
 RNG = np.random.default_rng(3)
-HOSTILE = ["<img src=x onerror=alert(1)>", "a|b", "`code`", "**bold** [l](http://e.example)", "\x1b[31mred\x1b[0m", "]]>&amp;\"'", "@someone #12 http://e.example", "line\nbreak\r\n# h", "ünïcode 名前"]
+HOSTILE = ["<img src=x onerror=alert(1)>", "a|b", "`code`", "**bold** [l](http://e.example)", "\x1b[31mred\x1b[0m", "no\ufffe\uffffcharacters", "]]>&amp;\"'", "@someone #12 http://e.example", "line\nbreak\r\n# h", "ünïcode 名前"]
 
 
 def write(folder, changed=(), names=HOSTILE, scale=1.5):
@@ -117,6 +117,68 @@ def test_other_thresholds(tmp_path, option, key, least):
         assert junitparser.JUnitXml.fromfile(str(tmp_path / "j.xml")).failures == len(bad) + bool(bad)
 
 
+def edited(path, change):
+    result = json.loads(path.read_text())
+    change(result)
+    path.with_name("edited.json").write_text(json.dumps(result))
+    return path.with_name("edited.json")
+
+
+@pytest.mark.parametrize("key", ["nan_reference", "nan_candidate", "nonfinite_differ", "masked_differ"])
+def test_no_threshold_passes_what_is_no_number(tmp_path, key):
+    path = edited(kept(tmp_path, "c"), lambda r: r["pairs"][3]["metrics"].update({key: 1}))
+    assert report(path, "--rel-l2", "1")[0] == 1
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda r: r["pairing"].update(coverage=0.2), "less than half"),
+    (lambda r: r["candidate"].update(complete=False), "incomplete"),
+    (lambda r: r["reference"].update(dropped=3), "incomplete"),
+    (lambda r: r["inputs"].update(status="partial"), "inputs"),
+])
+def test_no_threshold_makes_too_little_a_match(tmp_path, change, words):
+    status, text, _ = report(edited(kept(tmp_path, "c", (5,)), change), "--rel-l2", "10")
+    assert status == 2 and "verdict: incomparable" in text and words in text
+
+
+def test_no_threshold_hides_a_finding(tmp_path):
+    done = subprocess.run([LOCKSTEP, "diff", ROOT / "examples/llama-hf", ROOT / "examples/llama-faulty.gguf", "--json", tmp_path / "ck.json"], capture_output=True, text=True)
+    assert done.returncode == 1
+    status, text, _ = report(tmp_path / "ck.json", "--nmse", "10", "--junit", tmp_path / "j.xml")
+    assert status == 1 and "verdict: differs" in text
+    status, text, _ = report(tmp_path / "ck.json", "--junit", tmp_path / "j.xml")
+    result = json.loads((tmp_path / "ck.json").read_text())
+    wrong = [p for p in result["weights"]["pairs"] if p["verdict"] not in ("match", "identical")]
+    alone = [f for f in result["findings"] if f["fails"] and f["pair"] not in [result["weights"]["pairs"].index(p) for p in wrong]]
+    assert f"{len(wrong)} fail" in text and f"{len(alone)} finding" in text
+    assert junitparser.JUnitXml.fromfile(str(tmp_path / "j.xml")).failures == len(wrong) + len(alone) + 1
+    changed = edited(tmp_path / "ck.json", lambda r: [f.update(text=f["text"].replace("1.", "2.")) for f in r["findings"]])
+    assert report(changed, "--baseline", tmp_path / "ck.json")[0] == 0, "a number in a sentence is nothing new"
+
+
+def test_what_got_worse_although_it_failed_before(tmp_path):
+    old = kept(tmp_path, "c", (5,))
+    for change in (lambda p: p["metrics"].update(rel_l2="nan"), lambda p: p.update(metrics=None, verdict="shape"), lambda p: p.update(verdict="nonfinite"), lambda p: p["metrics"].update(rel_l2=9.0)):
+        new = edited(old, lambda r: [change(p) for p in r["pairs"] if p["candidate"]["layer"] == 5])
+        status, text, _ = report(new, "--baseline", old)
+        assert status == 1 and "1 worse" in text, text
+    looser = edited(old, lambda r: [p.update(verdict="match", downstream=False) or p["metrics"].update(rel_l2=9.0) for p in r["pairs"] if p["candidate"]["layer"] == 5])
+    assert "better:" not in report(looser, "--baseline", old)[1], "what passes with a larger error is not better"
+
+
+def test_a_baseline_is_read_before_it_is_overwritten(tmp_path):
+    clean = kept(tmp_path, "clean", names=[f"n{i}" for i in range(8)])
+    write(tmp_path / "bad", (5,), names=[f"n{i}" for i in range(8)])
+    done = subprocess.run([LOCKSTEP, "diff", tmp_path / "reference", tmp_path / "bad", "--json", clean, "--baseline", clean], capture_output=True, text=True)
+    assert done.returncode == 1 and "new: n5" in done.stdout and json.loads(clean.read_text())["verdict"] == "diverged"
+
+
+def test_a_model_match_is_no_match(tmp_path):
+    path = edited(kept(tmp_path, "c"), lambda r: r.update(verdict="model match"))
+    status, text, _ = report(path, "--markdown", "-")
+    assert status == 2 and "✅" not in text
+
+
 def test_rules_for_elements_need_the_tensors(tmp_path):
     status, text, error = report(kept(tmp_path, "c", (5,)), "--atol", "1")
     assert status == 2 and text == "" and "which a result does not hold" in error
@@ -127,7 +189,7 @@ def test_baseline(tmp_path):
     clean, one, two, worse = (kept(tmp_path, name, changed, names=names, scale=scale)
                               for name, changed, scale in [("clean", (), 1), ("one", (5,), 1.3), ("two", (2, 5), 1.3), ("worse", (5,), 1.9)])
     status, text, _ = report(one, "--baseline", one)
-    assert status == 0 and "0 new failures, 0 worse, 0 no longer compared, 0 better; 2 failed before" in text
+    assert status == 0 and "0 new failures, 0 worse, 0 no longer compared, 0 better; 1 failed before" in text
     status, text, _ = report(one, "--baseline", clean)
     assert status == 1 and "new: n5 (custom)" in text and "new: verdict" in text
     status, text, _ = report(clean, "--baseline", one)
