@@ -40,6 +40,24 @@ static bool fails(const row_error *row, double tolerance) {
     return row->lost || sqrt(row->error2) > tolerance * sqrt(row->reference2);
 }
 
+static double error_of(const row_error *row) {
+    return row->lost ? INFINITY : row->reference2 > 0 ? sqrt(row->error2 / row->reference2) : row->error2 > 0 ? INFINITY : 0;
+}
+
+/* Some fail and some don't, and the two are far apart: where a coarse tolerance runs through the middle of what all places have, it says
+ * nothing about where the fault is. */
+static bool is_sharp(const row_error *rows, uint64_t count, double tolerance) {
+    const double far = 4;
+    double least = INFINITY, most = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        if (fails(&rows[i], tolerance))
+            least = fmin(least, error_of(&rows[i]));
+        else
+            most = fmax(most, error_of(&rows[i]));
+    }
+    return least > far * most;
+}
+
 /* Sums up the errors along an axis; false when out of memory. */
 static bool measure(const ls_layout *layout, const ls_pair *p, int axis, row_error *rows) {
     const ls_view *candidate = &layout->candidate;
@@ -75,8 +93,10 @@ static void find_along(const ls_aligned_pair *aligned, const ls_pair *p, int axi
     *out = (ls_failing_places){.axis = axis, .of = of};
     for (uint64_t k = 0; k < of; k++)
         typical += places[k].reference2 / (double)of;
-    for (uint64_t k = 0; k < of; k++) {
+    for (uint64_t k = 0; k < of; k++)
         places[k].reference2 = fmax(places[k].reference2, typical);
+    const bool sharp = is_sharp(places, of, p->mark.tolerance);
+    for (uint64_t k = 0; k < of && sharp; k++) {
         if (!fails(&places[k], p->mark.tolerance))
             continue;
         out->first = out->count++ == 0 ? k : out->first;
@@ -108,7 +128,8 @@ void ls_find_failing_rows(const ls_diff *d, const ls_pair *p, const ls_aligned_p
         return;
     }
     f->of = pp->row_count;
-    for (size_t k = 0; k < pp->row_count; k++)
+    const bool sharp = is_sharp(rows, pp->row_count, p->mark.tolerance);
+    for (size_t k = 0; k < pp->row_count && sharp; k++)
         if (fails(&rows[k], p->mark.tolerance)) {
             f->first = f->count++ == 0 ? pp->rows[k].candidate : f->first;
             f->last = pp->rows[k].candidate;

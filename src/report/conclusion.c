@@ -192,6 +192,13 @@ static void put_causes(ls_text *out, const ls_comparison *c) {
         ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree\n");
 }
 
+/* What replay says of it, which decides where it was computed. */
+static void put_added(ls_text *out, const ls_diff *d, const ls_pair *p) {
+    const ls_replayed *item = ls_proof_of(d, p->candidate_value);
+    if (item != NULL && item->is_origin)
+        ls_text_printf(out, "  at fault: on the reference's own values, it is off by %.1e, where rounding explains %.1e\n", item->local.error, item->local.expected);
+}
+
 /* What differs in a pair that fails. */
 static void put_facts(ls_text *out, const ls_diff *d, const ls_pair *p) {
     if (p->mark.verdict >= LS_VERDICT_SHAPE)
@@ -246,6 +253,7 @@ static void put_first(ls_text *out, const ls_comparison *comparison) {
         ls_text_printf(out, "  another shape or name of what %s gives\n", title[0] != '\0' ? title : "the same operation");
     }
     put_facts(out, d, p);
+    put_added(out, d, p);
     put_failing_rows(out, d, &comparison->diagnosis->failing_rows);
     put_failing_places(out, d, comparison->diagnosis);
     put_inputs_of_first(out, d);

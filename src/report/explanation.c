@@ -10,6 +10,7 @@
 #include "report/diff_json.h"
 #include "report/json_values.h"
 #include "report/layers.h"
+#include "report/remarks.h"
 #include "report/styles.h"
 #include "report/where.h"
 #include "report/titles.h"
@@ -196,15 +197,32 @@ static void put_head(const ls_explanation *x, ls_text *out) {
     put_labelled("paired", &line, out);
 }
 
+/* Of an operation that gives the reference's values on the reference's values. */
+static const char *what_follows(const ls_explanation *x) {
+    return !ls_verdict_fails(x->pair->mark.verdict) ? ""
+           : is_inherited(x)                         ? ", and what differs is inherited"
+                                                     : ", so what was recorded is not what it computes, or the reference goes on from here";
+}
+
+/* What is no number, or why nothing could be compared. */
+static void put_incomparable(const ls_explanation *x, ls_text *out) {
+    const ls_metrics *m = &x->pair->metrics;
+    if (x->pair->mark.verdict != LS_VERDICT_NONFINITE)
+        ls_text_printf(out, "%s: %s", ls_verdict_name(x->pair->mark.verdict), x->pair->reason != NULL ? x->pair->reason : "");
+    else
+        ls_text_printf(out, "nonfinite: NaN: %llu in the reference, %llu in the candidate; infinite: %llu, %llu; in different places: %llu", (unsigned long long)m->nan_reference,
+                       (unsigned long long)m->nan_candidate, (unsigned long long)m->inf_reference, (unsigned long long)m->inf_candidate, (unsigned long long)m->nonfinite_differ);
+}
+
 static void put_errors(const ls_explanation *x, ls_text *out) {
     const ls_replayed *item = replayed_of(x);
     const ls_mark *mark = &x->pair->mark;
     ls_text line = {0};
-    if (mark->verdict < LS_VERDICT_SHAPE)
+    if (mark->verdict < LS_VERDICT_NONFINITE)
         ls_text_printf(&line, "%s: relative L2 %.2e (tolerance %.1e), largest difference %.3g: %.6g where the reference has %.6g", mark->downstream ? "downstream of another fault" : ls_verdict_name(mark->verdict),
                        x->pair->metrics.rel_l2, mark->tolerance, x->pair->metrics.max_abs, x->pair->metrics.max_abs_candidate, x->pair->metrics.max_abs_reference);
     else
-        ls_text_printf(&line, "%s: %s", ls_verdict_name(mark->verdict), x->pair->reason != NULL ? x->pair->reason : "");
+        put_incomparable(x, &line);
     put_labelled("recorded", &line, out);
     if (item == NULL)
         ls_text_printf(&line, "it was not computed from the reference's values, so what is added here and what is inherited can't be told apart");
@@ -213,7 +231,7 @@ static void put_errors(const ls_explanation *x, ls_text *out) {
     else if (item->partner == LS_NONE)
         ls_text_printf(&line, "%s: %s", ls_replay_class_name(item->class), item->reason != NULL ? item->reason : "the reference has no tensor for it");
     else
-        ls_text_printf(&line, "relative L2 %.2e, where rounding explains %.1e: this operation is right, and what differs is inherited", item->local.error, item->local.expected);
+        ls_text_printf(&line, "relative L2 %.2e, where rounding explains %.1e: this operation is right%s", item->local.error, item->local.expected, what_follows(x));
     put_labelled("added here", &line, out);
 }
 
@@ -322,6 +340,18 @@ static void put_tried(const ls_explanation *x, bool all, const ls_screen *screen
     free(list.items);
 }
 
+static void put_no_cause(const ls_explanation *x, ls_text *out) {
+    const ls_verdict verdict = x->pair->mark.verdict;
+    if (verdict == LS_VERDICT_EXPLAINED)
+        ls_text_printf(out, "not a fault: %s", ls_excuse_text(x->pair->mark.excuse));
+    else if (!ls_verdict_fails(verdict))
+        ls_text_printf(out, "there is nothing to explain: the two agree");
+    else if (verdict >= LS_VERDICT_SHAPE)
+        ls_text_printf(out, "nothing could be tried: the two were not compared");
+    else
+        ls_text_printf(out, "unexplained: nothing that was tried leaves little enough");
+}
+
 static void put_cause(const ls_explanation *x, ls_text *out) {
     ls_text line = {0};
     const ls_cause *cause = x->diagnosis.causes;
@@ -334,7 +364,7 @@ static void put_cause(const ls_explanation *x, ls_text *out) {
         ls_report_title(&d->in.candidate.trace->nodes[d->pairs.items[d->result.first].candidate], title, sizeof title);
         ls_text_printf(&line, "inherited: the first divergence is %s", title);
     } else {
-        ls_text_printf(&line, ls_verdict_fails(x->pair->mark.verdict) ? "unexplained: nothing that was tried leaves little enough" : "there is nothing to explain: the two agree");
+        put_no_cause(x, &line);
     }
     put_labelled("cause", &line, out);
     ls_report_layers(x->comparison->diff, replayed_of(x), &line);

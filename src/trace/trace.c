@@ -194,7 +194,11 @@ const double *ls_node_list(const ls_node *node, const char *key, size_t *out_cou
 }
 
 bool ls_node_is_called(const ls_node *node, const char *typed) {
-    const size_t name = strlen(node->name), op = strlen(node->op);
-    return strncmp(typed, node->name, name) == 0 &&
-           (typed[name] == '\0' || (op > 0 && strlen(typed) == name + op + 3 && strncmp(typed + name, " (", 2) == 0 && strncmp(typed + name + 2, node->op, op) == 0 && typed[name + op + 2] == ')'));
+    const size_t name = strlen(node->name);
+    char after[2][128]; /* as reports show it */
+    if (strncmp(typed, node->name, name) != 0)
+        return false;
+    snprintf(after[0], sizeof after[0], node->occurrence > 0 ? " (%s #%u)" : " (%s)", node->op, node->occurrence);
+    snprintf(after[1], sizeof after[1], " #%u", node->occurrence);
+    return typed[name] == '\0' || strcmp(typed + name, after[0]) == 0 || (node->occurrence > 0 && strcmp(typed + name, after[1]) == 0);
 }

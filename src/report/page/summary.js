@@ -106,9 +106,14 @@ function tokensSentence(model) {
   if (!logits || logits.rows === 0) {
     return null;
   }
-  const rows = count(logits.rows, "row") + " of logits";
-  return make("p", null, logits.argmax_changed > 0 ? `The most likely next token is another one in ${logits.argmax_changed} of ${rows}.` : `The most likely next token is the same in ${logits.rows === 1 ? "the one row of logits" : `all ${rows}`}.`,
-    logits.top5_changed > 0 ? ` The first five are others in ${logits.top5_changed}.` : "");
+  const known = logits.rows - (logits.nan_rows ?? 0);
+  const rows = count(known, "row") + " of logits";
+  const lost = known < logits.rows ? ` ${count(logits.rows - known, "row")} more hold NaN.` : "";
+  if (known === 0) {
+    return make("p", null, "All rows of logits hold NaN.");
+  }
+  return make("p", null, logits.argmax_changed > 0 ? `The most likely next token is another one in ${logits.argmax_changed} of ${rows}.` : `The most likely next token is the same in ${known === 1 ? "the one row of logits" : `all ${rows}`}.`,
+    logits.top5_changed > 0 ? ` The first five are others in ${logits.top5_changed}.` : "", lost);
 }
 
 function reasonText(model) {
