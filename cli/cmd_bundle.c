@@ -10,7 +10,9 @@
 #include "chosen_pair.h"
 #include "commands.h"
 #include "comparison.h"
+#include "checkpoint/checkpoint_diff.h"
 #include "diff/diff.h"
+#include "progress.h"
 #include "report/explanation.h"
 #include "lockstep/lockstep.h"
 
@@ -113,10 +115,17 @@ static int run(const arguments *args, const void *parsed) {
     ls_diff_options wanted;
     ls_diff *diff;
     lockstep_error error;
+    if (ls_checkpoint_is_one(args->positional[0]) && ls_checkpoint_is_one(args->positional[1])) {
+        fprintf(stderr, "lockstep bundle: these are checkpoints, which have no operations: `lockstep diff` says all that is known of their weights\n");
+        return EXIT_TROUBLE;
+    }
     if (!comparison_understand("bundle", &o->comparison, &wanted))
         return EXIT_TROUBLE;
     wanted.explain = name != NULL ? name : "";
-    if (ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error) != LOCKSTEP_OK) {
+    progress_begin(NULL);
+    const lockstep_status done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
+    progress_end();
+    if (done != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep bundle: %s\n", error.message);
         return EXIT_TROUBLE;
     }

@@ -1,4 +1,5 @@
 /* The options of where a comparison is written to, as rows of a command's table. This file has no include guard. */
+{"--oracle", OPTION_PATH, COMPARISON_FIELD(oracle), "TRACE", "the candidate's run again (verify --replay): says which side is the less exact", NULL},
 {"--all", OPTION_FLAG, COMPARISON_FIELD(all), NULL, "show every pair, and the names without a partner", NULL},
 {"--sort", OPTION_TEXT, COMPARISON_FIELD(sort), "BY", "order (default: of execution), error (the worst first), or layer (the worst of each)", sort_choices},
 COLOR_ROW(COMPARISON_FIELD(color)),

@@ -211,10 +211,14 @@ static lockstep_status write_npy(bundler *b, const char *name, int rank, const u
     if (elements == NULL)
         return ls_fail(b->error, LOCKSTEP_NO_MEMORY, "%s: out of memory", name);
     for (uint64_t i = 0; i < count; i++)
-        if (is_integer)
+        if (is_integer && !(values[i] >= INT32_MIN && values[i] <= INT32_MAX)) {
+            free(elements);
+            return fail(b, "an integer is too large for int32");
+        } else if (is_integer) {
             elements[i].integer = (int32_t)values[i];
-        else
+        } else {
             elements[i].real = (float)values[i];
+        }
     const lockstep_status status = write_bytes(b, name, head, length, elements, count * sizeof *elements);
     free(elements);
     return status;
@@ -274,7 +278,7 @@ static lockstep_status write_leaf(bundler *b, ls_script_leaf *leaf, size_t node,
     free(kept);
     free(buffer);
     leaf->is_raw = has_blocks(b, node, &view);
-    leaf->type = leaf->is_raw ? n->dtype : ls_node_is_integer(n) ? "i32" : strcmp(n->dtype, "f16") == 0 || strcmp(n->dtype, "bf16") == 0 ? n->dtype : "f32";
+    leaf->type = leaf->is_raw ? ls_dtype(view.dtype)->name : ls_node_is_integer(n) ? "i32" : strcmp(n->dtype, "f16") == 0 || strcmp(n->dtype, "bf16") == 0 ? n->dtype : "f32";
     snprintf(name, sizeof name, "%s.bin", stem);
     return status == LOCKSTEP_OK && leaf->is_raw ? write_blocks(b, name, &view, c) : status;
 }
@@ -288,9 +292,11 @@ static lockstep_status cut_of(bundler *b, const ls_node *n, size_t slot, cut *ou
         return LOCKSTEP_OK;
     if (!ls_recorded_read(&b->recorded, n->operands[1], &ids, &reason))
         return fail(b, reason);
-    *out = (cut){.rows = {(uint64_t)ids.values[b->place]}, .count = 1};
+    const double id = ids.values[b->place];
+    const bool is_inside = id >= 0 && id < (double)size_of(operand_of(b, n, 0), 1);
+    *out = (cut){.rows = {is_inside ? (uint64_t)id : 0}, .count = 1};
     ls_array_release(&ids);
-    return out->rows[0] < size_of(operand_of(b, n, 0), 1) ? LOCKSTEP_OK : fail(b, "an index is outside of the table");
+    return is_inside ? LOCKSTEP_OK : fail(b, "an index is outside of the table");
 }
 
 static bool read_leaf(bundler *b, const ls_node *n, size_t slot, ls_array *out, const char **out_reason) {
@@ -337,6 +343,18 @@ static size_t step_of(const bundler *b, size_t operand, const size_t *nodes) {
     return SIZE_MAX;
 }
 
+/* Whether all elements of a view of float32 lie in the result that it is of. */
+static bool lies_inside(const ls_node *view, const ls_node *of) {
+    uint64_t last = view->offset, way;
+    for (int i = 0; i < view->rank && view->strides != NULL; i++) {
+        if (view->shape[i] == 0 || view->strides[i] < 0 || !ls_mul_u64(view->shape[i] - 1, (uint64_t)view->strides[i], &way) || !ls_add_u64(last, way, &last))
+            return false;
+    }
+    if (view->strides == NULL && (view->elements == 0 || !ls_add_u64(last, (view->elements - 1) * sizeof(float), &last)))
+        return false;
+    return last / sizeof(float) < of->elements;
+}
+
 static lockstep_status add_operand(bundler *b, ls_script_step *step, const ls_node *n, size_t slot, const size_t *nodes) {
     const size_t operand = n->operands[slot], at = step_of(b, operand, nodes);
     if (at == SIZE_MAX) {
@@ -349,6 +367,8 @@ static lockstep_status add_operand(bundler *b, ls_script_step *step, const ls_no
     if (operand == nodes[at])
         return LOCKSTEP_OK;
     step->operands[slot].view = seen;
+    if (!lies_inside(seen, &b->steps[at].node))
+        return fail(b, "a view goes beyond what it is a view of");
     return seen->view_of == nodes[at] || seen->strides == NULL ? LOCKSTEP_OK : fail(b, "a view of a view is between its operations");
 }
 

@@ -1,6 +1,7 @@
 #include "bundle/script.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,8 +110,10 @@ static void put_word(const ls_script_step *step, size_t at, const char *word, la
         put_ne(step->node.rank, step->node.shape, out);
     else if (strcmp(word, "y") == 0)
         ls_text_printf(out, "y%zu", at);
-    else
+    else if (value == NULL || isfinite(*value))
         ls_text_printf(out, "%.9g", value != NULL ? *value : 0);
+    else
+        ls_text_printf(out, "%s%s", *value < 0 ? "-" : "", l == NUMPY ? (isnan(*value) ? "math.nan" : "math.inf") : (isnan(*value) ? "NAN" : "INFINITY"));
 }
 
 static void put_form(const ls_script_step *step, size_t at, language l, ls_text *out) {
@@ -184,10 +187,11 @@ void ls_script_numpy(const ls_script *s, ls_text *out) {
         ls_text_printf(out, "def view(y, shape, strides, offset):  # in elements\n    flat = np.ascontiguousarray(y).reshape(-1)[offset:]\n"
                             "    return np.lib.stride_tricks.as_strided(flat, shape, [n * flat.itemsize for n in strides])\n\n");
     put_helpers(lines.data != NULL ? lines.data : "", out);
-    ls_text_printf(out, "\ndef error(name):  # relative L2, of what is a number\n    other = np.load(here / name).astype(np.float64)\n    known = np.isfinite(other) & np.isfinite(y%zu)\n"
+    ls_text_printf(out, "\ndef error(name):  # relative L2, of what is a number, or inf where only one of the two is\n    other = np.load(here / name).astype(np.float64)\n    known = np.isfinite(other) & np.isfinite(y%zu)\n"
+                        "    if name == \"got.npy\" and (np.isfinite(y%zu) & ~np.isfinite(other)).any():\n        return np.inf\n"
                         "    return np.linalg.norm((y%zu - other)[known]) / np.linalg.norm(other[known])\n\n\n%s\nprint(f\"computed here, relative L2: {error('got.npy'):%s} from the candidate's recorded result, "
                         "{error('expected.npy'):%s} from the reference's\")\n",
-                   s->step_count - 1, s->step_count - 1, lines.data != NULL ? lines.data : "", ".1e", ".1e");
+                   s->step_count - 1, s->step_count - 1, s->step_count - 1, lines.data != NULL ? lines.data : "", ".1e", ".1e");
     out->failed = out->failed || lines.failed;
     ls_text_done(&lines);
 }
@@ -218,11 +222,13 @@ static const char c_head[] =
     "    FILE *file = fopen(path, \"rb\");\n"
     "    if (file == NULL || fread(t->data, 1, ggml_nbytes(t), file) != ggml_nbytes(t))\n        abort();\n"
     "    fclose(file);\n    return t;\n}\n\n"
+    "/* Relative L2, of what is a number; infinite where only what was computed here is one. */\n"
     "static double error(const struct ggml_tensor *y, const char *path) {\n"
     "    const float *other = read_npy(path, 4 * ggml_nelements(y)), *own = y->data;\n"
     "    double difference = 0, norm = 0;\n"
     "    for (int64_t i = 0; i < ggml_nelements(y); i++)\n"
-    "        if (isfinite(other[i]) && isfinite(own[i])) {\n            difference += pow(own[i] - other[i], 2);\n            norm += pow(other[i], 2);\n        }\n"
+    "        if (isfinite(own[i]) && !isfinite(other[i]) && strcmp(path, \"got.npy\") == 0)\n            return INFINITY;\n"
+    "        else if (isfinite(other[i]) && isfinite(own[i])) {\n            difference += pow(own[i] - other[i], 2);\n            norm += pow(other[i], 2);\n        }\n"
     "    return sqrt(difference / norm);\n}\n\n"
     "int main(void) {\n";
 

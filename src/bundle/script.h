@@ -10,7 +10,7 @@ typedef struct ls_script_leaf {
     const char *name;
     int rank;
     uint64_t shape[LOCKSTEP_MAX_RANK]; /* of what is in the file */
-    const char *type; /* of the candidate's tensor, as ggml has it: "f16" */
+    const char *type; /* of the candidate's tensor, a word of this program's: "f16" */
     bool is_raw;
 } ls_script_leaf;
 

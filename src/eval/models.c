@@ -189,6 +189,6 @@ bool ls_models_find(const ls_models *m, size_t node, ls_view *out_view, const ch
         [LS_WEIGHT_STALE] = "weights of a model file that was changed after the run",
     };
     const ls_model_weight *w = m->count > 0 ? &m->weights[node] : NULL;
-    *out_reason = w == NULL ? "weights that were not recorded: --model names their file" : reasons[w->state];
+    *out_reason = w == NULL ? "weights that were not recorded: --candidate-model (of verify: --model) names their file" : reasons[w->state];
     return w != NULL && *out_reason == NULL && ls_archive_view(w->archive, w->tensor, out_view, NULL) == LOCKSTEP_OK;
 }

@@ -173,6 +173,7 @@ HOMONYMS = {
     "src/report/explanation.c": "a label",
     "src/report/json_values.c": "statistics",
     "src/report/where.c": "identifiers of causes",
+    "src/result/junit.c": "a key of a result",
     "src/result/markdown.c": "a key of a result",
     "src/verify/rerun.c": "keys of a trace",
     "src/report/replay_report.c": "statistics",

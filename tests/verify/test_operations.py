@@ -491,7 +491,7 @@ def test_weights_from_their_file(tmp_path):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    assert verify(path)[0] == 2 and "--model names their file" in verify(path)[1]["operations"][0]["reason"]
+    assert verify(path)[0] == 2 and "--model) names their file" in verify(path)[1]["operations"][0]["reason"]
     assert verify(path, "--model", tmp_path / "m.gguf")[0] == 0
 
 
