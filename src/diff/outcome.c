@@ -446,7 +446,25 @@ static void hint_at_dump(ls_diff *d) {
 }
 
 /* What these inputs can't show, what was left out, and what to do about it. */
+/* Between an engine and another, axes are in another order as a rule. Between files, or PyTorch and PyTorch, they are not. */
+static void hint_at_axes(ls_diff *d) {
+    const ls_trace *r = d->in.reference.trace, *c = d->in.candidate.trace;
+    ls_remark remark = {.code = LS_REMARK_PERMUTED};
+    for (size_t i = 0; i < d->pairs.count; i++) {
+        const ls_pair *p = &d->pairs.items[i];
+        const bool same_kind = (!r->is_graph && !c->is_graph) || (r->nodes[p->reference].dialect == LS_DIALECT_ATEN && c->nodes[p->candidate].dialect == LS_DIALECT_ATEN);
+        if (p->method != LS_METHOD_NAME || !same_kind || p->layout == NULL || strncmp(p->layout, "axes ", strlen("axes ")) != 0 || ls_pair_fails(p))
+            continue;
+        remark.text = remark.count == 0 ? c->nodes[p->candidate].name : remark.text;
+        remark.detail = remark.count == 0 ? p->layout : remark.detail;
+        remark.count++;
+    }
+    if (remark.count > 0)
+        hint(d, remark);
+}
+
 static void add_hints(ls_diff *d, const facts *f) {
+    hint_at_axes(d);
     const ls_token_alignment *tokens = &d->matching.tokens;
     bool selective = ls_diff_is_selective(d), comparable = tokens->status != LS_INPUTS_DIFFER;
     if (is_one_token(d))

@@ -53,6 +53,7 @@ typedef enum ls_remark_code {
     LS_REMARK_TOO_DEAR,                /* fraction: multiplications that computing the operations would take */
     LS_REMARK_MODEL_STALE,             /* count weights are of a model file that was changed after the run */
     LS_REMARK_OTHER_MODEL,             /* count of total operations give other values with the model file's weights than were recorded */
+    LS_REMARK_PERMUTED,                /* count: pairs by name that agree only under another order of their axes; text: the first; detail: the order */
     LS_REMARK_NAMES_DROPPED,           /* count of total pairs with equal names have other tensors' values: names mean nothing */
     LS_REMARK_FEW_PAIRS,               /* only count of total tensors that could have a partner have one */
     LS_REMARK_NAME_REFUTED,            /* count: pairs like the first; text: a tensor of the candidate; detail: of the reference, with which a name or a rule pairs it, but not its values */

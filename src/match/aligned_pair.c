@@ -55,6 +55,12 @@ static bool is_to_be_trusted(const ls_layout_request *q) {
     return trusted;
 }
 
+/* In two files, a name stands for one tensor, which both write in the same order of its axes. */
+static bool is_as_is(const ls_matching *m, const ls_pair *p, const ls_view *reference, const ls_view *candidate) {
+    return p->method == LS_METHOD_NAME && !m->in->reference.trace->is_graph && !m->in->candidate.trace->is_graph && reference->rank == candidate->rank &&
+           memcmp(reference->shape, candidate->shape, (size_t)reference->rank * sizeof *reference->shape) == 0;
+}
+
 ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p, ls_reorder reorder, const ls_view *reference, const ls_view *candidate) {
     const ls_pass_pair *pp = &m->tokens.pairs[p->pass_pair];
     const ls_pass_geometry *geometry = &m->geometry[p->pass_pair];
@@ -65,7 +71,7 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .reference_window = m->in->reference.windows[p->reference_value],
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
-                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p)};
+                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .as_is = is_as_is(m, p, reference, candidate)};
     if (!m->in->reference.trace->is_graph && pp->rows != NULL)
         q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
     else if (!m->in->candidate.trace->is_graph && pp->rows != NULL)

@@ -60,6 +60,7 @@ typedef struct search {
     uint64_t head_size;
     uint64_t kind;
     bool of_candidate; /* the moving side is the candidate */
+    bool as_is;        /* see ls_layout_request */
     const ls_map *votes;
     ls_layout_choice choice;
     ls_view best;
@@ -98,9 +99,18 @@ static bool is_closer(search *s, const ls_view *v, double *error) {
     }
 }
 
+static bool are_as_they_are(const int *axes, int rank) {
+    bool all = true;
+    for (int i = 0; i < rank && all; i++)
+        all = axes[i] == i;
+    return all;
+}
+
 static void consider(search *s, const int *axes) {
     ls_view v = s->moving;
     uint64_t code = 0;
+    if (s->as_is && !are_as_they_are(axes, v.rank))
+        return;
     for (int i = 0; i < v.rank; i++) {
         v.shape[i] = s->moving.shape[axes[i]];
         v.strides[i] = s->moving.strides[axes[i]];
@@ -191,8 +201,8 @@ lockstep_status ls_layout_find(const ls_layout_request *q, const ls_map *votes, 
     ls_layout_squeeze(&candidate);
     uint64_t code = 0;
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .kind = q->kind, .votes = votes, .choice = choice};
-    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .votes = votes, .choice = choice};
+                           .head_size = q->head_size, .kind = q->kind, .as_is = q->as_is, .votes = votes, .choice = choice};
+    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .as_is = q->as_is, .votes = votes, .choice = choice};
     if (settle(&of_reference, &layout.reference, &code, &layout)) {
         if (!is_identity(code))
             ls_layout_say(&said, "axes %llu", (unsigned long long)code);

@@ -207,6 +207,12 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_OTHER_MODEL:
         ls_text_printf(out, "%llu of %llu operations give other values than were recorded: the process may have loaded another model file than --candidate-model names", (unsigned long long)r->count, (unsigned long long)r->total);
         break;
+    case LS_REMARK_PERMUTED:
+        ls_text_printf(out, "%s is the reference's only with its axes in another order (%s)", r->text, r->detail);
+        if (r->count > 1)
+            ls_text_printf(out, "; the same is true of %zu more", r->count - 1);
+        ls_text_printf(out, ": a transpose that only one side has is no difference here");
+        break;
     case LS_REMARK_NAMES_DROPPED:
         ls_text_printf(out, "names mean nothing here: of %llu tensors with equal names on both sides, the values of %llu are those of another one, so tensors were paired by their values", (unsigned long long)r->total, count);
         break;

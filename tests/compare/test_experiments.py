@@ -242,3 +242,22 @@ def test_where_all_differ_no_axis_is_named(tmp_path):
         y[3:5] += 0.3 * noise[3:5]
     found = changed_in(tmp_path, change)
     assert found["axes"] == [] and (found["rows"]["first"], found["rows"]["last"], found["rows"]["failing"]) == (3, 4, 2)
+
+
+# ------------------------------------------------------------------ a transpose too many
+
+
+def test_a_transposed_file_is_not_the_same(tmp_path):
+    square, other = RNG.standard_normal((8, 8)).astype("f4"), RNG.standard_normal((4, 8)).astype("f4")
+    for folder, change in (("r", lambda x: x), ("c", lambda x: np.ascontiguousarray(x.T))):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "square.npy", change(square))
+        np.save(tmp_path / folder / "other.npy", change(other))
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    verdicts = {p["candidate"]["name"]: p["verdict"] for p in result["pairs"]}
+    assert status == 1 and verdicts["square"] == "diverged"
+    assert any("other is the reference's only with its axes in another order" in hint for hint in result["hints"])
+    np.save(tmp_path / "c" / "square.npy", square)
+    np.save(tmp_path / "c" / "other.npy", other)
+    status, result = diff(tmp_path / "r", tmp_path / "c")
+    assert status == 0 and not any("axes" in hint for hint in result["hints"])
