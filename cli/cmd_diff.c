@@ -85,7 +85,8 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         return EXIT_TROUBLE;
     }
     ls_text table = {0};
-    const ls_checkpoint_report report = {&diff, command_line(), o->picture};
+    ls_result kept = {0};
+    const ls_checkpoint_report report = {&diff, command_line(), o->picture, &kept};
     int status = diff.differs ? EXIT_DIVERGED : diff.matches ? EXIT_MATCH : EXIT_TROUBLE;
     ls_result baseline = {0};
     const bool has_baseline = o->baseline != NULL && baseline_open("diff", o->baseline, &baseline);
@@ -95,12 +96,11 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
             status = EXIT_TROUBLE;
     const ls_screen screen = terminal_screen(o->color);
     ls_report_checkpoints(&diff, o->all, &screen, &table);
-    if (has_baseline) {
-        ls_result kept;
-        status = comparison_baseline("diff", &baseline, ls_report_result_of_checkpoints(&report, &kept) ? &kept : NULL, status, &table);
-    }
+    if (has_baseline)
+        status = baseline_compare("diff", ls_report_result_of_checkpoints(&report), &baseline, status, &table);
     comparison_print(o, &table);
     ls_result_done(&baseline);
+    ls_result_done(&kept);
     ls_text_done(&table);
     ls_checkpoint_diff_done(&diff);
     return status;

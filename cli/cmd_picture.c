@@ -83,35 +83,46 @@ static lockstep_status draw(const picture_options *o, const ls_view *reference, 
 
 typedef struct search {
     const char *wanted, *nearest;
+    bool is_of_other_pass; /* the name is there, but not in this pass */
 } search;
+
+static void keep_nearest(search *s, const char *name) {
+    if (s->nearest == NULL || ls_typing_errors(s->wanted, name) < ls_typing_errors(s->wanted, s->nearest))
+        s->nearest = name;
+}
 
 /* Whether a pair has the name on either side; otherwise the nearest is kept. */
 static bool is_wanted(search *s, const char *candidate, const char *reference) {
-    const char *const names[] = {candidate, reference};
-    for (int i = 0; i < 2; i++) {
-        if (strcmp(names[i], s->wanted) == 0)
-            return true;
-        if (s->nearest == NULL || ls_typing_errors(s->wanted, names[i]) < ls_typing_errors(s->wanted, s->nearest))
-            s->nearest = names[i];
-    }
-    return false;
+    keep_nearest(s, candidate);
+    keep_nearest(s, reference);
+    return strcmp(candidate, s->wanted) == 0 || strcmp(reference, s->wanted) == 0;
+}
+
+/* The same of two traces. */
+static bool is_wanted_node(search *s, const picture_options *o, const ls_diff *d, const ls_pair *p) {
+    const ls_node *c = &d->in.candidate.trace->nodes[p->candidate], *r = &d->in.reference.trace->nodes[p->reference];
+    keep_nearest(s, c->name);
+    keep_nearest(s, r->name);
+    const bool is_named = ls_node_is_called(c, s->wanted) || ls_node_is_called(r, s->wanted), is_there = isnan(o->pass) || (double)d->in.candidate.trace->nodes[p->candidate_value].pass == o->pass;
+    s->is_of_other_pass = s->is_of_other_pass || (is_named && !is_there);
+    return is_named && is_there;
 }
 
 static lockstep_status not_found(const search *s, lockstep_error *error) {
     char wanted[TEXT], nearest[TEXT] = "";
     const bool meant = s->nearest != NULL && ls_may_be_meant(s->wanted, s->nearest);
     ls_escape(s->wanted, strlen(s->wanted), wanted, sizeof wanted);
+    if (s->is_of_other_pass)
+        return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--pass: '%s' is in other passes only", wanted);
     if (meant)
         ls_escape(s->nearest, strlen(s->nearest), nearest, sizeof nearest);
     return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "no pair of tensors has the name '%s'%s%s%s", wanted, meant ? ": did you mean '" : "", nearest, meant ? "'?" : "");
 }
 
 static lockstep_status draw_of_traces(const picture_options *o, const ls_diff *d, const char *name, lockstep_error *error) {
-    const ls_trace *reference = d->in.reference.trace, *candidate = d->in.candidate.trace;
     search s = {.wanted = name};
     size_t i = 0;
-    while (i < d->pairs.count && !(is_wanted(&s, candidate->nodes[d->pairs.items[i].candidate].name, reference->nodes[d->pairs.items[i].reference].name) &&
-                                   (isnan(o->pass) || (double)candidate->nodes[d->pairs.items[i].candidate_value].pass == o->pass)))
+    while (i < d->pairs.count && !is_wanted_node(&s, o, d, &d->pairs.items[i]))
         i++;
     if (i == d->pairs.count)
         return not_found(&s, error);

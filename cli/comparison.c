@@ -364,6 +364,7 @@ static bool weigh(const char *command, const comparison_options *o, ls_diff *dif
 void comparison_explain(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     out->oracle = (ls_oracle){0};
+    out->kept = (ls_result){0};
     out->are_compared = false;
     const bool weighed = weigh(command, o, diff, alike, out);
     ls_progress_begin(LS_STAGE_EXPLAINING, 0);
@@ -376,24 +377,15 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     if (o->oracle != NULL && !asked)
         complain(command, "--oracle", &error);
     out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = weighed ? &out->checkpoints : NULL, .predictions = &out->predictions,
-                                      .checkpoints = out->are_compared ? &out->checkpoints : NULL, .command = command_line(), .picture = o->picture};
+                                      .checkpoints = out->are_compared ? &out->checkpoints : NULL, .command = command_line(), .picture = o->picture, .kept = &out->kept};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {
     ls_oracle_done(&result->oracle);
+    ls_result_done(&result->kept);
     if (result->are_compared)
         ls_checkpoint_diff_done(&result->checkpoints);
-}
-
-int comparison_baseline(const char *command, const ls_result *baseline, ls_result *result, int status, ls_text *out) {
-    if (result == NULL) {
-        fprintf(stderr, "lockstep %s: --baseline: out of memory\n", command);
-        return EXIT_TROUBLE;
-    }
-    status = baseline_compare(command, result, baseline, status, out);
-    ls_result_done(result);
-    return status;
 }
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {
@@ -419,10 +411,8 @@ int comparison_report(const char *command, const comparison_options *o, ls_diff 
         command_line_of("explain", diff->in.reference.trace->path, diff->in.candidate.trace->path, &explain);
     result.comparison.explain = explain.data;
     ls_report_terminal(&result.comparison, &rows, &screen, &table);
-    if (has_baseline) {
-        ls_result kept;
-        status = comparison_baseline(command, &baseline, ls_report_result_of_traces(&result.comparison, &kept) ? &kept : NULL, status, &table);
-    }
+    if (has_baseline)
+        status = baseline_compare(command, ls_report_result_of_traces(&result.comparison), &baseline, status, &table);
     comparison_print(o, &table);
     ls_result_done(&baseline);
     ls_text_done(&more);

@@ -31,6 +31,7 @@ typedef struct comparison_result {
     ls_checkpoint_diff checkpoints; /* their weights and configuration; large, and must not move */
     ls_oracle oracle;
     ls_predictions predictions;
+    ls_result kept;
     bool are_compared; /* checkpoints hold something */
     int status;      /* the exit status */
 } comparison_result;
@@ -40,8 +41,6 @@ void comparison_explain(const char *command, const comparison_options *options, 
 void comparison_done(comparison_result *result);
 /* Does the same, reports, and gives the exit status. */
 int comparison_report(const char *command, const comparison_options *options, ls_diff *diff);
-/* Appends what is new since the baseline, and decides the exit status. `result` is released; NULL when out of memory. */
-int comparison_baseline(const char *command, const ls_result *baseline, ls_result *result, int status, ls_text *out);
 /* To a file, or to standard output for "-"; false, with a message on stderr, when it can't be written. */
 bool comparison_write(const ls_text *text, const char *path);
 bool comparison_write_report(ls_report_format format, const ls_comparison *comparison, const char *path);

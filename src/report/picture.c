@@ -104,7 +104,9 @@ static uint64_t cells_of(uint64_t count, uint64_t step) { return count / step + 
 
 /* The longer axis is divided first. */
 static void choose_steps(ls_picture *p, uint64_t most) {
-    p->row_step = p->column_step = 1;
+    const uint64_t longest = 4096; /* of a side */
+    p->row_step = p->rows / longest + 1;
+    p->column_step = p->columns / longest + 1;
     while ((p->height = cells_of(p->rows, p->row_step)) * (p->width = cells_of(p->columns, p->column_step)) > most)
         *(p->height > p->width ? &p->row_step : &p->column_step) += 1;
 }

@@ -26,12 +26,14 @@ typedef struct ls_comparison {
     const char *more;                  /* the command that shows every pair, as for a shell; or NULL */
     const char *explain;               /* the command that shows every cause that was tried; or NULL */
     const char *picture;               /* regular expression: the tensors of which an HTML report has pictures besides; or NULL */
+    ls_result *kept;                   /* room for the result as other formats need it, which is made when it is; or NULL */
 } ls_comparison;
 
 /* The same about two checkpoints. */
 typedef struct ls_checkpoint_report {
     const ls_checkpoint_diff *diff;
     const char *command, *picture; /* as above */
+    ls_result *kept;
 } ls_checkpoint_report;
 
 /* `all` of the rows: the names without a partner, too. */
@@ -55,9 +57,9 @@ typedef enum ls_report_format {
 /* Writes a report; false when it can't be. */
 bool ls_report_write(ls_report_format format, const ls_comparison *comparison, FILE *out);
 bool ls_report_write_checkpoints(ls_report_format format, const ls_checkpoint_report *report, FILE *out);
-/* The result as `lockstep report` reads it; false when out of memory. */
-bool ls_report_result_of_traces(const ls_comparison *comparison, ls_result *out_result);
-bool ls_report_result_of_checkpoints(const ls_checkpoint_report *report, ls_result *out_result);
+/* The result as `lockstep report` reads it, of what is `kept`; NULL when out of memory. */
+const ls_result *ls_report_result_of_traces(const ls_comparison *comparison);
+const ls_result *ls_report_result_of_checkpoints(const ls_checkpoint_report *report);
 /* Two sequences side by side, and what the differences look like; true when equal.
  * `tokenizer`: for the texts, or NULL. */
 bool ls_report_tokens(const ls_sequence *reference, const ls_sequence *candidate, const ls_token_step *steps, size_t count,

@@ -96,7 +96,9 @@ function causeText(cause) {
   const after = numberOf(cause.after), layers = cause.layers;
   const undone = Number.isNaN(after) ? "" : ` Undone, the relative L2 falls from ${errorText(numberOf(cause.before))} to ${errorText(after)}.`;
   const where = cause.where ? [" Look at ", cause.where, "."] : null;
-  const alike = layers && layers.at_fault.length > 0 && layers.of > 1 ? ` ${layers.at_fault.length === 1 ? "Only layer" : "Layers"} ${listText(layers.at_fault.map(String))} of ${layers.of} ${layers.at_fault.length === 1 ? "has" : "have"} it.` : "";
+  const affected = layers ? layers.at_fault.length : 0;
+  const which = affected === layers?.of ? `All ${affected} layers have` : `${affected === 1 ? "Only layer" : "Layers"} ${listText((layers?.at_fault ?? []).map(String))} of ${layers?.of} ${affected === 1 ? "has" : "have"}`;
+  const alike = affected > 0 && layers.of > 1 ? ` ${which} it.` : "";
   return make("p", null, make("strong", null, cause.rule), ": ", sentence(cause.summary).replace(/^./, cause.summary.charAt(0)), undone, where, alike);
 }
 
