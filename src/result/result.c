@@ -56,6 +56,33 @@ static bool fails(const char *verdict) {
     return true; /* a word that is not known is nothing good */
 }
 
+static const json_t *operations_of(const ls_result *r) { return member(r->json, "replay.operations"); }
+
+static lockstep_status index_origins(ls_result *r, lockstep_error *error) {
+    for (size_t i = 0; i < json_array_size(operations_of(r)); i++) {
+        const json_t *operation = json_array_get(operations_of(r), i);
+        const double node = ls_result_number(operation, "node");
+        uint64_t *at = json_is_true(member(operation, "origin")) ? ls_map_at(&r->origins, (const char *)&node, sizeof node) : NULL;
+        if (at == NULL && json_is_true(member(operation, "origin")))
+            return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+        if (at != NULL)
+            *at = i + 1;
+    }
+    return LOCKSTEP_OK;
+}
+
+/* What is known of an operation at fault: how it gives the reference's values, or what its weight is; "" */
+static const char *cause_of_node(ls_result *r, double node) {
+    const uint64_t *at = ls_map_find(&r->origins, (const char *)&node, sizeof node);
+    const json_t *operation = at != NULL ? json_array_get(operations_of(r), (size_t)*at - 1) : NULL;
+    const char *instead = ls_result_text(operation, "rule.instead"), *weight = ls_result_text(operation, "wrong_weight.text"), *text = NULL;
+    if (*instead != '\0')
+        text = ls_arena_printf(&r->arena, "%s: computed with %s, it gives the reference's values", ls_result_text(operation, "rule.id"), instead);
+    else if (*weight != '\0')
+        text = ls_arena_printf(&r->arena, "%s: %s", ls_result_text(operation, "wrong_weight.name"), weight);
+    return text != NULL ? text : "";
+}
+
 static lockstep_status add_pair_of_traces(ls_result *r, json_t *pair, lockstep_error *error) {
     const json_t *c = member(pair, "candidate");
     const double layer = ls_result_number(c, "layer"), pass = ls_result_number(c, "pass"), occurrence = ls_result_number(c, "occurrence");
@@ -68,6 +95,7 @@ static lockstep_status add_pair_of_traces(ls_result *r, json_t *pair, lockstep_e
     own.group = layer >= 0 ? ls_arena_printf(&r->arena, "pass %.0f.layer %.0f", isnan(pass) ? 0 : pass, layer) : ls_arena_printf(&r->arena, "pass %.0f", isnan(pass) ? 0 : pass);
     own.state = !fails(verdict) ? LS_CASE_PASSES : downstream ? LS_CASE_FOLLOWS : LS_CASE_FAILS;
     const double node = ls_result_number(c, "order");
+    own.reason = *own.reason == '\0' && own.state == LS_CASE_FAILS ? cause_of_node(r, node) : own.reason;
     if (own.state != LS_CASE_PASSES && ls_map_at(&r->failing, (const char *)&node, sizeof node) == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     return add(r, &own, error);
@@ -141,6 +169,7 @@ static lockstep_status list_cases(ls_result *r, lockstep_error *error) {
         LS_TRY(add_each(r, "findings", add_finding, error));
         return add_each(r, "weights.pairs", add_pair_of_weights, error);
     }
+    LS_TRY(index_origins(r, error));
     LS_TRY(add_each(r, "pairs", add_pair_of_traces, error));
     return add_each(r, "replay.operations", add_origin, error);
 }
@@ -173,6 +202,7 @@ lockstep_status ls_result_open(const char *path, ls_result *out, lockstep_error 
 void ls_result_done(ls_result *r) {
     json_decref(r->json);
     free(r->cases);
+    ls_map_done(&r->origins);
     ls_map_done(&r->failing);
     ls_arena_done(&r->arena);
     *r = (ls_result){0};

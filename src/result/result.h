@@ -33,6 +33,7 @@ typedef struct ls_result {
     bool is_of_traces; /* else, of checkpoints */
     ls_case *cases;
     size_t count, capacity;
+    ls_map origins; /* the candidate's nodes that are at fault -> index of the operation + 1; the key as below */
     ls_map failing; /* the candidate's nodes whose pairs fail; the key is the number's bytes */
     ls_arena arena;
 } ls_result;

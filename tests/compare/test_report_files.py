@@ -173,6 +173,18 @@ def test_a_baseline_is_read_before_it_is_overwritten(tmp_path):
     assert done.returncode == 1 and "new: n5" in done.stdout and json.loads(clean.read_text())["verdict"] == "diverged"
 
 
+@pytest.mark.parametrize("known, words", [({"rule": {"id": "norm-eps", "instead": "eps 1 instead of 2"}}, "norm-eps: computed with eps 1 instead of 2"),
+                                          ({"rule": None, "wrong_weight": {"name": "w", "text": "halved"}}, "w: halved")])
+def test_an_origin_has_its_cause(tmp_path, known, words):
+    def change(result):
+        (failing,) = [p for p in result["pairs"] if p["verdict"] == "diverged" and not p["downstream"]]
+        result["replay"] = {"operations": [{"name": "x", "op": "ADD", "node": failing["candidate"]["order"], "origin": True, **known}]}
+    path = edited(kept(tmp_path, "c", (5,), names=[f"n{i}" for i in range(9)]), change)
+    _, text, _ = report(path, "--markdown", "-", "--junit", tmp_path / "j.xml")
+    messages = [result.message for case in list(junitparser.JUnitXml.fromfile(str(tmp_path / "j.xml")))[0] for result in case.result]
+    assert words in text and any(words in message for message in messages)
+
+
 def test_a_model_match_is_no_match(tmp_path):
     path = edited(kept(tmp_path, "c"), lambda r: r.update(verdict="model match"))
     status, text, _ = report(path, "--markdown", "-")
