@@ -165,7 +165,7 @@ static bool is_to_explain(const ls_replayer *w, const ls_replayed *item) {
 
 /* Experiments with two alterations are many: only where the operation is a small one. */
 static bool is_worth_two(const ls_replayer *w, size_t node) {
-    const double most = 0x1p26; /* multiplications */
+    const double most = 0x1p23; /* multiplications */
     const ls_node *n = &w->candidate->nodes[node];
     return fmax(ls_eval_cost(w->candidate, n), (double)n->elements) < most;
 }
