@@ -96,6 +96,10 @@ static void add_pair(const pair_table *t, size_t pair) {
     measured(p, p->metrics.rel_l2 == 0 ? "%.0f" : "%.1e", p->metrics.rel_l2, numbers[ERROR]);
     measured(p, p->metrics.max_abs == 0 ? "%.0f" : "%.1e", p->metrics.max_abs, numbers[LARGEST]);
     measured(p, "%.7f", p->metrics.cosine, numbers[COSINE]);
+    if (p->mark.verdict == LS_VERDICT_NONFINITE) { /* the metrics are those of the finite rest */
+        cells[ERROR] = "inf";
+        cells[LARGEST] = cells[COSINE] = "-";
+    }
     ls_table_add(t->table, style_of(p), cells);
 }
 
