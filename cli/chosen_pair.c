@@ -6,7 +6,10 @@
 
 #include "base/escape.h"
 #include "base/nearest.h"
+#include "checkpoint/checkpoint_diff.h"
+#include "diff/diff.h"
 #include "diff/proof.h"
+#include "progress.h"
 
 static bool is_called(const ls_diff *d, const ls_pair *p, const char *name) {
     return ls_node_is_called(&d->in.candidate.trace->nodes[p->candidate], name) || ls_node_is_called(&d->in.reference.trace->nodes[p->reference], name);
@@ -60,7 +63,7 @@ static void suggest(const ls_diff *d, const char *typed) {
     fprintf(stderr, "%s\n", found.count > 0 ? "?" : ". `lockstep ls` lists the names of each side");
 }
 
-const ls_pair *chosen_pair(const char *command, const ls_diff *d, const char *name) {
+static const ls_pair *choose(const char *command, const ls_diff *d, const char *name) {
     const ls_pair *best = name == NULL && d->result.first != LS_NONE ? &d->pairs.items[d->result.first] : NULL;
     for (size_t i = 0; i < d->pairs.count && name != NULL; i++) {
         const ls_pair *p = &d->pairs.items[i];
@@ -75,4 +78,47 @@ const ls_pair *chosen_pair(const char *command, const ls_diff *d, const char *na
         suggest(d, name);
     }
     return best;
+}
+
+static int use_chosen(const char *command, ls_diff *diff, const char *name, const void *options, use_of_pair *use, int without) {
+    comparison_result result;
+    alike_weights alike = {0};
+    ls_explanation x = {.comparison = &result.comparison};
+    lockstep_error error;
+    comparison_explain(command, options, diff, &alike, &result);
+    x.pair = choose(command, diff, name);
+    int status = name == NULL ? (without >= 0 ? without : result.status) : EXIT_TROUBLE;
+    if (x.pair != NULL && ls_diagnose_pair(diff, x.pair, &x.diagnosis, &x.attempts, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+        status = EXIT_TROUBLE;
+    } else if (x.pair != NULL) {
+        status = use(&x, result.status, options);
+    }
+    comparison_done(&result);
+    alike_weights_done(&alike);
+    return status;
+}
+
+int chosen_pair_use(const char *command, const arguments *args, const void *options, use_of_pair *use, int without) {
+    const char *name = args->positional_count > 2 ? args->positional[2] : NULL;
+    ls_diff_options wanted;
+    ls_diff *diff;
+    lockstep_error error;
+    if (ls_checkpoint_is_one(args->positional[0]) && ls_checkpoint_is_one(args->positional[1])) {
+        fprintf(stderr, "lockstep %s: these are checkpoints, which have no operations: `lockstep diff` says all that is known of their weights\n", command);
+        return EXIT_TROUBLE;
+    }
+    if (!comparison_understand(command, options, &wanted))
+        return EXIT_TROUBLE;
+    wanted.explain = name != NULL ? name : "";
+    progress_begin(NULL);
+    const lockstep_status done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
+    progress_end();
+    if (done != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep %s: %s\n", command, error.message);
+        return EXIT_TROUBLE;
+    }
+    const int status = use_chosen(command, diff, name, options, use, without);
+    ls_diff_free(diff);
+    return status;
 }

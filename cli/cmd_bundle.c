@@ -10,9 +10,6 @@
 #include "chosen_pair.h"
 #include "commands.h"
 #include "comparison.h"
-#include "checkpoint/checkpoint_diff.h"
-#include "diff/diff.h"
-#include "progress.h"
 #include "report/explanation.h"
 #include "lockstep/lockstep.h"
 
@@ -75,64 +72,34 @@ static void remove_folder(const char *path) {
     rmdir(path);
 }
 
-static bool write_bundle(const ls_explanation *x, const char *folder) {
+static void say_what_is_there(const char *folder, const ls_bundled *b) {
+    const char *const scripts = b->has_numpy && b->has_ggml ? "reproduce.py and reproduce.c compute it" : b->has_numpy ? "reproduce.py computes it" : "reproduce.c computes it";
+    printf("%s: %zu operation%s; README.txt says what is in it", folder, b->operations, b->operations == 1 ? "" : "s");
+    if (b->has_numpy || b->has_ggml)
+        printf(", and %s", scripts);
+    printf("\n");
+}
+
+static int write_bundle(const ls_explanation *x, int status, const void *options_given) {
+    const bundle_options *o = options_given;
+    const char *folder = o->out != NULL ? o->out : "bundle";
     ls_bundled bundled = {0};
     lockstep_error error;
+    (void)status;
     if (!make_folder(folder))
-        return false;
+        return EXIT_TROUBLE;
     if (ls_bundle_write(x->comparison->diff, x->pair, folder, &bundled, &error) != LOCKSTEP_OK) {
         fprintf(stderr, "lockstep bundle: %s\n", error.message);
         remove_folder(folder);
-        return false;
+        return EXIT_TROUBLE;
     }
     if (!write_readme(x, &bundled, folder))
-        return false;
-    printf("%s: %zu operation%s; README.txt says what is in it", folder, bundled.operations, bundled.operations == 1 ? "" : "s");
-    if (bundled.has_numpy || bundled.has_ggml)
-        printf(", and %s%s%s compute%s it", bundled.has_numpy ? "reproduce.py" : "", bundled.has_numpy && bundled.has_ggml ? " and " : "", bundled.has_ggml ? "reproduce.c" : "",
-               bundled.has_numpy && bundled.has_ggml ? "" : "s");
-    printf("\n");
-    return true;
+        return EXIT_TROUBLE;
+    say_what_is_there(folder, &bundled);
+    return EXIT_MATCH;
 }
 
-static int bundle(const bundle_options *o, ls_diff *diff, const char *name) {
-    comparison_result result;
-    alike_weights alike = {0};
-    ls_explanation x = {0};
-    lockstep_error error;
-    comparison_explain("bundle", &o->comparison, diff, &alike, &result);
-    x.comparison = &result.comparison;
-    x.pair = chosen_pair("bundle", diff, name);
-    const bool ok = x.pair != NULL && ls_diagnose_pair(diff, x.pair, &x.diagnosis, &x.attempts, &error) == LOCKSTEP_OK && write_bundle(&x, o->out != NULL ? o->out : "bundle");
-    comparison_done(&result);
-    alike_weights_done(&alike);
-    return ok ? EXIT_MATCH : EXIT_TROUBLE;
-}
-
-static int run(const arguments *args, const void *parsed) {
-    const bundle_options *o = parsed;
-    const char *name = args->positional_count > 2 ? args->positional[2] : NULL;
-    ls_diff_options wanted;
-    ls_diff *diff;
-    lockstep_error error;
-    if (ls_checkpoint_is_one(args->positional[0]) && ls_checkpoint_is_one(args->positional[1])) {
-        fprintf(stderr, "lockstep bundle: these are checkpoints, which have no operations: `lockstep diff` says all that is known of their weights\n");
-        return EXIT_TROUBLE;
-    }
-    if (!comparison_understand("bundle", &o->comparison, &wanted))
-        return EXIT_TROUBLE;
-    wanted.explain = name != NULL ? name : "";
-    progress_begin(NULL);
-    const lockstep_status done = ls_diff_paths(args->positional[0], args->positional[1], &wanted, &diff, &error);
-    progress_end();
-    if (done != LOCKSTEP_OK) {
-        fprintf(stderr, "lockstep bundle: %s\n", error.message);
-        return EXIT_TROUBLE;
-    }
-    const int status = bundle(o, diff, name);
-    ls_diff_free(diff);
-    return status;
-}
+static int run(const arguments *args, const void *parsed) { return chosen_pair_use("bundle", args, parsed, write_bundle, EXIT_TROUBLE); }
 
 const command_row command_bundle = {
     .name = "bundle",

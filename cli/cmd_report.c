@@ -61,21 +61,15 @@ static void put_page(const ls_result *r, ls_text *out) {
     free(json);
 }
 
-static void put_escaped(const char *text, ls_text *out) {
-    char escaped[1000];
-    ls_escape(text, strlen(text), escaped, sizeof escaped);
-    ls_text_printf(out, "%s", escaped);
-}
-
 static void put_summary(const ls_result *r, ls_text *out) {
     for (size_t i = 1; i < r->count; i++) {
         const ls_case *c = &r->cases[i];
         if (c->state != LS_CASE_FAILS)
             continue;
         ls_text_printf(out, "first to fail: ");
-        put_escaped(c->name, out);
+        ls_text_escaped(out, c->name);
         ls_text_printf(out, *c->reference != '\0' ? ", reference " : "");
-        put_escaped(c->reference, out);
+        ls_text_escaped(out, c->reference);
         if (!isnan(c->error))
             ls_text_printf(out, ", error %.2e", c->error);
         ls_text_printf(out, "\n");
@@ -88,9 +82,9 @@ static void put_summary(const ls_result *r, ls_text *out) {
         ls_text_printf(out, "; %zu finding%s beside these", findings, findings == 1 ? "" : "s");
     ls_text_printf(out, "\n");
     ls_text_printf(out, "verdict: ");
-    put_escaped(ls_result_verdict(r), out);
+    ls_text_escaped(out, ls_result_verdict(r));
     ls_text_printf(out, *ls_result_reason(r) != '\0' ? ": " : "");
-    put_escaped(ls_result_reason(r), out);
+    ls_text_escaped(out, ls_result_reason(r));
     ls_text_printf(out, "\n");
 }
 

@@ -53,3 +53,14 @@ int ls_columns_of_bytes(const char *text, size_t length) {
 }
 
 int ls_columns_of(const char *text) { return ls_columns_of_bytes(text, strlen(text)); }
+
+size_t ls_beginning(const char *text, size_t length, int columns) {
+    size_t end = 0;
+    for (int own; end < length; columns -= own) {
+        const size_t size = ls_character(text + end, length - end, &own);
+        if (own > columns)
+            break;
+        end += size;
+    }
+    return end;
+}

@@ -10,4 +10,7 @@ size_t ls_character(const char *text, size_t left, int *out_columns);
 int ls_columns_of_bytes(const char *text, size_t length);
 int ls_columns_of(const char *text);
 
+/* The beginning of a text that takes at most so many columns, in bytes. */
+size_t ls_beginning(const char *text, size_t length, int columns);
+
 #endif

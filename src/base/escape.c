@@ -1,6 +1,7 @@
 #include "base/escape.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -43,4 +44,14 @@ size_t ls_escape(const char *text, size_t length, char *out, size_t capacity) {
     }
     out[used] = '\0';
     return used;
+}
+
+void ls_text_escaped(ls_text *out, const char *text) {
+    const size_t length = strlen(text), capacity = LS_LONGEST_ESCAPE * length + 1;
+    char *escaped = malloc(capacity);
+    if (escaped != NULL)
+        ls_text_append(out, escaped, ls_escape(text, length, escaped, capacity));
+    else
+        out->failed = true;
+    free(escaped);
 }

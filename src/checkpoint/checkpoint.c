@@ -109,23 +109,8 @@ static lockstep_status read_side_file(ls_checkpoint *c, const char *path, uint64
     return ls_checkpoint_unread(&c->arena, ls_checkpoint_json(path, limit, out_json, &why), &why, out_trouble, error);
 }
 
-static json_t *find_any(json_t *config, const char *path) {
-    json_t *at = config;
-    while (at != NULL && *path != '\0') {
-        char key[128];
-        size_t length = strcspn(path, ".");
-        if (length >= sizeof key)
-            return NULL;
-        memcpy(key, path, length);
-        key[length] = '\0';
-        at = json_object_get(at, key);
-        path += length + (path[length] == '.');
-    }
-    return at;
-}
-
 json_t *ls_config_find(json_t *config, const char *path) {
-    json_t *found = find_any(config, path);
+    json_t *found = ls_json_at(config, path);
     return json_is_null(found) ? NULL : found;
 }
 
@@ -133,9 +118,9 @@ static const char *const text_places[] = {"text_config", "llm_config", "language
 enum { TEXT_PLACES = sizeof text_places / sizeof *text_places };
 
 bool ls_config_is_null(json_t *config, const char *path) {
-    bool null = json_is_null(find_any(config, path));
+    bool null = json_is_null(ls_json_at(config, path));
     for (size_t i = 0; i < TEXT_PLACES; i++)
-        null = null || json_is_null(find_any(json_object_get(config, text_places[i]), path));
+        null = null || json_is_null(ls_json_at(json_object_get(config, text_places[i]), path));
     return null && ls_config_text(config, path) == NULL;
 }
 

@@ -119,3 +119,18 @@ bool ls_json_same(json_t *a, json_t *b) {
     }
     return same && (json_is_array(a) || json_is_object(a) || json_equal(a, b) == 1);
 }
+
+json_t *ls_json_at(const json_t *object, const char *path) {
+    json_t *found = NULL;
+    for (const json_t *at = object; at != NULL && *path != '\0'; at = found) {
+        char key[128];
+        const size_t length = strcspn(path, ".");
+        if (length >= sizeof key)
+            return NULL;
+        memcpy(key, path, length);
+        key[length] = '\0';
+        found = json_object_get(at, key);
+        path += length + (path[length] == '.');
+    }
+    return found;
+}

@@ -16,6 +16,9 @@ lockstep_status ls_json_tree(ls_source *source, json_t **out_json, lockstep_erro
 /* Reads the next value. */
 lockstep_status ls_json_value(ls_json *j, json_t **out_json, lockstep_error *error);
 
+/* The member at a path of keys with dots in between: "reference.path". NULL if there is none; NULL is allowed. */
+json_t *ls_json_at(const json_t *object, const char *path);
+
 /* Whether two values are equal. Integers and reals compare by value; the order of keys doesn't matter. */
 bool ls_json_same(json_t *a, json_t *b);
 

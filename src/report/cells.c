@@ -4,18 +4,6 @@
 
 #include "base/columns.h"
 
-/* The beginning of a text that takes at most so many columns, in bytes. */
-static size_t beginning(const char *text, size_t length, int columns) {
-    size_t end = 0;
-    for (int own; end < length; columns -= own) {
-        const size_t size = ls_character(text + end, length - end, &own);
-        if (own > columns)
-            break;
-        end += size;
-    }
-    return end;
-}
-
 /* Where the end of a text begins that takes at most so many columns. */
 static size_t ending(const char *text, size_t length, int columns) {
     size_t at = 0;
@@ -28,7 +16,7 @@ static const char *gap_of(const ls_screen *screen) { return screen->is_utf8 ? "â
 
 void ls_put_beginning(const ls_screen *screen, const char *text, int width, ls_text *out) {
     const bool fits = ls_columns_of(text) <= width;
-    const size_t length = strlen(text), end = fits ? length : beginning(text, length, width - ls_columns_of(gap_of(screen)));
+    const size_t length = strlen(text), end = fits ? length : ls_beginning(text, length, width - ls_columns_of(gap_of(screen)));
     ls_text_printf(out, "%.*s%s", (int)end, text, fits ? "" : gap_of(screen));
 }
 
@@ -42,7 +30,7 @@ int ls_put_cut(const ls_screen *screen, const char *text, int width, ls_text *ou
     }
     if (room < 1)
         return 0;
-    const size_t first = beginning(text, length, room / 3); /* neighbors have more in common at the beginning */
+    const size_t first = ls_beginning(text, length, room / 3); /* neighbors have more in common at the beginning */
     const int taken = ls_columns_of_bytes(text, first);
     const size_t last = ending(text, length, room - taken);
     ls_text_printf(out, "%.*s%s%s", (int)first, text, gap, text + last);

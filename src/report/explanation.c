@@ -155,17 +155,10 @@ static const ls_pair *pair_of_operand(const ls_diff *d, size_t operand) {
 
 /* ------------------------------------------------------------------ text */
 
-static void put_escaped(const char *text, ls_text *out) {
-    enum { MOST = 700 };
-    char escaped[MOST];
-    ls_escape(text, strlen(text), escaped, sizeof escaped);
-    ls_text_printf(out, "%s", escaped);
-}
-
 /* What follows is broken so that it stays to the right of here; the text is escaped, and released. */
 static void put_rest(ls_text *text, ls_text *out) {
     ls_text_printf(out, LS_HANG);
-    put_escaped(text->data != NULL ? text->data : "", out);
+    ls_text_escaped(out, text->data != NULL ? text->data : "");
     ls_text_printf(out, "\n");
     ls_text_done(text);
 }

@@ -63,18 +63,6 @@ static void put_styled(const ls_screen *screen, const char *text, size_t length,
 
 /* ------------------------------------------------------------------ lines */
 
-/* How many bytes from `at` on fit the columns. */
-static size_t fitting(const char *at, size_t length, int columns) {
-    size_t fits = 0;
-    for (int own; fits < length; columns -= own) {
-        const size_t size = ls_character(at + fits, length - fits, &own);
-        if (own > columns)
-            break;
-        fits += size;
-    }
-    return fits;
-}
-
 /* Whether a place in a command is within quotes, as command_line_with puts them. */
 static bool is_quoted(const char *at, size_t end) {
     bool quoted = false;
@@ -121,7 +109,7 @@ static void put_wrapped(const ls_screen *screen, const char *line, size_t length
     int room = whole;
     while (length > 0) {
         const bool fits = ls_columns_of_bytes(line, length) <= screen->width - (room < whole ? indent : 0);
-        const size_t end = fits ? length : break_at(line, length, fitting(line, length, room), is_command);
+        const size_t end = fits ? length : break_at(line, length, ls_beginning(line, length, room), is_command);
         size_t shown = end;
         while (shown > 0 && shown < length && line[shown - 1] == ' ')
             shown--;
@@ -137,7 +125,7 @@ static void put_wrapped(const ls_screen *screen, const char *line, size_t length
 }
 
 static void put_cut(const ls_screen *screen, const char *line, size_t length, ls_text *out) {
-    const size_t end = fitting(line, length, screen->width);
+    const size_t end = ls_beginning(line, length, screen->width);
     put_styled(screen, line, end, out);
     if (end < length && screen->color)
         put_styled(screen, LS_PLAIN, 1, out); /* what was cut may have ended a style */

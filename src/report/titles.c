@@ -6,13 +6,10 @@
 
 #include "base/escape.h"
 
-/* No byte becomes more than so many. */
-enum { LONGEST_ESCAPE = 4 };
-
 /* Of a text that is too long, both ends: names of neighbors often differ only at the end. */
 static void put_ends(const char *text, size_t length, char *out, size_t capacity) {
     const char gap[] = "…";
-    size_t used = ls_escape(text, length, out, capacity / 3), last = length - (capacity - capacity / 3 - sizeof gap) / LONGEST_ESCAPE;
+    size_t used = ls_escape(text, length, out, capacity / 3), last = length - (capacity - capacity / 3 - sizeof gap) / LS_LONGEST_ESCAPE;
     while (last < length && ((unsigned char)text[last] & 0xc0) == 0x80)
         last++;
     used += (size_t)snprintf(out + used, capacity - used, "%s", gap);
@@ -20,7 +17,7 @@ static void put_ends(const char *text, size_t length, char *out, size_t capacity
 }
 
 void ls_title_text(const char *text, char *out, size_t capacity) {
-    const size_t length = strlen(text), most = LONGEST_ESCAPE * length + 1;
+    const size_t length = strlen(text), most = LS_LONGEST_ESCAPE * length + 1;
     char *all = most > capacity ? malloc(most) : NULL;
     if (all != NULL && ls_escape(text, length, all, most) >= capacity)
         put_ends(text, length, out, capacity);

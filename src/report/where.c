@@ -37,20 +37,14 @@ static const struct {
     {"kernel", {0}, "the engine's kernel of this operation, for this back end"},
 };
 
-static void put_escaped(const char *text, ls_text *out) {
-    char escaped[2 * LS_VALUE_TEXT];
-    ls_escape(text, strlen(text), escaped, sizeof escaped);
-    ls_text_printf(out, "%s", escaped);
-}
-
 static void put_value(const ls_setting_value *v, ls_text *out) {
     if (!v->known) {
         ls_text_printf(out, "not given");
         return;
     }
-    put_escaped(v->key != NULL ? v->key : "by default", out);
+    ls_text_escaped(out, v->key != NULL ? v->key : "by default");
     ls_text_printf(out, " ");
-    put_escaped(v->text, out);
+    ls_text_escaped(out, v->text);
 }
 
 /* Both sides' keys and values; false where neither gives any. */

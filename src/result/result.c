@@ -11,27 +11,13 @@
 
 /* ------------------------------------------------------------------ members */
 
-static const json_t *member(const json_t *object, const char *path) {
-    while (object != NULL && *path != '\0') {
-        char key[64];
-        const size_t length = strcspn(path, ".");
-        if (length >= sizeof key)
-            return NULL;
-        memcpy(key, path, length);
-        key[length] = '\0';
-        object = json_object_get(object, key);
-        path += length + (path[length] == '.');
-    }
-    return object;
-}
-
 const char *ls_result_text(const json_t *object, const char *path) {
-    const char *text = json_string_value(member(object, path));
+    const char *text = json_string_value(ls_json_at(object, path));
     return text != NULL ? text : "";
 }
 
 double ls_result_number(const json_t *object, const char *path) {
-    const json_t *value = member(object, path);
+    const json_t *value = ls_json_at(object, path);
     const char *text = json_string_value(value);
     if (text != NULL)
         return strcmp(text, "inf") == 0 ? INFINITY : strcmp(text, "-inf") == 0 ? -INFINITY : NAN;
@@ -56,14 +42,14 @@ static bool fails(const char *verdict) {
     return true; /* a word that is not known is nothing good */
 }
 
-static const json_t *operations_of(const ls_result *r) { return member(r->json, "replay.operations"); }
+static const json_t *operations_of(const ls_result *r) { return ls_json_at(r->json, "replay.operations"); }
 
 static lockstep_status index_origins(ls_result *r, lockstep_error *error) {
     for (size_t i = 0; i < json_array_size(operations_of(r)); i++) {
         const json_t *operation = json_array_get(operations_of(r), i);
         const double node = ls_result_number(operation, "node");
-        uint64_t *at = json_is_true(member(operation, "origin")) ? ls_map_at(&r->origins, (const char *)&node, sizeof node) : NULL;
-        if (at == NULL && json_is_true(member(operation, "origin")))
+        uint64_t *at = json_is_true(ls_json_at(operation, "origin")) ? ls_map_at(&r->origins, (const char *)&node, sizeof node) : NULL;
+        if (at == NULL && json_is_true(ls_json_at(operation, "origin")))
             return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
         if (at != NULL)
             *at = i + 1;
@@ -84,10 +70,10 @@ static const char *cause_of_node(ls_result *r, double node) {
 }
 
 static lockstep_status add_pair_of_traces(ls_result *r, json_t *pair, lockstep_error *error) {
-    const json_t *c = member(pair, "candidate");
+    const json_t *c = ls_json_at(pair, "candidate");
     const double layer = ls_result_number(c, "layer"), pass = ls_result_number(c, "pass"), occurrence = ls_result_number(c, "occurrence");
     const char *name = ls_result_text(c, "name"), *op = ls_result_text(c, "op"), *verdict = ls_result_text(pair, "verdict");
-    const bool downstream = json_is_true(member(pair, "downstream"));
+    const bool downstream = json_is_true(ls_json_at(pair, "downstream"));
     ls_case own = {.reference = ls_result_text(pair, "reference.name"), .verdict = verdict, .reason = ls_result_text(pair, "reason"), .error = ls_result_number(pair, "metrics.rel_l2"), .pair = pair};
     own.name = occurrence > 0 ? ls_arena_printf(&r->arena, "%s (%s%s#%.0f)", name, op, *op != '\0' ? " " : "", occurrence) : ls_arena_printf(&r->arena, *op != '\0' ? "%s (%s)" : "%s", name, op);
     own.error = strcmp(verdict, ls_verdict_name(LS_VERDICT_NONFINITE)) == 0 ? INFINITY : own.error; /* the metrics are those of the finite rest */
@@ -122,9 +108,9 @@ static char *without_numbers(ls_result *r, const char *text) {
 
 /* What fails, or can't be compared. A finding about a pair of weights that fails is the reason of that. */
 static lockstep_status add_finding(ls_result *r, json_t *finding, lockstep_error *error) {
-    const bool bad = json_is_true(member(finding, "fails")) || json_is_true(member(finding, "gap"));
+    const bool bad = json_is_true(ls_json_at(finding, "fails")) || json_is_true(ls_json_at(finding, "gap"));
     const char *kind = ls_result_text(finding, "kind"), *text = ls_result_text(finding, "text");
-    const json_t *index = member(finding, "pair"), *pair = json_is_integer(index) ? json_array_get(member(r->json, "weights.pairs"), (size_t)json_integer_value(index)) : NULL;
+    const json_t *index = ls_json_at(finding, "pair"), *pair = json_is_integer(index) ? json_array_get(ls_json_at(r->json, "weights.pairs"), (size_t)json_integer_value(index)) : NULL;
     if (pair != NULL && bad && fails(ls_result_text(pair, "verdict")))
         return LOCKSTEP_OK;
     ls_case own = {.reference = "", .verdict = kind, .reason = text, .group = "findings", .error = NAN, .state = bad ? LS_CASE_FAILS : LS_CASE_PASSES};
@@ -137,7 +123,7 @@ static lockstep_status add_finding(ls_result *r, json_t *finding, lockstep_error
 /* What replay has found where the recorded values are not compared, or pass. */
 static lockstep_status add_origin(ls_result *r, json_t *operation, lockstep_error *error) {
     const double node = ls_result_number(operation, "node");
-    if (!json_is_true(member(operation, "origin")) || ls_map_find(&r->failing, (const char *)&node, sizeof node) != NULL)
+    if (!json_is_true(ls_json_at(operation, "origin")) || ls_map_find(&r->failing, (const char *)&node, sizeof node) != NULL)
         return LOCKSTEP_OK;
     const double layer = ls_result_number(operation, "layer"), pass = ls_result_number(operation, "pass");
     ls_case own = {.reference = ls_result_text(operation, "reference"), .verdict = "at fault", .reason = ls_result_text(operation, "rule.instead"), .error = ls_result_number(operation, "added.rel_l2"), .state = LS_CASE_FAILS};
@@ -157,7 +143,7 @@ static lockstep_status add_verdict(ls_result *r, lockstep_error *error) {
 typedef lockstep_status adder(ls_result *result, json_t *item, lockstep_error *error);
 
 static lockstep_status add_each(ls_result *r, const char *path, adder *function, lockstep_error *error) {
-    const json_t *array = member(r->json, path);
+    const json_t *array = ls_json_at(r->json, path);
     for (size_t i = 0; i < json_array_size(array); i++)
         LS_TRY(function(r, json_array_get(array, i), error));
     return LOCKSTEP_OK;
