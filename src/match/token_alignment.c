@@ -23,6 +23,10 @@ typedef struct side {
     size_t *used_count;
     bool *paired;  /* the pass is in some pair */
     ls_map histories;
+    ls_map follows;    /* (history, position, token) -> 1; (history, position, ANY_TOKEN) -> the first such token + 1 */
+    const struct side *other; /* whose tokens rows with given embeddings stand for; NULL for the reference */
+    uint64_t given_history;   /* after the last row whose embedding is given here, but not on the other side */
+    int32_t placeholder;      /* the token that the rows of its picture stand for */
     ls_map rows_of;    /* (pass, history, position) -> the first such row + 1; of the reference */
     uint32_t **next;   /* per pass, per row: the next such row + 1, or 0 */
     ls_map ends;       /* (process, context, sequence) -> the position after its last token */
@@ -110,6 +114,57 @@ static bool file_row(side *s, size_t p, size_t r) {
     return true;
 }
 
+typedef struct follow_key {
+    uint64_t history;
+    int64_t position, token;
+} follow_key;
+
+enum { ANY_TOKEN = INT64_MAX };
+
+/* Whether a side has this token after a history; with ANY_TOKEN, the first that it has there + 1. */
+static uint64_t follower(const side *s, uint64_t history, int32_t position, int64_t token) {
+    follow_key key = {history, position, token};
+    const uint64_t *found = ls_map_find(&s->follows, (const char *)&key, sizeof key);
+    return found != NULL ? *found : 0;
+}
+
+static bool file_follower(side *s, uint64_t history, int32_t position, int32_t token) {
+    follow_key key = {history, position, token}, any = {history, position, ANY_TOKEN};
+    uint64_t *one = ls_map_at(&s->follows, (const char *)&key, sizeof key);
+    if (one == NULL)
+        return false;
+    *one = 1;
+    uint64_t *first = ls_map_at(&s->follows, (const char *)&any, sizeof any);
+    if (first != NULL && *first == 0)
+        *first = (uint64_t)(uint32_t)token + 1;
+    return first != NULL;
+}
+
+/* The token that a given row stands for: the one that the other side has there. A picture's rows stand for one token again
+ * and again, between which there may be single others, at the ends of its lines. */
+static int32_t stands_for(side *s, uint64_t before, int32_t position) {
+    const uint64_t found = follower(s->other, before, position, ANY_TOKEN);
+    if (found == 0)
+        return LOCKSTEP_NO_TOKEN;
+    const int32_t token = (int32_t)(uint32_t)(found - 1);
+    const bool continues = before != 0 && before == s->given_history;
+    if (!continues)
+        s->placeholder = token;
+    else if (token != s->placeholder && follower(s->other, mix(before, (uint64_t)(uint32_t)token), position + 1, s->placeholder) == 0)
+        return LOCKSTEP_NO_TOKEN;
+    s->given_history = mix(before, (uint64_t)(uint32_t)token);
+    return token;
+}
+
+/* The token of a row as the other side has it, where the row's embedding is given on one side alone. */
+static int32_t shared_token(side *s, uint64_t before, int32_t position, int32_t token) {
+    if (s->other == NULL || follower(s->other, before, position, token) != 0)
+        return token;
+    if (token == LOCKSTEP_NO_TOKEN)
+        return stands_for(s, before, position);
+    return follower(s->other, before, position, LOCKSTEP_NO_TOKEN) != 0 ? LOCKSTEP_NO_TOKEN : token;
+}
+
 /* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. `continues`: without positions, it
  * comes after the passes before. */
 static bool identify_row(side *s, size_t p, size_t r, bool fresh, bool continues) {
@@ -120,20 +175,24 @@ static bool identify_row(side *s, size_t p, size_t r, bool fresh, bool continues
         return false;
     int32_t position = pass->positions != NULL ? pass->positions[r] : continues && *end < INT32_MAX ? (int32_t)*end : (int32_t)r;
     *end = position >= 0 ? (uint64_t)position + 1 : 0;
-    const uint64_t *before = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
-    uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
-    bool begins = before == NULL || *before == 0;
-    uint64_t *here = history_at(&s->histories, pass, sequence, position);
+    const uint64_t *previous = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
+    const uint64_t before = previous != NULL ? *previous : 0;
     uint64_t *first = first_position(&s->first_positions, pass, sequence);
-    if (here == NULL || first == NULL)
+    if (first == NULL)
+        return false;
+    if (before == 0)
+        *first = fresh ? (uint64_t)position : 0;
+    const int64_t apart = (int64_t)position - (int64_t)*first;
+    const int32_t in_sequence = apart >= INT32_MIN ? (int32_t)apart : INT32_MIN;
+    const int32_t token = shared_token(s, before, in_sequence, pass->tokens[r]);
+    const uint64_t history = mix(before, (uint64_t)(uint32_t)token);
+    uint64_t *here = history_at(&s->histories, pass, sequence, position);
+    if (here == NULL)
         return false;
     *here = history;
-    if (begins)
-        *first = fresh ? (uint64_t)position : 0;
-    int64_t in_sequence = (int64_t)position - (int64_t)*first;
-    s->ids[p][r] = (row_id){history, in_sequence >= INT32_MIN ? (int32_t)in_sequence : INT32_MIN, false};
+    s->ids[p][r] = (row_id){history, in_sequence, false};
     s->rows++;
-    return file_row(s, p, r);
+    return file_row(s, p, r) && (s->other != NULL || file_follower(s, before, in_sequence, token));
 }
 
 /* Identifies the rows of the next pass. */
@@ -178,6 +237,7 @@ static void forget(side *s) {
     free(s->next);
     ls_map_done(&s->rows_of);
     ls_map_done(&s->histories);
+    ls_map_done(&s->follows);
     ls_map_done(&s->first_positions);
     ls_map_done(&s->ends);
 }
@@ -522,6 +582,7 @@ lockstep_status ls_tokens_align(ls_token_alignment *a, const ls_trace *reference
     if (a->state == NULL && (a->state = calloc(1, sizeof *a->state)) != NULL) {
         a->state->reference.trace = reference;
         a->state->candidate.trace = candidate;
+        a->state->candidate.other = &a->state->reference;
         a->state->is_dump = is_dump_of(reference, candidate);
     }
     return a->state != NULL && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
