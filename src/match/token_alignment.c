@@ -6,6 +6,7 @@
 
 #include "base/grow.h"
 #include "base/map.h"
+#include "match/alike_passes.h"
 #include "match/dumped_pass.h"
 
 /* Identity of a row: its history and itself, hashed. */
@@ -40,6 +41,8 @@ struct ls_token_alignment_state {
     bool is_dump;        /* one side is one, of one pass of the other, a recorded run */
     size_t first_free;   /* passes of the reference before it have no free row */
     size_t after_tokens; /* the pass of the reference after the last that is paired by tokens */
+    ls_alike_pass *alike; /* passes that pair by their weights, ascending in the candidate's */
+    size_t alike_count, next_alike;
     ls_row_pair *list;   /* room for the rows of one pass */
     size_t list_capacity;
 };
@@ -396,17 +399,39 @@ static bool pair_pass(ls_token_alignment *a, size_t cp) {
     return true;
 }
 
-/* Pairs a pass without tokens (an encoder's, for example) with the reference's passes between the same passes
- * with tokens, and with the one after them, which may contain the same work. */
+/* Pairs a pass without tokens (an encoder's, for example), of which is not known what it reads, with the reference's passes between
+ * the same passes with tokens, and with the one after them, which may contain the same work. */
 static bool pair_silent(ls_token_alignment *a, size_t cp) {
-    const side *ref = &a->state->reference;
-    size_t rp = a->state->after_tokens;
+    const struct ls_token_alignment_state *state = a->state;
+    const side *ref = &state->reference;
+    size_t rp = state->first_free < state->after_tokens ? state->first_free : state->after_tokens;
     for (bool silent = true; silent && rp < ref->seen; rp++) {
         silent = ref->ids[rp] == NULL;
         if (!add_pair(a, rp, cp, NULL, 0, true))
             return false;
     }
     return true;
+}
+
+/* Pairs a pass by its weights. */
+static bool pair_alike(ls_token_alignment *a, size_t cp) {
+    struct ls_token_alignment_state *state = a->state;
+    for (; state->next_alike < state->alike_count && state->alike[state->next_alike].candidate <= cp; state->next_alike++)
+        if (state->alike[state->next_alike].candidate == cp && !add_pair(a, state->alike[state->next_alike].reference, cp, NULL, 0, true))
+            return false;
+    return true;
+}
+
+/* Pairs the rows of a pass, and the pass itself where a side tells no tokens. */
+static bool pair_any(ls_token_alignment *a, size_t cp) {
+    const struct ls_token_alignment_state *state = a->state;
+    if (state->is_dump)
+        return true;
+    if (state->alike_count > 0)
+        return pair_alike(a, cp) && (state->candidate.ids[cp] == NULL || a->in_order || pair_pass(a, cp));
+    if (a->in_order)
+        return cp >= state->reference.seen || add_pair(a, cp, cp, NULL, 0, true);
+    return state->candidate.ids[cp] != NULL ? pair_pass(a, cp) : pair_silent(a, cp);
 }
 
 /* ------------------------------------------------------------ judging */
@@ -571,8 +596,7 @@ static bool grow(ls_token_alignment *a) {
         size_t cp = cand->seen;
         if (!identify_candidate(cand, ref))
             return false;
-        if (a->in_order ? cp < ref->seen && !a->state->is_dump && !add_pair(a, cp, cp, NULL, 0, true)
-                            : cand->ids[cp] != NULL ? !pair_pass(a, cp) : !pair_silent(a, cp))
+        if (!pair_any(a, cp))
             return false;
     }
     return !a->state->is_dump || a->pair_count > 0 || pair_dump(a);
@@ -585,7 +609,11 @@ lockstep_status ls_tokens_align(ls_token_alignment *a, const ls_trace *reference
         a->state->candidate.other = &a->state->reference;
         a->state->is_dump = is_dump_of(reference, candidate);
     }
-    return a->state != NULL && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    /* what a pass of a running candidate reads is known too late */
+    bool ok = a->state != NULL;
+    if (ok && a->state->reference.seen == 0 && candidate->memory == NULL && !a->state->is_dump)
+        ok = ls_alike_passes(reference, candidate, &a->state->alike, &a->state->alike_count);
+    return ok && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
 /* Counts unpaired passes; `silent`: only those without tokens. */
@@ -669,6 +697,7 @@ void ls_token_alignment_done(ls_token_alignment *a) {
         forget(&a->state->reference);
         forget(&a->state->candidate);
         free(a->state->list);
+        free(a->state->alike);
     }
     free(a->state);
     *a = (ls_token_alignment){0};
