@@ -55,8 +55,17 @@ static bool is_to_be_trusted(const ls_layout_request *q) {
     return trusted;
 }
 
-/* In two files, a name stands for one tensor, which both write in the same order of its axes. */
+static bool have_equal_shapes(ls_view a, ls_view b) {
+    ls_layout_squeeze(&a);
+    ls_layout_squeeze(&b);
+    return a.rank == b.rank && memcmp(a.shape, b.shape, (size_t)a.rank * sizeof *a.shape) == 0;
+}
+
+/* In two files, a name stands for one tensor, which both write in the same order of its axes. What two programs are given has
+ * the same order where that can be. */
 static bool is_as_is(const ls_matching *m, const ls_pair *p, const ls_view *reference, const ls_view *candidate) {
+    if (p->method == LS_METHOD_INPUT)
+        return have_equal_shapes(*reference, *candidate);
     return p->method == LS_METHOD_NAME && !m->in->reference.trace->is_graph && !m->in->candidate.trace->is_graph && reference->rank == candidate->rank &&
            memcmp(reference->shape, candidate->shape, (size_t)reference->rank * sizeof *reference->shape) == 0;
 }

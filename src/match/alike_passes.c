@@ -78,9 +78,7 @@ static void gather(profile *p) {
     p->count = kept;
 }
 
-static bool is_given(const ls_node *n) {
-    return n->role == LOCKSTEP_ROLE_INPUT && n->source_count == 0 && n->rank >= 2 && !ls_node_is_integer(n) && ls_node_has_values(n);
-}
+static bool is_given(const ls_node *n) { return ls_node_is_given_float(n) && n->rank >= 2 && ls_node_has_values(n); }
 
 static bool read_graph(side *s) {
     const ls_trace *t = s->trace;

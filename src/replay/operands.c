@@ -9,6 +9,7 @@
 #include "eval/places.h"
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
+#include "match/aligned_pair.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -346,6 +347,23 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
     return ok;
 }
 
+/* An input is the reference's, as everything is, where that has it, too. */
+static bool read_input(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
+    const size_t at = w->m->pair_of[node];
+    const ls_pair *pair = at != 0 ? &w->m->pairs->items[at - 1] : NULL;
+    ls_aligned_pair aligned;
+    if (pair == NULL || pair->method != LS_METHOD_INPUT || ls_aligned_pair_open(w->m, pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
+        return ls_leaf_stored(w->candidate, node, out, out_reason);
+    const ls_node *n = &w->candidate->nodes[node];
+    double *values = ls_view_elements(&aligned.layout.reference) == n->elements ? ls_values_new(n, out_reason) : NULL;
+    if (values != NULL) {
+        ls_view_read_f64(&aligned.layout.reference, 0, n->elements, values);
+        ls_values_give(n, values, out);
+    }
+    ls_aligned_pair_close(&aligned);
+    return values != NULL || ls_leaf_stored(w->candidate, node, out, out_reason);
+}
+
 /* The values of what an operand lies in: borrowed, or owned through `out_own`. */
 static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_array *out_own, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[holder];
@@ -353,7 +371,7 @@ static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_arr
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return read_weight(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->role == LOCKSTEP_ROLE_INPUT)
-        return (ls_leaf_stored(w->candidate, holder, out_own, out_reason)) ? out_own->values : NULL;
+        return read_input(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->kind->id == LS_OP_UNWRITTEN)
         return ls_leaf_unwritten(n, out_own, out_reason) ? out_own->values : NULL;
     if (depends(w, holder, 0)) {

@@ -7,6 +7,8 @@
 
 #include "format/formats.h"
 #include "format/paths.h"
+#include "trace/handed_on.h"
+#include "trace/handed_on.h"
 #include "trace/trace_lines.h"
 
 static lockstep_status no_memory(lockstep_error *error, const char *path) {
@@ -42,8 +44,10 @@ static lockstep_status read_graph(ls_trace *t, ls_source *log, bool has_files, l
         status = ls_fail_at(error, LOCKSTEP_TRUNCATED, log->name, 0, "found no complete line, expected a trace");
     if (status == LOCKSTEP_OK)
         status = ls_trace_read_lines(&r, (const char *)bytes, (size_t)log->size);
-    if (status == LOCKSTEP_OK)
+    if (status == LOCKSTEP_OK) {
         lose_unreadable(&r);
+        status = ls_trace_link_inputs(t) ? LOCKSTEP_OK : no_memory(error, t->path);
+    }
     ls_trace_lines_done(&r);
     ls_source_close(log);
     t->is_graph = t->is_ordered = true;
