@@ -69,11 +69,16 @@ static lockstep_status select_nodes(ls_matching *m, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
+/* A pass that ends in tensors without elements computes for its caches alone. */
 static void note_outputs(ls_matching *m) {
     const ls_trace *candidate = m->in->candidate.trace;
     for (size_t i = m->seen; i < candidate->node_count; i++) {
         const ls_node *n = &candidate->nodes[i];
-        if (n->pass != LS_NONE && n->elements > 0 && ls_values_is_own(&m->in->candidate.values, i) && ls_node_has_values(n))
+        if (n->pass == LS_NONE)
+            continue;
+        if (n->elements == 0 && ls_node_is_operation(n))
+            m->facts[n->pass].output = 0;
+        else if (n->elements > 0 && ls_values_is_own(&m->in->candidate.values, i) && ls_node_has_values(n))
             m->facts[n->pass].output = i + 1;
     }
 }

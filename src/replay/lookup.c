@@ -87,7 +87,7 @@ double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved
 }
 
 double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
-    const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
+    const double base = fmax(fmax(TOLERANCE, 5 * fmax(w->type_error, ls_replayer_own_type_error(w, node))), 20 * ls_replayer_floor(w, node));
     if (moved == NULL || moved->values == NULL)
         return base;
     const double norm = ls_norm_of(computed);
