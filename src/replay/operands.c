@@ -449,10 +449,17 @@ static bool read_written(ls_replayer *w, size_t node, bool moved, ls_array *out,
     return ls_leaf_unwritten(operand, out, out_reason);
 }
 
+/* A pass without a partner, as a warm-up, is not computed: what it wrote is as unknown as what was never written. */
+static bool was_left_out(const ls_replayer *w, size_t write) {
+    const ls_token_alignment *tokens = w->m != NULL ? &w->m->tokens : NULL; /* NULL: all are computed */
+    const size_t pass = w->candidate->nodes[write].pass, at = tokens != NULL ? ls_token_alignment_from(tokens, pass) : 0;
+    return tokens != NULL && (at >= tokens->pair_count || tokens->pairs[at].candidate != pass);
+}
+
 /* A cache's contents after a write. */
 static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node], *state = node_of_base(w, node);
-    const size_t before = last_write(w, node, node);
+    const size_t last = last_write(w, node, node), before = last != LS_NONE && !was_left_out(w, last) ? last : LS_NONE;
     ls_array values = {0}, index = {0}, own = {0};
     const bool by_rows = n->kind->id == LS_OP_SET_ROWS;
     double *contents = ls_values_new(state, out_reason);
