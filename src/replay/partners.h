@@ -10,6 +10,7 @@ typedef struct ls_partners {
     size_t *children, *first_child; /* children[first_child[i] … first_child[i + 1]) are computed from node i, or other names of it */
     size_t *copy_of;  /* of an input: the value that it has the content of; LS_NONE */
     size_t *alike;    /* per node: the first value with its content, which is itself as a rule */
+    size_t *next_alike; /* per node: another value with its content, and so on, until it is the node again */
     double *norms;    /* per node: L2 of its numbers; negative where not known yet */
     bool has_edges;
     bool is_set;      /* of tensors without a graph or an order: any may be any operation's result */
