@@ -80,7 +80,7 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .reference_window = m->in->reference.windows[p->reference_value],
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
-                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .as_is = is_as_is(m, p, reference, candidate)};
+                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .permutation = p->permutation, .as_is = is_as_is(m, p, reference, candidate)};
     if (!m->in->reference.trace->is_graph && pp->rows != NULL)
         q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
     else if (!m->in->candidate.trace->is_graph && pp->rows != NULL)

@@ -28,6 +28,7 @@ typedef struct side {
     const struct side *other; /* whose tokens rows with given embeddings stand for; NULL for the reference */
     uint64_t given_history;   /* after the last row whose embedding is given here, but not on the other side */
     int32_t placeholder;      /* the token that the rows of its picture stand for */
+    ls_given_rows given;
     ls_map rows_of;    /* (pass, history, position) -> the first such row + 1; of the reference */
     uint32_t **next;   /* per pass, per row: the next such row + 1, or 0 */
     ls_map ends;       /* (process, context, sequence) -> the position after its last token */
@@ -168,6 +169,14 @@ static int32_t shared_token(side *s, uint64_t before, int32_t position, int32_t 
     return follower(s->other, before, position, LOCKSTEP_NO_TOKEN) != 0 ? LOCKSTEP_NO_TOKEN : token;
 }
 
+static void count_given(side *s, int32_t position) {
+    ls_given_rows *g = &s->given;
+    if (g->count == 0)
+        *g = (ls_given_rows){position, s->placeholder, 1};
+    else if ((int64_t)position == (int64_t)g->position + (int64_t)g->count)
+        g->count++;
+}
+
 /* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. `continues`: without positions, it
  * comes after the passes before. */
 static bool identify_row(side *s, size_t p, size_t r, bool fresh, bool continues) {
@@ -188,6 +197,8 @@ static bool identify_row(side *s, size_t p, size_t r, bool fresh, bool continues
     const int64_t apart = (int64_t)position - (int64_t)*first;
     const int32_t in_sequence = apart >= INT32_MIN ? (int32_t)apart : INT32_MIN;
     const int32_t token = shared_token(s, before, in_sequence, pass->tokens[r]);
+    if (s->other != NULL && pass->tokens[r] == LOCKSTEP_NO_TOKEN)
+        count_given(s, in_sequence);
     const uint64_t history = mix(before, (uint64_t)(uint32_t)token);
     uint64_t *here = history_at(&s->histories, pass, sequence, position);
     if (here == NULL)
@@ -645,6 +656,33 @@ static bool has_lone_sequence(const side *s) {
     return false;
 }
 
+/* How many tokens like the first of the given rows the reference has from there on. */
+static size_t placeholders_of(const ls_trace *reference, const ls_given_rows *given) {
+    for (size_t p = 0; p < reference->pass_count; p++) {
+        const ls_pass *pass = &reference->passes[p];
+        size_t count = 0;
+        for (size_t r = 0; pass->tokens != NULL && r < pass->rows; r++) {
+            const bool begun = count > 0 || (pass->positions != NULL ? pass->positions[r] : (int32_t)r) == given->position;
+            if (begun && pass->tokens[r] != given->token)
+                break;
+            count += begun;
+        }
+        if (count > 0)
+            return count;
+    }
+    return 0;
+}
+
+/* Where a picture has other rows than the reference has tokens for it, that is what to say. */
+static bool find_given(ls_token_alignment *a) {
+    const ls_given_rows *g = &a->given;
+    const size_t expected = g->count > 0 ? placeholders_of(a->state->reference.trace, g) : 0;
+    if (expected == 0 || expected == g->count)
+        return false;
+    a->finding = (ls_inputs_finding){.code = LS_INPUTS_GIVEN_ROWS, .at = (size_t)g->position, .reference_token = g->token, .reference_rows = expected, .candidate_rows = g->count};
+    return true;
+}
+
 static void judge_tokens(ls_token_alignment *a) {
     const side *ref = &a->state->reference, *cand = &a->state->candidate;
     size_t first = ls_trace_first_with_tokens(ref->trace), missing = unmatched_pass(ref);
@@ -664,6 +702,10 @@ static void judge_tokens(ls_token_alignment *a) {
         return;
     }
     bool earlier = a->matched > 0 && ended_earlier(ref, cand);
+    if (find_given(a)) {
+        a->status = missing == first ? LS_INPUTS_DIFFER : LS_INPUTS_PARTIAL;
+        return;
+    }
     a->status = earlier ? LS_INPUTS_SHORTER : missing == first ? LS_INPUTS_DIFFER : LS_INPUTS_PARTIAL;
     if (a->status != LS_INPUTS_DIFFER) {
         a->finding.code = earlier ? LS_INPUTS_ENDED_EARLIER : LS_INPUTS_OTHER_TOKENS;
@@ -682,6 +724,10 @@ void ls_token_alignment_judge(ls_token_alignment *a) {
     a->padding = ref->padding + cand->padding;
     a->reference_alone = alone(ref, !a->in_order);
     a->candidate_alone = alone(cand, !a->in_order);
+    a->given = cand->given;
+    a->by_weights = a->state->alike_count > 0 && a->in_order;
+    a->left_out = a->state->alike_count > 0 ? a->candidate_alone : 0; /* another run's, or another picture's: the reference's have a partner */
+    a->candidate_alone -= a->left_out;
     a->finding = (ls_inputs_finding){0};
     if (a->in_order || !a->state->decided)
         a->status = LS_INPUTS_UNKNOWN;

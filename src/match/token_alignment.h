@@ -36,6 +36,8 @@ typedef enum ls_inputs_code {
     LS_INPUTS_MISSING_SEQUENCES,  /* the candidate's batches lack some sequences */
     LS_INPUTS_ENDED_EARLIER,      /* from first_reference_pass on, rows have no partner: the candidate ended earlier */
     LS_INPUTS_OTHER_TOKENS,       /* the same: the candidate has other tokens */
+    LS_INPUTS_GIVEN_ROWS,         /* from position `at` on, the reference has reference_rows tokens reference_token, and the candidate candidate_rows
+                                     rows whose embeddings are given */
 } ls_inputs_code;
 
 typedef struct ls_inputs_finding {
@@ -46,6 +48,12 @@ typedef struct ls_inputs_finding {
     size_t reference_rows, candidate_rows; /* of the two passes that were compared; 0 where none were */
 } ls_inputs_finding;
 
+/* The first rows that follow each other and have their embeddings from elsewhere, as those of a picture. */
+typedef struct ls_given_rows {
+    int32_t position, token; /* of the first; the token of the other side for which they stand */
+    size_t count;
+} ls_given_rows;
+
 typedef struct ls_token_alignment {
     ls_inputs_status status;
     ls_inputs_finding finding;
@@ -53,6 +61,9 @@ typedef struct ls_token_alignment {
     size_t pair_count, pair_capacity;
     size_t reference_alone, candidate_alone; /* unpaired passes. When pairing is by tokens, only passes without tokens are counted */
     bool in_order;               /* passes pair by their order, because a side doesn't record its tokens */
+    bool by_weights;             /* or by the weights that they read, where these are known */
+    size_t left_out;             /* passes of the candidate, then, that have no partner */
+    ls_given_rows given;         /* where the candidate has embeddings for the reference's tokens */
     struct ls_token_alignment_state *state;
     size_t matched, reference_rows, candidate_rows; /* rows, without padding */
     size_t padding;              /* rows of both sides that batches were padded with */

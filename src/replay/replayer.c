@@ -127,6 +127,13 @@ void ls_replayer_unmeasure(ls_replayer *w, size_t node) {
         w->steps[i].is_measured = false;
 }
 
+static const ls_layout_vote *kept_vote(ls_replayer *w, const ls_layout_vote *vote) {
+    ls_layout_vote *kept = ls_arena_array(w->arena, 1, sizeof *kept);
+    if (kept != NULL)
+        *kept = *vote;
+    return kept;
+}
+
 void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
     size_t region[LS_REPLAYER_REGION];
@@ -140,6 +147,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->partner = sighting->partner;
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
+    s->permutation = means == LS_REPLAY_BY_VALUE && sighting->has_vote ? kept_vote(w, &sighting->vote) : NULL;
     s->order = sighting->order;
     s->orders_elements = sighting->orders_elements;
     s->means = means;
@@ -553,7 +561,7 @@ static void count_lost(const ls_replayer *w, ls_replay *out) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order, .orders_elements = s->orders_elements};
+    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order, .orders_elements = s->orders_elements, .permutation = s->permutation};
     if (s->partner == LS_NONE && is_unused(w, node))
         w->steps[node].is_covered = w->steps[node].is_near = true;
     own.local = s->local;

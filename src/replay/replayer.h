@@ -24,6 +24,7 @@ typedef struct ls_step {
     size_t likeness;    /* a partner that what is computed from it has refuted; LS_NONE */
     ls_replay_means means;
     const char *layout, *reason;
+    const ls_layout_vote *permutation; /* see ls_replayed */
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
