@@ -3,11 +3,8 @@
 #ifndef LS_MATCH_TOKEN_ALIGNMENT_H
 #define LS_MATCH_TOKEN_ALIGNMENT_H
 
+#include "match/row_pair.h"
 #include "trace/trace.h"
-
-typedef struct ls_row_pair {
-    uint32_t reference, candidate; /* row indexes within their passes */
-} ls_row_pair;
 
 typedef struct ls_pass_pair {
     size_t reference, candidate; /* pass indexes */
@@ -47,12 +44,6 @@ typedef struct ls_inputs_finding {
     bool is_doubled;                       /* the token that is extra, or missing, is the one before it again */
     size_t reference_rows, candidate_rows; /* of the two passes that were compared; 0 where none were */
 } ls_inputs_finding;
-
-/* The first rows that follow each other and have their embeddings from elsewhere, as those of a picture. */
-typedef struct ls_given_rows {
-    int32_t position, token; /* of the first; the token of the other side for which they stand */
-    size_t count;
-} ls_given_rows;
 
 typedef struct ls_token_alignment {
     ls_inputs_status status;
