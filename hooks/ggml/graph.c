@@ -108,6 +108,15 @@ static struct ggml_tensor *source_of(const graph_pass *pass, const struct ggml_t
 
 /* ------------------------------------------------------------------- names */
 
+static lockstep_role role_of(const graph_pass *p, const struct ggml_tensor *leaf);
+
+/* A weight after which operations are named. A bias follows the weight that it belongs to. */
+static bool gives_its_name(const graph_pass *p, const struct ggml_tensor *source) {
+    const size_t length = strlen(source->name);
+    const bool is_bias = length >= 4 && strcmp(source->name + length - 4, "bias") == 0;
+    return source->op == 0 && (strstr(source->name, "weight") != NULL || (!is_bias && !is_auto_name(source->name) && role_of(p, source) == LOCKSTEP_ROLE_WEIGHT));
+}
+
 /* A node without a name of its own is named after its weight, or else after its operation
  * and the operand. */
 static void write_name(const graph_pass *p, const struct ggml_tensor *t, const char *op, char *out) {
@@ -118,7 +127,7 @@ static void write_name(const graph_pass *p, const struct ggml_tensor *t, const c
     for (; depth < 3 && is_auto_name(inner->name); depth++) {
         const struct ggml_tensor *weight = NULL, *source;
         for (int i = 0; i < GGML_SOURCES && (source = source_of(p, inner, i)) != NULL && weight == NULL; i++)
-            if (source->op == 0 && strstr(source->name, "weight") != NULL)
+            if (gives_its_name(p, source))
                 weight = source;
         if (weight != NULL) {
             used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%.63s @", weight->name);
