@@ -119,7 +119,9 @@ static bool pair_pass(ls_token_alignment *a, size_t cp) {
 static bool pair_silent(ls_token_alignment *a, size_t cp) {
     const struct ls_token_alignment_state *state = a->state;
     const ls_row_side *ref = &state->reference;
-    size_t rp = state->first_free < state->after_tokens ? state->first_free : state->after_tokens;
+    size_t rp = state->after_tokens;
+    if (rp > 0 && ref->used_count[rp - 1] < ref->trace->passes[rp - 1].rows)
+        rp--; /* the candidate is still within it */
     for (bool silent = true; silent && rp < ref->seen; rp++) {
         silent = ref->ids[rp] == NULL;
         if (!add_pair(a, rp, cp, NULL, 0, true))
