@@ -208,6 +208,24 @@ static void judge_tokens(ls_token_alignment *a) {
         a->finding = difference_of(&ref->trace->passes[first], &cand->trace->passes[closest]);
 }
 
+/* Of the passes that the user chose, the first that have other tokens. */
+static void judge_chosen(ls_token_alignment *a) {
+    const ls_row_side *ref = &a->state->reference, *cand = &a->state->candidate;
+    a->status = a->pair_count > 0 ? LS_INPUTS_EQUAL : LS_INPUTS_UNKNOWN;
+    for (size_t i = 0; i < a->pair_count && a->status != LS_INPUTS_DIFFER; i++) {
+        const ls_pass_pair *p = &a->pairs[i];
+        const ls_pass *r = &ref->trace->passes[p->reference], *c = &cand->trace->passes[p->candidate];
+        const bool in_reference = ref->ids[p->reference] != NULL, in_candidate = cand->ids[p->candidate] != NULL;
+        if (!in_reference && !in_candidate) {
+            a->status = LS_INPUTS_UNKNOWN;
+        } else if (in_reference && in_candidate && p->row_count < (r->rows < c->rows ? r->rows : c->rows) && ref->padding + cand->padding == 0) {
+            a->status = LS_INPUTS_DIFFER;
+            a->finding = difference_of(r, c);
+        }
+    }
+    a->reference_alone = a->candidate_alone = a->left_out = 0;
+}
+
 void ls_token_alignment_judge(ls_token_alignment *a) {
     const ls_row_side *ref = &a->state->reference, *cand = &a->state->candidate;
     a->first_reference_pass = LS_NONE;
@@ -221,7 +239,9 @@ void ls_token_alignment_judge(ls_token_alignment *a) {
     a->left_out = a->state->alike_count > 0 ? a->candidate_alone : 0; /* another run's, or another picture's: the reference's have a partner */
     a->candidate_alone -= a->left_out;
     a->finding = (ls_inputs_finding){0};
-    if (a->in_order || !a->state->decided)
+    if (a->chosen != NULL)
+        judge_chosen(a);
+    else if (a->in_order || !a->state->decided)
         a->status = LS_INPUTS_UNKNOWN;
     else
         judge_tokens(a);

@@ -1,3 +1,4 @@
+#include "match/chosen_passes.h"
 #include "match/matching.h"
 
 #include <stdlib.h>
@@ -19,6 +20,11 @@ lockstep_status ls_matching_init(ls_match_inputs *in, ls_pairs *pairs, ls_arena 
     *out = (ls_matching){.in = in, .pairs = pairs, .arena = arena};
     out->reference_used = calloc(in->reference.trace->node_count + 1, sizeof *out->reference_used);
     out->reference_outputs = ls_values_outputs(&in->reference.values, true);
+    if (in->passes != NULL) {
+        ls_alike_pass *chosen;
+        LS_TRY(ls_chosen_passes_read(in->passes, in->reference.trace, in->candidate.trace, arena, &chosen, &out->tokens.chosen_count, error));
+        out->tokens.chosen = chosen;
+    }
     return out->reference_used != NULL && out->reference_outputs != NULL ? LOCKSTEP_OK : no_memory(error);
 }
 

@@ -15,6 +15,7 @@ typedef struct ls_match_inputs {
     ls_rules map, preset; /* a name where there are any */
     const char *tensors;  /* regular expression on the candidate's name, or NULL */
     const char *layers;   /* "0-3,7" or NULL */
+    const char *passes;   /* "0:2,1:5" or NULL (chosen_passes.h) */
 } ls_match_inputs;
 
 /* What layouts need to know of a pass pair. */

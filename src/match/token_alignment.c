@@ -82,15 +82,32 @@ static bool has_whole_sequences(const ls_row_side *s, size_t p, const ls_row_pai
     return whole;
 }
 
+static bool room_for_rows(struct ls_token_alignment_state *state, size_t rows) {
+    while (state->list_capacity < rows)
+        if (!ls_grow((void **)&state->list, state->list_capacity, &state->list_capacity, sizeof *state->list))
+            return false;
+    return true;
+}
+
+/* The listed rows have their partners. */
+static void use_rows(ls_token_alignment *a, size_t rp, size_t cp, size_t count) {
+    struct ls_token_alignment_state *state = a->state;
+    ls_row_side *ref = &state->reference, *cand = &state->candidate;
+    for (size_t i = 0; i < count; i++)
+        ref->used[rp][state->list[i].reference] = cand->used[cp][state->list[i].candidate] = true;
+    ref->used_count[rp] += count;
+    cand->used_count[cp] += count;
+    a->matched += count;
+}
+
 /* Pairs one pass of the candidate with passes of the reference, where all rows of either pass are shared, or
  * whole sequences. (A warm-up run shares its first token at most.) */
 static bool pair_pass(ls_token_alignment *a, size_t cp) {
     struct ls_token_alignment_state *state = a->state;
     ls_row_side *ref = &state->reference, *cand = &state->candidate;
     size_t candidate_rows = cand->trace->passes[cp].rows;
-    while (state->list_capacity < candidate_rows)
-        if (!ls_grow((void **)&state->list, state->list_capacity, &state->list_capacity, sizeof *state->list))
-            return false;
+    if (!room_for_rows(state, candidate_rows))
+        return false;
     while (state->first_free < ref->seen &&
            (ref->ids[state->first_free] == NULL || ref->used_count[state->first_free] == ref->trace->passes[state->first_free].rows))
         state->first_free++;
@@ -104,11 +121,7 @@ static bool pair_pass(ls_token_alignment *a, size_t cp) {
             continue;
         if (!add_pair(a, rp, cp, state->list, count, is_whole(ref, rp, cand, cp, state->list, count)))
             return false;
-        for (size_t i = 0; i < count; i++)
-            ref->used[rp][state->list[i].reference] = cand->used[cp][state->list[i].candidate] = true;
-        ref->used_count[rp] += count;
-        cand->used_count[cp] += count;
-        a->matched += count;
+        use_rows(a, rp, cp, count);
         state->after_tokens = rp + 1 > state->after_tokens ? rp + 1 : state->after_tokens;
     }
     return true;
@@ -139,9 +152,31 @@ static bool pair_alike(ls_token_alignment *a, size_t cp) {
     return true;
 }
 
+/* Pairs a pass as the user says. Rows with the same tokens correspond; where there are none, all of them do, one by one. */
+static bool pair_chosen(ls_token_alignment *a, size_t cp) {
+    struct ls_token_alignment_state *state = a->state;
+    ls_row_side *ref = &state->reference, *cand = &state->candidate;
+    for (size_t i = 0; i < a->chosen_count; i++) {
+        const size_t rp = a->chosen[i].reference;
+        if (a->chosen[i].candidate != cp || rp >= ref->seen)
+            continue;
+        const bool known = ref->ids[rp] != NULL && cand->ids[cp] != NULL;
+        if (known && !room_for_rows(state, cand->trace->passes[cp].rows))
+            return false;
+        const size_t count = known ? common_rows(ref, rp, cand, cp, state->list) : 0;
+        if (!add_pair(a, rp, cp, count > 0 ? state->list : NULL, count, count == 0 || is_whole(ref, rp, cand, cp, state->list, count)))
+            return false;
+        if (count > 0)
+            use_rows(a, rp, cp, count);
+    }
+    return true;
+}
+
 /* Pairs the rows of a pass, and the pass itself where a side tells no tokens. */
 static bool pair_any(ls_token_alignment *a, size_t cp) {
     const struct ls_token_alignment_state *state = a->state;
+    if (a->chosen != NULL)
+        return pair_chosen(a, cp);
     if (state->is_dump)
         return true;
     if (state->alike_count > 0)
@@ -212,7 +247,7 @@ lockstep_status ls_tokens_align(ls_token_alignment *a, const ls_trace *reference
     }
     /* what a pass of a running candidate reads is known too late */
     bool ok = a->state != NULL;
-    if (ok && a->state->reference.seen == 0 && candidate->memory == NULL && !a->state->is_dump)
+    if (ok && a->state->reference.seen == 0 && candidate->memory == NULL && !a->state->is_dump && a->chosen == NULL)
         ok = ls_alike_passes(reference, candidate, &a->state->alike, &a->state->alike_count);
     return ok && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }

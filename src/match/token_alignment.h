@@ -51,6 +51,8 @@ typedef struct ls_token_alignment {
     ls_pass_pair *pairs; /* ascending in candidate */
     size_t pair_count, pair_capacity;
     size_t reference_alone, candidate_alone; /* unpaired passes. When pairing is by tokens, only passes without tokens are counted */
+    const struct ls_alike_pass *chosen; /* the passes that the user wants compared, ascending in candidate; NULL for all */
+    size_t chosen_count;
     bool in_order;               /* passes pair by their order, because a side doesn't record its tokens */
     bool by_weights;             /* or by the weights that they read, where these are known */
     size_t left_out;             /* passes of the candidate, then, that have no partner */
