@@ -30,9 +30,11 @@ static size_t producer_of(const ls_trace *t, const ls_node *n) {
     return computed && source->pass != LS_NONE && source->pass < n->pass && producer != LS_NONE && t->nodes[producer].elements == n->elements ? producer : LS_NONE;
 }
 
-/* A cache of PyTorch's that is a part of what an earlier pass has computed: the last positions of a window, say. */
+/* What is a part of what an earlier pass has computed: a cache of PyTorch's with the last positions of a window, say, or an input with some
+ * rows of a picture. */
 static bool is_kept(const ls_trace *t, const ls_node *n) {
-    return t->is_torch && n->role == LOCKSTEP_ROLE_STATE && n->view_of != LS_NONE && t->nodes[n->view_of].role == LOCKSTEP_ROLE_COMPUTED;
+    const bool may_be = n->role == LOCKSTEP_ROLE_INPUT || (t->is_torch && n->role == LOCKSTEP_ROLE_STATE);
+    return may_be && n->view_of != LS_NONE && t->nodes[n->view_of].role == LOCKSTEP_ROLE_COMPUTED;
 }
 
 /* The node of which this one is another name, another shape or a part, or that has computed it elsewhere; LS_NONE if there is none. */

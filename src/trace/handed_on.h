@@ -4,7 +4,8 @@
 
 #include "trace/trace.h"
 
-/* Makes the tensor that an earlier pass has computed the source of each input with the same contents. False if out of memory. */
+/* Makes the tensor that an earlier pass has computed the source of each input with the same contents, or with rows of it. False if out
+ * of memory. */
 bool ls_trace_link_inputs(ls_trace *trace);
 
 #endif
