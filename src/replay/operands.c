@@ -351,7 +351,7 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
 
 /* An input is the reference's, as everything is, where that has it, too. */
 static bool read_input(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
-    const size_t at = w->m->pair_of[node];
+    const size_t at = w->m != NULL ? w->m->pair_of[node] : 0;
     const ls_pair *pair = at != 0 ? &w->m->pairs->items[at - 1] : NULL;
     ls_aligned_pair aligned;
     if (pair == NULL || pair->method != LS_METHOD_INPUT || ls_aligned_pair_open(w->m, pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
