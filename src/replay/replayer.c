@@ -510,18 +510,26 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
         out->largest = size;
 }
 
-/* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
+static bool proves_nothing(const ls_replayer *w, size_t node) {
+    const ls_array *value = &w->steps[node].value;
+    return value->values != NULL && !ls_replayer_proves(value);
+}
+
+/* Whether anything is computed from a node that could prove something. */
 static bool is_read_by_any(const ls_replayer *w, size_t node, int *looks) {
     bool any = --*looks < 0;
-    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++)
-        any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || is_read_by_any(w, w->consumers[k], looks);
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++) {
+        const size_t consumer = w->consumers[k];
+        any = (w->candidate->nodes[consumer].role != LOCKSTEP_ROLE_VIEW && !proves_nothing(w, consumer)) || is_read_by_any(w, consumer, looks);
+    }
     return any;
 }
 
+/* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used, or a mask that no layer
+ * has. */
 static bool is_unused(const ls_replayer *w, size_t node) {
     int looks = LS_REPLAYER_VIEWS;
-    const ls_array *value = &w->steps[node].value;
-    return value->values != NULL && !is_read_by_any(w, node, &looks) && !ls_replayer_proves(value);
+    return proves_nothing(w, node) && !is_read_by_any(w, node, &looks);
 }
 
 /* Positions as numbers, which padding in front of one side's batch has moved. */
