@@ -5,10 +5,28 @@
 #include "match/alignment_state.h"
 #include "match/token_alignment.h"
 
+static int32_t first_position_of(const ls_pass *pass) { return pass->positions != NULL && pass->rows > 0 ? pass->positions[0] : 0; }
+
+/* An engine may begin with a pass over a token or two, and begin again then. Without a partner, that is no input. */
+static bool is_warm_up(const ls_row_side *s, size_t p) {
+    enum { MOST_ROWS = 2 };
+    const ls_pass *pass = &s->trace->passes[p];
+    if (s->ids[p] == NULL || s->used_count[p] > 0 || pass->rows > MOST_ROWS || first_position_of(pass) != 0)
+        return false;
+    bool is_first = true, begins_again = false;
+    for (size_t i = 0; i < s->trace->pass_count; i++) {
+        const ls_pass *other = &s->trace->passes[i];
+        const bool same = i != p && s->ids[i] != NULL && other->process == pass->process && other->context == pass->context;
+        is_first = is_first && !(same && i < p);
+        begins_again = begins_again || (same && i > p && first_position_of(other) == 0);
+    }
+    return is_first && begins_again;
+}
+
 static size_t unmatched_pass(const ls_row_side *s) {
     for (size_t p = 0; p < s->trace->pass_count; p++)
         for (size_t r = 0; s->ids[p] != NULL && r < s->trace->passes[p].rows; r++)
-            if (!s->used[p][r])
+            if (!s->used[p][r] && !is_warm_up(s, p))
                 return p;
     return LS_NONE;
 }
@@ -108,7 +126,7 @@ static bool ended_earlier(const ls_row_side *ref, const ls_row_side *cand) {
     int32_t last = -1, first_missing = INT32_MAX;
     for (size_t p = 0; p < ref->trace->pass_count; p++)
         for (size_t r = 0; ref->ids[p] != NULL && r < ref->trace->passes[p].rows; r++)
-            if (!ref->used[p][r] && ref->ids[p][r].position < first_missing)
+            if (!ref->used[p][r] && ref->ids[p][r].position < first_missing && !is_warm_up(ref, p))
                 first_missing = ref->ids[p][r].position;
     for (size_t p = 0; p < cand->trace->pass_count; p++)
         for (size_t r = 0, end; cand->ids[p] != NULL && r < cand->trace->passes[p].rows; r = end) {
@@ -165,6 +183,13 @@ static size_t placeholders_of(const ls_trace *reference, const ls_given_rows *gi
     return 0;
 }
 
+static size_t first_with_tokens(const ls_row_side *s) {
+    size_t p = 0;
+    while (p < s->trace->pass_count && (s->ids[p] == NULL || is_warm_up(s, p)))
+        p++;
+    return p < s->trace->pass_count ? p : LS_NONE;
+}
+
 /* Where a picture has other rows than the reference has tokens for it, that is what to say. */
 static bool find_given(ls_token_alignment *a) {
     const ls_given_rows *g = &a->given;
@@ -177,7 +202,7 @@ static bool find_given(ls_token_alignment *a) {
 
 static void judge_tokens(ls_token_alignment *a) {
     const ls_row_side *ref = &a->state->reference, *cand = &a->state->candidate;
-    size_t first = ls_trace_first_with_tokens(ref->trace), missing = unmatched_pass(ref);
+    size_t first = first_with_tokens(ref), missing = unmatched_pass(ref);
     a->first_reference_pass = missing;
     if (missing == LS_NONE) {
         a->status = LS_INPUTS_EQUAL;

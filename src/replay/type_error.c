@@ -75,6 +75,13 @@ ls_type_error ls_replayer_type_error(const ls_replayer *w) {
     return e;
 }
 
+static double error_of_dtype(const char *dtype) {
+    for (size_t k = 0; k < TYPES; k++)
+        if (strcmp(dtype, types[k].dtype) == 0)
+            return types[k].error;
+    return 0;
+}
+
 /* The same for a weight, or what the program has made of one before, in a type; 0 for others. What ggml reads as a weight is bounded
  * with its own values (weight_rounding.c), but for copies of one. */
 static double error_of_weight(const ls_replayer *w, size_t operand) {
@@ -93,10 +100,7 @@ static double error_of_weight(const ls_replayer *w, size_t operand) {
         return 0;
     if (at == LS_NONE || (nodes[at].role != LOCKSTEP_ROLE_WEIGHT && nodes[at].role != LOCKSTEP_ROLE_INPUT))
         return 0;
-    for (size_t k = 0; k < TYPES; k++)
-        if (strcmp(nodes[at].dtype, types[k].dtype) == 0)
-            return types[k].error;
-    return 0;
+    return error_of_dtype(nodes[at].dtype);
 }
 
 /* What an operation's own weights, and the reference's kernels for such operations, add. */
@@ -104,7 +108,7 @@ double ls_replayer_own_type_error(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_op_role role = n->kind->role;
     const bool multiplies = role == LS_OP_ROLE_PRODUCT || role == LS_OP_ROLE_CONVOLUTION || role == LS_OP_ROLE_ATTENTION || n->kind->precision == LS_OP_F16_TABLE;
-    double error = multiplies ? w->types.kernels : 0;
+    double error = fmax(multiplies ? w->types.kernels : 0, w->candidate->is_torch ? 0 : error_of_dtype(n->dtype)); /* of what it multiplies, or of its result */
     for (size_t i = 0; i < n->operand_count; i++)
         error = fmax(error, error_of_weight(w, n->operands[i]));
     return error;
