@@ -170,6 +170,7 @@ static size_t capacity_of(const side *big, const profile *b, const side *small, 
 typedef struct choice {
     size_t silent, other;
     double distance;
+    size_t items, item; /* see ls_alike_pass; the other side has several */
 } choice;
 
 typedef struct choices {
@@ -200,16 +201,58 @@ static bool list_choices(const side *silent, size_t pass, const side *other, cho
         if (shares[i] >= best * NEARLY_BEST && shares[i] >= SAME_WEIGHTS) {
             ok = ls_grow((void **)&out->items, out->count, &out->capacity, sizeof *out->items);
             if (ok)
-                out->items[out->count++] = (choice){pass, i, distance(p, &other->passes[i])};
+                out->items[out->count++] = (choice){.silent = pass, .other = i, .distance = distance(p, &other->passes[i])};
         }
     free(shares);
     return ok;
 }
 
+/* How far an input is from one of the equal parts of another. */
+static double distance_to_item(const ls_view *all, const ls_view *one, size_t item) {
+    enum { MOST = 1 << 16, AT_ONCE = 1024 };
+    double a[AT_ONCE], b[AT_ONCE], difference = 0, squares = 0;
+    const uint64_t elements = ls_view_elements(one), count = elements < MOST ? elements : MOST;
+    for (uint64_t at = 0; at < count; at += AT_ONCE) {
+        const size_t some = count - at < AT_ONCE ? (size_t)(count - at) : AT_ONCE;
+        ls_view_read_f64(all, item * elements + at, some, a);
+        ls_view_read_f64(one, at, some, b);
+        for (size_t i = 0; i < some; i++) {
+            difference += (a[i] - b[i]) * (a[i] - b[i]);
+            squares += a[i] * a[i];
+        }
+    }
+    const double found = squares > 0 ? difference / squares : difference;
+    return found < FURTHEST ? found : FURTHEST;
+}
+
+/* Which of several pictures a pass over one of them is over: the most similar that no other pass has. */
+static size_t item_of(const side *other, const profile *big, const side *silent, const profile *small, size_t items, const choices *chosen, size_t other_pass) {
+    ls_hold all, one;
+    size_t best = 0;
+    double least = INFINITY;
+    if (ls_trace_hold(other->trace, big->input, &all, NULL) != LOCKSTEP_OK)
+        return 0;
+    const bool ok = ls_trace_hold(silent->trace, small->input, &one, NULL) == LOCKSTEP_OK;
+    for (size_t item = 0; ok && item < items && item * ls_view_elements(&one.view) < ls_view_elements(&all.view); item++) {
+        bool taken = false;
+        for (size_t i = 0; i < chosen->count && !taken; i++)
+            taken = chosen->items[i].other == other_pass && chosen->items[i].items == items && chosen->items[i].item == item;
+        const double apart = taken ? INFINITY : distance_to_item(&all.view, &one.view, item);
+        if (apart < least) {
+            least = apart;
+            best = item;
+        }
+    }
+    if (ok)
+        ls_hold_release(&one);
+    ls_hold_release(&all);
+    return best;
+}
+
 /* Gives each pass without tokens one of its choices, the nearest first. Passes with the same graph share what they may take; a
  * pass over several pictures may be taken once for each. */
 static bool choose(const side *silent, const side *other, choices *list) {
-    size_t chosen = 0;
+    choices chosen = {.items = list->items}; /* what is chosen takes the place of what was looked at */
     const size_t passes = silent->trace->pass_count, cells = (other->trace->pass_count + 1);
     bool *done = calloc(passes + 1, sizeof *done);
     size_t *taken = calloc(cells, sizeof *taken);
@@ -218,17 +261,20 @@ static bool choose(const side *silent, const side *other, choices *list) {
     if (ok && list->count > 0)
         qsort(list->items, list->count, sizeof *list->items, nearest);
     for (size_t i = 0; ok && i < list->count; i++) {
-        const choice *c = &list->items[i];
-        const profile *small = &silent->passes[c->silent], *big = &other->passes[c->other];
-        const bool same_graph = taken_by[c->other] == small->total;
-        if (done[c->silent] || (same_graph && taken[c->other] >= capacity_of(other, big, silent, small)))
+        choice c = list->items[i];
+        const profile *small = &silent->passes[c.silent], *big = &other->passes[c.other];
+        const size_t items = capacity_of(other, big, silent, small);
+        const bool same_graph = taken_by[c.other] == small->total;
+        if (done[c.silent] || (same_graph && taken[c.other] >= items))
             continue;
-        done[c->silent] = true;
-        taken[c->other] = same_graph ? taken[c->other] + 1 : 1;
-        taken_by[c->other] = small->total;
-        list->items[chosen++] = *c;
+        done[c.silent] = true;
+        taken[c.other] = same_graph ? taken[c.other] + 1 : 1;
+        taken_by[c.other] = small->total;
+        c.items = items > 1 ? items : 0;
+        c.item = items > 1 ? item_of(other, big, silent, small, items, &chosen, c.other) : 0;
+        chosen.items[chosen.count++] = c;
     }
-    list->count = chosen;
+    list->count = chosen.count;
     free(done);
     free(taken);
     free(taken_by);
@@ -266,9 +312,9 @@ static bool pair_both(const side *reference, const side *candidate, ls_alike_pas
     ok = ok && pair_silent(reference, candidate, paired, true, &theirs);
     *out = ok ? calloc(mine.count + theirs.count + 1, sizeof **out) : NULL;
     for (size_t i = 0; *out != NULL && i < mine.count; i++)
-        (*out)[(*out_count)++] = (ls_alike_pass){mine.items[i].other, mine.items[i].silent};
+        (*out)[(*out_count)++] = (ls_alike_pass){mine.items[i].other, mine.items[i].silent, mine.items[i].items, mine.items[i].item, false};
     for (size_t i = 0; *out != NULL && i < theirs.count; i++)
-        (*out)[(*out_count)++] = (ls_alike_pass){theirs.items[i].silent, theirs.items[i].other};
+        (*out)[(*out_count)++] = (ls_alike_pass){theirs.items[i].silent, theirs.items[i].other, theirs.items[i].items, theirs.items[i].item, true};
     if (*out_count > 0)
         qsort(*out, *out_count, sizeof **out, by_candidate);
     free(paired);

@@ -7,6 +7,8 @@
 
 typedef struct ls_alike_pass {
     size_t reference, candidate; /* indexes of passes */
+    size_t items, item;          /* one side's pass is over so many pictures, of which the other's is over this one; 0: over the same */
+    bool of_candidate;           /* that side is the candidate */
 } ls_alike_pass;
 
 /* Pairs of passes of which one at least has no tokens, ascending in candidate; *out_pairs is the caller's. Empty where the

@@ -11,10 +11,10 @@ static bool is_data(const ls_node *n) {
     return ls_node_is_given_float(n) && ls_node_has_values(n) && n->elements >= FEWEST && strstr(n->name, "mask") == NULL && strstr(n->name, "pos") == NULL;
 }
 
-/* The axes that are longer than 1, in ascending order. */
-static int axes_of(const ls_node *n, uint64_t *axes) {
+/* The axes that are longer than 1, in ascending order. `items`: the outermost are so many pictures, of which one counts. */
+static int axes_of(const ls_node *n, size_t items, uint64_t *axes) {
     int count = 0;
-    for (int i = 0; i < n->rank; i++) {
+    for (int i = items > 1 && n->rank > 0 && n->shape[0] == items; i < n->rank; i++) {
         int at = count;
         if (n->shape[i] == 1)
             continue;
@@ -26,18 +26,27 @@ static int axes_of(const ls_node *n, uint64_t *axes) {
     return count;
 }
 
-static bool have_same_axes(const ls_node *a, const ls_node *b) {
-    uint64_t x[LOCKSTEP_MAX_RANK], y[LOCKSTEP_MAX_RANK];
-    const int count = axes_of(a, x);
-    return count >= 2 && count == axes_of(b, y) && memcmp(x, y, (size_t)count * sizeof *x) == 0;
+/* What an input has to be like. */
+typedef struct wanted {
+    uint64_t axes[LOCKSTEP_MAX_RANK];
+    int count;
+} wanted;
+
+static wanted wanted_of(const ls_node *n, size_t items) {
+    wanted w;
+    w.count = axes_of(n, items, w.axes);
+    return w;
 }
 
-/* The only input of a pass with the axes of a node; LS_NONE. */
-static size_t only_one(const ls_trace *t, size_t pass, const ls_node *like) {
+/* The only input of a pass with such axes; LS_NONE. */
+static size_t only_one(const ls_trace *t, size_t pass, size_t items, const wanted *like) {
     size_t found = LS_NONE;
     const ls_pass *p = &t->passes[pass];
     for (size_t i = p->first_node; p->first_node != LS_NONE && i < p->end_node && i < t->node_count; i++) {
-        if (t->nodes[i].pass != pass || !is_data(&t->nodes[i]) || !have_same_axes(&t->nodes[i], like))
+        if (t->nodes[i].pass != pass || !is_data(&t->nodes[i]))
+            continue;
+        const wanted own = wanted_of(&t->nodes[i], items);
+        if (own.count != like->count || memcmp(own.axes, like->axes, (size_t)own.count * sizeof *own.axes) != 0)
             continue;
         if (found != LS_NONE)
             return LS_NONE;
@@ -54,8 +63,11 @@ lockstep_status ls_match_given(ls_matching *m, size_t from, lockstep_error *erro
         if (!is_data(n) || n->pass >= c->pass_count)
             continue;
         for (size_t k = ls_token_alignment_from(tokens, n->pass); k < tokens->pair_count && tokens->pairs[k].candidate == n->pass; k++) {
-            const size_t reference = only_one(r, tokens->pairs[k].reference, n);
-            if (reference != LS_NONE && !m->reference_used[m->in->reference.values.value_of[reference]] && only_one(c, n->pass, n) == i)
+            const ls_pass_pair *pp = &tokens->pairs[k];
+            const wanted like = wanted_of(n, pp->candidate_items);
+            const size_t reference = like.count >= 2 ? only_one(r, pp->reference, pp->reference_items, &like) : LS_NONE;
+            const bool is_free = reference != LS_NONE && (pp->reference_items > 1 || !m->reference_used[m->in->reference.values.value_of[reference]]);
+            if (is_free && only_one(c, n->pass, pp->candidate_items, &like) == i)
                 LS_TRY(ls_matching_add(m, &(ls_pair){.pass_pair = k, .reference = reference, .candidate = i, .method = LS_METHOD_INPUT}, error));
         }
     }

@@ -106,6 +106,20 @@ static int32_t last_position(const ls_pass *pass) {
     return last;
 }
 
+/* A pass over several pictures, and one over one of them, as passes with so many rows. */
+static const ls_pass_pair *items_of(ls_matching *m, const ls_pass_pair *pair) {
+    ls_pass_pair *items = ls_arena_array(m->arena, 1, sizeof *items);
+    ls_row_pair *row = ls_arena_array(m->arena, 1, sizeof *row);
+    if (items == NULL || row == NULL)
+        return NULL;
+    *row = (ls_row_pair){(uint32_t)(pair->reference_items > 1 ? pair->item : 0), (uint32_t)(pair->candidate_items > 1 ? pair->item : 0)};
+    *items = *pair;
+    items->rows = row;
+    items->row_count = 1;
+    items->whole = false;
+    return items;
+}
+
 static bool measure_passes(ls_matching *m) {
     for (size_t i = m->geometry_count; i < m->tokens.pair_count; i++) {
         const ls_pass_pair *pair = &m->tokens.pairs[i];
@@ -115,6 +129,8 @@ static bool measure_passes(ls_matching *m) {
         ls_pass_geometry *g = &m->geometry[i];
         *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate),
                                .last_row = (int32_t)(candidate->rows > 0 ? candidate->rows : reference->rows) - 1, .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
+        if (pair->reference_items > 0 && (g->items = items_of(m, pair)) == NULL)
+            return false;
         g->has_grids = pair->rows != NULL && !pair->whole && ls_grids_read(reference, candidate, pair, &g->grids);
         m->geometry_count = i + 1;
     }

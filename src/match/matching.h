@@ -23,6 +23,7 @@ typedef struct ls_pass_geometry {
     int32_t reference_last, candidate_last; /* highest positions; -1 where unknown */
     size_t reference_sequences, candidate_sequences;
     int32_t last_row;                       /* of the candidate's pass, or of the reference's where only that is known */
+    const ls_pass_pair *items;              /* the pictures of a batch as rows, of which one is shared; NULL */
     bool has_grids;                         /* only some rows are shared */
     ls_grids grids;
 } ls_pass_geometry;

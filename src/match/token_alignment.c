@@ -41,7 +41,7 @@ static bool add_pair(ls_token_alignment *a, size_t rp, size_t cp, const ls_row_p
     }
     if (list != NULL)
         memcpy(copy, list, count * sizeof *copy);
-    a->pairs[a->pair_count++] = (ls_pass_pair){rp, cp, copy, count, whole};
+    a->pairs[a->pair_count++] = (ls_pass_pair){.reference = rp, .candidate = cp, .rows = copy, .row_count = count, .whole = whole};
     if (rp < state->reference.capacity)
         state->reference.paired[rp] = true;
     if (cp < state->candidate.capacity)
@@ -146,9 +146,17 @@ static bool pair_silent(ls_token_alignment *a, size_t cp) {
 /* Pairs a pass by its weights. */
 static bool pair_alike(ls_token_alignment *a, size_t cp) {
     struct ls_token_alignment_state *state = a->state;
-    for (; state->next_alike < state->alike_count && state->alike[state->next_alike].candidate <= cp; state->next_alike++)
-        if (state->alike[state->next_alike].candidate == cp && !add_pair(a, state->alike[state->next_alike].reference, cp, NULL, 0, true))
+    for (; state->next_alike < state->alike_count && state->alike[state->next_alike].candidate <= cp; state->next_alike++) {
+        const ls_alike_pass *alike = &state->alike[state->next_alike];
+        if (alike->candidate != cp)
+            continue;
+        if (!add_pair(a, alike->reference, cp, NULL, 0, true))
             return false;
+        ls_pass_pair *added = &a->pairs[a->pair_count - 1];
+        added->item = alike->item;
+        added->reference_items = alike->items > 0 && !alike->of_candidate ? alike->items : alike->items > 0;
+        added->candidate_items = alike->items > 0 && alike->of_candidate ? alike->items : alike->items > 0;
+    }
     return true;
 }
 

@@ -11,6 +11,7 @@ typedef struct ls_pass_pair {
     ls_row_pair *rows;           /* ascending in candidate; NULL when rows are unknown */
     size_t row_count;
     bool whole;                  /* all rows of both, in the same order */
+    size_t reference_items, candidate_items, item; /* where one side's pass is over several pictures, and the other's over this one; 0: elsewhere */
 } ls_pass_pair;
 
 typedef enum ls_inputs_status {

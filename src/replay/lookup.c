@@ -196,6 +196,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
         return false;
     if (n->elements == p->elements)
         return true;
+    if (pp->reference_items > 0) /* one picture of several */
+        return n->elements % pp->candidate_items == 0 && p->elements % pp->reference_items == 0 && n->elements / pp->candidate_items == p->elements / pp->reference_items;
     if (w->partners.is_set)
         return is_of_size(w, node, p->elements);
     const bool some_rows = pp->rows != NULL && !pp->whole;
