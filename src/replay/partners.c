@@ -199,16 +199,17 @@ static size_t in_order(const ls_partners *p, size_t pass, size_t from, ls_reach 
     return count;
 }
 
-/* Puts a value first in line, and those with the same content: what is computed from one of them may be computed from another. */
-static size_t begin_at(ls_partners *p, size_t root, size_t to) {
+size_t ls_partners_like(const ls_partners *p, const size_t *nodes, size_t count, size_t *out, size_t capacity) {
     enum { MOST = 16 };
-    size_t at = root;
-    for (int i = 0; i < MOST && p->stamp[at] != p->stamps; i++) {
-        p->stamp[at] = p->stamps;
-        p->queue[to++] = at;
-        at = p->next_alike[at];
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = p->next_alike[nodes[i]];
+        for (int k = 0; k < MOST && at != nodes[i] && found < capacity; k++) {
+            out[found++] = at;
+            at = p->next_alike[at];
+        }
     }
-    return to;
+    return found;
 }
 
 size_t ls_partners_below(ls_partners *p, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity) {
@@ -220,7 +221,10 @@ size_t ls_partners_below(ls_partners *p, size_t pass, bool elsewhere, const size
         return in_order(p, pass, p->has_edges ? 0 : latest, out, root_count == 0 && capacity > FIRST ? FIRST : capacity > LATER ? LATER : capacity);
     p->stamps++;
     for (size_t i = 0; i < root_count; i++)
-        to = begin_at(p, roots[i], to);
+        if (p->stamp[roots[i]] != p->stamps) {
+            p->stamp[roots[i]] = p->stamps;
+            p->queue[to++] = roots[i];
+        }
     for (int level = 1; level <= depth && from < to && to < LOOKS; level++) { /* queue[from … to) are the values of the last level */
         const size_t end = to;
         for (size_t i = from; i < to && to < LOOKS; i++) {

@@ -193,10 +193,22 @@ static bool stands_for_another(const ls_replayer *w, size_t node, size_t partner
     return w->partners.is_set && taken != LS_NONE && taken != node && !may_share(&w->candidate->nodes[node]) && !may_share(&w->candidate->nodes[taken]);
 }
 
+/* What is computed from a value may also be found below another one of the same content. */
+static void look_everywhere(ls_replayer *w, size_t node, const ls_array *computed, double tolerance, ls_sightings *out) {
+    enum { LIKE = 32 };
+    size_t like[LIKE];
+    const ls_step *s = &w->steps[node];
+    ls_replayer_look_up(w, node, computed, s->roots, s->root_count, tolerance, out);
+    const size_t count = out->count == 0 && !w->partners.is_set ? ls_partners_like(&w->partners, s->roots, s->root_count, like, LIKE) : 0;
+    if (count == 0)
+        return;
+    ls_sightings_release(out);
+    ls_replayer_look_up(w, node, computed, like, count, tolerance, out);
+}
+
 static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
-    ls_step *s = &w->steps[node];
-    ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
+    look_everywhere(w, node, computed, ls_replayer_tolerance(w, node, computed, moved), &found);
     const bool any = found.count > 0 && !stands_for_another(w, node, found.items[0].partner);
     for (size_t i = 0; i < found.count; i++)
         w->partners.is_seen[found.items[i].partner] = true;
