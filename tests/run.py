@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
 PYTHON = ROOT / ".deps" / "venv" / "bin" / "python"
 PYTEST = [PYTHON, "tests/run_pytest", "-q"]
-STALL = float(os.environ.get("LOCKSTEP_TEST_STALL", 5 * 60))
+STALL = float(os.environ.get("LOCKSTEP_TEST_STALL", 10 * 60))
 LIMIT = float(os.environ.get("LOCKSTEP_TEST_LIMIT", 75 * 60))
 
 # Run only where they are named: a build of its own makes this one slow.
