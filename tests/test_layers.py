@@ -12,6 +12,7 @@ ALLOWED = {
     "io": {"base"},
     "tensor": {"base", "io"},
     "format": {"base", "io", "tensor"},
+    "image": {"base", "io", "tensor", "format"},
     "quantized": {"base", "io", "tensor", "format"},
     "op": set(),
     "wire": {"base", "op"},  # libc alone: engines link it
