@@ -10,9 +10,9 @@ typedef struct ls_image {
     uint8_t *rgb;
 } ls_image;
 
-/* Beyond the first, Pillow warns of a decompression bomb. JPEG ends at the second. */
+/* Beyond the first, Pillow warns of a decompression bomb. */
 #define LS_IMAGE_MOST_PIXELS 89478485u
-enum { LS_IMAGE_LONGEST_SIDE = 65535 };
+enum { LS_IMAGE_LONGEST_SIDE = 1 << 20 };
 
 /* Fails with LOCKSTEP_UNSUPPORTED for a format that this build can't read, LOCKSTEP_TRUNCATED or LOCKSTEP_MALFORMED for
  * a file that is damaged, and LOCKSTEP_LIMIT for one with too many pixels. */

@@ -28,7 +28,7 @@ static lockstep_status read_flag(const reading *r, const char *key, const json_t
 
 static lockstep_status read_count(const reading *r, const char *key, const json_t *value, void *field) {
     const double number = json_number_value(value);
-    if (!json_is_number(value) || number != floor(number) || number < 1 || number > LS_IMAGE_LONGEST_SIDE)
+    if (!json_is_number(value) || number != floor(number) || number < 1 || number > 65535)
         return expected(r, key, "a whole number from 1 to 65535");
     *(uint32_t *)field = (uint32_t)number;
     return LOCKSTEP_OK;

@@ -76,59 +76,70 @@ typedef struct work {
     ls_taps x, y;
     ls_box box;
     uint32_t width, height;
-    void *cut, *narrowed, *sums; /* the box; resized along x; both axes' sums */
+    void *cut, *halfway, *sums; /* the box; resized along one axis; the sums of a group */
 } work;
 
 static void finish(work *w) {
     ls_taps_free(&w->x);
     ls_taps_free(&w->y);
     free(w->cut);
-    free(w->narrowed);
+    free(w->halfway);
     free(w->sums);
+}
+
+/* Pillow (from 13 on) takes the axis that is shortened much more first. The order shows, since it rounds in between. */
+static bool is_down_first(const work *w, const ls_resizing *how) {
+    const int64_t less_wide = (int64_t)w->box.width - w->width, less_high = (int64_t)w->box.height - w->height;
+    return how->arithmetic == LS_ARITHMETIC_PILLOW && less_high > 0 && less_high > 2 * less_wide;
 }
 
 static lockstep_status begin(work *w, const ls_image *image, const ls_box *box, const ls_resizing *how, size_t size, lockstep_error *error) {
     w->box = box != NULL ? *box : (ls_box){0, 0, image->width, image->height};
-    LS_TRY(ls_image_check_size("the picture, resized along one axis,", w->width, w->box.height, error));
+    const uint32_t wide = w->width > w->box.width ? w->width : w->box.width, halfway_height = is_down_first(w, how) ? w->height : w->box.height;
+    const uint32_t halfway_width = is_down_first(w, how) ? w->box.width : w->width;
+    LS_TRY(ls_image_check_size("the picture, resized along one axis,", halfway_width, halfway_height, error));
     w->cut = malloc((size_t)w->box.width * w->box.height * 3 * size + 1);
-    w->narrowed = malloc((size_t)w->width * w->box.height * 3 * size + 1);
-    w->sums = malloc(((size_t)w->width + 1) * 3 * sizeof(int64_t));
-    if (w->cut == NULL || w->narrowed == NULL || w->sums == NULL)
+    w->halfway = malloc((size_t)halfway_width * halfway_height * 3 * size + 1);
+    w->sums = malloc(((size_t)wide + 1) * 3 * sizeof(int64_t));
+    if (w->cut == NULL || w->halfway == NULL || w->sums == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     LS_TRY(ls_taps_new(how, w->box.width, w->width, &w->x, error));
     return ls_taps_new(how, w->box.height, w->height, &w->y, error);
 }
 
-static axis along_x(const work *w) { return (axis){&w->x, w->box.height, 3, w->box.width}; }
-static axis along_y(const work *w) { return (axis){&w->y, 1, (size_t)w->width * 3, w->box.height}; }
+static axis along_x(const work *w, bool down_first) { return (axis){&w->x, down_first ? w->height : w->box.height, 3, w->box.width}; }
+static axis along_y(const work *w, bool down_first) { return (axis){&w->y, 1, (size_t)(down_first ? w->box.width : w->width) * 3, w->box.height}; }
 
 static const uint8_t *row_of(const work *w, const ls_image *image, uint32_t y) {
     return image->rgb + ((size_t)(w->box.top + y) * image->width + w->box.left) * 3;
 }
 
+/* One axis; what is not resized is not computed. */
+static void pass_u8(const axis *a, const ls_resizing *how, const uint8_t *in, int64_t *sums, uint8_t *out) {
+    if (a->inputs == a->taps->outputs)
+        memcpy(out, in, a->lines * a->inputs * a->lanes);
+    else
+        apply_u8(a, precision(a->taps, how->arithmetic), in, sums, out);
+}
+
 static void run_u8(work *w, const ls_image *image, const ls_resizing *how, uint8_t *out) {
-    const axis x = along_x(w), y = along_y(w);
+    const bool down_first = is_down_first(w, how);
+    const axis x = along_x(w, down_first), y = along_y(w, down_first);
     const size_t row = (size_t)w->box.width * 3;
     for (uint32_t i = 0; i < w->box.height; i++)
         memcpy((uint8_t *)w->cut + i * row, row_of(w, image, i), row);
-    if (w->box.width == w->width)
-        memcpy(w->narrowed, w->cut, row * w->box.height);
-    else
-        apply_u8(&x, precision(&w->x, how->arithmetic), w->cut, w->sums, w->narrowed);
-    if (w->box.height == w->height)
-        memcpy(out, w->narrowed, (size_t)w->width * w->height * 3);
-    else
-        apply_u8(&y, precision(&w->y, how->arithmetic), w->narrowed, w->sums, out);
+    pass_u8(down_first ? &y : &x, how, w->cut, w->sums, w->halfway);
+    pass_u8(down_first ? &x : &y, how, w->halfway, w->sums, out);
 }
 
 static void run_f32(work *w, const ls_image *image, float *out) {
-    const axis x = along_x(w), y = along_y(w);
+    const axis x = along_x(w, false), y = along_y(w, false);
     const size_t row = (size_t)w->box.width * 3;
     for (uint32_t i = 0; i < w->box.height; i++)
         for (size_t k = 0; k < row; k++)
             ((float *)w->cut)[i * row + k] = row_of(w, image, i)[k];
-    apply_f32(&x, w->cut, w->narrowed);
-    apply_f32(&y, w->narrowed, out);
+    apply_f32(&x, w->cut, w->halfway);
+    apply_f32(&y, w->halfway, out);
 }
 
 lockstep_status ls_resize_f32(const ls_image *image, const ls_box *box, const ls_resizing *how, uint32_t width, uint32_t height, float *out, lockstep_error *error) {

@@ -41,9 +41,8 @@ static void area_tap(const ls_filter *f, uint32_t inputs, double scale, uint32_t
 static double source_of(ls_sampling sampling, uint32_t i, uint32_t inputs, uint32_t outputs) {
     if (sampling == LS_SAMPLING_HALF_PIXEL)
         return (i + 0.5) * ((double)inputs / outputs) - 0.5;
-    if (sampling == LS_SAMPLING_CORNERS)
-        return outputs > 1 ? (double)i * ((double)(inputs - 1) / (outputs - 1)) : 0;
-    return (float)i * ((float)(inputs - 1) / (float)outputs);
+    const uint32_t steps = sampling == LS_SAMPLING_CORNERS ? outputs - 1 : outputs;
+    return steps > 0 ? (float)i * ((float)(inputs - 1) / (float)steps) : 0; /* in floats, as torch and clip.cpp */
 }
 
 /* What lies outside counts as the outermost pixel. */

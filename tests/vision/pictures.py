@@ -120,7 +120,7 @@ def damaged():
         ("png pixels' checksum", broken_byte(rgb, len(rgb) // 2), "damaged PNG"),
         ("png without pixels", big(0, 0), "damaged PNG"),
         ("png of 4 Gpx", big(65535, 65535), "at most 89478485"),
-        ("png too wide", big(1 << 20, 1), "damaged PNG"),
+        ("png too wide", big(1 << 21, 1), "damaged PNG"),
         ("png of 64 Mpx in 1 kB", big(8000, 8000), f"which {len(big(8000, 8000))} bytes can't hold"),
         ("png of 3 bits", png(4, 1, 3, 0, b"\0\0\0"), "damaged PNG"),
         ("png palette missing", png(4, 1, 8, 3, b"\0\0\1\2\3"), "damaged PNG"),

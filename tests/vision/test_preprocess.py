@@ -91,12 +91,13 @@ def test_the_run_of_the_llama_3_2_vision_notes(tmp_path):
 
 def test_stages_follow_from_each_other(tmp_path):
     _, found = preprocess(tmp_path, SHAPES["photograph"], CONFIGS["mllama"], "--arithmetic", "pillow")
-    tiles = found["padded"].reshape(3, 1, 56, 2, 56).transpose(1, 3, 0, 2, 4).reshape(-1, 3, 56, 56)
+    rows, columns = (size // 56 for size in found["padded"].shape[1:])
+    tiles = found["padded"].reshape(3, rows, 56, columns, 56).transpose(1, 3, 0, 2, 4).reshape(-1, 3, 56, 56)
     assert np.array_equal(found["tiles"], tiles)
     assert np.array_equal(found["padded"][:, :found["resized"].shape[1], :found["resized"].shape[2]], found["resized"])
     assert np.array_equal(found["rescaled"], (tiles.astype(float) / 255).astype("f4"))
-    rows = [json.loads(line) for line in (tmp_path / "out" / "trace.jsonl").read_text().splitlines()]
-    nodes = {row["name"]: row for row in rows if "i" in row}
+    lines = map(json.loads, (tmp_path / "out" / "trace.jsonl").read_text().splitlines())
+    nodes = {line["name"]: line for line in lines if "i" in line}
     assert nodes["decoded"]["role"] == "input"
     assert nodes["tiles"]["src"] == [nodes["padded"]["i"]]
 
@@ -104,7 +105,7 @@ def test_stages_follow_from_each_other(tmp_path):
 # --- the ways to resize
 
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
-SIZES = [(56, 40), (203, 40), (56, 149), (400, 300), (1, 1), (7, 500)]
+SIZES = [(56, 40), (203, 40), (56, 149), (400, 300), (1, 1), (7, 500), (190, 20)]
 
 
 def resized(folder, data, size, name, way):
@@ -123,7 +124,7 @@ def test_pillow_s_filters_to_the_bit(name, size, tmp_path):
     assert np.array_equal(resized(tmp_path, data, size, name, "pillow"), expected)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", [size for size in SIZES if size != (1, 1)], ids=str)  # torch itself fails there
 @pytest.mark.parametrize("name", ["nearest", "lanczos", "bilinear", "bicubic"])
 def test_torchvision_s_filters_to_the_bit(name, size, tmp_path):
     from torchvision.transforms.v2 import InterpolationMode, functional
@@ -139,7 +140,7 @@ def test_torchvision_s_filters_to_the_bit(name, size, tmp_path):
 @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
 def test_torch_s_interpolate(name, way, options, size, tmp_path):
     data = SHAPES["photograph"]
-    exact = torch.nn.functional.interpolate(torch.from_numpy(pictures.pixels(data).copy())[None].double(), (size[1], size[0]), mode=name, **options)[0].numpy().clip(0, 255)
+    exact = torch.nn.functional.interpolate(torch.from_numpy(pictures.pixels(data).copy())[None].float(), (size[1], size[0]), mode=name, **options)[0].numpy().clip(0, 255)
     found = resized(tmp_path, data, size, name, way)
     assert np.abs(found - exact).max() <= 0.5 + 1e-3
     if way != "float":
