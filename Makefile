@@ -280,7 +280,7 @@ install: all
 	install -m 644 $(BUILD)/completion/_lockstep $(DESTDIR)$(PREFIX)/share/zsh/site-functions/
 	install -m 644 $(BUILD)/completion/lockstep.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/
 	for each in lockstep lockstep-capture; do \
-	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
+	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@IMAGE_LIBS@|$(IMAGE_LIBS)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
 
 uninstall: ## remove what install installed
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/lockstep lib/pkgconfig/lockstep.pc lib/pkgconfig/lockstep-capture.pc lib/liblockstep.a \

@@ -28,7 +28,7 @@ ALLOWED = {
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
     "replay": {"base", "tensor", "op", "trace", "eval", "compare", "match"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match", "eval", "verify", "replay"},
-    "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "replay", "verify", "diff"},
+    "diagnose": {"base", "tensor", "image", "op", "trace", "compare", "match", "replay", "verify", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "quantized", "op", "compare", "preset", "match"},
     "bundle": {"base", "io", "tensor", "format", "op", "trace", "compare", "match", "eval", "verify", "replay", "diff"},
     "result": {"base", "io", "format", "compare"},

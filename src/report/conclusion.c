@@ -174,7 +174,7 @@ static void put_place(ls_text *out, const ls_comparison *c) {
 static void put_causes(ls_text *out, const ls_comparison *c) {
     const ls_diff *d = c->diff;
     const ls_diagnosis *diagnosis = c->diagnosis;
-    char text[300];
+    char text[1200];
     for (size_t i = 0; i < diagnosis->cause_count; i++) {
         ls_text sentence = {0};
         ls_cause_text(&diagnosis->causes[i], &sentence);
@@ -182,7 +182,8 @@ static void put_causes(ls_text *out, const ls_comparison *c) {
         ls_text_done(&sentence);
         const ls_cause *cause = &diagnosis->causes[i];
         ls_text_printf(out, "%s%s %s: %s%s", i == 0 ? LS_STRONG : "", i == 0 ? "cause:" : "   or:", cause->id, i == 0 ? LS_PLAIN : "", text);
-        if (!isnan(cause->residual))
+        const bool has_before = cause->before > 0 || d->pairs.items[d->result.first].mark.verdict < LS_VERDICT_SHAPE;
+        if (!isnan(cause->residual) && has_before)
             ls_text_printf(out, "; undone, rel. L2 %.1e -> %.1e", cause->before > 0 ? cause->before : d->pairs.items[d->result.first].metrics.rel_l2, cause->residual);
         ls_text_printf(out, "\n");
         if (i == 0)
