@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "compare/eight_bits.h"
 #include "diagnose/diagnose.h"
 #include "diagnose/pixel_plan.h"
 #include "diagnose/pixel_relation.h"
 
 /* The parts of a difference, which may come together. */
-typedef enum part { PART_GEOMETRY, PART_FILTER, PART_ORDER, PART_TILES, PART_SCALE, PART_COUNT } part;
-static const char *const part_ids[PART_COUNT] = {"pixels-geometry", "pixels-filter", "pixels-order", "pixels-tiles", "pixels-normalization"};
+typedef enum part { PART_GEOMETRY, PART_FILTER, PART_ORDER, PART_TILES, PART_SCALE, PART_ROUNDING, PART_COUNT } part;
+static const char *const part_ids[PART_COUNT] = {"pixels-geometry", "pixels-filter", "pixels-order", "pixels-tiles", "pixels-normalization", "pixels-rounding"};
 
 typedef struct finding {
     ls_text what;
@@ -32,22 +33,22 @@ static void put_order(const ls_pixel_order *o, bool is_interleaved, ls_text *out
     static const char *const colours[] = {"red", "green", "blue"};
     const char *comma = "";
     if (o->is_reread) {
-        ls_text_printf(out, "are %s in memory, where the shape says %s", is_interleaved ? "planar (CHW)" : "interleaved (HWC)", is_interleaved ? "interleaved (HWC)" : "planar (CHW)");
+        ls_text_printf(out, "memory is %s where the shape says %s", is_interleaved ? "planar (CHW)" : "interleaved (HWC)", is_interleaved ? "interleaved (HWC)" : "planar (CHW)");
         comma = ", ";
     }
     if (o->channels[0] != 0 || o->channels[1] != 1) {
         const char *at[3] = {NULL};
         for (int c = 0; c < 3; c++)
             at[o->channels[c]] = colours[c];
-        ls_text_printf(out, "%sare in the order %s, %s, %s", comma, at[0], at[1], at[2]);
+        ls_text_printf(out, "%scolours are in the order %s, %s, %s", comma, at[0], at[1], at[2]);
         comma = ", ";
     }
     if (o->is_turned) {
-        ls_text_printf(out, "%shave rows and columns exchanged", comma);
+        ls_text_printf(out, "%srows and columns are exchanged", comma);
         comma = ", ";
     }
     if (o->flip_x || o->flip_y)
-        ls_text_printf(out, "%sare %s", comma, o->flip_x && o->flip_y ? "turned by 180 degrees" : o->flip_x ? "mirrored left to right" : "mirrored top to bottom");
+        ls_text_printf(out, "%sthe picture is %s", comma, o->flip_x && o->flip_y ? "turned by 180 degrees" : o->flip_x ? "mirrored left to right" : "mirrored top to bottom");
 }
 
 static bool is_plain_order(const ls_pixel_order *o) {
@@ -76,15 +77,15 @@ static bool same_filter(const ls_pixel_plan *a, const ls_pixel_plan *b) {
 
 static bool same_order(const ls_pixel_order *a, const ls_pixel_order *b) { return memcmp(a, b, sizeof *a) == 0; }
 
-/* "the candidate's pixels A where the reference's B" */
 static void put_orders(const ls_pixel_plan plans[2], const ls_pixels sides[2], ls_text *out) {
-    ls_text_printf(out, "the candidate's colours or pixels ");
-    if (is_plain_order(&plans[1].order))
-        ls_text_printf(out, "are in order");
-    put_order(&plans[1].order, sides[1].is_interleaved, out);
-    if (!is_plain_order(&plans[0].order)) {
-        ls_text_printf(out, " where the reference's ");
-        put_order(&plans[0].order, sides[0].is_interleaved, out);
+    static const char *const names[] = {"reference", "candidate"};
+    const char *comma = "";
+    for (int i = 1; i >= 0; i--) {
+        if (is_plain_order(&plans[i].order))
+            continue;
+        ls_text_printf(out, "%sin the %s, ", comma, names[i]);
+        put_order(&plans[i].order, sides[i].is_interleaved, out);
+        comma = "; ";
     }
 }
 
@@ -110,6 +111,9 @@ static void compare_plans(const ls_pixel_plan plans[2], const ls_pixels sides[2]
         ls_text_printf(text, ", where the reference has ");
         put_way(&plans[0], text);
     }
+    const int floats = plans[0].steps > plans[1].steps ? 0 : 1;
+    if (same_filter(&plans[0], &plans[1]) && plans[floats].steps > 0.15 && plans[1 - floats].steps < 0.05)
+        ls_text_printf(begin_part(out, PART_ROUNDING), "the %s is not rounded to 8 bits after it was resized, as the %s is", floats == 1 ? "candidate" : "reference", floats == 1 ? "reference" : "candidate");
     if (!same_order(&plans[0].order, &plans[1].order))
         put_orders(plans, sides, begin_part(out, PART_ORDER));
     if (!ls_pixel_scales_agree(&plans[0].scale, &plans[1].scale)) {
@@ -141,7 +145,7 @@ static bool explain_by_picture(const ls_evidence *e, const ls_pixels sides[2], f
     compare_plans(plans, sides, out);
     if (out->parts == 0)
         return false;
-    ls_text_printf(&out->what, " (of the picture, 8-bit steps that are left: %.2g in the candidate, %.2g in the reference)", plans[1].steps, plans[0].steps);
+    ls_text_printf(&out->what, " (computed from the picture, the candidate is met to %.2f 8-bit steps, the reference to %.2f)", plans[1].steps, plans[0].steps);
     cause->residual = fmax(plans[0].left, plans[1].left);
     out->free = 20; /* two lines for each colour of each side, borders, and what was chosen of a list */
     return true;
@@ -172,12 +176,15 @@ static bool can_have(const ls_pixels *p, const ls_pixel_scale *s) {
     return true;
 }
 
+/* The same but for an 8-bit step, of which the values' range has 255 at most. */
 static bool is_same_scale(const ls_pixel_relation *r, const ls_pixels *reference) {
-    double deviation = 0;
-    for (size_t i = 0; i < reference->images * 3 * reference->height * reference->width; i++)
-        deviation = fmax(deviation, fabs(reference->values[i]));
+    double least = INFINITY, most = -INFINITY;
+    for (size_t i = 0; i < reference->images * 3 * reference->height * reference->width; i++) {
+        least = fmin(least, reference->values[i]);
+        most = fmax(most, reference->values[i]);
+    }
     for (int c = 0; c < 3; c++)
-        if (fabs(r->lines[c].slope - 1) > 2e-3 || fabs(r->lines[c].offset) > 2e-3 * deviation)
+        if (fabs((r->lines[c].slope - 1) * least + r->lines[c].offset) > (most - least) / 255 || fabs((r->lines[c].slope - 1) * most + r->lines[c].offset) > (most - least) / 255)
             return false;
     return true;
 }
@@ -217,7 +224,7 @@ static bool explain_by_relation(const ls_pixels sides[2], finding *out, ls_cause
         return false;
     if (!is_plain_order(&r.order)) {
         ls_text *text = begin_part(out, PART_ORDER);
-        ls_text_printf(text, "the candidate's colours or pixels ");
+        ls_text_printf(text, "in the candidate, ");
         put_order(&r.order, sides[1].is_interleaved, text);
     }
     if (r.has_tiles)
@@ -228,6 +235,20 @@ static bool explain_by_relation(const ls_pixels sides[2], finding *out, ls_cause
     }
     cause->residual = r.left;
     return out->parts > 0;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+/* Both sides are in 8 bits, and no more than a step apart. */
+static bool explain_by_steps(const ls_evidence *e, finding *out, ls_cause *cause) {
+    ls_eight_bits s;
+    if (e->aligned == NULL || !ls_eight_bits_of(&e->aligned->layout.reference, &e->aligned->layout.candidate, &s))
+        return false;
+    ls_text *text = begin_part(out, PART_ROUNDING);
+    ls_text_printf(text, "one 8-bit step at most: the candidate's pixels are a step above the reference's in %.1f %% of the elements, and a step below in %.1f %%: ", 100 * s.up, 100 * s.down);
+    ls_text_printf(text, s.up < 0.02 * s.down ? "cut off where the reference is rounded" : s.down < 0.02 * s.up ? "rounded where the reference is cut off" : "resized or rounded by another library");
+    cause->residual = NAN;
+    return true;
 }
 
 /* ------------------------------------------------------------------ borders */
@@ -266,7 +287,7 @@ static bool explain_by_borders(const ls_pixels sides[2], finding *out, ls_cause 
     put_borders(&borders[at], &sides[at], at == 1, begin_part(out, PART_GEOMETRY));
     if (!is_plain_order(&order)) {
         ls_text *text = begin_part(out, PART_ORDER);
-        ls_text_printf(text, "the colours of one side, seen from the other, ");
+        ls_text_printf(text, "its ");
         put_order(&order, false, text);
     }
     cause->residual = best;
@@ -286,13 +307,14 @@ static size_t count_values(const ls_pixels sides[2]) {
 
 static bool explain(const ls_evidence *e, const ls_pixels sides[2], ls_cause *out) {
     finding f = {0};
-    bool found = explain_by_picture(e, sides, &f, out) || explain_by_relation(sides, &f, out) || explain_by_borders(sides, &f, out);
+    bool found = explain_by_picture(e, sides, &f, out) || explain_by_relation(sides, &f, out) || explain_by_steps(e, &f, out) || explain_by_borders(sides, &f, out);
     const char *what = found && f.what.data != NULL ? ls_arena_copy(&e->diff->arena, f.what.data, f.what.length) : NULL;
     ls_text_done(&f.what);
     out->values = count_values(sides);
     out->free = f.free;
-    if (what == NULL || out->values <= out->free)
-        return false;
+    const bool has_metrics = e->pair->mark.verdict == LS_VERDICT_DIVERGED;
+    if (what == NULL || out->values <= out->free || (has_metrics && out->residual > 0.5 * e->pair->metrics.rel_l2))
+        return false; /* what it leaves has to be far less */
     out->id = f.parts == 1 ? part_ids[f.last] : out->id;
     ls_cause_set_text(out, "what", what);
     return true;
