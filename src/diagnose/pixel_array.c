@@ -3,23 +3,20 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { LEAST_SIDE = 4, MOST_VALUES = 1 << 25 };
+#include "match/picture_node.h"
+
+enum { MOST_VALUES = 1 << 25 };
 
 /* Colours come before rows and columns, or after them. */
 static bool shape_of(int rank, const uint64_t *shape, ls_pixels *out) {
-    if (rank < 3 || (shape[rank - 3] != 3 && shape[rank - 1] != 3))
+    if (!ls_shape_is_picture(rank, shape))
         return false;
     *out = (ls_pixels){.images = 1, .is_interleaved = shape[rank - 3] != 3};
     out->height = out->is_interleaved ? shape[rank - 3] : shape[rank - 2];
     out->width = out->is_interleaved ? shape[rank - 2] : shape[rank - 1];
     for (int i = 0; i < rank - 3; i++)
         out->images *= shape[i];
-    return out->height >= LEAST_SIDE && out->width >= LEAST_SIDE && out->images > 0;
-}
-
-bool ls_node_is_pixels(const ls_node *n) {
-    ls_pixels pixels;
-    return shape_of(n->rank, n->shape, &pixels) && (*n->dtype == 'f' || *n->dtype == 'b' || *n->dtype == '<') && !ls_node_is_integer(n);
+    return out->images > 0;
 }
 
 static bool are_numbers(const float *values, size_t count) {
@@ -32,7 +29,7 @@ static bool are_numbers(const float *values, size_t count) {
 bool ls_pixels_open(const ls_trace *trace, size_t node, ls_pixels *out) {
     const ls_node *n = &trace->nodes[node];
     ls_hold hold;
-    if (!ls_node_is_pixels(n) || n->elements > MOST_VALUES || ls_trace_hold(trace, node, &hold, NULL) != LOCKSTEP_OK)
+    if (!ls_node_is_picture(n) || n->elements > MOST_VALUES || ls_trace_hold(trace, node, &hold, NULL) != LOCKSTEP_OK)
         return false;
     ls_pixels p;
     const size_t count = ls_view_elements(&hold.view);

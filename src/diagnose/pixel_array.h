@@ -14,8 +14,6 @@ typedef struct ls_pixels {
 /* Reads a node; false for one that holds no pictures, is too large, or has values that are no numbers. */
 bool ls_pixels_open(const ls_trace *trace, size_t node, ls_pixels *out_pixels);
 void ls_pixels_close(ls_pixels *pixels);
-/* Whether a node's shape is that of pictures of three colours, and its values are floats. */
-bool ls_node_is_pixels(const ls_node *node);
 
 /* Where a program has put what belongs somewhere else. All zero with channels 0, 1, 2: nowhere. */
 typedef struct ls_pixel_order {

@@ -9,6 +9,7 @@
 #include "diagnose/diagnose.h"
 #include "diagnose/pixel_plan.h"
 #include "diagnose/pixel_relation.h"
+#include "match/picture_node.h"
 
 /* The parts of a difference, which may come together. */
 typedef enum part { PART_GEOMETRY, PART_FILTER, PART_ORDER, PART_TILES, PART_SCALE, PART_ROUNDING, PART_COUNT } part;
@@ -320,14 +321,11 @@ static bool explain(const ls_evidence *e, const ls_pixels sides[2], ls_cause *ou
     return true;
 }
 
-/* Given to the model, or recorded without a graph: nothing else computes it but the processor. */
-static bool is_given(const ls_node *n) { return ls_node_is_pixels(n) && (n->role == LOCKSTEP_ROLE_INPUT || n->source_count == 0 || *n->op == '\0'); }
-
 bool ls_fit_pixels(const ls_evidence *e, ls_cause *out) {
     const ls_trace *traces[2] = {e->diff->in.reference.trace, e->diff->in.candidate.trace};
     const size_t nodes[2] = {e->pair->reference_value, e->pair->candidate_value};
     ls_pixels sides[2] = {{0}};
-    bool ok = is_given(&traces[0]->nodes[nodes[0]]) && is_given(&traces[1]->nodes[nodes[1]]);
+    bool ok = ls_node_is_picture(&traces[0]->nodes[nodes[0]]) && ls_node_is_picture(&traces[1]->nodes[nodes[1]]);
     for (int i = 0; i < 2 && ok; i++)
         ok = ls_pixels_open(traces[i], nodes[i], &sides[i]);
     ok = ok && explain(e, sides, out);

@@ -1,0 +1,12 @@
+/* Tensors that hold pictures which a model is given. */
+#ifndef LS_MATCH_PICTURE_NODE_H
+#define LS_MATCH_PICTURE_NODE_H
+
+#include "trace/trace.h"
+
+/* Whether a shape is that of pictures: three colours, before rows and columns or after them. */
+bool ls_shape_is_picture(int rank, const uint64_t *shape);
+/* Floats of such a shape, which no operation of the model computes. */
+bool ls_node_is_picture(const ls_node *node);
+
+#endif
