@@ -4,6 +4,7 @@
 #include "base/escape.h"
 #include "command_line.h"
 #include "commands.h"
+#include "image/picture_file.h"
 #include "image/processor.h"
 #include "launch/own_trace.h"
 #include "tensor/tensor.h"

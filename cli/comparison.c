@@ -15,7 +15,7 @@
 #include "diagnose/diagnose.h"
 #include "diff/divergence.h"
 #include "diff/proof.h"
-#include "image/image.h"
+#include "image/picture_file.h"
 #include "progress.h"
 #include "report/report.h"
 #include "tensor/dtype.h"

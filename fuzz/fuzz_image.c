@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/picture_file.h"
 #include "image/resample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -81,3 +81,14 @@ size_t ls_geometries(const ls_image *picture, const ls_pixels *like, ls_geometry
             }
     return l.count;
 }
+
+ls_spot ls_spot_of(const ls_geometry *g, const ls_pixels *p, size_t row, size_t column) {
+    const size_t tile_row = row / p->height, tile_column = column / p->width;
+    const size_t image = g->by_column ? tile_column * g->rows + tile_row : tile_row * g->columns + tile_column;
+    return (ls_spot){image, row % p->height, column % p->width};
+}
+
+ls_cover ls_cover_of(const ls_geometry *g, const ls_pixels *p) {
+    const int64_t height = (int64_t)(g->rows * p->height), width = (int64_t)(g->columns * p->width), bottom = g->top + g->height, right = g->left + g->width;
+    return (ls_cover){(size_t)(g->top > 0 ? g->top : 0), (size_t)(g->left > 0 ? g->left : 0), (size_t)(bottom < height ? bottom : height), (size_t)(right < width ? right : width)};
+}

@@ -3,28 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { GLANCE = 1500, FINALISTS = 4, LEAST_INSIDE = 12 };
-
-/* Which of the tensor's pictures a place of the canvas is in, and where in it. */
-typedef struct spot {
-    size_t image, y, x;
-} spot;
-
-static spot spot_of(const ls_geometry *g, const ls_pixels *p, size_t row, size_t column) {
-    const size_t tile_row = row / p->height, tile_column = column / p->width;
-    const size_t image = g->by_column ? tile_column * g->rows + tile_row : tile_row * g->columns + tile_column;
-    return (spot){image, row % p->height, column % p->width};
-}
-
-/* The part of the canvas that the picture covers. */
-typedef struct cover {
-    size_t top, left, bottom, right; /* behind the last */
-} cover;
-
-static cover cover_of(const ls_geometry *g, const ls_pixels *p) {
-    const int64_t height = (int64_t)(g->rows * p->height), width = (int64_t)(g->columns * p->width), bottom = g->top + g->height, right = g->left + g->width;
-    return (cover){(size_t)(g->top > 0 ? g->top : 0), (size_t)(g->left > 0 ? g->left : 0), (size_t)(bottom < height ? bottom : height), (size_t)(right < width ? right : width)};
-}
+enum { FINALISTS = 4 };
 
 static const uint8_t *colours_at(const ls_image *resized, const ls_geometry *g, size_t row, size_t column) {
     return resized->rgb + ((size_t)((int64_t)row - g->top) * resized->width + (size_t)((int64_t)column - g->left)) * 3;
@@ -39,25 +18,9 @@ typedef struct trial {
 
 static void add_pixel(const trial *t, size_t row, size_t column, ls_line_fit fits[3]) {
     const uint8_t *colours = colours_at(t->resized, t->geometry, row, column);
-    const spot s = spot_of(t->geometry, t->pixels, row, column);
+    const ls_spot s = ls_spot_of(t->geometry, t->pixels, row, column);
     for (size_t c = 0; c < 3; c++)
         ls_line_add(&fits[c], colours[c], ls_pixel_at(t->pixels, &t->order, s.image, c, s.y, s.x));
-}
-
-/* The share of the tensor's spread that straight lines leave, at some places. */
-static double glance(const trial *t) {
-    const cover area = cover_of(t->geometry, t->pixels);
-    const size_t height = area.bottom - area.top, width = area.right - area.left;
-    ls_line_fit fits[3] = {0};
-    double left = 0, spread = 0;
-    for (size_t i = 0; i < GLANCE; i++)
-        add_pixel(t, area.top + (i * UINT64_C(0x9e3779b97f4a7c15) >> 20) % height, area.left + (i * UINT64_C(0xd1b54a32d192ed03) >> 20) % width, fits);
-    for (int c = 0; c < 3; c++) {
-        const ls_line line = ls_line_of(&fits[c]);
-        left += line.left;
-        spread += line.spread;
-    }
-    return spread > 0 ? left / spread : INFINITY;
 }
 
 /* ------------------------------------------------------------------ in full */
@@ -76,7 +39,7 @@ static void add_rest(sums *s, double value, double expected, double step) {
 }
 
 /* Borders have one colour each, which is their mean. */
-static void measure_borders(const trial *t, const cover *area, ls_pixel_plan *plan, sums *s) {
+static void measure_borders(const trial *t, const ls_cover *area, ls_pixel_plan *plan, sums *s) {
     double total[3] = {0}, count = 0;
     const size_t height = t->geometry->rows * t->pixels->height, width = t->geometry->columns * t->pixels->width;
     for (int round = 0; round < 2; round++)
@@ -86,7 +49,7 @@ static void measure_borders(const trial *t, const cover *area, ls_pixel_plan *pl
                     column = area->right;
                 if (column >= width)
                     break;
-                const spot at = spot_of(t->geometry, t->pixels, row, column);
+                const ls_spot at = ls_spot_of(t->geometry, t->pixels, row, column);
                 count += round == 0;
                 for (size_t c = 0; c < 3; c++) {
                     const double value = ls_pixel_at(t->pixels, &t->order, at.image, c, at.y, at.x);
@@ -101,7 +64,7 @@ static void measure_borders(const trial *t, const cover *area, ls_pixel_plan *pl
 
 /* Fits a line to each colour, and measures what is left everywhere. False for a picture that has one colour only. */
 static bool measure(const trial *t, ls_pixel_plan *plan) {
-    const cover area = cover_of(t->geometry, t->pixels);
+    const ls_cover area = ls_cover_of(t->geometry, t->pixels);
     ls_line_fit fits[3] = {0};
     sums s = {0};
     for (size_t row = area.top; row < area.bottom; row++)
@@ -117,7 +80,7 @@ static bool measure(const trial *t, ls_pixel_plan *plan) {
     for (size_t row = area.top; row < area.bottom; row++)
         for (size_t column = area.left; column < area.right; column++) {
             const uint8_t *colours = colours_at(t->resized, t->geometry, row, column);
-            const spot at = spot_of(t->geometry, t->pixels, row, column);
+            const ls_spot at = ls_spot_of(t->geometry, t->pixels, row, column);
             for (size_t c = 0; c < 3; c++)
                 add_rest(&s, ls_pixel_at(t->pixels, &t->order, at.image, c, at.y, at.x), plan->scale.slope[c] * colours[c] + plan->scale.offset[c], fabs(plan->scale.slope[c]));
         }
@@ -146,29 +109,7 @@ static void enter(finalist *list, const finalist *f) {
         list[at] = *f;
 }
 
-static bool is_worth_trying(const ls_geometry *g, const ls_pixels *p) {
-    const cover area = cover_of(g, p);
-    return area.bottom > area.top && area.right > area.left && (area.bottom - area.top) * (area.right - area.left) >= LEAST_INSIDE;
-}
-
-/* The order in which a geometry's pixels are most like the tensor's; a simpler one is left only for one that is clearly better. */
-static finalist best_order(const ls_pixels *pixels, const ls_geometry *g, const ls_image *resized) {
-    trial t = {.pixels = pixels, .geometry = g, .resized = resized};
-    finalist best = {*g, ls_pixel_order_of(0), INFINITY};
-    for (size_t i = 0; i < LS_PIXEL_ORDERS; i++) {
-        t.order = ls_pixel_order_of(i);
-        const double left = t.order.is_turned && pixels->height != pixels->width ? INFINITY : glance(&t);
-        if (left < 0.7 * best.left) {
-            best.left = left;
-            best.order = t.order;
-        }
-    }
-    return best;
-}
-
-/* Most of it shows with any filter. */
 static lockstep_status choose_finalists(const ls_image *picture, const ls_pixels *pixels, finalist list[FINALISTS], lockstep_error *error) {
-    const ls_resizing usual = {ls_filter_find("bilinear"), LS_SAMPLING_AREA, LS_ARITHMETIC_PILLOW};
     ls_geometry *all = calloc(LS_GEOMETRIES_MAX, sizeof *all);
     if (all == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
@@ -176,12 +117,9 @@ static lockstep_status choose_finalists(const ls_image *picture, const ls_pixels
     for (size_t i = 0; i < FINALISTS; i++)
         list[i].left = INFINITY;
     for (size_t i = 0; i < count; i++) {
-        ls_image resized;
-        if (!is_worth_trying(&all[i], pixels) || ls_resize(picture, NULL, &usual, all[i].width, all[i].height, &resized, error) != LOCKSTEP_OK)
-            continue;
-        const finalist f = best_order(pixels, &all[i], &resized);
+        finalist f = {.geometry = all[i]};
+        f.left = ls_geometry_glance(picture, pixels, &all[i], &f.order);
         enter(list, &f);
-        ls_image_free(&resized);
     }
     free(all);
     return LOCKSTEP_OK;
@@ -200,16 +138,23 @@ static void try_way(const ls_image *picture, const ls_pixels *pixels, const fina
     ls_image_free(&resized);
 }
 
-lockstep_status ls_pixel_plan_find(const ls_image *picture, const ls_pixels *pixels, ls_pixel_plan *out, lockstep_error *error) {
-    finalist list[FINALISTS];
+/* With the usual filter first, which wins among equals. */
+static void try_ways(const ls_image *picture, const ls_pixels *pixels, const finalist *f, ls_pixel_plan *best) {
+    const double exact = 0.01;
     const ls_filter *const bilinear = ls_filter_find("bilinear");
+    for (const ls_way *w = ls_ways; w->name != NULL && best->steps > exact; w++)
+        try_way(picture, pixels, f, bilinear, w, best);
+    for (const ls_filter *filter = ls_filters; filter->name != NULL; filter++)
+        for (const ls_way *w = ls_ways; w->name != NULL && best->steps > exact && filter != bilinear; w++)
+            try_way(picture, pixels, f, filter, w, best);
+}
+
+lockstep_status ls_pixel_plan_find(const ls_image *picture, const ls_pixels *pixels, ls_pixel_plan *out, lockstep_error *error) {
+    const double most_alike = 0.5, rivals = 4; /* what shows nothing of the picture isn't made of it; what is far less like it than another isn't, either */
+    finalist list[FINALISTS] = {{.left = INFINITY}};
     out->steps = INFINITY;
     LS_TRY(choose_finalists(picture, pixels, list, error));
-    for (size_t i = 0; i < FINALISTS && isfinite(list[i].left); i++) {
-        try_way(picture, pixels, &list[i], bilinear, ls_ways, out); /* the usual one first: of equals, it wins */
-        for (const ls_filter *f = ls_filters; f->name != NULL; f++)
-            for (const ls_way *w = ls_ways; w->name != NULL; w++)
-                try_way(picture, pixels, &list[i], f, w, out);
-    }
+    for (size_t i = 0; i < FINALISTS && list[i].left <= fmin(most_alike, rivals * list[0].left + 1e-3); i++)
+        try_ways(picture, pixels, &list[i], out);
     return LOCKSTEP_OK;
 }

@@ -28,6 +28,22 @@ enum { LS_GEOMETRIES_MAX = 256 };
 /* All that are tried for tensors of this size. Returns how many. */
 size_t ls_geometries(const ls_image *picture, const ls_pixels *like, ls_geometry out[LS_GEOMETRIES_MAX]);
 
+/* Which of a tensor's pictures a place of the canvas is in, and where in it. */
+typedef struct ls_spot {
+    size_t image, y, x;
+} ls_spot;
+ls_spot ls_spot_of(const ls_geometry *geometry, const ls_pixels *pixels, size_t row, size_t column);
+
+/* The part of the canvas that the picture covers. */
+typedef struct ls_cover {
+    size_t top, left, bottom, right; /* bottom, right: behind the last */
+} ls_cover;
+ls_cover ls_cover_of(const ls_geometry *geometry, const ls_pixels *pixels);
+
+/* The order in which a tensor's pixels are most like the picture's in this geometry, and the share of their variance that
+ * straight lines leave, both by a glance at some places; infinite where too little of the picture is seen. */
+double ls_geometry_glance(const ls_image *picture, const ls_pixels *pixels, const ls_geometry *geometry, ls_pixel_order *out_order);
+
 /* A way from the picture to a tensor, and how far the tensor is from it. */
 typedef struct ls_pixel_plan {
     ls_geometry geometry;

@@ -58,6 +58,6 @@ void ls_pixel_scale_text(const ls_pixel_scale *s, ls_text *out) {
         ls_text_printf(out, "%s", name);
         return;
     }
-    put_three("mean", mean, out);
-    put_three(", std", std, out);
+    put_three("image_mean", mean, out);
+    put_three(", image_std", std, out);
 }

@@ -30,5 +30,5 @@ void ls_pixel_geometry_text(const ls_pixel_plan *p, const ls_pixels *of, ls_text
         put_border(p, out);
     }
     if (g->rows * g->columns > 1)
-        ls_text_printf(out, ", in %zux%zu tiles%s", g->columns, g->rows, g->by_column ? " that are numbered by column" : "");
+        ls_text_printf(out, ", in %zux%zu tiles", g->columns, g->rows);
 }

@@ -9,6 +9,7 @@
 #include "diagnose/diagnose.h"
 #include "diagnose/pixel_plan.h"
 #include "diagnose/pixel_relation.h"
+#include "image/picture_file.h"
 #include "match/picture_node.h"
 
 /* The parts of a difference, which may come together. */

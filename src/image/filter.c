@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "image/resample.h"
+#include "image/filter.h"
 
 static double box(double x) { return x > -0.5 && x <= 0.5 ? 1 : 0; }
 

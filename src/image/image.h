@@ -1,8 +1,10 @@
-/* Reads pictures as Pillow does: the pixels of PIL.ImageOps.exif_transpose(PIL.Image.open(path)).convert("RGB"). */
+/* A picture in memory: 8 bits a colour. */
 #ifndef LS_IMAGE_IMAGE_H
 #define LS_IMAGE_IMAGE_H
 
-#include "io/source.h"
+#include "base/error.h"
+
+#include <stddef.h>
 
 /* Rows from the top, each pixel red, green, blue. */
 typedef struct ls_image {
@@ -14,10 +16,6 @@ typedef struct ls_image {
 #define LS_IMAGE_MOST_PIXELS 89478485u
 enum { LS_IMAGE_LONGEST_SIDE = 1 << 20 };
 
-/* Fails with LOCKSTEP_UNSUPPORTED for a format that this build can't read, LOCKSTEP_TRUNCATED or LOCKSTEP_MALFORMED for
- * a file that is damaged, and LOCKSTEP_LIMIT for one with too many pixels. */
-lockstep_status ls_image_open(const char *path, ls_image *out_image, lockstep_error *error);
-lockstep_status ls_image_decode(ls_source *source, ls_image *out_image, lockstep_error *error);
 /* A picture of this size whose pixels are not set. */
 lockstep_status ls_image_new(uint32_t width, uint32_t height, ls_image *out_image, lockstep_error *error);
 /* Fails if a picture of this size, which the message calls `name`, has no pixels, or too many. */

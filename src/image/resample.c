@@ -29,24 +29,34 @@ static int precision(const ls_taps *t, ls_arithmetic arithmetic) {
     return bits;
 }
 
-static int64_t fixed(double weight, int bits) { return (int64_t)(weight * (1 << bits) + (weight < 0 ? -0.5 : 0.5)); }
+/* Sums of 22 fractional bits and 8 more fit: weights add up to 1, and to less than 2 without their signs. They are added
+ * without a sign, where an overflow, if there were one, would be defined. */
+static uint32_t fixed(double weight, int bits) { return (uint32_t)(int32_t)(weight * (1 << bits) + (weight < 0 ? -0.5 : 0.5)); }
 
-static uint8_t clip(int64_t sum, int bits) {
-    const int64_t value = sum >> bits;
+static uint8_t clip(uint32_t sum, int bits) {
+    const int32_t value = (int32_t)sum >> bits;
     return value < 0 ? 0 : value > 255 ? 255 : (uint8_t)value;
 }
 
-static void apply_u8(const axis *a, int bits, const uint8_t *in, int64_t *sums, uint8_t *out) {
+/* Three lanes are so frequent that they are worth a loop of their own. */
+static void add_lanes(uint32_t *sums, uint32_t weight, const uint8_t *from, size_t lanes) {
+    if (lanes == 3) {
+        sums[0] += weight * from[0];
+        sums[1] += weight * from[1];
+        sums[2] += weight * from[2];
+        return;
+    }
+    for (size_t c = 0; c < lanes; c++)
+        sums[c] += weight * from[c];
+}
+
+static void apply_u8(const axis *a, int bits, const uint32_t *weights, const uint8_t *in, uint32_t *sums, uint8_t *out) {
     for (size_t line = 0; line < a->lines; line++)
         for (uint32_t i = 0; i < a->taps->outputs; i++) {
             for (size_t c = 0; c < a->lanes; c++)
-                sums[c] = (int64_t)1 << (bits - 1);
-            for (uint32_t k = 0; k < a->taps->count[i]; k++) {
-                const int64_t weight = fixed(a->taps->weights[(size_t)i * a->taps->most + k], bits);
-                const uint8_t *from = in + in_group(a, line, a->taps->first[i] + k);
-                for (size_t c = 0; c < a->lanes; c++)
-                    sums[c] += weight * from[c];
-            }
+                sums[c] = (uint32_t)1 << (bits - 1);
+            for (uint32_t k = 0; k < a->taps->count[i]; k++)
+                add_lanes(sums, weights[(size_t)i * a->taps->most + k], in + in_group(a, line, a->taps->first[i] + k), a->lanes);
             for (size_t c = 0; c < a->lanes; c++)
                 out[out_group(a, line, i) + c] = clip(sums[c], bits);
         }
@@ -100,7 +110,7 @@ static lockstep_status begin(work *w, const ls_image *image, const ls_box *box, 
     LS_TRY(ls_image_check_size("the picture, resized along one axis,", halfway_width, halfway_height, error));
     w->cut = malloc((size_t)w->box.width * w->box.height * 3 * size + 1);
     w->halfway = malloc((size_t)halfway_width * halfway_height * 3 * size + 1);
-    w->sums = malloc(((size_t)wide + 1) * 3 * sizeof(int64_t));
+    w->sums = malloc(((size_t)wide + 1) * 3 * sizeof(uint32_t));
     if (w->cut == NULL || w->halfway == NULL || w->sums == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     LS_TRY(ls_taps_new(how, w->box.width, w->width, &w->x, error));
@@ -115,21 +125,31 @@ static const uint8_t *row_of(const work *w, const ls_image *image, uint32_t y) {
 }
 
 /* One axis; what is not resized is not computed. */
-static void pass_u8(const axis *a, const ls_resizing *how, const uint8_t *in, int64_t *sums, uint8_t *out) {
-    if (a->inputs == a->taps->outputs)
+static lockstep_status pass_u8(const axis *a, const ls_resizing *how, const uint8_t *in, uint32_t *sums, uint8_t *out, lockstep_error *error) {
+    const size_t count = (size_t)a->taps->outputs * a->taps->most;
+    const int bits = precision(a->taps, how->arithmetic);
+    if (a->inputs == a->taps->outputs) {
         memcpy(out, in, a->lines * a->inputs * a->lanes);
-    else
-        apply_u8(a, precision(a->taps, how->arithmetic), in, sums, out);
+        return LOCKSTEP_OK;
+    }
+    uint32_t *weights = malloc(count * sizeof *weights + 1);
+    if (weights == NULL)
+        return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        weights[i] = fixed(a->taps->weights[i], bits);
+    apply_u8(a, bits, weights, in, sums, out);
+    free(weights);
+    return LOCKSTEP_OK;
 }
 
-static void run_u8(work *w, const ls_image *image, const ls_resizing *how, uint8_t *out) {
+static lockstep_status run_u8(work *w, const ls_image *image, const ls_resizing *how, uint8_t *out, lockstep_error *error) {
     const bool down_first = is_down_first(w, how);
     const axis x = along_x(w, down_first), y = along_y(w, down_first);
     const size_t row = (size_t)w->box.width * 3;
     for (uint32_t i = 0; i < w->box.height; i++)
         memcpy((uint8_t *)w->cut + i * row, row_of(w, image, i), row);
-    pass_u8(down_first ? &y : &x, how, w->cut, w->sums, w->halfway);
-    pass_u8(down_first ? &x : &y, how, w->halfway, w->sums, out);
+    LS_TRY(pass_u8(down_first ? &y : &x, how, w->cut, w->sums, w->halfway, error));
+    return pass_u8(down_first ? &x : &y, how, w->halfway, w->sums, out, error);
 }
 
 static void run_f32(work *w, const ls_image *image, float *out) {
@@ -169,9 +189,9 @@ static lockstep_status resize_by_floats(const ls_image *image, const ls_box *box
 
 static lockstep_status resize_by_integers(const ls_image *image, const ls_box *box, const ls_resizing *how, ls_image *out, lockstep_error *error) {
     work w = {.width = out->width, .height = out->height};
-    const lockstep_status status = begin(&w, image, box, how, 1, error);
+    lockstep_status status = begin(&w, image, box, how, 1, error);
     if (status == LOCKSTEP_OK)
-        run_u8(&w, image, how, out->rgb);
+        status = run_u8(&w, image, how, out->rgb, error);
     finish(&w);
     return status;
 }

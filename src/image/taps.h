@@ -2,7 +2,8 @@
 #ifndef LS_IMAGE_TAPS_H
 #define LS_IMAGE_TAPS_H
 
-#include "image/resample.h"
+#include "base/error.h"
+#include "image/filter.h"
 
 typedef struct ls_taps {
     uint32_t outputs, most; /* most: taps of an output pixel */

@@ -70,7 +70,7 @@ FAULTS = {
     "values from 0 to 1": (scaled(stretched(), CLIP), scaled(stretched(), (0, 1)), "normalization", "candidate has values from 0 to 1, where the reference has CLIP's", "normalization"),
     "values from 0 to 255": (REFERENCE, scaled(stretched(), (0, 1), 1), "normalization", "candidate has values from 0 to 255", "normalization"),
     "not divided by 255": (scaled(stretched(), CLIP), scaled(stretched(), CLIP, 1), "normalization", "candidate has CLIP's mean and std without a division by 255", "normalization"),
-    "std of its own": (REFERENCE, scaled(stretched(), (HALF[0], np.array([0.5, 0.25, 0.5]))), "normalization", "candidate has mean [0.5, 0.5, 0.5], std [0.5, 0.25, 0.5]", "normalization"),
+    "std of its own": (REFERENCE, scaled(stretched(), (HALF[0], np.array([0.5, 0.25, 0.5]))), "normalization", "candidate has image_mean [0.5, 0.5, 0.5], image_std [0.5, 0.25, 0.5]", "normalization"),
     "BGR": (REFERENCE, REFERENCE[:, ::-1], "order", "in the candidate, colours are in the order blue, green, red", "order"),
     "the reference is BGR": (REFERENCE[:, ::-1], REFERENCE, "order", "in the reference, colours are in the order blue, green, red", "order"),
     "HWC in memory": (REFERENCE, HWC.copy().reshape(REFERENCE.shape), "order", "memory is interleaved (HWC) where the shape says planar (CHW)", "order"),
