@@ -1,5 +1,6 @@
 """Pictures are read as Pillow reads them, to the bit, and damaged ones are refused."""
 import json
+import os
 import pathlib
 import subprocess
 
@@ -7,7 +8,7 @@ import numpy as np
 import pictures
 import pytest
 
-LOCKSTEP = pathlib.Path(__file__).resolve().parents[2] / "build" / "lockstep"
+LOCKSTEP = os.environ.get("LOCKSTEP_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "lockstep")
 PLAIN = {"image_processor_type": "ViTImageProcessor", "do_resize": False, "do_rescale": False, "do_normalize": False}
 
 

@@ -2,6 +2,7 @@
 without. Faults are planted with Pillow, NumPy and torch."""
 import json
 import math
+import os
 import pathlib
 import subprocess
 
@@ -11,7 +12,7 @@ import pictures
 import pytest
 import torch
 
-LOCKSTEP = pathlib.Path(__file__).resolve().parents[2] / "build" / "lockstep"
+LOCKSTEP = os.environ.get("LOCKSTEP_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "lockstep")
 SIZE = 56
 PHOTO = pictures.photo(200, 150)
 CLIP = (np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711]))
