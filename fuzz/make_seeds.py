@@ -56,6 +56,8 @@ def pictures():
     put("image", "wide.png", saved(lambda to: PIL.Image.fromarray(pixels[:, :, 0].astype("u2") * 257).save(to, "PNG")))
     for mode, options in (("RGB", {"exif": exif}), ("L", {}), ("CMYK", {}), ("RGB", {"progressive": True})):
         put("image", f"{mode}-{len(options)}{'p' if 'progressive' in options else ''}.jpg", saved(lambda to, mode=mode, options=options: image.convert(mode).save(to, "JPEG", quality=50, **options)))
+    plain = saved(lambda to: image.convert("RGB").save(to, "PNG"))
+    put("image", "long_chunk.png", plain[:33] + struct.pack(">I", 0x5d000000) + b"eXIf" + plain[33:])
     for name, more in {"CLIP": {"size": {"shortest_edge": 8}, "crop_size": {"height": 9, "width": 4}}, "Mllama": {"size": {"height": 4, "width": 4}, "max_image_tiles": 3},
                        "Siglip": {"size": 8, "resample": 0, "do_pad": True, "pad_size": {"height": 20, "width": 30}}, "ViT": {"size": {"max_height": 3, "max_width": 9}},
                        "Gemma3": {"size": {"height": 8, "width": 8}, "do_pan_and_scan": True, "pan_and_scan_min_crop_size": 2, "pan_and_scan_max_num_crops": 3, "pan_and_scan_min_ratio_to_activate": 1.1}}.items():

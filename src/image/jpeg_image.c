@@ -92,11 +92,20 @@ static void read_rows(struct jpeg_decompress_struct *jpeg, jpeg_input *in) {
     }
 }
 
+/* A block of 8x8 samples takes a bit at least, unless arithmetic coding makes less of it. */
+static lockstep_status check_bits(const struct jpeg_decompress_struct *jpeg, const jpeg_input *in) {
+    const uint64_t most = 64 * 8, pixels = (uint64_t)jpeg->image_width * jpeg->image_height;
+    if (!jpeg->arith_code && pixels / most > in->file->size)
+        return ls_fail_at(in->error, LOCKSTEP_MALFORMED, in->file->name, LOCKSTEP_NO_OFFSET, "the JPEG declares %llu pixels, which %zu bytes can't hold", (unsigned long long)pixels, in->file->size);
+    return LOCKSTEP_OK;
+}
+
 static lockstep_status begin(struct jpeg_decompress_struct *jpeg, jpeg_input *in) {
     jpeg_mem_src(jpeg, in->file->bytes, in->file->size);
     jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(jpeg, TRUE);
     LS_TRY(ls_image_check_size(in->file->name, jpeg->image_width, jpeg->image_height, in->error));
+    LS_TRY(check_bits(jpeg, in));
     const int components = jpeg->num_components;
     if (components != 1 && components != 3 && components != 4)
         return ls_fail_at(in->error, LOCKSTEP_UNSUPPORTED, in->file->name, LOCKSTEP_NO_OFFSET, "found a JPEG of %d components, expected 1, 3 or 4", components);

@@ -136,10 +136,22 @@ static lockstep_status read_all(png_structp png, png_infop info, png_input *in, 
     return LOCKSTEP_OK;
 }
 
+/* libpng believes the length that a chunk declares. Its longest row is a few megabytes. */
+static png_voidp allocate_some(png_structp png, png_alloc_size_t size) {
+    const png_alloc_size_t most = 32u << 20;
+    (void)png;
+    return size <= most ? malloc(size) : NULL;
+}
+
+static void release(png_structp png, png_voidp memory) {
+    (void)png;
+    free(memory);
+}
+
 static lockstep_status decode(const ls_encoded *file, ls_image *out, int *out_orientation, lockstep_error *error) {
     png_input in = {.file = file, .error = error};
     png_form form = {0};
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in, stop, ignore);
+    png_structp png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &in, stop, ignore, NULL, allocate_some, release);
     png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
     lockstep_status status = info == NULL ? ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory") : read_all(png, info, &in, &form, out_orientation);
     png_destroy_read_struct(&png, &info, NULL);

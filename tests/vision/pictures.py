@@ -124,6 +124,7 @@ def damaged():
         ("png of 64 Mpx in 1 kB", big(8000, 8000), f"which {len(big(8000, 8000))} bytes can't hold"),
         ("png of 3 bits", png(4, 1, 3, 0, b"\0\0\0"), "damaged PNG"),
         ("png palette missing", png(4, 1, 8, 3, b"\0\0\1\2\3"), "damaged PNG"),
+        ("png chunk of 1.5 GB", rgb[:33] + struct.pack(">I", 0x5d000000) + b"eXIf" + rgb[33:], "the PNG ends here"),
         ("png rows missing", png(4, 9, 8, 0, b"\0\0\1\2\3"), "damaged PNG"),
         ("jpeg signature alone", jpeg[:3], "truncated JPEG"),
         ("jpeg cut in the header", jpeg[:size], "truncated JPEG"),
@@ -132,5 +133,6 @@ def damaged():
         ("jpeg end in the middle", whole[:scan + 2000] + b"\xff\xd9" + whole[scan + 2000:], "damaged JPEG: Corrupt JPEG data"),
         ("jpeg of no height", jpeg[:size] + b"\0\0" + jpeg[size + 2:], "damaged JPEG"),
         ("jpeg of 4 Gpx", jpeg[:size] + b"\xff\xdc\xff\xdc" + jpeg[size + 4:], "at most 89478485"),
+        ("jpeg of 64 Mpx in 2 kB", jpeg[:size] + struct.pack(">HH", 8000, 8000) + jpeg[size + 4:], "the JPEG declares 64000000 pixels, which"),
         ("jpeg of 12 bits", jpeg[:size - 1] + b"\x0c" + jpeg[size:], "damaged JPEG"),
     ]
