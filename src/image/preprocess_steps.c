@@ -170,6 +170,15 @@ lockstep_status ls_stage_values(ls_preprocessing *run) {
     return run->processor->do_normalize ? normalize(run, pixels) : LOCKSTEP_OK;
 }
 
+/* The last stage under another name and shape. */
+static lockstep_status rename_last(ls_preprocessing *run, const char *name, int rank, const uint64_t *shape) {
+    ls_stage *last = &run->stages->items[run->stages->count - 1];
+    last->name = name;
+    last->rank = rank;
+    memcpy(last->shape, shape, (size_t)rank * sizeof *shape);
+    return LOCKSTEP_OK;
+}
+
 lockstep_status ls_stage_output(ls_preprocessing *run, const char *name, int rank, const uint64_t *shape) {
     const int last = run->stages->count - 1;
     const ls_stage *in = &run->stages->items[last];
@@ -178,6 +187,8 @@ lockstep_status ls_stage_output(ls_preprocessing *run, const char *name, int ran
     size_t count = 1;
     for (int i = 0; i < rank; i++)
         count *= stage.shape[i] = shape[i];
+    if (in->dtype == LOCKSTEP_F32 && count * size == bytes)
+        return rename_last(run, name, rank, shape);
     void *data = ls_stage_new(run, &stage, count * size);
     if (data == NULL)
         return LOCKSTEP_NO_MEMORY;

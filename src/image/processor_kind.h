@@ -37,7 +37,8 @@ lockstep_status ls_stage_images(ls_preprocessing *run, const char *name, const l
 lockstep_status ls_stage_integers(ls_preprocessing *run, const char *name, int rank, const uint64_t *shape, const int64_t *values, int from);
 /* The last stage's bytes, rescaled and normalized as configured: a stage "rescaled", where there is such a step, and "normalized". */
 lockstep_status ls_stage_values(ls_preprocessing *run);
-/* The last stage again, as what the model gets: at the beginning of a tensor of this shape, the rest of it zero. */
+/* What the model gets: the last stage at the beginning of a tensor of this shape, the rest of it zero. Floats that fill it
+ * are not kept twice: they only get this name. */
 lockstep_status ls_stage_output(ls_preprocessing *run, const char *name, int rank, const uint64_t *shape);
 /* Room for a stage, zeroed; NULL with the error set. */
 void *ls_stage_new(ls_preprocessing *run, const ls_stage *stage, size_t bytes);

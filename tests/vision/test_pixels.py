@@ -42,10 +42,17 @@ def cropped(size=SIZE):
     return PHOTO.resize((width, size), PIL.Image.BILINEAR).crop((left, 0, left + size, size))
 
 
-def interpolated(cut=False, **options):
+def interpolated(cut=False, height=SIZE, **options):
     planes = torch.from_numpy(np.asarray(PHOTO).copy()).permute(2, 0, 1)[None].float()
-    out = torch.nn.functional.interpolate(planes, (SIZE, SIZE), mode="bilinear", **options)[0].permute(1, 2, 0).numpy()
+    out = torch.nn.functional.interpolate(planes, (height, SIZE), mode="bilinear", **options)[0].permute(1, 2, 0).numpy()
     return np.trunc(out) if cut else out.round().clip(0, 255)
+
+
+def letterboxed_by_corners():
+    """What one build of llama.cpp's clip.cpp does."""
+    canvas = np.zeros((SIZE, SIZE, 3))
+    canvas[7:49] = interpolated(True, 42, align_corners=True)
+    return canvas
 
 
 REFERENCE = scaled(stretched())
@@ -80,6 +87,8 @@ FAULTS = {
     "upside down": (REFERENCE, REFERENCE[..., ::-1, :], "order", "the picture is mirrored top to bottom", "order"),
     "rows for columns": (REFERENCE, REFERENCE.transpose(0, 1, 3, 2), "order", "rows and columns are exchanged", "order"),
     "letterbox and CLIP's normalization": (REFERENCE, scaled(letterboxed(), CLIP), "", "letterboxed, 56x42 in 56x56, centered, the rest black, where the reference's is stretched to 56x56; the candidate has CLIP's mean and std", "geometry"),
+    "letterbox and corners aligned": (REFERENCE, scaled(letterboxed_by_corners()), "", "centered, the rest black, where the reference's is stretched to 56x56; the candidate is resized with bilinear, without antialiasing, with corners aligned", "geometry"),
+    "not rounded": (REFERENCE, scaled(torch.nn.functional.interpolate(torch.from_numpy(np.asarray(PHOTO).copy()).permute(2, 0, 1)[None].float(), (SIZE, SIZE), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()), "rounding", "the candidate is not rounded to 8 bits after it was resized", None),
     "BGR and bicubic": (REFERENCE, scaled(stretched(PIL.Image.BICUBIC))[:, ::-1], "", "resized with bicubic, antialiased", None),
     "BGR and values from 0 to 1": (REFERENCE, scaled(stretched(), (0, 1))[:, ::-1], "", "colours are in the order blue, green, red; the candidate has values from 0 to 1", ""),
 }
@@ -224,10 +233,12 @@ def test_a_preprocessed_trace_against_an_engine_s(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"image_processor_type": "SiglipImageProcessor", "size": {"height": SIZE, "width": SIZE}, "resample": 2}))
     PHOTO.save(tmp_path / "photo.png")
     subprocess.run([LOCKSTEP, "preprocess", "photo.png", "--like", "config.json", "-o", "ref"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    np.savez(tmp_path / "engine.npz", pixel_values=scaled(letterboxed()))
+    np.savez(tmp_path / "engine.npz", inp_raw=scaled(letterboxed())[0], other=np.arange(24, dtype="f4"))
     done = subprocess.run([LOCKSTEP, "diff", "ref", "engine.npz", "--image", "photo.png"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "cause: pixels-geometry: the candidate's picture is letterboxed, 56x42 in 56x56" in done.stdout, done.stdout + done.stderr
+    np.savez(tmp_path / "engine.npz", inp_raw=REFERENCE[0])
+    assert subprocess.run([LOCKSTEP, "diff", "ref", "engine.npz"], cwd=tmp_path).returncode == 0
 
 
 def test_a_picture_that_cannot_be_read_is_said_before_comparing(tmp_path):
