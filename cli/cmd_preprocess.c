@@ -70,9 +70,9 @@ static void print_unused(const ls_processor *p, const char *like) {
 static lockstep_status find_way(const char *name, const ls_way **out, lockstep_error *error) {
     ls_text known = {0};
     *out = name != NULL ? ls_way_find(name) : ls_ways;
-    if (*out != NULL)
+    if (*out != NULL && (*out)->arithmetic != LS_ARITHMETIC_UNROUNDED)
         return LOCKSTEP_OK;
-    for (const ls_way *w = ls_ways; w->name != NULL; w++)
+    for (const ls_way *w = ls_ways; w->name != NULL && w->arithmetic != LS_ARITHMETIC_UNROUNDED; w++) /* those come last, and make no picture */
         ls_text_printf(&known, "%s%s", w == ls_ways ? "" : ", ", w->name);
     const lockstep_status status = ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--arithmetic: found '%s', expected one of %s", name, known.data != NULL ? known.data : "a few");
     ls_text_done(&known);

@@ -29,7 +29,7 @@ static bool are_numbers(const float *values, size_t count) {
 bool ls_pixels_open(const ls_trace *trace, size_t node, ls_pixels *out) {
     const ls_node *n = &trace->nodes[node];
     ls_hold hold;
-    if (!ls_node_is_picture(n) || n->elements > MOST_VALUES || ls_trace_hold(trace, node, &hold, NULL) != LOCKSTEP_OK)
+    if (n->elements > MOST_VALUES || ls_trace_hold(trace, node, &hold, NULL) != LOCKSTEP_OK)
         return false;
     ls_pixels p;
     const size_t count = ls_view_elements(&hold.view);

@@ -5,19 +5,20 @@
 
 enum { FINALISTS = 4 };
 
-static const uint8_t *colours_at(const ls_image *resized, const ls_geometry *g, size_t row, size_t column) {
-    return resized->rgb + ((size_t)((int64_t)row - g->top) * resized->width + (size_t)((int64_t)column - g->left)) * 3;
+/* Of the resized picture. */
+static const float *colours_at(const float *resized, const ls_geometry *g, size_t row, size_t column) {
+    return resized + ((size_t)((int64_t)row - g->top) * g->width + (size_t)((int64_t)column - g->left)) * 3;
 }
 
 typedef struct trial {
     const ls_pixels *pixels;
     const ls_geometry *geometry;
-    const ls_image *resized;
+    const float *resized;
     ls_pixel_order order;
 } trial;
 
 static void add_pixel(const trial *t, size_t row, size_t column, ls_line_fit fits[3]) {
-    const uint8_t *colours = colours_at(t->resized, t->geometry, row, column);
+    const float *colours = colours_at(t->resized, t->geometry, row, column);
     const ls_spot s = ls_spot_of(t->geometry, t->pixels, row, column);
     for (size_t c = 0; c < 3; c++)
         ls_line_add(&fits[c], colours[c], ls_pixel_at(t->pixels, &t->order, s.image, c, s.y, s.x));
@@ -79,7 +80,7 @@ static bool measure(const trial *t, ls_pixel_plan *plan) {
     }
     for (size_t row = area.top; row < area.bottom; row++)
         for (size_t column = area.left; column < area.right; column++) {
-            const uint8_t *colours = colours_at(t->resized, t->geometry, row, column);
+            const float *colours = colours_at(t->resized, t->geometry, row, column);
             const ls_spot at = ls_spot_of(t->geometry, t->pixels, row, column);
             for (size_t c = 0; c < 3; c++)
                 add_rest(&s, ls_pixel_at(t->pixels, &t->order, at.image, c, at.y, at.x), plan->scale.slope[c] * colours[c] + plan->scale.offset[c], fabs(plan->scale.slope[c]));
@@ -125,17 +126,26 @@ static lockstep_status choose_finalists(const ls_image *picture, const ls_pixels
     return LOCKSTEP_OK;
 }
 
+static lockstep_status resize(const ls_image *picture, const ls_resizing *how, const ls_geometry *g, float *out) {
+    ls_image resized;
+    if (how->arithmetic == LS_ARITHMETIC_UNROUNDED)
+        return ls_resize_f32(picture, NULL, how, g->width, g->height, out, NULL);
+    LS_TRY(ls_resize(picture, NULL, how, g->width, g->height, &resized, NULL));
+    for (size_t i = 0; i < ls_image_bytes(&resized); i++)
+        out[i] = resized.rgb[i];
+    ls_image_free(&resized);
+    return LOCKSTEP_OK;
+}
+
 static void try_way(const ls_image *picture, const ls_pixels *pixels, const finalist *f, const ls_filter *filter, const ls_way *way, ls_pixel_plan *best) {
     const ls_resizing how = {filter, way->sampling, way->arithmetic};
     const bool is_resized = f->geometry.width != picture->width || f->geometry.height != picture->height;
     ls_pixel_plan plan = {.geometry = f->geometry, .filter = is_resized ? filter : NULL, .way = way, .order = f->order};
-    ls_image resized;
-    if (ls_resize(picture, NULL, &how, f->geometry.width, f->geometry.height, &resized, NULL) != LOCKSTEP_OK)
-        return;
-    const trial t = {pixels, &plan.geometry, &resized, f->order};
-    if (measure(&t, &plan) && plan.steps < 0.95 * best->steps - 1e-6)
+    float *resized = malloc((size_t)f->geometry.width * f->geometry.height * 3 * sizeof *resized);
+    const trial t = {pixels, &plan.geometry, resized, f->order};
+    if (resized != NULL && resize(picture, &how, &plan.geometry, resized) == LOCKSTEP_OK && measure(&t, &plan) && plan.steps < 0.95 * best->steps - 1e-6)
         *best = plan;
-    ls_image_free(&resized);
+    free(resized);
 }
 
 /* With the usual filter first, which wins among equals. */

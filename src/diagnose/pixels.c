@@ -70,6 +70,8 @@ static bool same_geometry(const ls_pixel_plan *a, const ls_pixel_plan *b) {
 
 static bool is_truncated(const ls_way *w) { return w->arithmetic == LS_ARITHMETIC_TRUNCATED; }
 
+static bool is_unrounded(const ls_way *w) { return w->arithmetic == LS_ARITHMETIC_UNROUNDED; }
+
 /* How it is rounded to the nearest 8-bit value makes a step at most, and is no fault. */
 static bool same_filter(const ls_pixel_plan *a, const ls_pixel_plan *b) {
     if (a->filter == NULL || b->filter == NULL)
@@ -113,9 +115,9 @@ static void compare_plans(const ls_pixel_plan plans[2], const ls_pixels sides[2]
         ls_text_printf(text, ", where the reference has ");
         put_way(&plans[0], text);
     }
-    const int floats = plans[0].steps > plans[1].steps ? 0 : 1;
-    if (same_filter(&plans[0], &plans[1]) && plans[floats].steps > 0.15 && plans[1 - floats].steps < 0.05)
-        ls_text_printf(begin_part(out, PART_ROUNDING), "the %s is not rounded to 8 bits after it was resized, as the %s is", floats == 1 ? "candidate" : "reference", floats == 1 ? "reference" : "candidate");
+    if (same_filter(&plans[0], &plans[1]) && plans[0].filter != NULL && is_unrounded(plans[0].way) != is_unrounded(plans[1].way))
+        ls_text_printf(begin_part(out, PART_ROUNDING), "the %s is not rounded to 8 bits after it was resized, as the %s is", is_unrounded(plans[1].way) ? "candidate" : "reference",
+                       is_unrounded(plans[1].way) ? "reference" : "candidate");
     if (!same_order(&plans[0].order, &plans[1].order))
         put_orders(plans, sides, begin_part(out, PART_ORDER));
     if (!ls_pixel_scales_agree(&plans[0].scale, &plans[1].scale)) {
@@ -322,11 +324,13 @@ static bool explain(const ls_evidence *e, const ls_pixels sides[2], ls_cause *ou
     return true;
 }
 
+static bool is_tried(const ls_node *n) { return ls_node_is_picture(n) || ls_node_may_be_picture(n); }
+
 bool ls_fit_pixels(const ls_evidence *e, ls_cause *out) {
     const ls_trace *traces[2] = {e->diff->in.reference.trace, e->diff->in.candidate.trace};
     const size_t nodes[2] = {e->pair->reference_value, e->pair->candidate_value};
     ls_pixels sides[2] = {{0}};
-    bool ok = ls_node_is_picture(&traces[0]->nodes[nodes[0]]) && ls_node_is_picture(&traces[1]->nodes[nodes[1]]);
+    bool ok = is_tried(&traces[0]->nodes[nodes[0]]) && is_tried(&traces[1]->nodes[nodes[1]]);
     for (int i = 0; i < 2 && ok; i++)
         ok = ls_pixels_open(traces[i], nodes[i], &sides[i]);
     ok = ok && explain(e, sides, out);

@@ -9,6 +9,7 @@
 #include "compare/eight_bits.h"
 #include "compare/row_metrics.h"
 #include "match/aligned_pair.h"
+#include "match/picture_node.h"
 
 static bool are_integers(const ls_diff *d, const ls_pair *p) {
     return ls_node_is_integer(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_integer(&d->in.candidate.trace->nodes[p->candidate_value]);
@@ -122,6 +123,10 @@ static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *r
     p->reason = keep_text(d, reason);
 }
 
+static bool are_pictures(const ls_diff *d, const ls_pair *p) {
+    return ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+}
+
 /* Resized by two libraries, pictures differ by an 8-bit step here and there, above and below. */
 static double share_of_steps(const ls_layout *l) {
     ls_eight_bits found;
@@ -140,7 +145,7 @@ static lockstep_status look(ls_diff *d, ls_pair *p, const ls_layout *layout, loc
     judge(d, p);
     if (p->is_score && p->mark.verdict == LS_VERDICT_DIVERGED)
         p->left_of_rows = ls_row_constant_left(&layout->reference, &layout->candidate, layout->columns, p->mask_reference, p->mask_candidate);
-    if (p->mark.verdict == LS_VERDICT_DIVERGED && p->metrics.rel_l2 < 0.1)
+    if (p->mark.verdict == LS_VERDICT_DIVERGED && p->metrics.rel_l2 < 0.1 && are_pictures(d, p))
         p->steps = share_of_steps(layout);
     p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
     return LOCKSTEP_OK;

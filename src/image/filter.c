@@ -48,6 +48,8 @@ const ls_way ls_ways[] = {
     {"corners", LS_SAMPLING_CORNERS, LS_ARITHMETIC_FLOAT, "without antialiasing, with corners aligned"},
     {"corners-truncated", LS_SAMPLING_CORNERS, LS_ARITHMETIC_TRUNCATED, "without antialiasing, with corners aligned, and cut off to 8 bits"},
     {"short-corners-truncated", LS_SAMPLING_SHORT_CORNERS, LS_ARITHMETIC_TRUNCATED, "without antialiasing, with only the first corner aligned, and cut off to 8 bits"},
+    {"unrounded", LS_SAMPLING_AREA, LS_ARITHMETIC_UNROUNDED, "antialiased in floats, and not rounded to 8 bits"},
+    {"half-pixel-unrounded", LS_SAMPLING_HALF_PIXEL, LS_ARITHMETIC_UNROUNDED, "without antialiasing, at the centers of pixels, and not rounded to 8 bits"},
     {0},
 };
 

@@ -38,7 +38,7 @@ typedef struct ls_way {
     const char *meaning; /* "antialiased, with Pillow's rounding" */
 } ls_way;
 
-/* Ends with a NULL name. */
+/* Those that make no 8-bit picture are the last; ends with a NULL name. */
 extern const ls_way ls_ways[];
 /* NULL when there is none of this name. */
 const ls_way *ls_way_find(const char *name);

@@ -1,24 +1,13 @@
 /* The pictures that both sides' models are given: they correspond whatever they are called, and whatever was done to them before. */
-#include <string.h>
-
 #include "match/matching.h"
 #include "match/picture_node.h"
-
-/* The names under which processors and engines hand pixels to a model. */
-static bool has_usual_name(const ls_node *n) {
-    static const char *const names[] = {"pixel_values", "inp_raw"};
-    bool usual = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        usual = usual || strcmp(n->name, names[i]) == 0;
-    return usual;
-}
 
 /* The only one of a pass; LS_NONE where there are none, or several. */
 static size_t find_picture(const ls_trace *t, const ls_values *values, size_t pass) {
     size_t found = LS_NONE;
     for (size_t i = 0; i < t->node_count; i++) {
         const ls_node *n = &t->nodes[i];
-        if (n->pass != pass || !ls_values_is_own(values, i) || !ls_node_is_picture(n) || (n->role != LOCKSTEP_ROLE_INPUT && !has_usual_name(n)))
+        if (n->pass != pass || !ls_values_is_own(values, i) || !ls_node_is_picture(n))
             continue;
         if (found != LS_NONE)
             return LS_NONE;

@@ -6,7 +6,9 @@
 
 /* Whether a shape is that of pictures: three colours, before rows and columns or after them. */
 bool ls_shape_is_picture(int rank, const uint64_t *shape);
-/* Floats of such a shape, which no operation of the model computes. */
+/* Floats of such a shape that a model is given: an input of its graph, or under a name that is used for nothing else. */
 bool ls_node_is_picture(const ls_node *node);
+/* The same without either, where no operation is known to compute it: to be tried, and not to be relied upon. */
+bool ls_node_may_be_picture(const ls_node *node);
 
 #endif
