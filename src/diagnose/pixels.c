@@ -250,7 +250,8 @@ static bool explain_by_steps(const ls_evidence *e, finding *out, ls_cause *cause
         return false;
     ls_text *text = begin_part(out, PART_ROUNDING);
     ls_text_printf(text, "one 8-bit step at most: the candidate's pixels are a step above the reference's in %.1f %% of the elements, and a step below in %.1f %%: ", 100 * s.up, 100 * s.down);
-    ls_text_printf(text, s.up < 0.02 * s.down ? "cut off where the reference is rounded" : s.down < 0.02 * s.up ? "rounded where the reference is cut off" : "resized or rounded by another library");
+    const bool is_half = s.up + s.down > 0.2; /* of what is cut off, about half is a step lower */
+    ls_text_printf(text, is_half && s.up < 0.02 * s.down ? "cut off where the reference is rounded" : is_half && s.down < 0.02 * s.up ? "rounded where the reference is cut off" : "resized or rounded by another library");
     cause->residual = NAN;
     return true;
 }

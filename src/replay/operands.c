@@ -9,6 +9,8 @@
 #include "eval/places.h"
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
+#include "match/aligned_pair.h"
+#include "match/picture_node.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -346,6 +348,23 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
     return ok;
 }
 
+/* A picture that the model is given is the reference's, where that was given another: what is computed from it is judged by itself. */
+static bool read_picture(const ls_replayer *w, size_t holder, ls_array *out, const char **out_reason) {
+    const ls_node *n = &w->candidate->nodes[holder];
+    const size_t pair = ls_node_is_picture(n) ? w->m->pair_of[holder] : 0;
+    ls_aligned_pair aligned;
+    if (pair == 0 || ls_aligned_pair_open(w->m, &w->m->pairs->items[pair - 1], LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
+        return false;
+    const bool fits = ls_view_is_contiguous(&aligned.layout.candidate) && ls_view_elements(&aligned.layout.reference) == n->elements;
+    double *values = fits ? ls_values_new(n, out_reason) : NULL;
+    if (values != NULL) {
+        ls_view_read_f64(&aligned.layout.reference, 0, n->elements, values);
+        ls_values_give(n, values, out);
+    }
+    ls_aligned_pair_close(&aligned);
+    return values != NULL;
+}
+
 /* The values of what an operand lies in: borrowed, or owned through `out_own`. */
 static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_array *out_own, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[holder];
@@ -353,7 +372,7 @@ static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_arr
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return read_weight(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->role == LOCKSTEP_ROLE_INPUT)
-        return (ls_leaf_stored(w->candidate, holder, out_own, out_reason)) ? out_own->values : NULL;
+        return read_picture(w, holder, out_own, out_reason) || ls_leaf_stored(w->candidate, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->kind->id == LS_OP_UNWRITTEN)
         return ls_leaf_unwritten(n, out_own, out_reason) ? out_own->values : NULL;
     if (depends(w, holder, 0)) {
