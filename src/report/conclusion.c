@@ -6,6 +6,7 @@
 
 #include "base/escape.h"
 #include "diff/proof.h"
+#include "match/picture_node.h"
 #include "report/layers.h"
 #include "report/remarks.h"
 #include "report/styles.h"
@@ -171,6 +172,12 @@ static void put_place(ls_text *out, const ls_comparison *c) {
     put_about("look at: ", &line, out);
 }
 
+/* The first divergence is of pictures, and nobody has given the file. */
+static bool lacks_picture(const ls_diff *d) {
+    const ls_pair *p = &d->pairs.items[d->result.first];
+    return d->options.image == NULL && ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+}
+
 static void put_causes(ls_text *out, const ls_comparison *c) {
     const ls_diff *d = c->diff;
     const ls_diagnosis *diagnosis = c->diagnosis;
@@ -190,7 +197,7 @@ static void put_causes(ls_text *out, const ls_comparison *c) {
             put_place(out, c);
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
-        ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree\n");
+        ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree%s\n", lacks_picture(d) ? " (--image FILE, with the picture itself, tries what was done to it)" : "");
 }
 
 /* What replay says of it, which decides where it was computed. */
