@@ -11,9 +11,11 @@ typedef struct list {
     size_t count;
 } list;
 
+/* Of a long picture, a crop is a small part of something large, which takes long to compute, and nobody makes. */
 static void add(list *l, ls_placing placing, double width, double height, bool is_centered, bool rounds_up) {
+    const double most = 16 * (double)l->width * l->height + (double)l->picture->width * l->picture->height;
     ls_geometry g = l->base;
-    if (width < 1 || height < 1 || width > LS_IMAGE_LONGEST_SIDE || height > LS_IMAGE_LONGEST_SIDE || l->count == LS_GEOMETRIES_MAX)
+    if (width < 1 || height < 1 || width * height > most || l->count == LS_GEOMETRIES_MAX)
         return;
     g.placing = placing;
     g.width = (uint32_t)width;

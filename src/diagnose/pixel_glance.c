@@ -3,7 +3,7 @@
 
 #include "diagnose/pixel_plan.h"
 
-enum { PLACES = 1500, LEAST_INSIDE = 12 };
+enum { PLACES = 1500, LEAST_INSIDE = 200 };
 
 typedef struct probe {
     ls_spot spot;
