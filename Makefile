@@ -20,10 +20,10 @@ CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden -ffp-contract=off -pthread -MMD -MP
 LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS_WANTED)) -lm -ldl
-# Draws PNG; only the command needs it, and works without it, but for `lockstep picture`.
-PNG := $(shell $(PKG_CONFIG) --exists libpng && echo libpng)
-PNG_CPPFLAGS := $(if $(PNG),$(shell $(PKG_CONFIG) --cflags libpng) -DLS_HAVE_PNG)
-PNG_LDLIBS := $(if $(PNG),$(shell $(PKG_CONFIG) --libs libpng))
+# Read pictures, and draw PNG; all else works without them.
+IMAGE_LIBS := $(foreach library,libpng libjpeg,$(shell $(PKG_CONFIG) --exists $(library) && echo $(library)))
+IMAGE_CPPFLAGS := $(if $(IMAGE_LIBS),$(shell $(PKG_CONFIG) --cflags $(IMAGE_LIBS))) $(patsubst libpng,-DLS_HAVE_PNG,$(patsubst libjpeg,-DLS_HAVE_JPEG,$(IMAGE_LIBS)))
+LDLIBS += $(if $(IMAGE_LIBS),$(shell $(PKG_CONFIG) --libs $(IMAGE_LIBS)))
 ifdef SANITIZE
 override CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=$(SANITIZE)
@@ -71,10 +71,10 @@ $(BUILD)/obj/%.o: %.c | check-deps
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-$(BUILD)/obj/cli/png_file.o: override CPPFLAGS += $(PNG_CPPFLAGS)
+$(addprefix $(BUILD)/obj/,cli/png_file.o src/image/png_image.o src/image/jpeg_image.o): override CPPFLAGS += $(IMAGE_CPPFLAGS)
 $(BUILD)/lockstep: $(call obj,$(CLI_SRC)) $(BUILD)/liblockstep.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(PNG_LDLIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/obj/maps.c: $(wildcard maps/*.yaml) scripts/embed-maps
 	@mkdir -p $(@D)
@@ -128,7 +128,7 @@ pages: ## build the manual pages (build/man) and the completion of shells (build
 pages: $(MAN_PAGES) $(COMPLETIONS)
 $(BUILD)/pages: $(call obj,$(wildcard cli/pages/*.c) $(filter-out cli/main.c,$(CLI_SRC))) $(BUILD)/liblockstep.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(PNG_LDLIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/man/lockstep.1: PAGE = man
 $(BUILD)/man/lockstep-%.1: PAGE = man $(patsubst lockstep-%.1,%,$(notdir $@))
 $(BUILD)/completion/lockstep: PAGE = bash
@@ -284,7 +284,7 @@ install: all
 	install -m 644 $(BUILD)/completion/_lockstep $(DESTDIR)$(PREFIX)/share/zsh/site-functions/
 	install -m 644 $(BUILD)/completion/lockstep.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/
 	for each in lockstep lockstep-capture; do \
-	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
+	  sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@IMAGE_LIBS@|$(IMAGE_LIBS)|' scripts/$$each.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$each.pc || exit 1; done
 
 uninstall: ## remove what install installed
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/lockstep lib/pkgconfig/lockstep.pc lib/pkgconfig/lockstep-capture.pc lib/liblockstep.a \

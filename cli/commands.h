@@ -5,7 +5,7 @@
 #include "options.h"
 
 extern const command_row command_ls, command_show, command_capture, command_check, command_diff, command_convert, command_tokens, command_map, command_run_all, command_verify,
-    command_init, command_explain, command_bundle, command_report, command_picture;
+    command_init, command_explain, command_bundle, command_report, command_picture, command_preprocess;
 
 extern const command_row *const commands[]; /* in the order of the help; ends with NULL */
 

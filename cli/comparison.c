@@ -16,6 +16,7 @@
 #include "diagnose/diagnose.h"
 #include "diff/divergence.h"
 #include "diff/proof.h"
+#include "image/picture_file.h"
 #include "progress.h"
 #include "report/report.h"
 #include "tensor/dtype.h"
@@ -114,6 +115,20 @@ bool comparison_has_pattern(const char *command, const comparison_options *o) {
     return ok;
 }
 
+/* Before a comparison that may take long. */
+static bool can_read_image(const char *command, const comparison_options *o) {
+    ls_image image;
+    lockstep_error error;
+    if (o->image == NULL)
+        return true;
+    if (ls_image_open(o->image, &image, &error) != LOCKSTEP_OK) {
+        fprintf(stderr, "lockstep %s: --image: %s\n", command, error.message);
+        return false;
+    }
+    ls_image_free(&image);
+    return true;
+}
+
 bool comparison_understand(const char *command, const comparison_options *o, ls_diff_options *out) {
     *out = (ls_diff_options){.map = o->map, .preset = o->preset, .tensors = o->tensors, .layers = o->layers, .passes = o->passes,
                              .atol = isnan(o->atol) ? 0 : o->atol, .rtol = isnan(o->rtol) ? 0 : o->rtol,
@@ -122,6 +137,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     out->models = o->candidate_models.items;
     out->model_count = o->candidate_models.count;
     out->exact = o->exact;
+    out->image = o->image;
     out->accept = o->accept.items;
     out->accept_count = o->accept.count;
     out->profile = ls_profile_find(o->profile != NULL ? o->profile : "auto");
@@ -132,7 +148,7 @@ bool comparison_understand(const char *command, const comparison_options *o, ls_
     else if (out->min_coverage > 1)
         fprintf(stderr, "lockstep %s: --min-coverage: found %g, expected 0 to 1\n", command, out->min_coverage);
     else
-        return comparison_has_pattern(command, o);
+        return can_read_image(command, o) && comparison_has_pattern(command, o);
     return false;
 }
 

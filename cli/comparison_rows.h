@@ -10,6 +10,7 @@
 {"--reference-model", OPTION_PATH, COMPARISON_FIELD(reference_model), "PATH", "the reference's checkpoint: compares the weights with the candidate's", NULL},
 {"--candidate-model", OPTION_PATHS, COMPARISON_FIELD(candidate_models), "PATH", "the candidate's (repeatable; default: the files that the engine opened)", NULL},
 {"--accept", OPTION_TEXTS, COMPARISON_FIELD(accept), "RULE", "a known difference that is by design, such as gelu-variant; RULE@REGEX: only these operations (repeatable)", NULL},
+{"--image", OPTION_PATH, COMPARISON_FIELD(image), "FILE", "the picture that both sides were given (PNG, JPEG): explains by it what differs in pixels", NULL},
 {"--min-coverage", OPTION_NUMBER, COMPARISON_FIELD(min_coverage), "F", "share of elements that must be compared to match, 0 to 1 (default 0.5)", NULL},
 {"--model-only", OPTION_FLAG, COMPARISON_FIELD(model_only), NULL, "for a candidate recorded with --graph-only: exit with 0 where its model matches", NULL},
 {"--exact", OPTION_FLAG, COMPARISON_FIELD(exact), NULL, "compute all rows of large products, too, where the operations are computed", NULL},

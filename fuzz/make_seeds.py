@@ -10,6 +10,7 @@ import zipfile
 
 import gguf
 import numpy as np
+import PIL.Image
 import safetensors.numpy
 import safetensors.torch
 import torch
@@ -42,6 +43,25 @@ def npy():
     for name, array in arrays.items():
         put("npy", f"{name}.npy", saved(np.save, array))
     put("npy", "v2.npy", saved(np.lib.format.write_array, arrays["f4"], version=(2, 0)))
+
+
+def pictures():
+    """Small files of both formats, and configurations of what is done to them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4), np.uint8)
+    image = PIL.Image.fromarray(pixels, "RGBA")
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6
+    for mode in ("RGBA", "RGB", "LA", "L", "1", "P"):
+        put("image", f"{mode}.png", saved(lambda to, mode=mode: image.convert(mode).save(to, "PNG", exif=exif)))
+    put("image", "wide.png", saved(lambda to: PIL.Image.fromarray(pixels[:, :, 0].astype("u2") * 257).save(to, "PNG")))
+    for mode, options in (("RGB", {"exif": exif}), ("L", {}), ("CMYK", {}), ("RGB", {"progressive": True})):
+        put("image", f"{mode}-{len(options)}{'p' if 'progressive' in options else ''}.jpg", saved(lambda to, mode=mode, options=options: image.convert(mode).save(to, "JPEG", quality=50, **options)))
+    plain = saved(lambda to: image.convert("RGB").save(to, "PNG"))
+    put("image", "long_chunk.png", plain[:33] + struct.pack(">I", 0x5d000000) + b"eXIf" + plain[33:])
+    for name, more in {"CLIP": {"size": {"shortest_edge": 8}, "crop_size": {"height": 9, "width": 4}}, "Mllama": {"size": {"height": 4, "width": 4}, "max_image_tiles": 3},
+                       "Siglip": {"size": 8, "resample": 0, "do_pad": True, "pad_size": {"height": 20, "width": 30}}, "ViT": {"size": {"max_height": 3, "max_width": 9}},
+                       "Gemma3": {"size": {"height": 8, "width": 8}, "do_pan_and_scan": True, "pan_and_scan_min_crop_size": 2, "pan_and_scan_max_num_crops": 3, "pan_and_scan_min_ratio_to_activate": 1.1}}.items():
+        put("processor", name, json.dumps({"image_processor_type": f"{name}ImageProcessor", "image_mean": [0.5, 0.4, 0.3], "image_std": 0.25, "rescale_factor": 0.004, **more}).encode())
 
 
 def events():
@@ -321,6 +341,7 @@ def results():
 
 
 if __name__ == "__main__":
+    pictures()
     results()
     configs()
     quantized()

@@ -12,6 +12,7 @@ ALLOWED = {
     "io": {"base"},
     "tensor": {"base", "io"},
     "format": {"base", "io", "tensor"},
+    "image": {"base", "io", "tensor", "format"},
     "quantized": {"base", "io", "tensor", "format"},
     "op": set(),
     "wire": {"base", "op"},  # libc alone: engines link it
@@ -27,7 +28,7 @@ ALLOWED = {
     "match": {"base", "io", "tensor", "op", "trace", "compare", "preset"},
     "replay": {"base", "tensor", "op", "trace", "eval", "compare", "match"},
     "diff": {"base", "io", "tensor", "op", "record", "trace", "compare", "preset", "match", "eval", "verify", "replay"},
-    "diagnose": {"base", "tensor", "op", "trace", "compare", "match", "replay", "verify", "diff"},
+    "diagnose": {"base", "tensor", "image", "op", "trace", "compare", "match", "replay", "verify", "diff"},
     "checkpoint": {"base", "io", "tensor", "format", "quantized", "op", "compare", "preset", "match"},
     "bundle": {"base", "io", "tensor", "format", "op", "trace", "compare", "match", "eval", "verify", "replay", "diff"},
     "result": {"base", "io", "format", "compare"},

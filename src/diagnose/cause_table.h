@@ -7,6 +7,7 @@
  * residual and the parameters that the sentence has in braces (compare/cause.h); false when the rule doesn't apply. A
  * cause has to explain more elements than it has free parameters, unless it is proven without the pair's values. This file has no include guard. */
 LS_CAUSE_ROW("kernel", ls_fit_kernel, LS_FREE_PROVEN, "{what}: its own recorded operands give other values (rel. L2 {error:2})")
+LS_CAUSE_ROW("pixels", ls_fit_pixels, LS_FREE_JUDGED, "{what}")
 LS_CAUSE_ROW("experiment", ls_fit_experiment, 0, "computed with {instead}, the operation gives the reference's values")
 LS_CAUSE_ROW("weight", ls_fit_weight, LS_FREE_PROVEN, "{weight}: {what}")
 LS_CAUSE_ROW("scale", ls_fit_scale, 1, "the candidate is the reference times {factor} (times 1/{inverse})")

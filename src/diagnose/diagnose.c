@@ -65,14 +65,14 @@ double ls_evidence_rounding(const ls_evidence *e) {
 
 /* What is fitted needs values that are numbers. */
 static bool applies(const ls_evidence *e, const rule *r, ls_cause *out) {
-    const bool is_proven = r->free_parameters == LS_FREE_PROVEN;
-    return (is_proven || (e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r, out))) && r->fit(e, out);
+    const bool by_itself = r->free_parameters == LS_FREE_PROVEN || (r->free_parameters == LS_FREE_JUDGED && e->pair->mark.verdict != LS_VERDICT_NONFINITE);
+    return (by_itself || (e->pair->mark.verdict == LS_VERDICT_DIVERGED && has_enough(e, r, out))) && r->fit(e, out);
 }
 
 /* A rule that applies leaves little enough. */
 static bool explains(const ls_evidence *e, const rule *r, const ls_cause *cause) {
     const double rounding = ls_evidence_rounding(e);
-    return r->free_parameters == LS_FREE_PROVEN || (cause->residual <= fmax(e->pair->mark.tolerance, rounding) &&
+    return r->free_parameters == LS_FREE_PROVEN || r->free_parameters == LS_FREE_JUDGED || (cause->residual <= fmax(e->pair->mark.tolerance, rounding) &&
                                                     cause->residual < fmax(0.1 * e->pair->metrics.rel_l2, fmin(rounding, 0.25 * e->pair->metrics.rel_l2)));
 }
 
@@ -88,6 +88,8 @@ static void try_rules(const ls_evidence *e, ls_diagnosis *out, ls_attempts *out_
             insert(out, &cause);
         if (out_attempts != NULL)
             out_attempts->items[out_attempts->count++] = (ls_attempt){cause, known};
+        if (r->free_parameters == LS_FREE_JUDGED)
+            return;
     }
 }
 
@@ -117,12 +119,27 @@ static lockstep_status look(ls_diff *d, const ls_pair *p, const ls_aligned_pair 
     return LOCKSTEP_OK;
 }
 
+/* No layout makes one the other's shape: only rules that read the tensors themselves apply. */
+static void look_at_shapes(ls_diff *d, const ls_pair *p, ls_diagnosis *out, ls_attempts *out_attempts) {
+    const ls_evidence e = {.diff = d, .pair = p};
+    for (const rule *r = rules; r < rules + sizeof rules / sizeof rules[0]; r++) {
+        ls_cause cause = {.id = r->id, .sentence = r->sentence};
+        if (r->free_parameters != LS_FREE_JUDGED || !r->fit(&e, &cause))
+            continue;
+        insert(out, &cause);
+        if (out_attempts != NULL)
+            out_attempts->items[out_attempts->count++] = (ls_attempt){cause, true};
+    }
+}
+
 lockstep_status ls_diagnose_pair(ls_diff *d, const ls_pair *p, ls_diagnosis *out, ls_attempts *out_attempts, lockstep_error *error) {
     *out = (ls_diagnosis){0};
     if (out_attempts != NULL)
         *out_attempts = (ls_attempts){0};
     ls_aligned_pair aligned;
     lockstep_error unreadable;
+    if (p->mark.verdict == LS_VERDICT_SHAPE)
+        return look_at_shapes(d, p, out, out_attempts), LOCKSTEP_OK;
     if (p->mark.verdict != LS_VERDICT_DIVERGED && p->mark.verdict != LS_VERDICT_NONFINITE)
         return LOCKSTEP_OK;
     const ls_reorder reorder = ls_pair_reorder(p);

@@ -57,7 +57,8 @@ typedef struct ls_evidence {
 
 enum { LS_EVIDENCE_MAX = 1 << 18 };
 
-enum { LS_FREE_PER_CHANNEL = -1, LS_FREE_PROVEN = -2 };
+/* JUDGED: the rule reads the tensors itself, whatever their shapes, and says what explains them; no other is tried then. */
+enum { LS_FREE_PER_CHANNEL = -1, LS_FREE_PROVEN = -2, LS_FREE_JUDGED = -3 };
 
 #define LS_CAUSE_ROW(id, function, ...) bool function(const ls_evidence *evidence, ls_cause *out_cause);
 #include "diagnose/cause_table.h"

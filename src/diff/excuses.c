@@ -264,10 +264,27 @@ static ls_excuse of_other_steps(const ls_walk *w, size_t pair, const below *b) {
     return by_precision && !mark->exact_inputs && is_alike_in_all_layers(&siblings, ls_used_of_tolerance(p, mark)) ? LS_EXCUSE_ALL_LAYERS : LS_EXCUSE_NONE;
 }
 
+/* Without a graph, anything may be computed from a tensor. */
+static bool is_alone(const ls_walk *w, size_t pair) {
+    for (size_t i = 0; !w->graph->is_graph && i < w->diff->pairs.count; i++)
+        if (i != pair && ls_mark_fails(&w->marks[i]))
+            return false;
+    return true;
+}
+
+/* One 8-bit step in few elements of a picture, and nothing that follows is beyond its tolerance. More of them are no
+ * accident: what is cut off instead of rounded is a step below in half of its elements. */
+static bool is_one_step(const ls_walk *w, size_t pair, const below *b) {
+    const ls_pair *p = &w->diff->pairs.items[pair];
+    return p->steps > 0 && p->steps <= 0.05 && !b->fails && is_alone(w, pair);
+}
+
 static ls_excuse find_excuse(const ls_walk *w, size_t pair, size_t node, double inherited, const below *b, const shift *s) {
     bool by_precision = ls_diff_is_by_precision(w->diff); /* the user's own rules are taken literally */
     if (by_precision && is_rounding(w, pair, inherited))
         return LS_EXCUSE_NOISE;
+    if (by_precision && is_one_step(w, pair, b))
+        return LS_EXCUSE_STEP;
     if (!b->passes || b->fails)
         return LS_EXCUSE_NONE;
     if (by_precision && is_shifted(w, pair, node, s))

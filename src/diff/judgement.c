@@ -6,8 +6,10 @@
 
 #include "base/pool.h"
 #include "base/progress.h"
+#include "compare/eight_bits.h"
 #include "compare/row_metrics.h"
 #include "match/aligned_pair.h"
+#include "match/picture_node.h"
 
 static bool are_integers(const ls_diff *d, const ls_pair *p) {
     return ls_node_is_integer(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_integer(&d->in.candidate.trace->nodes[p->candidate_value]);
@@ -121,6 +123,16 @@ static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *r
     p->reason = keep_text(d, reason);
 }
 
+static bool are_pictures(const ls_diff *d, const ls_pair *p) {
+    return ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+}
+
+/* Resized by two libraries, pictures differ by an 8-bit step here and there, above and below. */
+static double share_of_steps(const ls_layout *l) {
+    ls_eight_bits found;
+    return ls_eight_bits_of(&l->reference, &l->candidate, &found) ? found.up + found.down : 0;
+}
+
 static const char as_is[] = "as is"; /* shared by most pairs */
 
 /* Measures and judges a pair under a layout. */
@@ -133,6 +145,8 @@ static lockstep_status look(ls_diff *d, ls_pair *p, const ls_layout *layout, loc
     judge(d, p);
     if (p->is_score && p->mark.verdict == LS_VERDICT_DIVERGED)
         p->left_of_rows = ls_row_constant_left(&layout->reference, &layout->candidate, layout->columns, p->mask_reference, p->mask_candidate);
+    if (p->mark.verdict == LS_VERDICT_DIVERGED && p->metrics.rel_l2 < 0.1 && are_pictures(d, p))
+        p->steps = share_of_steps(layout);
     p->grade = !o->elementwise && o->profile->grade != NULL ? o->profile->grade(&p->metrics) : NULL;
     return LOCKSTEP_OK;
 }

@@ -33,6 +33,7 @@ typedef struct ls_diff_options {
     const char *const *accept;  /* RULE or RULE@OPERATIONS: faults that are known, and by design */
     size_t accept_count;
     bool exact;                 /* all rows of large products are computed, however long it takes */
+    const char *image;          /* the picture that both sides were given, for the causes of what differs in pixels; or NULL */
     const char *explain;        /* the operation whose experiments are kept: see ls_replay_options */
 } ls_diff_options;
 

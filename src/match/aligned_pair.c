@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "match/picture_node.h"
 #include "tensor/dtype.h"
 
 /* Pairs of one rule are of one kind, whatever their layer: they vote together. */
@@ -86,6 +87,7 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
         q.reference_rows = (ls_output_rows){.rows = pp->reference_items, .sequences = 1};
         q.candidate_rows = (ls_output_rows){.rows = pp->candidate_items, .sequences = 1};
     }
+    q.is_picture = ls_node_is_picture(&m->in->reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&m->in->candidate.trace->nodes[p->candidate_value]);
     if (!m->in->reference.trace->is_graph && pp->rows != NULL)
         q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
     else if (!m->in->candidate.trace->is_graph && pp->rows != NULL)

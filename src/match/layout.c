@@ -60,7 +60,7 @@ typedef struct search {
     uint64_t head_size;
     uint64_t kind;
     bool of_candidate; /* the moving side is the candidate */
-    bool as_is;        /* see ls_layout_request */
+    bool as_is, is_picture; /* see ls_layout_request */
     const ls_map *votes;
     const ls_layout_vote *known; /* the right one; NULL */
     ls_layout_choice choice;
@@ -109,10 +109,23 @@ static bool are_as_they_are(const int *axes, int rank) {
     return all;
 }
 
+/* Axes but those of colours are in the same order. */
+static bool keeps_rows(const int *axes, const ls_view *v) {
+    int last = -1;
+    for (int i = 0; i < v->rank; i++) {
+        if (v->shape[axes[i]] == 3)
+            continue;
+        if (axes[i] < last)
+            return false;
+        last = axes[i];
+    }
+    return true;
+}
+
 static void consider(search *s, const int *axes) {
     ls_view v = s->moving;
     uint64_t code = 0;
-    if (s->as_is && !are_as_they_are(axes, v.rank))
+    if ((s->as_is && !are_as_they_are(axes, v.rank)) || (s->is_picture && !keeps_rows(axes, &v)))
         return;
     for (int i = 0; i < v.rank; i++) {
         v.shape[i] = s->moving.shape[axes[i]];
@@ -204,8 +217,8 @@ lockstep_status ls_layout_find(const ls_layout_request *q, const ls_map *votes, 
     ls_layout_squeeze(&candidate);
     uint64_t code = 0;
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .kind = q->kind, .as_is = q->as_is, .votes = votes, .known = q->permutation, .choice = choice};
-    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .as_is = q->as_is, .votes = votes, .known = q->permutation, .choice = choice};
+                           .head_size = q->head_size, .kind = q->kind, .as_is = q->as_is, .is_picture = q->is_picture, .votes = votes, .known = q->permutation, .choice = choice};
+    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .as_is = q->as_is, .is_picture = q->is_picture, .votes = votes, .known = q->permutation, .choice = choice};
     if (settle(&of_reference, &layout.reference, &code, &layout)) {
         if (!is_identity(code))
             ls_layout_say(&said, "axes %llu", (unsigned long long)code);

@@ -1,8 +1,10 @@
-/* Pairs what the two programs were given: pixels, a spectrogram. An input that has the only one of its size for a partner is that. */
+/* Pairs what the two programs were given: pixels, a spectrogram. An input has the only one of its size for a partner; and pictures
+ * correspond whatever they are called, and whatever was done to them before. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "match/matching.h"
+#include "match/picture_node.h"
 
 enum { FEWEST = 64 /* elements: less may be a constant */ };
 
@@ -55,19 +57,45 @@ static size_t only_one(const ls_trace *t, size_t pass, size_t items, const wante
     return found;
 }
 
+/* The only picture of a pass; LS_NONE where there are none, or several. */
+static size_t only_picture(const ls_side *s, size_t pass) {
+    const ls_pass *p = &s->trace->passes[pass];
+    const bool is_range_known = s->trace->is_graph && p->first_node != LS_NONE;
+    const size_t first = is_range_known ? p->first_node : 0, end = is_range_known ? p->end_node : s->trace->node_count;
+    size_t found = LS_NONE;
+    for (size_t i = first; i < end && i < s->trace->node_count; i++) {
+        const ls_node *n = &s->trace->nodes[i];
+        if (n->pass != pass || s->values.value_of[i] != i || !ls_node_is_picture(n) || !ls_node_has_values(n))
+            continue;
+        if (found != LS_NONE)
+            return LS_NONE;
+        found = i;
+    }
+    return found;
+}
+
+/* The reference's input for one of the candidate's; LS_NONE. */
+static size_t partner_of(const ls_matching *m, const ls_pass_pair *pp, size_t candidate) {
+    const ls_side *r = &m->in->reference, *c = &m->in->candidate;
+    const ls_node *n = &c->trace->nodes[candidate];
+    const wanted like = wanted_of(n, pp->candidate_items);
+    const bool graphs = r->trace->is_graph && c->trace->is_graph && is_data(n) && like.count >= 2;
+    const size_t found = graphs && only_one(c->trace, n->pass, pp->candidate_items, &like) == candidate ? only_one(r->trace, pp->reference, pp->reference_items, &like) : LS_NONE;
+    if (found != LS_NONE && (pp->reference_items > 1 || !m->reference_used[r->values.value_of[found]]))
+        return found;
+    return ls_node_is_picture(n) && only_picture(c, n->pass) == candidate ? only_picture(r, pp->reference) : LS_NONE;
+}
+
 lockstep_status ls_match_given(ls_matching *m, size_t from, lockstep_error *error) {
-    const ls_trace *r = m->in->reference.trace, *c = m->in->candidate.trace;
+    const ls_trace *c = m->in->candidate.trace;
     const ls_token_alignment *tokens = &m->tokens;
-    for (size_t i = from; i < c->node_count && r->is_graph && c->is_graph; i++) {
+    for (size_t i = from; i < c->node_count; i++) {
         const ls_node *n = &c->nodes[i];
-        if (!is_data(n) || n->pass >= c->pass_count)
+        if (n->pass >= c->pass_count || (!is_data(n) && !ls_node_is_picture(n)))
             continue;
         for (size_t k = ls_token_alignment_from(tokens, n->pass); k < tokens->pair_count && tokens->pairs[k].candidate == n->pass; k++) {
-            const ls_pass_pair *pp = &tokens->pairs[k];
-            const wanted like = wanted_of(n, pp->candidate_items);
-            const size_t reference = like.count >= 2 ? only_one(r, pp->reference, pp->reference_items, &like) : LS_NONE;
-            const bool is_free = reference != LS_NONE && (pp->reference_items > 1 || !m->reference_used[m->in->reference.values.value_of[reference]]);
-            if (is_free && only_one(c, n->pass, pp->candidate_items, &like) == i)
+            const size_t reference = partner_of(m, &tokens->pairs[k], i);
+            if (reference != LS_NONE)
                 LS_TRY(ls_matching_add(m, &(ls_pair){.pass_pair = k, .reference = reference, .candidate = i, .method = LS_METHOD_INPUT}, error));
         }
     }

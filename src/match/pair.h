@@ -18,6 +18,7 @@ typedef enum ls_excuse {
     LS_EXCUSE_SHIFTED,    /* depends on positions, and one side pads its batch in front */
     LS_EXCUSE_ALL_LAYERS, /* the same tensor differs as much in every layer */
     LS_EXCUSE_REPLAYED,   /* right when it is computed from the reference's values: rounding of weights and kernels has added up */
+    LS_EXCUSE_STEP,       /* pictures that differ by one 8-bit step here and there */
     LS_EXCUSE_ACCEPTED,   /* the user has accepted what explains it */
     LS_EXCUSE_COUNT
 } ls_excuse;
@@ -57,6 +58,7 @@ typedef struct ls_pair {
     bool reference_is_cut; /* the reference's tensor holds fewer rows than its pass has */
     int precision;        /* the class, an index of ls_precision_classes */
     double mask_reference, mask_candidate; /* values at or below these are a mask */
+    double steps;         /* of pictures in 8 bits of which no element is more than a step off: the share that is; else 0 */
     double left_of_rows;  /* of scores that diverged: relative L2 once each row's mean difference is taken away */
     double left;          /* of a resynced pair: relative L2 after it, which is what the element type can't hold */
     const char *reason;   /* why the pair could not be compared */

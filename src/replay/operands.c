@@ -10,6 +10,7 @@
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
 #include "match/aligned_pair.h"
+#include "match/picture_node.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -349,12 +350,13 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
     return ok;
 }
 
-/* An input is the reference's, as everything is, where that has it, too. Without pairs, it is what was recorded. */
+/* What the program was given is the reference's, as everything is, where that was given it, too: what is computed from it is judged by
+ * itself. Without pairs, it is what was recorded. */
 static bool read_input(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
     const size_t at = w->m != NULL ? w->m->pair_of[node] : 0;
     const ls_pair *pair = at != 0 ? &w->m->pairs->items[at - 1] : NULL;
     ls_aligned_pair aligned;
-    if (pair == NULL || pair->method != LS_METHOD_INPUT || ls_aligned_pair_open(w->m, pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
+    if (pair == NULL || (pair->method != LS_METHOD_INPUT && !ls_node_is_picture(&w->candidate->nodes[node])) || ls_aligned_pair_open(w->m, pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
         return ls_leaf_stored(w->candidate, node, out, out_reason);
     const ls_node *n = &w->candidate->nodes[node];
     double *values = ls_view_elements(&aligned.layout.reference) == n->elements ? ls_values_new(n, out_reason) : NULL;

@@ -6,6 +6,7 @@
 
 #include "base/escape.h"
 #include "diff/proof.h"
+#include "match/picture_node.h"
 #include "report/layers.h"
 #include "report/remarks.h"
 #include "report/styles.h"
@@ -171,10 +172,16 @@ static void put_place(ls_text *out, const ls_comparison *c) {
     put_about("look at: ", &line, out);
 }
 
+/* The first divergence is of pictures, and nobody has given the file. */
+static bool lacks_picture(const ls_diff *d) {
+    const ls_pair *p = &d->pairs.items[d->result.first];
+    return d->options.image == NULL && ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+}
+
 static void put_causes(ls_text *out, const ls_comparison *c) {
     const ls_diff *d = c->diff;
     const ls_diagnosis *diagnosis = c->diagnosis;
-    char text[300];
+    char text[1200];
     for (size_t i = 0; i < diagnosis->cause_count; i++) {
         ls_text sentence = {0};
         ls_cause_text(&diagnosis->causes[i], &sentence);
@@ -182,14 +189,15 @@ static void put_causes(ls_text *out, const ls_comparison *c) {
         ls_text_done(&sentence);
         const ls_cause *cause = &diagnosis->causes[i];
         ls_text_printf(out, "%s%s %s: %s%s", i == 0 ? LS_STRONG : "", i == 0 ? "cause:" : "   or:", cause->id, i == 0 ? LS_PLAIN : "", text);
-        if (!isnan(cause->residual))
+        const bool has_before = cause->before > 0 || d->pairs.items[d->result.first].mark.verdict < LS_VERDICT_SHAPE;
+        if (!isnan(cause->residual) && has_before)
             ls_text_printf(out, "; undone, rel. L2 %.1e -> %.1e", cause->before > 0 ? cause->before : d->pairs.items[d->result.first].metrics.rel_l2, cause->residual);
         ls_text_printf(out, "\n");
         if (i == 0)
             put_place(out, c);
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
-        ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree\n");
+        ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree%s\n", lacks_picture(d) ? " (--image FILE, with the picture itself, tries what was done to it)" : "");
 }
 
 /* What replay says of it, which decides where it was computed. */

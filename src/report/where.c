@@ -38,6 +38,13 @@ static const struct {
     {"plus-one", {0}, "which side adds 1 to the weights of this norm: the converter, the engine, or both"},
     {"all-zero", {0}, "whether the converter writes this part of the tensor"},
     {"not-changed", {0}, "the converter's step that changes this tensor"},
+    {"pixels", {0}, "preprocessor_config.json (size, crop_size, resample, image_mean, image_std), and the engine's preprocessing (clip.vision.image_size, .image_mean, .image_std in a GGUF file)"},
+    {"pixels-geometry", {0}, "size, crop_size, do_center_crop, do_pad in preprocessor_config.json, and how the engine brings a picture to clip.vision.image_size"},
+    {"pixels-filter", {0}, "resample in preprocessor_config.json, and the engine's function that resizes"},
+    {"pixels-order", {0}, "in which order the engine's preprocessing writes colours, rows and columns"},
+    {"pixels-tiles", {0}, "in which order the engine's preprocessing splits a picture into tiles"},
+    {"pixels-normalization", {0}, "image_mean, image_std, rescale_factor, do_rescale, do_normalize in preprocessor_config.json; clip.vision.image_mean, clip.vision.image_std in a GGUF file"},
+    {"pixels-rounding", {0}, "how the engine's function that resizes rounds to 8 bits"},
     {"kernel", {0}, "the engine's kernel of this operation, for this back end"},
 };
 

@@ -14,7 +14,7 @@ import pytest
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
 PAGES = sorted((BUILD / "man").glob("*.1"))
-COMMANDS = ["bundle", "capture", "check", "convert", "diff", "explain", "init", "ls", "map", "picture", "report", "run", "show", "tokens", "verify"]
+COMMANDS = ["bundle", "capture", "check", "convert", "diff", "explain", "init", "ls", "map", "picture", "preprocess", "report", "run", "show", "tokens", "verify"]
 
 
 def run(*command, **more):
