@@ -46,7 +46,6 @@ SUITES = [
     ("verify", 20, [*PYTEST, "tests/verify"]),
     ("cli", 200, [*PYTEST, "tests/cli"]),
     ("formats", 200, [*PYTEST, "tests/formats"]),
-    ("vision", 60, [*PYTEST, "tests/vision"]),
     ("checkpoints", 200, [*PYTEST, "tests/checkpoints"]),
     ("capture", 300, [*PYTEST, "tests/capture"]),
     ("compare", 200, [*PYTEST, "tests/compare"]),
