@@ -150,6 +150,15 @@ size_t ls_replayer_handed_on(const ls_replayer *replayer, size_t node, size_t *o
 size_t ls_replayer_readers(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
 /* Open nodes from which a node is computed, without others with a partner between them. */
 size_t ls_replayer_region(const ls_replayer *replayer, size_t node, size_t *out, size_t capacity);
+/* The node of which this one is another name, another shape or a part, or that has computed it elsewhere; LS_NONE if there is none. */
+size_t ls_replayer_behind(const ls_trace *trace, size_t node);
+/* The last write to a cache before `now`; LS_NONE. */
+size_t ls_replayer_last_write(const ls_replayer *replayer, size_t state, size_t now);
+/* The node whose values an operand has, when it is read by the node `now`: a weight, an input, an operation, or the write
+ * that left a cache as it is. LS_NONE for a cache to which nothing was written. */
+size_t ls_replayer_holder(const ls_replayer *replayer, size_t operand, size_t now);
+/* The holders from which a node is computed. A write has its cache before it, besides its operands. */
+size_t ls_replayer_holders(const ls_replayer *replayer, size_t node, size_t out[LS_EVAL_OPERANDS + 1]);
 /* What a node lies in, through views. */
 size_t ls_replayer_base(const ls_replayer *replayer, size_t node);
 /* A weight's own values, decoded, to be freed. */
