@@ -29,7 +29,7 @@ void ls_title_text(const char *text, char *out, size_t capacity) {
 void ls_report_title(const ls_node *n, char *out, size_t capacity) {
     char name[300], op[80];
     ls_title_text(n->name, name, sizeof name);
-    ls_title_text(n->op, op, sizeof op);
+    ls_title_text(ls_node_work(n), op, sizeof op);
     if (n->op[0] == '\0' || (n->name[0] != '\0' && n->name[strlen(n->name) - 1] == ')'))
         snprintf(out, capacity, "%s", name);
     else if (n->occurrence > 0)

@@ -198,7 +198,7 @@ bool ls_node_is_called(const ls_node *node, const char *typed) {
     char after[2][128]; /* as reports show it */
     if (strncmp(typed, node->name, name) != 0)
         return false;
-    snprintf(after[0], sizeof after[0], node->occurrence > 0 ? " (%s #%u)" : " (%s)", node->op, node->occurrence);
+    snprintf(after[0], sizeof after[0], node->occurrence > 0 ? " (%s #%u)" : " (%s)", ls_node_work(node), node->occurrence);
     snprintf(after[1], sizeof after[1], " #%u", node->occurrence);
     return typed[name] == '\0' || strcmp(typed + name, after[0]) == 0 || (node->occurrence > 0 && strcmp(typed + name, after[1]) == 0);
 }

@@ -154,6 +154,11 @@ static inline bool ls_node_is_operation(const ls_node *node) {
     return node->pass != LS_NONE && node->alias_of == LS_NONE && !node->is_aside && node->role == LOCKSTEP_ROLE_COMPUTED && node->kind->role != LS_OP_ROLE_VIEW &&
            node->kind->role != LS_OP_ROLE_LEAF;
 }
+/* What it does: its operation, or for what is given its role. */
+static inline const char *ls_node_work(const ls_node *node) {
+    const char *role = node->kind->role == LS_OP_ROLE_LEAF ? ls_role_name(node->role) : NULL;
+    return role != NULL ? role : node->op;
+}
 /* Whether a name that a user typed is the node's, or "NAME (OP)", "NAME (OP #2)" or "NAME #2", as reports show it. */
 bool ls_node_is_called(const ls_node *node, const char *typed);
 /* Whether an engine on ggml recorded it. */
