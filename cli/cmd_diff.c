@@ -69,8 +69,8 @@ static int run_checkpoints(const arguments *args, const comparison_options *o, c
         fprintf(stderr, "lockstep diff: --what: found '%s', expected a list of config, vocab, weights\n", what);
         return EXIT_TROUBLE;
     }
-    if (o->layers != NULL || o->profile != NULL || o->sort != NULL || o->image != NULL || !isnan(o->atol) || !isnan(o->rtol)) {
-        fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --profile, --sort, --image, --atol and --rtol apply only to traces\n");
+    if (o->layers != NULL || o->passes != NULL || o->profile != NULL || o->sort != NULL || o->image != NULL || !isnan(o->atol) || !isnan(o->rtol)) {
+        fprintf(stderr, "lockstep diff: these are checkpoints: --layers, --passes, --profile, --sort, --image, --atol and --rtol apply only to traces\n");
         return EXIT_TROUBLE;
     }
     if (!comparison_has_pattern("diff", o))

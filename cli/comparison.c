@@ -129,7 +129,7 @@ static bool can_read_image(const char *command, const comparison_options *o) {
 }
 
 bool comparison_understand(const char *command, const comparison_options *o, ls_diff_options *out) {
-    *out = (ls_diff_options){.map = o->map, .preset = o->preset, .tensors = o->tensors, .layers = o->layers,
+    *out = (ls_diff_options){.map = o->map, .preset = o->preset, .tensors = o->tensors, .layers = o->layers, .passes = o->passes,
                              .atol = isnan(o->atol) ? 0 : o->atol, .rtol = isnan(o->rtol) ? 0 : o->rtol,
                              .elementwise = !isnan(o->atol) || !isnan(o->rtol),
                              .min_coverage = isnan(o->min_coverage) ? LS_MIN_COVERAGE : o->min_coverage};

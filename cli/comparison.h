@@ -8,7 +8,7 @@
 
 /* The first member of each command's options; comparison_rows.h has their rows. */
 typedef struct comparison_options {
-    const char *map, *preset, *tensors, *layers, *profile, *reference_model;
+    const char *map, *preset, *tensors, *layers, *passes, *profile, *reference_model;
     const char *oracle, *baseline, *picture, *image, *color, *sort;
     option_list candidate_models, accept;
     const char *files[LS_REPORT_COUNT]; /* to write the reports to; NULL: none */

@@ -3,6 +3,7 @@
 {"--preset", OPTION_TEXT, COMPARISON_FIELD(preset), "NAME", "naming rules to use, or none (default: by the model)", NULL},
 {"--tensors", OPTION_TEXT, COMPARISON_FIELD(tensors), "REGEX", "compare only the candidate's tensors whose name matches", NULL},
 {"--layers", OPTION_TEXT, COMPARISON_FIELD(layers), "LIST", "compare only these blocks, e.g. 0-3,7", NULL},
+{"--passes", OPTION_TEXT, COMPARISON_FIELD(passes), "LIST", "compare only these forward passes, REFERENCE:CANDIDATE, e.g. 0:2,1:5", NULL},
 {"--atol", OPTION_NUMBER, COMPARISON_FIELD(atol), "X", "every element within X + rtol * |reference|, as in numpy.allclose", NULL},
 {"--rtol", OPTION_NUMBER, COMPARISON_FIELD(rtol), "Y", "see --atol", NULL},
 {"--profile", OPTION_TEXT, COMPARISON_FIELD(profile), "NAME", "auto (default), or rules of another project: docs/metrics.md", NULL},

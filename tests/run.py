@@ -7,13 +7,18 @@ on two quiet cores is printed, and never a failure. But where no test begins or 
 $LOCKSTEP_TEST_STALL seconds, the suite is killed, and so it is when the whole run has taken
 $LOCKSTEP_TEST_LIMIT seconds: the test that it was at and those that were not run are named,
 and are failures.
+
+One suite runs beside the others, because most tests wait for a single process: what it
+prints appears when it has ended.
 """
+import contextlib
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import journal
@@ -22,11 +27,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
 PYTHON = ROOT / ".deps" / "venv" / "bin" / "python"
 PYTEST = [PYTHON, "tests/run_pytest", "-q"]
-STALL = float(os.environ.get("LOCKSTEP_TEST_STALL", 5 * 60))
+STALL = float(os.environ.get("LOCKSTEP_TEST_STALL", 10 * 60))
 LIMIT = float(os.environ.get("LOCKSTEP_TEST_LIMIT", 75 * 60))
 
 # Run only where they are named: a build of its own makes this one slow.
 ON_REQUEST = {"threads"}
+
+BESIDE = "engines"
 
 # name, seconds that it should take on two cores, command
 SUITES = [
@@ -62,6 +69,8 @@ def wait(process, journal_file, deadline):
         now = time.monotonic()
         if size_of(journal_file) != written:
             written, since = size_of(journal_file), now
+        if STOPPED.is_set():
+            return "killed: the run was ended"
         if now > deadline:
             return f"killed: the whole run may take {LIMIT:.0f} s"
         if now > since + STALL:
@@ -78,11 +87,14 @@ def kill_group(process):
         pass
 
 
-def run_suite(command, folder, deadline):
+STOPPED = threading.Event()  # the runner is to end
+
+
+def run_suite(command, folder, deadline, output):
     """What is wrong with how the suite ended, or None."""
     environment = dict(os.environ, LOCKSTEP_RESULTS=str(folder))
     try:
-        process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment, start_new_session=True)
+        process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment, stdout=output, stderr=output and subprocess.STDOUT, start_new_session=True)
     except OSError as error:
         return f"could not be started: {error}"
     try:
@@ -107,30 +119,42 @@ def count(folder, trouble):
     return passed, failed, [name for name, event in last.items() if event == "skipped"]
 
 
+def run_one(name, budget, command, deadline, beside):
+    """(passed, failed)"""
+    folder = RESULTS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    print(f"== {name} (about {budget} s{', beside the others' if beside else ''})", flush=True)
+    start = time.monotonic()
+    with open(folder / "output", "wb") if beside else contextlib.nullcontext() as output:
+        trouble = run_suite(command, folder, deadline, output) if start < deadline else f"the whole suite was not run: the run may take {LIMIT:.0f} s"
+    ok, bad, skipped = count(folder, trouble)
+    seconds = time.monotonic() - start
+    remarks = [trouble] if trouble not in (None, "exit status 1") else []
+    remarks += ["longer than it should take"] if seconds > budget else []
+    lines = [(folder / "output").read_text(errors="replace").rstrip()] if beside else []
+    lines += ["; ".join([f"== {name}: {ok} passed, {len(bad)} failed, {seconds:.0f} s", *remarks])]
+    lines += [f"   skipped {each}" for each in skipped] + [f"   FAILED {each}" for each in bad]
+    print("\n".join(lines), flush=True)
+    return ok, len(bad)
+
+
 def run_all(wanted):
-    passed = failed = 0
     deadline = time.monotonic() + LIMIT
-    for name, budget, command in SUITES:
-        if name not in (wanted or {each for each, _, _ in SUITES} - ON_REQUEST):
-            continue
-        folder = RESULTS / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        print(f"== {name} (about {budget} s)", flush=True)
-        start = time.monotonic()
-        trouble = run_suite(command, folder, deadline) if start < deadline else f"the whole suite was not run: the run may take {LIMIT:.0f} s"
-        ok, bad, skipped = count(folder, trouble)
-        seconds = time.monotonic() - start
-        remarks = [trouble] if trouble not in (None, "exit status 1") else []
-        remarks += ["longer than it should take"] if seconds > budget else []
-        print("; ".join([f"== {name}: {ok} passed, {len(bad)} failed, {seconds:.0f} s", *remarks]), flush=True)
-        for each in skipped:
-            print(f"   skipped {each}", flush=True)
-        for each in bad:
-            print(f"   FAILED {each}", flush=True)
-        passed += ok
-        failed += len(bad)
-    return passed, failed
+    wanted = [suite for suite in SUITES if suite[0] in (wanted or {each for each, _, _ in SUITES} - ON_REQUEST)]
+    results = []
+    beside = [threading.Thread(target=lambda suite=suite: results.append(run_one(*suite, deadline, True))) for suite in wanted if suite[0] == BESIDE and len(wanted) > 1]
+    try:
+        for thread in beside:
+            thread.start()
+        results += [run_one(*suite, deadline, False) for suite in wanted if not beside or suite[0] != BESIDE]
+    except BaseException:
+        STOPPED.set()
+        raise
+    finally:
+        for thread in beside:
+            thread.join()
+    return sum(ok for ok, _ in results), sum(bad for _, bad in results)
 
 
 def main():

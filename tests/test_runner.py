@@ -198,3 +198,11 @@ def test_a_journal_that_was_cut_off(tmp_path):
     import journal
     (tmp_path / "journal").write_text(json.dumps(["passed", "a"]) + "\n" + json.dumps(["begun", "b"]) + '\n["pas')
     assert journal.read(tmp_path) == {"a": "passed", "b": "begun"}
+
+
+def test_one_suite_runs_beside_the_others(runner):
+    runner.shell("first", 'cd "$LOCKSTEP_RESULTS"; say begun a; for n in $(seq 300); do test -e ../engines/journal && break; sleep 0.1; done; test -e ../engines/journal && say passed a || say failed a')
+    runner.shell("engines", "echo what it prints; say passed b; sleep 1; say failed c; exit 1")
+    status, lines, last = runner.run()
+    assert status == 1 and last == "2 passed, 1 failed" and failures(lines) == ["c"]
+    assert "== engines (about 100 s, beside the others)" in lines

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GGML_SOURCES = 10, GGML_FLAG_INPUT = 1, GGML_FLAG_OUTPUT = 2, GGML_USAGE_WEIGHTS = 1 };
+enum { GGML_SOURCES = 10, GGML_FLAG_INPUT = 1, GGML_FLAG_OUTPUT = 2, GGML_FLAG_COMPUTE = 16, GGML_USAGE_WEIGHTS = 1 };
 
 struct ggml_tensor {
     int type;

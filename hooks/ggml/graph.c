@@ -25,10 +25,20 @@ static ls_map produced;
 void graph_hold(void) { pthread_mutex_lock(&produced_lock); }
 void graph_release(void) { pthread_mutex_unlock(&produced_lock); }
 
+/* Which context has written into a cache: cache_key -> its number + 1. An engine may go on with another scheduler; then its
+ * passes are still those of the same context. */
+static ls_map filled;
+
 typedef struct produced_key {
     const struct ggml_tensor *tensor;
     char name[sizeof ((struct ggml_tensor *)0)->name];
 } produced_key;
+
+typedef struct cache_key {
+    produced_key tensor;
+    const void *data;
+    int64_t ne[4];
+} cache_key;
 
 static produced_key key_of(const struct ggml_tensor *t) {
     produced_key key = {0};
@@ -52,6 +62,22 @@ static uint64_t produced_as(const struct ggml_tensor *t) {
     const uint64_t *id = ls_map_find(&produced, (const char *)&key, sizeof key);
     pthread_mutex_unlock(&produced_lock);
     return id != NULL ? *id : 0;
+}
+
+/* The number of the first context that wrote into a cache: this one, unless there was another. */
+static unsigned context_of_cache(const struct ggml_tensor *cache, unsigned number) {
+    cache_key key;
+    memset(&key, 0, sizeof key);
+    key.tensor = key_of(cache);
+    key.data = cache->data;
+    memcpy(key.ne, cache->ne, sizeof key.ne);
+    pthread_mutex_lock(&produced_lock);
+    uint64_t *first = ls_map_at(&filled, (const char *)&key, sizeof key);
+    if (first != NULL && *first == 0)
+        *first = (uint64_t)number + 1;
+    const unsigned found = first != NULL ? (unsigned)(*first - 1) : number;
+    pthread_mutex_unlock(&produced_lock);
+    return found;
 }
 
 static uint64_t *map_at(ls_map *map, const void *pointer) {
@@ -82,6 +108,15 @@ static struct ggml_tensor *source_of(const graph_pass *pass, const struct ggml_t
 
 /* ------------------------------------------------------------------- names */
 
+static lockstep_role role_of(const graph_pass *p, const struct ggml_tensor *leaf);
+
+/* A weight after which operations are named. A bias follows the weight that it belongs to. */
+static bool gives_its_name(const graph_pass *p, const struct ggml_tensor *source) {
+    const size_t length = strlen(source->name);
+    const bool is_bias = length >= 4 && strcmp(source->name + length - 4, "bias") == 0;
+    return source->op == 0 && (strstr(source->name, "weight") != NULL || (!is_bias && !is_auto_name(source->name) && role_of(p, source) == LOCKSTEP_ROLE_WEIGHT));
+}
+
 /* A node without a name of its own is named after its weight, or else after its operation
  * and the operand. */
 static void write_name(const graph_pass *p, const struct ggml_tensor *t, const char *op, char *out) {
@@ -92,7 +127,7 @@ static void write_name(const graph_pass *p, const struct ggml_tensor *t, const c
     for (; depth < 3 && is_auto_name(inner->name); depth++) {
         const struct ggml_tensor *weight = NULL, *source;
         for (int i = 0; i < GGML_SOURCES && (source = source_of(p, inner, i)) != NULL && weight == NULL; i++)
-            if (source->op == 0 && strstr(source->name, "weight") != NULL)
+            if (gives_its_name(p, source))
                 weight = source;
         if (weight != NULL) {
             used += (size_t)snprintf(out + used, NAME_MAX_BYTES - used, "%.63s @", weight->name);
@@ -362,7 +397,8 @@ static void send_leaf(graph_pass *p, const struct ggml_tensor *leaf) {
     }
     description d;
     describe_leaf(&d, p, leaf, role);
-    const uint64_t producer = role == LOCKSTEP_ROLE_INPUT ? produced_as(root_of(leaf)) : 0; /* if another graph computed it */
+    /* if another graph computed it, or filled it */
+    const uint64_t producer = role == LOCKSTEP_ROLE_INPUT || role == LOCKSTEP_ROLE_STATE ? produced_as(root_of(leaf)) : 0;
     add_source(&d, producer);
     map_set(&p->ids, leaf, id);
     bool input = role == LOCKSTEP_ROLE_INPUT && p->wanted && (producer == 0 || ls_filter_observe() != LS_OBSERVE_INPUTS) &&
@@ -384,46 +420,72 @@ static void send_leafs(graph_pass *p) {
 
 /* -------------------------------------------------------------------- rows */
 
+/* What tells the rows of a pass. */
+typedef struct row_sources {
+    const struct ggml_tensor *tokens, *positions;
+    int64_t count; /* of rows; multi-axis RoPE has several positions for each, of which the first is time */
+} row_sources;
+
 /* Token ids are the indexes of the embedding's rows; positions are the input of RoPE, or of a
  * table of learned positions. */
-static void find_rows(const graph_pass *p, const struct ggml_tensor **out_tokens,
-                      const struct ggml_tensor **out_positions) {
-    *out_tokens = *out_positions = NULL;
+static row_sources find_rows(const graph_pass *p) {
+    row_sources s = {0};
     for (int n = 0; n < p->count; n++) {
-        const struct ggml_tensor *table = p->nodes[n].src[0], *index = p->nodes[n].src[1];
+        const struct pass_node *node = &p->nodes[n];
+        const struct ggml_tensor *table = node->src[0], *index = node->src[1];
         if (index == NULL || graph_pass_node(p, index) != NULL)
             continue;
-        bool rows = p->nodes[n].kind->id == LS_OP_GET_ROWS && graph_pass_node(p, table) == NULL;
+        bool rows = node->kind->id == LS_OP_GET_ROWS && graph_pass_node(p, table) == NULL;
         bool position = strncmp(table->name, "pos", 3) == 0 || strstr(table->name, "position") != NULL ||
                         strncmp(index->name, "pos", 3) == 0;
         bool other = strstr(table->name, "type") != NULL;
-        if (rows && !position && !other && *out_tokens == NULL)
-            *out_tokens = index;
-        if ((p->nodes[n].kind->id == LS_OP_ROPE || (rows && position)) && *out_positions == NULL)
-            *out_positions = index;
+        if (rows && !position && !other && s.tokens == NULL)
+            s.tokens = index;
+        if ((node->kind->id == LS_OP_ROPE || (rows && position)) && s.positions == NULL) {
+            s.positions = index;
+            s.count = rows ? index->ne[0] : node->tensor->ne[2];
+        }
     }
+    if (s.tokens != NULL)
+        s.count = s.tokens->ne[0];
+    return s;
 }
 
 /* NULL if there are none; the caller frees them. */
 static int32_t *read_ids(const graph_pass *p, const struct ggml_tensor *t, size_t count) {
     int32_t *values = t != NULL ? malloc((count + 1) * sizeof *values) : NULL;
-    if (values != NULL && values_read_i32(p->api, t, count, values))
+    if (values != NULL && t->ne[0] >= (int64_t)count && values_read_i32(p->api, t, count, values))
         return values;
     free(values);
     return NULL;
 }
 
+/* The ids of rows whose embeddings the program computed elsewhere, for example from a picture. */
+static int32_t *no_ids(size_t count) {
+    int32_t *ids = malloc((count + 1) * sizeof *ids);
+    for (size_t i = 0; ids != NULL && i < count; i++)
+        ids[i] = LOCKSTEP_NO_TOKEN;
+    return ids;
+}
+
+static bool writes_cache(const graph_pass *p) {
+    for (int n = 0; n < p->count; n++)
+        if (p->nodes[n].write)
+            return true;
+    return false;
+}
+
+/* Positions alone are those of a picture's patches, unless the graph fills a cache: then its rows are given as embeddings. */
 static void send_pass(const graph_pass *p, const long *like) {
-    const struct ggml_tensor *tokens, *positions;
-    find_rows(p, &tokens, &positions);
-    const struct ggml_tensor *counted = tokens != NULL ? tokens : positions;
-    /* multi-axis RoPE has several positions per token, of which the first is time */
-    size_t count = counted != NULL ? (size_t)counted->ne[0] : 0;
-    int32_t *token_ids = read_ids(p, tokens, count), *position_ids = read_ids(p, positions, count);
-    lockstep_rows rows = {.count = count, .tokens = token_ids, .positions = position_ids};
+    const row_sources from = find_rows(p);
+    const bool given = from.tokens == NULL && writes_cache(p), has_rows = from.tokens != NULL || given;
+    const size_t count = has_rows ? (size_t)from.count : 0;
+    int32_t *tokens = given ? no_ids(count) : read_ids(p, from.tokens, count);
+    int32_t *positions = has_rows ? read_ids(p, from.positions, count) : NULL;
+    lockstep_rows rows = {.count = count, .tokens = tokens, .positions = positions};
     ls_frame_pass_begin(&(ls_pass_event){.pass = p->number, .context = (int)p->context->number, .nodes = p->count, .rows = &rows, .like = like});
-    free(token_ids);
-    free(position_ids);
+    free(tokens);
+    free(positions);
 }
 
 /* --------------------------------------------------------- the same graph again */
@@ -547,16 +609,33 @@ static const ls_op *kind_of(graph_pass *p, const char *op) {
     return ls_op_at((ls_op_id)(known - 1));
 }
 
-static void index_nodes(graph_pass *p, void *graph) {
-    for (int n = 0; n < p->count; n++) {
+/* Newer engines keep branches in a graph that this pass does not compute, so that the graph stays the same: there, what is
+ * computed is flagged. Elsewhere no node is. */
+static bool flags_computed(const graph_pass *p, void *graph, int count) {
+    for (int n = 0; n < count; n++)
+        if (p->api->graph_node(graph, n)->flags & GGML_FLAG_COMPUTE)
+            return true;
+    return false;
+}
+
+/* Lists the nodes that will be computed. */
+static void list_nodes(graph_pass *p, void *graph, int count) {
+    const bool some = flags_computed(p, graph, count);
+    for (int n = 0; n < count; n++) {
         struct ggml_tensor *t = p->api->graph_node(graph, n);
+        if (some && (t->flags & GGML_FLAG_COMPUTE) == 0)
+            continue;
+        struct pass_node *node = &p->nodes[p->count++];
         const char *op = p->api->op_desc(t);
         const ls_op *kind = kind_of(p, op);
-        p->nodes[n] = (struct pass_node){.tensor = t, .op = op, .kind = kind, .view = kind->role == LS_OP_ROLE_VIEW};
+        *node = (struct pass_node){.tensor = t, .place = n, .op = op, .kind = kind, .view = kind->role == LS_OP_ROLE_VIEW};
         for (int i = 0; i < GGML_SOURCES; i++)
-            p->nodes[n].src[i] = copies_original(&p->context->copies, t->src[i]);
-        map_set(&p->indexes, t, (uint64_t)n + 1);
+            node->src[i] = copies_original(&p->context->copies, t->src[i]);
+        map_set(&p->indexes, t, (uint64_t)p->count);
     }
+}
+
+static void classify_nodes(graph_pass *p) {
     for (int n = 0; n < p->count; n++) {
         struct pass_node *node = &p->nodes[n];
         struct ggml_tensor *root = node->tensor->view_src;
@@ -574,21 +653,24 @@ static void index_nodes(graph_pass *p, void *graph) {
 
 bool graph_pass_begin(graph_pass *p, const ggml_api *api, graph_context *context, void *sched, void *graph) {
     int count = api->graph_n_nodes(graph);
-    *p = (graph_pass){.api = api, .context = context, .sched = sched, .count = count};
+    *p = (graph_pass){.api = api, .context = context, .sched = sched};
     p->nodes = count > 0 ? calloc((size_t)count, sizeof *p->nodes) : NULL;
     if (p->nodes == NULL)
         return false;
     p->number = ls_channel_next_pass();
     p->wanted = ls_filter_pass(p->number);
-    index_nodes(p, graph);
-    for (int n = 0; n < count; n++) /* before the leafs, whose roles depend on it */
-        if (p->nodes[n].write && map_get(&context->writes, p->nodes[n].tensor->view_src) == 0)
+    list_nodes(p, graph, count);
+    classify_nodes(p);
+    for (int n = 0; n < p->count; n++) /* before the leafs, whose roles depend on it */
+        if (p->nodes[n].write && map_get(&context->writes, p->nodes[n].tensor->view_src) == 0) {
+            context->number = context_of_cache(p->nodes[n].tensor->view_src, context->number);
             map_set(&context->writes, p->nodes[n].tensor->view_src, UINT64_MAX);
+        }
     long like;
     p->is_like = find_like(p, &like);
     send_pass(p, p->is_like ? &like : NULL);
     send_leafs(p);
-    for (int n = 0; n < count; n++) { /* never written before: there is no write to refer to yet */
+    for (int n = 0; n < p->count; n++) { /* never written before: there is no write to refer to yet */
         struct ggml_tensor *root = p->nodes[n].tensor->view_src;
         if (root != NULL && map_get(&context->writes, root) == UINT64_MAX)
             map_set(&context->writes, root, map_get(&p->ids, root));

@@ -23,7 +23,7 @@ typedef struct graph_pass {
     long number;   /* of the pass in this process */
     bool wanted;   /* values are recorded, not only lines */
     bool is_like;  /* an earlier pass has the same graph: only the inputs are sent */
-    int count;     /* of nodes */
+    int count;     /* of the nodes that are computed */
     int next;      /* the lines of nodes before this one were sent */
     struct pass_node {
         struct ggml_tensor *tensor;
@@ -31,6 +31,7 @@ typedef struct graph_pass {
         const char *op;
         const ls_op *kind;
         uint64_t id;
+        int place; /* among all nodes of the graph */
         int layer;
         bool view, write, keep, sent;
         bool is_source;  /* of a kept node (--sources) */

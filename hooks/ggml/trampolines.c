@@ -218,11 +218,13 @@ static int compute_in_pieces(const direct *d, const void *key, void *graph) {
     int status = 0;
     depth++;
     for (int begin = 0, n = 0; n < pass.count && status == 0; n++) {
-        if (!pass.nodes[n].keep && n + 1 < pass.count)
+        const bool last = n + 1 == pass.count;
+        if (!pass.nodes[n].keep && !last)
             continue;
-        struct ggml_graph_by_value piece = d->api->graph_view(graph, begin, n + 1);
+        const int end = last ? d->api->graph_n_nodes(graph) : pass.nodes[n].place + 1;
+        struct ggml_graph_by_value piece = d->api->graph_view(graph, begin, end);
         status = run(d, &piece);
-        begin = n + 1;
+        begin = end;
         if (status == 0 && pass.nodes[n].keep)
             graph_pass_computed(&pass, &pass.nodes[n]);
     }

@@ -120,6 +120,9 @@ const char *lockstep_dtype_name(lockstep_dtype dtype);
  * recorder that it inherited. */
 typedef struct lockstep_recorder lockstep_recorder;
 
+/* The token of a row whose embedding the program computed elsewhere, for example from a picture. */
+enum { LOCKSTEP_NO_TOKEN = -1 };
+
 /* The rows of a forward pass: each is a (sequence, position, token). Arrays that the engine
  * doesn't know may be NULL. */
 typedef struct lockstep_rows {

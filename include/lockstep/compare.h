@@ -31,6 +31,7 @@ typedef struct lockstep_trace_options {
     const char *preset;  /* a preset's name, or "none" */
     const char *tensors; /* regular expression for the candidate's names */
     const char *layers;  /* "0-3,7" */
+    const char *passes;  /* "0:2,1:5": pass 0 of the reference with pass 2 of the candidate, and so on */
     const char *profile; /* docs/metrics.md */
     bool elementwise;    /* every element within atol + rtol * |reference|, as numpy.allclose */
     double atol, rtol;

@@ -37,6 +37,10 @@ LS_HELPER_ROW("rope", "def rope(x, positions, factors, dims, mode, base, scale, 
                       "    pair = a * cos - b * sin, a * sin + b * cos\n"
                       "    turned = np.stack(pair, -1).reshape(*x.shape[:-1], dims) if mode == 0 else np.concatenate(pair, -1)\n"
                       "    return np.concatenate([turned, x[..., dims:]], -1)\n")
+LS_HELPER_ROW("concat", "def concat(a, b, dim):\n"
+                        "    rank = max(a.ndim, b.ndim, dim + 1)  # outer axes of 1 are not written\n"
+                        "    a, b = (x.reshape((1,) * (rank - x.ndim) + x.shape) for x in (a, b))\n"
+                        "    return np.concatenate([a, b], axis=rank - 1 - dim)\n")
 LS_HELPER_ROW("softmax", "def softmax(s, mask, sinks, alibi=0):\n"
                          "    assert alibi == 0, \"ALiBi is not in this script\"\n"
                          "    s = s if mask is None else s + like(mask[..., :s.shape[-2], :], s)\n"

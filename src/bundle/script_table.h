@@ -55,6 +55,6 @@ LS_SCRIPT_ROW(GET_ROWS, "{0}[{1}.astype(int)].reshape({shape})", "ggml_get_rows(
 LS_SCRIPT_ROW(COPY, "{0}.reshape({shape})", "ggml_cont_4d(ctx, {0}, {ne})")
 LS_SCRIPT_ROW(RESHAPE, "{0}.reshape({shape})", "ggml_cont_4d(ctx, {0}, {ne})")
 LS_SCRIPT_ROW(REPEAT, "like({0}, np.empty({shape}))", "ggml_repeat_4d(ctx, {0}, {ne})")
-LS_SCRIPT_ROW(CONCAT, "np.concatenate([{0}, {1}], axis={0}.ndim - 1 - {dim})", "ggml_concat(ctx, {0}, {1}, {dim})")
+LS_SCRIPT_ROW(CONCAT, "concat({0}, {1}, {dim})", "ggml_concat(ctx, {0}, {1}, {dim})")
 LS_SCRIPT_ROW(SUM_ROWS, "{0}.sum(-1, keepdims=True)", "ggml_sum_rows(ctx, {0})")
 LS_SCRIPT_ROW(MEAN, "{0}.mean(-1, keepdims=True)", "ggml_mean(ctx, {0})")

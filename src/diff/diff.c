@@ -49,6 +49,7 @@ static lockstep_status open_both(ls_diff *d, ls_trace *reference, ls_trace *cand
     LS_TRY(other);
     d->in.tensors = d->options.tensors;
     d->in.layers = d->options.layers;
+    d->in.passes = d->options.passes;
     LS_TRY(ls_accepted_check(&d->options, error));
     LS_TRY(ls_ranges_check("--layers", d->in.layers, error));
     LS_TRY(load_rules(d, error));

@@ -13,16 +13,13 @@
 /* Rounding of one operation in f32: what is computed from identical inputs can't have more. */
 #define ONE_OPERATION 1e-5
 
-/* Pixels, a spectrogram, embeddings: inputs are not compared. */
-static bool is_given_float(const ls_node *n) { return n->role == LOCKSTEP_ROLE_INPUT && n->source_count == 0 && (*n->dtype == 'f' || *n->dtype == 'b') && strcmp(n->dtype, "bool") != 0; }
-
 /* Where everything that a node was computed from is identical, its own operation alone accounts for the
  * difference, and the tolerance for whole models in f32 is far too wide. */
 static void judge_exact_inputs(ls_walk *w, bool *exact) {
     bool strict = ls_diff_is_by_precision(w->diff);
     for (size_t i = 0; i < w->graph->node_count; i++) {
         const ls_node *n = &w->graph->nodes[i];
-        bool above = !is_given_float(n);
+        bool above = !ls_node_is_given_float(n);
         for (size_t k = 0; k <= n->source_count && above; k++)
             above = ls_node_input(n, k) == LS_NONE || exact[ls_node_input(n, k)];
         size_t pair = ls_walk_own_pair(w, i);

@@ -9,6 +9,7 @@
 #include "diff/proof.h"
 #include "diff/resync.h"
 #include "base/grow.h"
+#include "trace/handed_on.h"
 
 enum {
     STEP = 64,      /* pairs are looked at again after so many lines */
@@ -386,6 +387,8 @@ static lockstep_status finish(ls_live *live) {
         LS_TRY(ls_trace_feed_line(live->feed, said, sizeof said - 1, &live->error));
     }
     LS_TRY(advance(live, true));
+    if (!ls_trace_link_inputs(d->in.candidate.trace))
+        return ls_fail(&live->error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (!live->over && d->matching.tokens.status != LS_INPUTS_DIFFER)
         LS_TRY(ls_proof_replay(d, &live->error));
     LS_TRY(ls_diff_finish(d, &live->error));

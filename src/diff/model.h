@@ -24,6 +24,7 @@ typedef struct ls_diff_options {
     const char *preset;   /* a name, "none", or NULL: by the reference's model */
     const char *tensors;  /* regular expression on the candidate's name, or NULL */
     const char *layers;   /* "0-3,7" or NULL */
+    const char *passes;   /* "0:2,1:5", of the reference and of the candidate, or NULL */
     const ls_profile *profile;
     bool elementwise;     /* atol and rtol were given: numpy.allclose's rule */
     double atol, rtol, min_coverage;

@@ -44,6 +44,7 @@ static void add_order(const ls_diff *d, ls_pair *pair, const ls_replayed *item) 
         return;
     pair->order = item->order;
     pair->orders_elements = item->orders_elements;
+    pair->permutation = item->permutation;
 }
 
 static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
@@ -54,7 +55,7 @@ static lockstep_status add_pairs(ls_diff *d, lockstep_error *error) {
             continue;
         const ls_pair pair = {.reference = item->partner, .candidate = item->node, .method = LS_METHOD_REPLAY,
                               .pass_pair = ls_token_alignment_from(tokens, d->in.candidate.trace->nodes[item->node].pass),
-                              .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, .order = item->order, .orders_elements = item->orders_elements};
+                              .reorder = item->has_pairs ? LS_REORDER_ROPE_PAIRS : LS_REORDER_NONE, .order = item->order, .orders_elements = item->orders_elements, .permutation = item->permutation};
         const size_t known = d->matching.pair_of[d->in.candidate.values.value_of[item->node]];
         if (known == 0)
             LS_TRY(ls_matching_add(&d->matching, &pair, error));

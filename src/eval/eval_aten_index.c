@@ -179,3 +179,26 @@ bool ls_aten_index_put(ls_evaluation *e) {
     picks_done(&p);
     return ok;
 }
+
+/* x, with the elements of a source, one after another, where a mask is true: a picture's rows among those of a text. */
+bool ls_aten_masked_scatter(ls_evaluation *e) {
+    ls_aten_broadcast x, mask;
+    uint64_t taken = 0, i = 0;
+    const ls_node *n = e->node;
+    const uint64_t columns = n->rank > 0 ? n->shape[n->rank - 1] : 1;
+    if (!ls_eval_has(e, 3))
+        return false;
+    if (!ls_aten_broadcast_to(e->operands[0], n->rank, n->shape, &x) || !ls_aten_broadcast_to(e->operands[1], n->rank, n->shape, &mask))
+        return ls_eval_misfit(e);
+    const ls_array *source = e->operands[2];
+    for (uint64_t row = 0; i < n->elements; row++) {
+        const double *own = ls_aten_row(&x, n->rank, n->shape, row), *flags = ls_aten_row(&mask, n->rank, n->shape, row);
+        for (uint64_t k = 0; k < columns; k++, i++) {
+            const bool is_set = flags[k * mask.strides[n->rank > 0 ? n->rank - 1 : 0]] != 0;
+            if (is_set && taken >= source->elements)
+                return ls_eval_misfit(e);
+            e->out[i] = is_set ? source->values[taken++] : own[k * x.strides[n->rank > 0 ? n->rank - 1 : 0]];
+        }
+    }
+    return true;
+}

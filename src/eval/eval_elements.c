@@ -126,11 +126,24 @@ static double (*const unaries[LS_OP_COUNT])(double) = {
     [LS_OP_FLOOR] = floor, [LS_OP_CEIL] = ceil, [LS_OP_ROUND] = round, [LS_OP_TRUNC] = trunc,
 };
 
+/* What errors of a function are relative to: of one that ggml looks up in a table of f16 values, for an argument in f16, also what
+ * the function changes by where its argument does, and the least that f16 has all its digits for. */
+static double magnitude_of(const ls_evaluation *e, double (*function)(double), double x, double y) {
+    const double flat = 0.1, step = 0x1p-10, smallest = 0x1p-14;
+    if (e->node->kind->precision != LS_OP_F16_TABLE || e->node->dialect != LS_DIALECT_GGML)
+        return fabs(y);
+    return (fabs(y) < flat * fabs(x) ? fmax(fabs(y), fabs(function(x + step * x) - y) / step) : fabs(y)) + smallest;
+}
+
 bool ls_eval_unary(ls_evaluation *e) {
     if (!has_equal(e))
         return false;
-    for (uint64_t i = 0; i < e->node->elements; i++)
-        e->out[i] = unaries[e->node->kind->id](e->operands[0]->values[i]);
+    double (*const function)(double) = unaries[e->node->kind->id];
+    for (uint64_t i = 0; i < e->node->elements; i++) {
+        const double x = e->operands[0]->values[i];
+        e->out[i] = function(x);
+        e->scale[i] = magnitude_of(e, function, x, e->out[i]);
+    }
     return true;
 }
 
@@ -182,8 +195,10 @@ bool ls_eval_xielu(ls_evaluation *e) {
 
 /* ------------------------------------------------------------------ gates */
 
-static double gate_of(ls_op_id id, double x) {
-    return id == LS_OP_REGLU ? ls_relu(x) : id == LS_OP_GEGLU ? ls_gelu_tanh(x) : id == LS_OP_GEGLU_ERF ? ls_gelu_erf(x) : id == LS_OP_GEGLU_QUICK ? ls_gelu_quick(x) : ls_silu(x);
+typedef double function_of_one(double);
+
+static function_of_one *gate_of(ls_op_id id) {
+    return id == LS_OP_REGLU ? ls_relu : id == LS_OP_GEGLU ? ls_gelu_tanh : id == LS_OP_GEGLU_ERF ? ls_gelu_erf : id == LS_OP_GEGLU_QUICK ? ls_gelu_quick : ls_silu;
 }
 
 /* The gate and what it multiplies: two operands, or the halves of one, which may be swapped. */
@@ -207,7 +222,9 @@ bool ls_eval_gate(ls_evaluation *e) {
         } else if (e->node->kind->id == LS_OP_SWIGLU_CLAMP) {
             e->out[i] = ls_silu(fmin(x, limit)) * fmax(fmin(y, limit), -limit);
         } else {
-            e->out[i] = gate_of(e->node->kind->id, x) * y;
+            const double gate = gate_of(e->node->kind->id)(x);
+            e->out[i] = gate * y;
+            e->scale[i] = magnitude_of(e, gate_of(e->node->kind->id), x, gate) * fabs(y);
         }
     }
     return true;

@@ -56,8 +56,17 @@ static bool is_to_be_trusted(const ls_layout_request *q) {
     return trusted;
 }
 
-/* In two files, a name stands for one tensor, which both write in the same order of its axes. */
+static bool have_equal_shapes(ls_view a, ls_view b) {
+    ls_layout_squeeze(&a);
+    ls_layout_squeeze(&b);
+    return a.rank == b.rank && memcmp(a.shape, b.shape, (size_t)a.rank * sizeof *a.shape) == 0;
+}
+
+/* In two files, a name stands for one tensor, which both write in the same order of its axes. What two programs are given has
+ * the same order where that can be. */
 static bool is_as_is(const ls_matching *m, const ls_pair *p, const ls_view *reference, const ls_view *candidate) {
+    if (p->method == LS_METHOD_INPUT)
+        return have_equal_shapes(*reference, *candidate);
     return p->method == LS_METHOD_NAME && !m->in->reference.trace->is_graph && !m->in->candidate.trace->is_graph && reference->rank == candidate->rank &&
            memcmp(reference->shape, candidate->shape, (size_t)reference->rank * sizeof *reference->shape) == 0;
 }
@@ -72,8 +81,13 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .reference_window = m->in->reference.windows[p->reference_value],
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
-                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .as_is = is_as_is(m, p, reference, candidate)};
+                           .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .permutation = p->permutation, .as_is = is_as_is(m, p, reference, candidate)};
     q.is_picture = ls_node_is_picture(&m->in->reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&m->in->candidate.trace->nodes[p->candidate_value]);
+    if (geometry->items != NULL) {
+        q.passes = geometry->items;
+        q.reference_rows = (ls_output_rows){.rows = pp->reference_items, .sequences = 1};
+        q.candidate_rows = (ls_output_rows){.rows = pp->candidate_items, .sequences = 1};
+    }
     if (!m->in->reference.trace->is_graph && pp->rows != NULL)
         q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
     else if (!m->in->candidate.trace->is_graph && pp->rows != NULL)

@@ -62,6 +62,7 @@ typedef struct search {
     bool of_candidate; /* the moving side is the candidate */
     bool as_is, is_picture; /* see ls_layout_request */
     const ls_map *votes;
+    const ls_layout_vote *known; /* the right one; NULL */
     ls_layout_choice choice;
     ls_view best;
     double best_error;
@@ -79,6 +80,8 @@ static ls_layout_vote vote_for(const search *s, uint64_t code) {
 
 static uint64_t votes_for(const search *s, uint64_t code) {
     ls_layout_vote key = vote_for(s, code);
+    if (s->known != NULL && s->known->of_candidate == key.of_candidate && s->known->ranks == key.ranks && s->known->code == code)
+        return UINT64_MAX;
     const uint64_t *votes = s->choice == LS_LAYOUT_LEARN ? NULL : ls_map_find(s->votes, (const char *)&key, sizeof key);
     return votes != NULL ? *votes : 0;
 }
@@ -214,8 +217,8 @@ lockstep_status ls_layout_find(const ls_layout_request *q, const ls_map *votes, 
     ls_layout_squeeze(&candidate);
     uint64_t code = 0;
     search of_reference = {.moving = reference, .fixed = candidate, .reorder = q->reorder,
-                           .head_size = q->head_size, .kind = q->kind, .as_is = q->as_is, .is_picture = q->is_picture, .votes = votes, .choice = choice};
-    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .as_is = q->as_is, .is_picture = q->is_picture, .votes = votes, .choice = choice};
+                           .head_size = q->head_size, .kind = q->kind, .as_is = q->as_is, .is_picture = q->is_picture, .votes = votes, .known = q->permutation, .choice = choice};
+    search of_candidate = {.moving = candidate, .fixed = reference, .kind = q->kind, .of_candidate = true, .as_is = q->as_is, .is_picture = q->is_picture, .votes = votes, .known = q->permutation, .choice = choice};
     if (settle(&of_reference, &layout.reference, &code, &layout)) {
         if (!is_identity(code))
             ls_layout_say(&said, "axes %llu", (unsigned long long)code);

@@ -22,6 +22,7 @@ typedef struct ls_layout_request {
     ls_reorder reorder;
     uint64_t head_size;    /* for the reorder; 0 where unknown */
     uint64_t kind; /* of the pair: those of one kind vote together */
+    const struct ls_layout_vote *permutation; /* which is known to be right; NULL */
     bool is_picture; /* both are pictures: only the colours' axis may stand elsewhere, since columns for rows are a fault */
     bool as_is;    /* equal names in files, and equal shapes: another order of the axes is a difference */
 } ls_layout_request;

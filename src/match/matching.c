@@ -1,3 +1,4 @@
+#include "match/chosen_passes.h"
 #include "match/matching.h"
 
 #include <stdlib.h>
@@ -19,6 +20,11 @@ lockstep_status ls_matching_init(ls_match_inputs *in, ls_pairs *pairs, ls_arena 
     *out = (ls_matching){.in = in, .pairs = pairs, .arena = arena};
     out->reference_used = calloc(in->reference.trace->node_count + 1, sizeof *out->reference_used);
     out->reference_outputs = ls_values_outputs(&in->reference.values, true);
+    if (in->passes != NULL) {
+        ls_alike_pass *chosen;
+        LS_TRY(ls_chosen_passes_read(in->passes, in->reference.trace, in->candidate.trace, arena, &chosen, &out->tokens.chosen_count, error));
+        out->tokens.chosen = chosen;
+    }
     return out->reference_used != NULL && out->reference_outputs != NULL ? LOCKSTEP_OK : no_memory(error);
 }
 
@@ -69,11 +75,16 @@ static lockstep_status select_nodes(ls_matching *m, lockstep_error *error) {
     return LOCKSTEP_OK;
 }
 
+/* A pass that ends in tensors without elements computes for its caches alone. */
 static void note_outputs(ls_matching *m) {
     const ls_trace *candidate = m->in->candidate.trace;
     for (size_t i = m->seen; i < candidate->node_count; i++) {
         const ls_node *n = &candidate->nodes[i];
-        if (n->pass != LS_NONE && n->elements > 0 && ls_values_is_own(&m->in->candidate.values, i) && ls_node_has_values(n))
+        if (n->pass == LS_NONE)
+            continue;
+        if (n->elements == 0 && ls_node_is_operation(n))
+            m->facts[n->pass].output = 0;
+        else if (n->elements > 0 && ls_values_is_own(&m->in->candidate.values, i) && ls_node_has_values(n))
             m->facts[n->pass].output = i + 1;
     }
 }
@@ -95,6 +106,20 @@ static int32_t last_position(const ls_pass *pass) {
     return last;
 }
 
+/* A pass over several pictures, and one over one of them, as passes with so many rows. */
+static const ls_pass_pair *items_of(ls_matching *m, const ls_pass_pair *pair) {
+    ls_pass_pair *items = ls_arena_array(m->arena, 1, sizeof *items);
+    ls_row_pair *row = ls_arena_array(m->arena, 1, sizeof *row);
+    if (items == NULL || row == NULL)
+        return NULL;
+    *row = (ls_row_pair){(uint32_t)(pair->reference_items > 1 ? pair->item : 0), (uint32_t)(pair->candidate_items > 1 ? pair->item : 0)};
+    *items = *pair;
+    items->rows = row;
+    items->row_count = 1;
+    items->whole = false;
+    return items;
+}
+
 static bool measure_passes(ls_matching *m) {
     for (size_t i = m->geometry_count; i < m->tokens.pair_count; i++) {
         const ls_pass_pair *pair = &m->tokens.pairs[i];
@@ -104,6 +129,8 @@ static bool measure_passes(ls_matching *m) {
         ls_pass_geometry *g = &m->geometry[i];
         *g = (ls_pass_geometry){.reference_last = last_position(reference), .candidate_last = last_position(candidate),
                                .last_row = (int32_t)(candidate->rows > 0 ? candidate->rows : reference->rows) - 1, .reference_sequences = ls_grid_of(reference).sequences, .candidate_sequences = ls_grid_of(candidate).sequences};
+        if (pair->reference_items > 0 && (g->items = items_of(m, pair)) == NULL)
+            return false;
         g->has_grids = pair->rows != NULL && !pair->whole && ls_grids_read(reference, candidate, pair, &g->grids);
         m->geometry_count = i + 1;
     }
@@ -242,8 +269,7 @@ static lockstep_status list_unpaired(ls_matching *m, lockstep_error *error) {
     for (size_t i = 0; i < m->tokens.pair_count; i++)
         has_pair[m->tokens.pairs[i].reference] = true;
     for (size_t i = 0; i < c->node_count; i++) {
-        const bool counts = ls_values_is_own(&m->in->candidate.values, i) || m->pair_of[i] != 0; /* inputs are compared where they are pictures */
-        if (!m->wanted[i] || !counts || c->nodes[i].elements == 0 || !has_paired_candidate(&m->tokens, c->nodes[i].pass))
+        if (!m->wanted[i] || !ls_values_is_own(&m->in->candidate.values, i) || c->nodes[i].elements == 0 || !has_paired_candidate(&m->tokens, c->nodes[i].pass))
             continue;
         m->candidate_total++;
         m->absorbed_count += m->pair_of[i] == 0 && m->absorbed_into[i] != 0;

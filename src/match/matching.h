@@ -15,6 +15,7 @@ typedef struct ls_match_inputs {
     ls_rules map, preset; /* a name where there are any */
     const char *tensors;  /* regular expression on the candidate's name, or NULL */
     const char *layers;   /* "0-3,7" or NULL */
+    const char *passes;   /* "0:2,1:5" or NULL (chosen_passes.h) */
 } ls_match_inputs;
 
 /* What layouts need to know of a pass pair. */
@@ -22,6 +23,7 @@ typedef struct ls_pass_geometry {
     int32_t reference_last, candidate_last; /* highest positions; -1 where unknown */
     size_t reference_sequences, candidate_sequences;
     int32_t last_row;                       /* of the candidate's pass, or of the reference's where only that is known */
+    const ls_pass_pair *items;              /* the pictures of a batch as rows, of which one is shared; NULL */
     bool has_grids;                         /* only some rows are shared */
     ls_grids grids;
 } ls_pass_geometry;

@@ -8,5 +8,6 @@
 LS_METHOD_ROW(MAP, "map", ls_match_by_map)                   /* rules of the user's */
 LS_METHOD_ROW(NAME, "name", ls_match_by_name)                /* equal names */
 LS_METHOD_ROW(PRESET, "preset", ls_match_by_preset)          /* rules of the model */
+LS_METHOD_ROW(INPUT, "input", ls_match_given)                /* the only input of its size */
 LS_METHOD_ROW(PICTURE, "picture", ls_match_by_picture)       /* the pixels that both models are given */
 LS_METHOD_ROW(ELIMINATION, "elimination", ls_match_the_only_two) /* neither side has another tensor */

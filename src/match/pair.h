@@ -46,6 +46,7 @@ typedef struct ls_pair {
     ls_reorder reorder;   /* of the reference's elements, where no rule says it */
     const uint64_t *order; /* of the reference's rows, where that is another; NULL. Borrowed */
     bool orders_elements;  /* it is of elements instead */
+    const struct ls_layout_vote *permutation; /* of axes, where it is known; NULL. Borrowed */
     bool is_extra;        /* the candidate's tensor has another pair, which stands for it */
     bool is_compared;
     bool has_one_layout;  /* no other permutation makes the shapes agree */

@@ -94,14 +94,14 @@ static void fill(const sides *s) {
     for (size_t i = s->na; i-- > 0;)
         for (size_t j = s->nb; j-- > 0;) {
             uint16_t down = *cell(s, i + 1, j), right = *cell(s, i, j + 1);
-            *cell(s, i, j) = s->a[i] == s->b[j] ? (uint16_t)(*cell(s, i + 1, j + 1) + 1) : down > right ? down : right;
+            *cell(s, i, j) = ls_tokens_agree(s->a[i], s->b[j]) ? (uint16_t)(*cell(s, i + 1, j + 1) + 1) : down > right ? down : right;
         }
 }
 
 lockstep_status ls_sequences_align(const ls_sequence *reference, const ls_sequence *candidate, ls_token_step **out_steps,
                                    size_t *out_count, lockstep_error *error) {
     size_t head = 0, na = reference->count, nb = candidate->count, count = 0;
-    while (head < na && head < nb && reference->ids[head] == candidate->ids[head])
+    while (head < na && head < nb && ls_tokens_agree(reference->ids[head], candidate->ids[head]))
         head++;
     sides s = {reference->ids + head, candidate->ids + head, na - head, nb - head, NULL};
     bool fits = s.na < UINT16_MAX && s.nb < UINT16_MAX && (s.na + 1) * (s.nb + 1) <= CELLS_MAX;
@@ -117,7 +117,7 @@ lockstep_status ls_sequences_align(const ls_sequence *reference, const ls_sequen
     for (size_t i = 0; i < head; i++)
         steps[count++] = (ls_token_step){i, i};
     for (size_t i = 0, j = 0; i < s.na || j < s.nb;) {
-        bool both = i < s.na && j < s.nb && (s.a[i] == s.b[j] || !fits);
+        bool both = i < s.na && j < s.nb && (ls_tokens_agree(s.a[i], s.b[j]) || !fits);
         bool left = !both && i < s.na && (j == s.nb || *cell(&s, i + 1, j) >= *cell(&s, i, j + 1));
         steps[count++] = (ls_token_step){both || left ? head + i : LS_NONE, both || !left ? head + j : LS_NONE};
         i += both || left;

@@ -14,6 +14,9 @@ typedef struct ls_sequence {
 lockstep_status ls_sequence_of(const ls_trace *trace, ls_sequence *out_sequence, lockstep_error *error);
 void ls_sequence_done(ls_sequence *sequence);
 
+/* A row whose embedding was given, as those of a picture, may stand for any token. */
+static inline bool ls_tokens_agree(int32_t a, int32_t b) { return a == b || a == LOCKSTEP_NO_TOKEN || b == LOCKSTEP_NO_TOKEN; }
+
 /* One step of an alignment: an index on each side, LS_NONE where a side has no token. */
 typedef struct ls_token_step {
     size_t reference, candidate;

@@ -1,247 +1,25 @@
 #include "match/token_alignment.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/grow.h"
-#include "base/map.h"
+#include "match/alignment_state.h"
 #include "match/dumped_pass.h"
-
-/* Identity of a row: its history and itself, hashed. */
-typedef struct row_id {
-    uint64_t history;
-    int32_t position; /* in its sequence, not counting padding */
-    bool padding;
-} row_id;
-
-typedef struct side {
-    const ls_trace *trace;
-    size_t seen, capacity; /* passes whose rows have been identified, and room */
-    row_id **ids;  /* per pass, per row; NULL where unknown */
-    bool **used;   /* has a partner */
-    size_t *used_count;
-    bool *paired;  /* the pass is in some pair */
-    ls_map histories;
-    ls_map rows_of;    /* (pass, history, position) -> the first such row + 1; of the reference */
-    uint32_t **next;   /* per pass, per row: the next such row + 1, or 0 */
-    ls_map ends;       /* (process, context, sequence) -> the position after its last token */
-    ls_map first_positions; /* (process, context, sequence) -> position of its first token after padding */
-    size_t rows, padding;
-} side;
-
-struct ls_token_alignment_state {
-    side reference, candidate;
-    bool decided;
-    bool is_dump;        /* one side is one, of one pass of the other, a recorded run */
-    size_t first_free;   /* passes of the reference before it have no free row */
-    size_t after_tokens; /* the pass of the reference after the last that is paired by tokens */
-    ls_row_pair *list;   /* room for the rows of one pass */
-    size_t list_capacity;
-};
-
-static uint64_t mix(uint64_t history, uint64_t token) {
-    uint64_t h = (history ^ token * 0x9e3779b97f4a7c15u) + 0x632be59bd9b4e019u;
-    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-    return h ^ h >> 32;
-}
-
-/* The history of (context, sequence) up to a position, over all passes so far. */
-static uint64_t *history_at(ls_map *histories, const ls_pass *pass, int32_t sequence, int32_t position) {
-    int64_t key[3] = {(int64_t)pass->process << 32 | pass->context, sequence, position};
-    return ls_map_at(histories, (const char *)key, sizeof key);
-}
-
-static bool make_room(side *s, size_t passes) {
-    size_t had = s->capacity, now = ls_doubled(had, passes);
-    if (!ls_extend(&s->ids, had, now, sizeof *s->ids) || !ls_extend(&s->used, had, now, sizeof *s->used) ||
-        !ls_extend(&s->used_count, had, now, sizeof *s->used_count) || !ls_extend(&s->paired, had, now, sizeof *s->paired) || !ls_extend(&s->next, had, now, sizeof *s->next))
-        return false;
-    s->capacity = now;
-    return true;
-}
-
-/* Which rows of a batch are padding, according to its attention mask; NULL when there is none, or it is not known. */
-static bool *read_padding(const ls_trace *t, size_t p) {
-    const ls_pass *pass = &t->passes[p];
-    for (size_t i = pass->first_node; pass->first_node != LS_NONE && i < t->node_count && (t->nodes[i].pass == p || t->nodes[i].pass == LS_NONE); i++) {
-        const ls_node *n = &t->nodes[i];
-        ls_hold hold;
-        if (n->role != LOCKSTEP_ROLE_INPUT || n->rank != 2 || n->elements != pass->rows || strstr(n->name, "attention_mask") == NULL ||
-            ls_trace_hold(t, i, &hold, NULL) != LOCKSTEP_OK)
-            continue;
-        bool *padding = calloc(pass->rows + 1, sizeof *padding), flags = true, any = false;
-        for (size_t r = 0; padding != NULL && r < pass->rows; r++) {
-            double value;
-            ls_view_read_f64(&hold.view, r, 1, &value);
-            padding[r] = value == 0;
-            flags = flags && (value == 0 || value == 1);
-            any = any || value == 1;
-        }
-        ls_hold_release(&hold);
-        if (flags && any)
-            return padding;
-        free(padding); /* this mask is added to the scores */
-        return NULL;
-    }
-    return NULL;
-}
-
-static uint64_t *first_position(ls_map *firsts, const ls_pass *pass, int32_t sequence) {
-    int64_t key[2] = {(int64_t)pass->process << 32 | pass->context, sequence};
-    return ls_map_at(firsts, (const char *)key, sizeof key);
-}
-
-typedef struct row_key {
-    uint64_t pass, history;
-    int64_t position;
-} row_key;
-
-static row_key key_of(size_t pass, const row_id *id) { return (row_key){pass, id->history, id->position}; }
-
-/* Files a row under its key, in front of those filed before. */
-static bool file_row(side *s, size_t p, size_t r) {
-    row_key key = key_of(p, &s->ids[p][r]);
-    uint64_t *slot = ls_map_at(&s->rows_of, (const char *)&key, sizeof key);
-    if (slot == NULL)
-        return false;
-    s->next[p][r] = (uint32_t)*slot;
-    *slot = r + 1;
-    return true;
-}
-
-/* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. `continues`: without positions, it
- * comes after the passes before. */
-static bool identify_row(side *s, size_t p, size_t r, bool fresh, bool continues) {
-    const ls_pass *pass = &s->trace->passes[p];
-    int32_t sequence = pass->sequences != NULL ? pass->sequences[r] : 0;
-    uint64_t *end = first_position(&s->ends, pass, sequence);
-    if (end == NULL)
-        return false;
-    int32_t position = pass->positions != NULL ? pass->positions[r] : continues && *end < INT32_MAX ? (int32_t)*end : (int32_t)r;
-    *end = position >= 0 ? (uint64_t)position + 1 : 0;
-    const uint64_t *before = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
-    uint64_t history = mix(before != NULL ? *before : 0, (uint64_t)(uint32_t)pass->tokens[r]);
-    bool begins = before == NULL || *before == 0;
-    uint64_t *here = history_at(&s->histories, pass, sequence, position);
-    uint64_t *first = first_position(&s->first_positions, pass, sequence);
-    if (here == NULL || first == NULL)
-        return false;
-    *here = history;
-    if (begins)
-        *first = fresh ? (uint64_t)position : 0;
-    int64_t in_sequence = (int64_t)position - (int64_t)*first;
-    s->ids[p][r] = (row_id){history, in_sequence >= INT32_MIN ? (int32_t)in_sequence : INT32_MIN, false};
-    s->rows++;
-    return file_row(s, p, r);
-}
-
-/* Identifies the rows of the next pass. */
-static bool identify(side *s, bool continues) {
-    size_t p = s->seen;
-    if (!make_room(s, p + 1))
-        return false;
-    const ls_pass *pass = &s->trace->passes[p];
-    s->seen++;
-    if (pass->tokens == NULL)
-        return true;
-    s->ids[p] = calloc(pass->rows, sizeof **s->ids);
-    s->used[p] = calloc(pass->rows, sizeof **s->used);
-    s->next[p] = calloc(pass->rows + 1, sizeof **s->next);
-    bool ok = s->ids[p] != NULL && s->used[p] != NULL && s->next[p] != NULL, after_padding = false, *padding = read_padding(s->trace, p);
-    for (size_t r = 0; ok && r < pass->rows; r++) {
-        bool same_sequence = r > 0 && (pass->sequences == NULL || pass->sequences[r] == pass->sequences[r - 1]);
-        after_padding = after_padding && same_sequence;
-        if (padding != NULL && padding[r]) {
-            s->ids[p][r].padding = s->used[p][r] = true; /* never a partner */
-            s->used_count[p]++;
-            s->padding++;
-            after_padding = true;
-        } else {
-            ok = identify_row(s, p, r, after_padding, continues);
-        }
-    }
-    free(padding);
-    return ok;
-}
-
-static void forget(side *s) {
-    for (size_t p = 0; p < s->capacity; p++) {
-        free(s->ids[p]);
-        free(s->used[p]);
-        free(s->next[p]);
-    }
-    free(s->ids);
-    free(s->used);
-    free(s->used_count);
-    free(s->paired);
-    free(s->next);
-    ls_map_done(&s->rows_of);
-    ls_map_done(&s->histories);
-    ls_map_done(&s->first_positions);
-    ls_map_done(&s->ends);
-}
-
-/* The row after the last of the sequence that this row begins. */
-static size_t end_of_sequence(const ls_pass *pass, size_t row) {
-    size_t end = row + 1;
-    while (end < pass->rows && (pass->sequences == NULL || pass->sequences[end] == pass->sequences[row]))
-        end++;
-    return end;
-}
-
-static int32_t sequence_of(const ls_pass *pass, size_t row) { return pass->sequences != NULL ? pass->sequences[row] : 0; }
-
-/* An unpaired row of the reference's pass with the same history and position, in the given sequence if there
- * is one; or LS_NONE. */
-static size_t free_row(const side *ref, size_t rp, const row_id *id, const int32_t *sequence) {
-    enum { STEPS_MAX = 4096 };
-    row_key key = key_of(rp, id);
-    const uint64_t *slot = ls_map_find(&ref->rows_of, (const char *)&key, sizeof key);
-    size_t steps = 0;
-    for (uint64_t r = slot != NULL ? *slot : 0; r != 0 && steps < STEPS_MAX; r = ref->next[rp][r - 1], steps++)
-        if (!ref->used[rp][r - 1] && (sequence == NULL || sequence_of(&ref->trace->passes[rp], r - 1) == *sequence))
-            return r - 1;
-    return LS_NONE;
-}
-
-/* A graph without positions (ALiBi) doesn't tell whether a pass continues the one before: it does where the reference has such rows,
- * and otherwise it begins again. */
-static bool identify_candidate(side *cand, const side *ref) {
-    const size_t cp = cand->seen;
-    const ls_pass *pass = &cand->trace->passes[cp];
-    const size_t padding = cand->padding;
-    if (!identify(cand, true))
-        return false;
-    if (pass->tokens == NULL || pass->positions != NULL)
-        return true;
-    for (size_t rp = 0; rp < ref->seen; rp++)
-        for (size_t r = 0; ref->ids[rp] != NULL && r < pass->rows; r++)
-            if (!cand->ids[cp][r].padding && free_row(ref, rp, &cand->ids[cp][r], NULL) != LS_NONE)
-                return true;
-    free(cand->ids[cp]);
-    free(cand->used[cp]);
-    free(cand->next[cp]);
-    cand->rows -= pass->rows - (cand->padding - padding);
-    cand->padding = padding;
-    cand->used_count[cp] = 0;
-    cand->seen = cp;
-    return identify(cand, false);
-}
 
 /* Lists equal, unpaired rows of two passes, and returns how many there are. Several sequences may begin with
  * the same tokens: each is paired with the one that shares most with it, which its last shared row identifies. */
-static size_t common_rows(const side *ref, size_t rp, const side *cand, size_t cp, ls_row_pair *out) {
+static size_t common_rows(const ls_row_side *ref, size_t rp, const ls_row_side *cand, size_t cp, ls_row_pair *out) {
     const ls_pass *pass = &cand->trace->passes[cp];
     size_t count = 0;
     for (size_t from = 0, end; from < pass->rows; from = end) {
         size_t last = LS_NONE;
-        end = end_of_sequence(pass, from);
+        end = ls_rows_end_of_sequence(pass, from);
         for (size_t c = end; c-- > from && last == LS_NONE;)
-            last = cand->used[cp][c] ? LS_NONE : free_row(ref, rp, &cand->ids[cp][c], NULL);
-        int32_t sequence = last != LS_NONE ? sequence_of(&ref->trace->passes[rp], last) : 0;
+            last = cand->used[cp][c] ? LS_NONE : ls_rows_free(ref, rp, &cand->ids[cp][c], NULL);
+        int32_t sequence = last != LS_NONE ? ls_rows_sequence_of(&ref->trace->passes[rp], last) : 0;
         for (size_t c = from; last != LS_NONE && c < end; c++) {
-            size_t r = cand->used[cp][c] ? LS_NONE : free_row(ref, rp, &cand->ids[cp][c], &sequence);
+            size_t r = cand->used[cp][c] ? LS_NONE : ls_rows_free(ref, rp, &cand->ids[cp][c], &sequence);
             if (r == LS_NONE)
                 continue;
             out[count++] = (ls_row_pair){(uint32_t)r, (uint32_t)c};
@@ -263,7 +41,7 @@ static bool add_pair(ls_token_alignment *a, size_t rp, size_t cp, const ls_row_p
     }
     if (list != NULL)
         memcpy(copy, list, count * sizeof *copy);
-    a->pairs[a->pair_count++] = (ls_pass_pair){rp, cp, copy, count, whole};
+    a->pairs[a->pair_count++] = (ls_pass_pair){.reference = rp, .candidate = cp, .rows = copy, .row_count = count, .whole = whole};
     if (rp < state->reference.capacity)
         state->reference.paired[rp] = true;
     if (cp < state->candidate.capacity)
@@ -271,7 +49,7 @@ static bool add_pair(ls_token_alignment *a, size_t rp, size_t cp, const ls_row_p
     return true;
 }
 
-static bool is_whole(const side *ref, size_t rp, const side *cand, size_t cp, const ls_row_pair *list, size_t count) {
+static bool is_whole(const ls_row_side *ref, size_t rp, const ls_row_side *cand, size_t cp, const ls_row_pair *list, size_t count) {
     if (count != ref->trace->passes[rp].rows || count != cand->trace->passes[cp].rows)
         return false;
     for (size_t i = 0; i < count; i++)
@@ -281,7 +59,7 @@ static bool is_whole(const side *ref, size_t rp, const side *cand, size_t cp, co
 }
 
 /* Rows without padding. */
-static size_t own_rows(const side *s, size_t p) {
+static size_t own_rows(const ls_row_side *s, size_t p) {
     size_t count = 0;
     for (size_t r = 0; r < s->trace->passes[p].rows; r++)
         count += !s->ids[p][r].padding;
@@ -290,7 +68,7 @@ static size_t own_rows(const side *s, size_t p) {
 
 /* Do the rows of a list make up whole sequences of a side's pass? Two batches may share only some of their
  * sequences. */
-static bool has_whole_sequences(const side *s, size_t p, const ls_row_pair *list, size_t count, bool of_reference) {
+static bool has_whole_sequences(const ls_row_side *s, size_t p, const ls_row_pair *list, size_t count, bool of_reference) {
     const ls_pass *pass = &s->trace->passes[p];
     bool *listed = pass->sequences != NULL ? calloc(pass->rows + 1, sizeof *listed) : NULL, whole = listed != NULL;
     for (size_t i = 0; whole && i < count; i++)
@@ -304,15 +82,32 @@ static bool has_whole_sequences(const side *s, size_t p, const ls_row_pair *list
     return whole;
 }
 
+static bool room_for_rows(struct ls_token_alignment_state *state, size_t rows) {
+    while (state->list_capacity < rows)
+        if (!ls_grow((void **)&state->list, state->list_capacity, &state->list_capacity, sizeof *state->list))
+            return false;
+    return true;
+}
+
+/* The listed rows have their partners. */
+static void use_rows(ls_token_alignment *a, size_t rp, size_t cp, size_t count) {
+    struct ls_token_alignment_state *state = a->state;
+    ls_row_side *ref = &state->reference, *cand = &state->candidate;
+    for (size_t i = 0; i < count; i++)
+        ref->used[rp][state->list[i].reference] = cand->used[cp][state->list[i].candidate] = true;
+    ref->used_count[rp] += count;
+    cand->used_count[cp] += count;
+    a->matched += count;
+}
+
 /* Pairs one pass of the candidate with passes of the reference, where all rows of either pass are shared, or
  * whole sequences. (A warm-up run shares its first token at most.) */
 static bool pair_pass(ls_token_alignment *a, size_t cp) {
     struct ls_token_alignment_state *state = a->state;
-    side *ref = &state->reference, *cand = &state->candidate;
+    ls_row_side *ref = &state->reference, *cand = &state->candidate;
     size_t candidate_rows = cand->trace->passes[cp].rows;
-    while (state->list_capacity < candidate_rows)
-        if (!ls_grow((void **)&state->list, state->list_capacity, &state->list_capacity, sizeof *state->list))
-            return false;
+    if (!room_for_rows(state, candidate_rows))
+        return false;
     while (state->first_free < ref->seen &&
            (ref->ids[state->first_free] == NULL || ref->used_count[state->first_free] == ref->trace->passes[state->first_free].rows))
         state->first_free++;
@@ -326,21 +121,20 @@ static bool pair_pass(ls_token_alignment *a, size_t cp) {
             continue;
         if (!add_pair(a, rp, cp, state->list, count, is_whole(ref, rp, cand, cp, state->list, count)))
             return false;
-        for (size_t i = 0; i < count; i++)
-            ref->used[rp][state->list[i].reference] = cand->used[cp][state->list[i].candidate] = true;
-        ref->used_count[rp] += count;
-        cand->used_count[cp] += count;
-        a->matched += count;
+        use_rows(a, rp, cp, count);
         state->after_tokens = rp + 1 > state->after_tokens ? rp + 1 : state->after_tokens;
     }
     return true;
 }
 
-/* Pairs a pass without tokens (an encoder's, for example) with the reference's passes between the same passes
- * with tokens, and with the one after them, which may contain the same work. */
+/* Pairs a pass without tokens (an encoder's, for example), of which is not known what it reads, with the reference's passes between
+ * the same passes with tokens, and with the one after them, which may contain the same work. */
 static bool pair_silent(ls_token_alignment *a, size_t cp) {
-    const side *ref = &a->state->reference;
-    size_t rp = a->state->after_tokens;
+    const struct ls_token_alignment_state *state = a->state;
+    const ls_row_side *ref = &state->reference;
+    size_t rp = state->after_tokens;
+    if (rp > 0 && ref->used_count[rp - 1] < ref->trace->passes[rp - 1].rows)
+        rp--; /* the candidate is still within it */
     for (bool silent = true; silent && rp < ref->seen; rp++) {
         silent = ref->ids[rp] == NULL;
         if (!add_pair(a, rp, cp, NULL, 0, true))
@@ -349,120 +143,55 @@ static bool pair_silent(ls_token_alignment *a, size_t cp) {
     return true;
 }
 
-/* ------------------------------------------------------------ judging */
-
-static size_t unmatched_pass(const side *s) {
-    for (size_t p = 0; p < s->trace->pass_count; p++)
-        for (size_t r = 0; s->ids[p] != NULL && r < s->trace->passes[p].rows; r++)
-            if (!s->used[p][r])
-                return p;
-    return LS_NONE;
-}
-
-static size_t common_prefix(const ls_pass *a, const ls_pass *b) {
-    size_t n = 0;
-    while (n < a->rows && n < b->rows && a->tokens[n] == b->tokens[n] &&
-           (a->positions == NULL || b->positions == NULL || a->positions[n] == b->positions[n]))
-        n++;
-    return n;
-}
-
-/* The candidate's pass whose tokens are closest to those of a pass of the reference. */
-static size_t closest_pass(const ls_trace *candidate, const ls_pass *pass) {
-    size_t best = LS_NONE, best_score = 0;
-    for (size_t p = 0; p < candidate->pass_count; p++) {
-        const ls_pass *other = &candidate->passes[p];
-        if (other->tokens == NULL)
+/* Pairs a pass by its weights. */
+static bool pair_alike(ls_token_alignment *a, size_t cp) {
+    struct ls_token_alignment_state *state = a->state;
+    for (; state->next_alike < state->alike_count && state->alike[state->next_alike].candidate <= cp; state->next_alike++) {
+        const ls_alike_pass *alike = &state->alike[state->next_alike];
+        if (alike->candidate != cp)
             continue;
-        size_t gap = other->rows > pass->rows ? other->rows - pass->rows : pass->rows - other->rows;
-        size_t score = 1000000 + 2 * common_prefix(pass, other) - (gap < 500000 ? gap : 500000);
-        if (best == LS_NONE || score > best_score)
-            best = p, best_score = score;
+        if (!add_pair(a, alike->reference, cp, NULL, 0, true))
+            return false;
+        ls_pass_pair *added = &a->pairs[a->pair_count - 1];
+        added->item = alike->item;
+        added->reference_items = alike->items > 0 && !alike->of_candidate ? alike->items : alike->items > 0;
+        added->candidate_items = alike->items > 0 && alike->of_candidate ? alike->items : alike->items > 0;
     }
-    return best;
+    return true;
 }
 
-static bool has_extra(const ls_pass *longer, const ls_pass *shorter, size_t at) {
-    return longer->rows == shorter->rows + 1 &&
-           memcmp(longer->tokens, shorter->tokens, at * sizeof *longer->tokens) == 0 &&
-           memcmp(longer->tokens + at + 1, shorter->tokens + at, (shorter->rows - at) * sizeof *longer->tokens) == 0;
-}
-
-static bool repeats(const int32_t *tokens, size_t at) { return at > 0 && tokens[at] == tokens[at - 1]; }
-
-/* How the tokens of two passes differ. */
-static ls_inputs_finding difference_of(const ls_pass *ref, const ls_pass *cand) {
-    size_t at = common_prefix(ref, cand);
-    bool in_both = at < ref->rows && at < cand->rows;
-    ls_inputs_finding f = {.code = LS_INPUTS_LENGTHS, .at = at, .reference_rows = ref->rows, .candidate_rows = cand->rows};
-    if (in_both && ref->tokens[at] == cand->tokens[at])
-        f.code = LS_INPUTS_POSITIONS;
-    else if (in_both)
-        f.code = LS_INPUTS_TOKENS;
-    if (has_extra(cand, ref, at < ref->rows ? at : ref->rows))
-        f.code = LS_INPUTS_EXTRA_TOKEN;
-    else if (has_extra(ref, cand, at < cand->rows ? at : cand->rows))
-        f.code = LS_INPUTS_MISSING_TOKEN;
-    f.reference_token = at < ref->rows ? ref->tokens[at] : -1;
-    f.candidate_token = at < cand->rows ? cand->tokens[at] : -1;
-    if (f.code == LS_INPUTS_POSITIONS) {
-        f.reference_position = ref->positions[at];
-        f.candidate_position = cand->positions[at];
+/* Pairs a pass as the user says. Rows with the same tokens correspond; where there are none, all of them do, one by one. */
+static bool pair_chosen(ls_token_alignment *a, size_t cp) {
+    struct ls_token_alignment_state *state = a->state;
+    ls_row_side *ref = &state->reference, *cand = &state->candidate;
+    for (size_t i = 0; i < a->chosen_count; i++) {
+        const size_t rp = a->chosen[i].reference;
+        if (a->chosen[i].candidate != cp || rp >= ref->seen)
+            continue;
+        const bool known = ref->ids[rp] != NULL && cand->ids[cp] != NULL;
+        if (known && !room_for_rows(state, cand->trace->passes[cp].rows))
+            return false;
+        const size_t count = known ? common_rows(ref, rp, cand, cp, state->list) : 0;
+        if (!add_pair(a, rp, cp, count > 0 ? state->list : NULL, count, count == 0 || is_whole(ref, rp, cand, cp, state->list, count)))
+            return false;
+        if (count > 0)
+            use_rows(a, rp, cp, count);
     }
-    f.is_doubled = (f.code == LS_INPUTS_EXTRA_TOKEN && repeats(cand->tokens, at)) || (f.code == LS_INPUTS_MISSING_TOKEN && repeats(ref->tokens, at));
-    return f;
+    return true;
 }
 
-/* Are the reference's unpaired rows whole sequences of their batches, whose other sequences are paired? */
-static bool lacks_sequences_only(const side *ref) {
-    bool lacks = true;
-    size_t missing = 0;
-    for (size_t p = 0; p < ref->trace->pass_count && lacks; p++) {
-        const ls_pass *pass = &ref->trace->passes[p];
-        size_t used = 0;
-        bool last = false, any = false;
-        for (size_t r = 0; ref->ids[p] != NULL && r < pass->rows && lacks; r++) {
-            bool same = any && (pass->sequences == NULL || pass->sequences[r] == pass->sequences[r - 1]);
-            if (ref->ids[p][r].padding)
-                continue;
-            lacks = !same || ref->ids[p][r - 1].padding || ref->used[p][r] == last;
-            missing += !ref->used[p][r];
-            used += ref->used[p][r];
-            last = ref->used[p][r];
-            any = true;
-        }
-        lacks = lacks && (!any || used > 0);
-    }
-    return lacks && missing > 0;
-}
-
-/* The furthest position among some rows of a pass; -1 for a sequence that only this batch has. */
-static int32_t furthest_position(const side *s, size_t p, size_t row, size_t end) {
-    int32_t furthest = -1;
-    bool paired = s->used_count[p] == 0; /* all rows of a pass without a partner count */
-    for (size_t r = row; r < end; r++) {
-        const row_id *id = &s->ids[p][r];
-        paired = paired || (!id->padding && s->used[p][r]);
-        furthest = !id->padding && id->position > furthest ? id->position : furthest;
-    }
-    return paired ? furthest : -1;
-}
-
-/* Did the candidate only stop sooner? Then no row of it is at or beyond the first unpaired position of the
- * reference. (A warm-up run is before it.) */
-static bool ended_earlier(const side *ref, const side *cand) {
-    int32_t last = -1, first_missing = INT32_MAX;
-    for (size_t p = 0; p < ref->trace->pass_count; p++)
-        for (size_t r = 0; ref->ids[p] != NULL && r < ref->trace->passes[p].rows; r++)
-            if (!ref->used[p][r] && ref->ids[p][r].position < first_missing)
-                first_missing = ref->ids[p][r].position;
-    for (size_t p = 0; p < cand->trace->pass_count; p++)
-        for (size_t r = 0, end; cand->ids[p] != NULL && r < cand->trace->passes[p].rows; r = end) {
-            end = end_of_sequence(&cand->trace->passes[p], r);
-            int32_t furthest = furthest_position(cand, p, r, end);
-            last = furthest > last ? furthest : last;
-        }
-    return last < first_missing;
+/* Pairs the rows of a pass, and the pass itself where a side tells no tokens. */
+static bool pair_any(ls_token_alignment *a, size_t cp) {
+    const struct ls_token_alignment_state *state = a->state;
+    if (a->chosen != NULL)
+        return pair_chosen(a, cp);
+    if (state->is_dump)
+        return true;
+    if (state->alike_count > 0)
+        return pair_alike(a, cp) && (state->candidate.ids[cp] == NULL || a->in_order || pair_pass(a, cp));
+    if (a->in_order)
+        return cp >= state->reference.seen || add_pair(a, cp, cp, NULL, 0, true);
+    return state->candidate.ids[cp] != NULL ? pair_pass(a, cp) : pair_silent(a, cp);
 }
 
 static bool tells_tokens(const ls_trace *t) { return ls_trace_first_with_tokens(t) != LS_NONE; }
@@ -501,18 +230,17 @@ static bool is_dump_of(const ls_trace *reference, const ls_trace *candidate) { r
 
 static bool grow(ls_token_alignment *a) {
     struct ls_token_alignment_state *state = a->state;
-    side *ref = &state->reference, *cand = &state->candidate;
+    ls_row_side *ref = &state->reference, *cand = &state->candidate;
     while (ref->seen < ref->trace->pass_count)
-        if (!identify(ref, false))
+        if (!ls_rows_identify(ref, false))
             return false;
     if (!state->decided && cand->trace->pass_count > 0)
         decide(a);
     while (cand->seen < cand->trace->pass_count && !is_still_told(cand->trace, &cand->trace->passes[cand->seen])) {
         size_t cp = cand->seen;
-        if (!identify_candidate(cand, ref))
+        if (!ls_rows_identify_candidate(cand, ref))
             return false;
-        if (a->in_order ? cp < ref->seen && !a->state->is_dump && !add_pair(a, cp, cp, NULL, 0, true)
-                            : cand->ids[cp] != NULL ? !pair_pass(a, cp) : !pair_silent(a, cp))
+        if (!pair_any(a, cp))
             return false;
     }
     return !a->state->is_dump || a->pair_count > 0 || pair_dump(a);
@@ -522,82 +250,14 @@ lockstep_status ls_tokens_align(ls_token_alignment *a, const ls_trace *reference
     if (a->state == NULL && (a->state = calloc(1, sizeof *a->state)) != NULL) {
         a->state->reference.trace = reference;
         a->state->candidate.trace = candidate;
+        a->state->candidate.other = &a->state->reference;
         a->state->is_dump = is_dump_of(reference, candidate);
     }
-    return a->state != NULL && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
-}
-
-/* Counts unpaired passes; `silent`: only those without tokens. */
-static size_t alone(const side *s, bool silent) {
-    size_t count = 0;
-    for (size_t p = 0; p < s->seen; p++)
-        count += (s->ids[p] == NULL || !silent) && !s->paired[p];
-    return count;
-}
-
-/* Does some batch have a sequence without any paired row beside sequences that are paired? */
-static bool has_lone_sequence(const side *s) {
-    for (size_t p = 0; p < s->trace->pass_count; p++) {
-        const ls_pass *pass = &s->trace->passes[p];
-        bool lone = false, paired = false;
-        for (size_t r = 0, end; s->ids[p] != NULL && r < pass->rows; r = end) {
-            bool used = false, any = false;
-            end = end_of_sequence(pass, r);
-            for (size_t i = r; i < end; i++) {
-                any = any || !s->ids[p][i].padding;
-                used = used || (s->used[p][i] && !s->ids[p][i].padding);
-            }
-            lone = lone || (any && !used);
-            paired = paired || used;
-        }
-        if (lone && paired)
-            return true;
-    }
-    return false;
-}
-
-static void judge_tokens(ls_token_alignment *a) {
-    const side *ref = &a->state->reference, *cand = &a->state->candidate;
-    size_t first = ls_trace_first_with_tokens(ref->trace), missing = unmatched_pass(ref);
-    a->first_reference_pass = missing;
-    if (missing == LS_NONE) {
-        a->status = LS_INPUTS_EQUAL;
-        return;
-    }
-    if (a->matched > 0 && has_lone_sequence(ref) && has_lone_sequence(cand)) {
-        a->status = LS_INPUTS_PARTIAL;
-        a->finding.code = LS_INPUTS_LONE_SEQUENCE;
-        return;
-    }
-    if (a->matched > 0 && lacks_sequences_only(ref)) {
-        a->status = LS_INPUTS_SHORTER;
-        a->finding.code = LS_INPUTS_MISSING_SEQUENCES;
-        return;
-    }
-    bool earlier = a->matched > 0 && ended_earlier(ref, cand);
-    a->status = earlier ? LS_INPUTS_SHORTER : missing == first ? LS_INPUTS_DIFFER : LS_INPUTS_PARTIAL;
-    if (a->status != LS_INPUTS_DIFFER) {
-        a->finding.code = earlier ? LS_INPUTS_ENDED_EARLIER : LS_INPUTS_OTHER_TOKENS;
-        return;
-    }
-    size_t closest = closest_pass(cand->trace, &ref->trace->passes[first]);
-    if (closest != LS_NONE)
-        a->finding = difference_of(&ref->trace->passes[first], &cand->trace->passes[closest]);
-}
-
-void ls_token_alignment_judge(ls_token_alignment *a) {
-    const side *ref = &a->state->reference, *cand = &a->state->candidate;
-    a->first_reference_pass = LS_NONE;
-    a->reference_rows = ref->rows;
-    a->candidate_rows = cand->rows;
-    a->padding = ref->padding + cand->padding;
-    a->reference_alone = alone(ref, !a->in_order);
-    a->candidate_alone = alone(cand, !a->in_order);
-    a->finding = (ls_inputs_finding){0};
-    if (a->in_order || !a->state->decided)
-        a->status = LS_INPUTS_UNKNOWN;
-    else
-        judge_tokens(a);
+    /* what a pass of a running candidate reads is known too late */
+    bool ok = a->state != NULL;
+    if (ok && a->state->reference.seen == 0 && candidate->memory == NULL && !a->state->is_dump && a->chosen == NULL)
+        ok = ls_alike_passes(reference, candidate, &a->state->alike, &a->state->alike_count);
+    return ok && grow(a) ? LOCKSTEP_OK : ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
 }
 
 void ls_token_alignment_done(ls_token_alignment *a) {
@@ -605,9 +265,10 @@ void ls_token_alignment_done(ls_token_alignment *a) {
         free(a->pairs[i].rows);
     free(a->pairs);
     if (a->state != NULL) {
-        forget(&a->state->reference);
-        forget(&a->state->candidate);
+        ls_rows_forget(&a->state->reference);
+        ls_rows_forget(&a->state->candidate);
         free(a->state->list);
+        free(a->state->alike);
     }
     free(a->state);
     *a = (ls_token_alignment){0};

@@ -3,17 +3,15 @@
 #ifndef LS_MATCH_TOKEN_ALIGNMENT_H
 #define LS_MATCH_TOKEN_ALIGNMENT_H
 
+#include "match/row_pair.h"
 #include "trace/trace.h"
-
-typedef struct ls_row_pair {
-    uint32_t reference, candidate; /* row indexes within their passes */
-} ls_row_pair;
 
 typedef struct ls_pass_pair {
     size_t reference, candidate; /* pass indexes */
     ls_row_pair *rows;           /* ascending in candidate; NULL when rows are unknown */
     size_t row_count;
     bool whole;                  /* all rows of both, in the same order */
+    size_t reference_items, candidate_items, item; /* where one side's pass is over several pictures, and the other's over this one; 0: elsewhere */
 } ls_pass_pair;
 
 typedef enum ls_inputs_status {
@@ -36,6 +34,8 @@ typedef enum ls_inputs_code {
     LS_INPUTS_MISSING_SEQUENCES,  /* the candidate's batches lack some sequences */
     LS_INPUTS_ENDED_EARLIER,      /* from first_reference_pass on, rows have no partner: the candidate ended earlier */
     LS_INPUTS_OTHER_TOKENS,       /* the same: the candidate has other tokens */
+    LS_INPUTS_GIVEN_ROWS,         /* from position `at` on, the reference has reference_rows tokens reference_token, and the candidate candidate_rows
+                                     rows whose embeddings are given */
 } ls_inputs_code;
 
 typedef struct ls_inputs_finding {
@@ -52,7 +52,12 @@ typedef struct ls_token_alignment {
     ls_pass_pair *pairs; /* ascending in candidate */
     size_t pair_count, pair_capacity;
     size_t reference_alone, candidate_alone; /* unpaired passes. When pairing is by tokens, only passes without tokens are counted */
+    const struct ls_alike_pass *chosen; /* the passes that the user wants compared, ascending in candidate; NULL for all */
+    size_t chosen_count;
     bool in_order;               /* passes pair by their order, because a side doesn't record its tokens */
+    bool by_weights;             /* or by the weights that they read, where these are known */
+    size_t left_out;             /* passes of the candidate, then, that have no partner */
+    ls_given_rows given;         /* where the candidate has embeddings for the reference's tokens */
     struct ls_token_alignment_state *state;
     size_t matched, reference_rows, candidate_rows; /* rows, without padding */
     size_t padding;              /* rows of both sides that batches were padded with */

@@ -261,14 +261,20 @@ bool ls_values_is_own(const ls_values *values, size_t node) {
     return values->value_of[node] == node && values->trace->nodes[node].role == LOCKSTEP_ROLE_COMPUTED;
 }
 
+/* A pass that ends in tensors without elements, because no logits are asked for, has none. */
 size_t *ls_values_outputs(const ls_values *values, bool kept) {
     const ls_trace *t = values->trace;
     size_t *outputs = malloc((t->pass_count + 1) * sizeof *outputs);
     for (size_t pass = 0; outputs != NULL && pass < t->pass_count; pass++)
         outputs[pass] = LS_NONE;
-    for (size_t i = 0; outputs != NULL && i < t->node_count; i++)
-        if (ls_values_is_own(values, i) && t->nodes[i].elements > 0 && t->nodes[i].pass < t->pass_count &&
-            (!kept || ls_node_has_values(&t->nodes[i])))
-            outputs[t->nodes[i].pass] = i;
+    for (size_t i = 0; outputs != NULL && i < t->node_count; i++) {
+        const ls_node *n = &t->nodes[i];
+        if (n->pass >= t->pass_count)
+            continue;
+        if (n->elements == 0 && ls_node_is_operation(n))
+            outputs[n->pass] = LS_NONE;
+        else if (n->elements > 0 && ls_values_is_own(values, i) && (!kept || ls_node_has_values(n)))
+            outputs[n->pass] = i;
+    }
     return outputs;
 }

@@ -22,7 +22,8 @@ LS_OP_ROW(COPY, "copy", COPY, EXACT, 0, "CPY CONT DUP", "copy clone contiguous _
 LS_OP_ROW(SET_ROWS, "set_rows", WRITE, EXACT, 0, "SET_ROWS", "index_put _index_put_impl")
 LS_OP_ROW(INDEX_COPY, "index_copy", WRITE, EXACT, 0, "", "index_copy")
 LS_OP_ROW(SCATTER, "scatter", WRITE, EXACT, 0, "", "scatter")
-LS_OP_ROW(SET, "set", WRITE, EXACT, 0, "SET", "slice_scatter select_scatter masked_scatter", P("nb1", I32, 0), P("nb2", I32, 1), P("nb3", I32, 2), P("offset", I32, 3))
+LS_OP_ROW(MASKED_SCATTER, "masked_scatter", WRITE, EXACT, 0, "", "masked_scatter")
+LS_OP_ROW(SET, "set", WRITE, EXACT, 0, "SET", "slice_scatter select_scatter", P("nb1", I32, 0), P("nb2", I32, 1), P("nb3", I32, 2), P("offset", I32, 3))
 
 /* Selection. */
 LS_OP_ROW(GET_ROWS, "get_rows", SELECTION, EXACT, 0, "GET_ROWS", "embedding Embedding")

@@ -69,6 +69,27 @@ static lockstep_status read_list(parsing *p, yaml_node_t *value, const char *con
     return LOCKSTEP_OK;
 }
 
+static size_t length_of(const char *const *list) {
+    size_t count = 0;
+    while (list != NULL && list[count] != NULL)
+        count++;
+    return count;
+}
+
+/* Adds to what another file has said, which includes this one. */
+static lockstep_status add_to_list(parsing *p, yaml_node_t *value, const char *const **list) {
+    const char *const *more;
+    LS_TRY(read_list(p, value, &more));
+    const size_t before = length_of(*list), added = length_of(more);
+    const char **all = ls_arena_array(&p->rules->arena, before + added + 1, sizeof *all);
+    if (all == NULL)
+        return no_room(p);
+    for (size_t i = 0; i < before + added; i++)
+        all[i] = i < before ? (*list)[i] : more[i - before];
+    *list = all;
+    return LOCKSTEP_OK;
+}
+
 /* Reads "3", "3+8*L" or "last". */
 static bool read_occurrence(const char *text, long *out_occurrence, long *out_stride) {
     char *end;
@@ -258,7 +279,7 @@ static lockstep_status read_document(void *context, ls_yaml *yaml, yaml_node_t *
             if (p->depth == 0)
                 LS_TRY(read_list(p, value, &p->rules->architectures));
         } else if (strcmp(word, "left-out") == 0) {
-            LS_TRY(read_list(p, value, &p->rules->left_out));
+            LS_TRY(add_to_list(p, value, &p->rules->left_out));
         } else if (strcmp(word, "include") == 0) {
             include = value;
         } else if (strcmp(word, "prefixes") == 0) {

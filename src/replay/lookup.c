@@ -87,7 +87,7 @@ double ls_replayer_moved_squares(const ls_array *computed, const ls_array *moved
 }
 
 double ls_replayer_tolerance(const ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
-    const double base = fmax(fmax(TOLERANCE, 5 * w->type_error), 20 * ls_replayer_floor(w, node));
+    const double base = fmax(fmax(TOLERANCE, 5 * fmax(w->type_error, ls_replayer_own_type_error(w, node))), 20 * ls_replayer_floor(w, node));
     if (moved == NULL || moved->values == NULL)
         return base;
     const double norm = ls_norm_of(computed);
@@ -196,6 +196,8 @@ static bool may_fit(const ls_replayer *w, size_t node, size_t partner) {
         return false;
     if (n->elements == p->elements)
         return true;
+    if (pp->reference_items > 0) /* one picture of several */
+        return n->elements % pp->candidate_items == 0 && p->elements % pp->reference_items == 0 && n->elements / pp->candidate_items == p->elements / pp->reference_items;
     if (w->partners.is_set)
         return is_of_size(w, node, p->elements);
     const bool some_rows = pp->rows != NULL && !pp->whole;

@@ -10,7 +10,6 @@
 #include "eval/sampling.h"
 #include "eval/some_rows.h"
 #include "match/aligned_pair.h"
-#include "match/picture_node.h"
 #include "replay/replayer.h"
 #include "tensor/dtype.h"
 #include "tensor/rounding.h"
@@ -31,9 +30,11 @@ static size_t producer_of(const ls_trace *t, const ls_node *n) {
     return computed && source->pass != LS_NONE && source->pass < n->pass && producer != LS_NONE && t->nodes[producer].elements == n->elements ? producer : LS_NONE;
 }
 
-/* A cache of PyTorch's that is a part of what an earlier pass has computed: the last positions of a window, say. */
+/* What is a part of what an earlier pass has computed: a cache of PyTorch's with the last positions of a window, say, or an input with some
+ * rows of a picture. */
 static bool is_kept(const ls_trace *t, const ls_node *n) {
-    return t->is_torch && n->role == LOCKSTEP_ROLE_STATE && n->view_of != LS_NONE && t->nodes[n->view_of].role == LOCKSTEP_ROLE_COMPUTED;
+    const bool may_be = n->role == LOCKSTEP_ROLE_INPUT || (t->is_torch && n->role == LOCKSTEP_ROLE_STATE);
+    return may_be && n->view_of != LS_NONE && t->nodes[n->view_of].role == LOCKSTEP_ROLE_COMPUTED;
 }
 
 /* The node of which this one is another name, another shape or a part, or that has computed it elsewhere; LS_NONE if there is none. */
@@ -348,21 +349,22 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
     return ok;
 }
 
-/* A picture that the model is given is the reference's, where that was given another: what is computed from it is judged by itself. */
-static bool read_picture(const ls_replayer *w, size_t holder, ls_array *out, const char **out_reason) {
-    const ls_node *n = &w->candidate->nodes[holder];
-    const size_t pair = ls_node_is_picture(n) ? w->m->pair_of[holder] : 0;
+/* An input is the reference's, as everything is, where that has it, too. */
+static bool read_input(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
+    const size_t at = w->m != NULL ? w->m->pair_of[node] : 0;
+    const ls_pair *pair = at != 0 ? &w->m->pairs->items[at - 1] : NULL;
     ls_aligned_pair aligned;
-    if (pair == 0 || ls_aligned_pair_open(w->m, &w->m->pairs->items[pair - 1], LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
-        return false;
-    const bool fits = ls_view_is_contiguous(&aligned.layout.candidate) && ls_view_elements(&aligned.layout.reference) == n->elements;
-    double *values = fits ? ls_values_new(n, out_reason) : NULL;
+    const bool is_given = pair != NULL && (pair->method == LS_METHOD_INPUT || pair->method == LS_METHOD_PICTURE);
+    if (!is_given || ls_aligned_pair_open(w->m, pair, LS_REORDER_NONE, LS_LAYOUT_LEARN, &aligned, NULL) != LOCKSTEP_OK)
+        return ls_leaf_stored(w->candidate, node, out, out_reason);
+    const ls_node *n = &w->candidate->nodes[node];
+    double *values = ls_view_elements(&aligned.layout.reference) == n->elements ? ls_values_new(n, out_reason) : NULL;
     if (values != NULL) {
         ls_view_read_f64(&aligned.layout.reference, 0, n->elements, values);
         ls_values_give(n, values, out);
     }
     ls_aligned_pair_close(&aligned);
-    return values != NULL;
+    return values != NULL || ls_leaf_stored(w->candidate, node, out, out_reason);
 }
 
 /* The values of what an operand lies in: borrowed, or owned through `out_own`. */
@@ -372,7 +374,7 @@ static const double *values_of(ls_replayer *w, size_t holder, bool moved, ls_arr
     if (n->role == LOCKSTEP_ROLE_WEIGHT)
         return read_weight(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->role == LOCKSTEP_ROLE_INPUT)
-        return read_picture(w, holder, out_own, out_reason) || ls_leaf_stored(w->candidate, holder, out_own, out_reason) ? out_own->values : NULL;
+        return read_input(w, holder, out_own, out_reason) ? out_own->values : NULL;
     if (n->kind->id == LS_OP_UNWRITTEN)
         return ls_leaf_unwritten(n, out_own, out_reason) ? out_own->values : NULL;
     if (depends(w, holder, 0)) {
@@ -450,10 +452,17 @@ static bool read_written(ls_replayer *w, size_t node, bool moved, ls_array *out,
     return ls_leaf_unwritten(operand, out, out_reason);
 }
 
+/* A pass without a partner, as a warm-up, is not computed: what it wrote is as unknown as what was never written. */
+static bool was_left_out(const ls_replayer *w, size_t write) {
+    const ls_token_alignment *tokens = w->m != NULL ? &w->m->tokens : NULL; /* NULL: all are computed */
+    const size_t pass = w->candidate->nodes[write].pass, at = tokens != NULL ? ls_token_alignment_from(tokens, pass) : 0;
+    return tokens != NULL && (at >= tokens->pair_count || tokens->pairs[at].candidate != pass);
+}
+
 /* A cache's contents after a write. */
 static bool compute_write(ls_replayer *w, size_t node, bool moved, ls_array *out, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node], *state = node_of_base(w, node);
-    const size_t before = last_write(w, node, node);
+    const size_t last = last_write(w, node, node), before = last != LS_NONE && !was_left_out(w, last) ? last : LS_NONE;
     ls_array values = {0}, index = {0}, own = {0};
     const bool by_rows = n->kind->id == LS_OP_SET_ROWS;
     double *contents = ls_values_new(state, out_reason);

@@ -25,7 +25,7 @@ static bool find_copies(ls_partners *p) {
         const ls_node *n = &t->nodes[i];
         const uint64_t key[] = {n->xxh3, n->elements};
         p->copy_of[i] = LS_NONE;
-        p->alike[i] = i;
+        p->alike[i] = p->next_alike[i] = i;
         if (n->xxh3 == 0 || ls_node_is_integer(n) || (!is_value(n) && n->role != LOCKSTEP_ROLE_INPUT))
             continue;
         uint64_t *at = ls_map_at(&values, (const char *)key, sizeof key);
@@ -34,8 +34,11 @@ static bool find_copies(ls_partners *p) {
             p->copy_of[i] = *at != 0 ? (size_t)*at - 1 : LS_NONE;
         else if (ok && *at == 0)
             *at = i + 1;
-        else if (ok)
+        else if (ok) {
             p->alike[i] = (size_t)*at - 1;
+            p->next_alike[i] = p->next_alike[p->alike[i]];
+            p->next_alike[p->alike[i]] = i;
+        }
     }
     ls_map_done(&values);
     return ok;
@@ -149,9 +152,9 @@ size_t ls_partners_of_size(const ls_partners *p, uint64_t elements, double norm,
 
 lockstep_status ls_partners_init(const ls_trace *t, ls_partners *p, lockstep_error *error) {
     const size_t n = t->node_count;
-    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of), .alike = malloc((n + 1) * sizeof *p->alike),
+    *p = (ls_partners){.trace = t, .is_value = calloc(n + 1, sizeof *p->is_value), .first_child = calloc(n + 2, sizeof *p->first_child), .norms = malloc((n + 1) * sizeof *p->norms), .copy_of = malloc((n + 1) * sizeof *p->copy_of), .alike = malloc((n + 1) * sizeof *p->alike), .next_alike = malloc((n + 1) * sizeof *p->next_alike),
                        .held = calloc(n + 1, sizeof *p->held), .stamp = calloc(n + 1, sizeof *p->stamp), .queue = malloc((n + 1) * sizeof *p->queue), .is_seen = calloc(n + 1, sizeof *p->is_seen), .is_set = !t->is_graph};
-    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->held != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && p->is_seen != NULL && find_copies(p) && list_children(p);
+    bool ok = p->is_value != NULL && p->first_child != NULL && p->norms != NULL && p->held != NULL && p->stamp != NULL && p->queue != NULL && p->copy_of != NULL && p->alike != NULL && p->next_alike != NULL && p->is_seen != NULL && find_copies(p) && list_children(p);
     for (size_t i = 0; i < n && ok; i++) {
         p->is_value[i] = is_value(&t->nodes[i]);
         p->norms[i] = -1;
@@ -179,6 +182,7 @@ void ls_partners_done(ls_partners *p) {
     free(p->norms);
     free(p->copy_of);
     free(p->alike);
+    free(p->next_alike);
     free(p->stamp);
     free(p->queue);
     *p = (ls_partners){0};
@@ -193,6 +197,19 @@ static size_t in_order(const ls_partners *p, size_t pass, size_t from, ls_reach 
             count++;
         }
     return count;
+}
+
+size_t ls_partners_like(const ls_partners *p, const size_t *nodes, size_t count, size_t *out, size_t capacity) {
+    enum { MOST = 16 };
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = p->next_alike[nodes[i]];
+        for (int k = 0; k < MOST && at != nodes[i] && found < capacity; k++) {
+            out[found++] = at;
+            at = p->next_alike[at];
+        }
+    }
+    return found;
 }
 
 size_t ls_partners_below(ls_partners *p, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity) {

@@ -10,6 +10,7 @@ typedef struct ls_partners {
     size_t *children, *first_child; /* children[first_child[i] … first_child[i + 1]) are computed from node i, or other names of it */
     size_t *copy_of;  /* of an input: the value that it has the content of; LS_NONE */
     size_t *alike;    /* per node: the first value with its content, which is itself as a rule */
+    size_t *next_alike; /* per node: another value with its content, and so on, until it is the node again */
     double *norms;    /* per node: L2 of its numbers; negative where not known yet */
     bool has_edges;
     bool is_set;      /* of tensors without a graph or an order: any may be any operation's result */
@@ -33,6 +34,8 @@ typedef struct ls_reach {
 /* The values of a pass that are computed from `roots`, at most `depth` values below them, nearest first; without roots,
  * the first ones of the pass. `elsewhere`: in other passes, too. Returns how many of `capacity` were written. */
 size_t ls_partners_below(ls_partners *partners, size_t pass, bool elsewhere, const size_t *roots, size_t root_count, int depth, ls_reach *out, size_t capacity);
+/* Other values with the same content as one of some nodes. */
+size_t ls_partners_like(const ls_partners *partners, const size_t *nodes, size_t count, size_t *out, size_t capacity);
 /* The values of the same pass from which a node is computed, nearest first. */
 size_t ls_partners_above(ls_partners *partners, size_t node, ls_reach *out, size_t capacity);
 /* Of a set: values of so many elements, whose norm is near the given one: |a - b| <= within * max(a, b); infinite for all of them. */

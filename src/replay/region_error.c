@@ -137,10 +137,17 @@ static bool draw_all(region *r, double cost) {
 
 /* ------------------------------------------------------------------ statistics */
 
-static double product_of(const double *a, const double *b, uint64_t count) {
-    double sum = 0;
-    for (uint64_t i = 0; i < count; i++)
+static double product_of(const double *a, const double *b, uint64_t n) {
+    enum { LANES = 8 }; /* sums that don't wait for each other */
+    double sums[LANES] = {0}, sum = 0;
+    uint64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            sums[k] += a[i + (uint64_t)k] * b[i + (uint64_t)k];
+    for (; i < n; i++)
         sum += a[i] * b[i];
+    for (int k = 0; k < LANES; k++)
+        sum += sums[k];
     return sum;
 }
 
@@ -199,20 +206,21 @@ static double largest_ratio(const double *sums, const double *variances, uint64_
 /* The largest singular value of the difference, each channel in units of its noise: a channel within the region moves all of the end's
  * channels by one pattern, times a number for each token. */
 static double largest_pattern(const region *r, const double *d) {
-    double *v = malloc((r->columns + 1) * sizeof *v), *next = malloc((r->columns + 1) * sizeof *next), squares = 0;
-    for (uint64_t c = 0; v != NULL && c < r->columns; c++)
+    double *v = malloc((r->columns + 1) * sizeof *v), *next = malloc((r->columns + 1) * sizeof *next), *scaled = malloc((elements_of(r) + 1) * sizeof *scaled), squares = 0;
+    const bool ok = v != NULL && next != NULL && scaled != NULL;
+    for (uint64_t c = 0; ok && c < r->columns; c++)
         v[c] = 1 + (double)ls_random_place(c, 1 << 10) / (1 << 10);
-    for (int step = 0; v != NULL && next != NULL && step < ITERATIONS; step++) {
+    for (uint64_t row = 0; ok && row < r->rows; row++)
+        for (uint64_t c = 0; c < r->columns; c++)
+            scaled[row * r->columns + c] = d[row * r->columns + c] * r->per_channel[c];
+    for (int step = 0; ok && step < ITERATIONS; step++) {
         const double norm = sqrt(product_of(v, v, r->columns));
         memset(next, 0, r->columns * sizeof *next);
         squares = 0;
         for (uint64_t row = 0; row < r->rows && norm > 0; row++) {
-            const double *own = d + row * r->columns;
-            double along = 0;
+            const double *own = scaled + row * r->columns, along = product_of(own, v, r->columns) / norm;
             for (uint64_t c = 0; c < r->columns; c++)
-                along += own[c] * r->per_channel[c] * v[c] / norm;
-            for (uint64_t c = 0; c < r->columns; c++)
-                next[c] += own[c] * r->per_channel[c] * along;
+                next[c] += own[c] * along;
             squares += along * along;
         }
         double *swap = v;
@@ -221,6 +229,7 @@ static double largest_pattern(const region *r, const double *d) {
     }
     free(v);
     free(next);
+    free(scaled);
     return sqrt(squares);
 }
 

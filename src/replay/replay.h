@@ -49,6 +49,7 @@ typedef struct ls_replayed {
     bool has_pairs;      /* the partner's rotary halves are pairs here */
     const uint64_t *order; /* in which the partner's rows are this one's; NULL */
     bool orders_elements;  /* it is of elements instead */
+    const struct ls_layout_vote *permutation; /* of axes, under which it has the partner's values; NULL where they differ */
     size_t weight;       /* of an origin that reads a weight, itself or in its region, which is not the reference's: its node; LS_NONE */
     double weight_error; /* relative L2 of the two weights */
     const char *weight_rule, *weight_text; /* what was done to it, and the same for people; NULL where that is not known */

@@ -127,6 +127,13 @@ void ls_replayer_unmeasure(ls_replayer *w, size_t node) {
         w->steps[i].is_measured = false;
 }
 
+static const ls_layout_vote *kept_vote(ls_replayer *w, const ls_layout_vote *vote) {
+    ls_layout_vote *kept = ls_arena_array(w->arena, 1, sizeof *kept);
+    if (kept != NULL)
+        *kept = *vote;
+    return kept;
+}
+
 void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_replay_means means) {
     ls_step *s = &w->steps[node];
     size_t region[LS_REPLAYER_REGION];
@@ -140,6 +147,7 @@ void ls_replayer_settle(ls_replayer *w, size_t node, ls_sighting *sighting, ls_r
     s->partner = sighting->partner;
     s->layout = sighting->layout;
     s->has_pairs = sighting->has_pairs;
+    s->permutation = means == LS_REPLAY_BY_VALUE && sighting->has_vote ? kept_vote(w, &sighting->vote) : NULL;
     s->order = sighting->order;
     s->orders_elements = sighting->orders_elements;
     s->means = means;
@@ -185,10 +193,22 @@ static bool stands_for_another(const ls_replayer *w, size_t node, size_t partner
     return w->partners.is_set && taken != LS_NONE && taken != node && !may_share(&w->candidate->nodes[node]) && !may_share(&w->candidate->nodes[taken]);
 }
 
+/* What is computed from a value may also be found below another one of the same content. */
+static void look_everywhere(ls_replayer *w, size_t node, const ls_array *computed, double tolerance, ls_sightings *out) {
+    enum { LIKE = 32 };
+    size_t like[LIKE];
+    const ls_step *s = &w->steps[node];
+    ls_replayer_look_up(w, node, computed, s->roots, s->root_count, tolerance, out);
+    const size_t count = out->count == 0 && !w->partners.is_set ? ls_partners_like(&w->partners, s->roots, s->root_count, like, LIKE) : 0;
+    if (count == 0)
+        return;
+    ls_sightings_release(out);
+    ls_replayer_look_up(w, node, computed, like, count, tolerance, out);
+}
+
 static bool look_up(ls_replayer *w, size_t node, const ls_array *computed, const ls_array *moved) {
     ls_sightings found;
-    ls_step *s = &w->steps[node];
-    ls_replayer_look_up(w, node, computed, s->roots, s->root_count, ls_replayer_tolerance(w, node, computed, moved), &found);
+    look_everywhere(w, node, computed, ls_replayer_tolerance(w, node, computed, moved), &found);
     const bool any = found.count > 0 && !stands_for_another(w, node, found.items[0].partner);
     for (size_t i = 0; i < found.count; i++)
         w->partners.is_seen[found.items[i].partner] = true;
@@ -502,18 +522,26 @@ static void measure_region(ls_replayer *w, size_t node, ls_replay *out) {
         out->largest = size;
 }
 
-/* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used. */
+static bool proves_nothing(const ls_replayer *w, size_t node) {
+    const ls_array *value = &w->steps[node].value;
+    return value->values != NULL && !ls_replayer_proves(value);
+}
+
+/* Whether anything is computed from a node that could prove something. */
 static bool is_read_by_any(const ls_replayer *w, size_t node, int *looks) {
     bool any = --*looks < 0;
-    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++)
-        any = w->candidate->nodes[w->consumers[k]].role != LOCKSTEP_ROLE_VIEW || is_read_by_any(w, w->consumers[k], looks);
+    for (size_t k = w->first_consumer[node]; k < w->first_consumer[node + 1] && !any; k++) {
+        const size_t consumer = w->consumers[k];
+        any = (w->candidate->nodes[consumer].role != LOCKSTEP_ROLE_VIEW && !proves_nothing(w, consumer)) || is_read_by_any(w, consumer, looks);
+    }
     return any;
 }
 
+/* Nothing is computed from it, and it proves nothing: the ranked elements, say, where only their places are used, or a mask that no layer
+ * has. */
 static bool is_unused(const ls_replayer *w, size_t node) {
     int looks = LS_REPLAYER_VIEWS;
-    const ls_array *value = &w->steps[node].value;
-    return value->values != NULL && !is_read_by_any(w, node, &looks) && !ls_replayer_proves(value);
+    return proves_nothing(w, node) && !is_read_by_any(w, node, &looks);
 }
 
 /* Positions as numbers, which padding in front of one side's batch has moved. */
@@ -553,7 +581,7 @@ static void count_lost(const ls_replayer *w, ls_replay *out) {
 static void add_result(ls_replayer *w, size_t node, ls_replay *out) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_step *s = &w->steps[node];
-    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order, .orders_elements = s->orders_elements};
+    ls_replayed own = {.node = node, .weight = LS_NONE, .means = s->means, .partner = s->partner, .likeness = s->likeness, .layout = s->layout, .has_pairs = s->has_pairs, .order = s->order, .orders_elements = s->orders_elements, .permutation = s->permutation};
     if (s->partner == LS_NONE && is_unused(w, node))
         w->steps[node].is_covered = w->steps[node].is_near = true;
     own.local = s->local;

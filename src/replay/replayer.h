@@ -24,6 +24,7 @@ typedef struct ls_step {
     size_t likeness;    /* a partner that what is computed from it has refuted; LS_NONE */
     ls_replay_means means;
     const char *layout, *reason;
+    const ls_layout_vote *permutation; /* see ls_replayed */
     ls_local_error local; /* where it is measured: when the node was found, while what was computed was at hand */
     bool is_measured;
     bool is_open, is_covered, is_known; /* known: it has been computed, or tried */
@@ -239,6 +240,8 @@ double ls_replayer_differs(const ls_replayer *replayer, size_t node, const ls_ar
 ls_type_error ls_replayer_type_error(const ls_replayer *replayer);
 /* What of it explains the result of a node and of the open ones before it. */
 double ls_replayer_type_error_of(const ls_replayer *replayer, size_t node);
+/* Of this operation alone. */
+double ls_replayer_own_type_error(const ls_replayer *replayer, size_t node);
 /* What can be wrong with a result without being a fault, as relative L2. `moved` is NULL, or what rounding may make of it. */
 double ls_replayer_tolerance(const ls_replayer *replayer, size_t node, const ls_array *computed, const ls_array *moved);
 /* Relative error of a node that is computed in f32. */

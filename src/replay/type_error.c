@@ -75,28 +75,41 @@ ls_type_error ls_replayer_type_error(const ls_replayer *w) {
     return e;
 }
 
-/* The same for a weight, or what the program has made of one before, in a type; 0 for others. */
-static double error_of_weight(const ls_replayer *w, size_t operand) {
-    enum { DEEPEST = 16 };
-    const ls_node *nodes = w->candidate->nodes;
-    size_t at = operand;
-    for (int depth = 0; at != LS_NONE && nodes[at].role == LOCKSTEP_ROLE_VIEW && depth < DEEPEST; depth++)
-        at = nodes[at].view_of != LS_NONE ? nodes[at].view_of : nodes[at].source_count > 0 ? nodes[at].sources[0] : LS_NONE;
-    if (at == LS_NONE || (nodes[at].role != LOCKSTEP_ROLE_WEIGHT && nodes[at].role != LOCKSTEP_ROLE_INPUT))
-        return 0;
+static double error_of_dtype(const char *dtype) {
     for (size_t k = 0; k < TYPES; k++)
-        if (strcmp(nodes[at].dtype, types[k].dtype) == 0)
+        if (strcmp(dtype, types[k].dtype) == 0)
             return types[k].error;
     return 0;
 }
 
+/* The same for a weight, or what the program has made of one before, in a type; 0 for others. What ggml reads as a weight is bounded
+ * with its own values (weight_rounding.c), but for copies of one. */
+static double error_of_weight(const ls_replayer *w, size_t operand) {
+    enum { DEEPEST = 16 };
+    const ls_node *nodes = w->candidate->nodes;
+    size_t at = operand;
+    bool counts = w->candidate->is_torch;
+    for (int depth = 0; at != LS_NONE && depth < DEEPEST; depth++) {
+        const bool copies = nodes[at].kind->role == LS_OP_ROLE_COPY && !w->candidate->is_torch;
+        if (nodes[at].role != LOCKSTEP_ROLE_VIEW && !copies)
+            break;
+        counts = counts || copies;
+        at = nodes[at].view_of != LS_NONE ? nodes[at].view_of : nodes[at].source_count > 0 ? nodes[at].sources[0] : LS_NONE;
+    }
+    if (!counts)
+        return 0;
+    if (at == LS_NONE || (nodes[at].role != LOCKSTEP_ROLE_WEIGHT && nodes[at].role != LOCKSTEP_ROLE_INPUT))
+        return 0;
+    return error_of_dtype(nodes[at].dtype);
+}
+
 /* What an operation's own weights, and the reference's kernels for such operations, add. */
-static double error_of_operation(const ls_replayer *w, size_t node) {
+double ls_replayer_own_type_error(const ls_replayer *w, size_t node) {
     const ls_node *n = &w->candidate->nodes[node];
     const ls_op_role role = n->kind->role;
     const bool multiplies = role == LS_OP_ROLE_PRODUCT || role == LS_OP_ROLE_CONVOLUTION || role == LS_OP_ROLE_ATTENTION || n->kind->precision == LS_OP_F16_TABLE;
-    double error = multiplies ? w->types.kernels : 0;
-    for (size_t i = 0; i < n->operand_count && w->candidate->is_torch; i++)
+    double error = fmax(multiplies ? w->types.kernels : 0, w->candidate->is_torch ? 0 : error_of_dtype(n->dtype)); /* of what it multiplies, or of its result */
+    for (size_t i = 0; i < n->operand_count; i++)
         error = fmax(error, error_of_weight(w, n->operands[i]));
     return error;
 }
@@ -104,10 +117,10 @@ static double error_of_operation(const ls_replayer *w, size_t node) {
 double ls_replayer_type_error_of(const ls_replayer *w, size_t node) {
     enum { REGION = 64 };
     size_t region[REGION];
-    double error = fmax(w->types.reference, error_of_operation(w, node));
+    double error = fmax(w->types.reference, ls_replayer_own_type_error(w, node));
     if (w->partners.is_set)
         return w->type_error;
     for (size_t i = error < w->type_error ? ls_replayer_region(w, node, region, REGION) : 0; i > 0; i--)
-        error = fmax(error, error_of_operation(w, region[i - 1]));
+        error = fmax(error, ls_replayer_own_type_error(w, region[i - 1]));
     return error;
 }

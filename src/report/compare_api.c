@@ -25,7 +25,7 @@ static lockstep_status understand(const lockstep_trace_options *o, ls_diff_optio
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "options: found a size of %zu, expected %zu", o->size, sizeof *o);
     const char *profile = o->profile != NULL ? o->profile : "auto";
     double coverage = o->min_coverage > 0 ? o->min_coverage : LS_MIN_COVERAGE;
-    *out = (ls_diff_options){.map = o->map, .preset = o->preset, .tensors = o->tensors, .layers = o->layers, .profile = ls_profile_find(profile),
+    *out = (ls_diff_options){.map = o->map, .preset = o->preset, .tensors = o->tensors, .layers = o->layers, .passes = o->passes, .profile = ls_profile_find(profile),
                              .elementwise = o->elementwise, .atol = o->atol, .rtol = o->rtol, .min_coverage = coverage};
     if (out->profile == NULL)
         return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "options: no profile '%s'", profile);

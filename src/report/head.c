@@ -61,8 +61,12 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
     const ls_token_alignment *r = &d->matching.tokens;
     switch (r->status) {
     case LS_INPUTS_UNKNOWN:
-        if (d->in.reference.trace->is_graph && d->in.candidate.trace->is_graph)
-            ls_text_printf(out, "inputs     unknown: %s records no token ids; passes are paired in order\n", who_lacks_rows(d));
+        if (!d->in.reference.trace->is_graph || !d->in.candidate.trace->is_graph)
+            break;
+        ls_text_printf(out, "inputs     unknown: %s records no token ids; passes are paired %s", who_lacks_rows(d), r->chosen != NULL ? "as --passes says" : r->by_weights ? "by the weights that they read" : "in order");
+        if (r->left_out > 0)
+            ls_text_printf(out, "; %zu further passes of the candidate left out", r->left_out);
+        ls_text_printf(out, "\n");
         break;
     case LS_INPUTS_EQUAL:
     case LS_INPUTS_SHORTER: {
@@ -70,6 +74,10 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
         bool shifted = false;
         for (size_t i = 0; i < r->pair_count && r->padding > 0; i++)
             shifted = shifted || ls_pass_pair_is_shifted(&r->pairs[i], d->in.reference.trace, d->in.candidate.trace);
+        if (r->matched == 0) {
+            ls_text_printf(out, "inputs     passes are paired as --passes says; one side of each has no token ids\n");
+            break;
+        }
         ls_text_printf(out, "inputs     token ids %sequal%s (%zu rows in %zu pass%s)", shifted ? "" : "and positions ",
                        shifted ? ", positions shifted by padding" : "", r->matched, r->pair_count,
                        r->pair_count == 1 ? "" : "es");
@@ -77,6 +85,8 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
             ls_text_printf(out, "; %zu further rows of the candidate left out (another run, sequence or a longer prompt)", extra);
         if (r->padding > 0)
             ls_text_printf(out, "; %zu rows of padding left out", r->padding);
+        if (r->given.count > 0)
+            ls_text_printf(out, "; %zu rows, from position %d on, are embeddings in the candidate where the reference has token %d", r->given.count, r->given.position, r->given.token);
         ls_text_printf(out, "\n");
         break;
     }

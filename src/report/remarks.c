@@ -46,6 +46,10 @@ void ls_inputs_text(const ls_token_alignment *a, ls_text *out) {
         ls_text_printf(out, "%s: from pass %zu of the reference on, rows have no partner (%zu of %zu rows paired)",
                        f->code == LS_INPUTS_ENDED_EARLIER ? "the candidate ended earlier" : "different tokens", a->first_reference_pass, a->matched, a->reference_rows);
         break;
+    case LS_INPUTS_GIVEN_ROWS:
+        ls_text_printf(out, "a picture's embeddings differ in number: from position %zu on, the reference has token %d %zu times, the candidate %zu rows of embeddings", f->at,
+                       f->reference_token, f->reference_rows, f->candidate_rows);
+        return;
     }
     put_lengths(f, out);
 }

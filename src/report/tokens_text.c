@@ -17,7 +17,7 @@ typedef struct looking {
 } looking;
 
 static bool differs(const looking *l, size_t i) { return l->steps[i].reference == LS_NONE || l->steps[i].candidate == LS_NONE ||
-                                                         l->reference->ids[l->steps[i].reference] != l->candidate->ids[l->steps[i].candidate]; }
+                                                         !ls_tokens_agree(l->reference->ids[l->steps[i].reference], l->candidate->ids[l->steps[i].candidate]); }
 
 static const ls_token *token_of(const looking *l, int32_t id) {
     return l->tokenizer != NULL && id >= 0 && (uint64_t)id < l->tokenizer->token_count && l->tokenizer->tokens[id].text != NULL ? &l->tokenizer->tokens[id] : NULL;
@@ -27,7 +27,7 @@ static void cell_of(const looking *l, const ls_sequence *s, size_t index, char *
     out[0] = '\0';
     if (index == LS_NONE)
         return;
-    int used = snprintf(out, capacity, "%d", s->ids[index]);
+    int used = s->ids[index] == LOCKSTEP_NO_TOKEN ? snprintf(out, capacity, "(embedding)") : snprintf(out, capacity, "%d", s->ids[index]);
     const ls_token *t = token_of(l, s->ids[index]);
     char text[TEXT * 4 + 1];
     if (t == NULL)

@@ -30,7 +30,7 @@ static const struct {
     {"swapped-with", {0}, "the converter's table of tensor names"},
     {"head-order", {0}, "the converter's reshaping of this tensor's heads"},
     {"row-order", {0}, "the converter's reshaping of this tensor"},
-    {"rolled", {0}, "the converter's slicing of this tensor"},
+    {"rolled", {0}, "the converter's slicing of this tensor, or the order in which a graph joins its parts"},
     {"plus-one", {0}, "which side adds 1 to the weights of this norm: the converter, the engine, or both"},
     {"all-zero", {0}, "whether the converter writes this part of the tensor"},
     {"not-changed", {0}, "the converter's step that changes this tensor"},

@@ -143,6 +143,10 @@ static inline int ls_trace_last_layer(const ls_trace *trace) {
 static inline bool ls_node_is_integer(const ls_node *node) {
     return (*node->dtype == 'i' || *node->dtype == 'u' || strcmp(node->dtype, "bool") == 0) && strncmp(node->dtype, "iq", 2) != 0;
 }
+/* Pixels, a spectrogram, embeddings, a mask: what the program put in. */
+static inline bool ls_node_is_given_float(const ls_node *node) {
+    return node->role == LOCKSTEP_ROLE_INPUT && node->source_count == 0 && (*node->dtype == 'f' || strncmp(node->dtype, "bf", 2) == 0);
+}
 /* Whether the node has values that can be held. */
 static inline bool ls_node_has_values(const ls_node *node) { return node->file != NULL; }
 /* An operation with values of its own: no view, no other name, no write to a cache. */

@@ -94,12 +94,13 @@ static const ls_op *kind_of(ls_trace *t, const char *op) {
 /* -------------------------------------------------------------------- lines */
 
 /* ggml's graphs don't say which sequence a row is of, but their rows come sequence by sequence: where positions begin again,
- * another one does. NULL where there is only one. */
+ * another one does. (The patches of a picture, whose embeddings are given, may share one.) NULL where there is only one. */
 static const int32_t *sequences_by_position(ls_trace *t, const ls_pass *pass) {
     int32_t *out = pass->positions != NULL && pass->tokens != NULL ? ls_arena_array(&t->arena, pass->rows, sizeof *out) : NULL;
     int32_t sequence = 0;
     for (size_t i = 0; out != NULL && i < pass->rows; i++) {
-        sequence += i > 0 && pass->positions[i] <= pass->positions[i - 1];
+        const bool same = i > 0 && pass->positions[i] == pass->positions[i - 1] && pass->tokens[i] == LOCKSTEP_NO_TOKEN;
+        sequence += i > 0 && !same && pass->positions[i] <= pass->positions[i - 1];
         out[i] = sequence;
     }
     return sequence > 0 ? out : NULL;

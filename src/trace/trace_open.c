@@ -7,6 +7,8 @@
 
 #include "format/formats.h"
 #include "format/paths.h"
+#include "trace/handed_on.h"
+#include "trace/handed_on.h"
 #include "trace/trace_lines.h"
 
 static lockstep_status no_memory(lockstep_error *error, const char *path) {
@@ -145,7 +147,9 @@ static lockstep_status open_plain(ls_trace *t, const char *path, lockstep_error 
     return take_notes(t, path, error);
 }
 
-static lockstep_status finish(lockstep_status status, ls_trace *t, ls_trace **out_trace) {
+static lockstep_status finish(lockstep_status status, ls_trace *t, ls_trace **out_trace, lockstep_error *error) {
+    if (status == LOCKSTEP_OK && t->is_graph && !ls_trace_link_inputs(t))
+        status = no_memory(error, t->path);
     if (status != LOCKSTEP_OK) {
         ls_trace_close(t);
         return status;
@@ -162,13 +166,13 @@ lockstep_status ls_trace_open(const char *path, ls_trace **out_trace, lockstep_e
     struct stat info;
     int length = snprintf(log_path, sizeof log_path, "%s/trace.jsonl", path);
     bool graph = length > 0 && (size_t)length < sizeof log_path && stat(log_path, &info) == 0;
-    return finish(graph ? open_graph(t, log_path, error) : open_plain(t, path, error), t, out_trace);
+    return finish(graph ? open_graph(t, log_path, error) : open_plain(t, path, error), t, out_trace, error);
 }
 
 lockstep_status ls_trace_open_log(const char *path, ls_source *log, ls_trace **out_trace, lockstep_error *error) {
     ls_trace *t = new_trace(path);
     if (t != NULL)
-        return finish(read_graph(t, log, true, error), t, out_trace);
+        return finish(read_graph(t, log, true, error), t, out_trace, error);
     ls_source_close(log);
     return no_memory(error, path);
 }

@@ -155,14 +155,21 @@ static bool is_of_one_token(const ls_node *n) {
 /* ggml's fused attention adds up in f32 or in f16, as it has many queries or few. */
 static uint64_t queries_of(const ls_node *n) { return n->kind->role == LS_OP_ROLE_ATTENTION && n->dialect == LS_DIALECT_GGML ? ls_eval_rows(n) : 0; }
 
+/* Of ggml's products: where both operands have the type in which they are multiplied, none is rounded to it. */
+static bool has_equal_types(const ls_trace *t, const ls_node *n) {
+    const bool is_product = n->kind->role == LS_OP_ROLE_PRODUCT && n->dialect == LS_DIALECT_GGML && n->operand_count >= 2;
+    const size_t a = is_product ? n->operands[0] : LS_NONE, b = is_product ? n->operands[1] : LS_NONE;
+    return a != LS_NONE && b != LS_NONE && strcmp(t->nodes[a].dtype, t->nodes[b].dtype) == 0;
+}
+
 /* ------------------------------------------------------------------ families */
 
 static ls_check_family *family_of(ls_verification *v, ls_check *c) {
     const ls_node *n = &v->trace->nodes[c->node];
-    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = is_of_one_token(n), .queries = queries_of(n), .bound = c->bound};
+    const ls_check_family own = {.op = n->kind, .type = ls_bound_type(v->trace, n), .one_row = is_of_one_token(n), .queries = queries_of(n), .equal_types = has_equal_types(v->trace, n), .bound = c->bound};
     for (c->family = 0; c->family < v->family_count; c->family++) {
         ls_check_family *f = &v->families[c->family];
-        if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->queries == own.queries && f->bound == own.bound)
+        if (f->op == own.op && strcmp(f->type, own.type) == 0 && f->one_row == own.one_row && f->queries == own.queries && f->equal_types == own.equal_types && f->bound == own.bound)
             return f;
     }
     if (!ls_grow((void **)&v->families, v->family_count, &v->family_capacity, sizeof *v->families))

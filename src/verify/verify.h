@@ -27,6 +27,7 @@ typedef struct ls_check_family {
     const char *type;
     bool one_row;     /* of one token */
     uint64_t queries; /* of fused attention, whose kernel is chosen by their number; 0 of others */
+    bool equal_types; /* of a product: that of both operands */
     size_t count; /* that were checked */
     double median, median_row, largest, bound;
     size_t worst; /* check */

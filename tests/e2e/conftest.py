@@ -25,7 +25,7 @@ STEPS = [3, 9, 27, 81]
 
 def run(*command, **keywords):
     keywords.setdefault("env", dict(os.environ, COLUMNS="0"))  # lines are not broken
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, **keywords)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, **keywords)
     return done
 
 

@@ -17,7 +17,7 @@ def ggml():
 
 
 def bundle(reference, candidate, out, *more):
-    done = subprocess.run([LOCKSTEP, "bundle", reference, candidate, "-o", out, *more], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([LOCKSTEP, "bundle", reference, candidate, "-o", out, *more], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -28,13 +28,13 @@ def errors(text):
 
 def compute(folder):
     """What each script says: how far its result is from the candidate's, and from the reference's."""
-    done = subprocess.run([sys.executable, folder / "reproduce.py"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, folder / "reproduce.py"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     headers, libraries = ggml()
     cpu = next(libraries.glob("libggml-cpu-x64.so"), None) or next(libraries.glob("libggml-cpu-sse42.so"))
     built = subprocess.run(["cc", "-Wall", folder / "reproduce.c", "-I", headers, "-o", folder / "r", cpu, libraries / "libggml-base.so", "-lm", f"-Wl,-rpath,{libraries}"], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    ran = subprocess.run(["./r"], cwd=folder, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(["./r"], cwd=folder, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     return errors(done.stdout), errors(ran.stdout)
 

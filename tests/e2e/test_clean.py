@@ -97,7 +97,7 @@ def test_a_prompt_in_several_batches(lab):
 def test_two_engines_of_one_kind_pair_by_name(lab):
     status, result = diff(lab.candidate("qwen3"), lab.candidate("qwen3"))
     assert status == 0 and result["pairing"]["coverage"] == 1.0
-    assert result["pairing"]["by"] == {"map": 0, "name": result["pairing"]["paired"], "preset": 0, "elimination": 0, "content": 0, "inferred": 0, "place": 0, "replay": 0, "output": 0}
+    assert result["pairing"]["by"] == {"map": 0, "name": result["pairing"]["paired"], "preset": 0, "input": 0, "elimination": 0, "content": 0, "inferred": 0, "place": 0, "replay": 0, "output": 0}
     assert all(p["verdict"] == "identical" for p in result["pairs"])
 
 

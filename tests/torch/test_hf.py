@@ -9,6 +9,7 @@ import pytest
 import tokenizers
 import torch
 import transformers
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOCKSTEP = ROOT / "build" / "lockstep"
@@ -80,3 +81,50 @@ def test_a_folder_without_a_model(tmp_path):
     assert done.returncode == 1 and done.stderr.startswith("lockstep_debug.hf: ") and "Traceback" not in done.stderr
     done = run(tmp_path, "--tokens", "1")
     assert done.returncode == 1 and "lockstep_debug.hf: " in done.stderr and "Traceback" not in done.stderr
+
+
+IMAGE = 7  # the id of the image token
+
+
+@pytest.fixture(scope="module")
+def vision_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llava")
+    words = ["<bos>", "<unk>", "What", "is", "this", "?", "here", "<image>", "<pad>"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", unk_token="<unk>", pad_token="<pad>", extra_special_tokens={"image_token": "<image>"})
+    pictures = transformers.CLIPImageProcessorPil(size={"height": 28, "width": 28}, do_center_crop=False)
+    transformers.LlavaProcessor(pictures, fast, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1, image_token="<image>").save_pretrained(folder)
+    text = transformers.LlamaConfig(vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+                                    bos_token_id=0, eos_token_id=None)
+    vision = transformers.CLIPVisionConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14)
+    torch.manual_seed(3)
+    transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(vision_config=vision, text_config=text, image_token_index=IMAGE)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "p.png"
+    Image.effect_mandelbrot((40, 30), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    return path
+
+
+@pytest.mark.parametrize("prompt", ["What is this ?", "<image> What is this ?"])
+def test_a_picture_and_a_prompt_are_prepared_by_the_models_processor(vision_model, picture, prompt):
+    got = printed(run(vision_model, "--image", picture, "--prompt", prompt, "--processor", "pil", "--steps", "1"))
+    assert got["tokens"] == [IMAGE] * 4 + [2, 3, 4, 5]  # 2 x 2 patches
+    processor = transformers.AutoProcessor.from_pretrained(vision_model, backend="pil")
+    inputs = processor(images=[Image.open(picture)], text="<image> What is this ?", return_tensors="pt")
+    model = transformers.AutoModelForImageTextToText.from_pretrained(vision_model)
+    with torch.no_grad():
+        assert got["chose"] == model.generate(**inputs, max_new_tokens=2, do_sample=False, pad_token_id=8)[0, 8:].tolist()
+
+
+def test_what_goes_wrong_with_a_picture_is_one_line(vision_model, model, picture, tmp_path):
+    (tmp_path / "no.png").write_text("this is no picture")
+    for words, said in [((vision_model, "--image", tmp_path / "none.png"), "none.png"), ((vision_model, "--image", tmp_path / "no.png"), "no.png"),
+                        ((model, "--image", picture), "no processor")]:
+        done = run(*words, "--processor", "pil")
+        assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("lockstep_debug.hf: ") and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert run(vision_model, "--image", picture, "--tokens", "1,2").returncode == 2

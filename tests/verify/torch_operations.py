@@ -280,6 +280,7 @@ CASES = [
     lambda r: F.embedding(r.integers(0, 7, 2, 3), r.tensor(7, 4)), index, index_put, gather, scatter, index_rows, views,
     lambda r: torch.full((2, 3), 1.5), lambda r: torch.full_like(r.any(), 2), lambda r: r.any().new_full((3,), 0.5), lambda r: torch.zeros_like(r.any()), lambda r: torch.zeros(2, 3),
     lambda r: torch.ones(3), lambda r: r.any().clone().fill_(3.5), lambda r: r.any().clone().zero_(), lambda r: torch.arange(*r.pick((5,), (2, 9), (1.5, 4, 0.25))), lambda r: torch.linspace(-1, 2, r.size()),
+    lambda r: r.tensor(2, 3, 4).masked_scatter(r.flags(2, 3, 1), r.tensor(9, 4)), lambda r: r.tensor(3, 4).masked_scatter(r.flags(3, 4), r.tensor(20)),
 ]
 LAYERS = [nn.Linear(4, 3), nn.Linear(4, 3, bias=False), nn.LayerNorm(4), nn.RMSNorm(4), nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.Softmax(-1)]
 
