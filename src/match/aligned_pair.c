@@ -82,12 +82,12 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
                            .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .permutation = p->permutation, .as_is = is_as_is(m, p, reference, candidate)};
+    q.is_picture = ls_node_is_picture(&m->in->reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&m->in->candidate.trace->nodes[p->candidate_value]);
     if (geometry->items != NULL) {
         q.passes = geometry->items;
         q.reference_rows = (ls_output_rows){.rows = pp->reference_items, .sequences = 1};
         q.candidate_rows = (ls_output_rows){.rows = pp->candidate_items, .sequences = 1};
     }
-    q.is_picture = ls_node_is_picture(&m->in->reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&m->in->candidate.trace->nodes[p->candidate_value]);
     if (!m->in->reference.trace->is_graph && pp->rows != NULL)
         q.reference_rows = rows_of_dump(geometry, &q.candidate_rows, ls_view_elements(reference), ls_view_elements(candidate));
     else if (!m->in->candidate.trace->is_graph && pp->rows != NULL)

@@ -269,8 +269,7 @@ static lockstep_status list_unpaired(ls_matching *m, lockstep_error *error) {
     for (size_t i = 0; i < m->tokens.pair_count; i++)
         has_pair[m->tokens.pairs[i].reference] = true;
     for (size_t i = 0; i < c->node_count; i++) {
-        const bool counts = ls_values_is_own(&m->in->candidate.values, i) || m->pair_of[i] != 0; /* inputs are compared where they are pictures */
-        if (!m->wanted[i] || !counts || c->nodes[i].elements == 0 || !has_paired_candidate(&m->tokens, c->nodes[i].pass))
+        if (!m->wanted[i] || !ls_values_is_own(&m->in->candidate.values, i) || c->nodes[i].elements == 0 || !has_paired_candidate(&m->tokens, c->nodes[i].pass))
             continue;
         m->candidate_total++;
         m->absorbed_count += m->pair_of[i] == 0 && m->absorbed_into[i] != 0;

@@ -1,15 +1,15 @@
 """Pictures of every kind that is decoded, and files that are damaged. Expected pixels are Pillow's."""
 import io
-import pathlib
 import struct
 import zlib
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-import sklearn.datasets
 
-PHOTO = pathlib.Path(sklearn.datasets.__file__).parent / "images" / "china.jpg"
+import scenes
+
+PHOTO = scenes.PHOTOGRAPH
 
 
 def noise(*shape, kind=np.uint8, seed=0):

@@ -165,7 +165,7 @@ def test_tiles_in_any_other_order(tmp_path):
 
 @pytest.mark.parametrize("image", [[], ["--image", "photo.png"]], ids=["alone", "with the picture"])
 @pytest.mark.parametrize("resample", [PIL.Image.BILINEAR, PIL.Image.BICUBIC])
-def test_two_libraries_are_one_step_apart_and_match(resample, image, tmp_path, with_torchvision):
+def test_two_libraries_are_one_step_apart_and_match(resample, image, tmp_path):
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     mode = InterpolationMode.BILINEAR if resample == PIL.Image.BILINEAR else InterpolationMode.BICUBIC

@@ -11,8 +11,6 @@ import torch
 import transformers
 from test_decoding import LOCKSTEP, PLAIN, preprocess
 
-pytestmark = pytest.mark.usefixtures("with_torchvision")
-
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 CONFIGS = {
     "mllama": {"image_processor_type": "MllamaImageProcessor", "size": {"height": 56, "width": 56}, "max_image_tiles": 4, "image_mean": MEAN, "image_std": STD},

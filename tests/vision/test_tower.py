@@ -58,7 +58,7 @@ def diff(folder, candidate, *options):
 def test_the_same_pixels_match(traces):
     done, result = diff(traces, "ref")
     assert (done.returncode, result["verdict"]) == (0, "match")
-    assert "1 by picture" in done.stdout
+    assert "1 by input" in done.stdout
 
 
 def test_other_pixels_are_the_first_divergence_and_no_operation_is_at_fault(traces):
