@@ -27,6 +27,12 @@ class Trace:
         self.lines.append(line)
         return self
 
+    def begin_silent(self):
+        """A pass without tokens."""
+        self.passes += 1
+        self.lines.append({"pass": self.passes, "context": 1, "process": 0})
+        return self
+
     def add(self, name, values, sources=(), op="", layer=-1, dtype=None, **more):
         """Returns the number by which later tensors name it as their source."""
         i, self.count = self.count, self.count + 1
