@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "quantized/quantized.h"
+#include "checkpoint/engine_shapes.h"
 #include "checkpoint/fine_tune.h"
 #include "checkpoint/model_parts.h"
 
@@ -231,6 +232,29 @@ static lockstep_status judge_elsewhere(judging *j) {
                        text ? "text model" : "image and audio part", side_names[1 - side], (unsigned long long)j->elsewhere[side], side_names[side],
                        text ? "image and audio part" : "text model"));
         }
+    return LOCKSTEP_OK;
+}
+
+/* Values may all be there, and the engine still can't use the tensor. */
+static lockstep_status judge_engine_shapes(judging *j) {
+    for (int side = 0; side < LS_SIDES; side++) {
+        const ls_checkpoint *c = j->d->weights.sides[side];
+        const char *trouble = NULL;
+        size_t count = 0, first = 0;
+        char name[TITLE], shape[LS_SHAPE_TEXT];
+        for (size_t i = 0; c->gguf && i < c->archive->tensor_count; i++) {
+            const char *own = ls_engine_shape_trouble(c->architecture, &c->archive->tensors[i]);
+            if (own == NULL)
+                continue;
+            first = count++ == 0 ? i : first;
+            trouble = own;
+        }
+        if (count == 0)
+            continue;
+        tensor_name(j, side, first, name);
+        ls_shape_text(c->archive->tensors[first].rank, c->archive->tensors[first].shape, shape);
+        LS_TRY(add(j, LS_FINDING_SHAPE, true, INFINITY, SIZE_MAX, "%zu tensor%s of the %s, the first %s %s: %s", count, count == 1 ? "" : "s", side_names[side], name, shape, trouble));
+    }
     return LOCKSTEP_OK;
 }
 
@@ -518,6 +542,7 @@ static lockstep_status judge_weights(judging *j, double min_coverage) {
     LS_TRY(judge_all_unpaired(j));
     LS_TRY(judge_elsewhere(j));
     LS_TRY(judge_adapters(j));
+    LS_TRY(judge_engine_shapes(j));
     LS_TRY(judge_pairing(j));
     LS_TRY(judge_fine_tune(j));
     if (w->search_cut)

@@ -102,7 +102,7 @@ def test_gemma3n_text(tmp_path):
             continue
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert target is not None, name
-        out[target] = value
+        out[target] = value.reshape(1, -1, 1, 1) if name.endswith("gamma") else value
     for name, parts in stacked.items():
         out[names.get_name(name, try_suffixes=(".weight",))] = np.stack([parts[i] for i in sorted(parts)])
     status, _, report = diff(tmp_path / "hf", write_gguf(tmp_path / "m.gguf", out, arch="gemma3n"), "--what", "weights")
@@ -130,8 +130,17 @@ def test_mobilenet(tmp_path):
     for name, value in hf.items():
         block = re.match(r"model\.vision_tower\.timm_model\.blocks\.(.*)", name)
         target = f"v.blk.{block[1]}" if block else TOWER.get_name(name, try_suffixes=(".weight", ".bias"))
-        out[target] = value
+        out[target] = value.reshape(1, -1, 1, 1) if name.endswith("gamma") else value
     reference = write_hf(tmp_path / "hf", hf, {"architectures": ["Gemma3nForConditionalGeneration"]})
     status, _, report = diff(reference, write_gguf(tmp_path / "mmproj.gguf", out, arch="clip"), "--what", "weights")
     assert status == 0, (failing(report), findings(report))
     assert report["weights"]["by"] == {"name": 0, "preset": len(hf), "content": 0}
+
+
+@pytest.mark.parametrize("axes, fails", [((32,), True), ((1, 32, 1, 1), False), ((32, 1, 1), False), ((1, 1, 32), True)])
+def test_a_scale_of_channels_has_the_axes_that_the_engine_needs(tmp_path, axes, fails):
+    """The values are the same; with [32] the engine stops."""
+    gamma = np.random.default_rng(1).standard_normal(32).astype("f4")
+    write_hf(tmp_path / "hf", {"vision_tower.timm_model.blocks.1.0.layer_scale.gamma": gamma}, {"model_type": "gemma3n", "architectures": ["Gemma3nForConditionalGeneration"]})
+    status, lines, report = diff(tmp_path / "hf", write_gguf(tmp_path / "m.gguf", {"v.blk.1.0.layer_scale.gamma": gamma.reshape(axes)}, arch="clip"), "--what", "weights")
+    assert (status == 1) == fails and any(f["kind"] == "shape" and "has to be [1, channels, 1, 1]" in f["text"] for f in report["findings"]) == fails
