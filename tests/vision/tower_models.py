@@ -1,0 +1,111 @@
+"""Small vision-language models of transformers, with random weights under which every part of them matters."""
+import models
+import torch
+import transformers
+
+SEED = 11
+BEGIN_IMAGE, END_IMAGE, IMAGE = 310, 311, 312  # token ids
+SIDE, PATCH = 56, 14
+
+
+def spread(name, parameter, generator):
+    """What replaces a parameter: norms near 1, biases near 0, and matrices that keep activations near 1."""
+    noise = torch.randn(parameter.shape, generator=generator)
+    if parameter.ndim == 1:
+        centre = 1.0 if "norm" in name and "weight" in name and "soft_emb" not in name else 0.0
+        return centre + 0.25 * noise
+    if "position" in name:
+        return 0.6 * noise
+    fan = parameter.shape[0] if "mm_input" in name else parameter[0].numel()  # the one matrix that is stored transposed
+    return noise * (0.7 / fan ** 0.5)
+
+
+def randomise(module, law=spread):
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(law(name, parameter, generator))
+
+
+def text_config(family, **changes):
+    config = models.config_of(family)
+    config.num_hidden_layers = 2
+    for key, value in changes.items():
+        setattr(config, key, value)
+    return config
+
+
+def gemma3_text():
+    config = text_config("gemma3")
+    config.layer_types = config.layer_types[:2]
+    return config
+
+
+def gemma3():
+    vision = transformers.SiglipVisionConfig(hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
+                                             image_size=SIDE, patch_size=PATCH, vision_use_head=False)
+    config = transformers.Gemma3Config(text_config=gemma3_text(), vision_config=vision, mm_tokens_per_image=4,
+                                       boi_token_index=BEGIN_IMAGE, eoi_token_index=END_IMAGE, image_token_index=IMAGE)
+    model = transformers.Gemma3ForConditionalGeneration(config).float().eval()
+    models.randomise(model.model.language_model)
+    randomise(model.model.vision_tower)
+    randomise(model.model.multi_modal_projector)
+    model.tie_weights()
+    return model
+
+
+def llava():
+    vision = transformers.CLIPVisionConfig(hidden_size=64, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4,
+                                           image_size=SIDE, patch_size=PATCH, projection_dim=64)
+    config = transformers.LlavaConfig(vision_config=vision, text_config=text_config("llama", head_dim=16), image_token_index=IMAGE,
+                                      vision_feature_layer=-2, vision_feature_select_strategy="default", image_seq_length=(SIDE // PATCH) ** 2)
+    model = transformers.LlavaForConditionalGeneration(config).float().eval()
+    models.randomise(model.model.language_model)
+    randomise(model.model.vision_tower)
+    randomise(model.model.multi_modal_projector)
+    return model
+
+
+WIDTH = 2048  # of MobileNetV5's projector, which the engine has built in
+
+
+def of_mobilenet(name, parameter, generator):
+    noise = torch.randn(parameter.shape, generator=generator)
+    if "gamma" in name:
+        value = 0.5 + 0.2 * noise
+    elif parameter.ndim == 1:
+        value = 0.2 * noise if "bias" in name else 1 + 0.2 * noise
+    else:
+        value = noise / parameter[0].numel() ** 0.5
+    return value.half().float()  # exact in the file, too, of which the engine takes f16 alone
+
+
+def gemma3n():
+    """All 84 blocks of MobileNetV5, narrow, with the embedder behind it. What Gemma 3n has beside is not compared, and tiny."""
+    vocabulary = models.VOCAB
+    text = transformers.Gemma3nTextConfig(
+        vocab_size=vocabulary, vocab_size_per_layer_input=vocabulary - 64, hidden_size=WIDTH, hidden_size_per_layer_input=16, intermediate_size=96,
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=32, sliding_window=16, layer_types=["sliding_attention", "full_attention"],
+        num_kv_shared_layers=0, laurel_rank=8, activation_sparsity_pattern=[0.0, 0.0], max_position_embeddings=512)
+    vision = transformers.Gemma3nVisionConfig(model_args={"channel_multiplier": 0.125}, vocab_size=32, vocab_offset=vocabulary - 64)
+    audio = transformers.Gemma3nAudioConfig(vocab_size=32, vocab_offset=vocabulary - 32, hidden_size=64, conf_num_attention_heads=4, conf_num_hidden_layers=1,
+                                            input_feat_size=32, sscp_conv_channel_size=(8, 4))
+    config = transformers.Gemma3nConfig(text_config=text, vision_config=vision, audio_config=audio, boi_token_id=BEGIN_IMAGE, eoi_token_id=END_IMAGE,
+                                        image_token_id=IMAGE, boa_token_id=313, eoa_token_id=314, audio_token_id=315, vision_soft_tokens_per_image=256)
+    model = transformers.Gemma3nForConditionalGeneration(config).float().eval()
+    randomise(model.model.vision_tower, of_mobilenet)
+    randomise(model.model.embed_vision, of_mobilenet)
+    return model
+
+
+class Tower(torch.nn.Module):
+    """MobileNetV5 and the embedder, as Gemma 3n puts them together: one pass without the language model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.vision_tower, self.embed_vision, self.width = model.model.vision_tower, model.model.embed_vision, model.config.vision_config.hidden_size
+
+    def forward(self, pixel_values):
+        seen = self.vision_tower(pixel_values=pixel_values, do_pooling=False, return_dict=True).last_hidden_state
+        flat = seen.reshape(seen.shape[0], self.width, -1).permute(0, 2, 1)
+        return self.embed_vision(inputs_embeds=flat * self.width ** 0.5)
