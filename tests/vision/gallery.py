@@ -8,8 +8,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "zoo")]
+import vision_site  # noqa: E402,F401  (before transformers, which asks once what there is)
 import keeper  # noqa: E402
-import vision_site  # noqa: E402
 import towers  # noqa: E402
 import projector_files  # noqa: E402
 import scenes  # noqa: E402
@@ -31,7 +31,7 @@ def made(row, case):
     """case/model: hf, model.gguf, mmproj.gguf"""
     def make(folder):
         torch.manual_seed(keeper.breeding.SEED)
-        model = row.make()
+        model = row.built(row.make)
         model.save_pretrained(folder / "hf")
         projector_files.save_processor(folder / "hf", row.processor)
         row.files(model, folder / "hf", folder)

@@ -8,7 +8,7 @@ import towers
 
 
 def load(row, folder):
-    model = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    model = row.built(lambda: transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)).eval()
     return model if row.whole else tower_models.Tower(model).eval()
 
 

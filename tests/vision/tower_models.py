@@ -2,6 +2,7 @@
 import models
 import torch
 import transformers
+from timm.models import mobilenetv5
 
 SEED = 11
 BEGIN_IMAGE, END_IMAGE, IMAGE = 310, 311, 312  # token ids
@@ -96,6 +97,19 @@ def gemma3n():
     randomise(model.model.vision_tower, of_mobilenet)
     randomise(model.model.embed_vision, of_mobilenet)
     return model
+
+
+SHORT = ([0, 1], [0, 1], [0, 1, 8, 9, 10], [0, 1, 2])  # of each stage, blocks that have one of each kind
+
+
+def with_short_stages(make):
+    """What make() returns, where timm builds MobileNetV5 of SHORT's blocks alone."""
+    decode = mobilenetv5.decode_arch_def
+    mobilenetv5.decode_arch_def = lambda stages, **options: decode([[stage[i] for i in kept] for stage, kept in zip(stages, SHORT)], **options)
+    try:
+        return make()
+    finally:
+        mobilenetv5.decode_arch_def = decode
 
 
 class Tower(torch.nn.Module):

@@ -9,11 +9,12 @@ HALF = [0.5, 0.5, 0.5]
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 BEFORE, AFTER = [5, 17], [25, 33]  # token ids around the picture
 
-# make() gives transformers' model, files(model, hf, out) writes out/model.gguf and out/mmproj.gguf; ids: of the picture, with its
+# make() gives transformers' model, built(function) runs a function that builds it, files(model, hf, out) writes out/model.gguf and out/mmproj.gguf; ids: of the picture, with its
 # placeholders; whole: the language model is compared, too; known: live faults of the engine, as (operation, cause).
-Row = collections.namedtuple("Row", "name make files processor side ids whole known", defaults=(True, ()))
+Row = collections.namedtuple("Row", "name make files processor side ids whole known built", defaults=(True, (), lambda function: function()))
 
 SIGLIP = {"image_processor_type": "SiglipImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True, "image_mean": HALF, "image_std": HALF, "resample": 2}
+PLAIN = {**SIGLIP, "do_normalize": False, "size": {"height": 256, "width": 256}, "image_seq_length": 256}
 
 TOWERS = [
     Row("gemma3", tower_models.gemma3, projector_files.gemma3,
@@ -23,8 +24,7 @@ TOWERS = [
         {"image_processor_type": "CLIPImageProcessor", "size": {"height": SIDE, "width": SIDE}, "do_center_crop": False, "image_mean": CLIP_MEAN, "image_std": CLIP_STD},
         SIDE, 16 * [IMAGE],
         known=(("CONCAT", "rolled"), ("GELU", "gelu-variant"))),  # the class token comes last; the projector's GELU is the one with tanh
-    Row("gemma3n", tower_models.gemma3n, projector_files.gemma3n,
-        {**SIGLIP, "do_normalize": False, "size": {"height": 256, "width": 256}, "image_seq_length": 256},
-        256, [BEGIN_IMAGE] + 256 * [IMAGE] + [END_IMAGE], whole=False),
+    Row("gemma3n", tower_models.gemma3n, projector_files.gemma3n, PLAIN, 256, [], whole=False),
+    Row("gemma3n-short", tower_models.gemma3n, projector_files.gemma3n, PLAIN, 256, [], whole=False, built=tower_models.with_short_stages),
 ]
 BY_NAME = {row.name: row for row in TOWERS}
