@@ -30,8 +30,10 @@ static uint64_t key_of_checkpoint(uint64_t key, const char *path) {
     return all;
 }
 
-uint64_t alike_weights_key(const char *reference, const char *candidate) {
-    const uint64_t key = key_of_checkpoint(key_of_checkpoint(0, reference), candidate);
+uint64_t alike_weights_key(const char *reference, const char *const *candidates, size_t count) {
+    uint64_t key = key_of_checkpoint(0, reference);
+    for (size_t i = 0; i < count; i++)
+        key = key_of_checkpoint(key, candidates[i]);
     return key != 0 ? key : 1;
 }
 

@@ -14,7 +14,7 @@ typedef struct alike_weights {
 } alike_weights;
 
 /* What identifies the two as they are now; never 0. */
-uint64_t alike_weights_key(const char *reference, const char *candidate);
+uint64_t alike_weights_key(const char *reference, const char *const *candidates, size_t count);
 /* Forgets what was known. */
 void alike_weights_begin(alike_weights *alike, uint64_t key);
 void alike_weights_add(alike_weights *alike, const char *name);

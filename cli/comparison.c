@@ -10,6 +10,7 @@
 #include "base/pattern.h"
 #include "base/progress.h"
 #include "baseline.h"
+#include "candidate_files.h"
 #include "checkpoint/checkpoint_diff.h"
 #include "command_line.h"
 #include "diagnose/diagnose.h"
@@ -144,14 +145,6 @@ static void name_weights(const ls_diff *diff, ls_text *out) {
     ls_text_printf(out, ")$");
 }
 
-/* The given one, or the only one that the candidate opened: with an adapter, the weights alone say little. */
-static const char *candidate_model(const comparison_options *o, const ls_diff *diff) {
-    const ls_trace *trace = diff->in.candidate.trace;
-    if (o->candidate_models.count > 0)
-        return o->candidate_models.items[0];
-    return trace->model_file_count == 1 && !ls_model_file_is_changed(&trace->model_files[0]) ? trace->model_files[0].path : NULL;
-}
-
 /* The file that the reference opened, or the folder of all of them, as long as they are what they were. */
 static bool find_reference_model(const ls_trace *trace, char *out, size_t capacity) {
     const ls_model_file *files = trace->model_files;
@@ -173,36 +166,40 @@ static bool has_rounded_weights(const ls_trace *trace) {
     return false;
 }
 
-/* Two checkpoints whose weights are to be compared. */
+/* The reference's checkpoint, and the files of the candidate (a text model's and a tower's, say), whose weights are to be compared. */
 typedef struct checkpoints {
-    const char *reference, *candidate;
+    const char *reference, *candidates[CANDIDATE_FILES];
+    size_t count;
     bool suspects_only; /* those that operations at fault read: of the others, the operations are right, and rounding hides nothing */
     char found[PATH_MAX];
 } checkpoints;
 
 /* Reading more than this for what a few weights hold is not worth it. */
-static bool is_large(const char *path) {
+static bool are_large(const char *const *paths, size_t count) {
     const off_t most = (off_t)4 << 30;
+    off_t size = 0;
     struct stat status;
-    return path != NULL && stat(path, &status) == 0 && status.st_size > most;
+    for (size_t i = 0; i < count; i++)
+        size += stat(paths[i], &status) == 0 ? status.st_size : 0;
+    return size > most;
 }
 
 static bool has_fault(const ls_diff *diff) { return diff->is_replayed && diff->replay.origins > 0; }
 
 static bool find_checkpoints(const comparison_options *o, const ls_diff *diff, checkpoints *out) {
-    out->candidate = candidate_model(o, diff);
+    out->count = candidate_files(o, diff->in.candidate.trace, out->candidates);
     out->reference = o->reference_model;
     const bool rounded = has_rounded_weights(diff->in.candidate.trace);
-    out->suspects_only = out->reference == NULL && !rounded && is_large(out->candidate);
+    out->suspects_only = out->reference == NULL && !rounded && are_large(out->candidates, out->count);
     if (out->reference == NULL && diff->is_replayed && (rounded || has_fault(diff)) && find_reference_model(diff->in.reference.trace, out->found, sizeof out->found))
         out->reference = out->found;
-    return out->reference != NULL && out->candidate != NULL && (diff->result.weights.count > 0 || diff->is_replayed);
+    return out->reference != NULL && out->count > 0 && (diff->result.weights.count > 0 || diff->is_replayed);
 }
 
-/* The weights in both checkpoints: all of them where the operations were computed, because coarse types hide what a
+/* The weights in the reference's checkpoint and in a file of the candidate: all of them where the operations were computed, because coarse types hide what a
  * weight's own values show, or else those behind the first divergence. Nobody asked about those that the runs opened: that these can't be
  * compared is not said. */
-static bool compare_weights(const char *command, const comparison_options *o, const checkpoints *c, const ls_diff *diff, ls_checkpoint_diff *out) {
+static bool compare_weights(const char *command, const comparison_options *o, const checkpoints *c, const char *candidate, const ls_diff *diff, ls_checkpoint_diff *out) {
     ls_text names = {0};
     lockstep_error error;
     if (!diff->is_replayed)
@@ -210,7 +207,7 @@ static bool compare_weights(const char *command, const comparison_options *o, co
     char *suspects = c->suspects_only ? ls_proof_suspected_weights(diff) : NULL;
     ls_checkpoint_options wanted = {.what = LS_WHAT_WEIGHTS | LS_WHAT_CONFIG, .weights.tensors = c->suspects_only ? suspects : names.data};
     const bool all = diff->is_replayed && !c->suspects_only;
-    const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, c->candidate, &wanted, out, &error) == LOCKSTEP_OK;
+    const bool ok = (all || wanted.weights.tensors != NULL) && ls_checkpoint_diff_run(c->reference, candidate, &wanted, out, &error) == LOCKSTEP_OK;
     if (!ok && names.data == NULL && !diff->is_replayed)
         ls_fail(&error, LOCKSTEP_NO_MEMORY, "out of memory");
     if (!ok && o->reference_model != NULL)
@@ -320,8 +317,7 @@ static size_t judge_weights(const comparison_options *o, ls_diff *diff, ls_check
 }
 
 /* Lists the weights that are the reference's. They are known for later only if all are: another prompt may read one that is not. */
-static void list_alike(const ls_checkpoint_diff *weights, uint64_t key, alike_weights *out) {
-    alike_weights_begin(out, key);
+static void list_alike(const ls_checkpoint_diff *weights, alike_weights *out) {
     for (size_t i = 0; i < weights->weights.pair_count; i++) {
         const ls_weight_pair *p = &weights->weights.pairs[i];
         if (!ls_verdict_is_known(p->verdict))
@@ -341,20 +337,50 @@ static size_t count_alike(const ls_trace *trace, const alike_weights *alike) {
     return count;
 }
 
+/* Keeps what a comparison of weights showed: of the first file that has a wrong one, or else of the first. */
+static void keep_checkpoints(ls_checkpoint_diff *weights, bool is_wrong, bool *is_wrong_kept, comparison_result *out) {
+    ls_checkpoint_diff *other = out->checkpoints == NULL || (is_wrong && !*is_wrong_kept) ? out->checkpoints : weights;
+    out->checkpoints = other == weights ? out->checkpoints : weights;
+    *is_wrong_kept = *is_wrong_kept || is_wrong;
+    if (other != NULL)
+        ls_checkpoint_diff_done(other);
+    free(other);
+}
+
+/* Compares the weights of each file, and lists those that are the reference's. Returns how many are not. */
+static size_t weigh_files(const char *command, const comparison_options *o, const checkpoints *c, ls_diff *diff, alike_weights *alike, comparison_result *out) {
+    size_t count = 0;
+    bool is_wrong_kept = false;
+    for (size_t i = 0; i < c->count; i++) {
+        ls_checkpoint_diff *weights = calloc(1, sizeof *weights); /* large, and must not move */
+        if (weights == NULL || !compare_weights(command, o, c, c->candidates[i], diff, weights)) {
+            free(weights);
+            continue;
+        }
+        const size_t wrong = judge_weights(o, diff, weights);
+        if (!c->suspects_only)
+            list_alike(weights, alike);
+        keep_checkpoints(weights, wrong > 0, &is_wrong_kept, out);
+        count += wrong;
+    }
+    return count;
+}
+
 /* Whether weights are to be reported. */
 static bool weigh(const char *command, const comparison_options *o, ls_diff *diff, alike_weights *alike, comparison_result *out) {
     lockstep_error error;
     checkpoints c;
     if (!find_checkpoints(o, diff, &c))
         return false;
-    const uint64_t key = alike_weights_key(c.reference, c.candidate);
+    const uint64_t key = alike_weights_key(c.reference, c.candidates, c.count);
     const bool known = o->reference_model == NULL && !c.suspects_only && alike->key == key;
-    out->are_compared = !known && compare_weights(command, o, &c, diff, &out->checkpoints);
-    if (!known && !out->are_compared)
+    if (!known)
+        alike_weights_begin(alike, key);
+    const size_t count = known ? 0 : weigh_files(command, o, &c, diff, alike, out);
+    if (!known && (out->checkpoints == NULL || c.suspects_only))
+        alike_weights_begin(alike, 0);
+    if (!known && out->checkpoints == NULL)
         return false;
-    const size_t count = known ? 0 : judge_weights(o, diff, &out->checkpoints);
-    if (!known && !c.suspects_only)
-        list_alike(&out->checkpoints, key, alike);
     diff->weights_alike = c.suspects_only ? 0 : count_alike(diff->in.candidate.trace, alike);
     if (count > 0 && diff->is_replayed && ls_divergence_find(diff, &error) != LOCKSTEP_OK)
         complain(command, "the first divergence could not be found again", &error);
@@ -365,7 +391,7 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     lockstep_error error;
     out->oracle = (ls_oracle){0};
     out->kept = (ls_result){0};
-    out->are_compared = false;
+    out->checkpoints = NULL;
     const bool weighed = weigh(command, o, diff, alike, out);
     ls_progress_begin(LS_STAGE_EXPLAINING, 0);
     const bool diagnosed = ls_diagnose(diff, &out->diagnosis, &error) == LOCKSTEP_OK;
@@ -376,16 +402,17 @@ void comparison_explain(const char *command, const comparison_options *o, ls_dif
     const bool asked = o->oracle != NULL && ls_oracle_ask(diff, o->oracle, &out->oracle, &error) == LOCKSTEP_OK;
     if (o->oracle != NULL && !asked)
         complain(command, "--oracle", &error);
-    out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = weighed ? &out->checkpoints : NULL, .predictions = &out->predictions,
-                                      .checkpoints = out->are_compared ? &out->checkpoints : NULL, .command = command_line(), .picture = o->picture, .kept = &out->kept};
+    out->comparison = (ls_comparison){.diff = diff, .diagnosis = &out->diagnosis, .oracle = asked ? &out->oracle : NULL, .weights = weighed ? out->checkpoints : NULL, .predictions = &out->predictions,
+                                      .checkpoints = out->checkpoints, .command = command_line(), .picture = o->picture, .kept = &out->kept};
     out->status = o->oracle != NULL && !asked ? EXIT_TROUBLE : o->model_only && diff->result.outcome == LS_OUTCOME_MODEL_MATCH ? EXIT_MATCH : ls_outcome_exit_status(diff->result.outcome);
 }
 
 void comparison_done(comparison_result *result) {
     ls_oracle_done(&result->oracle);
     ls_result_done(&result->kept);
-    if (result->are_compared)
-        ls_checkpoint_diff_done(&result->checkpoints);
+    if (result->checkpoints != NULL)
+        ls_checkpoint_diff_done(result->checkpoints);
+    free(result->checkpoints);
 }
 
 int comparison_report(const char *command, const comparison_options *o, ls_diff *diff) {

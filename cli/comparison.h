@@ -28,11 +28,10 @@ bool comparison_has_pattern(const char *command, const comparison_options *optio
 typedef struct comparison_result {
     ls_comparison comparison;
     ls_diagnosis diagnosis;
-    ls_checkpoint_diff checkpoints; /* their weights and configuration; large, and must not move */
+    ls_checkpoint_diff *checkpoints; /* their weights and configuration; NULL where they weren't compared */
     ls_oracle oracle;
     ls_predictions predictions;
     ls_result kept;
-    bool are_compared; /* checkpoints hold something */
     int status;      /* the exit status */
 } comparison_result;
 

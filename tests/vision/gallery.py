@@ -10,6 +10,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "zoo")]
 import vision_site  # noqa: E402,F401  (before transformers, which asks once what there is)
 import keeper  # noqa: E402
+import looking  # noqa: E402
+import planted  # noqa: E402
 import towers  # noqa: E402
 import projector_files  # noqa: E402
 import scenes  # noqa: E402
@@ -68,11 +70,11 @@ def command_of(engine, files, seen):
     return ["node", HERE / "run_linked_picture.mjs", json.dumps(options)]
 
 
-def candidate(row, case, scene, engine, files="model"):
-    """files: the folder with model.gguf and mmproj.gguf, which may be faulty ones."""
+def candidate(row, case, scene, engine, at=None):
+    """at: the folder of a fault, whose model is run."""
     def make(folder):
-        recorded(folder, *command_of(engine, case / files, picture(row, case, scene)))
-    return keeper.once(case / f"candidate-{files}-{engine}-{scene}", key(row, keeper.hooks_key()), make)
+        recorded(folder, *command_of(engine, (at or case) / "model", picture(row, case, scene)))
+    return keeper.once((at or case) / f"candidate-{engine}-{scene}", key(row, keeper.hooks_key(), at and fault_key()), make)
 
 
 def diff(reference, candidate, stem, *options):
@@ -90,3 +92,66 @@ def visit(row, case, scene, engine):
     case.mkdir(parents=True, exist_ok=True)
     made(row, case)
     return diff(reference(row, case, scene), candidate(row, case, scene, engine), case / f"report-{engine}-{scene}")
+
+
+# --- planted faults
+
+def fault_key():
+    return [path.read_bytes() for path in (HERE / "sight_faults.py", HERE.parent / "zoo" / "planted.py")]
+
+
+def faulty_reference(row, case, scene, at, fault):
+    """The reference, with a fault in its code."""
+    def make(folder):
+        torch.set_num_threads(1)
+        model = looking.load(row, case / "model" / "hf")
+        fault.plant(model)
+        with keeper.lockstep_debug.capture(model, out=folder):
+            looking.look(model, row, looking.pixels(case / "model" / "hf", picture(row, case, scene)))
+    return keeper.once(at / "reference", key(row, keeper.hooks_key(), fault_key()), make)
+
+
+def faulty_candidate(row, case, scene, at, fault, engine):
+    """The candidate, with a fault in its files."""
+    def make(folder):
+        folder.mkdir()
+        (folder / "model.gguf").symlink_to(case / "model" / "model.gguf")
+        planted.plant(case / "model" / "mmproj.gguf", folder / "mmproj.gguf", fault.plant)
+    keeper.once(at / "model", key(row, fault_key()), make)
+    return candidate(row, case, scene, engine, at)
+
+
+def plant(fault, folder, scene="photograph", engine="server"):
+    """The candidate's trace, and the report, of a run with this fault."""
+    row = towers.BY_NAME[fault.tower]
+    case = folder / row.name
+    at = case / "-".join(fault.name.replace("'", "").split())
+    at.mkdir(parents=True, exist_ok=True)
+    made(row, case)
+    if fault.place == "code":
+        sides = faulty_reference(row, case, scene, at, fault), candidate(row, case, scene, engine)
+    else:
+        sides = reference(row, case, scene), faulty_candidate(row, case, scene, at, fault, engine)
+    return sides[1], diff(*sides, at / "report")[1]
+
+
+def named(trace, report, known=()):
+    """The operations that the first one at fault consists of: their nodes, and the nodes that these read. Live faults aside."""
+    nodes = {line["i"]: line for line in map(json.loads, open(trace / "trace.jsonl")) if "i" in line}
+    at_fault = [each for each in (report["replay"] or {"operations": []})["operations"] if each["origin"] and each["op"] not in known]
+    if not at_fault:
+        return [], []
+    own = [nodes[i] for i in [at_fault[0]["node"], *(at_fault[0]["region"] or [])]]
+    return own, [nodes[i] for node in own for i in node.get("src", []) if i in nodes]
+
+
+def is_named(fault, trace, report):
+    own, read = named(trace, report, {op for op, _ in towers.BY_NAME[fault.tower].known})
+    first = (report["first_divergence"] or {}).get("candidate", {"name": "", "op": ""})
+    weights = {node["name"] for node in read}
+    return bool(weights & set(fault.weights)) or any(node["op"] in fault.ops for node in own) or bool(fault.names) and fault.names in first["name"]
+
+
+def first_cause(report):
+    causes = (report["first_divergence"] or {}).get("causes") or [{"rule": None}]
+    return causes[0]["rule"]

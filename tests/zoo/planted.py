@@ -21,6 +21,14 @@ def scale(name, factor):
     return alter
 
 
+def alter(name, change):
+    def altered(reader):
+        data = tensor_of(reader, name).data
+        data[:] = change(data.copy())
+        return {name}
+    return altered
+
+
 def swap(first, second):
     def alter(reader):
         a, b = tensor_of(reader, first).data, tensor_of(reader, second).data
@@ -35,6 +43,17 @@ def key(name, value):
         field.parts[field.data[0]][0] = value
         return set()
     return alter
+
+
+def keys(*names_and_values):
+    """Arrays of numbers: name, values, name, values, …"""
+    def altered(reader):
+        for name, values in zip(names_and_values[::2], names_and_values[1::2]):
+            field = reader.fields[name]
+            for part, value in zip(field.data, values, strict=True):
+                field.parts[part][0] = value
+        return set()
+    return altered
 
 
 def plant(model, out, alter):
