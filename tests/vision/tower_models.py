@@ -3,6 +3,7 @@ import models
 import torch
 import transformers
 from timm.models import mobilenetv5
+from transformers.models.mllama import configuration_mllama as mllama_configuration
 
 SEED = 11
 BEGIN_IMAGE, END_IMAGE, IMAGE = 310, 311, 312  # token ids
@@ -123,3 +124,28 @@ class Tower(torch.nn.Module):
         seen = self.vision_tower(pixel_values=pixel_values, do_pooling=False, return_dict=True).last_hidden_state
         flat = seen.reshape(seen.shape[0], self.width, -1).permute(0, 2, 1)
         return self.embed_vision(inputs_embeds=flat * self.width ** 0.5)
+
+
+MLLAMA_SIDE, MLLAMA_TILES = 56, 4
+
+
+def of_mllama(name, parameter, generator):
+    noise = torch.randn(parameter.shape, generator=generator)
+    if "gate" in name and parameter.numel() == 1:
+        return torch.full_like(parameter, 0.7) + 0.1 * noise  # where tanh matters
+    if parameter.ndim == 1:
+        return (1.0 if "norm" in name and "bias" not in name else 0.0) + 0.2 * noise
+    return 0.5 * noise if "embed" in name else noise / parameter[0].numel() ** 0.5
+
+
+def mllama():
+    text = mllama_configuration.MllamaTextConfig(
+        vocab_size=models.VOCAB, hidden_size=64, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+        cross_attention_layers=[1, 3], max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    vision = mllama_configuration.MllamaVisionConfig(
+        hidden_size=64, num_hidden_layers=4, num_global_layers=2, attention_heads=4, intermediate_size=96, vision_output_dim=64 * 3, image_size=MLLAMA_SIDE,
+        patch_size=PATCH, max_num_tiles=MLLAMA_TILES, intermediate_layers_indices=[1, 3],
+        supported_aspect_ratios=[[1, 1], [1, 2], [1, 3], [1, 4], [2, 1], [2, 2], [3, 1], [4, 1]])
+    model = transformers.MllamaForConditionalGeneration(mllama_configuration.MllamaConfig(text_config=text, vision_config=vision, image_token_index=models.VOCAB)).float().eval()
+    randomise(model, of_mllama)
+    return model
