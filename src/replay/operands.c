@@ -349,7 +349,7 @@ static bool read_weight(ls_replayer *w, size_t node, ls_array *out, const char *
     return ok;
 }
 
-/* An input is the reference's, as everything is, where that has it, too. */
+/* An input is the reference's, as everything is, where that has it, too. Without pairs, it is what was recorded. */
 static bool read_input(ls_replayer *w, size_t node, ls_array *out, const char **out_reason) {
     const size_t at = w->m != NULL ? w->m->pair_of[node] : 0;
     const ls_pair *pair = at != 0 ? &w->m->pairs->items[at - 1] : NULL;
