@@ -135,23 +135,44 @@ def plant(fault, folder, scene="photograph", engine="server"):
     return sides[1], diff(*sides, at / "report")[1]
 
 
-def named(trace, report, known=()):
-    """The operations that the first one at fault consists of: their nodes, and the nodes that these read. Live faults aside."""
-    nodes = {line["i"]: line for line in map(json.loads, open(trace / "trace.jsonl")) if "i" in line}
-    at_fault = [each for each in (report["replay"] or {"operations": []})["operations"] if each["origin"] and each["op"] not in known]
-    if not at_fault:
-        return [], []
-    own = [nodes[i] for i in [at_fault[0]["node"], *(at_fault[0]["region"] or [])]]
-    return own, [nodes[i] for node in own for i in node.get("src", []) if i in nodes]
+def behind(nodes, at, seen):
+    """The names of what a node is computed from through views and reshapes, as far as a weight."""
+    for i in nodes[at].get("src", []):
+        if i in nodes and i not in seen:
+            seen.add(i)
+            if nodes[i].get("role") == "weight":
+                yield nodes[i]["name"]
+            elif nodes[i]["op"] in MOVES:
+                yield from behind(nodes, i, seen)
+
+
+MOVES = ("VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE", "CONT", "CPY")
+
+
+def origins(report, fault):
+    """Operations at fault, without the live faults of the engine."""
+    known = {op for op, _ in towers.BY_NAME[fault.tower].known}
+    return [each for each in (report["replay"] or {"operations": []})["operations"] if each["origin"] and each["op"] not in known]
 
 
 def is_named(fault, trace, report):
-    own, read = named(trace, report, {op for op, _ in towers.BY_NAME[fault.tower].known})
-    first = (report["first_divergence"] or {}).get("candidate", {"name": "", "op": ""})
-    weights = {node["name"] for node in read}
-    return bool(weights & set(fault.weights)) or any(node["op"] in fault.ops for node in own) or bool(fault.names) and fault.names in first["name"]
+    """Whether the first operation at fault, with those that are named together with it, is the one that was altered."""
+    nodes = {line["i"]: line for line in map(json.loads, open(trace / "trace.jsonl")) if "i" in line}
+    first = (report["first_divergence"] or {}).get("candidate", {}).get("name", "")
+    if fault.names:
+        return fault.names in first
+    found = origins(report, fault)[:1]
+    own = [i for each in found for i in [each["node"], *(each["region"] or [])]]
+    weights = {name for i in own for name in behind(nodes, i, set())}
+    return bool(weights & set(fault.weights)) or any(nodes[i]["op"] in fault.ops for i in own)
 
 
-def first_cause(report):
+def first_cause(fault, report):
+    """The id of the first-ranked cause: of the first divergence, or of the first operation at fault beside the live ones."""
+    live = towers.BY_NAME[fault.tower].known
+    found = origins(report, fault)[:1]
+    if live:
+        of = [(each.get("wrong_weight") or {}).get("id") or (each["rule"] or {}).get("id") for each in found]
+        return of[0] if of else None
     causes = (report["first_divergence"] or {}).get("causes") or [{"rule": None}]
     return causes[0]["rule"]

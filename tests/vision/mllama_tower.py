@@ -7,6 +7,7 @@ of its own, and with bugs to choose from, which people have made.
     gelu         GELU by its tanh approximation
     class last   the class token comes after the patches
     layer order  the layers that are kept are put one after another instead of channel by channel
+    layer early  a layer's input is kept instead of its output. (Meta's own code keeps the input; transformers 5.23, the reference here, the output.)
 """
 import json
 import math
@@ -15,7 +16,7 @@ import pathlib
 import numpy as np
 from safetensors.numpy import load_file
 
-BUGS = ("gate", "tile order", "no mask", "gelu", "class last", "layer order")
+BUGS = ("gate", "tile order", "no mask", "gelu", "class last", "layer order", "layer early")
 MULTIPLE = 8  # of which the number of patches is made
 ERF = np.vectorize(math.erf, otypes=[np.float64])
 ROOT_2_PI = math.sqrt(2 / math.pi)
@@ -126,9 +127,9 @@ class Tower:
         def cut(value):
             return value.reshape(tiles, padded, -1)[:, :length]
         for layer in range(self.config["num_hidden_layers"]):
+            given, x = x, self.block(f"transformer.layers.{layer}", f"local.{layer}", x, mask, False)
             if layer in self.config["intermediate_layers_indices"]:
-                kept.append(cut(x))
-            x = self.block(f"transformer.layers.{layer}", f"local.{layer}", x, mask, False)
+                kept.append(cut(given if self.bug == "layer early" else x))
         x = self.dump("ln_post", self.norm("layernorm_post", x)).reshape(tiles, padded, -1)
         x = self.dump("post_tile", self.tile_positions("post_tile_positional_embedding", x, aspect)).reshape(-1, self.width)
         for layer in range(self.config["num_global_layers"]):
