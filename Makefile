@@ -58,7 +58,7 @@ FUZZ_REPLAYS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
 .PHONY: all asan bench benches build-tsan check check-deps clang clean clean-runs coverage demo deps examples faults fuzz fuzz-replays help install kernels pages \
-  soak test test-deps tsan uninstall unit-tests zoo
+  soak test test-deps tsan uninstall unit-tests vision zoo
 .SECONDARY: # keep the objects of programs
 all: ## build the command, the libraries, the hook and the examples
 all: $(BUILD)/lockstep $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so $(addprefix $(BUILD)/,$(HOOK_LIBS)) $(BUILD)/liblockstep-capture.so examples pages
@@ -201,6 +201,10 @@ clean-runs: test-deps all
 zoo: ## convert, run and compare every architecture that llama.cpp's converter knows (ONLY=bloom,mpt TABLE=docs/zoo.md; CHECKPOINTS=1: the files alone, minutes; FAULTS=1 SEED=n: with planted faults): half an hour
 zoo: test-deps all
 	@.deps/venv/bin/python tests/zoo/zoo.py $(if $(CHECKPOINTS),--checkpoints) $(if $(FAULTS),--faults $(SEED)) $(if $(TYPES),--types $(TYPES)) $(if $(ONLY),--only $(ONLY)) $(if $(TABLE),--table $(TABLE))
+
+vision: ## make vision towers and whole models, run them in two engines, and compare, with and without planted faults (ONLY=gemma3,mllama): a quarter of an hour
+vision: test-deps all
+	@.deps/venv/bin/python tests/vision/vision.py $(if $(ONLY),--only $(ONLY))
 
 soak: ## run the engines' tests ten times
 soak: test-deps all

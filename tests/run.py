@@ -54,6 +54,7 @@ SUITES = [
     ("torch", 420, [*PYTEST, "tests/torch"]),
     ("engines", 660, [*PYTEST, "tests/e2e"]),
     ("zoo", 240, [*PYTEST, "tests/zoo"]),
+    ("vision", 240, [*PYTEST, "tests/vision"]),
 ]
 
 

@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "zoo")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "zoo"), str(HERE.parent)]
 import vision_site  # noqa: E402,F401  (before transformers, which asks once what there is)
 import keeper  # noqa: E402
 import looking  # noqa: E402
@@ -151,8 +151,9 @@ MOVES = ("VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE", "CONT", "CPY")
 
 def origins(report, fault):
     """Operations at fault, without the live faults of the engine."""
-    known = {op for op, _ in towers.BY_NAME[fault.tower].known}
-    return [each for each in (report["replay"] or {"operations": []})["operations"] if each["origin"] and each["op"] not in known]
+    live = towers.BY_NAME[fault.tower].known
+    found = [each for each in (report["replay"] or {"operations": []})["operations"] if each["origin"]]
+    return [each for each in found if not any(each["op"] == op and part in each["name"] for op, part, _ in live)]
 
 
 def is_named(fault, trace, report):

@@ -1,6 +1,6 @@
-"""transformers' Llama 3.2 Vision on a picture: a prompt, then single tokens with the caches. argv: HF_DIR PICTURE [--without-cross-attention]
+"""transformers' Llama 3.2 Vision on a picture: a prompt, then single tokens with the caches. argv: HF_DIR PICTURE [--tower | --without-cross-attention]
 
-With the option, the layers that look at the picture are left out of all passes but the first, as in a port that forgets a flag.
+--tower: the vision model alone. --without-cross-attention: the layers that look at the picture are left out of all passes but the first, as in a port that forgets a flag.
 """
 import pathlib
 import sys
@@ -35,6 +35,10 @@ torch.set_num_threads(1)
 model = transformers.MllamaForConditionalGeneration.from_pretrained(FOLDER, dtype=torch.float32).eval()
 seen = looking.pixels(FOLDER, PICTURE)
 tiles, most = seen.pop("num_tiles")[0][0], seen["pixel_values"].shape[2]
+if "--tower" in sys.argv:
+    with torch.no_grad():
+        model.model.vision_model(**seen)
+    sys.exit()
 with torch.no_grad():
     length = len(PROMPT)
     out = model(input_ids=torch.tensor([PROMPT]), attention_mask=torch.ones(1, length, dtype=torch.long), cross_attention_mask=mask(tiles, length, most), use_cache=True, **seen)

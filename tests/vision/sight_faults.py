@@ -10,8 +10,8 @@ from torch.nn import functional
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # plant: code(model) or file(reader); weights: one of which the first operation at fault reads; ops: or else its kind; names: or else
-# its name has this in it. causes: ids that say what was planted. known: what is not right yet.
-Fault = collections.namedtuple("Fault", "tower name place plant weights ops names causes known", defaults=((), (), "", (), ""))
+# its name has this in it. causes: ids that say what was planted. known_place, known_cause: what is not right yet.
+Fault = collections.namedtuple("Fault", "tower name place plant weights ops names causes known_place known_cause", defaults=((), (), "", (), "", ""))
 FAULTS = []
 
 
@@ -66,13 +66,15 @@ def hidden_scale(model):
     give_attention(siglip_layer(model, 1).self_attn, attention(scale=0.5))
 
 
-@code("gemma3", "rows and columns of patches swapped", weights=("v.patch_embd.weight",), names="patch_bias", causes=("row-order", "permute-axes", "transpose"))
+@code("gemma3", "rows and columns of patches swapped", names="pos_embed",  # the first that reads them in a row
+      causes=("row-order", "permute-axes", "transpose"))
 def patches_transposed(model):
     inner = model.model.vision_tower.embeddings.patch_embedding
     inner.register_forward_hook(lambda module, given, out: out.transpose(2, 3).contiguous())
 
 
-@code("gemma3", "rows and columns swapped before pooling", ops=("POOL_2D", "CONT", "RESHAPE"), causes=("row-order", "permute-axes", "transpose"))
+@code("gemma3", "rows and columns swapped before pooling", ops=("RMS_NORM",),  # pooling is right either way; then they are put in a row
+      causes=("row-order", "permute-axes", "transpose"))
 def pooled_transposed(model):
     pool = model.model.multi_modal_projector.avg_pool
     pool.register_forward_pre_hook(lambda module, given: (given[0].transpose(2, 3).contiguous(),))
@@ -103,7 +105,7 @@ def last_layer(model):
 
 file("llava", "GELU for its sigmoid form", planted.key("clip.use_gelu", True), ops=("GELU",), causes=("gelu-variant", "activation"))
 file("llava", "projector's two matrices swapped", planted.swap("mm.0.weight", "mm.2.weight"), weights=("mm.0.weight", "mm.2.weight"), causes=("swapped-with",))
-file("llava", "class embedding of zeros", planted.scale("v.class_embd", 0), weights=("v.class_embd",), causes=("all-zero",))
+file("llava", "bias of values left out", planted.scale("v.blk.1.attn_v.bias", 0), weights=("v.blk.1.attn_v.bias",), causes=("all-zero",))
 file("llava", "norm before the blocks left out", planted.alter("v.pre_ln.weight", lambda w: w * 0 + 1), weights=("v.pre_ln.weight",), causes=("constant",))
 
 # --- MobileNetV5
@@ -159,7 +161,8 @@ def heads_swapped(model):
     module._reshape_projected_query = reshape
 
 
-@code("gemma3n-short", "rows and columns of the output swapped", weights=("v.blk.2.3.attn.output.proj.weight",), ops=("CONT", "RESHAPE"), causes=("permute-axes", "row-order", "transpose"))
+@code("gemma3n-short", "rows and columns of the output swapped", weights=("v.blk.2.3.attn.output.proj.weight",), ops=("CONT", "MUL"),  # a 1x1 convolution is right either way
+      causes=("permute-axes", "row-order", "transpose"))
 def output_transposed(model):
     module = blocks(model)[2][3].attn
     kept = module._reshape_output

@@ -10,7 +10,7 @@ CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.261302
 BEFORE, AFTER = [5, 17], [25, 33]  # token ids around the picture
 
 # make() gives transformers' model, built(function) runs a function that builds it, files(model, hf, out) writes out/model.gguf and out/mmproj.gguf; ids: of the picture, with its
-# placeholders; whole: the language model is compared, too; known: live faults of the engine, as (operation, cause).
+# placeholders; whole: the language model is compared, too; known: live faults of the engine, as (operation, part of its name, cause).
 Row = collections.namedtuple("Row", "name make files processor side ids whole known built", defaults=(True, (), lambda function: function()))
 
 SIGLIP = {"image_processor_type": "SiglipImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True, "image_mean": HALF, "image_std": HALF, "resample": 2}
@@ -23,7 +23,7 @@ TOWERS = [
     Row("llava", tower_models.llava, projector_files.llava,
         {"image_processor_type": "CLIPImageProcessor", "size": {"height": SIDE, "width": SIDE}, "do_center_crop": False, "image_mean": CLIP_MEAN, "image_std": CLIP_STD},
         SIDE, 16 * [IMAGE],
-        known=(("CONCAT", "rolled"), ("GELU", "gelu-variant"))),  # the class token comes last; the projector's GELU is the one with tanh
+        known=(("CONCAT", "", "rolled"), ("GELU", "mm.0", "gelu-variant"))),  # the class token comes last; the projector's GELU is the one with tanh
     Row("gemma3n", tower_models.gemma3n, projector_files.gemma3n, PLAIN, 256, [], whole=False),
     Row("gemma3n-short", tower_models.gemma3n, projector_files.gemma3n, PLAIN, 256, [], whole=False, built=tower_models.with_short_stages),
 ]
