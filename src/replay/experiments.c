@@ -116,7 +116,7 @@ static bool add(const experiment *to, size_t variant, size_t k, experiment *out)
     return true;
 }
 
-static experiment nothing_altered(const ls_replayer *w, size_t node) { return (experiment){.altered = {.at = node, .node = w->candidate->nodes[node]}}; }
+static experiment nothing_altered(const ls_replayer *w, size_t node) { return (experiment){.altered = {.at = node, .node = w->candidate->nodes[node], .nodes = w->candidate->nodes}}; }
 
 /* What explained one operation of a kind explains the others, and what did not explain several need not be tried again. */
 static ls_experience *experience_of(ls_replayer *w, size_t node) {

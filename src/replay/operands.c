@@ -496,11 +496,31 @@ static bool spread(const ls_rows *rows, const ls_node *n, double **values, const
     return all != NULL;
 }
 
+/* The node with its last two axes in the other order. */
+static ls_node crosswise_node(const ls_node *n) {
+    ls_node turned = *n;
+    if (n->rank > 1) {
+        turned.shape[n->rank - 1] = n->shape[n->rank - 2];
+        turned.shape[n->rank - 2] = n->shape[n->rank - 1];
+    }
+    return turned;
+}
+
+/* An operand, and a result, of such a node. */
+static bool turn(ls_array *operand, const ls_node *across) {
+    if (operand->values == NULL || operand->elements != across->elements || operand->rank != across->rank)
+        return false;
+    memcpy(operand->shape, across->shape, sizeof operand->shape);
+    return ls_swap_axes(operand->values, operand->elements, across->shape[across->rank - 1], across->shape[across->rank - 2], 1);
+}
+
+static bool turn_back(double *values, const ls_node *across) { return ls_swap_axes(values, across->elements, across->shape[across->rank - 2], across->shape[across->rank - 1], 1); }
+
 static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array *out, double **out_scale, const char **out_reason) {
     const ls_node *n = &w->candidate->nodes[node];
     ls_array operands[LS_EVAL_OPERANDS] = {0};
     const struct ls_alteration *altered = w->altered != NULL && w->altered->at == node ? w->altered : NULL;
-    const bool is_sampled = w->sampled == node && ls_replayer_is_dear(w, node);
+    const bool is_crosswise = altered != NULL && altered->is_crosswise, is_sampled = w->sampled == node && ls_replayer_is_dear(w, node) && !is_crosswise;
     ls_rows rows = {0};
     if (is_sampled)
         ls_rows_choose(w->candidate, node, &rows);
@@ -522,10 +542,13 @@ static bool compute_operation(ls_replayer *w, size_t node, bool moved, ls_array 
         e.operands[0] = &operands[1];
         e.operands[1] = &operands[0];
     }
+    const ls_node across = crosswise_node(&some);
+    ok = ok && (!is_crosswise || turn(&operands[0], &across));
+    e.node = is_crosswise ? &across : &some;
     double *values = ok ? ls_values_new(&some, &e.reason) : NULL, *scale = values != NULL ? ls_values_new(&some, &e.reason) : NULL;
     e.out = values;
     e.scale = scale;
-    ok = ok && values != NULL && scale != NULL && ls_eval(&e) &&
+    ok = ok && values != NULL && scale != NULL && ls_eval(&e) && (!is_crosswise || (turn_back(values, &across) && turn_back(scale, &across))) &&
          (rows.places == NULL || (spread(&rows, n, &values, &e.reason) && (out_scale == NULL || spread(&rows, n, &scale, &e.reason))));
     ls_rows_done(&rows);
     for (int i = 0; i < LS_EVAL_OPERANDS; i++)

@@ -328,6 +328,13 @@ struct ls_alteration {
     ls_mask_change mask;
     int window;         /* positions, or by how many it is longer */
     int shift;          /* of RoPE's positions */
+    bool is_crosswise;  /* a softmax along the axis before the last */
+    struct {
+        bool is_set;
+        size_t slot;    /* of the operand whose values are taken for [.., second, first, after], and made [.., first, second, after] again */
+        uint64_t first, second, after;
+    } axes;
+    const ls_node *nodes; /* of the graph */
     bool swaps;         /* its two operands */
     bool is_void;       /* nothing would change */
     char text[200];     /* for people */
@@ -339,8 +346,20 @@ void ls_alteration_copy(const struct ls_alteration *from, struct ls_alteration *
 enum { LS_ALTERATION_NUMBERS = 4 };
 /* A node with the k-th of its numbers, such as the base of RoPE or eps, times a factor. False where it has none. It must not be moved. */
 bool ls_alteration_of_number(const ls_trace *trace, size_t node, size_t k, double factor, struct ls_alteration *out);
-/* The mask as an alteration has it. */
+/* An operand as an alteration has it, such as a mask. */
 void ls_alteration_apply(const struct ls_alteration *alteration, size_t slot, ls_array *operand);
+/* Replaces a parameter. */
+void ls_alteration_set(struct ls_alteration *alteration, const char *key, double value);
+
+/* ------------------------------------------------------------------ spatial_variants.c */
+
+/* The k-th way in which an operation of a picture is computed otherwise; false after the last. */
+bool ls_vary_padding(struct ls_alteration *alteration, size_t k);
+bool ls_vary_pooling(struct ls_alteration *alteration, size_t k);
+bool ls_vary_softmax_axis(struct ls_alteration *alteration, size_t k);
+bool ls_vary_axes(struct ls_alteration *alteration, size_t k);
+/* Swaps the axes of values [.., first, second, after]. */
+bool ls_swap_axes(double *values, uint64_t elements, uint64_t first, uint64_t second, uint64_t after);
 
 /* ------------------------------------------------------------------ experiments.c */
 

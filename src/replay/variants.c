@@ -39,7 +39,7 @@ static bool other_activation(alteration *a, size_t k) {
     return take_kind(a, alone, COUNT(alone), k) || take_kind(a, gates, COUNT(gates), k);
 }
 
-static void set_parameter(alteration *a, const char *key, double value) {
+void ls_alteration_set(alteration *a, const char *key, double value) {
     const ls_node *n = &a->node;
     size_t count = 0;
     for (size_t i = 0; i < n->parameter_count && count < LS_OP_PARAMETERS_MAX; i++)
@@ -55,7 +55,7 @@ static void try_number(alteration *a, const char *key, double value) {
     const double *own = ls_node_parameter(&a->node, key);
     snprintf(a->text, sizeof a->text, "%s %.7g instead of %.7g", key, value, own != NULL ? *own : 0);
     a->is_void = value == (own != NULL ? *own : 0);
-    set_parameter(a, key, value);
+    ls_alteration_set(a, key, value);
 }
 
 static bool other_rotation(alteration *a, size_t k) {
@@ -64,7 +64,7 @@ static bool other_rotation(alteration *a, size_t k) {
     const bool halves = mode != NULL && *mode == HALVES;
     if (k > 0 || a->node.kind->id != LS_OP_ROPE || !(halves || mode == NULL || *mode == PAIRS))
         return false;
-    set_parameter(a, "mode", halves ? PAIRS : HALVES);
+    ls_alteration_set(a, "mode", halves ? PAIRS : HALVES);
     snprintf(a->text, sizeof a->text, "%s rotated instead of %s", halves ? "neighbouring elements" : "halves", halves ? "halves" : "neighbouring elements");
     return true;
 }
@@ -162,7 +162,7 @@ static bool other_gate(alteration *a, size_t k) {
     const double *own = ls_node_parameter(&a->node, "swapped");
     a->swaps = a->node.operand_count > 1 && a->node.operands[1] != LS_NONE;
     if (!a->swaps)
-        set_parameter(a, "swapped", own != NULL && *own != 0 ? 0 : 1);
+        ls_alteration_set(a, "swapped", own != NULL && *own != 0 ? 0 : 1);
     snprintf(a->text, sizeof a->text, "the activation applied to the other factor");
     return true;
 }
@@ -173,7 +173,7 @@ bool ls_alteration_of_number(const ls_trace *t, size_t node, size_t k, double fa
     const double *own = ls_node_parameter(&out->node, keys[k]);
     const bool any = own != NULL && *own != 0;
     if (any)
-        set_parameter(out, keys[k], *own * factor);
+        ls_alteration_set(out, keys[k], *own * factor);
     return any;
 }
 
@@ -195,6 +195,10 @@ static const struct {
     {"row-shift", other_positions},
     {"activation", other_activation},
     {"gate-swapped", other_gate},
+    {"conv-padding", ls_vary_padding},
+    {"pool-kind", ls_vary_pooling},
+    {"softmax-axis", ls_vary_softmax_axis},
+    {"axes-swapped", ls_vary_axes},
 };
 
 const char *ls_replay_rule(size_t index) { return index < COUNT(variants) ? variants[index].rule : NULL; }
@@ -311,6 +315,8 @@ void ls_alteration_apply(const alteration *a, size_t slot, ls_array *operand) {
     const size_t mask = a->node.kind->role == LS_OP_ROLE_SOFTMAX ? 1 : 3;
     if (a->mask != LS_MASK_AS_IT_IS && slot == mask)
         change_mask(operand, a);
+    if (a->axes.is_set && slot == a->axes.slot && operand->values != NULL)
+        ls_swap_axes(operand->values, operand->elements, a->axes.second, a->axes.first, a->axes.after);
     for (uint64_t i = 0; a->shift != 0 && slot == 1 && i < operand->elements; i++)
         operand->values[i] += a->shift;
 }

@@ -67,14 +67,14 @@ def hidden_scale(model):
 
 
 @code("gemma3", "rows and columns of patches swapped", names="pos_embed",  # the first that reads them in a row
-      causes=("row-order", "permute-axes", "transpose"))
+      causes=("axes-swapped",))
 def patches_transposed(model):
     inner = model.model.vision_tower.embeddings.patch_embedding
     inner.register_forward_hook(lambda module, given, out: out.transpose(2, 3).contiguous())
 
 
 @code("gemma3", "rows and columns swapped before pooling", ops=("RMS_NORM",),  # pooling is right either way; then they are put in a row
-      causes=("row-order", "permute-axes", "transpose"))
+      causes=("axes-swapped",))
 def pooled_transposed(model):
     pool = model.model.multi_modal_projector.avg_pool
     pool.register_forward_pre_hook(lambda module, given: (given[0].transpose(2, 3).contiguous(),))
@@ -151,7 +151,7 @@ def wrong_axis_of_2d(model):
     module.forward = forward
 
 
-@code("gemma3n-short", "heads' axes swapped in a reshape", ops=("CONT", "MUL_MAT", "RESHAPE"), causes=("permute-axes", "row-order", "transpose"))
+@code("gemma3n-short", "heads' axes swapped in a reshape", ops=("CONT", "MUL_MAT", "RESHAPE"), causes=("axes-swapped", "head-order"))
 def heads_swapped(model):
     """[heads, width, pixels] taken for [width, heads, pixels]."""
     module = blocks(model)[2][3].attn
@@ -162,7 +162,7 @@ def heads_swapped(model):
 
 
 @code("gemma3n-short", "rows and columns of the output swapped", weights=("v.blk.2.3.attn.output.proj.weight",), ops=("CONT", "MUL"),  # a 1x1 convolution is right either way
-      causes=("permute-axes", "row-order", "transpose"))
+      causes=("axes-swapped",))
 def output_transposed(model):
     module = blocks(model)[2][3].attn
     kept = module._reshape_output

@@ -23,7 +23,8 @@ def named(planted):
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("vision")
-    vision.prepare([*WHOLE, SHORT], made)
+    vision.prepare(WHOLE, made)
+    vision.prepare([SHORT], made, ["photograph"])
     mllama_lab.recorded(made / "mllama", "tower", "--tower")
     return made
 

@@ -76,12 +76,13 @@ def clean_runs(rows, folder, scenes=("photograph", "drawing"), engines=gallery.E
     return [(of_clean, row, folder, scene, engine) for row in rows for scene in scenes for engine in engines]
 
 
-def prepare(rows, folder):
-    """What several runs share, made once: models, references, clean candidates."""
+def prepare(rows, folder, scenes=("photograph", "drawing")):
+    """What several runs share, made once: models, references, and the candidate beside which faults are looked at."""
     for row in rows:
         (folder / row.name).mkdir(parents=True, exist_ok=True)
         gallery.made(row, folder / row.name)
-        gallery.reference(row, folder / row.name, "photograph")
+        for scene in scenes:
+            gallery.reference(row, folder / row.name, scene)
         gallery.candidate(row, folder / row.name, "photograph", "server")
 
 
