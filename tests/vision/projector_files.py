@@ -8,6 +8,7 @@ import gguf
 import models
 import numpy as np
 import safetensors.torch
+import tokenizers
 import torch
 import transformers
 from conversion_lab import conversion
@@ -135,3 +136,23 @@ def gemma3n(model, hf, out):
 
 def save_processor(hf, settings):
     pathlib.Path(hf / "preprocessor_config.json").write_text(json.dumps(settings, indent=1))
+
+
+def save_tokenizer(folder, special):
+    """Each token is a word, "<t5>"; special: {id: word} of those that pictures need."""
+    first, second = "<t3>", "<t4>"  # the engine wants a merge
+    vocabulary = {special.get(i, f"<t{i}>" if i < models.VOCAB - 1 else first + second): i for i in range(models.VOCAB)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, [(first, second)], unk_token=None))
+    tokenizer.add_tokens([tokenizers.AddedToken(word, special=False, normalized=False) for word, i in vocabulary.items() if i not in special])
+    tokenizer.add_special_tokens([tokenizers.AddedToken(word, special=True, normalized=False) for word in special.values()])
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<t2>").save_pretrained(folder)
+
+
+def by_converter(special, inside=()):
+    """Both files by llama.cpp's own converter. inside: beginnings of names that it knows behind "model." alone."""
+    def write(model, hf, out):
+        save_tokenizer(hf, special)
+        rewrite(hf, lambda name, value: (f"model.{name}" if name.startswith(tuple(inside)) else name, value))
+        convert(hf, out / "model.gguf", "f32", mmproj=False)
+        convert(hf, out / "mmproj.gguf", "f32")
+    return write

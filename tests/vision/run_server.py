@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import sys
+import urllib.error
 import urllib.request
 
 os.environ["LLAMA_MEDIA_MARKER"] = "<__media__>"  # otherwise drawn at random
@@ -26,7 +27,10 @@ def ask(server, picture, prompt):
     address = str(server.listening_address)
     address = address if address.startswith("http") else f"http://{address}"
     request = urllib.request.Request(f"{address}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    return json.load(urllib.request.urlopen(request, timeout=300))
+    try:
+        return json.load(urllib.request.urlopen(request, timeout=300))
+    except urllib.error.HTTPError as error:
+        sys.exit(f"error: {error.read().decode()}")
 
 
 MODEL, MMPROJ, PICTURE, PROMPT = sys.argv[1:5]

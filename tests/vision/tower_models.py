@@ -149,3 +149,43 @@ def mllama():
     model = transformers.MllamaForConditionalGeneration(mllama_configuration.MllamaConfig(text_config=text, vision_config=vision, image_token_index=models.VOCAB)).float().eval()
     randomise(model, of_mllama)
     return model
+
+
+def of_others(name, parameter, generator):
+    """Norms near 1, whatever they are called; what attention and an MLP add is smaller than what it is added to."""
+    noise = torch.randn(parameter.shape, generator=generator)
+    if parameter.ndim == 1:
+        return (0.0 if "bias" in name or "class" in name else 1.0) + 0.2 * noise
+    return noise * (0.6 if "embed" in name and "patch" not in name else 0.8 / parameter[0].numel() ** 0.5)
+
+
+def qwen2_5_vl():
+    text = {**{key: value for key, value in models.COMMON.items() if key != "head_dim"}, "num_hidden_layers": 2, "rope_theta": 10000.0,
+            "rope_scaling": {"type": "mrope", "rope_type": "default", "mrope_section": [2, 3, 3]}, "tie_word_embeddings": False}
+    vision = {"hidden_size": 64, "out_hidden_size": 64, "intermediate_size": 96, "depth": 4, "num_heads": 4, "patch_size": PATCH, "spatial_merge_size": 2, "temporal_patch_size": 2,
+              "window_size": 4 * PATCH, "fullatt_block_indexes": [1, 3]}
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision, image_token_id=IMAGE, vision_start_token_id=BEGIN_IMAGE, vision_end_token_id=END_IMAGE, video_token_id=313)
+    model = transformers.Qwen2_5_VLForConditionalGeneration(config).float().eval()
+    randomise(model, of_others)
+    return model
+
+
+def internvl():
+    text = transformers.Qwen2Config(**{**{key: value for key, value in models.COMMON.items() if key != "head_dim"}, "num_hidden_layers": 2}, rope_theta=10000.0, tie_word_embeddings=False)
+    text.architectures = ["Qwen2ForCausalLM"]
+    vision = transformers.InternVLVisionConfig(hidden_size=64, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4, image_size=[SIDE, SIDE], patch_size=[PATCH, PATCH], attention_bias=True,
+                                               use_qk_norm=False, norm_type="layer_norm", use_absolute_position_embeddings=True, use_mean_pooling=True, architectures=["InternVisionModel"])
+    config = transformers.InternVLConfig(text_config=text, vision_config=vision, image_token_id=IMAGE, downsample_ratio=0.5)
+    model = transformers.InternVLForConditionalGeneration(config).float().eval()
+    randomise(model, of_others)
+    return model
+
+
+def janus():
+    text = transformers.LlamaConfig(**{**models.COMMON, "num_hidden_layers": 2}, rope_theta=10000.0, tie_word_embeddings=False)
+    vision = transformers.JanusVisionConfig(hidden_size=64, mlp_ratio=2.0, num_hidden_layers=3, num_attention_heads=4, image_size=SIDE, patch_size=PATCH, projection_dim=64, depth=2, num_image_tokens=16)
+    seen = transformers.JanusVQVAEConfig(embed_dim=8, num_embeddings=16, latent_channels=32, base_channels=32, channel_multiplier=[1], num_res_blocks=1, projection_dim=64, image_token_embed_dim=64, num_patches=4)
+    config = transformers.JanusConfig(text_config=text, vision_config=vision, vq_config=seen, image_token_id=IMAGE)
+    model = transformers.JanusForConditionalGeneration(config).float().eval()
+    randomise(model, of_others)
+    return model

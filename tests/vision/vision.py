@@ -30,7 +30,7 @@ def of_clean(row, folder, scene, engine):
     elements = report["replay"]["elements"]
     share = 100 * (elements["found"] + elements["covered"]) / sum(elements.values())
     live = [(each["op"], each["name"]) for each in report["replay"]["operations"] if each["origin"]]
-    expected = all(any(op == at and part in name for at, part, _ in row.known) for op, name in live) and len(live) == len(row.known)
+    expected = all(any(op == at and part in name for at, part, _ in row.known) for op, name in live) and all(any(op == at and part in name for op, name in live) for at, part, _ in row.known)
     causes = [cause["rule"] for cause in (report["first_divergence"] or {"causes": []})["causes"]][:1]
     expected = expected and causes == [cause for _, _, cause in row.known][:1] and (status, report["verdict"]) == ((1, "diverged") if row.known else (0, "match"))
     return {"line": f"{row.name:16} {scene:10} {engine:6} {report['verdict']:9} {share:5.1f} % found or covered {live or ''} {causes or ''}", "place": expected and share >= ENOUGH, "cause": None}
