@@ -135,6 +135,56 @@ static void count_given(ls_row_side *s, int32_t position) {
         g->count++;
 }
 
+static uint64_t context_of(const ls_pass *pass) { return (uint64_t)pass->process << 32 | (uint32_t)pass->context; }
+
+static ls_pictured *find_pictured(ls_row_side *s, const ls_pass *pass, int32_t sequence) {
+    for (size_t i = 0; i < s->pictured_count; i++)
+        if (s->pictured[i].context == context_of(pass) && s->pictured[i].sequence == sequence)
+            return &s->pictured[i];
+    return NULL;
+}
+
+static ls_pictured *add_pictured(ls_row_side *s, const ls_pass *pass, int32_t sequence) {
+    void *items = s->pictured;
+    ls_pictured *found = find_pictured(s, pass, sequence);
+    if (found != NULL || !ls_grow(&items, s->pictured_count, &s->pictured_capacity, sizeof *s->pictured))
+        return found;
+    s->pictured = items;
+    s->pictured[s->pictured_count] = (ls_pictured){.context = context_of(pass), .sequence = sequence};
+    return &s->pictured[s->pictured_count++];
+}
+
+static bool shares_position(const ls_pass *pass, size_t r) {
+    return r > 0 && pass->positions[r] == pass->positions[r - 1] && pass->tokens[r] == pass->tokens[r - 1] && ls_rows_sequence_of(pass, r) == ls_rows_sequence_of(pass, r - 1);
+}
+
+/* The place of a row in its sequence. It is its position; but where the rows of a picture share one (M-RoPE), each has a place of its own, and the
+ * text behind it, whose positions go on at less than the number of rows, follows them. `end`: the place after the row before. False if memory runs out. */
+static bool place_of(ls_row_side *s, const ls_pass *pass, size_t r, uint64_t end, int32_t *out) {
+    const int32_t sequence = ls_rows_sequence_of(pass, r), position = pass->positions[r];
+    ls_pictured *picture = find_pictured(s, pass, sequence);
+    *out = position;
+    if (shares_position(pass, r) && end < INT32_MAX) {
+        picture = add_pictured(s, pass, sequence);
+        if (picture != NULL) {
+            picture->at = position;
+            picture->is_last = true;
+        }
+        *out = (int32_t)end;
+        return picture != NULL;
+    }
+    if (picture == NULL)
+        return true;
+    if (position <= picture->at) /* the sequence begins again, or is taken up before the picture */
+        picture->shift = 0;
+    else if (picture->is_last)
+        picture->shift = (int64_t)end - position;
+    picture->is_last = false;
+    if (picture->shift > 0 && picture->shift < INT32_MAX - position)
+        *out = (int32_t)(position + picture->shift);
+    return true;
+}
+
 /* Computes the identity of a row. `fresh`: padding of its sequence precedes it in this pass. `continues`: without positions, it
  * comes after the passes before. */
 static bool identify_row(ls_row_side *s, size_t p, size_t r, bool fresh, bool continues) {
@@ -143,7 +193,9 @@ static bool identify_row(ls_row_side *s, size_t p, size_t r, bool fresh, bool co
     uint64_t *end = first_position(&s->ends, pass, sequence);
     if (end == NULL)
         return false;
-    int32_t position = pass->positions != NULL ? pass->positions[r] : continues && *end < INT32_MAX ? (int32_t)*end : (int32_t)r;
+    int32_t position = continues && *end < INT32_MAX ? (int32_t)*end : (int32_t)r;
+    if (pass->positions != NULL && !place_of(s, pass, r, *end, &position))
+        return false;
     *end = position >= 0 ? (uint64_t)position + 1 : 0;
     const uint64_t *previous = position > 0 ? history_at(&s->histories, pass, sequence, position - 1) : NULL;
     const uint64_t before = previous != NULL ? *previous : 0;
@@ -211,6 +263,7 @@ void ls_rows_forget(ls_row_side *s) {
     ls_map_done(&s->follows);
     ls_map_done(&s->first_positions);
     ls_map_done(&s->ends);
+    free(s->pictured);
 }
 
 size_t ls_rows_end_of_sequence(const ls_pass *pass, size_t row) {

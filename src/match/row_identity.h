@@ -13,6 +13,14 @@ typedef struct ls_row_id {
     bool padding;
 } ls_row_id;
 
+/* The last picture of a sequence whose rows share a position. */
+typedef struct ls_pictured {
+    uint64_t context; /* and process */
+    int32_t sequence, at; /* its position */
+    int64_t shift;        /* of the rows behind it, from their positions to their places */
+    bool is_last;         /* nothing has come behind it yet */
+} ls_pictured;
+
 typedef struct ls_row_side {
     const ls_trace *trace;
     size_t seen, capacity; /* passes whose rows have been identified, and room */
@@ -30,6 +38,8 @@ typedef struct ls_row_side {
     uint32_t **next;   /* per pass, per row: the next such row + 1, or 0 */
     ls_map ends;       /* (process, context, sequence) -> the position after its last token */
     ls_map first_positions; /* (process, context, sequence) -> position of its first token after padding */
+    ls_pictured *pictured;
+    size_t pictured_count, pictured_capacity;
     size_t rows, padding;
 } ls_row_side;
 

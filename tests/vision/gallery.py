@@ -3,6 +3,7 @@
 Each step's files are kept in the case's folder, and made again when what they depend on changes (tests/zoo/keeper.py).
 """
 import json
+import os
 import pathlib
 import sys
 
@@ -42,7 +43,10 @@ def made(row, case):
 
 def picture(row, case, scene):
     file = case / f"{scene}.png"
-    scenes.SCENES[scene](row.side).save(file)
+    if not file.exists():
+        part = case / f"{scene}.{os.getpid()}.png"
+        scenes.SCENES[scene](row.side).save(part)
+        part.rename(file)  # several processes may want it
     return file
 
 

@@ -1,4 +1,6 @@
 """One forward pass of transformers on tokens and a picture."""
+import inspect
+
 import PIL.Image
 import torch
 import transformers
@@ -26,5 +28,5 @@ def look(model, row, seen):
         if not row.whole:
             return model(seen["pixel_values"].float())
         ids = tokens(row)
-        more = {"token_type_ids": (ids == tower_models.IMAGE).long()} if "Gemma3" in type(model).__name__ else {}
+        more = {name: (ids == tower_models.IMAGE).long() for name in ("token_type_ids", "mm_token_type_ids") if name in inspect.signature(model.forward).parameters}
         return model(input_ids=ids, attention_mask=torch.ones_like(ids), **seen, **more)

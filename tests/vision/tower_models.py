@@ -163,7 +163,7 @@ def qwen2_5_vl():
     text = {**{key: value for key, value in models.COMMON.items() if key != "head_dim"}, "num_hidden_layers": 2, "rope_theta": 10000.0,
             "rope_scaling": {"type": "mrope", "rope_type": "default", "mrope_section": [2, 3, 3]}, "tie_word_embeddings": False}
     vision = {"hidden_size": 64, "out_hidden_size": 64, "intermediate_size": 96, "depth": 4, "num_heads": 4, "patch_size": PATCH, "spatial_merge_size": 2, "temporal_patch_size": 2,
-              "window_size": 4 * PATCH, "fullatt_block_indexes": [1, 3]}
+              "window_size": 8 * PATCH, "fullatt_block_indexes": [1, 3]}
     config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision, image_token_id=IMAGE, vision_start_token_id=BEGIN_IMAGE, vision_end_token_id=END_IMAGE, video_token_id=313)
     model = transformers.Qwen2_5_VLForConditionalGeneration(config).float().eval()
     randomise(model, of_others)

@@ -26,7 +26,7 @@ TOWERS = [
         known=(("CONCAT", "", "rolled"), ("GELU", "mm.0", "gelu-variant"))),  # the class token comes last; the projector's GELU is the one with tanh
     Row("qwen2_5_vl", tower_models.qwen2_5_vl, projector_files.by_converter({BEGIN_IMAGE: "<|vision_start|>", END_IMAGE: "<|vision_end|>", IMAGE: "<|image_pad|>"}),
         {"image_processor_type": "Qwen2VLImageProcessor", "image_mean": CLIP_MEAN, "image_std": CLIP_STD, "patch_size": 14, "merge_size": 2, "temporal_patch_size": 2, "min_pixels": 3136, "max_pixels": 1000000},
-        112, [BEGIN_IMAGE] + 16 * [IMAGE] + [END_IMAGE]),
+        168, [BEGIN_IMAGE] + 36 * [IMAGE] + [END_IMAGE]),
     Row("internvl", tower_models.internvl, projector_files.by_converter({BEGIN_IMAGE: "<img>", END_IMAGE: "</img>", IMAGE: "<IMG_CONTEXT>"}, ("vision_tower.", "multi_modal_projector.")),
         {**SIGLIP, "image_processor_type": "GotOcr2ImageProcessor", "size": {"height": SIDE, "width": SIDE}, "crop_to_patches": False}, SIDE, [BEGIN_IMAGE] + 4 * [IMAGE] + [END_IMAGE],
         known=(("CONCAT", "", "rolled"), ("GELU", "", "gelu-variant"), ("CONT", "layer_out", ""))),  # the class token comes last, and the last row is left out afterwards
