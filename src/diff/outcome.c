@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "diff/coverage.h"
+#include "diff/layers_left_out.h"
 #include "diff/outputs.h"
 #include "diff/proof.h"
 
@@ -463,6 +464,14 @@ static void hint_at_axes(ls_diff *d) {
         hint(d, remark);
 }
 
+static void hint_at_layers(ls_diff *d) {
+    ls_layers_left_out left;
+    if (!ls_layers_left_out_find(d, &left))
+        return;
+    const char *more = left.layers > 1 ? ls_arena_printf(&d->arena, "layer %d and %zu more", left.layer, left.layers - 1) : ls_arena_printf(&d->arena, "layer %d", left.layer);
+    hint(d, (ls_remark){.code = LS_REMARK_LAYERS_LEFT_OUT, .count = left.operations, .total = left.passes, .text = d->in.reference.trace->nodes[left.first].name, .detail = more != NULL ? more : "a layer"});
+}
+
 static void add_hints(ls_diff *d, const facts *f) {
     hint_at_axes(d);
     const ls_token_alignment *tokens = &d->matching.tokens;
@@ -483,6 +492,7 @@ static void add_hints(ls_diff *d, const facts *f) {
         hint(d, (ls_remark){.code = LS_REMARK_ORDER_UNKNOWN});
     if (ls_diff_is_eager(d))
         hint(d, (ls_remark){.code = LS_REMARK_EAGER});
+    hint_at_layers(d);
     if (passes_not_compared(tokens) > 0)
         hint(d, (ls_remark){.code = LS_REMARK_PASSES_NOT_COMPARED, .count = passes_not_compared(tokens)});
     hint_at_rows(d);

@@ -64,6 +64,7 @@ typedef enum ls_remark_code {
     LS_REMARK_LAYERS_SWAPPED,          /* count, total: two layers of the reference whose weights the candidate has the other way round */
     LS_REMARK_SWAPPED,                 /* text, detail: two weights or operations of the reference, the same */
     LS_REMARK_OTHER_WEIGHT,            /* text: an operation of the reference; detail: the weight with which the candidate computes it */
+    LS_REMARK_LAYERS_LEFT_OUT,         /* count: operations of the reference of layers that the candidate doesn't run in total passes; text: the first; detail: the first layer, and how many more */
     LS_REMARK_INPUTS_PARTIAL,          /* the token alignment's finding says which rows have no partner */
 } ls_remark_code;
 

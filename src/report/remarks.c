@@ -231,6 +231,10 @@ static void put_hint(const ls_diff *d, const ls_remark *r, ls_text *out) {
     case LS_REMARK_LAYERS_SWAPPED: ls_text_printf(out, "layers %llu and %llu are swapped: each is computed with the other's weights", count, (unsigned long long)r->total); break;
     case LS_REMARK_SWAPPED: ls_text_printf(out, "%s and %s are swapped in the candidate: the values of what is computed from them show it", r->text, r->detail); break;
     case LS_REMARK_OTHER_WEIGHT: ls_text_printf(out, "the candidate's values of %s are those that %s gives", r->text, r->detail); break;
+    case LS_REMARK_LAYERS_LEFT_OUT:
+        ls_text_printf(out, "the candidate runs nothing of %s in %llu pass%s in which the reference does, though it does in others: %llu operations were left out, the first %s", r->detail,
+                       (unsigned long long)r->total, r->total == 1 ? "" : "es", (unsigned long long)r->count, r->text);
+        break;
     case LS_REMARK_INPUTS_PARTIAL: ls_inputs_text(&d->matching.tokens, out); break;
     default: break;
     }
