@@ -12,9 +12,9 @@ static bool is_adapter(const char *path) {
     return is_one;
 }
 
-static bool has_adapter(const char *const *paths, size_t count) {
-    for (size_t i = 0; i < count && count > 1; i++)
-        if (is_adapter(paths[i]))
+static bool has_adapter(const ls_trace *t) {
+    for (size_t i = 0; i < t->model_file_count && t->model_file_count > 1; i++)
+        if (is_adapter(t->model_files[i].path))
             return true;
     return false;
 }
@@ -23,10 +23,10 @@ size_t candidate_files(const comparison_options *o, const ls_trace *t, const cha
     size_t count = 0;
     for (size_t i = 0; i < o->candidate_models.count && count < CANDIDATE_FILES; i++)
         out[count++] = o->candidate_models.items[i];
-    if (count > 0)
+    if (count > 0 || has_adapter(t))
         return count;
     for (size_t i = 0; i < t->model_file_count && count < CANDIDATE_FILES; i++)
         if (!ls_model_file_is_changed(&t->model_files[i]))
             out[count++] = t->model_files[i].path;
-    return count < t->model_file_count || has_adapter(out, count) ? 0 : count;
+    return count;
 }

@@ -68,3 +68,8 @@ def test_a_port_of_a_tower_in_numpy_matches(folder):
     status, report, _ = mllama_lab.compared(folder / "mllama")
     assert (status, report["verdict"], report["pairing"]["by"].get("name", 0)) == (0, "match", 0)
     assert report["pairing"]["paired"] == report["pairing"]["candidate_total"] == 50
+
+
+def test_layers_that_decoding_leaves_out_are_named(folder):
+    result = vision.of_left_out(folder)
+    assert result["place"], result["line"]
