@@ -2,7 +2,7 @@
 #ifndef LS_DIFF_LAYERS_LEFT_OUT_H
 #define LS_DIFF_LAYERS_LEFT_OUT_H
 
-#include "diff/diff.h"
+#include "diff/model.h"
 
 typedef struct ls_layers_left_out {
     size_t operations, passes; /* of the reference */
