@@ -54,12 +54,12 @@ def with_known(which):
         yield pytest.param(planted, id=named(planted), marks=[pytest.mark.xfail(reason=known, strict=True)] if known else [])
 
 
-@pytest.mark.parametrize("planted", with_known("place"))
+@pytest.mark.parametrize("planted", list(with_known("place")))
 def test_a_planted_fault_is_named(outcomes, planted):
     assert outcomes[named(planted)]["place"], outcomes[named(planted)]["line"]
 
 
-@pytest.mark.parametrize("planted", with_known("cause"))
+@pytest.mark.parametrize("planted", list(with_known("cause")))
 def test_its_cause_is_the_first(outcomes, planted):
     assert outcomes[named(planted)]["cause"] == "right", outcomes[named(planted)]["line"]
 
