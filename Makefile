@@ -102,6 +102,7 @@ $(BUILD)/liblockstep.a: $(call obj,$(LIB_SRC)) $(EMBEDDED)
 $(BUILD)/liblockstep.so: $(call obj,$(LIB_SRC)) $(EMBEDDED)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-Bsymbolic-functions -Wl,-soname,liblockstep.so.0 $^ $(LDLIBS) -o $@
+	$(Q)ln -sf liblockstep.so $@.0
 
 # Nothing may stay undefined in what is loaded into other programs, except what a
 # sanitizer's runtime gives.

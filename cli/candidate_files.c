@@ -1,5 +1,6 @@
 #include "candidate_files.h"
 
+#include "eval/models.h"
 #include "format/archive.h"
 
 static bool is_adapter(const char *path) {
@@ -19,10 +20,10 @@ static bool has_adapter(const ls_trace *t) {
     return false;
 }
 
-size_t candidate_files(const comparison_options *o, const ls_trace *t, const char *out[CANDIDATE_FILES]) {
+size_t candidate_files(const option_list *given, const ls_trace *t, const char *out[CANDIDATE_FILES]) {
     size_t count = 0;
-    for (size_t i = 0; i < o->candidate_models.count && count < CANDIDATE_FILES; i++)
-        out[count++] = o->candidate_models.items[i];
+    for (size_t i = 0; i < given->count && count < CANDIDATE_FILES; i++)
+        out[count++] = given->items[i];
     if (count > 0 || has_adapter(t))
         return count;
     for (size_t i = 0; i < t->model_file_count && count < CANDIDATE_FILES; i++)

@@ -4,12 +4,13 @@
 
 #include <stddef.h>
 
-#include "comparison.h"
+#include "options.h"
+#include "trace/trace.h"
 
 enum { CANDIDATE_FILES = 64 };
 
 /* Those that the user gave, or else those that the candidate opened and that are what they were. None where one of several is an adapter, with
- * which weights alone say little. Returns how many there are; paths are the options' or the trace's. */
-size_t candidate_files(const comparison_options *options, const ls_trace *candidate, const char *out_paths[CANDIDATE_FILES]);
+ * which weights alone say little. Returns how many there are; paths are the list's or the trace's. */
+size_t candidate_files(const option_list *given, const ls_trace *candidate, const char *out_paths[CANDIDATE_FILES]);
 
 #endif

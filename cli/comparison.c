@@ -203,7 +203,7 @@ static bool are_large(const char *const *paths, size_t count) {
 static bool has_fault(const ls_diff *diff) { return diff->is_replayed && diff->replay.origins > 0; }
 
 static bool find_checkpoints(const comparison_options *o, const ls_diff *diff, checkpoints *out) {
-    out->count = candidate_files(o, diff->in.candidate.trace, out->candidates);
+    out->count = candidate_files(&o->candidate_models, diff->in.candidate.trace, out->candidates);
     out->reference = o->reference_model;
     const bool rounded = has_rounded_weights(diff->in.candidate.trace);
     out->suspects_only = out->reference == NULL && !rounded && are_large(out->candidates, out->count);

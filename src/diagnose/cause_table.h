@@ -18,6 +18,8 @@ LS_CAUSE_ROW("rope-frequency", ls_fit_rope_frequency, 1, "rotated with base {bas
 LS_CAUSE_ROW("norm-eps", ls_fit_norm_eps, 1, "eps is {eps:3} here, and about {reference_eps:2} in the reference")
 LS_CAUSE_ROW("activation", ls_fit_activation, 0, "the candidate is {function} of what the reference applies another function to: {input}")
 LS_CAUSE_ROW("missing-term", ls_fit_missing_term, 0, "the candidate {lacks_or_adds}: {term}")
+LS_CAUSE_ROW("term-scale", ls_fit_term_scale, 1, "the candidate has one term of the sum {factor} times: {term}")
+LS_CAUSE_ROW("term-order", ls_fit_term_order, 0, "the candidate has the {parts} parts of one term of the sum in another order, first {from} where {part} should be: {term}")
 LS_CAUSE_ROW("unary", ls_fit_unary, 0, "the {side} is {function} of the {other}")
 LS_CAUSE_ROW("soft-cap", ls_fit_soft_cap, 1, "the {side} lacks the soft cap that the {other} has: {cap:6} * tanh(x / {cap:6})")
 LS_CAUSE_ROW("rows", ls_fit_rows, 0, "")

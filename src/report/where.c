@@ -31,6 +31,8 @@ static const struct {
     {"axes-swapped", {0}, "the reshapes and permutations in front of this operation: they keep the shape where rows and columns are equally many"},
     {"scale", {"embedding-multiplier", "residual-multiplier", "logit-scale", "attention-scale", "attention-softcap", "final-softcap"}, NULL},
     {"missing-term", {0}, "a bias (attention_bias, mlp_bias) or a residual that one side leaves out"},
+    {"term-order", {0}, "the reshape of this term, and the order in which its parts are looked up"},
+    {"term-scale", {0}, "the gate or multiplier of this term, and the function that it goes through"},
     {"swapped-with", {0}, "the converter's table of tensor names"},
     {"head-order", {0}, "the converter's reshaping of this tensor's heads"},
     {"row-order", {0}, "the converter's reshaping of this tensor"},
