@@ -93,8 +93,7 @@ file("gemma3", "red and blue swapped in the patches", planted.alter("v.patch_emb
 file("gemma3", "patches' kernel transposed", planted.alter("v.patch_embd.weight", lambda w: w.swapaxes(2, 3)), weights=("v.patch_embd.weight",), causes=("permute-axes", "transpose"))
 file("gemma3", "bias of queries left out", planted.scale("v.blk.2.attn_q.bias", 0), weights=("v.blk.2.attn_q.bias",), causes=("all-zero",))
 file("gemma3", "eps of LayerNorm", planted.key("clip.vision.attention.layer_norm_epsilon", 1e-3), ops=("NORM",), causes=("norm-eps",))
-file("gemma3", "mean and std of another model", planted.keys("clip.vision.image_mean", IMAGENET_MEAN, "clip.vision.image_std", IMAGENET_STD), names="inp_raw", causes=("pixels", "channel-scale", "channel-offset"),
-     known_cause="differences of pixels are not explained")
+file("gemma3", "mean and std of another model", planted.keys("clip.vision.image_mean", IMAGENET_MEAN, "clip.vision.image_std", IMAGENET_STD), names="inp_raw", causes=("pixels-normalization",))
 
 # --- CLIP and LLaVA's projector: what is planted comes beside the live faults
 
@@ -188,4 +187,4 @@ file("gemma3n-short", "key and value norm swapped", planted.swap("v.blk.2.3.attn
      weights=("v.blk.2.3.attn.key.norm.weight", "v.blk.2.3.attn.value.norm.weight"), causes=("swapped-with",))
 file("gemma3n-short", "layer scale left out", planted.alter("v.blk.2.3.layer_scale.gamma", lambda w: w * 0 + 1), weights=("v.blk.2.3.layer_scale.gamma",), causes=("constant",))
 file("gemma3n-short", "mean and std of another model", planted.keys("clip.vision.image_mean", IMAGENET_MEAN, "clip.vision.image_std", IMAGENET_STD), names="inp_raw",
-     causes=("pixels", "channel-scale", "channel-offset"), known_cause="differences of pixels are not explained")
+     causes=("pixels-normalization",))

@@ -76,7 +76,6 @@ def test_layers_that_decoding_leaves_out_are_named(folder):
     assert result["place"], result["line"]
 
 
-@pytest.mark.xfail(reason="that the engine wants [1, C, 1, 1] is known to no rule of the map: the weights are the same, and the files match", strict=True)
 def test_gamma_without_its_axes_is_a_finding(folder):
     """The converter leaves MobileNetV5's layer scales as [C], and the engine, which multiplies them with [1, C, 1, 1], dies of it."""
     projector_files.convert(folder / SHORT.name / "model" / "hf", folder / "gamma.gguf", "f16")
