@@ -98,17 +98,14 @@ file("gemma3", "mean and std of another model", planted.keys("clip.vision.image_
 # --- CLIP and LLaVA's projector: what is planted comes beside the live faults
 
 
-OPEN_BEHIND = "what is behind the last operation of the tower that is right is open, as is the picture's pass of the language model; blamed are the text's reads of its cache"
-
-
-@code("llava", "the last layer's output", weights=("mm.0.weight",), causes=("swapped-with", "reads-another"), known_place=OPEN_BEHIND)
+@code("llava", "the last layer's output", weights=("mm.0.weight",), causes=("swapped-with", "reads-another"),
+      known_cause="that the projector reads another layer's output is not tried where its product is behind the end of the reference's")
 def last_layer(model):
     model.config.vision_feature_layer = -1
 
 
 file("llava", "GELU for its sigmoid form", planted.key("clip.use_gelu", True), ops=("GELU",), causes=("gelu-variant", "activation"))
-file("llava", "projector's two matrices swapped", planted.swap("mm.0.weight", "mm.2.weight"), weights=("mm.0.weight", "mm.2.weight"), causes=("swapped-with",),
-     known_place=OPEN_BEHIND)
+file("llava", "projector's two matrices swapped", planted.swap("mm.0.weight", "mm.2.weight"), weights=("mm.0.weight", "mm.2.weight"), causes=("swapped-with",))
 file("llava", "bias of values left out", planted.scale("v.blk.1.attn_v.bias", 0), weights=("v.blk.1.attn_v.bias",), causes=("all-zero",))
 file("llava", "norm before the blocks left out", planted.alter("v.pre_ln.weight", lambda w: w * 0 + 1), weights=("v.pre_ln.weight",), causes=("constant",))
 
