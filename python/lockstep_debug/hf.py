@@ -98,6 +98,7 @@ def prepared(options):
     """The model's inputs for a prompt with pictures."""
     import transformers
 
+    pictures = load_pictures(options)
     how = {"backend": options.processor} if options.processor else {}
     try:
         processor = transformers.AutoProcessor.from_pretrained(options.model, **how)
@@ -105,7 +106,6 @@ def prepared(options):
         return fail(f"{options.model} has no processor that can be read ({str(error).splitlines()[0]}); {NO_PROCESSOR}")
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         return fail(f"{options.model} has no processor for pictures and text")
-    pictures = load_pictures(options)
     prompt = with_image_tokens(options.prompt or "What", processor, len(pictures))
     try:
         return dict(processor(images=pictures, text=prompt, return_tensors="pt"))

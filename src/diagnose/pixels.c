@@ -95,6 +95,11 @@ static void put_orders(const ls_pixel_plan plans[2], const ls_pixels sides[2], l
 
 static void put_way(const ls_pixel_plan *p, ls_text *out) { ls_text_printf(out, "%s, %s", p->filter->name, p->way->meaning); }
 
+static bool agree_by_place(const ls_pixel_plan plans[2]) {
+    const ls_pixel_scale a = ls_pixel_scale_by_place(&plans[0].scale, &plans[0].order), b = ls_pixel_scale_by_place(&plans[1].scale, &plans[1].order);
+    return ls_pixel_scales_agree(&a, &b);
+}
+
 static void compare_plans(const ls_pixel_plan plans[2], const ls_pixels sides[2], finding *out) {
     ls_text *text;
     if (!same_geometry(&plans[0], &plans[1])) {
@@ -120,7 +125,7 @@ static void compare_plans(const ls_pixel_plan plans[2], const ls_pixels sides[2]
                        is_unrounded(plans[1].way) ? "reference" : "candidate");
     if (!same_order(&plans[0].order, &plans[1].order))
         put_orders(plans, sides, begin_part(out, PART_ORDER));
-    if (!ls_pixel_scales_agree(&plans[0].scale, &plans[1].scale)) {
+    if (!ls_pixel_scales_agree(&plans[0].scale, &plans[1].scale) && !agree_by_place(plans)) {
         text = begin_part(out, PART_SCALE);
         ls_text_printf(text, "the candidate has ");
         ls_pixel_scale_text(&plans[1].scale, text);
@@ -193,16 +198,28 @@ static bool is_same_scale(const ls_pixel_relation *r, const ls_pixels *reference
     return true;
 }
 
+/* Whether both sides have the same known scale for each place, where the candidate's colours are in others. */
+static bool is_scale_of_places(const ls_pixel_relation *r, const ls_pixels *reference) {
+    bool any = false;
+    for (size_t i = 0; i < ls_known_scale_count() && !any && !is_plain_order(&r->order); i++) {
+        const ls_known_scale known = ls_known_scale_at(i);
+        const ls_pixel_scale other = scale_behind(&known.scale, r->lines), by_place = ls_pixel_scale_by_place(&other, &r->order);
+        any = ls_pixel_scales_agree(&by_place, &known.scale) && can_have(reference, &known.scale);
+    }
+    return any;
+}
+
 /* Two known scales, if their values can be those, or else the line itself. */
 static void put_scales(const ls_pixel_relation *r, const ls_pixels *reference, ls_text *out) {
     for (size_t i = 0; i < ls_known_scale_count(); i++) {
         const ls_known_scale known = ls_known_scale_at(i);
         const ls_pixel_scale other = scale_behind(&known.scale, r->lines);
-        const char *name = ls_pixel_scale_name(&other);
-        if (name != NULL && can_have(reference, &known.scale)) {
-            ls_text_printf(out, "the candidate has %s, where the reference has %s", name, known.name);
-            return;
-        }
+        if (!ls_pixel_scale_is_known(&other) || !can_have(reference, &known.scale))
+            continue;
+        ls_text_printf(out, "the candidate has ");
+        ls_pixel_scale_text(&other, out);
+        ls_text_printf(out, ", where the reference has %s", known.name);
+        return;
     }
     const ls_line *l = r->lines;
     ls_text_printf(out, "the candidate is the reference times [%.4g, %.4g, %.4g] plus [%.4g, %.4g, %.4g], by colour: another mean, std or rescale factor", l[0].slope, l[1].slope, l[2].slope,
@@ -233,7 +250,7 @@ static bool explain_by_relation(const ls_pixels sides[2], finding *out, ls_cause
     }
     if (r.has_tiles)
         put_tiles(&r, sides[0].images, begin_part(out, PART_TILES));
-    if (!is_same_scale(&r, &sides[0])) {
+    if (!is_same_scale(&r, &sides[0]) && !is_scale_of_places(&r, &sides[0])) {
         put_scales(&r, &sides[0], begin_part(out, PART_SCALE));
         out->free = 6;
     }

@@ -129,9 +129,10 @@ static double (*const unaries[LS_OP_COUNT])(double) = {
 /* What errors of a function are relative to: of one that ggml looks up in a table of f16 values, for an argument in f16, also what
  * the function changes by where its argument does, and the least that f16 has all its digits for. */
 static double magnitude_of(const ls_evaluation *e, double (*function)(double), double x, double y) {
-    const double flat = 0.1, step = 0x1p-10, smallest = 0x1p-14;
+    const double flat = 0.1, step = 0x1p-10, smallest = 0x1p-14, cancels = 0x1p-4;
+    const ls_op_id id = e->node->kind->id;
     if (e->node->kind->precision != LS_OP_F16_TABLE || e->node->dialect != LS_DIALECT_GGML)
-        return fabs(y);
+        return fabs(y) + (id == LS_OP_GELU || id == LS_OP_GELU_ERF ? cancels * fabs(x) : 0); /* x / 2 * (1 + erf), where erf is near -1 */
     return (fabs(y) < flat * fabs(x) ? fmax(fabs(y), fabs(function(x + step * x) - y) / step) : fabs(y)) + smallest;
 }
 

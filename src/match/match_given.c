@@ -57,6 +57,9 @@ static size_t only_one(const ls_trace *t, size_t pass, size_t items, const wante
     return found;
 }
 
+/* In files, what looks like a picture may have any name. */
+static bool is_picture_of(const ls_trace *t, const ls_node *n) { return ls_node_is_picture(n) || (!t->is_graph && ls_node_may_be_picture(n)); }
+
 /* The only picture of a pass; LS_NONE where there are none, or several. */
 static size_t only_picture(const ls_side *s, size_t pass) {
     const ls_pass *p = &s->trace->passes[pass];
@@ -65,7 +68,7 @@ static size_t only_picture(const ls_side *s, size_t pass) {
     size_t found = LS_NONE;
     for (size_t i = first; i < end && i < s->trace->node_count; i++) {
         const ls_node *n = &s->trace->nodes[i];
-        if (n->pass != pass || s->values.value_of[i] != i || !ls_node_is_picture(n) || !ls_node_has_values(n))
+        if (n->pass != pass || s->values.value_of[i] != i || !is_picture_of(s->trace, n) || !ls_node_has_values(n))
             continue;
         if (found != LS_NONE)
             return LS_NONE;
@@ -83,7 +86,7 @@ static size_t partner_of(const ls_matching *m, const ls_pass_pair *pp, size_t ca
     const size_t found = graphs && only_one(c->trace, n->pass, pp->candidate_items, &like) == candidate ? only_one(r->trace, pp->reference, pp->reference_items, &like) : LS_NONE;
     if (found != LS_NONE && (pp->reference_items > 1 || !m->reference_used[r->values.value_of[found]]))
         return found;
-    return ls_node_is_picture(n) && only_picture(c, n->pass) == candidate ? only_picture(r, pp->reference) : LS_NONE;
+    return is_picture_of(c->trace, n) && only_picture(c, n->pass) == candidate ? only_picture(r, pp->reference) : LS_NONE;
 }
 
 lockstep_status ls_match_given(ls_matching *m, size_t from, lockstep_error *error) {
@@ -91,7 +94,7 @@ lockstep_status ls_match_given(ls_matching *m, size_t from, lockstep_error *erro
     const ls_token_alignment *tokens = &m->tokens;
     for (size_t i = from; i < c->node_count; i++) {
         const ls_node *n = &c->nodes[i];
-        if (n->pass >= c->pass_count || (!is_data(n) && !ls_node_is_picture(n)))
+        if (n->pass >= c->pass_count || (!is_data(n) && !is_picture_of(c, n)))
             continue;
         for (size_t k = ls_token_alignment_from(tokens, n->pass); k < tokens->pair_count && tokens->pairs[k].candidate == n->pass; k++) {
             const size_t reference = partner_of(m, &tokens->pairs[k], i);

@@ -54,7 +54,7 @@ static void put_side(const ls_screen *screen, ls_text *out, const char *role, co
 
 static const char *who_lacks_rows(const ls_diff *d) {
     const bool reference = ls_trace_first_with_tokens(d->in.reference.trace) != LS_NONE, candidate = ls_trace_first_with_tokens(d->in.candidate.trace) != LS_NONE;
-    return reference ? "the candidate" : candidate ? "the reference" : "neither side";
+    return reference ? "the candidate records no token ids" : candidate ? "the reference records no token ids" : "neither side records token ids";
 }
 
 static void put_inputs(ls_text *out, const ls_diff *d) {
@@ -63,7 +63,7 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
     case LS_INPUTS_UNKNOWN:
         if (!d->in.reference.trace->is_graph || !d->in.candidate.trace->is_graph)
             break;
-        ls_text_printf(out, "inputs     unknown: %s records no token ids; passes are paired %s", who_lacks_rows(d), r->chosen != NULL ? "as --passes says" : r->by_weights ? "by the weights that they read" : "in order");
+        ls_text_printf(out, "inputs     unknown: %s; passes are paired %s", who_lacks_rows(d), r->chosen != NULL ? "as --passes says" : r->by_weights ? "by the weights that they read" : "in order");
         if (r->left_out > 0)
             ls_text_printf(out, "; %zu further passes of the candidate left out", r->left_out);
         ls_text_printf(out, "\n");
@@ -85,7 +85,7 @@ static void put_inputs(ls_text *out, const ls_diff *d) {
             ls_text_printf(out, "; %zu further rows of the candidate left out (another run, sequence or a longer prompt)", extra);
         if (r->padding > 0)
             ls_text_printf(out, "; %zu rows of padding left out", r->padding);
-        if (r->given.count > 0)
+        if (r->given.count > 0 && r->chosen == NULL)
             ls_text_printf(out, "; %zu rows, from position %d on, are embeddings in the candidate where the reference has token %d", r->given.count, r->given.position, r->given.token);
         ls_text_printf(out, "\n");
         break;

@@ -47,8 +47,8 @@ void ls_inputs_text(const ls_token_alignment *a, ls_text *out) {
                        f->code == LS_INPUTS_ENDED_EARLIER ? "the candidate ended earlier" : "different tokens", a->first_reference_pass, a->matched, a->reference_rows);
         break;
     case LS_INPUTS_GIVEN_ROWS:
-        ls_text_printf(out, "a picture's embeddings differ in number: from position %zu on, the reference has token %d %zu times, the candidate %zu rows of embeddings", f->at,
-                       f->reference_token, f->reference_rows, f->candidate_rows);
+        ls_text_printf(out, "a picture's embeddings differ in number: from position %zu on, the reference has token %d %zu time%s, the candidate %zu row%s of embeddings", f->at,
+                       f->reference_token, f->reference_rows, f->reference_rows == 1 ? "" : "s", f->candidate_rows, f->candidate_rows == 1 ? "" : "s");
         return;
     }
     put_lengths(f, out);

@@ -160,6 +160,7 @@ HOMONYMS = {
     "src/checkpoint/architectures.c": "hidden_act of a config.json, and names of architectures",
     "src/checkpoint/conversions.c": "a part of a tensor's name",
     "src/checkpoint/computed_settings.c": "the family of hidden_act",
+    "src/checkpoint/engine_shapes.c": "an architecture",
     "src/checkpoint/model_parts.c": "a part of a tensor's name",
     "src/checkpoint/vocabulary.c": "a special token",
     "src/checkpoint/weight_causes.c": "identifiers of causes",
