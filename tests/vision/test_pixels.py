@@ -90,8 +90,8 @@ FAULTS = {
     "letterbox and corners aligned": (REFERENCE, scaled(letterboxed_by_corners()), "", "centered, the rest black, where the reference's is stretched to 56x56; the candidate is resized with bilinear, without antialiasing, with corners aligned", "geometry"),
     "not rounded": (REFERENCE, scaled(torch.nn.functional.interpolate(torch.from_numpy(np.asarray(PHOTO).copy()).permute(2, 0, 1)[None].float(), (SIZE, SIZE), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()), "rounding", "the candidate is not rounded to 8 bits after it was resized", None),
     "BGR before CLIP's normalization": (scaled(stretched(), CLIP), scaled(np.asarray(stretched())[..., ::-1], CLIP), "order", "in the candidate, colours are in the order blue, green, red", "order"),
-    "divided by 256": (scaled(stretched(), CLIP), scaled(stretched(), CLIP, 256), "normalization", "candidate has CLIP's mean and std, with a rescale_factor of 1/256, where the reference has CLIP's mean and std", "normalization"),
-    "divided by 255 twice": (scaled(stretched(), CLIP), scaled(stretched(), CLIP, 255 * 255), "normalization", "candidate has CLIP's mean and std, with a rescale_factor of 1/6.502e+04", "normalization"),
+    "divided by 256": (scaled(stretched(), CLIP), scaled(stretched(), CLIP, 1 / 256), "normalization", "candidate has CLIP's mean and std, with a rescale_factor of 1/256, where the reference has CLIP's mean and std", "normalization"),
+    "divided by 255 twice": (scaled(stretched(), CLIP), scaled(stretched(), CLIP, 1 / 255 ** 2), "normalization", "candidate has CLIP's mean and std, with a rescale_factor of 1/6.502e+04", "normalization"),
     "BGR and bicubic": (REFERENCE, scaled(stretched(PIL.Image.BICUBIC))[:, ::-1], "", "resized with bicubic, antialiased", None),
     "BGR and values from 0 to 1": (REFERENCE, scaled(stretched(), (0, 1))[:, ::-1], "", "colours are in the order blue, green, red; the candidate has values from 0 to 1", ""),
 }
