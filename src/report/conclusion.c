@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "diff/lacked_term.h"
 #include "diff/proof.h"
 #include "match/picture_node.h"
 #include "report/layers.h"
@@ -129,6 +130,18 @@ static void put_failing_places(ls_text *out, const ls_diff *d, const ls_diagnosi
     }
 }
 
+static void put_lacked_term(ls_text *out, const ls_diff *d) {
+    const ls_replayed *item = ls_proof_of(d, d->pairs.items[d->result.first].candidate_value);
+    char sum[LS_TITLE], added[LS_TITLE];
+    size_t term;
+    const size_t at = item != NULL && item->is_origin ? ls_lacked_term(d, item, &term) : LS_NONE;
+    if (at == LS_NONE)
+        return;
+    ls_report_reference_title(&d->in.reference.trace->nodes[at], sum, sizeof sum);
+    ls_report_reference_title(&d->in.reference.trace->nodes[term], added, sizeof added);
+    ls_text_printf(out, "  in front of it, the reference adds %s (%s), which the candidate lacks\n", added, sum);
+}
+
 static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     const ls_trace *graph = ls_diff_graph(d);
     char title[LS_TITLE];
@@ -141,6 +154,7 @@ static void put_inputs_of_first(ls_text *out, const ls_diff *d) {
     if (d->result.inputs.count > 6)
         ls_text_printf(out, " and %zu more", d->result.inputs.count - 6);
     ls_text_printf(out, d->result.inputs.count > 0 ? "\n" : "");
+    put_lacked_term(out, d);
     if (d->result.interval.count > 0) {
         ls_text_printf(out, "  unpaired in between, where it may already be wrong:");
         for (size_t i = d->result.interval.count, shown = 0; i-- > 0 && shown < INTERVAL_SHOWN; shown++) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "diff/lacked_term.h"
 #include "diff/detection.h"
 #include "diff/affected_layers.h"
 #include "diff/proof.h"
@@ -200,6 +201,18 @@ static void put_region(const ls_diff *d, const ls_replayed *item, ls_text *out) 
         ls_text_printf(out, " in front of it, which the reference lacks");
 }
 
+static void put_lacked_term(const ls_diff *d, const ls_replayed *item, ls_text *out) {
+    char sum[NAME_TEXT], added[NAME_TEXT];
+    size_t term;
+    const size_t at = ls_lacked_term(d, item, &term);
+    if (at == LS_NONE)
+        return;
+    const ls_node *nodes = d->in.reference.trace->nodes;
+    ls_escape(nodes[at].name, strlen(nodes[at].name), sum, sizeof sum);
+    ls_escape(nodes[term].name, strlen(nodes[term].name), added, sizeof added);
+    ls_text_printf(out, "; in front of it, the reference adds %s (%s), which the candidate lacks", added, sum);
+}
+
 static void put_partner(const ls_diff *d, const ls_replayed *item, ls_text *out) {
     char partner[NAME_TEXT];
     const char *name = d->in.reference.trace->nodes[item->partner].name;
@@ -240,6 +253,7 @@ static void put_line(const ls_diff *d, const line *l, ls_text *out) {
     }
     put_weights(d, item, out);
     put_region(d, item, out);
+    put_lacked_term(d, item, out);
     put_parameters(n, out);
     if (item->rule != NULL)
         ls_text_printf(out, "\n    %s: the reference's values come out with %s (%.1e is left)", item->rule, item->instead, l->worst->left);
