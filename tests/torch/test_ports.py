@@ -39,9 +39,11 @@ class Model(nn.Module):
     def __init__(self):
         super().__init__()
         self.embed, self.blocks, self.head = nn.Embedding(64, 32), nn.ModuleList(Block() for _ in range(3)), nn.Linear(32, 64)
+        self.places, self.norm = nn.Embedding(16, 32), nn.LayerNorm(32)
 
     def forward(self, input_ids):
         x = self.embed(input_ids)
+        x = self.norm(x if mistake == "places" else x + self.places(torch.arange(7)))
         for block in self.blocks:
             x = block(x)
         logits = self.head(x) * 6
@@ -109,3 +111,10 @@ def test_a_sequence_alone_and_in_batches(tmp_path):
             status, result = diff(runs[reference], runs[candidate])
             assert status == 0 and result["verdict"] == "match", (reference, candidate, result["reason"], result["first_divergence"])
             assert result["pairing"]["coverage"] > 0.9
+
+
+def test_a_term_that_the_candidate_lacks_is_named(port):
+    """Every operation that the candidate has is right; what its norm is given is not."""
+    done = subprocess.run([LOCKSTEP, "diff", port.reference, port("places")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "first divergence: norm" in done.stdout, done.stdout
+    assert "in front of it, the reference adds places" in " ".join(done.stdout.split()), done.stdout
