@@ -186,10 +186,13 @@ static void put_place(ls_text *out, const ls_comparison *c) {
     put_about("look at: ", &line, out);
 }
 
-/* The first divergence is of pictures, and nobody has given the file. */
-static bool lacks_picture(const ls_diff *d) {
+/* What to do where the first divergence is of pictures. */
+static const char *advice_on_picture(const ls_diff *d) {
     const ls_pair *p = &d->pairs.items[d->result.first];
-    return d->options.image == NULL && ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+    const bool are_pictures = ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+    if (!are_pictures)
+        return "";
+    return d->options.image == NULL ? " (--image FILE, with the picture itself, tries what was done to it)" : " (no way that was tried leads from the file of --image to both sides' pixels: is it this picture?)";
 }
 
 static void put_causes(ls_text *out, const ls_comparison *c) {
@@ -211,7 +214,7 @@ static void put_causes(ls_text *out, const ls_comparison *c) {
             put_place(out, c);
     }
     if (diagnosis->cause_count == 0 && d->pairs.items[d->result.first].mark.verdict == LS_VERDICT_DIVERGED)
-        ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree%s\n", lacks_picture(d) ? " (--image FILE, with the picture itself, tries what was done to it)" : "");
+        ls_text_printf(out, LS_STRONG "cause: unexplained" LS_PLAIN "; no transform that was tried makes the sides agree%s\n", advice_on_picture(d));
 }
 
 /* What replay says of it, which decides where it was computed. */
