@@ -120,7 +120,7 @@ static void put_reason(const ls_diff *d, const ls_remark *r, ls_text *out) {
         break;
     case LS_REMARK_SELECTION_END: ls_text_printf(out, "the last tensor of the selection, %s, was not compared; %s", r->text, rest); break;
     case LS_REMARK_CANDIDATE_OUTPUT: ls_text_printf(out, "the final output %s was not compared; %s", r->text, rest); break;
-    case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s", r->text, rest); break;
+    case LS_REMARK_REFERENCE_OUTPUT: ls_text_printf(out, "the reference's final output %s was not compared; %s (if the candidate is a part of the model, --tensors REGEX names it)", r->text, rest); break;
     case LS_REMARK_REPLAY_DIVERGED: ls_text_printf(out, "%llu operation%s at fault, of which no values were recorded", (unsigned long long)r->count, r->count == 1 ? " is" : "s are"); break;
     case LS_REMARK_KERNELS:
         ls_text_printf(out, "%llu operation%s on %s own recorded operands other values than were recorded (first: %s (%s); lockstep verify lists them)", count,
