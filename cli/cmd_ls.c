@@ -9,6 +9,7 @@
 #include "format/archive.h"
 #include "quantized/quantized.h"
 #include "commands.h"
+#include "pass_list.h"
 #include "reference_names.h"
 #include "report/tensor_tree.h"
 #include "tensor/value_text.h"
@@ -270,6 +271,7 @@ static int put_archive(ls_text *out, const lockstep_archive *archive, const refe
     if (options->tree)
         return put_tree(out, archive);
     put_metadata(out, archive);
+    pass_list_put(archive->path, out);
     layout l = measure(archive);
     if (archive->tensor_count > 0)
         ls_text_printf(out, "\n%-*s  %-*s  %-*s  %13s%s\n", (int)l.name, "name", (int)l.dtype, "dtype",

@@ -144,3 +144,11 @@ def test_passes_can_be_chosen(tmp_path):
 def test_passes_that_are_none(tmp_path, list_, said):
     done = subprocess.run([LOCKSTEP, "diff", reference(tmp_path / "r"), engine(tmp_path / "c"), "--passes", list_], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_ls_shows_the_passes_that_can_be_chosen(tmp_path):
+    shown = subprocess.run([LOCKSTEP, "ls", engine(tmp_path / "c")], capture_output=True, text=True, timeout=60).stdout
+    passes = shown.split("forward passes\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split(None, 1) for line in passes] == [["0", "1 token, positions 0 to 0, 3 operations"], ["1", "2 tokens, positions 0 to 1, 3 operations"], ["2", "no tokens, 1 operation"],
+                                                       ["3", f"{ROWS} rows of embeddings, positions 2 to {1 + ROWS}, 2 operations"], ["4", f"1 token, positions {2 + ROWS} to {2 + ROWS}, 3 operations"]]
+    assert "forward passes" not in subprocess.run([LOCKSTEP, "ls", reference(tmp_path / "r")], capture_output=True, text=True, timeout=60).stdout
