@@ -9,6 +9,7 @@
 #include "diff/proof.h"
 #include "match/picture_node.h"
 #include "report/layers.h"
+#include "report/tile_errors.h"
 #include "report/remarks.h"
 #include "report/styles.h"
 #include "report/titles.h"
@@ -116,7 +117,10 @@ static void put_failing_places(ls_text *out, const ls_diff *d, const ls_diagnosi
     for (size_t i = 0; i < diagnosis->axis_count; i++) {
         const ls_failing_places *f = &diagnosis->axes[i];
         ls_text_printf(out, "  in %llu of %llu ", (unsigned long long)f->count, (unsigned long long)f->of);
-        if (f->is_last)
+        const char *axis = ls_picture_axis_name(d, &d->pairs.items[d->result.first], f->axis);
+        if (axis != NULL)
+            ls_text_printf(out, "%s only: ", axis);
+        else if (f->is_last)
             ls_text_printf(out, "channels only: ");
         else
             ls_text_printf(out, "places of axis %d only: ", f->axis);
@@ -124,10 +128,11 @@ static void put_failing_places(ls_text *out, const ls_diff *d, const ls_diagnosi
             ls_text_printf(out, "%llu", (unsigned long long)f->first);
         else
             ls_text_printf(out, "%s %llu to %llu", f->last - f->first + 1 == f->count ? "all of" : "among", (unsigned long long)f->first, (unsigned long long)f->last);
-        if (f->is_last && f->last - f->first + 1 == f->count && pass != LS_NONE)
+        if (axis == NULL && f->is_last && f->last - f->first + 1 == f->count && pass != LS_NONE)
             put_heads(out, f, d->matching.facts[pass].head_size);
         ls_text_printf(out, "\n");
     }
+    ls_put_tile_errors(d, &d->pairs.items[d->result.first], out);
 }
 
 static void put_lacked_term(ls_text *out, const ls_diff *d) {

@@ -250,3 +250,12 @@ def test_a_picture_that_cannot_be_read_is_said_before_comparing(tmp_path):
     done = subprocess.run([LOCKSTEP, "diff", "x.npz", "x.npz", "--image", "photo.png"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "lockstep diff: --image: photo.png: offset 0: found no picture, expected PNG or JPEG\n"
+
+
+@pytest.mark.parametrize("shape, what", [((1, 1, 4), "tile"), ((4,), "picture")])
+def test_which_tiles_differ_is_said(shape, what, tmp_path):
+    reference = np.random.default_rng(0).standard_normal((4, 3, 28, 28)).astype("f4")
+    candidate = reference.copy()
+    candidate[2] *= 1.25
+    done, _ = diff(tmp_path, reference.reshape(*shape, 3, 28, 28), candidate.reshape(*shape, 3, 28, 28))
+    assert f"in 1 of 4 {what}s only: 2" in done.stdout and f"rel. L2 of each {what}: 0, 0, 0.25, 0\n" in done.stdout, done.stdout
