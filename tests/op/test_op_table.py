@@ -173,6 +173,7 @@ HOMONYMS = {
     "src/report/diff_json.c": "keys of the report",
     "src/report/explanation.c": "a label",
     "src/report/json_values.c": "statistics",
+    "src/report/tile_errors.c": "a part of a picture",
     "src/report/where.c": "identifiers of causes",
     "src/result/junit.c": "a key of a result",
     "src/result/markdown.c": "a key of a result",
