@@ -124,7 +124,7 @@ static void refuse(ls_diff *d, ls_pair *p, lockstep_status status, const char *r
 }
 
 static bool are_pictures(const ls_diff *d, const ls_pair *p) {
-    return ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+    return ls_nodes_are_pictures(&d->in.reference.trace->nodes[p->reference_value], &d->in.candidate.trace->nodes[p->candidate_value]);
 }
 
 /* Resized by two libraries, pictures differ by an 8-bit step here and there, above and below. */

@@ -82,7 +82,7 @@ ls_layout_request ls_aligned_pair_request(const ls_matching *m, const ls_pair *p
                            .candidate_window = m->in->candidate.windows[p->candidate_value],
                            .reference_last = geometry->reference_last, .candidate_last = geometry->candidate_last,
                            .square = is_square(m, p), .head_size = m->facts[pp->candidate].head_size, .reorder = reorder, .kind = kind_of(m, p), .permutation = p->permutation, .as_is = is_as_is(m, p, reference, candidate)};
-    q.is_picture = ls_node_is_picture(&m->in->reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&m->in->candidate.trace->nodes[p->candidate_value]);
+    q.is_picture = ls_nodes_are_pictures(&m->in->reference.trace->nodes[p->reference_value], &m->in->candidate.trace->nodes[p->candidate_value]);
     if ((p->method == LS_METHOD_INPUT || q.is_picture) && geometry->items == NULL) { /* its axes are not tokens, however many they are */
         q.passes = NULL;
         q.reference_window = q.candidate_window = (ls_kv_window){0};

@@ -194,7 +194,7 @@ static void put_place(ls_text *out, const ls_comparison *c) {
 /* What to do where the first divergence is of pictures. */
 static const char *advice_on_picture(const ls_diff *d) {
     const ls_pair *p = &d->pairs.items[d->result.first];
-    const bool are_pictures = ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+    const bool are_pictures = ls_nodes_are_pictures(&d->in.reference.trace->nodes[p->reference_value], &d->in.candidate.trace->nodes[p->candidate_value]);
     if (!are_pictures)
         return "";
     return d->options.image == NULL ? " (--image FILE, with the picture itself, tries what was done to it)" : " (no way that was tried leads from the file of --image to both sides' pixels: is it this picture?)";
