@@ -318,6 +318,8 @@ bool ls_replayer_proves(const ls_array *values);
 /* Whether the pass has no tokens, among others that do: an encoder, or what prepares a decoder's caches. The reference may compute
  * its tensors in several passes. */
 bool ls_replayer_is_silent(const ls_replayer *replayer);
+/* The end of one graph is the end of the other. */
+void ls_replayer_pair_ends(ls_replayer *replayer, size_t pass);
 /* What a node's operands stand for, into a list of the pass's arena. */
 size_t ls_replayer_roots(ls_replayer *replayer, size_t node, size_t **out);
 
