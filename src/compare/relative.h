@@ -4,6 +4,11 @@
 
 #include <math.h>
 
+/* Sums of squares: of a difference, and of the reference. */
+typedef struct ls_squares {
+    double difference, reference;
+} ls_squares;
+
 /* sum d^2 / sum reference^2: the NMSE relative to the mean square. 0 if nothing differs, infinite if only the
  * reference is all zeros. */
 static inline double ls_relative_squares(double error2, double reference2) { return error2 == 0 ? 0 : error2 / reference2; }

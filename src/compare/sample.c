@@ -60,3 +60,19 @@ double ls_sampled_error(const ls_view *ref, const ls_view *cand, uint64_t sample
     }
     return error_of(&sum);
 }
+
+ls_squares ls_squares_between(const ls_view *reference, uint64_t first, const ls_view *candidate, uint64_t candidate_first, uint64_t count) {
+    enum { AT_ONCE = 1024 };
+    double r[AT_ONCE], c[AT_ONCE];
+    ls_squares sums = {0};
+    for (uint64_t at = 0; at < count; at += AT_ONCE) {
+        const size_t some = count - at < AT_ONCE ? (size_t)(count - at) : AT_ONCE;
+        ls_view_read_f64(reference, first + at, some, r);
+        ls_view_read_f64(candidate, candidate_first + at, some, c);
+        for (size_t i = 0; i < some; i++) {
+            sums.difference += (r[i] - c[i]) * (r[i] - c[i]);
+            sums.reference += r[i] * r[i];
+        }
+    }
+    return sums;
+}

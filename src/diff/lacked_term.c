@@ -1,25 +1,10 @@
 #include "diff/lacked_term.h"
 
-/* Behind views and other names. */
-static size_t shown_by(const ls_trace *t, size_t node) {
-    enum { DEEPEST = 16 };
-    for (int i = 0; i < DEEPEST; i++) {
-        const ls_node *n = &t->nodes[node];
-        if (n->alias_of != LS_NONE)
-            node = n->alias_of;
-        else if (n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0)
-            node = n->sources[0];
-        else
-            break;
-    }
-    return node;
-}
-
 /* Whether an operation of the candidate gives a value of the reference. */
 static bool is_given(const ls_diff *d, size_t reference) {
     bool any = false;
     for (size_t i = 0; i < d->replay.count && !any; i++)
-        any = d->replay.items[i].partner != LS_NONE && shown_by(d->in.reference.trace, d->replay.items[i].partner) == reference;
+        any = d->replay.items[i].partner != LS_NONE && ls_trace_shown(d->in.reference.trace, d->replay.items[i].partner) == reference;
     return any;
 }
 
@@ -29,7 +14,7 @@ static size_t lacked_of(const ls_diff *d, size_t sum) {
     const ls_node *n = &t->nodes[sum];
     if (n->kind->role != LS_OP_ROLE_SUM || n->source_count != 2 || is_given(d, sum))
         return LS_NONE;
-    const size_t a = shown_by(t, n->sources[0]), b = shown_by(t, n->sources[1]);
+    const size_t a = ls_trace_shown(t, n->sources[0]), b = ls_trace_shown(t, n->sources[1]);
     const bool has_a = is_given(d, a), has_b = is_given(d, b);
     const size_t lacked = has_a && !has_b ? b : has_b && !has_a ? a : LS_NONE;
     return lacked != LS_NONE && t->nodes[lacked].elements > 1 ? lacked : LS_NONE;
@@ -37,9 +22,9 @@ static size_t lacked_of(const ls_diff *d, size_t sum) {
 
 size_t ls_lacked_term(const ls_diff *d, const ls_replayed *item, size_t *out_term) {
     const ls_trace *t = d->in.reference.trace;
-    const ls_node *n = item->partner != LS_NONE ? &t->nodes[shown_by(t, item->partner)] : NULL;
+    const ls_node *n = item->partner != LS_NONE ? &t->nodes[ls_trace_shown(t, item->partner)] : NULL;
     for (size_t i = 0; n != NULL && i < n->source_count; i++) {
-        const size_t sum = shown_by(t, n->sources[i]);
+        const size_t sum = ls_trace_shown(t, n->sources[i]);
         *out_term = lacked_of(d, sum);
         if (*out_term != LS_NONE)
             return sum;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "base/grow.h"
+#include "compare/sample.h"
+#include "tensor/stats.h"
 
 #define SAME_WEIGHTS 0.5 /* of a pass's weights, at least so many are read on the other side, too */
 #define NEARLY_BEST 0.9
@@ -37,20 +39,6 @@ static uint64_t axes_of(const ls_node *weight) {
         product *= weight->shape[i] | 1;
     }
     return sum * 0x9e3779b97f4a7c15u ^ product;
-}
-
-/* Views, casts and permutations of a weight are still that weight. */
-static const ls_node *weight_behind(const ls_trace *t, size_t node) {
-    enum { STEPS = 6 };
-    for (int i = 0; i < STEPS && node != LS_NONE; i++) {
-        const ls_node *n = &t->nodes[node];
-        if (n->role == LOCKSTEP_ROLE_WEIGHT)
-            return n;
-        if (n->kind->role != LS_OP_ROLE_VIEW && n->alias_of == LS_NONE)
-            return NULL;
-        node = n->alias_of != LS_NONE ? n->alias_of : n->source_count > 0 ? n->sources[0] : LS_NONE;
-    }
-    return NULL;
 }
 
 static bool note_weight(profile *p, const ls_node *weight) {
@@ -91,8 +79,8 @@ static bool read_graph(side *s) {
         if (is_given(n) && (p->input == LS_NONE || n->elements > t->nodes[p->input].elements))
             p->input = i;
         for (size_t k = 0; ls_node_is_operation(n) && k < n->operand_count; k++) {
-            const ls_node *weight = weight_behind(t, n->operands[k]);
-            if (weight != NULL && weight->elements < MOST_ELEMENTS && !note_weight(p, weight))
+            const ls_node *weight = n->operands[k] != LS_NONE ? &t->nodes[ls_trace_shown(t, n->operands[k])] : NULL;
+            if (weight != NULL && weight->role == LOCKSTEP_ROLE_WEIGHT && weight->elements < MOST_ELEMENTS && !note_weight(p, weight))
                 return false;
         }
     }
@@ -100,23 +88,15 @@ static bool read_graph(side *s) {
 }
 
 static void read_input(const ls_trace *t, profile *p) {
-    enum { MOST = 1 << 22, AT_ONCE = 1024 };
     ls_hold hold;
+    ls_stats stats;
     if (p->input == LS_NONE || ls_trace_hold(t, p->input, &hold, NULL) != LOCKSTEP_OK)
         return;
-    double buffer[AT_ONCE], sum = 0, squares = 0;
-    const uint64_t all = t->nodes[p->input].elements, count = all < MOST ? all : MOST;
-    for (uint64_t at = 0; at < count; at += AT_ONCE) {
-        const uint64_t some = count - at < AT_ONCE ? count - at : AT_ONCE;
-        ls_view_read_f64(&hold.view, at, some, buffer);
-        for (uint64_t i = 0; i < some; i++) {
-            sum += buffer[i];
-            squares += buffer[i] * buffer[i];
-        }
+    if (ls_view_stats(&hold.view, &stats, NULL) == LOCKSTEP_OK) {
+        p->mean = stats.mean;
+        p->deviation = stats.std;
     }
     ls_hold_release(&hold);
-    p->mean = count > 0 ? sum / (double)count : 0;
-    p->deviation = count > 0 ? sqrt(fmax(0, squares / (double)count - p->mean * p->mean)) : 0;
 }
 
 static bool read_side(side *s, const ls_trace *trace) {
@@ -210,19 +190,9 @@ static bool list_choices(const side *silent, size_t pass, const side *other, cho
 
 /* How far an input is from one of the equal parts of another. */
 static double distance_to_item(const ls_view *all, const ls_view *one, size_t item) {
-    enum { MOST = 1 << 16, AT_ONCE = 1024 };
-    double a[AT_ONCE], b[AT_ONCE], difference = 0, squares = 0;
-    const uint64_t elements = ls_view_elements(one), count = elements < MOST ? elements : MOST;
-    for (uint64_t at = 0; at < count; at += AT_ONCE) {
-        const size_t some = count - at < AT_ONCE ? (size_t)(count - at) : AT_ONCE;
-        ls_view_read_f64(all, item * elements + at, some, a);
-        ls_view_read_f64(one, at, some, b);
-        for (size_t i = 0; i < some; i++) {
-            difference += (a[i] - b[i]) * (a[i] - b[i]);
-            squares += a[i] * a[i];
-        }
-    }
-    const double found = squares > 0 ? difference / squares : difference;
+    const uint64_t most = 1 << 16, elements = ls_view_elements(one);
+    const ls_squares s = ls_squares_between(all, item * elements, one, 0, elements < most ? elements : most);
+    const double found = s.reference > 0 ? s.difference / s.reference : s.difference;
     return found < FURTHEST ? found : FURTHEST;
 }
 
@@ -302,6 +272,11 @@ static int by_candidate(const void *a, const void *b) {
     return x->reference < y->reference ? -1 : x->reference > y->reference;
 }
 
+void ls_alike_passes_sort(ls_alike_pass *pairs, size_t count) {
+    if (count > 0)
+        qsort(pairs, count, sizeof *pairs, by_candidate);
+}
+
 /* The candidate's passes without tokens first, then those of the reference that are left. */
 static bool pair_both(const side *reference, const side *candidate, ls_alike_pass **out, size_t *out_count) {
     choices mine = {0}, theirs = {0};
@@ -316,8 +291,8 @@ static bool pair_both(const side *reference, const side *candidate, ls_alike_pas
         (*out)[(*out_count)++] = (ls_alike_pass){mine.items[i].other, mine.items[i].silent, mine.items[i].items, mine.items[i].item, false};
     for (size_t i = 0; *out != NULL && i < theirs.count; i++)
         (*out)[(*out_count)++] = (ls_alike_pass){theirs.items[i].silent, theirs.items[i].other, theirs.items[i].items, theirs.items[i].item, true};
-    if (*out_count > 0)
-        qsort(*out, *out_count, sizeof **out, by_candidate);
+    if (*out != NULL)
+        ls_alike_passes_sort(*out, *out_count);
     free(paired);
     free(mine.items);
     free(theirs.items);

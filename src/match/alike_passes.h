@@ -14,5 +14,7 @@ typedef struct ls_alike_pass {
 /* Pairs of passes of which one at least has no tokens, ascending in candidate; *out_pairs is the caller's. Empty where the
  * traces don't tell which weights are read. False if out of memory. */
 bool ls_alike_passes(const ls_trace *reference, const ls_trace *candidate, ls_alike_pass **out_pairs, size_t *out_count);
+/* Ascending in candidate, then in reference. */
+void ls_alike_passes_sort(ls_alike_pass *pairs, size_t count);
 
 #endif

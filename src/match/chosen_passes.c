@@ -2,11 +2,6 @@
 
 #include <stdlib.h>
 
-static int by_candidate(const void *a, const void *b) {
-    const ls_alike_pass *x = a, *y = b;
-    return x->candidate != y->candidate ? (x->candidate < y->candidate ? -1 : 1) : x->reference < y->reference ? -1 : x->reference > y->reference;
-}
-
 /* A number of a pass, and the character behind it. */
 static bool read_number(const char **text, size_t *out) {
     char *end;
@@ -34,7 +29,7 @@ lockstep_status ls_chosen_passes_read(const char *list, const ls_trace *referenc
     if (pairs == NULL)
         return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory");
     for (bool more = true; more; at += more) {
-        ls_alike_pass pair;
+        ls_alike_pass pair = {0};
         const bool ok = read_number(&at, &pair.reference) && *at++ == ':' && read_number(&at, &pair.candidate) && (*at == ',' || *at == '\0');
         if (!ok)
             return ls_fail(error, LOCKSTEP_INVALID_ARGUMENT, "--passes: found '%.60s', expected REFERENCE:CANDIDATE,…, for example 0:2", list);
@@ -42,7 +37,7 @@ lockstep_status ls_chosen_passes_read(const char *list, const ls_trace *referenc
         pairs[count++] = pair;
         more = *at == ',';
     }
-    qsort(pairs, count, sizeof *pairs, by_candidate);
+    ls_alike_passes_sort(pairs, count);
     *out_pairs = pairs;
     *out_count = count;
     return LOCKSTEP_OK;

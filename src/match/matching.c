@@ -1,4 +1,3 @@
-#include "match/chosen_passes.h"
 #include "match/matching.h"
 
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include "base/grow.h"
 #include "base/pattern.h"
 #include "base/ranges.h"
+#include "match/chosen_passes.h"
 
 static lockstep_status no_memory(lockstep_error *error) { return ls_fail(error, LOCKSTEP_NO_MEMORY, "out of memory"); }
 

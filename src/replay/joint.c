@@ -16,21 +16,13 @@ static void mark_below(search *s, size_t input) {
             s->below[s->p->children[k]] = t->nodes[s->p->children[k]].pass == t->nodes[input].pass;
 }
 
-/* What a view shows. */
-static size_t shown_by(const ls_trace *t, size_t node) {
-    enum { DEEPEST = 16 };
-    for (int i = 0; i < DEEPEST && t->nodes[node].kind->role == LS_OP_ROLE_VIEW && t->nodes[node].source_count > 0; i++)
-        node = t->nodes[node].sources[0];
-    return node;
-}
-
 /* Whether an operation also reads floats that have nothing to do with the input. */
 static bool joins(const search *s, size_t node) {
     const ls_trace *t = s->p->trace;
     const ls_node *n = &t->nodes[node];
     bool other = false;
     for (size_t i = 0; i < n->source_count && s->p->is_value[node] && !other; i++) {
-        const size_t source = shown_by(t, n->sources[i]);
+        const size_t source = ls_trace_shown(t, n->sources[i]);
         other = !s->below[source] && s->p->is_value[source];
     }
     return other;

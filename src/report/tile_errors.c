@@ -1,14 +1,13 @@
 #include "report/tile_errors.h"
 
-#include <math.h>
-
+#include "compare/sample.h"
 #include "match/aligned_pair.h"
 #include "match/picture_node.h"
 
 enum { TILES_MOST = 24, TILE_AXIS = 4 /* from behind: tiles, colours, rows, columns */ };
 
 static bool are_pictures(const ls_diff *d, const ls_pair *p) {
-    return ls_node_is_picture(&d->in.reference.trace->nodes[p->reference_value]) && ls_node_is_picture(&d->in.candidate.trace->nodes[p->candidate_value]);
+    return ls_nodes_are_pictures(&d->in.reference.trace->nodes[p->reference_value], &d->in.candidate.trace->nodes[p->candidate_value]);
 }
 
 const char *ls_picture_axis_name(const ls_diff *d, const ls_pair *p, int axis) {
@@ -31,21 +30,6 @@ static size_t tiles_of(const ls_node *n) {
     return outside == 1 && tiles > 1 && tiles <= TILES_MOST ? (size_t)tiles : 0;
 }
 
-static double error_of(const ls_layout *l, uint64_t from, uint64_t count) {
-    enum { AT_ONCE = 1024 };
-    double r[AT_ONCE], c[AT_ONCE], difference = 0, squares = 0;
-    for (uint64_t at = 0; at < count; at += AT_ONCE) {
-        const size_t some = count - at < AT_ONCE ? (size_t)(count - at) : AT_ONCE;
-        ls_view_read_f64(&l->reference, from + at, some, r);
-        ls_view_read_f64(&l->candidate, from + at, some, c);
-        for (size_t i = 0; i < some; i++) {
-            difference += (r[i] - c[i]) * (r[i] - c[i]);
-            squares += r[i] * r[i];
-        }
-    }
-    return difference > 0 ? sqrt(difference / squares) : difference;
-}
-
 void ls_put_tile_errors(const ls_diff *d, const ls_pair *p, ls_text *out) {
     const size_t tiles = are_pictures(d, p) ? tiles_of(&d->in.candidate.trace->nodes[p->candidate_value]) : 0;
     ls_aligned_pair aligned;
@@ -54,8 +38,10 @@ void ls_put_tile_errors(const ls_diff *d, const ls_pair *p, ls_text *out) {
     const uint64_t elements = ls_view_elements(&aligned.layout.candidate);
     if (elements == ls_view_elements(&aligned.layout.reference) && elements % tiles == 0) {
         ls_text_printf(out, "  rel. L2 of each %s:", d->in.candidate.trace->nodes[p->candidate_value].rank > TILE_AXIS ? "tile" : "picture");
-        for (size_t i = 0; i < tiles; i++)
-            ls_text_printf(out, "%s %.3g", i > 0 ? "," : "", error_of(&aligned.layout, i * (elements / tiles), elements / tiles));
+        for (size_t i = 0; i < tiles; i++) {
+            const ls_squares s = ls_squares_between(&aligned.layout.reference, i * (elements / tiles), &aligned.layout.candidate, i * (elements / tiles), elements / tiles);
+            ls_text_printf(out, "%s %.3g", i > 0 ? "," : "", ls_relative_l2(s.difference, s.reference));
+        }
         ls_text_printf(out, "\n");
     }
     ls_aligned_pair_close(&aligned);

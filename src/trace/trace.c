@@ -202,3 +202,17 @@ bool ls_node_is_called(const ls_node *node, const char *typed) {
     snprintf(after[1], sizeof after[1], " #%u", node->occurrence);
     return typed[name] == '\0' || strcmp(typed + name, after[0]) == 0 || (node->occurrence > 0 && strcmp(typed + name, after[1]) == 0);
 }
+
+size_t ls_trace_shown(const ls_trace *t, size_t node) {
+    enum { DEEPEST = 16 };
+    for (int i = 0; i < DEEPEST; i++) {
+        const ls_node *n = &t->nodes[node];
+        if (n->alias_of != LS_NONE)
+            node = n->alias_of;
+        else if (n->kind->role == LS_OP_ROLE_VIEW && n->source_count > 0)
+            node = n->sources[0];
+        else
+            break;
+    }
+    return node;
+}

@@ -163,6 +163,8 @@ static inline const char *ls_node_work(const ls_node *node) {
 bool ls_node_is_called(const ls_node *node, const char *typed);
 /* Whether an engine on ggml recorded it. */
 bool ls_trace_is_ggml(const ls_trace *trace);
+/* The node that a view or another name shows: itself, if it is neither. */
+size_t ls_trace_shown(const ls_trace *trace, size_t node);
 /* The first pass whose token ids are known, or LS_NONE. */
 size_t ls_trace_first_with_tokens(const ls_trace *trace);
 /* NULL if the node has no such parameter, or it is no number. */
