@@ -46,7 +46,7 @@ def npy():
 
 
 def pictures():
-    """Small files of both formats, and configurations of what is done to them."""
+    """Small PNG and JPEG files, and configurations of image processors."""
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4), np.uint8)
     image = PIL.Image.fromarray(pixels, "RGBA")
     exif = PIL.Image.Exif()

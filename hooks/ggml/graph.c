@@ -420,7 +420,7 @@ static void send_leafs(graph_pass *p) {
 
 /* -------------------------------------------------------------------- rows */
 
-/* What tells the rows of a pass. */
+/* The tensors from which the rows of a pass are read. */
 typedef struct row_sources {
     const struct ggml_tensor *tokens, *positions;
     int64_t count; /* of rows; multi-axis RoPE has several positions for each, of which the first is time */
